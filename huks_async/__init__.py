@@ -1,0 +1,1 @@
+"""HUKS key sessions for async Python."""

@@ -1,0 +1,93 @@
+"""The interface of the engine: a running operation, fed segment by segment.
+
+An operation knows nothing of handles, tasks or time. Whoever drives it calls `update` any number of
+times and `finish` once, one call at a time, from any thread; after an exception it is dropped.
+"""
+
+from huks_async.model.params import BytesLike
+
+
+class Operation:
+    """One running key operation.
+
+    Attributes:
+        kind: the row of the cost table that tells what a call will cost.
+        held: bytes of the caller's data, or of a result, that the operation keeps at the moment.
+        work: multiplies the fixed cost of the row (iterations of a derivation).
+        collects: whether data is only collected, and worked on at finish.
+
+    """
+
+    __slots__ = ()
+
+    kind: str = ""
+    held: int = 0
+    work: float = 1.0
+    collects: bool = False
+
+    def update(self, data: BytesLike) -> bytes:
+        """Take a segment; give the output that is ready, often none."""
+        raise NotImplementedError
+
+    def finish(self, data: BytesLike) -> bytes:
+        """Take the last segment (for verification: the signature); give the rest of the output.
+
+        Raises:
+            BusinessError: 12000006 for a wrong signature, tag or padding; see `docs/errors.md`.
+
+        """
+        raise NotImplementedError
+
+
+class CollectingOperation(Operation):
+    """An operation that needs all its data at once: `complete` gets it at finish."""
+
+    __slots__ = ("_limit", "_parts", "held")
+
+    collects = True
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._parts: list[bytes] = []
+        self.held = 0
+
+    def update(self, data: BytesLike) -> bytes:
+        """Keep a copy of the segment."""
+        self.collect(data)
+        return b""
+
+    def finish(self, data: BytesLike) -> bytes:
+        """Work on everything collected."""
+        if not self._parts:
+            self.check_total(len(data))
+            return self.complete(data)
+        self.collect(data)
+        return self.complete(self.collected())
+
+    def collect(self, data: BytesLike) -> None:
+        """Keep a copy of `data`, within the limit."""
+        total = self.held + len(data)
+        self.check_total(total)
+        if data:
+            self._parts.append(bytes(data))
+            self.held = total
+
+    def collected(self) -> bytes:
+        """Everything kept so far, which is forgotten here."""
+        data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        self._parts.clear()
+        self.held = 0
+        return data
+
+    def check_total(self, total: int) -> None:
+        """Refuse a total beyond the operation's limit."""
+        if total > self._limit:
+            raise self.too_much(total)
+
+    def too_much(self, total: int) -> Exception:
+        """The error for a total beyond the limit."""
+        raise NotImplementedError
+
+    def complete(self, data: BytesLike) -> bytes:
+        """Do the operation on all its data."""
+        raise NotImplementedError

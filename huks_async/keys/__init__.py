@@ -1,0 +1,1 @@
+"""Key items: their life, their layouts, sealing at rest."""

@@ -1,0 +1,309 @@
+"""Options and parameters: the forms a caller may pass, and the parsed set that the library works with."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from huks_async.model.enums import HuksErrorCode
+from huks_async.model.errors import BusinessError
+from huks_async.model.tags import INNER_TAGS, SERVICE_TAGS, HuksTag, HuksTagType
+
+BytesLike: TypeAlias = bytes | bytearray | memoryview
+"""Bytes that a caller may pass: any contiguous buffer of single bytes."""
+
+ParamValue: TypeAlias = int | bytes
+"""The value of a parsed parameter; booleans are kept as `bool`, which is an int."""
+
+MAX_PARAMS = 42
+_ILLEGAL = 401
+
+
+@dataclass(slots=True)
+class HuksParam:
+    """One parameter. `value` is an int, a bool or bytes, as the tag's type says."""
+
+    tag: int
+    value: bool | int | BytesLike
+
+
+@dataclass(slots=True)
+class HuksOptions:
+    """Parameters and input data of a call; both may be left out."""
+
+    properties: Iterable[HuksParam | Mapping[str, Any]] | None = None
+    inData: BytesLike | None = None
+
+
+Properties: TypeAlias = Iterable[HuksParam | Mapping[str, Any]]
+Options: TypeAlias = HuksOptions | Mapping[str, Any]
+
+
+class ParamSet:
+    """Parsed parameters: each tag once, values of the right type.
+
+    Numbers (which decide what an operation is) and byte strings (which belong to one call:
+    nonce, data to authenticate, salt) are kept apart, because plans are made from the numbers alone.
+    """
+
+    __slots__ = ("blobs", "numbers")
+
+    def __init__(self, numbers: dict[int, int] | None = None, blobs: dict[int, bytes] | None = None) -> None:
+        self.numbers: dict[int, int] = {} if numbers is None else numbers
+        self.blobs: dict[int, bytes] = {} if blobs is None else blobs
+
+    def number(self, tag: int) -> int | None:
+        """The number under `tag`, or None."""
+        return self.numbers.get(tag)
+
+    def blob(self, tag: int) -> bytes | None:
+        """The bytes under `tag`, or None."""
+        return self.blobs.get(tag)
+
+    def __contains__(self, tag: int) -> bool:
+        return tag in self.numbers or tag in self.blobs
+
+    def __len__(self) -> int:
+        return len(self.numbers) + len(self.blobs)
+
+    def __iter__(self) -> Iterator[tuple[int, ParamValue]]:
+        yield from self.numbers.items()
+        yield from self.blobs.items()
+
+    def __repr__(self) -> str:
+        # byte values may be secret, so only their lengths show
+        shown = [f"{tag_name(tag)}={value!r}" for tag, value in self.numbers.items()]
+        shown += [f"{tag_name(tag)}=<{len(value)} bytes>" for tag, value in self.blobs.items()]
+        return f"ParamSet({', '.join(shown)})"
+
+    def to_params(self) -> list[HuksParam]:
+        """The same as a list of `HuksParam`, tags as `HuksTag` where the declaration knows them."""
+        return [HuksParam(_TAG_MEMBERS.get(tag, tag), value) for tag, value in self]
+
+
+def tag_name(tag: object) -> str:
+    """The documented name of a tag, or its number."""
+    member = _TAG_MEMBERS.get(tag) if isinstance(tag, int) else None
+    return member.name if member is not None else repr(tag)
+
+
+_TAG_MEMBERS: dict[int, HuksTag] = {int(member): member for member in HuksTag}
+
+_NUMBER, _BOOL, _BYTES = 1, 2, 3
+_KIND_OF_TYPE = {
+    HuksTagType.HUKS_TAG_TYPE_INT: _NUMBER,
+    HuksTagType.HUKS_TAG_TYPE_UINT: _NUMBER,
+    HuksTagType.HUKS_TAG_TYPE_ULONG: _NUMBER,
+    HuksTagType.HUKS_TAG_TYPE_BOOL: _BOOL,
+    HuksTagType.HUKS_TAG_TYPE_BYTES: _BYTES,
+}
+_RANGE_OF_TYPE = {
+    HuksTagType.HUKS_TAG_TYPE_INT: (-(2**31), 2**31 - 1),
+    HuksTagType.HUKS_TAG_TYPE_UINT: (0, 2**32 - 1),
+    HuksTagType.HUKS_TAG_TYPE_ULONG: (0, 2**64 - 1),
+}
+_TYPE_MASK = 0xF000_0000
+
+# every tag that a caller may give, with the kind of value it takes
+_KINDS: dict[int, int] = {
+    int(tag): _KIND_OF_TYPE[HuksTagType(tag & _TYPE_MASK)]
+    for tag in (*HuksTag, *INNER_TAGS)
+    if tag != HuksTag.HUKS_TAG_INVALID and tag not in SERVICE_TAGS
+}
+_AAD = int(HuksTag.HUKS_TAG_AAD)
+_ASSOCIATED_DATA = int(HuksTag.HUKS_TAG_ASSOCIATED_DATA)
+
+
+def parse_properties(properties: object) -> ParamSet:
+    """Check and take apart a list of parameters.
+
+    Raises:
+        BusinessError: 401 for anything but an iterable of parameters, for an unknown tag, a tag
+            given twice, a value of the wrong type or out of range, or more than 42 parameters.
+
+    """
+    numbers: dict[int, int] = {}
+    blobs: dict[int, bytes] = {}
+    if properties is None:
+        return ParamSet(numbers, blobs)
+    if isinstance(properties, (str, bytes, bytearray, memoryview, Mapping)) or not isinstance(
+        properties, Iterable
+    ):
+        raise BusinessError(
+            _ILLEGAL,
+            f"properties must be a list of parameters, got {type(properties).__name__}; "
+            "a parameter is HuksParam(tag, value) or {'tag': …, 'value': …}",
+        )
+    count = 0
+    for param in properties:
+        if type(param) is dict:
+            try:
+                tag, value = param["tag"], param["value"]
+            except KeyError as missing:
+                raise BusinessError(
+                    _ILLEGAL, f"a parameter has no {missing.args[0]!r}: it needs 'tag' and 'value'"
+                ) from None
+        else:
+            tag, value = _take_apart(param)
+        count += 1
+        try:
+            kind = _KINDS.get(tag)
+        except TypeError:
+            kind = None
+        if kind is None:
+            raise _unknown_tag(tag)
+        if kind == _BYTES:
+            # both tags of associated data are one parameter; the newer one wins
+            if tag == _AAD or tag == _ASSOCIATED_DATA:
+                _add_associated_data(blobs, tag, value)
+                continue
+            if tag in blobs:
+                raise _twice(tag)
+            blobs[tag] = value if type(value) is bytes else as_bytes(value, tag_name(tag))
+        else:
+            if tag in numbers:
+                raise _twice(tag)
+            numbers[tag] = (
+                value
+                if type(value) is int and 0 <= value < 2**31 and kind == _NUMBER
+                else _number(tag, value, kind)
+            )
+    blobs.pop(_AAD_GIVEN, None)
+    if count > MAX_PARAMS:
+        raise BusinessError(
+            _ILLEGAL, f"{count} parameters given, at most {MAX_PARAMS} are accepted in one set"
+        )
+    return ParamSet(numbers, blobs)
+
+
+def parse_options(options: object) -> tuple[ParamSet, BytesLike]:
+    """Parse options of a call: its parameters and its input data (`b""` where there is none).
+
+    The data is not copied unless it must be; a caller that keeps it past the call copies it.
+    """
+    properties: object
+    data: object
+    if type(options) is dict or isinstance(options, Mapping):
+        properties, data = options.get("properties"), options.get("inData")
+    elif isinstance(options, HuksOptions):
+        properties, data = options.properties, options.inData
+    else:
+        raise BusinessError(
+            _ILLEGAL,
+            f"options must be HuksOptions or a mapping with 'properties' and 'inData', "
+            f"got {type(options).__name__}",
+        )
+    if data is None:
+        data = b""
+    return parse_properties(properties), data if type(data) is bytes else as_buffer(data, "inData")
+
+
+def parse_parameters(options: object) -> ParamSet:
+    """Parse the parameters of options for a call that does not use `inData`, whatever it is."""
+    if isinstance(options, Mapping):
+        return parse_properties(options.get("properties"))
+    if isinstance(options, HuksOptions):
+        return parse_properties(options.properties)
+    return parse_options(options)[0]
+
+
+def as_buffer(value: object, what: str) -> BytesLike:
+    """A buffer of single bytes over `value`, without a copy where possible; 401 for other things."""
+    if isinstance(value, (bytes, bytearray)):
+        return value
+    try:
+        view = memoryview(value)  # type: ignore[arg-type]
+    except TypeError:
+        hint = "; encode text first" if isinstance(value, str) else ""
+        raise BusinessError(
+            _ILLEGAL, f"{what} must be bytes-like, got {type(value).__name__}{hint}"
+        ) from None
+    if view.itemsize != 1:
+        raise BusinessError(
+            _ILLEGAL,
+            f"{what} must be a buffer of single bytes, got items of {view.itemsize} bytes",
+        )
+    return view.cast("B") if view.c_contiguous else view.tobytes()
+
+
+def as_bytes(value: object, what: str) -> bytes:
+    """A private copy of a bytes-like value; 401 for other things."""
+    return bytes(as_buffer(value, what))
+
+
+# marks, while parsing, that HUKS_TAG_AAD itself was given
+_AAD_GIVEN = -1
+
+
+def _add_associated_data(blobs: dict[int, bytes], tag: int, value: object) -> None:
+    data = as_bytes(value, tag_name(tag))
+    if tag == _AAD:
+        if _AAD_GIVEN in blobs:
+            raise _twice(tag)
+        blobs[_AAD_GIVEN] = blobs[_ASSOCIATED_DATA] = data
+    elif _AAD_GIVEN not in blobs:
+        if _ASSOCIATED_DATA in blobs:
+            raise _twice(tag)
+        blobs[_ASSOCIATED_DATA] = data
+
+
+def _take_apart(param: object) -> tuple[Any, Any]:
+    if isinstance(param, HuksParam):
+        return param.tag, param.value
+    if isinstance(param, Mapping):
+        try:
+            return param["tag"], param["value"]
+        except KeyError as missing:
+            raise BusinessError(
+                _ILLEGAL, f"a parameter has no {missing.args[0]!r}: it needs 'tag' and 'value'"
+            ) from None
+    raise BusinessError(
+        _ILLEGAL,
+        f"a parameter must be HuksParam(tag, value) or {{'tag': …, 'value': …}}, got {type(param).__name__}",
+    )
+
+
+def _number(tag: int, value: object, kind: int) -> int:
+    if kind == _BOOL:
+        if isinstance(value, bool):
+            return value
+        wanted = "a bool"
+    elif isinstance(value, int) and not isinstance(value, bool):
+        low, high = _RANGE_OF_TYPE[HuksTagType(tag & _TYPE_MASK)]
+        if low <= value <= high:
+            return int(value)
+        raise BusinessError(_ILLEGAL, f"{tag_name(tag)}: got {value}, accepted {low} … {high}")
+    else:
+        wanted = "an int"
+    raise BusinessError(_ILLEGAL, f"{tag_name(tag)} takes {wanted}, got {type(value).__name__}")
+
+
+def _unknown_tag(tag: object) -> BusinessError:
+    if isinstance(tag, int) and tag in SERVICE_TAGS:
+        return BusinessError(_ILLEGAL, f"{tag_name(tag)} is set by the keystore itself and must not be given")
+    return BusinessError(
+        _ILLEGAL,
+        f"unknown tag {tag!r}; tags are the members of HuksTag",
+        reason=HuksErrorCode.HUKS_ERROR_INVALID_ARGUMENT,
+    )
+
+
+def _twice(tag: int) -> BusinessError:
+    return BusinessError(_ILLEGAL, f"{tag_name(tag)} is given twice; each tag may occur once")
+
+
+__all__ = [
+    "MAX_PARAMS",
+    "BytesLike",
+    "HuksOptions",
+    "HuksParam",
+    "Options",
+    "ParamSet",
+    "ParamValue",
+    "Properties",
+    "as_buffer",
+    "as_bytes",
+    "parse_options",
+    "parse_parameters",
+    "parse_properties",
+    "tag_name",
+]

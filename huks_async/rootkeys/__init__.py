@@ -1,0 +1,1 @@
+"""What protects the sealed items: the RootKey protocol and its implementations."""

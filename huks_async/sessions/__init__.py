@@ -1,0 +1,1 @@
+"""Key sessions: the table, the dispatch of work, low memory."""

@@ -1,0 +1,1 @@
+"""Where sealed key items are kept: the Store protocol and its implementations."""
