@@ -26,6 +26,7 @@ class BusinessError(Exception):
     reason: HuksErrorCode
 
     def __new__(cls, code: int = 12000012, *_: Any, **__: Any) -> "BusinessError":
+        """Make an instance of the subclass that the table names for `code`."""
         fact = ERRORS.get(code)
         chosen = cls if cls is not BusinessError or fact is None else fact.branch
         return super().__new__(chosen)

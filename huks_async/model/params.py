@@ -153,7 +153,7 @@ def parse_properties(properties: object) -> ParamSet:
             raise _unknown_tag(tag)
         if kind == _BYTES:
             # both tags of associated data are one parameter; the newer one wins
-            if tag == _AAD or tag == _ASSOCIATED_DATA:
+            if tag in (_AAD, _ASSOCIATED_DATA):
                 _add_associated_data(blobs, tag, value)
                 continue
             if tag in blobs:
