@@ -61,6 +61,13 @@ class IllegalArgumentError(BusinessError):
     """An argument has the wrong shape, type, length or value."""
 
 
+class ParameterSetError(IllegalArgumentError):
+    """A set of parameters is illegal as a whole: a tag twice, an unknown tag, too many.
+
+    Unlike a wrong type, which is refused before a session is looked at, it ends the session.
+    """
+
+
 class NotSupportedError(BusinessError):
     """The function, feature or mode does not exist here."""
 

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from huks_async.model.enums import HuksErrorCode
-from huks_async.model.errors import BusinessError
+from huks_async.model.errors import BusinessError, ParameterSetError
 from huks_async.model.tags import INNER_TAGS, SERVICE_TAGS, HuksTag, HuksTagType
 
 BytesLike: TypeAlias = bytes | bytearray | memoryview
@@ -169,7 +168,7 @@ def parse_properties(properties: object) -> ParamSet:
             )
     blobs.pop(_AAD_GIVEN, None)
     if count > MAX_PARAMS:
-        raise BusinessError(
+        raise ParameterSetError(
             _ILLEGAL, f"{count} parameters given, at most {MAX_PARAMS} are accepted in one set"
         )
     return ParamSet(numbers, blobs)
@@ -279,16 +278,17 @@ def _number(tag: int, value: object, kind: int) -> int:
 
 def _unknown_tag(tag: object) -> BusinessError:
     if isinstance(tag, int) and tag in SERVICE_TAGS:
-        return BusinessError(_ILLEGAL, f"{tag_name(tag)} is set by the keystore itself and must not be given")
-    return BusinessError(
+        return ParameterSetError(
+            _ILLEGAL, f"{tag_name(tag)} is set by the keystore itself and must not be given"
+        )
+    return ParameterSetError(
         _ILLEGAL,
         f"unknown tag {tag!r}; tags are the members of HuksTag",
-        reason=HuksErrorCode.HUKS_ERROR_INVALID_ARGUMENT,
     )
 
 
 def _twice(tag: int) -> BusinessError:
-    return BusinessError(_ILLEGAL, f"{tag_name(tag)} is given twice; each tag may occur once")
+    return ParameterSetError(_ILLEGAL, f"{tag_name(tag)} is given twice; each tag may occur once")
 
 
 __all__ = [

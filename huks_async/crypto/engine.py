@@ -1,0 +1,119 @@
+"""The way from a key and parameters to a running operation."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, cast
+
+from huks_async.crypto.authorise import check_generable, check_key, check_session
+from huks_async.crypto.family import Family, OperationSpec, Starter
+from huks_async.crypto.material import KeyMaterial
+from huks_async.crypto.matrix import Algorithm, Usage
+from huks_async.model.enums import HuksCipherMode, HuksKeyAlg
+from huks_async.model.limits import Limits
+from huks_async.model.tags import HuksTag
+
+_A = HuksKeyAlg
+
+# Families are imported when a key of theirs is first used: most services use a few.
+_KEY_FAMILY: dict[int, str] = {
+    _A.HUKS_ALG_AES: "symmetric",
+    _A.HUKS_ALG_DES: "symmetric",
+    _A.HUKS_ALG_3DES: "symmetric",
+    _A.HUKS_ALG_SM4: "symmetric",
+    _A.HUKS_ALG_HMAC: "mac",
+    _A.HUKS_ALG_SM3: "mac",
+    _A.HUKS_ALG_CMAC: "mac",
+    _A.HUKS_ALG_RSA: "rsa",
+    _A.HUKS_ALG_ECC: "elliptic",
+    _A.HUKS_ALG_X25519: "edwards",
+    _A.HUKS_ALG_ED25519: "edwards",
+    _A.HUKS_ALG_DSA: "dsa",
+    _A.HUKS_ALG_DH: "dh",
+    _A.HUKS_ALG_SM2: "sm2",
+    _A.HUKS_ALG_ML_DSA: "mldsa",
+    _A.HUKS_ALG_ML_KEM: "mlkem",
+}
+# sessions whose algorithm is not that of the key
+_SESSION_FAMILY: dict[int, str] = {
+    _A.HUKS_ALG_HMAC: "mac",
+    _A.HUKS_ALG_SM3: "mac",
+    _A.HUKS_ALG_CMAC: "mac",
+    _A.HUKS_ALG_HKDF: "derive",
+    _A.HUKS_ALG_PBKDF2: "derive",
+}
+_AEAD_MODES = (HuksCipherMode.HUKS_MODE_GCM, HuksCipherMode.HUKS_MODE_CCM)
+_families: dict[str, Family] = {}
+
+
+def _family(name: str) -> Family:
+    family = _families.get(name)
+    if family is None:
+        family = cast("Family", import_module(f"huks_async.crypto.{name}"))
+        _families[name] = family
+    return family
+
+
+def check_new_key(
+    numbers: Mapping[int, int], *, generate: bool, device: bool = False
+) -> tuple[Algorithm, Usage, int]:
+    """Check the parameters of a new key; see `authorise.check_key`."""
+    algorithm, usage, size = check_key(numbers, device=device)
+    if generate:
+        check_generable(algorithm, size)
+    return algorithm, usage, size
+
+
+def generate(algorithm: int, size: int) -> KeyMaterial:
+    """Make a new random key. May take hundreds of milliseconds (RSA) or seconds (DSA)."""
+    return _family(_KEY_FAMILY[algorithm]).generate(algorithm, size)
+
+
+def load(material: KeyMaterial) -> Any:
+    """Make the object that operations of this key use; may be kept and shared."""
+    return _family(_KEY_FAMILY[material.algorithm]).load(material)
+
+
+def prepare(
+    key: Mapping[int, int],
+    material: KeyMaterial,
+    session: Mapping[int, int],
+    limits: Limits,
+    *,
+    device: bool = False,
+) -> Starter:
+    """Let the key authorise a session's number parameters, and prepare its operations.
+
+    Args:
+        key: number parameters stored with the key.
+        material: the key.
+        session: number parameters of the session.
+        limits: how much data operations may collect.
+        device: refuse what a device with the standard software engine refuses.
+
+    Returns:
+        a function from (ready key, byte parameters) to a running operation. It depends on
+        nothing else, so it serves every session with the same numbers.
+
+    Raises:
+        BusinessError: see `authorise.check_session`.
+    """
+    usage, _ = check_session(key, session, device=device)
+    algorithm = session[HuksTag.HUKS_TAG_ALGORITHM]
+    mode = session.get(HuksTag.HUKS_TAG_BLOCK_MODE) if usage.modes else None
+    spec = OperationSpec(
+        purpose=session[HuksTag.HUKS_TAG_PURPOSE],
+        algorithm=algorithm,
+        key_algorithm=material.algorithm,
+        size=material.size,
+        mode=mode,
+        padding=session.get(HuksTag.HUKS_TAG_PADDING) if usage.paddings else None,
+        digest=session.get(HuksTag.HUKS_TAG_DIGEST) if usage.digests else None,
+        numbers=session,
+        limits=limits,
+        key_numbers=key,
+    )
+    if mode in _AEAD_MODES:
+        name = "aead"
+    else:
+        name = _SESSION_FAMILY.get(algorithm) or _KEY_FAMILY[material.algorithm]
+    return _family(name).starter(spec)

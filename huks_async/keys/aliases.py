@@ -1,0 +1,37 @@
+"""Aliases and storage levels: the name of a key item."""
+
+from huks_async.model.enums import HuksAuthStorageLevel
+from huks_async.model.errors import BusinessError
+from huks_async.model.params import ParamSet
+from huks_async.model.tags import HuksTag
+
+MAX_ALIAS_BYTES = 128
+DEFAULT_LEVEL = int(HuksAuthStorageLevel.HUKS_AUTH_STORAGE_LEVEL_CE)
+_LEVEL = int(HuksTag.HUKS_TAG_AUTH_STORAGE_LEVEL)
+_LEVELS = frozenset(HuksAuthStorageLevel)
+
+
+def check_alias(alias: object, what: str = "keyAlias") -> str:
+    """Check an alias: a string of 1 … 128 bytes in UTF-8; 401 otherwise."""
+    if not isinstance(alias, str):
+        raise BusinessError(401, f"{what} must be a str, got {type(alias).__name__}")
+    # an ASCII string has one byte a character, which spares the encoding
+    try:
+        length = len(alias) if alias.isascii() else len(alias.encode())
+    except UnicodeEncodeError:
+        raise BusinessError(401, f"{what} is not valid Unicode: it holds lone surrogates") from None
+    if not 0 < length <= MAX_ALIAS_BYTES:
+        raise BusinessError(401, f"{what} has {length} bytes in UTF-8, accepted 1 … {MAX_ALIAS_BYTES}")
+    return alias
+
+
+def storage_level(params: ParamSet) -> int:
+    """The storage level that parameters name, else the default (CE); 401 for an unknown one."""
+    level = params.numbers.get(_LEVEL, DEFAULT_LEVEL)
+    if level not in _LEVELS:
+        raise BusinessError(
+            401,
+            f"HUKS_TAG_AUTH_STORAGE_LEVEL: got {level}, accepted "
+            + ", ".join(f"{int(member)} ({member.name})" for member in HuksAuthStorageLevel),
+        )
+    return level

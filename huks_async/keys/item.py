@@ -1,0 +1,94 @@
+"""A key item as the rest of the library uses it, and the plain form of its parameters."""
+
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+from huks_async.crypto import engine
+from huks_async.crypto.family import Starter
+from huks_async.crypto.material import KeyMaterial
+from huks_async.model.limits import Limits
+from huks_async.model.params import ParamSet
+from huks_async.model.tags import HuksTagType
+
+# a service uses few combinations with one key; beyond this the oldest is prepared again
+_MAX_STARTERS = 32
+
+
+class KeyItem:
+    """One stored key: its parameters, its material, and what was prepared for its sessions."""
+
+    __slots__ = ("_ready", "_starters", "alias", "material", "params", "version")
+
+    def __init__(self, alias: str, params: ParamSet, material: KeyMaterial, version: int) -> None:
+        self.alias = alias
+        self.params = params
+        self.material = material
+        self.version = version
+        self._ready: Any = None
+        self._starters: dict[tuple[tuple[int, int], ...], Starter] = {}
+
+    @property
+    def ready(self) -> Any:
+        """The object that operations use, made at the first use."""
+        if self._ready is None:
+            self._ready = engine.load(self.material)
+        return self._ready
+
+    def starter(self, session: Mapping[int, int], limits: Limits, *, device: bool) -> Starter:
+        """Let the key authorise a session's number parameters; see `engine.prepare`."""
+        plan = tuple(session.items())
+        starter = self._starters.get(plan)
+        if starter is None:
+            starter = engine.prepare(self.params.numbers, self.material, session, limits, device=device)
+            if len(self._starters) >= _MAX_STARTERS:
+                del self._starters[next(iter(self._starters))]
+            self._starters[plan] = starter
+        return starter
+
+    def forget(self) -> None:
+        """Drop everything that was prepared from the key; running sessions keep what they have."""
+        self._ready = None
+        self._starters.clear()
+
+
+_TYPE_MASK = 0xF000_0000
+
+
+def encode_params(params: ParamSet) -> bytes:
+    """The parameters as bytes: per parameter the tag, then 8 bytes of number or a length and bytes."""
+    parts = [struct.pack("<H", len(params))]
+    for tag, value in params:
+        if isinstance(value, bytes):
+            parts.append(struct.pack("<II", tag, len(value)) + value)
+        else:
+            parts.append(struct.pack("<Iq", tag, value))
+    return b"".join(parts)
+
+
+def decode_params(data: bytes) -> ParamSet:
+    """The reverse of `encode_params`; ValueError for anything else."""
+    params = ParamSet()
+    try:
+        (count,) = struct.unpack_from("<H", data, 0)
+        offset = 2
+        for _ in range(count):
+            (tag,) = struct.unpack_from("<I", data, offset)
+            kind = tag & _TYPE_MASK
+            if kind == HuksTagType.HUKS_TAG_TYPE_BYTES:
+                (length,) = struct.unpack_from("<I", data, offset + 4)
+                offset += 8
+                value = data[offset : offset + length]
+                if len(value) != length:
+                    raise ValueError("a parameter is cut off")
+                params.blobs[tag] = value
+                offset += length
+            else:
+                (number,) = struct.unpack_from("<q", data, offset + 4)
+                params.numbers[tag] = bool(number) if kind == HuksTagType.HUKS_TAG_TYPE_BOOL else number
+                offset += 12
+    except struct.error as error:
+        raise ValueError("the parameters are cut off") from error
+    if offset != len(data):
+        raise ValueError("bytes follow the parameters")
+    return params

@@ -1,0 +1,90 @@
+"""What a call costs, measured: the one table that decides between the event loop and a worker thread.
+
+A hop to a worker and back costs about 100 µs of latency and some of the event loop's own time, so work
+below `INLINE_MICROSECONDS` is done at once, on the loop. Figures are microseconds on a server core of
+2025 and need to be right within a factor of two only.
+"""
+
+from typing import NamedTuple
+
+INLINE_MICROSECONDS = 200.0
+"""Two hops: below this, moving the work costs more than it saves."""
+
+
+class Cost(NamedTuple):
+    """Cost of an operation's calls.
+
+    Args:
+        update: fixed part of an update, in µs (multiplied by the operation's `work`).
+        finish: fixed part of a finish, in µs (likewise).
+        per_byte: µs for each byte worked on.
+    """
+
+    update: float
+    finish: float
+    per_byte: float
+
+
+_HASH = 0.00065  # SHA-256: 64 µs for 100 KB
+_SM3 = 0.0031
+
+COSTS: dict[str, Cost] = {
+    "aes-gcm": Cost(5, 5, 0.00009),
+    "aes-ccm": Cost(1, 6, 0.0010),
+    "aes-cbc-encrypt": Cost(5, 5, 0.0009),
+    "aes-cbc-decrypt": Cost(5, 5, 0.0003),
+    "aes-ctr": Cost(5, 5, 0.00016),
+    "aes-ecb": Cost(5, 5, 0.00016),
+    "sm4": Cost(5, 5, 0.0085),
+    "des": Cost(5, 5, 0.035),
+    "hmac-sha1": Cost(1, 1, 0.0007),
+    "hmac-sha224": Cost(1, 1, _HASH),
+    "hmac-sha256": Cost(1, 1, _HASH),
+    "hmac-sha384": Cost(1, 1, 0.0016),
+    "hmac-sha512": Cost(1, 1, 0.0016),
+    "hmac-sm3": Cost(1, 1, _SM3),
+    "cmac": Cost(3, 3, 0.035),
+    "hkdf": Cost(60, 1, 0),
+    "pbkdf2-sha256": Cost(0.16, 1, 0),
+    "pbkdf2-sha384": Cost(0.40, 1, 0),
+    "pbkdf2-sha512": Cost(0.40, 1, 0),
+    "rsa-1024-private": Cost(1, 90, 0.0016),
+    "rsa-2048-private": Cost(1, 320, 0.0016),
+    "rsa-3072-private": Cost(1, 850, 0.0016),
+    "rsa-4096-private": Cost(1, 1700, 0.0016),
+    "rsa-1024-public": Cost(1, 15, 0.0016),
+    "rsa-2048-public": Cost(1, 25, 0.0016),
+    "rsa-3072-public": Cost(1, 45, 0.0016),
+    "rsa-4096-public": Cost(1, 70, 0.0016),
+    "ecdsa-p224-sign": Cost(1, 250, 0.0016),
+    "ecdsa-p224-verify": Cost(1, 300, 0.0016),
+    "ecdsa-p256-sign": Cost(1, 26, 0.0016),
+    "ecdsa-p256-verify": Cost(1, 75, 0.0016),
+    "ecdsa-p384-sign": Cost(1, 160, 0.0016),
+    "ecdsa-p384-verify": Cost(1, 340, 0.0016),
+    "ecdsa-p521-sign": Cost(1, 230, 0.0016),
+    "ecdsa-p521-verify": Cost(1, 420, 0.0016),
+    "ed25519-sign": Cost(1, 32, 0.0032),
+    "ed25519-verify": Cost(1, 100, 0.0016),
+    "ecdh-p224": Cost(400, 1, 0),
+    "ecdh-p256": Cost(90, 1, 0),
+    "ecdh-p384": Cost(500, 1, 0),
+    "ecdh-p521": Cost(800, 1, 0),
+    "x25519": Cost(40, 1, 0),
+    "dh-2048": Cost(1500, 1, 0),
+    "dh-3072": Cost(4000, 1, 0),
+    "dh-4096": Cost(8000, 1, 0),
+    "dsa-1024-sign": Cost(1, 150, 0.0016),
+    "dsa-1024-verify": Cost(1, 150, 0.0016),
+    "dsa-2048-sign": Cost(1, 400, 0.0016),
+    "dsa-2048-verify": Cost(1, 400, 0.0016),
+    "dsa-3072-sign": Cost(1, 900, 0.0016),
+    "dsa-3072-verify": Cost(1, 900, 0.0016),
+    "sm2-sign": Cost(1, 600, _SM3),
+    "sm2-verify": Cost(1, 600, _SM3),
+    "sm2-encrypt": Cost(1, 1200, _SM3),
+    "sm2-decrypt": Cost(1, 600, _SM3),
+}
+
+UNKNOWN = Cost(1000, 1000, 0.01)
+"""An operation without a row goes to a worker."""

@@ -1,0 +1,265 @@
+"""The table of open sessions: handles, owners, limits, staleness, and why a session is gone."""
+
+import os
+import struct
+import traceback
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from huks_async.crypto.operation import Operation
+from huks_async.model.errors import BusinessError
+from huks_async.model.limits import Limits
+from huks_async.sessions.costs import COSTS, UNKNOWN
+from huks_async.sessions.session import Session
+
+# Handles are numbers in ArkTS, so 53 bits; a device has 32. Random, so that no one guesses another's.
+_SERVER_HANDLE_MASK = 2**53 - 1
+_DEVICE_HANDLE_MASK = 2**32 - 1
+_RANDOM_BATCH = 256
+
+# How many ended sessions the table can still tell the fate of
+_MAX_REMEMBERED = 4096
+
+FINISHED = "it was finished"
+ABORTED = "it was aborted"
+
+
+@dataclass(slots=True)
+class SessionCounts:
+    """Counters of a table since it was made."""
+
+    opened: int = 0
+    finished: int = 0
+    aborted: int = 0
+    failed: int = 0
+    evicted: int = 0
+    purged: Counter[str] = field(default_factory=Counter)
+    peak_open: int = 0
+    peak_bytes: int = 0
+
+
+class SessionTable:
+    """All open sessions of a keystore, least recently used first."""
+
+    def __init__(
+        self, limits: Limits, clock: Callable[[], float], *, device: bool = False, debug: bool = False
+    ) -> None:
+        self.limits = limits
+        self.counts = SessionCounts()
+        self.held = 0
+        self._clock = clock
+        self._debug = debug
+        self._mask = _DEVICE_HANDLE_MASK if device else _SERVER_HANDLE_MASK
+        self._random: list[int] = []
+        self._sessions: OrderedDict[int, Session] = OrderedDict()
+        self._per_owner: Counter[str] = Counter()
+        self._fates: OrderedDict[int, tuple[str, str]] = OrderedDict()
+        self._order = 0
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def open(self, owner: str, operation: Operation, context: Any = None) -> Session:
+        """Enter a running operation, making room for it if the limits ask for that.
+
+        Raises:
+            BusinessError: 12000010 when no session can make room.
+        """
+        limits = self.limits
+        if (
+            len(self._sessions) >= limits.max_sessions
+            or self._per_owner[owner] >= limits.max_sessions_per_caller
+        ):
+            self._make_room(owner)
+        handle = self._new_handle()
+        self._order += 1
+        place = "".join(traceback.format_stack(limit=12)[:-2]) if self._debug else None
+        session = Session(
+            handle,
+            owner,
+            operation,
+            COSTS.get(operation.kind, UNKNOWN),
+            self._order,
+            self._clock(),
+            context,
+            place,
+        )
+        self._sessions[handle] = session
+        self._per_owner[owner] += 1
+        counts = self.counts
+        counts.opened += 1
+        if len(self._sessions) > counts.peak_open:
+            counts.peak_open = len(self._sessions)
+        return session
+
+    def take(self, handle: int, owner: str) -> Session:
+        """Mark a session busy for a call.
+
+        Raises:
+            BusinessError: 12000011 when it is gone, is another caller's, or has a call running.
+        """
+        session = self._sessions.get(handle)
+        if session is None or session.owner != owner:
+            raise self.gone(handle, owner)
+        if session.busy:
+            raise BusinessError(
+                12000011,
+                f"session {handle} has another call running; one session takes one call at a time",
+            )
+        session.busy = True
+        session.used = self._clock()
+        self._sessions.move_to_end(handle)
+        return session
+
+    def give_back(self, session: Session) -> None:
+        """End a call that leaves the session open; account for what the operation holds now.
+
+        Raises:
+            BusinessError: 12000014 when all sessions together hold too much; this one is ended.
+        """
+        session.busy = False
+        session.used = self._clock()
+        held = session.operation.held
+        if held != session.held:
+            self.held += held - session.held
+            session.held = held
+            if self.held > self.counts.peak_bytes:
+                self.counts.peak_bytes = self.held
+            if self.held > self.limits.max_held_bytes:
+                total = self.held
+                self.fail(session, "all sessions together held too many bytes")
+                raise BusinessError(
+                    12000014,
+                    f"the open sessions hold {total} bytes, accepted {self.limits.max_held_bytes} "
+                    "(Limits.max_held_bytes); this session was ended",
+                )
+
+    def finish(self, session: Session) -> None:
+        """Remove a session that finished."""
+        self.counts.finished += 1
+        self._remove(session, FINISHED)
+
+    def fail(self, session: Session, why: str) -> None:
+        """Remove a session whose operation failed or was cancelled."""
+        self.counts.failed += 1
+        self._remove(session, f"it failed: {why}")
+
+    def abort(self, handle: int, owner: str) -> None:
+        """Remove a session that is not in a call; anything else is left as it is."""
+        session = self._sessions.get(handle)
+        if session is not None and session.owner == owner and not session.busy:
+            self.counts.aborted += 1
+            self._remove(session, ABORTED)
+
+    def purge_stale(self, at_most: int, idle_longer_than: float, cause: str) -> int:
+        """End up to `at_most` sessions idle for longer than the given seconds, longest idle first.
+
+        Sessions in a call are never touched. The cost does not grow with the number of open sessions.
+        """
+        now = self._clock()
+        ended = 0
+        while ended < at_most and self._sessions:
+            session = next(iter(self._sessions.values()))
+            if session.busy:
+                if session.used == now:
+                    break  # all that follow were used at this very moment
+                # a session counts as used as long as its call runs
+                session.used = now
+                self._sessions.move_to_end(session.handle)
+                continue
+            idle = now - session.used
+            if idle <= idle_longer_than:
+                break
+            self._remove(session, f"it was {cause} after {idle:.0f} s idle")
+            self.counts.purged[cause] += 1
+            ended += 1
+        return ended
+
+    def close(self) -> list[Session]:
+        """End every session, for a keystore that closes; gives those that were not finished."""
+        left = list(self._sessions.values())
+        for session in left:
+            self._remove(session, "its keystore was closed")
+        return left
+
+    def count_stale(self) -> int:
+        """How many sessions may be purged now. Looks at the stale ones only."""
+        now, count = self._clock(), 0
+        for session in self._sessions.values():
+            if session.busy:
+                continue
+            if now - session.used <= self.limits.stale_after:
+                break
+            count += 1
+        return count
+
+    def count_busy(self) -> int:
+        """How many sessions have a call running."""
+        return sum(session.busy for session in self._sessions.values())
+
+    def gone(self, handle: int, owner: str) -> BusinessError:
+        """The error for a handle that has no session, with its fate where that is known."""
+        fate_owner, fate = self._fates.get(handle, (None, None))
+        why = fate if fate is not None and fate_owner == owner else "it never existed, or ended long ago"
+        return BusinessError(12000011, f"session {handle} does not exist: {why}; open a new one")
+
+    def _make_room(self, owner: str) -> None:
+        limits = self.limits
+        if limits.evict_oldest_idle:
+            while self._per_owner[owner] >= limits.max_sessions_per_caller:
+                self._evict_oldest(owner, limits.max_sessions_per_caller)
+            while len(self._sessions) >= limits.max_sessions:
+                self._evict_oldest(None, limits.max_sessions)
+            return
+        while (
+            self._per_owner[owner] >= limits.max_sessions_per_caller
+            or len(self._sessions) >= limits.max_sessions
+        ):
+            if not self.purge_stale(1, limits.stale_after, "purged to make room"):
+                raise self._limit_reached(owner)
+
+    def _evict_oldest(self, owner: str | None, limit: int) -> None:
+        idle = [
+            session
+            for session in self._sessions.values()
+            if not session.busy and (owner is None or session.owner == owner)
+        ]
+        if not idle:
+            raise self._limit_reached(owner or "")
+        victim = min(idle, key=lambda session: session.order)
+        self.counts.evicted += 1
+        self._remove(victim, f"it was evicted as the oldest idle session at the limit of {limit}")
+
+    def _limit_reached(self, owner: str) -> BusinessError:
+        limits = self.limits
+        return BusinessError(
+            12000010,
+            f"{len(self._sessions)} sessions are open, {self._per_owner[owner]} of them of this caller; accepted "
+            f"{limits.max_sessions} in all and {limits.max_sessions_per_caller} a caller, and none can make "
+            "room: finish or abort sessions, or raise Limits.max_sessions",
+        )
+
+    def _remove(self, session: Session, fate: str) -> None:
+        self._sessions.pop(session.handle, None)
+        owner = session.owner
+        if self._per_owner[owner] <= 1:
+            del self._per_owner[owner]
+        else:
+            self._per_owner[owner] -= 1
+        self.held -= session.held
+        session.held = 0
+        fates = self._fates
+        fates[session.handle] = (owner, fate)
+        if len(fates) > _MAX_REMEMBERED:
+            fates.popitem(last=False)
+
+    def _new_handle(self) -> int:
+        while True:
+            if not self._random:
+                # one system call for many handles
+                self._random.extend(struct.unpack(f"{_RANDOM_BATCH}Q", os.urandom(8 * _RANDOM_BATCH)))
+            handle = self._random.pop() & self._mask
+            if handle not in self._sessions and handle not in self._fates:
+                return handle
