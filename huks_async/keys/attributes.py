@@ -1,0 +1,73 @@
+"""Attributes of keys that need something beside the engine: authentication, a secure element, a group.
+
+What is not there is refused with its documented code; nothing is stored that would not be enforced.
+"""
+
+from huks_async.model.enums import HuksKeyGenerateType, HuksKeySecurityLevel, HuksKeyStorageType
+from huks_async.model.errors import BusinessError
+from huks_async.model.params import ParamSet
+from huks_async.model.tags import HuksTag, InnerTag
+
+_T = HuksTag
+
+# attributes that describe one call and not the key
+_NOT_STORED = frozenset({_T.HUKS_TAG_KEY_OVERRIDE, _T.HUKS_TAG_AUTH_TOKEN, _T.HUKS_TAG_KEY_STORAGE_FLAG})
+
+
+def check_attributes(params: ParamSet) -> None:
+    """Refuse attributes of a new key that cannot be honoured here.
+
+    Raises:
+        BusinessError: 12000001 for authentication, secure element, external providers, groups and keys
+            generated from other keys; 401 for values that these tags never take.
+    """
+    numbers = params.numbers
+    level = numbers.get(_T.HUKS_TAG_KEY_SECURITY_LEVEL, HuksKeySecurityLevel.HUKS_KEY_SECURITY_LEVEL_TEE)
+    if level == HuksKeySecurityLevel.HUKS_KEY_SECURITY_LEVEL_SE:
+        raise _unsupported("HUKS_TAG_KEY_SECURITY_LEVEL: there is no secure element; leave the tag out")
+    if level != HuksKeySecurityLevel.HUKS_KEY_SECURITY_LEVEL_TEE:
+        raise BusinessError(401, f"HUKS_TAG_KEY_SECURITY_LEVEL: got {level}, accepted 0")
+    if numbers.get(_T.HUKS_TAG_KEY_CLASS, 0):
+        raise _unsupported("HUKS_TAG_KEY_CLASS: no external provider is registered; leave the tag out")
+    if _T.HUKS_TAG_KEY_ACCESS_GROUP in params.blobs:
+        raise _unsupported("HUKS_TAG_KEY_ACCESS_GROUP: the caller belongs to no group; leave the tag out")
+    if numbers.get(_T.HUKS_TAG_KEY_GENERATE_TYPE, 0) != HuksKeyGenerateType.HUKS_KEY_GENERATE_TYPE_DEFAULT:
+        raise _unsupported(
+            "HUKS_TAG_KEY_GENERATE_TYPE: keys are derived and agreed in sessions, with the result stored "
+            "by HUKS_TAG_DERIVED_AGREED_KEY_STORAGE_FLAG at finish"
+        )
+    if not numbers.get(_T.HUKS_TAG_NO_AUTH_REQUIRED):
+        for tag in (_T.HUKS_TAG_USER_AUTH_TYPE, InnerTag.USER_AUTH_TYPE_ATL):
+            if tag in numbers:
+                raise _unsupported(
+                    f"{tag.name}: no authenticator is configured, so the key could not be protected by it"
+                )
+    if numbers.get(_T.HUKS_TAG_IS_DEVICE_PASSWORD_SET):
+        raise BusinessError(12000016, "HUKS_TAG_IS_DEVICE_PASSWORD_SET: no device password exists here")
+
+
+def check_generation(params: ParamSet) -> None:
+    """Refuse temporary keys (401): there are none."""
+    flag = params.numbers.get(_T.HUKS_TAG_KEY_STORAGE_FLAG)
+    if flag == HuksKeyStorageType.HUKS_STORAGE_TEMP:
+        raise BusinessError(
+            401,
+            "HUKS_TAG_KEY_STORAGE_FLAG: got HUKS_STORAGE_TEMP; key items are persistent, leave the tag out",
+        )
+
+
+def stored_params(params: ParamSet, flag: int) -> ParamSet:
+    """What is kept with a new key: its attributes, and where it came from."""
+    numbers = {tag: value for tag, value in params.numbers.items() if tag not in _NOT_STORED}
+    numbers[int(_T.HUKS_TAG_KEY_FLAG)] = flag
+    blobs = {tag: value for tag, value in params.blobs.items() if tag not in _NOT_STORED}
+    return ParamSet(numbers, blobs)
+
+
+def may_override(params: ParamSet) -> bool:
+    """Whether an existing key of the same alias may be replaced (the default)."""
+    return bool(params.numbers.get(_T.HUKS_TAG_KEY_OVERRIDE, True))
+
+
+def _unsupported(message: str) -> BusinessError:
+    return BusinessError(12000001, message)

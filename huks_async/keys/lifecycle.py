@@ -1,0 +1,139 @@
+"""How keys come to be: generated, imported, or kept from an agreement or derivation."""
+
+from huks_async.crypto import engine
+from huks_async.crypto.material import SYMMETRIC_ALGORITHMS, KeyMaterial
+from huks_async.crypto.matrix import ALGORITHMS, has_size, list_sizes
+from huks_async.keys.aliases import check_alias, storage_level
+from huks_async.keys.attributes import check_attributes, check_generation, may_override, stored_params
+from huks_async.keys.importing import check_import_purpose, is_slow, material_from_import
+from huks_async.keys.layouts import check_import_length
+from huks_async.keys.shelf import KeyShelf
+from huks_async.model.enums import HuksKeyAlg, HuksKeyFlag, HuksKeyStorageType
+from huks_async.model.errors import BusinessError
+from huks_async.model.params import BytesLike, ParamSet
+from huks_async.model.tags import HuksTag
+from huks_async.runtime.processes import run_in_process
+from huks_async.runtime.workers import WorkerPool
+
+_T = HuksTag
+_STORED_FLAG = int(_T.HUKS_TAG_DERIVED_AGREED_KEY_STORAGE_FLAG)
+_ONLY_IN_HUKS = HuksKeyStorageType.HUKS_STORAGE_ONLY_USED_IN_HUKS
+_EXPORTABLE = HuksKeyStorageType.HUKS_STORAGE_KEY_EXPORT_ALLOWED
+
+# generated on the event loop: random bytes, or a scalar and a point in less than 0.2 ms
+_QUICK = SYMMETRIC_ALGORITHMS | {
+    HuksKeyAlg.HUKS_ALG_ECC,
+    HuksKeyAlg.HUKS_ALG_X25519,
+    HuksKeyAlg.HUKS_ALG_ED25519,
+}
+
+
+class KeyMaker:
+    """Makes key items of one shelf."""
+
+    def __init__(self, shelf: KeyShelf, pool: WorkerPool, *, device: bool) -> None:
+        self._shelf = shelf
+        self._pool = pool
+        self._device = device
+
+    async def generate(self, alias: str, params: ParamSet) -> None:
+        """Generate a key under `alias`; see `Keystore.generateKeyItem`."""
+        check_generation(params)
+        level = await self._check_name(alias, params)
+        check_attributes(params)
+        algorithm, _, size = engine.check_new_key(params.numbers, generate=True, device=self._device)
+        if algorithm.number in _QUICK:
+            material = engine.generate(algorithm.number, size)
+        else:
+            material = await self._pool.run(engine.generate, algorithm.number, size)
+        await self._save(alias, level, params, material, HuksKeyFlag.HUKS_KEY_FLAG_GENERATE_KEY)
+
+    async def import_plain(self, alias: str, params: ParamSet, data: BytesLike) -> None:
+        """Import key material under `alias`; see `Keystore.importKeyItem`."""
+        level = await self._check_name(alias, params)
+        check_attributes(params)
+        material = await self.read_material(params, data)
+        await self._save(alias, level, params, material, HuksKeyFlag.HUKS_KEY_FLAG_IMPORT_KEY)
+
+    async def read_material(self, params: ParamSet, data: BytesLike) -> KeyMaterial:
+        """Check the parameters and bytes of a key that comes in, and make material of them."""
+        engine.check_new_key(params.numbers, generate=False, device=self._device)
+        check_import_length(params, len(data))
+        check_import_purpose(params)
+        if is_slow(params):
+            # the check of an RSA key's primes holds the interpreter for up to 0.3 s: no thread hides that
+            return await run_in_process(material_from_import, params, bytes(data))
+        return material_from_import(params, bytes(data))
+
+    async def keep_secret(
+        self, base: ParamSet, params: ParamSet, secret: bytes, flag: HuksKeyFlag
+    ) -> bytes:
+        """Decide at finish where the result of an agreement or derivation goes.
+
+        Args:
+            base: the parameters of the key that it was made with.
+            params: the parameters of the finish call.
+            secret: the result.
+            flag: whether it was agreed or derived.
+
+        Returns:
+            the secret, or nothing when it was stored as a key.
+        """
+        stored = (
+            params.number(_STORED_FLAG) == _ONLY_IN_HUKS
+            or params.number(_T.HUKS_TAG_KEY_STORAGE_FLAG) == HuksKeyStorageType.HUKS_STORAGE_PERSISTENT
+        )
+        rule = base.number(_STORED_FLAG)
+        if (rule == _ONLY_IN_HUKS and not stored) or (rule == _EXPORTABLE and stored):
+            wanted = "stored as a key" if stored else "given out"
+            raise BusinessError(
+                12000012,
+                f"the result was to be {wanted}, but its base key was made with "
+                f"{HuksKeyStorageType(rule).name}; finish must agree with that",
+            )
+        if not stored:
+            return secret
+        alias, material = self._check_result(params, secret)
+        level = storage_level(params)
+        check_attributes(params)
+        await self._save(alias, level, params, material, flag)
+        return b""
+
+    def _check_result(self, params: ParamSet, secret: bytes) -> tuple[str, KeyMaterial]:
+        try:
+            alias = params.blobs.get(_T.HUKS_TAG_KEY_ALIAS, b"").decode()
+        except UnicodeDecodeError:
+            raise BusinessError(401, "HUKS_TAG_KEY_ALIAS is not UTF-8") from None
+        check_alias(alias, "HUKS_TAG_KEY_ALIAS")
+        number = params.number(_T.HUKS_TAG_ALGORITHM)
+        if number not in SYMMETRIC_ALGORITHMS:
+            raise BusinessError(
+                401,
+                f"HUKS_TAG_ALGORITHM: got {number}; a stored result is a symmetric key, e.g. HUKS_ALG_AES",
+            )
+        size = params.number(_T.HUKS_TAG_KEY_SIZE)
+        if size != len(secret) * 8:
+            raise BusinessError(
+                401,
+                f"HUKS_TAG_KEY_SIZE: got {size}, the result has {len(secret) * 8} bits; both must agree",
+            )
+        algorithm = ALGORITHMS[number]
+        if not has_size(algorithm.sizes, size):
+            raise BusinessError(
+                12000003,
+                f"HUKS_TAG_KEY_SIZE: got {size}, {algorithm.number.name} accepts {list_sizes(algorithm.sizes)}",
+            )
+        return alias, KeyMaterial(number, size, secret)
+
+    async def _check_name(self, alias: str, params: ParamSet) -> int:
+        """An alias that must not be replaced is asked for before anything else is checked."""
+        level = storage_level(params)
+        if not may_override(params) and await self._shelf.exists(alias, level):
+            raise self._shelf.exists_already(self._shelf.name(alias, level))
+        return level
+
+    async def _save(
+        self, alias: str, level: int, params: ParamSet, material: KeyMaterial, flag: HuksKeyFlag
+    ) -> None:
+        kept = stored_params(params, flag)
+        await self._shelf.save(alias, level, kept, material, override=may_override(params))

@@ -1,0 +1,180 @@
+"""The key items of one namespace: found, kept ready, put away, removed."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from huks_async.crypto.material import KeyMaterial
+from huks_async.keys.item import KeyItem
+from huks_async.keys.sealing import Sealer
+from huks_async.model.errors import BusinessError
+from huks_async.model.params import ParamSet
+from huks_async.stores.base import ItemName, Store, StoreConflictError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyCache:
+    """How many opened keys are kept ready, and for how long.
+
+    Args:
+        keys: how many; 0 switches the cache off, and each session then reads and opens its key.
+        seconds: how long an opened key is kept at most.
+    """
+
+    keys: int = 1024
+    seconds: float = 300.0
+
+
+class _Kept:
+    __slots__ = ("item", "since", "stamp")
+
+    def __init__(self, item: KeyItem, stamp: object, since: float) -> None:
+        self.item = item
+        self.stamp = stamp
+        self.since = since
+
+
+class KeyShelf:
+    """Key items by alias and level, with a cache that never serves a replaced or deleted key.
+
+    A kept item is served only while the store's stamp is the one taken before the item was read: the
+    stamp changes before any change, by whichever process, is acknowledged. Otherwise the row's
+    version decides.
+    """
+
+    def __init__(
+        self, store: Store, sealer: Sealer, namespace: str, cache: KeyCache, clock: Callable[[], float]
+    ) -> None:
+        self.namespace = namespace
+        self._store = store
+        self._sealer = sealer
+        self._cache = cache
+        self._clock = clock
+        self._kept: OrderedDict[tuple[int, str], _Kept] = OrderedDict()
+
+    def ready(self, alias: str, level: int) -> KeyItem | None:
+        """The item, if it is kept and known to be current. Does not wait."""
+        kept = self._kept.get((level, alias))
+        if kept is None:
+            return None
+        stamp = self._store.stamp()
+        if stamp is None or stamp != kept.stamp or self._clock() - kept.since > self._cache.seconds:
+            return None
+        return kept.item
+
+    async def find(self, alias: str, level: int) -> KeyItem:
+        """The item, from the cache or the store.
+
+        Raises:
+            BusinessError: 12000011 when there is none; 12000012 when it is damaged.
+        """
+        item = self.ready(alias, level)
+        if item is not None:
+            return item
+        name = self.name(alias, level)
+        # taken before the read: a change in between makes the kept item outdated, never current
+        stamp = self._store.stamp()
+        row = await self._store.get(name)
+        if row is None:
+            self._drop(alias, level)
+            raise self.absent(name)
+        kept = self._kept.get((level, alias))
+        if (
+            kept is not None
+            and kept.item.version == row.version
+            and self._clock() - kept.since <= self._cache.seconds
+        ):
+            kept.stamp = stamp
+            return kept.item
+        params, material = self._sealer.open(name, row.blob)
+        item = KeyItem(alias, params, material, row.version)
+        self._keep(item, level, stamp)
+        return item
+
+    async def save(
+        self, alias: str, level: int, params: ParamSet, material: KeyMaterial, *, override: bool
+    ) -> None:
+        """Store a key, replacing one of the same alias atomically if `override`.
+
+        Raises:
+            BusinessError: 12000017 when the alias exists and `override` is False.
+        """
+        name = self.name(alias, level)
+        blob = self._sealer.seal(name, params, material)
+        try:
+            await self._store.put(name, blob, expect=None if override else 0)
+        except StoreConflictError:
+            raise self.exists_already(name) from None
+        self._drop(alias, level)
+
+    async def exists(self, alias: str, level: int) -> bool:
+        """Whether the alias is taken. Does not open the item."""
+        if self.ready(alias, level) is not None:
+            return True
+        return await self._store.get(self.name(alias, level)) is not None
+
+    async def delete(self, alias: str, level: int) -> None:
+        """Delete an item, damaged ones too; 12000011 when there is none."""
+        name = self.name(alias, level)
+        deleted = await self._store.delete(name)
+        self._drop(alias, level)
+        if not deleted:
+            raise self.absent(name)
+
+    async def aliases(self, level: int, at_most: int | None) -> list[str]:
+        """All aliases of a level, in order; 401 when there are more than `at_most`."""
+        found: list[str] = []
+        after: str | None = None
+        while True:
+            page = await self._store.aliases(self.namespace, level, after=after, limit=1000)
+            found += page
+            if at_most is not None and len(found) > at_most:
+                raise BusinessError(
+                    401, f"there are more than {at_most} aliases, and a device lists no more at once"
+                )
+            if len(page) < 1000:
+                return found
+            after = page[-1]
+
+    def shrink(self) -> int:
+        """Drop all kept items, under memory pressure; gives how many."""
+        dropped = len(self._kept)
+        for kept in self._kept.values():
+            kept.item.forget()
+        self._kept.clear()
+        return dropped
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def _keep(self, item: KeyItem, level: int, stamp: object) -> None:
+        if self._cache.keys < 1:
+            return
+        self._drop(item.alias, level)
+        self._kept[level, item.alias] = _Kept(item, stamp, self._clock())
+        if len(self._kept) > self._cache.keys:
+            _, oldest = self._kept.popitem(last=False)
+            oldest.item.forget()
+
+    def _drop(self, alias: str, level: int) -> None:
+        kept = self._kept.pop((level, alias), None)
+        if kept is not None:
+            kept.item.forget()
+
+    def name(self, alias: str, level: int) -> ItemName:
+        """The full name of an item of this namespace."""
+        return ItemName(self.namespace, level, alias)
+
+    def absent(self, name: ItemName) -> BusinessError:
+        """The error for an alias that does not exist."""
+        return BusinessError(
+            12000011,
+            f"no key {name.alias!r} in namespace {name.namespace!r} at storage level {name.level}; a key made "
+            "with HUKS_TAG_AUTH_STORAGE_LEVEL is found with the same level only",
+        )
+
+    def exists_already(self, name: ItemName) -> BusinessError:
+        """The error for an alias that exists and must not be replaced."""
+        return BusinessError(
+            12000017, f"key {name.alias!r} exists, and HUKS_TAG_KEY_OVERRIDE is false; delete it first"
+        )

@@ -1,0 +1,158 @@
+"""The documented functions on key items."""
+
+from typing import Any
+
+from huks_async.keys.aliases import check_alias, storage_level
+from huks_async.keys.sealing import FORMAT_VERSION
+from huks_async.keystore.parts import HasParts, Parts, refuse_other_user
+from huks_async.model.errors import BusinessError
+from huks_async.model.params import (
+    HuksParam,
+    Options,
+    ParamSet,
+    as_buffer,
+    parse_options,
+    parse_parameters,
+)
+from huks_async.model.results import HuksListAliasesReturnResult, HuksReturnResult
+from huks_async.model.tags import HuksTag
+
+_T = HuksTag
+# the format of stored parameters, as a device reports it
+_OS_VERSION = 1
+_HIDDEN = frozenset({_T.HUKS_TAG_KEY})
+
+
+class ItemFunctions(HasParts):
+    """generate, import, export, describe, find, list and delete key items."""
+
+    async def generateKeyItem(self, keyAlias: str, options: Options) -> None:
+        """Generate a key and store it under `keyAlias`, replacing an older one of that alias.
+
+        Args:
+            keyAlias: 1 … 128 bytes in UTF-8.
+            options: ALGORITHM, KEY_SIZE (bits) and PURPOSE, and the PADDING, DIGEST and BLOCK_MODE that
+                its sessions are bound to; what is left out, each session chooses.
+                HUKS_TAG_KEY_OVERRIDE = false keeps an older key.
+
+        Raises:
+            BusinessError: 401 for a wrong argument, 12000002 for a missing and 12000003 for an
+                impossible parameter, 12000017 when the alias exists and may not be replaced,
+                12000001 for what is not supported, 12000004 when the store fails.
+
+        A key is stored durably when the call returns. Until then an older one stays.
+        """
+        parts = self._open_parts()
+        alias = check_alias(keyAlias)
+        params = _parameters(parts, options)
+        await parts.maker.generate(alias, params)
+
+    async def importKeyItem(self, keyAlias: str, options: Options) -> None:
+        """Import a key in the clear and store it under `keyAlias`.
+
+        Args:
+            keyAlias: 1 … 128 bytes in UTF-8.
+            options: as for `generateKeyItem`; IMPORT_KEY_TYPE names the part that comes; `inData`
+                is the key: raw bytes, a SubjectPublicKeyInfo, or the header form of key pairs.
+
+        Raises:
+            BusinessError: as `generateKeyItem`; 401 for key bytes that are no such key.
+        """
+        parts = self._open_parts()
+        alias = check_alias(keyAlias)
+        params, data = parse_options(options)
+        refuse_other_user(params, device=parts.device)
+        await parts.maker.import_plain(alias, params, as_buffer(data, "inData"))
+
+    async def exportKeyItem(self, keyAlias: str, options: Options) -> HuksReturnResult:
+        """Give the public half of a key in `outData`: SubjectPublicKeyInfo DER; 32 raw bytes for 25519.
+
+        Raises:
+            BusinessError: 12000011 for an unknown alias; 401 or 12000003 for a symmetric key, which has
+                no public half; 12000001 or 12000003 for a private key that came without one.
+        """
+        parts = self._open_parts()
+        alias = check_alias(keyAlias)
+        params = _parameters(parts, options)
+        item = await parts.shelf.find(alias, storage_level(params))
+        material = item.material
+        if material.public:
+            return HuksReturnResult(outData=material.public)
+        if material.is_symmetric:
+            # the codes are those of a device, which takes the raw key for a header that is too short or wrong
+            code = 401 if len(material.secret) >= 20 else 12000003
+            raise BusinessError(
+                code, f"key {alias!r} is symmetric and has no public half; secret keys are never exported"
+            )
+        code = 12000003 if material.algorithm >= 200 else 12000001
+        raise BusinessError(code, f"key {alias!r} was imported without its public half")
+
+    async def deleteKeyItem(self, keyAlias: str, options: Options) -> None:
+        """Delete a key; sessions that are open on it go on.
+
+        Raises:
+            BusinessError: 12000011 for an unknown alias, 12000004 when the store fails.
+        """
+        parts = self._open_parts()
+        alias = check_alias(keyAlias)
+        params = _parameters(parts, options)
+        await parts.shelf.delete(alias, storage_level(params))
+
+    async def hasKeyItem(self, keyAlias: str, options: Options) -> bool:
+        """Tell whether a key exists."""
+        parts = self._open_parts()
+        alias = check_alias(keyAlias)
+        params = _parameters(parts, options)
+        return await parts.shelf.exists(alias, storage_level(params))
+
+    async def isKeyItemExist(self, keyAlias: str, options: Options) -> bool:
+        """Give True for a key that exists; an absent one is an error (use `hasKeyItem` to ask).
+
+        Raises:
+            BusinessError: 12000011 for an unknown alias.
+        """
+        parts = self._open_parts()
+        if not await self.hasKeyItem(keyAlias, options):
+            level = storage_level(_parameters(parts, options))
+            raise parts.shelf.absent(parts.shelf.name(keyAlias, level))
+        return True
+
+    async def getKeyItemProperties(self, keyAlias: str, options: Options) -> HuksReturnResult:
+        """Give the parameters stored with a key in `properties`, without any key bytes.
+
+        Raises:
+            BusinessError: 12000011 for an unknown alias.
+        """
+        parts = self._open_parts()
+        alias = check_alias(keyAlias)
+        level = storage_level(_parameters(parts, options))
+        item = await parts.shelf.find(alias, level)
+        shown = [param for param in item.params.to_params() if param.tag not in _HIDDEN]
+        given = {param.tag for param in shown}
+        added: list[tuple[HuksTag, Any]] = [
+            (_T.HUKS_TAG_AUTH_STORAGE_LEVEL, level),
+            (_T.HUKS_TAG_KEY_VERSION, FORMAT_VERSION),
+            (_T.HUKS_TAG_OS_VERSION, _OS_VERSION),
+            (_T.HUKS_TAG_OS_PATCHLEVEL, _OS_VERSION),
+            (_T.HUKS_TAG_PROCESS_NAME, parts.namespace.encode()),
+        ]
+        shown += [HuksParam(tag, value) for tag, value in added if tag not in given]
+        return HuksReturnResult(properties=shown)
+
+    async def listAliases(self, options: Options) -> HuksListAliasesReturnResult:
+        """Give all aliases of this namespace at one storage level, in order.
+
+        Args:
+            options: AUTH_STORAGE_LEVEL, CE by default; other parameters have no effect.
+        """
+        parts = self._open_parts()
+        params = _parameters(parts, options)
+        level = storage_level(params)
+        aliases = await parts.shelf.aliases(level, parts.limits.max_listed_aliases)
+        return HuksListAliasesReturnResult(keyAliases=aliases)
+
+
+def _parameters(parts: Parts, options: object) -> ParamSet:
+    params = parse_parameters(options)
+    refuse_other_user(params, device=parts.device)
+    return params

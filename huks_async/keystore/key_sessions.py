@@ -1,0 +1,167 @@
+"""The documented functions on key sessions."""
+
+from dataclasses import dataclass
+
+from huks_async.keys.aliases import check_alias, storage_level
+from huks_async.keystore.parts import HasParts, Parts, refuse_other_user
+from huks_async.model.enums import HuksKeyFlag, HuksKeyPurpose
+from huks_async.model.errors import BusinessError, ParameterSetError
+from huks_async.model.params import BytesLike, Options, ParamSet, as_bytes, parse_options, parse_parameters
+from huks_async.model.results import HuksReturnResult, HuksSessionHandle
+from huks_async.model.tags import HuksTag
+from huks_async.sessions.context import KeySession
+
+_PURPOSE = int(HuksTag.HUKS_TAG_PURPOSE)
+_AUTH_TOKEN = int(HuksTag.HUKS_TAG_AUTH_TOKEN)
+_SECURITY_LEVEL = int(HuksTag.HUKS_TAG_KEY_SECURITY_LEVEL)
+_RESULT_FLAGS = {
+    int(HuksKeyPurpose.HUKS_KEY_PURPOSE_AGREE): HuksKeyFlag.HUKS_KEY_FLAG_AGREE_KEY,
+    int(HuksKeyPurpose.HUKS_KEY_PURPOSE_DERIVE): HuksKeyFlag.HUKS_KEY_FLAG_DERIVE_KEY,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _SecretRule:
+    """What finish needs of a session whose result may become a key."""
+
+    base: ParamSet
+    flag: HuksKeyFlag
+
+
+class SessionFunctions(HasParts):
+    """Open a session on a key, feed it, finish or abort it."""
+
+    async def initSession(self, keyAlias: str, options: Options) -> HuksSessionHandle:
+        """Open a session on a key; its parameters are frozen here.
+
+        Args:
+            keyAlias: the key.
+            options: ALGORITHM, exactly one PURPOSE, and what the operation needs: PADDING, DIGEST,
+                BLOCK_MODE as the key was made with, IV or NONCE, AAD, AE_TAG for decryption, derivation
+                parameters. `inData` is ignored.
+
+        Returns:
+            `handle`, and `challenge`, empty for keys without user authentication.
+
+        Raises:
+            BusinessError: 12000011 for an unknown alias; 401, 12000002, 12000003 for parameters that the
+                key or the algorithm does not allow; 12000010 at the limit of sessions; 12000012 when the
+                stored key is damaged.
+
+        The session pins the key: deleting or replacing it later does not disturb the session.
+        """
+        parts = self._open_parts()
+        alias = check_alias(keyAlias)
+        params = parse_parameters(options)
+        numbers = params.numbers
+        refuse_other_user(params, device=parts.device)
+        if numbers.get(_SECURITY_LEVEL):
+            raise BusinessError(401, "HUKS_TAG_KEY_SECURITY_LEVEL: a session takes no level but 0 (TEE)")
+        level = storage_level(params)
+        item = parts.shelf.ready(alias, level)
+        if item is None:
+            item = await parts.shelf.find(alias, level)
+        starter = item.starter(numbers, parts.limits, device=parts.device)
+        operation = starter(item.ready, params.blobs)
+        flag = _RESULT_FLAGS.get(numbers[_PURPOSE])
+        rule = None if flag is None else _SecretRule(item.params, flag)
+        session = parts.driver.open(parts.namespace, operation, rule)
+        return HuksSessionHandle(session.handle)
+
+    async def updateSession(
+        self, handle: int, options: Options, token: BytesLike | None = None
+    ) -> HuksReturnResult:
+        """Feed a segment; `outData` has the output that is ready, often none.
+
+        Args:
+            handle: the session.
+            options: `inData` is the segment, 100 KB is the advice. For agreement, the peer's public key;
+                for derivation it is ignored. Parameters are not read again.
+            token: an auth token, for keys bound to user authentication.
+
+        Raises:
+            BusinessError: 12000011 for a session that is gone (the message says why) or in another call;
+                401 for wrong arguments; 12000012 for a second agreement or derivation; 12000014 when
+                sessions hold too many bytes.
+
+        Any error of the operation ends the session. A cancelled call ends it, too.
+        """
+        parts = self._open_parts()
+        data = _segment(parts, handle, options, token)[1]
+        return HuksReturnResult(await parts.driver.update(parts.namespace, handle, data))
+
+    async def finishSession(
+        self, handle: int, options: Options, token: BytesLike | None = None
+    ) -> HuksReturnResult:
+        """Feed the last segment and end the session; `outData` has the rest of the output.
+
+        Args:
+            handle: the session.
+            options: `inData` is the last segment, or nothing; for verification it is the signature. For
+                agreement and derivation the parameters say whether the result is stored: storage flag,
+                KEY_ALIAS, ALGORITHM, KEY_SIZE and the attributes of the new key.
+            token: an auth token, for keys bound to user authentication.
+
+        Raises:
+            BusinessError: 12000006 for a wrong signature, tag or padding; otherwise as `updateSession`.
+
+        The session is gone afterwards, whatever happens.
+        """
+        parts = self._open_parts()
+        params, data = _segment(parts, handle, options, token)
+        out, rule = await parts.driver.finish(parts.namespace, handle, data)
+        if rule is not None:
+            out = await parts.maker.keep_secret(rule.base, params, out, rule.flag)
+        return HuksReturnResult(out)
+
+    async def abortSession(self, handle: int, options: Options) -> None:
+        """End a session without a result.
+
+        Succeeds for a handle that is unknown or gone; leaves one alone that has a call running.
+
+        Raises:
+            BusinessError: 401 for wrong arguments.
+        """
+        parts = self._open_parts()
+        _check_handle(handle)
+        try:
+            parse_parameters(options)
+        except ParameterSetError as error:
+            raise parts.driver.fail(parts.namespace, handle, error) from None
+        parts.driver.abort(parts.namespace, handle)
+
+    def session(self, keyAlias: str, options: Options) -> KeySession:
+        """Open a session for an `async with` block, which ends it on every way out.
+
+        An extension of the documented surface:
+
+            async with keystore.session("photos", options) as session:
+                async for part in session.stream(chunks): ...
+
+        See `KeySession` for `update`, `finish` and `stream`.
+        """
+        parts = self._open_parts()
+        return KeySession(self, keyAlias, options, parts.pool, parts.limits)
+
+
+def _segment(
+    parts: Parts, handle: int, options: object, token: BytesLike | None
+) -> tuple[ParamSet, BytesLike]:
+    """Check the arguments of a call on a session; a set that is illegal as a whole ends the session."""
+    _check_handle(handle)
+    try:
+        params, data = parse_options(options)
+        if token is not None:
+            if _AUTH_TOKEN in params.blobs:
+                raise ParameterSetError(401, "HUKS_TAG_AUTH_TOKEN is given twice: as a tag and as the token")
+            params.blobs[_AUTH_TOKEN] = as_bytes(token, "token")
+        if params.numbers.get(_SECURITY_LEVEL):
+            raise BusinessError(401, "HUKS_TAG_KEY_SECURITY_LEVEL: a session takes no level but 0 (TEE)")
+    except ParameterSetError as error:
+        raise parts.driver.fail(parts.namespace, handle, error) from None
+    return params, data
+
+
+def _check_handle(handle: object) -> None:
+    if type(handle) is not int and (isinstance(handle, bool) or not isinstance(handle, int)):
+        raise BusinessError(401, f"handle must be an int, got {type(handle).__name__}")

@@ -1,0 +1,176 @@
+"""The session as an `async with` block: it ends on every way out, cancellation included."""
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from types import TracebackType
+from typing import Protocol, TypeAlias
+
+from huks_async.model.enums import HuksCipherMode, HuksKeyPurpose
+from huks_async.model.errors import BusinessError
+from huks_async.model.limits import Limits
+from huks_async.model.params import BytesLike, HuksOptions, Options, as_buffer, parse_parameters
+from huks_async.model.results import HuksReturnResult, HuksSessionHandle
+from huks_async.model.tags import HuksTag
+from huks_async.runtime.workers import WorkerPool
+from huks_async.sessions.spool import Spool
+
+Source: TypeAlias = AsyncIterable[BytesLike] | Iterable[BytesLike]
+"""Chunks to stream: an asynchronous or plain iterable of bytes-like objects."""
+
+_AUTHENTICATED = (HuksCipherMode.HUKS_MODE_GCM, HuksCipherMode.HUKS_MODE_CCM)
+
+
+class SessionApi(Protocol):
+    """The documented functions that a session block calls."""
+
+    async def initSession(self, keyAlias: str, options: Options) -> HuksSessionHandle:
+        """Open a session."""
+
+    async def updateSession(
+        self, handle: int, options: Options, token: BytesLike | None = None
+    ) -> HuksReturnResult:
+        """Feed a segment."""
+
+    async def finishSession(
+        self, handle: int, options: Options, token: BytesLike | None = None
+    ) -> HuksReturnResult:
+        """Finish."""
+
+    async def abortSession(self, handle: int, options: Options) -> None:
+        """Abort."""
+
+
+class KeySession:
+    """A key session for one `async with` block; made by `Keystore.session`.
+
+    Attributes:
+        handle: of the open session.
+        challenge: as `initSession` gave it.
+    """
+
+    def __init__(
+        self, api: SessionApi, alias: str, options: Options, pool: WorkerPool, limits: Limits
+    ) -> None:
+        self._api = api
+        self._alias = alias
+        self._options = options
+        self._pool = pool
+        self._limits = limits
+        self._open: HuksSessionHandle | None = None
+        self._ended = False
+
+    @property
+    def handle(self) -> int:
+        """The session's handle."""
+        return self._session().handle
+
+    @property
+    def challenge(self) -> bytes:
+        """The session's challenge, empty for keys without user authentication."""
+        return self._session().challenge
+
+    async def __aenter__(self) -> "KeySession":
+        if self._open is not None:
+            raise BusinessError(12000012, "this session block was entered already; make a new one")
+        self._open = await self._api.initSession(self._alias, self._options)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not self._ended and self._open is not None:
+            self._ended = True
+            # does not wait for anything, so it is safe while the block is cancelled
+            await self._api.abortSession(self._open.handle, HuksOptions())
+
+    async def update(self, data: BytesLike, *, token: BytesLike | None = None) -> bytes:
+        """Feed a segment; give the output that is ready. Errors as `updateSession`."""
+        options = HuksOptions(inData=data)
+        return (await self._api.updateSession(self._session().handle, options, token)).outData
+
+    async def finish(
+        self, data: BytesLike = b"", options: Options | None = None, *, token: BytesLike | None = None
+    ) -> bytes:
+        """Feed the last segment, or the signature to verify, and end the session.
+
+        Args:
+            data: the last segment.
+            options: parameters of finish, for a result that is kept as a key. Their `inData` is ignored.
+            token: an auth token.
+        """
+        handle = self._session().handle
+        if options is None:
+            properties = None
+        elif isinstance(options, HuksOptions):
+            properties = options.properties
+        else:
+            properties = options.get("properties")
+        result = await self._api.finishSession(handle, HuksOptions(properties, data), token)
+        # after an error the block's end aborts: an argument refused early leaves the session open
+        self._ended = True
+        return result.outData
+
+    async def stream(self, source: Source) -> AsyncIterator[bytes]:
+        """Feed all chunks of `source`, finish, and give the output in parts as it comes.
+
+        Args:
+            source: chunks of any size; larger ones than a call takes are cut.
+
+        Decryption with GCM or CCM gives nothing before the tag was verified: the plaintext waits in a
+        spool of bounded memory, on disk only in encrypted form. Close the iterator if you leave it early
+        (`contextlib.aclosing`); leaving the session block ends the session in any case.
+        """
+        if self._holds_back():
+            spool = Spool(self._pool)
+            try:
+                async for part in self._feed(source):
+                    await spool.add(part)
+                async for part in spool.release():
+                    yield part
+            finally:
+                spool.close()
+        else:
+            async for part in self._feed(source):
+                yield part
+
+    async def _feed(self, source: Source) -> AsyncIterator[bytes]:
+        most = self._limits.max_call_bytes
+        async for chunk in _chunks(source):
+            view = chunk if len(chunk) <= most else memoryview(chunk)
+            for start in range(0, len(view), most):
+                segment = view if len(view) <= most else view[start : start + most]
+                part = await self.update(segment)
+                if part:
+                    yield part
+        last = await self.finish()
+        if last:
+            yield last
+
+    def _holds_back(self) -> bool:
+        numbers = parse_parameters(self._options).numbers
+        return (
+            numbers.get(HuksTag.HUKS_TAG_PURPOSE) == HuksKeyPurpose.HUKS_KEY_PURPOSE_DECRYPT
+            and numbers.get(HuksTag.HUKS_TAG_BLOCK_MODE) in _AUTHENTICATED
+        )
+
+    def _session(self) -> HuksSessionHandle:
+        if self._open is None:
+            raise BusinessError(12000012, "the session is not open: use `async with keystore.session(…)`")
+        return self._open
+
+
+async def _chunks(source: Source) -> AsyncIterator[BytesLike]:
+    if isinstance(source, (bytes, bytearray, memoryview, str)):
+        raise BusinessError(
+            401, "stream takes an iterable of chunks, not one buffer: use stream([data]) or finish(data)"
+        )
+    if isinstance(source, AsyncIterable):
+        async for chunk in source:
+            yield as_buffer(chunk, "a chunk")
+    elif isinstance(source, Iterable):
+        for chunk in source:
+            yield as_buffer(chunk, "a chunk")
+    else:
+        raise BusinessError(401, f"stream takes an iterable of chunks, got {type(source).__name__}")

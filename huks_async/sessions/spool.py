@@ -1,0 +1,73 @@
+"""A spool for output that must not be seen yet: bounded memory, and nothing readable on disk.
+
+Decryption of an authenticated mode gives plaintext before its tag is checked. Until then it waits
+here: in memory up to a bound, beyond it in an unnamed temporary file, encrypted under a key that
+lives in this object only.
+"""
+
+import os
+import tempfile
+from collections.abc import AsyncIterator
+from typing import IO, Any
+
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from huks_async.runtime.workers import WorkerPool
+
+MEMORY_BYTES = 1024 * 1024
+"""What is kept in memory, and the size of the blocks that come out."""
+
+
+class Spool:
+    """Takes output now, gives it back later, once."""
+
+    def __init__(self, pool: WorkerPool) -> None:
+        self._pool = pool
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._file: IO[bytes] | None = None
+        self._cipher = Cipher(algorithms.AES(os.urandom(32)), modes.CTR(os.urandom(16)))
+        self._encryptor = self._cipher.encryptor()
+
+    async def add(self, data: bytes) -> None:
+        """Keep `data`."""
+        self._parts.append(data)
+        self._size += len(data)
+        if self._size >= MEMORY_BYTES:
+            block = b"".join(self._parts)
+            self._parts.clear()
+            self._size = 0
+            await self._pool.run_shielded(self._write, block)
+
+    async def release(self) -> AsyncIterator[bytes]:
+        """Give everything back, in order."""
+        if self._file is not None:
+            await self._pool.run_shielded(self._file.seek, 0)
+            decryptor = self._cipher.decryptor()
+            while True:
+                block = await self._pool.run_shielded(self._read, decryptor)
+                if not block:
+                    break
+                yield block
+        if self._parts:
+            rest = b"".join(self._parts)
+            self._parts.clear()
+            yield rest
+
+    def close(self) -> None:
+        """Drop what is left."""
+        self._parts.clear()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _write(self, block: bytes) -> None:
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(buffering=0)
+        view = memoryview(self._encryptor.update(block))
+        while view:
+            view = view[self._file.write(view) :]
+
+    def _read(self, decryptor: Any) -> bytes:
+        assert self._file is not None
+        return bytes(decryptor.update(self._file.read(MEMORY_BYTES)))
