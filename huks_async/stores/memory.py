@@ -82,6 +82,8 @@ class MemoryStore(Store):
         """Give a page of aliases, ordered by their UTF-8 bytes."""
         self._check()
         encode_name("namespace", namespace)
+        if after is not None:
+            encode_name("alias", after)
         shelf = self._shelves.get((namespace, level))
         if shelf is None:
             return []
@@ -98,16 +100,19 @@ class MemoryStore(Store):
     async def get_meta(self, name: str) -> bytes | None:
         """Give a value that belongs to the store itself, None where there is none."""
         self._check()
+        encode_name("name", name)
         return self._meta.get(name)
 
     async def put_meta(self, name: str, value: bytes) -> bytes:
         """Set a value unless there is one, and give the value that is there now."""
         self._check()
+        encode_name("name", name)
         return self._meta.setdefault(name, bytes(value))
 
     async def replace_meta(self, name: str, value: bytes) -> None:
         """Set a value, whatever there is."""
         self._check()
+        encode_name("name", name)
         self._meta[name] = bytes(value)
 
     def stamp(self) -> object:
