@@ -1,0 +1,63 @@
+"""The key of a store: 32 random bytes that the store keeps, wrapped by the root key."""
+
+import os
+from collections.abc import Callable
+
+from huks_async.model.errors import BusinessError
+from huks_async.rootkeys import RootKey
+from huks_async.stores import Store
+
+STORE_KEY = "store-key"
+"""The name under which a store keeps its wrapped key."""
+
+KEY_SIZE = 32
+
+
+async def open_store_key(
+    store: Store, root_key: RootKey, *, random: Callable[[int], bytes] = os.urandom
+) -> bytes:
+    """Give the key of a store, 32 bytes. A store that has none gets one.
+
+    Of several processes that begin a store at once, all get the same key.
+
+    Args:
+        store: an open store.
+        root_key: the root key that the store was, or is to be, made with.
+        random: gives that many random bytes.
+
+    Raises:
+        BusinessError: 12000012 when this is not the root key of the store; 12000004 when the store or
+            the root key cannot be read.
+
+    """
+    wrapped = await store.get_meta(STORE_KEY)
+    if wrapped is None:
+        wrapped = await store.put_meta(STORE_KEY, await root_key.wrap(random(KEY_SIZE)))
+    return await _unwrap(store, root_key, wrapped)
+
+
+async def rewrap_store_key(store: Store, old: RootKey, new: RootKey) -> None:
+    """Change the root key of a store. Its items stay as they are.
+
+    Raises:
+        BusinessError: 12000012 when `old` is not the root key of the store; 12000011 when the store has no
+            key yet; 12000004 when the store or a root key cannot be read.
+
+    """
+    wrapped = await store.get_meta(STORE_KEY)
+    if wrapped is None:
+        raise BusinessError(
+            12000011, f"the store {store.address} has no key yet; open a keystore on it first"
+        )
+    await store.replace_meta(STORE_KEY, await new.wrap(await _unwrap(store, old, wrapped)))
+
+
+async def _unwrap(store: Store, root_key: RootKey, wrapped: bytes) -> bytes:
+    try:
+        return await root_key.unwrap(wrapped)
+    except BusinessError as error:
+        if error.code != 12000012:
+            raise
+        raise BusinessError(
+            12000012, f"the store {store.address} cannot be opened: {error.message}"
+        ) from error

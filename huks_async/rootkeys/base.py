@@ -1,0 +1,38 @@
+"""The RootKey protocol: what protects the key of a store.
+
+A store keeps one random key of 32 bytes, wrapped by the root key. All sealed items depend on that store
+key, so a root key is asked once, when a store is opened, and may be as slow as a token or a cloud
+service. A root key is changed by wrapping the store key anew; no item is touched.
+"""
+
+from abc import ABC, abstractmethod
+
+
+class RootKey(ABC):
+    """Wraps and unwraps the key of a store.
+
+    Both methods raise `BusinessError` with these codes:
+        12000004: the medium of the root key cannot be read or is damaged.
+        12000012: the wrapped key is not one of this root key, or was changed.
+    """
+
+    @property
+    @abstractmethod
+    def key_id(self) -> str:
+        """A name for messages that tells one root key from another. No secret, and known after `open`."""
+
+    async def open(self) -> None:
+        """Make the root key ready. `wrap` and `unwrap` do so themselves where it was not called."""
+        return
+
+    async def aclose(self) -> None:
+        """Forget the root key. It can be opened again, except where it lives in memory alone."""
+        return
+
+    @abstractmethod
+    async def wrap(self, key: bytes) -> bytes:
+        """Wrap a key of 32 bytes; the result can be kept anywhere."""
+
+    @abstractmethod
+    async def unwrap(self, wrapped: bytes) -> bytes:
+        """Give the key that `wrap` wrapped."""

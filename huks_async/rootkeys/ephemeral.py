@@ -1,0 +1,24 @@
+"""A root key that ends with the process."""
+
+import os
+
+from huks_async.model.errors import BusinessError
+from huks_async.rootkeys.secret import SecretRootKey
+
+
+class EphemeralRootKey(SecretRootKey):
+    """A random root key in memory, for stores in memory. What it wrapped is lost with it."""
+
+    def __init__(self) -> None:
+        super().__init__("the ephemeral root key")
+        self._random: bytes | None = os.urandom(32)
+
+    async def _load(self) -> bytes:
+        if self._random is None:
+            raise BusinessError(12000012, "the ephemeral root key was closed, and with it its key is gone")
+        return self._random
+
+    async def aclose(self) -> None:
+        """Forget the key for good."""
+        await super().aclose()
+        self._random = None

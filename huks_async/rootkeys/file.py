@@ -1,0 +1,123 @@
+"""A root key in a file that only its owner can read."""
+
+import hashlib
+import os
+import secrets
+import stat
+
+import anyio.to_thread
+
+from huks_async.model.errors import BusinessError
+from huks_async.rootkeys.secret import SecretRootKey
+
+KEY_SIZE = 32
+_MAGIC = b"HUKSROOT\x00\x00\x00\x01"
+_CHECKSUM_SIZE = 16
+FILE_SIZE = len(_MAGIC) + KEY_SIZE + _CHECKSUM_SIZE
+"""60 bytes: magic with format version (12), the key (32), the first 16 bytes of SHA-256 over both."""
+
+
+class FileRootKey(SecretRootKey):
+    """32 random bytes in a file with mode 0600.
+
+    A file that is missing is created, complete at once: processes that race for it get the same key,
+    and one that is killed leaves either the file or none. A file that is there is never changed.
+
+    Args:
+        path: the file. A directory that is missing is created with mode 0700.
+        create: whether a missing file may be created.
+
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, create: bool = True) -> None:
+        text = os.fspath(path)
+        if not text or "\0" in text:
+            raise BusinessError(401, f"a root key file needs a path, got {text!r}")
+        super().__init__(f"the root key file {text}")
+        self.path = os.path.abspath(text)
+        self._create = create
+
+    async def _load(self) -> bytes:
+        return await anyio.to_thread.run_sync(self._read_or_create)
+
+    def _read_or_create(self) -> bytes:
+        try:
+            try:
+                return self._read()
+            except FileNotFoundError:
+                if not self._create:
+                    raise
+                self._make()
+                return self._read()
+        except OSError as error:
+            raise BusinessError(
+                12000004,
+                f"{self._name} cannot be read or created: {error.strerror or error}; check that its directory "
+                "exists and that this user may use it",
+            ) from error
+
+    def _read(self) -> bytes:
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            facts = os.fstat(descriptor)
+            self._judge(facts)
+            content = os.read(descriptor, FILE_SIZE + 1)
+        finally:
+            os.close(descriptor)
+        return self._decode(content)
+
+    def _judge(self, facts: os.stat_result) -> None:
+        if not stat.S_ISREG(facts.st_mode):
+            raise BusinessError(12000004, f"{self._name} is not a regular file; give the path of a file")
+        mode = stat.S_IMODE(facts.st_mode)
+        if mode & 0o077:
+            raise BusinessError(
+                12000004,
+                f"{self._name} has mode {mode:04o}, so others than its owner have rights to it; if nobody has "
+                f"read it, run: chmod 600 '{self.path}'",
+            )
+
+    def _decode(self, content: bytes) -> bytes:
+        body, checksum = content[:-_CHECKSUM_SIZE], content[-_CHECKSUM_SIZE:]
+        wrong = None
+        if len(content) != FILE_SIZE:
+            size = "more" if len(content) > FILE_SIZE else str(len(content))
+            wrong = f"it has {size} bytes instead of {FILE_SIZE}"
+        elif not body.startswith(_MAGIC):
+            wrong = "it does not begin like a root key file of a known format"
+        elif checksum != hashlib.sha256(body).digest()[:_CHECKSUM_SIZE]:
+            wrong = "its checksum does not fit its key"
+        if wrong is not None:
+            raise BusinessError(
+                12000004,
+                f"{self._name} is damaged or of another kind: {wrong}. It is never made anew, since no stored key "
+                "could be read then; restore it from a backup",
+            )
+        return body[len(_MAGIC) :]
+
+    def _make(self) -> None:
+        directory = os.path.dirname(self.path)
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        body = _MAGIC + secrets.token_bytes(KEY_SIZE)
+        draft = f"{self.path}.{secrets.token_hex(8)}.new"
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(body + hashlib.sha256(body).digest()[:_CHECKSUM_SIZE])
+                file.flush()
+                os.fsync(file.fileno())
+            try:
+                os.link(draft, self.path)  # unlike a rename, this never replaces a file
+            except FileExistsError:
+                return  # another process was faster: its key counts
+        finally:
+            os.unlink(draft)
+            _sync_directory(directory)
+
+
+def _sync_directory(directory: str) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,78 @@
+"""A thread that takes all requests that wait as one batch, for work that is cheaper together."""
+
+import queue
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from huks_async.runtime.jobs import Job
+from huks_async.runtime.workers import Crew, Desk
+
+Q = TypeVar("Q")
+R = TypeVar("R")
+
+
+class BatchWorker(Crew, Generic[Q, R]):
+    """One thread that hands all waiting requests to a handler at once, in order.
+
+    Args:
+        handler: gives for each request its result, or the exception to raise for it. What it
+            raises itself is raised for the whole batch.
+        limit: requests of one batch at most.
+        name: for the thread and for messages.
+
+    """
+
+    def __init__(
+        self,
+        handler: Callable[[list[Q]], list[R | BaseException]],
+        *,
+        limit: int = 1024,
+        name: str = "huks-batch",
+    ) -> None:
+        super().__init__(1, name, _work, handler, limit)
+
+    async def run(self, request: Q) -> R:
+        """Have a request handled. When cancelled: dropped if it has not begun, else its end is waited for."""
+        job: Job[R] = self._submit(None, (request,))
+        return await job.outcome(shield=True)
+
+
+def _work(desk: Desk, handler: Callable[[list[Any]], list[Any]], limit: int) -> None:
+    stop = False
+    while not stop:
+        batch: list[Job[Any]] = []
+        job = desk.jobs.get()
+        while job is not None:
+            if job.take():
+                batch.append(job)
+            else:
+                desk.count(-1)
+            if len(batch) >= limit:
+                break
+            try:
+                job = desk.jobs.get_nowait()
+            except queue.Empty:
+                break
+        else:
+            stop = True
+        if batch:
+            _handle(batch, handler)
+            desk.count(-len(batch))
+            for done in batch:
+                done.home.hand_in(done)
+            del done
+        del job, batch
+
+
+def _handle(batch: list[Job[Any]], handler: Callable[[list[Any]], list[Any]]) -> None:
+    requests = [job for job in batch if not job.is_call]
+    if requests:
+        try:
+            outcomes = handler([job.request() for job in requests])
+        except BaseException as error:
+            outcomes = [error] * len(requests)
+        for job, outcome in zip(requests, outcomes, strict=True):
+            job.settle(outcome)
+    for job in batch:
+        if job.is_call:
+            job.execute()

@@ -1,0 +1,190 @@
+"""A piece of work that leaves the event loop, and the way its result comes back."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Generator
+from typing import Any, Generic, Protocol, TypeVar
+
+import anyio
+import anyio.lowlevel
+
+T = TypeVar("T")
+
+
+class Waiter(Protocol):
+    """What a task sleeps on: an `asyncio.Future`, or the like of it for other event loops."""
+
+    def done(self) -> bool:
+        """Tell whether it was woken or cancelled."""
+
+    def set_result(self, result: None, /) -> None:
+        """Wake the task."""
+
+    def __await__(self) -> Generator[Any, Any, None]: ...
+
+
+class _EventWaiter:
+    """A waiter for event loops that are not asyncio's."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self) -> None:
+        self._event = anyio.Event()
+
+    def done(self) -> bool:
+        return self._event.is_set()
+
+    def set_result(self, result: None, /) -> None:
+        self._event.set()
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return self._event.wait().__await__()
+
+
+class Home:
+    """An event loop whose tasks wait for jobs. Jobs that finish close together share one wake-up."""
+
+    __slots__ = ("_finished", "_post", "_posted", "key", "new_waiter")
+
+    def __init__(
+        self, key: object, post: Callable[[Callable[[], None]], object], new_waiter: Callable[[], Waiter]
+    ):
+        self.key = key
+        self.new_waiter = new_waiter
+        self._post = post
+        self._finished: deque[Job[Any]] = deque()
+        self._posted = False
+
+    def hand_in(self, job: "Job[Any]") -> None:
+        """Bring a finished job home. Called from any thread."""
+        # The order matters: append before the flag is read here, and the flag is cleared before the
+        # queue is read in _wake_all. So a job is seen by a call that is posted already, or posts one.
+        self._finished.append(job)
+        if not self._posted:
+            self._posted = True
+            try:
+                self._post(self._wake_all)
+            except RuntimeError:  # the loop is closed: nobody waits any more
+                self._posted = False
+                self._finished.clear()
+
+    def _wake_all(self) -> None:
+        self._posted = False
+        finished = self._finished
+        while finished:
+            finished.popleft().wake()
+
+
+def current_home(known: Home | None) -> Home:
+    """Give the home for the running event loop: the known one if it is that, else a new one."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        native: Any = anyio.lowlevel.current_token().native_token
+        if known is not None and known.key is native:
+            return known
+        return Home(native, native.run_sync_soon, _EventWaiter)
+    if known is not None and known.key is loop:
+        return known
+    return Home(loop, loop.call_soon_threadsafe, loop.create_future)
+
+
+class Job(Generic[T]):
+    """One call that waits for a worker, runs, or has run.
+
+    Whoever takes its ticket decides its fate: a worker, to run it, or the waiting task when it is
+    cancelled, to drop it.
+    """
+
+    __slots__ = ("_args", "_function", "_ticket", "_waiter", "error", "finished", "home", "result")
+
+    result: T
+
+    def __init__(self, home: Home, function: Callable[..., T] | None, args: tuple[Any, ...]) -> None:
+        self.home = home
+        self.error: BaseException | None = None
+        self.finished = False
+        self._function = function
+        self._args = args
+        self._ticket = [None]
+        self._waiter = home.new_waiter()
+
+    def take(self) -> bool:
+        """Take the ticket; False when it is gone. Called from any thread."""
+        try:
+            self._ticket.pop()  # atomic, and far cheaper than a lock for each job
+        except IndexError:
+            return False
+        return True
+
+    def execute(self) -> None:
+        """Run the function and keep what comes of it. Called by the worker that has the ticket."""
+        function, args = self._function, self._args
+        assert function is not None
+        self._function, self._args = None, ()
+        try:
+            self.result = function(*args)
+        except BaseException as error:
+            self.error = error
+            # the traceback knows this frame: without this, job and error would keep each other alive
+            del self, function, args
+
+    @property
+    def is_call(self) -> bool:
+        """Whether the job is a function to call; else it is a request, for a worker that knows what to do."""
+        return self._function is not None
+
+    def request(self) -> Any:
+        """Give the only argument of a request."""
+        (request,) = self._args
+        self._args = ()
+        return request
+
+    def settle(self, outcome: T | BaseException) -> None:
+        """Keep an outcome that somebody else found: an exception is to be raised, all else is the result."""
+        if isinstance(outcome, BaseException):
+            self.error = outcome
+        else:
+            self.result = outcome
+
+    def wake(self) -> None:
+        """Wake the task that waits, if it still does. Called in the event loop."""
+        self.finished = True
+        if not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def outcome(self, *, shield: bool, drop: bool = True) -> T:
+        """Wait for the job and give its result, or raise what it raised.
+
+        Args:
+            shield: when cancelled while the job runs, wait for its end; else it ends unobserved.
+            drop: when cancelled before the job has begun, drop it; else it is like one that runs.
+
+        """
+        try:
+            await self._waiter
+        except GeneratorExit:  # the coroutine is thrown away: it must not await again
+            if drop:
+                self.take()
+            raise
+        except BaseException:
+            if not (drop and self.take()) and shield:
+                await self._end()
+            raise
+        error = self.error
+        if error is None:
+            return self.result
+        try:
+            raise error
+        finally:
+            del error, self
+
+    async def _end(self) -> None:
+        # the shielded scope keeps scoped cancellation away, the loop outlives Task.cancel()
+        with anyio.CancelScope(shield=True):
+            while not self.finished:
+                self._waiter = self.home.new_waiter()
+                try:
+                    await self._waiter
+                except asyncio.CancelledError:
+                    continue

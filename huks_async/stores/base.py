@@ -1,0 +1,177 @@
+"""The Store protocol: where sealed key items are kept.
+
+A store keeps rows of bytes under (namespace, level, alias). It knows nothing of keys: what it gets is
+sealed already. The protocol asks for no more than a database server can give: awaits everywhere, rows
+with versions and compare-and-set, listings by pages, and nothing that only one process can know.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from huks_async.model.errors import BusinessError
+
+
+@dataclass(frozen=True, slots=True)
+class ItemName:
+    """The name of a row.
+
+    Args:
+        namespace: the caller that owns it; any text.
+        level: the storage level, a signed 64-bit number.
+        alias: any text, NUL and the empty text included.
+
+    """
+
+    namespace: str
+    level: int
+    alias: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row's content, and its version: a number that a store gives once and never again."""
+
+    version: int
+    blob: bytes
+
+
+class StoreConflictError(Exception):
+    """A row is not at the version that a conditional write expected.
+
+    Attributes:
+        name: the row.
+        current: the version it is at, 0 where it does not exist.
+
+    """
+
+    def __init__(self, name: ItemName, current: int) -> None:
+        super().__init__(name, current)
+        self.name = name
+        self.current = current
+
+    def __str__(self) -> str:
+        if self.current == 0:
+            return f"the item {self.name.alias!r} does not exist"
+        return f"the item {self.name.alias!r} is at version {self.current}"
+
+
+class Store(ABC):
+    """Where sealed key items are kept.
+
+    A store is opened before use and closed after it, from one event loop at a time. A write is
+    durable once it is acknowledged, and visible to every later call on any store object of the same
+    data, other processes included. Writes to one row are atomic.
+
+    Cancelled, a write either was dropped before it began, or its end was awaited: no transaction
+    stays open, but the caller cannot tell whether it took place.
+
+    Every method but `open` and `aclose` raises `BusinessError` with these codes:
+        401: a namespace or alias cannot be encoded as UTF-8.
+        12000004: the medium failed; the message names the store and the way out.
+        12000012: the store is not open, or it was opened before a fork.
+    """
+
+    address: str
+    """The store's address for messages, without secrets."""
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Open the store, creating it where there is none. Does nothing when it is open.
+
+        Raises:
+            BusinessError: 12000004 when it cannot be opened, is damaged, or newer than this package.
+
+        """
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Close the store, after the writes that have begun. Does nothing when it is closed."""
+
+    @abstractmethod
+    async def get(self, name: ItemName) -> Row | None:
+        """Give a row, None where there is none."""
+
+    @abstractmethod
+    async def put(self, name: ItemName, blob: bytes, *, expect: int | None = None) -> int:
+        """Create or replace a row, and give its new version.
+
+        Args:
+            name: the row.
+            blob: its new content.
+            expect: the version that the row must be at; 0: it must not exist; None: whatever there is.
+
+        Raises:
+            StoreConflictError: the row is at another version than `expect`; nothing was changed.
+
+        """
+
+    @abstractmethod
+    async def delete(self, name: ItemName, *, expect: int | None = None) -> bool:
+        """Remove a row, and tell whether there was one.
+
+        Args:
+            name: the row.
+            expect: the version that the row must be at; None: whatever there is.
+
+        Raises:
+            StoreConflictError: the row is at another version than `expect`; nothing was changed.
+
+        """
+
+    @abstractmethod
+    async def aliases(
+        self, namespace: str, level: int, *, after: str | None = None, limit: int = 1000
+    ) -> list[str]:
+        """Give a page of aliases, ordered by their UTF-8 bytes.
+
+        Args:
+            namespace: the caller that owns them.
+            level: the storage level.
+            after: the last alias of the page before; None: from the beginning.
+            limit: how many at most.
+
+        """
+
+    @abstractmethod
+    async def count(self, namespace: str, level: int) -> int:
+        """Give the number of rows, without reading them all."""
+
+    @abstractmethod
+    async def get_meta(self, name: str) -> bytes | None:
+        """Give a value that belongs to the store itself, None where there is none."""
+
+    @abstractmethod
+    async def put_meta(self, name: str, value: bytes) -> bytes:
+        """Set a value unless there is one, and give the value that is there now: ours or an earlier one."""
+
+    @abstractmethod
+    async def replace_meta(self, name: str, value: bytes) -> None:
+        """Set a value, whatever there is."""
+
+    @abstractmethod
+    def stamp(self) -> object | None:
+        """Give a value that has changed once any write by anybody was acknowledged.
+
+        For caches: what was read after a stamp was taken is still true while the stamp is the same.
+        It may change without a write. Takes less than a microsecond and never waits.
+
+        Returns:
+            A value to compare with `==`; None where the store cannot tell, so that nothing can be cached.
+
+        """
+
+
+def encode_name(kind: str, text: str) -> bytes:
+    """Encode a namespace, alias or name as UTF-8.
+
+    Raises:
+        BusinessError: 401 for text that has no UTF-8 form.
+
+    """
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise BusinessError(
+            401,
+            f"the {kind} {text!r} holds a lone surrogate, which has no UTF-8 form; use valid Unicode text",
+        ) from None

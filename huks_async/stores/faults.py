@@ -1,0 +1,58 @@
+"""What failures of SQLite and of the file system mean to the caller."""
+
+import sqlite3
+
+from huks_async.model.errors import BusinessError
+
+_NOT_WRITTEN = "nothing of this call was acknowledged"
+
+# primary result codes of SQLite, https://www.sqlite.org/rescode.html
+_MEANINGS: dict[int, tuple[str, str]] = {
+    sqlite3.SQLITE_NOTADB: (
+        "is not a SQLite database or was overwritten",
+        "restore it from a backup, or correct the address",
+    ),
+    sqlite3.SQLITE_CORRUPT: (
+        "is damaged",
+        "stop all its users, keep a copy of the file with its -wal, and restore it from a backup",
+    ),
+    sqlite3.SQLITE_BUSY: (
+        "was locked by another process for longer than the busy timeout",
+        "try again, and look for a process that keeps a transaction open",
+    ),
+    sqlite3.SQLITE_FULL: ("has no space left on its disk", "free space and try again"),
+    sqlite3.SQLITE_READONLY: (
+        "cannot be written",
+        "give this user the right to write the file and its directory, on a file system that is not read-only",
+    ),
+    sqlite3.SQLITE_CANTOPEN: (
+        "cannot be opened",
+        "check that the directory exists and that this user may read and write it",
+    ),
+    sqlite3.SQLITE_PERM: ("cannot be opened", "check the permissions of the file and its directory"),
+    sqlite3.SQLITE_IOERR: (
+        "could not be read or written by the system",
+        "check the disk and the system's log; network file systems are not supported",
+    ),
+    sqlite3.SQLITE_PROTOCOL: (
+        "could not be locked",
+        "check that the file system supports locks; network file systems are not supported",
+    ),
+    sqlite3.SQLITE_NOMEM: ("needs more memory than the process got", "free memory and try again"),
+    sqlite3.SQLITE_TOOBIG: ("does not take an item of this size", "store less than 1 GB in one item"),
+}
+_OTHER = ("failed", "see the error of SQLite that is given here")
+
+
+def storage_error(address: str, error: sqlite3.Error | OSError) -> BusinessError:
+    """Give the BusinessError 12000004 that tells which store failed, how, and what helps."""
+    if isinstance(error, OSError):
+        detail = error.strerror or type(error).__name__
+        return BusinessError(
+            12000004,
+            f"the store {address} cannot be opened or written: {detail}; check that the directory exists, "
+            "that this user may write it, and that the disk has space",
+        )
+    code = getattr(error, "sqlite_errorcode", 0)
+    what, way_out = _MEANINGS.get(code & 0xFF, _OTHER)
+    return BusinessError(12000004, f"the store {address} {what} ({error}); {_NOT_WRITTEN}; {way_out}")

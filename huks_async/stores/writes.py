@@ -1,0 +1,140 @@
+"""The writing side of the SQLite store: all writes that wait become one transaction."""
+
+import sqlite3
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from huks_async.stores.base import ItemName, StoreConflictError, encode_name
+from huks_async.stores.faults import storage_error
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Create or replace a row; gives its new version."""
+
+    name: ItemName
+    blob: bytes
+    expect: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove a row; tells whether there was one."""
+
+    name: ItemName
+    expect: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PutMeta:
+    """Set a value of the store; gives the value that is there now."""
+
+    name: str
+    value: bytes
+    replace: bool
+
+
+Write: TypeAlias = Put | Delete | PutMeta
+Outcome: TypeAlias = int | bool | bytes | BaseException
+
+Key: TypeAlias = tuple[bytes, int, bytes]
+
+
+def row_key(name: ItemName) -> Key:
+    """Give the primary key of a row."""
+    return encode_name("namespace", name.namespace), name.level, encode_name("alias", name.alias)
+
+
+class GroupCommit:
+    """Handles batches of writes on one connection. Lives in the writer's thread.
+
+    A sync of the disk takes as long for one row as for a hundred, so all writes that wait share one
+    transaction and are acknowledged together after it was committed.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, address: str) -> None:
+        self._connection = connection
+        self._address = address
+
+    def __call__(self, writes: list[Write]) -> list[Outcome]:
+        """Carry out the writes in order, and give the outcome of each after the commit."""
+        try:
+            return self._commit(writes)
+        except (sqlite3.Error, OSError) as error:
+            self._roll_back()
+            return [storage_error(self._address, error) for _ in writes]
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            try:
+                self._connection.execute("ROLLBACK")
+            except sqlite3.Error:  # the first error tells the story; SQLite undoes the rest at the next open
+                return
+
+    def _commit(self, writes: list[Write]) -> list[Outcome]:
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        ((before,),) = connection.execute("SELECT version FROM sequence").fetchall()
+        version = before
+        outcomes: list[Outcome] = []
+        for write in writes:
+            # No savepoints: a conflict is found before anything is changed, and each write changes
+            # rows by one statement, which SQLite undoes by itself when it fails.
+            try:
+                if isinstance(write, Put):
+                    outcomes.append(self._put(write, version + 1))
+                    version += 1
+                elif isinstance(write, Delete):
+                    outcomes.append(self._delete(write))
+                else:
+                    outcomes.append(self._put_meta(write))
+            except StoreConflictError as conflict:
+                outcomes.append(conflict)
+            except sqlite3.Error as error:
+                if not connection.in_transaction:  # the failure undid the whole transaction
+                    raise
+                outcomes.append(storage_error(self._address, error))
+        if version != before:
+            connection.execute("UPDATE sequence SET version = ?", (version,))
+        connection.execute("COMMIT")
+        return outcomes
+
+    def _current(self, name: ItemName, key: Key, expect: int | None) -> int:
+        rows = self._connection.execute(
+            "SELECT version FROM item WHERE namespace = ? AND level = ? AND alias = ?", key
+        ).fetchall()
+        current = int(rows[0][0]) if rows else 0
+        if expect is not None and expect != current:
+            raise StoreConflictError(name, current)
+        return current
+
+    def _put(self, write: Put, version: int) -> int:
+        key = row_key(write.name)
+        if self._current(write.name, key, write.expect):
+            self._connection.execute(
+                "UPDATE item SET version = ?, blob = ? WHERE namespace = ? AND level = ? AND alias = ?",
+                (version, write.blob, *key),
+            )
+        else:
+            self._connection.execute("INSERT INTO item VALUES (?, ?, ?, ?, ?)", (*key, version, write.blob))
+        return version
+
+    def _delete(self, write: Delete) -> bool:
+        key = row_key(write.name)
+        if not self._current(write.name, key, write.expect):
+            return False
+        self._connection.execute("DELETE FROM item WHERE namespace = ? AND level = ? AND alias = ?", key)
+        return True
+
+    def _put_meta(self, write: PutMeta) -> bytes:
+        name = encode_name("name", write.name)
+        rule = "DO UPDATE SET value = excluded.value" if write.replace else "DO NOTHING"
+        self._connection.execute(
+            f"INSERT INTO meta VALUES (?, ?) ON CONFLICT {rule}",  # noqa: S608 - one of two constants
+            (name, write.value),
+        )
+        ((value,),) = self._connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchall()
+        return bytes(value)
