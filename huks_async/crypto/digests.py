@@ -32,4 +32,4 @@ def digest_name(digest: int | None) -> str:
 def warn_weak_digest(digest: int) -> None:
     """Warn for MD5 and SHA-1."""
     if digest in _WEAK:
-        warn_legacy(digest_name(digest), "HUKS_DIGEST_SHA256")
+        warn_legacy(digest_name(digest))

@@ -1,12 +1,10 @@
-"""The warning for algorithms that work as documented but are weak today."""
+"""The warning for algorithms that work as documented and that nobody should choose today."""
 
 import warnings
 
 from huks_async.model.errors import HuksLegacyWarning
 
 
-def warn_legacy(what: str, instead: str) -> None:
-    """Say once per place that `what` is weak and that `instead` is the way out."""
-    warnings.warn(
-        f"{what} works as documented but is weak today; use {instead}", HuksLegacyWarning, stacklevel=3
-    )
+def warn_legacy(what: str) -> None:
+    """Warn the caller that `what` (an algorithm, digest or key size) is weak today."""
+    warnings.warn(f"{what} is weak today; it works as documented", HuksLegacyWarning, stacklevel=2)

@@ -91,7 +91,7 @@ def starter(spec: OperationSpec) -> Starter:
 
     """
     if spec.algorithm == _CMAC:
-        warn_legacy("HUKS_ALG_CMAC with 3DES", "HUKS_ALG_HMAC")
+        warn_legacy("HUKS_ALG_CMAC with 3DES")
         return _start_cmac
     if spec.algorithm not in (_HMAC, _SM3):
         raise BusinessError(

@@ -1,6 +1,6 @@
 """Block ciphers: AES, SM4, DES and 3DES in ECB, CBC, CTR, OFB and CFB, without padding or with PKCS7.
 
-GCM and CCM are in `aead`; `starter` hands them on.
+GCM and CCM are in `aead`.
 """
 
 import warnings
@@ -11,7 +11,6 @@ from cryptography.hazmat.decrepit.ciphers.modes import CFB, OFB
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 
-from huks_async.crypto import aead
 from huks_async.crypto.blobs import required
 from huks_async.crypto.family import OperationSpec, Starter
 from huks_async.crypto.legacy import warn_legacy
@@ -20,7 +19,7 @@ from huks_async.crypto.scratch import update_blocks, update_but_last
 from huks_async.crypto.secret import SecretKey, generate, load
 from huks_async.model.enums import HuksCipherMode, HuksKeyAlg, HuksKeyPadding, HuksKeyPurpose
 from huks_async.model.errors import BusinessError, HuksCompatibilityWarning
-from huks_async.model.params import BytesLike
+from huks_async.model.params import BytesLike, tag_name
 from huks_async.model.tags import HuksTag
 
 __all__ = ["generate", "load", "starter"]
@@ -45,7 +44,6 @@ _ECB, _CBC, _CTR = (
     int(HuksCipherMode.HUKS_MODE_CTR),
 )
 _OFB, _CFB = int(HuksCipherMode.HUKS_MODE_OFB), int(HuksCipherMode.HUKS_MODE_CFB)
-_AEAD = frozenset({int(HuksCipherMode.HUKS_MODE_GCM), int(HuksCipherMode.HUKS_MODE_CCM)})
 _ALIGNED = frozenset({_ECB, _CBC})
 
 _MODES: dict[int, frozenset[int]] = {
@@ -182,15 +180,13 @@ class PaddedDecryption(StreamCipher):
 
 
 def starter(spec: OperationSpec) -> Starter:
-    """Prepare encryption or decryption with a block cipher.
+    """Prepare encryption or decryption with a block cipher; warns of DES, 3DES and ECB.
 
     Raises:
         BusinessError: 12000003 for a mode or padding that the algorithm does not have.
 
     """
     algorithm, mode = spec.algorithm, spec.mode
-    if mode in _AEAD and algorithm == _AES:
-        return aead.starter(spec)
     if mode is None or mode not in _MODES.get(algorithm, ()):
         allowed = ", ".join(HuksCipherMode(each).name for each in sorted(_MODES.get(algorithm, ())))
         raise BusinessError(
@@ -200,9 +196,9 @@ def starter(spec: OperationSpec) -> Starter:
     operation = _operation(spec, mode, encrypts)
     kind = _kind(algorithm, mode, encrypts)
     if algorithm in (_DES, _3DES):
-        warn_legacy(HuksKeyAlg(algorithm).name, "HUKS_ALG_AES")
+        warn_legacy(HuksKeyAlg(algorithm).name)
     if mode == _ECB:
-        warn_legacy("HUKS_MODE_ECB", "HUKS_MODE_GCM, or HUKS_MODE_CBC with a fresh IV")
+        warn_legacy("HUKS_MODE_ECB")
         ecb = modes.ECB()  # noqa: S305  # warned of
         return lambda key, blobs: operation(kind, key, ecb, encrypts)
 
@@ -243,10 +239,10 @@ def _wide_iv(blobs: Mapping[int, bytes], tag: int = _IV) -> bytes:
         return iv
     iv = required(blobs, tag, "this mode")
     if len(iv) > _BLOCK:
-        raise BusinessError(_INVALID, f"HUKS_TAG_IV has {len(iv)} bytes; AES and SM4 take {_BLOCK}")
+        raise BusinessError(_INVALID, f"{tag_name(tag)} has {len(iv)} bytes; AES and SM4 take {_BLOCK}")
     # documented samples pass 12 bytes, which devices complete with whatever memory follows
     warnings.warn(
-        f"HUKS_TAG_IV has {len(iv)} bytes and is extended with zeros to {_BLOCK}",
+        f"{tag_name(tag)} has {len(iv)} bytes and is extended with zeros to {_BLOCK}",
         HuksCompatibilityWarning,
         stacklevel=4,
     )
