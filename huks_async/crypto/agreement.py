@@ -7,6 +7,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
+from huks_async.crypto import finite_field
 from huks_async.crypto.finite_field import DHPublicKey
 from huks_async.crypto.operation import Operation
 from huks_async.model.errors import BusinessError
@@ -27,8 +28,8 @@ def load_peer(
 
     """
     head = spki[:40]
-    finite_field = any(oid in head for oid in _DH_OIDS)
-    guard: AbstractContextManager[None] = finite_field.allowed() if finite_field else nullcontext()
+    is_finite = any(oid in head for oid in _DH_OIDS)
+    guard: AbstractContextManager[None] = finite_field.allowed() if is_finite else nullcontext()
     try:
         with guard:
             key = load_der_public_key(spki)
