@@ -54,27 +54,6 @@ def take(data: bytes, start: int, tag: int) -> tuple[bytes, int]:
     return data[body : body + size], body + size
 
 
-def sm2_spki(point: bytes) -> bytes:
-    """SubjectPublicKeyInfo of an uncompressed SM2 point (65 bytes)."""
-    return tlv(_SEQUENCE, tlv(_SEQUENCE, _EC_PUBLIC_KEY, _SM2_CURVE), tlv(_BITS, b"\0", point))
-
-
-_SM2_SPKI_PREFIX = sm2_spki(b"\x04" + bytes(64))[:-64]
-SM2_SPKI_BYTES = len(_SM2_SPKI_PREFIX) + 64
-
-
-def is_sm2_spki(data: bytes) -> bool:
-    """Whether this is the SubjectPublicKeyInfo of an uncompressed point on the SM2 curve."""
-    return len(data) == SM2_SPKI_BYTES and data.startswith(_SM2_SPKI_PREFIX)
-
-
-def sm2_pkcs8(scalar: bytes, point: bytes) -> bytes:
-    """PKCS#8 of an SM2 key; `point` (65 bytes) may be empty."""
-    public = tlv(_POINT_TAG, tlv(_BITS, b"\0", point)) if point else b""
-    key = tlv(_SEQUENCE, tlv(_INTEGER, b"\x01"), tlv(_OCTETS, scalar), public)
-    return _pkcs8(_EC_PUBLIC_KEY + _SM2_CURVE, key)
-
-
 def ml_pkcs8(algorithm: int, size: int, expanded: bytes) -> bytes:
     """PKCS#8 of an expanded ML-DSA or ML-KEM key, the `expandedKey` choice of RFC 9881 and RFC 9935."""
     return _pkcs8(_ML_OIDS[algorithm, size], tlv(_OCTETS, expanded))

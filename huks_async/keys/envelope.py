@@ -164,10 +164,10 @@ def _bad_size(message: str) -> BusinessError:
 def _sm2_decrypt(wrapping: KeyMaterial, ciphertext: bytes) -> bytes:
     from huks_async.crypto import sm2
 
-    return sm2.decrypt(wrapping, ciphertext)
+    return sm2.decrypt(sm2.load(wrapping), ciphertext)
 
 
 def _sm2_encrypt(public: bytes, plaintext: bytes) -> bytes:
     from huks_async.crypto import sm2
 
-    return sm2.encrypt(public, plaintext)
+    return sm2.encrypt(sm2.load(sm2.material_from_spki(public)), plaintext)

@@ -3,8 +3,8 @@
 from cryptography.hazmat.primitives.asymmetric import dh, dsa, ec, rsa
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
 
+from huks_async.crypto import sm2_encoding
 from huks_async.crypto.material import KeyMaterial
-from huks_async.keys.der import is_sm2_spki
 from huks_async.keys.layouts import (
     LAYOUTS,
     ML_DSA_BYTES,
@@ -37,9 +37,11 @@ def public_fields(algorithm: int, size: int, public: bytes) -> dict[str, bytes]:
             raise invalid(f"a public {algorithm_name(algorithm)} key has 32 raw bytes, got {len(public)}")
         return {"public": public}
     if algorithm == HuksKeyAlg.HUKS_ALG_SM2:
-        if not is_sm2_spki(public):
-            raise invalid("no SubjectPublicKeyInfo of a point on the SM2 curve")
-        return {"x": public[-64:-32], "y": public[-32:]}
+        try:
+            point = sm2_encoding.point_from_spki(public)
+        except ValueError:
+            raise invalid("no SubjectPublicKeyInfo of a point on the SM2 curve") from None
+        return {"x": point[:32], "y": point[32:]}
     try:
         key = load_der_public_key(public)
     except Exception as error:
@@ -51,8 +53,8 @@ def public_fields(algorithm: int, size: int, public: bytes) -> dict[str, bytes]:
             numbers = key.public_numbers()
             return {"n": _big(numbers.n, width), "e": _big(numbers.e)}
         case ec.EllipticCurvePublicKey() if algorithm == HuksKeyAlg.HUKS_ALG_ECC and key.key_size == size:
-            point = key.public_numbers()
-            return {"x": _big(point.x, width), "y": _big(point.y, width)}
+            pair = key.public_numbers()
+            return {"x": _big(pair.x, width), "y": _big(pair.y, width)}
         case dsa.DSAPublicKey() if algorithm == HuksKeyAlg.HUKS_ALG_DSA and key.key_size == size:
             values = key.public_numbers()
             group = values.parameter_numbers
