@@ -1,0 +1,89 @@
+"""The RSA key that operations use, and the raw operation of the algorithm."""
+
+import secrets
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from huks_async.model.errors import BusinessError
+from huks_async.model.params import BytesLike
+
+RAW_PRIVATE_WORK = 25.0
+"""What a raw private operation costs, in private operations of the library."""
+
+_MASK_BITS = 64
+_COST_ROWS = (1024, 2048, 3072, 4096)
+
+
+@dataclass(frozen=True, slots=True)
+class RsaKey:
+    """An RSA key, ready for use."""
+
+    public: rsa.RSAPublicKey
+    private: rsa.RSAPrivateKey | None
+
+    @property
+    def length(self) -> int:
+        """Bytes of the modulus: of every signature and ciphertext."""
+        return (self.public.key_size + 7) // 8
+
+
+def cost_row(size: int, half: str) -> str:
+    """The row of the cost table for a key of `size` bits; `half` is `private` or `public`."""
+    return f"rsa-{next((row for row in _COST_ROWS if size <= row), _COST_ROWS[-1])}-{half}"
+
+
+def private_of(key: RsaKey, what: str) -> rsa.RSAPrivateKey:
+    """The private half, which a public key does not have (12000006)."""
+    if key.private is None:
+        raise BusinessError(12000006, f"the RSA key has no private half, which {what} needs")
+    return key.private
+
+
+def raw_public(key: RsaKey, block: BytesLike) -> bytes:
+    """Block to the power of e: exactly as many bytes as the modulus, in and out.
+
+    Raises:
+        BusinessError: 12000006 for another length or a value not below the modulus.
+
+    """
+    numbers = key.public.public_numbers()
+    value = _value(block, key.length, numbers.n)
+    return pow(value, numbers.e, numbers.n).to_bytes(key.length, "big")
+
+
+def raw_private(key: RsaKey, private: rsa.RSAPrivateKey, block: BytesLike) -> bytes:
+    """Block to the power of d: exactly as many bytes as the modulus, in and out.
+
+    `cryptography` has no public interface for it, so it is computed here, in the way that timing and
+    faults tell nothing about the key: the value is blinded by a random factor, the exponents by
+    random multiples of the group orders (Kocher 1996), and the result of the two half-size powers is
+    checked against the public exponent before anybody sees it (Boneh, DeMillo, Lipton 1997).
+
+    Raises:
+        BusinessError: 12000006 for another length or a value not below the modulus.
+
+    """
+    numbers = private.private_numbers()
+    n, e = numbers.public_numbers.n, numbers.public_numbers.e
+    p, q = numbers.p, numbers.q
+    value = _value(block, key.length, n)
+    factor = secrets.randbelow(n - 2) + 2
+    blinded = value * pow(factor, e, n) % n
+    power_p = pow(blinded % p, numbers.dmp1 + secrets.randbits(_MASK_BITS) * (p - 1), p)
+    power_q = pow(blinded % q, numbers.dmq1 + secrets.randbits(_MASK_BITS) * (q - 1), q)
+    power = power_q + (power_p - power_q) * numbers.iqmp % p * q
+    if pow(power, e, n) != blinded:
+        raise BusinessError(12000006, "the RSA operation gave an inconsistent result, which was dropped")
+    return (power * pow(factor, -1, n) % n).to_bytes(key.length, "big")
+
+
+def _value(block: BytesLike, length: int, n: int) -> int:
+    value = int.from_bytes(block, "big")
+    if len(block) != length or value >= n:
+        raise BusinessError(
+            12000006,
+            f"RSA without padding takes exactly {length} bytes that are a number below the modulus, "
+            f"got {len(block)} bytes; fill shorter data with leading zeros or name a padding",
+        )
+    return value
