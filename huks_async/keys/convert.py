@@ -21,8 +21,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from huks_async.crypto import sm2_encoding
+from huks_async.crypto.agreement import allow_finite_field
 from huks_async.crypto.material import KeyMaterial
-from huks_async.keys.der import Pkcs8, ml_pkcs8, read_ec_private_key, read_pkcs8
+from huks_async.keys.der import Pkcs8, ml_pkcs8, ml_seed_pkcs8, read_ec_private_key, read_pkcs8
 from huks_async.keys.describe import Description, describe
 from huks_async.keys.importing import material_from_import, material_from_parts
 from huks_async.keys.jwk import from_jwk, to_jwk
@@ -36,16 +37,13 @@ from huks_async.model.tags import HuksTag
 _NOT_HERE = 12000001
 _PRIVATE = HuksImportKeyType.HUKS_KEY_TYPE_PRIVATE_KEY
 _PAIR = HuksImportKeyType.HUKS_KEY_TYPE_KEY_PAIR
-_RAW_ALGORITHMS = {
-    HuksKeyAlg.HUKS_ALG_X25519: (x25519.X25519PrivateKey, x25519.X25519PublicKey),
-    HuksKeyAlg.HUKS_ALG_ED25519: (ed25519.Ed25519PrivateKey, ed25519.Ed25519PublicKey),
+_RAW_PRIVATE: dict[int, type[x25519.X25519PrivateKey] | type[ed25519.Ed25519PrivateKey]] = {
+    HuksKeyAlg.HUKS_ALG_X25519: x25519.X25519PrivateKey,
+    HuksKeyAlg.HUKS_ALG_ED25519: ed25519.Ed25519PrivateKey,
 }
-_SEEDS = {
-    (HuksKeyAlg.HUKS_ALG_ML_DSA, 44): mldsa.MLDSA44PrivateKey,
-    (HuksKeyAlg.HUKS_ALG_ML_DSA, 65): mldsa.MLDSA65PrivateKey,
-    (HuksKeyAlg.HUKS_ALG_ML_DSA, 87): mldsa.MLDSA87PrivateKey,
-    (HuksKeyAlg.HUKS_ALG_ML_KEM, 768): mlkem.MLKEM768PrivateKey,
-    (HuksKeyAlg.HUKS_ALG_ML_KEM, 1024): mlkem.MLKEM1024PrivateKey,
+_RAW_PUBLIC: dict[int, type[x25519.X25519PublicKey] | type[ed25519.Ed25519PublicKey]] = {
+    HuksKeyAlg.HUKS_ALG_X25519: x25519.X25519PublicKey,
+    HuksKeyAlg.HUKS_ALG_ED25519: ed25519.Ed25519PublicKey,
 }
 _ML_PUBLIC = {
     mldsa.MLDSA44PublicKey: (HuksKeyAlg.HUKS_ALG_ML_DSA, 44),
@@ -54,7 +52,7 @@ _ML_PUBLIC = {
     mlkem.MLKEM768PublicKey: (HuksKeyAlg.HUKS_ALG_ML_KEM, 768),
     mlkem.MLKEM1024PublicKey: (HuksKeyAlg.HUKS_ALG_ML_KEM, 1024),
 }
-_SEED_BYTES = (32, 64)
+_SEED_BYTES: dict[int, tuple[int]] = {HuksKeyAlg.HUKS_ALG_ML_DSA: (32,), HuksKeyAlg.HUKS_ALG_ML_KEM: (64,)}
 _PEM = re.compile(
     rb"-----BEGIN (?P<label>[A-Z0-9 ]+)-----\s+(?P<body>[A-Za-z0-9+/=\s]+?)\s*-----END (?P=label)-----"
 )
@@ -65,7 +63,7 @@ def to_layout(material: KeyMaterial) -> bytes:
 
     Raises:
         BusinessError: 401 for a key without private half or header form; 12000001 for an ML key
-            that is kept as its seed.
+            that is kept as its seed where no library that expands it is installed.
 
     """
     return pack(parts_of(material))
@@ -92,7 +90,7 @@ def to_raw(material: KeyMaterial, *, private: bool = False) -> bytes:
             or a symmetric key that was not asked for as private.
 
     """
-    if not material.is_symmetric and material.algorithm not in _RAW_ALGORITHMS:
+    if not material.is_symmetric and material.algorithm not in _RAW_PUBLIC:
         raise _no_form(material.algorithm, "raw form")
     wanted = material.secret if private else material.public
     if not wanted:
@@ -108,7 +106,7 @@ def from_raw(algorithm: int, size: int, data: bytes, *, private: bool = False) -
 
     """
     numbers: dict[int, int] = {HuksTag.HUKS_TAG_ALGORITHM: algorithm, HuksTag.HUKS_TAG_KEY_SIZE: size}
-    if private and algorithm in _RAW_ALGORITHMS:
+    if private and algorithm in _RAW_PUBLIC:
         numbers[HuksTag.HUKS_TAG_IMPORT_KEY_TYPE] = _PRIVATE
     return material_from_import(ParamSet(numbers), data)
 
@@ -122,8 +120,8 @@ def to_spki(material: KeyMaterial) -> bytes:
     """
     if not material.public:
         raise invalid("the key has no public half")
-    if material.algorithm in _RAW_ALGORITHMS:
-        public = _RAW_ALGORITHMS[HuksKeyAlg(material.algorithm)][1].from_public_bytes(material.public)
+    if material.algorithm in _RAW_PUBLIC:
+        public = _RAW_PUBLIC[material.algorithm].from_public_bytes(material.public)
         return public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return material.public
 
@@ -157,14 +155,13 @@ def to_pkcs8(material: KeyMaterial) -> bytes:
     if algorithm == HuksKeyAlg.HUKS_ALG_SM2:
         point = sm2_encoding.point_from_spki(material.public) if material.public else None
         return bytes(sm2_encoding.pkcs8(secret, point))
-    if algorithm in _RAW_ALGORITHMS:
-        raw = _RAW_ALGORITHMS[HuksKeyAlg(algorithm)][0].from_private_bytes(secret)
+    if algorithm in _RAW_PUBLIC:
+        raw = _RAW_PRIVATE[algorithm].from_private_bytes(secret)
         return raw.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     if algorithm in (HuksKeyAlg.HUKS_ALG_ML_DSA, HuksKeyAlg.HUKS_ALG_ML_KEM):
-        if len(secret) not in _SEED_BYTES:
+        if len(secret) not in _SEED_BYTES[algorithm]:
             return ml_pkcs8(algorithm, material.size, secret)
-        seeded = _SEEDS[HuksKeyAlg(algorithm), material.size].from_seed_bytes(secret)
-        return seeded.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+        return ml_seed_pkcs8(algorithm, material.size, secret)
     return secret
 
 
@@ -182,12 +179,17 @@ def from_pkcs8(der: bytes, password: bytes | None = None) -> KeyMaterial:
     """
     data = bytes(der)
     own = read_pkcs8(data) or read_ec_private_key(data)
-    if own is not None:
+    if own is not None and len(own.secret) not in _SEED_BYTES.get(own.algorithm, ()):
         return _from_own_pkcs8(own)
+    if own is not None:
+        data = ml_seed_pkcs8(own.algorithm, own.size, own.secret)
     try:
-        key = load_der_private_key(data, password)
+        with allow_finite_field():
+            key = load_der_private_key(data, password)
     except UnsupportedAlgorithm:
-        raise BusinessError(_NOT_HERE, "PKCS#8: a key of an algorithm or curve that HUKS does not have") from None
+        raise BusinessError(
+            _NOT_HERE, "PKCS#8: a key of an algorithm or curve that HUKS does not have"
+        ) from None
     except Exception as error:
         # the library's words may quote what it read
         raise invalid(f"no private key in PKCS#8 that can be read ({type(error).__name__})") from None
@@ -236,10 +238,6 @@ def _from_own_pkcs8(key: Pkcs8) -> KeyMaterial:
         x, y = key.point[1:33], key.point[33:]
         parts = KeyParts(key.algorithm, 256, {"x": x, "y": y, "z": key.secret})
         return material_from_parts(parts, _PAIR if x else _PRIVATE)
-    if len(key.secret) in _SEED_BYTES:
-        public = _SEEDS[HuksKeyAlg(key.algorithm), key.size].from_seed_bytes(key.secret).public_key()
-        spki = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        return KeyMaterial(key.algorithm, key.size, key.secret, spki)
     parts = KeyParts(key.algorithm, key.size, {"public": b"", "private": key.secret})
     return material_from_parts(parts, _PRIVATE)
 
@@ -253,15 +251,20 @@ def _identify_public(der: bytes) -> tuple[int, int, bytes]:
     else:
         return HuksKeyAlg.HUKS_ALG_SM2, 256, der
     try:
-        key = load_der_public_key(der)
+        with allow_finite_field():
+            key = load_der_public_key(der)
     except UnsupportedAlgorithm:
-        raise BusinessError(_NOT_HERE, "a public key of an algorithm or curve that HUKS does not have") from None
+        raise BusinessError(
+            _NOT_HERE, "a public key of an algorithm or curve that HUKS does not have"
+        ) from None
     except Exception as error:
         raise invalid(f"no SubjectPublicKeyInfo that can be read ({type(error).__name__})") from None
     match key:
         case rsa.RSAPublicKey():
             return HuksKeyAlg.HUKS_ALG_RSA, key.key_size, der
-        case ec.EllipticCurvePublicKey() if key.curve.name.startswith("secp") and key.curve.name.endswith("r1"):
+        case ec.EllipticCurvePublicKey() if key.curve.name.startswith("secp") and key.curve.name.endswith(
+            "r1"
+        ):
             return HuksKeyAlg.HUKS_ALG_ECC, key.key_size, der
         case dsa.DSAPublicKey():
             return HuksKeyAlg.HUKS_ALG_DSA, key.key_size, der

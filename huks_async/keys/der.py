@@ -59,6 +59,11 @@ def ml_pkcs8(algorithm: int, size: int, expanded: bytes) -> bytes:
     return _pkcs8(_ML_OIDS[algorithm, size], tlv(_OCTETS, expanded))
 
 
+def ml_seed_pkcs8(algorithm: int, size: int, seed: bytes) -> bytes:
+    """PKCS#8 of the seed of an ML-DSA or ML-KEM key, the `seed` choice of the same documents."""
+    return _pkcs8(_ML_OIDS[algorithm, size], tlv(_SEED_TAG, seed))
+
+
 @dataclass(frozen=True, slots=True)
 class Pkcs8:
     """What `read_pkcs8` understood. Not shown by `repr`."""

@@ -62,7 +62,9 @@ def open_envelope(fields: list[bytes], wrapping: KeyMaterial, params: ParamSet) 
     private_field = _private_field(algorithm)
     public = params.blob(HuksTag.HUKS_TAG_ASYMMETRIC_PUBLIC_KEY_DATA)
     if not public:
-        raise invalid("HUKS_TAG_ASYMMETRIC_PUBLIC_KEY_DATA is missing; an asymmetric key in an envelope needs it")
+        raise invalid(
+            "HUKS_TAG_ASYMMETRIC_PUBLIC_KEY_DATA is missing; an asymmetric key in an envelope needs it"
+        )
     check_import_length(algorithm, len(public))
     if import_type(params) == HuksImportKeyType.HUKS_KEY_TYPE_PUBLIC_KEY:
         return public

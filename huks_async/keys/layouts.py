@@ -9,7 +9,7 @@ as devices do. This module is about bytes alone: whether they make a key is for 
 """
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from huks_async.model.enums import HuksErrorCode, HuksImportKeyType, HuksKeyAlg
@@ -36,27 +36,27 @@ DEFAULT_RSA_EXPONENT = b"\x01\x00\x01"
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The header of an algorithm: its fields in their order, and which of them are secret."""
+    """The header of an algorithm: its fields in their order, and which of them is the private one."""
 
     names: tuple[str, ...]
-    secret: frozenset[str]
+    private: str
     reserved: bool
     header: struct.Struct
 
     @classmethod
-    def of(cls, *names: str, secret: str, reserved: bool = False) -> "Layout":
+    def of(cls, *names: str, private: str, reserved: bool = False) -> "Layout":
         """A layout with these fields."""
-        return cls(names, frozenset({secret}), reserved, struct.Struct(f"<{2 + len(names) + reserved}I"))
+        return cls(names, private, reserved, struct.Struct(f"<{2 + len(names) + reserved}I"))
 
 
-_HALVES = Layout.of("public", "private", secret="private", reserved=True)  # noqa: S106
-_POINT = Layout.of("x", "y", "z", secret="z")
+_HALVES = Layout.of("public", "private", private="private", reserved=True)
+_POINT = Layout.of("x", "y", "z", private="z")
 
 LAYOUTS: dict[int, Layout] = {
-    HuksKeyAlg.HUKS_ALG_RSA: Layout.of("n", "e", "d", secret="d"),
+    HuksKeyAlg.HUKS_ALG_RSA: Layout.of("n", "e", "d", private="d"),
     HuksKeyAlg.HUKS_ALG_ECC: _POINT,
     HuksKeyAlg.HUKS_ALG_SM2: _POINT,
-    HuksKeyAlg.HUKS_ALG_DSA: Layout.of("x", "y", "p", "q", "g", secret="x"),
+    HuksKeyAlg.HUKS_ALG_DSA: Layout.of("x", "y", "p", "q", "g", private="x"),
     HuksKeyAlg.HUKS_ALG_DH: _HALVES,
     HuksKeyAlg.HUKS_ALG_X25519: _HALVES,
     HuksKeyAlg.HUKS_ALG_ED25519: _HALVES,
@@ -250,7 +250,7 @@ def _check_ml(parts: KeyParts, pair: bool) -> None:
     _need(parts, "public", public if pair else 0, public if pair else 0)
 
 
-_CHECKS = {
+_CHECKS: dict[int, Callable[[KeyParts, bool], None]] = {
     HuksKeyAlg.HUKS_ALG_RSA: _check_rsa,
     HuksKeyAlg.HUKS_ALG_ECC: _check_point,
     HuksKeyAlg.HUKS_ALG_SM2: _check_point,

@@ -4,7 +4,11 @@ from cryptography.hazmat.primitives.asymmetric import dh, dsa, ec, rsa
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
 
 from huks_async.crypto import sm2_encoding
+from huks_async.crypto.agreement import allow_finite_field
+from huks_async.crypto.libcrypto import LibcryptoError, libcrypto_for
 from huks_async.crypto.material import KeyMaterial
+from huks_async.crypto.postquantum import EXTRA
+from huks_async.keys.der import ml_seed_pkcs8
 from huks_async.keys.layouts import (
     LAYOUTS,
     ML_DSA_BYTES,
@@ -43,7 +47,8 @@ def public_fields(algorithm: int, size: int, public: bytes) -> dict[str, bytes]:
             raise invalid("no SubjectPublicKeyInfo of a point on the SM2 curve") from None
         return {"x": point[:32], "y": point[32:]}
     try:
-        key = load_der_public_key(public)
+        with allow_finite_field():
+            key = load_der_public_key(public)
     except Exception as error:
         # the library refuses in many ways, none of which is ours to pass on
         raise invalid(f"no SubjectPublicKeyInfo that can be read ({type(error).__name__})") from None
@@ -73,7 +78,7 @@ def parts_of(material: KeyMaterial) -> KeyParts:
 
     Raises:
         BusinessError: 401 for material without a private half or without a header form; 12000001
-            for an ML key that is kept as its seed.
+            for an ML key that is kept as its seed where no library that expands it is installed.
 
     """
     algorithm, size, secret = material.algorithm, material.size, material.secret
@@ -91,7 +96,9 @@ def parts_of(material: KeyMaterial) -> KeyParts:
     elif algorithm in _ML:
         fields["private"] = _expanded(material)
     else:
-        key = load_der_private_key(secret, None)
+        # it was checked when it came in, which takes up to a quarter of a second for RSA
+        with allow_finite_field():
+            key = load_der_private_key(secret, None, unsafe_skip_rsa_key_validation=True)
         match key:
             case rsa.RSAPrivateKey():
                 fields["d"] = _big(key.private_numbers().d, width)
@@ -116,4 +123,13 @@ def _expanded(material: KeyMaterial) -> bytes:
     wanted = _ML[HuksKeyAlg(material.algorithm)][material.size][1]
     if len(material.secret) == wanted:
         return material.secret
-    raise NotImplementedError
+    # a seed: the library below that runs expanded keys computes one
+    name = f"ML-{'DSA' if material.algorithm == HuksKeyAlg.HUKS_ALG_ML_DSA else 'KEM'}-{material.size}"
+    library = libcrypto_for(name, EXTRA)
+    try:
+        key = library.private_key(
+            name, bytearray(ml_seed_pkcs8(material.algorithm, material.size, material.secret))
+        )
+        return library.octets(key, "priv", wanted)
+    except LibcryptoError:
+        raise invalid(f"the private half is no seed of an {name} key") from None
