@@ -1,15 +1,14 @@
 """Key agreement, whatever the algorithm: one update takes the peer's public key, finish gives the secret."""
 
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from threading import Lock
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import dh, dsa, ec, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 from cryptography.hazmat.primitives.serialization import load_der_public_key
-from cryptography.utils import CryptographyDeprecationWarning
 
+from huks_async.crypto import finite_field
+from huks_async.crypto.finite_field import DHPublicKey
 from huks_async.crypto.operation import Operation
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike
@@ -17,24 +16,10 @@ from huks_async.model.params import BytesLike
 _EC_OID = bytes.fromhex("06072a8648ce3d0201")
 _DH_OIDS = (bytes.fromhex("06092a864886f70d010301"), bytes.fromhex("06072a8648ce3e0201"))
 
-_filters = Lock()
-
-
-@contextmanager
-def allow_finite_field() -> Iterator[None]:
-    """Silence the notice of `cryptography` that finite-field Diffie-Hellman will leave it one day.
-
-    The notice is for the author of a program who can choose; here the algorithm is part of the
-    documented surface. Filters are global to the process, so threads take turns.
-    """
-    with _filters, warnings.catch_warnings():
-        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
-        yield
-
 
 def load_peer(
     spki: bytes,
-) -> rsa.RSAPublicKey | ec.EllipticCurvePublicKey | dsa.DSAPublicKey | dh.DHPublicKey:
+) -> rsa.RSAPublicKey | ec.EllipticCurvePublicKey | dsa.DSAPublicKey | DHPublicKey:
     """The public key in a SubjectPublicKeyInfo (DER) that a peer sent.
 
     Raises:
@@ -43,8 +28,8 @@ def load_peer(
 
     """
     head = spki[:40]
-    finite_field = any(oid in head for oid in _DH_OIDS)
-    guard: AbstractContextManager[None] = allow_finite_field() if finite_field else nullcontext()
+    is_finite = any(oid in head for oid in _DH_OIDS)
+    guard: AbstractContextManager[None] = finite_field.allowed() if is_finite else nullcontext()
     try:
         with guard:
             key = load_der_public_key(spki)
@@ -54,7 +39,7 @@ def load_peer(
         key = None
     except ValueError:
         key = None
-    if isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey | dsa.DSAPublicKey | dh.DHPublicKey):
+    if isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey | dsa.DSAPublicKey | DHPublicKey):
         return key
     raise BusinessError(
         401,

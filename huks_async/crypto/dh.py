@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import cache, partial
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import dh
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -14,8 +13,16 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_public_key,
 )
 
-from huks_async.crypto.agreement import Agreement, allow_finite_field, load_peer, wrong_peer
+from huks_async.crypto import finite_field
+from huks_async.crypto.agreement import Agreement, load_peer, wrong_peer
 from huks_async.crypto.family import OperationSpec, Starter
+from huks_async.crypto.finite_field import (
+    DHParameterNumbers,
+    DHPrivateKey,
+    DHPrivateNumbers,
+    DHPublicKey,
+    DHPublicNumbers,
+)
 from huks_async.crypto.material import KeyMaterial
 from huks_async.crypto.operation import Operation
 from huks_async.model.enums import HuksErrorCode, HuksKeyAlg, HuksKeyPurpose
@@ -69,7 +76,7 @@ class DhKey:
     """A DH key, ready for use. An agreement needs its private half alone."""
 
     size: int
-    private: dh.DHPrivateKey | None
+    private: DHPrivateKey | None
 
 
 def generate(algorithm: int, size: int) -> KeyMaterial:
@@ -79,8 +86,8 @@ def generate(algorithm: int, size: int) -> KeyMaterial:
         BusinessError: 12000003 for a size without a group.
 
     """
-    group = dh.DHParameterNumbers(prime_of(size), GENERATOR)
-    with allow_finite_field():
+    group = DHParameterNumbers(prime_of(size), GENERATOR)
+    with finite_field.allowed():
         private = group.parameters().generate_private_key()
     element = private.public_key().public_numbers().y
     return KeyMaterial(algorithm, size, _pkcs8(private), _spki(size, element))
@@ -90,9 +97,9 @@ def load(material: KeyMaterial) -> DhKey:
     """Make the key that operations use."""
     if not material.secret:
         return DhKey(material.size, None)
-    with allow_finite_field():
+    with finite_field.allowed():
         private = load_der_private_key(material.secret, None)
-    assert isinstance(private, dh.DHPrivateKey)
+    assert isinstance(private, DHPrivateKey)
     return DhKey(material.size, private)
 
 
@@ -118,10 +125,10 @@ def material_from_parts(size: int, public: bytes, private: bytes) -> KeyMaterial
     check_element(computed, p)
     secret = b""
     if private:
-        numbers = dh.DHPublicNumbers(computed, dh.DHParameterNumbers(p, GENERATOR))
+        numbers = DHPublicNumbers(computed, DHParameterNumbers(p, GENERATOR))
         try:
-            with allow_finite_field():
-                secret = _pkcs8(dh.DHPrivateNumbers(exponent, numbers).private_key())
+            with finite_field.allowed():
+                secret = _pkcs8(DHPrivateNumbers(exponent, numbers).private_key())
         except ValueError:
             raise BusinessError(401, f"the numbers are not a key of the {size}-bit DH group") from None
     return KeyMaterial(HuksKeyAlg.HUKS_ALG_DH, size, secret, _spki(size, element) if public else b"")
@@ -136,11 +143,11 @@ def material_from_spki(spki: bytes, algorithm: int, size: int) -> KeyMaterial:
     """
     p = _import_prime(size)
     try:
-        with allow_finite_field():
+        with finite_field.allowed():
             public = load_der_public_key(spki)
     except (ValueError, UnsupportedAlgorithm):
         public = None
-    numbers = public.public_numbers() if isinstance(public, dh.DHPublicKey) else None
+    numbers = public.public_numbers() if isinstance(public, DHPublicKey) else None
     if numbers is None or not _same_group(numbers, p):
         raise BusinessError(401, f"the key is no SubjectPublicKeyInfo of the {size}-bit DH group of RFC 7919")
     check_element(numbers.y, p)
@@ -178,7 +185,7 @@ def starter(spec: OperationSpec) -> Starter:
     return start
 
 
-def _agree(private: dh.DHPrivateKey, size: int, wanted: int | None, spki: bytes) -> bytes:
+def _agree(private: DHPrivateKey, size: int, wanted: int | None, spki: bytes) -> bytes:
     if wanted is None:
         raise BusinessError(
             12000002, "a DH agreement needs HUKS_TAG_KEY_SIZE: the bits of the secret to give"
@@ -191,11 +198,11 @@ def _agree(private: dh.DHPrivateKey, size: int, wanted: int | None, spki: bytes)
         )
     peer = load_peer(spki)
     p = prime_of(size)
-    numbers = peer.public_numbers() if isinstance(peer, dh.DHPublicKey) else None
+    numbers = peer.public_numbers() if isinstance(peer, DHPublicKey) else None
     if numbers is None or not _same_group(numbers, p):
         raise wrong_peer("no key of the same group")
     check_element(numbers.y, p)
-    assert isinstance(peer, dh.DHPublicKey)
+    assert isinstance(peer, DHPublicKey)
     try:
         secret = private.exchange(peer)
     except ValueError:
@@ -204,7 +211,7 @@ def _agree(private: dh.DHPrivateKey, size: int, wanted: int | None, spki: bytes)
     return secret.rjust(size // 8, b"\0")[: wanted // 8]
 
 
-def _same_group(numbers: dh.DHPublicNumbers, p: int) -> bool:
+def _same_group(numbers: DHPublicNumbers, p: int) -> bool:
     return numbers.parameter_numbers.p == p and numbers.parameter_numbers.g == GENERATOR
 
 
@@ -214,7 +221,7 @@ def _import_prime(size: int) -> int:
     return prime_of(size)
 
 
-def _pkcs8(private: dh.DHPrivateKey) -> bytes:
+def _pkcs8(private: DHPrivateKey) -> bytes:
     return private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
 

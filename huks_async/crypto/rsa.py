@@ -1,6 +1,7 @@
 """RSA: keys, and the choice between cipher (`rsa_cipher`) and signature (`rsa_sign`)."""
 
 import math
+from collections.abc import Callable
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -134,7 +135,7 @@ def material_from_spki(spki: bytes, algorithm: int, size: int) -> KeyMaterial:
     raise BusinessError(401, f"the key is no SubjectPublicKeyInfo of an RSA key of {size} bits")
 
 
-_PREPARE = {
+_PREPARE: dict[int, Callable[[OperationSpec], Starter]] = {
     HuksKeyPurpose.HUKS_KEY_PURPOSE_ENCRYPT: rsa_cipher.encryption,
     HuksKeyPurpose.HUKS_KEY_PURPOSE_DECRYPT: rsa_cipher.decryption,
     HuksKeyPurpose.HUKS_KEY_PURPOSE_SIGN: rsa_sign.signature,
@@ -149,7 +150,7 @@ def starter(spec: OperationSpec) -> Starter:
         BusinessError: for parameters that RSA does not take; see `rsa_cipher` and `rsa_sign`.
 
     """
-    prepare = _PREPARE.get(HuksKeyPurpose(spec.purpose))
+    prepare = _PREPARE.get(spec.purpose)
     if prepare is None:
         raise BusinessError(
             12000003,

@@ -161,7 +161,7 @@ def _verify(
 ) -> None:
     _check_length(key, given)
     try:
-        key.public.verify(given, value, scheme(key, algorithm), _PREHASHED[algorithm.name])
+        key.public.verify(bytes(given), value, scheme(key, algorithm), _PREHASHED[algorithm.name])
     except (InvalidSignature, ValueError):
         raise signing.wrong_signature() from None
 

@@ -1,0 +1,42 @@
+"""Finite-field Diffie-Hellman of `cryptography`, without its notice of deprecation.
+
+The notice (touching a class, making or loading a key) is for the author of a program, who can choose
+another algorithm; here the algorithm is part of the documented surface. Everything that would
+give it passes through this module.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+
+from cryptography.utils import CryptographyDeprecationWarning
+
+_turn = Lock()
+
+
+@contextmanager
+def allowed() -> Iterator[None]:
+    """Silence the notice. Warning filters are global to the process, so threads take turns."""
+    with _turn, warnings.catch_warnings():
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        yield
+
+
+with allowed():
+    from cryptography.hazmat.primitives.asymmetric.dh import (
+        DHParameterNumbers,
+        DHPrivateKey,
+        DHPrivateNumbers,
+        DHPublicKey,
+        DHPublicNumbers,
+    )
+
+__all__ = [
+    "DHParameterNumbers",
+    "DHPrivateKey",
+    "DHPrivateNumbers",
+    "DHPublicKey",
+    "DHPublicNumbers",
+    "allowed",
+]
