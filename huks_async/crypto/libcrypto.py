@@ -1,41 +1,12 @@
-"""OpenSSL's libcrypto through ctypes, for what `cryptography` does not offer: SM2, expanded ML keys.
+"""OpenSSL's libcrypto (3.0 or later) through ctypes, for what `cryptography` does not offer.
 
-`cryptography` links its own OpenSSL with hidden symbols, so a second one is needed. Candidates, in order:
-
-1. the library that the environment variable `HUKS_ASYNC_LIBCRYPTO` names, and then no other;
-2. the system's library;
-3. the one inside the wheel of `psycopg-binary`, which the extras `sm2` and `pqc-expanded` install:
-   the one wheel on the index that brings a current libcrypto with open symbols.
-
-Releases with known timing leaks in elliptic-curve multiplication (CVE-2026-54872, CVE-2026-54875,
-CVE-2025-9231) are passed over. A distribution may have mended an older number: an operator who knows
-that says so with `HUKS_ASYNC_LIBCRYPTO_ACCEPT`, the exact version to accept.
+That is SM2, and ML-DSA and ML-KEM with expanded private keys. ctypes lets other threads run during
+every call. Which library is loaded is decided in `libcrypto_search`.
 """
 
 import ctypes
-import functools
-import os
-import sys
-from collections.abc import Iterator, Mapping
 from ctypes import c_char_p, c_int, c_long, c_size_t, c_uint, c_void_p
-from importlib import metadata
 
-from huks_async.model.errors import BusinessError
-
-PATH_VARIABLE = "HUKS_ASYNC_LIBCRYPTO"
-ACCEPT_VARIABLE = "HUKS_ASYNC_LIBCRYPTO_ACCEPT"
-
-_FIXED_IN: dict[tuple[int, int], int] = {(3, 0): 23, (3, 4): 8, (3, 5): 9, (3, 6): 5, (4, 0): 3}
-_GATE = ", ".join(f"{major}.{minor}.{patch}" for (major, minor), patch in _FIXED_IN.items())
-_WHEEL = "psycopg-binary"
-# on macOS the unversioned name would end the process, so names carry the number of the interface
-_SYSTEM_NAMES = (
-    ("libcrypto.4.dylib", "libcrypto.3.dylib")
-    if sys.platform == "darwin"
-    else ("libcrypto.so.4", "libcrypto.so.3")
-)
-
-_NOT_SUPPORTED = 12000001
 _OCTETS, _INTEGER = 5, 1
 _UNMODIFIED = c_size_t(-1).value
 _EVP_PKEY_KEYPAIR = 0x87
@@ -111,13 +82,14 @@ class Libcrypto:
     def __init__(self, path: str) -> None:
         self.path = path
         self.calls = ctypes.CDLL(path)
-        parts = []
-        for part in ("major", "minor", "patch"):
-            # absent from OpenSSL before 3.0, LibreSSL and BoringSSL
-            call = getattr(self.calls, f"OPENSSL_version_{part}")
-            call.restype, call.argtypes = c_uint, ()
-            parts.append(int(call()))
-        self.version: tuple[int, ...] = tuple(parts)
+        # absent from OpenSSL before 3.0, LibreSSL and BoringSSL
+        calls = self.calls
+        major, minor, patch = (
+            calls.OPENSSL_version_major,
+            calls.OPENSSL_version_minor,
+            calls.OPENSSL_version_patch,
+        )
+        self.version: tuple[int, int, int] = (major(), minor(), patch())
 
     @property
     def version_text(self) -> str:
@@ -249,66 +221,3 @@ class Libcrypto:
         # the error queue belongs to the thread, and others (ssl) may look at it
         self.calls.ERR_clear_error()
         return LibcryptoError(what)
-
-
-def is_sound(version: tuple[int, ...]) -> bool:
-    """Whether a release has the fixes that its branch needs; branches without fixes do not."""
-    branch = version[:2]
-    if branch in _FIXED_IN:
-        return version[2] >= _FIXED_IN[branch]  # type: ignore[index]
-    return branch > max(_FIXED_IN)
-
-
-@functools.cache
-def libcrypto_for(algorithm: str, extra: str) -> Libcrypto:
-    """The first sound libcrypto that knows the algorithm.
-
-    Raises:
-        BusinessError: 12000001 where there is none; the message names the extra that brings one.
-
-    """
-    return find(algorithm, extra, os.environ)
-
-
-def find(algorithm: str, extra: str, environment: Mapping[str, str]) -> Libcrypto:
-    """Like `libcrypto_for`, without a memory, under the given environment variables."""
-    accepted = environment.get(ACCEPT_VARIABLE)
-    passed_over = []
-    for path in candidates(environment):
-        try:
-            library = Libcrypto(path)
-        except OSError:
-            passed_over.append(f"{path}: cannot be loaded")
-            continue
-        except AttributeError:
-            passed_over.append(f"{path}: not OpenSSL 3 or later")
-            continue
-        if not is_sound(library.version) and library.version_text != accepted:
-            passed_over.append(f"{path}: {library.version_text} is not among them")
-            continue
-        library.declare()
-        if library.knows(algorithm):
-            return library
-        passed_over.append(f"{path}: {library.version_text} is built without {algorithm}")
-    raise BusinessError(
-        _NOT_SUPPORTED,
-        f"{algorithm} needs OpenSSL's libcrypto {_GATE} or a later one of these branches: install the extra "
-        f"'huks-async[{extra}]', or name a library in {PATH_VARIABLE} (and in {ACCEPT_VARIABLE} the version, "
-        f"if your distribution has mended an older one). Looked at: {'; '.join(passed_over) or 'nothing'}",
-    )
-
-
-def candidates(environment: Mapping[str, str]) -> Iterator[str]:
-    """Names and paths of libraries to try, best first."""
-    named = environment.get(PATH_VARIABLE)
-    if named:
-        yield named
-        return
-    yield from _SYSTEM_NAMES
-    try:
-        files = metadata.files(_WHEEL) or []
-    except metadata.PackageNotFoundError:
-        return
-    for file in files:
-        if file.name.startswith("libcrypto") and (".so" in file.name or file.suffix == ".dylib"):
-            yield str(file.locate())

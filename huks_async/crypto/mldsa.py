@@ -7,7 +7,6 @@ refuses; libcrypto runs those (extra `pqc-expanded`). The message is hashed as i
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from hashlib import shake_256
 from typing import Any, Protocol
 
 from cryptography.exceptions import InvalidSignature
@@ -15,7 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import mldsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from huks_async.crypto.family import OperationSpec, Starter
-from huks_async.crypto.libcrypto import EvpKey, Libcrypto, LibcryptoError, libcrypto_for
+from huks_async.crypto.libcrypto import EvpKey, Libcrypto, LibcryptoError
+from huks_async.crypto.libcrypto_search import libcrypto_for
 from huks_async.crypto.material import KeyMaterial
 from huks_async.crypto.operation import Operation
 from huks_async.crypto.postquantum import EXTRA, check_lengths, illegal_key, public_from_spki
@@ -29,8 +29,6 @@ SEED_BYTES = 32
 MAX_CONTEXT_BYTES = 255
 
 _ILLEGAL, _WRONG, _CRYPTO, _NO_DATA = 401, 12000003, 12000006, 12000014
-# the expanded key begins with rho (32 bytes), K (32) and tr (64): FIPS 204 algorithm 24
-_RHO, _TR = slice(0, 32), slice(64, 128)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +94,9 @@ def load(material: KeyMaterial) -> MlDsaKey:
     """
     parameters = PARAMETER_SETS[material.size]
     if not material.secret:
-        return MlDsaKey(parameters, None, public_from_spki(material.public, parameters.name, parameters.public_class))
+        return MlDsaKey(
+            parameters, None, public_from_spki(material.public, parameters.name, parameters.public_class)
+        )
     if len(material.secret) == SEED_BYTES:
         private = parameters.private_class.from_seed_bytes(material.secret)
         return MlDsaKey(parameters, private, private.public_key())
@@ -135,16 +135,11 @@ def material_from_parts(size: int, public: bytes, private: bytes) -> KeyMaterial
     parameters = PARAMETER_SETS[size]
     check_lengths(parameters.name, public, private, parameters.public_bytes, parameters.expanded_bytes)
     spki = _spki(parameters.public_class.from_public_bytes(bytes(public))) if public else b""
-    if public and private:
-        # tr = SHAKE256(public key, 64 bytes) stands in the private key: the cheap check comes first
-        belongs = private[_RHO] == public[_RHO] and private[_TR] == shake_256(public).digest(64)
-        if not belongs:
-            raise illegal_key(f"the halves of the {parameters.name} key do not belong together")
     material = KeyMaterial(HuksKeyAlg.HUKS_ALG_ML_DSA, size, bytes(private), spki)
-    if private and public and _spki(load(material).public) != spki:
-        raise illegal_key(f"the halves of the {parameters.name} key do not belong together")
     if private:
-        load(material)
+        computed = load(material).public
+        if public and computed.public_bytes_raw() != public:
+            raise illegal_key(f"the halves of the {parameters.name} key do not belong together")
     return material
 
 

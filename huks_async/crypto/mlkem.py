@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import mlkem
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from huks_async.crypto.family import OperationSpec, Starter
-from huks_async.crypto.libcrypto import EvpKey, Libcrypto, LibcryptoError, libcrypto_for
+from huks_async.crypto.libcrypto import EvpKey, Libcrypto, LibcryptoError
+from huks_async.crypto.libcrypto_search import libcrypto_for
 from huks_async.crypto.material import KeyMaterial
 from huks_async.crypto.postquantum import EXTRA, check_lengths, illegal_key, public_from_spki
 from huks_async.model.enums import HuksKeyAlg
@@ -87,7 +88,9 @@ def load(material: KeyMaterial) -> MlKemKey:
     """
     parameters = PARAMETER_SETS[material.size]
     if not material.secret:
-        return MlKemKey(parameters, None, public_from_spki(material.public, parameters.name, parameters.public_class))
+        return MlKemKey(
+            parameters, None, public_from_spki(material.public, parameters.name, parameters.public_class)
+        )
     if len(material.secret) == SEED_BYTES:
         private = parameters.private_class.from_seed_bytes(material.secret)
         return MlKemKey(parameters, private, private.public_key())
@@ -117,7 +120,9 @@ def public_half(size: int, expanded: bytes) -> bytes:
     hash_at = parameters.expanded_bytes - 2 * _HASH_BYTES
     public = bytes(expanded[hash_at - parameters.public_bytes : hash_at])
     if sha3_256(public).digest() != expanded[hash_at : hash_at + _HASH_BYTES]:
-        raise illegal_key(f"the expanded {parameters.name} key is damaged: the hash of its public half differs")
+        raise illegal_key(
+            f"the expanded {parameters.name} key is damaged: the hash of its public half differs"
+        )
     return public
 
 

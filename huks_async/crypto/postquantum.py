@@ -1,5 +1,7 @@
 """What ML-DSA and ML-KEM share: public keys in DER, and the codes of their mistakes."""
 
+from typing import Any
+
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
@@ -12,13 +14,14 @@ EXTRA = "pqc-expanded"
 _ILLEGAL, _CRYPTO = 401, 12000006
 
 
-def public_from_spki(spki: bytes, name: str, wanted: type) -> object:
+def public_from_spki(spki: bytes, name: str, wanted: type[Any]) -> Any:
     """The public key in a SubjectPublicKeyInfo, of the class `wanted`.
 
     Raises:
         BusinessError: 12000006 where it does not parse, 401 where it is of another algorithm or size.
 
     """
+    key: Any
     try:
         key = load_der_public_key(spki)
     except UnsupportedAlgorithm:
@@ -29,7 +32,7 @@ def public_from_spki(spki: bytes, name: str, wanted: type) -> object:
         ) from None
     if not isinstance(key, wanted):
         raise illegal_key(f"the public key is of another algorithm or size, {name} is wanted")
-    if key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) != spki:  # type: ignore[attr-defined]
+    if key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) != spki:
         raise BusinessError(_CRYPTO, f"the SubjectPublicKeyInfo of an {name} key is not in its one DER form")
     return key
 

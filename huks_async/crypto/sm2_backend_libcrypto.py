@@ -1,6 +1,7 @@
 """SM2 by OpenSSL's libcrypto."""
 
-from huks_async.crypto.libcrypto import EvpKey, Libcrypto, LibcryptoError, libcrypto_for
+from huks_async.crypto.libcrypto import EvpKey, Libcrypto, LibcryptoError
+from huks_async.crypto.libcrypto_search import libcrypto_for
 from huks_async.crypto.sm2_encoding import pkcs8, spki_from_point, wipe
 
 _SM2 = "SM2"
