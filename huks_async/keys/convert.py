@@ -10,7 +10,7 @@ import binascii
 import re
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import dh, dsa, ec, ed25519, mldsa, mlkem, rsa, x25519
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, mldsa, mlkem, rsa, x25519
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -20,8 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_public_key,
 )
 
-from huks_async.crypto import sm2_encoding
-from huks_async.crypto.agreement import allow_finite_field
+from huks_async.crypto import finite_field, sm2_encoding
 from huks_async.crypto.material import KeyMaterial
 from huks_async.keys.der import Pkcs8, ml_pkcs8, ml_seed_pkcs8, read_ec_private_key, read_pkcs8
 from huks_async.keys.describe import Description, describe
@@ -184,7 +183,7 @@ def from_pkcs8(der: bytes, password: bytes | None = None) -> KeyMaterial:
     if own is not None:
         data = ml_seed_pkcs8(own.algorithm, own.size, own.secret)
     try:
-        with allow_finite_field():
+        with finite_field.allowed():
             key = load_der_private_key(data, password)
     except UnsupportedAlgorithm:
         raise BusinessError(
@@ -251,7 +250,7 @@ def _identify_public(der: bytes) -> tuple[int, int, bytes]:
     else:
         return HuksKeyAlg.HUKS_ALG_SM2, 256, der
     try:
-        with allow_finite_field():
+        with finite_field.allowed():
             key = load_der_public_key(der)
     except UnsupportedAlgorithm:
         raise BusinessError(
@@ -268,7 +267,7 @@ def _identify_public(der: bytes) -> tuple[int, int, bytes]:
             return HuksKeyAlg.HUKS_ALG_ECC, key.key_size, der
         case dsa.DSAPublicKey():
             return HuksKeyAlg.HUKS_ALG_DSA, key.key_size, der
-        case dh.DHPublicKey():
+        case finite_field.DHPublicKey():
             return HuksKeyAlg.HUKS_ALG_DH, key.key_size, der
         case x25519.X25519PublicKey():
             return HuksKeyAlg.HUKS_ALG_X25519, 256, key.public_bytes_raw()

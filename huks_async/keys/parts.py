@@ -1,10 +1,9 @@
 """From canonical key material back to the fields of the header form."""
 
-from cryptography.hazmat.primitives.asymmetric import dh, dsa, ec, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
 
-from huks_async.crypto import sm2_encoding
-from huks_async.crypto.agreement import allow_finite_field
+from huks_async.crypto import finite_field, sm2_encoding
 from huks_async.crypto.libcrypto import LibcryptoError, libcrypto_for
 from huks_async.crypto.material import KeyMaterial
 from huks_async.crypto.postquantum import EXTRA
@@ -47,7 +46,7 @@ def public_fields(algorithm: int, size: int, public: bytes) -> dict[str, bytes]:
             raise invalid("no SubjectPublicKeyInfo of a point on the SM2 curve") from None
         return {"x": point[:32], "y": point[32:]}
     try:
-        with allow_finite_field():
+        with finite_field.allowed():
             key = load_der_public_key(public)
     except Exception as error:
         # the library refuses in many ways, none of which is ours to pass on
@@ -64,7 +63,7 @@ def public_fields(algorithm: int, size: int, public: bytes) -> dict[str, bytes]:
             values = key.public_numbers()
             group = values.parameter_numbers
             return {"y": _big(values.y), "p": _big(group.p), "q": _big(group.q), "g": _big(group.g)}
-        case dh.DHPublicKey() if algorithm == HuksKeyAlg.HUKS_ALG_DH and key.key_size == size:
+        case finite_field.DHPublicKey() if algorithm == HuksKeyAlg.HUKS_ALG_DH and key.key_size == size:
             return {"public": _big(key.public_numbers().y, width)}
         case _ if algorithm in _ML and hasattr(key, "public_bytes_raw"):
             raw: bytes = key.public_bytes_raw()
@@ -97,7 +96,7 @@ def parts_of(material: KeyMaterial) -> KeyParts:
         fields["private"] = _expanded(material)
     else:
         # it was checked when it came in, which takes up to a quarter of a second for RSA
-        with allow_finite_field():
+        with finite_field.allowed():
             key = load_der_private_key(secret, None, unsafe_skip_rsa_key_validation=True)
         match key:
             case rsa.RSAPrivateKey():
@@ -108,7 +107,7 @@ def parts_of(material: KeyMaterial) -> KeyParts:
                 group = key.parameters().parameter_numbers()
                 fields.update(p=_big(group.p), q=_big(group.q), g=_big(group.g))
                 fields["x"] = _big(key.private_numbers().x)
-            case dh.DHPrivateKey():
+            case finite_field.DHPrivateKey():
                 fields["private"] = _big(key.private_numbers().x)
             case _:
                 raise invalid(f"the private half is no {algorithm_name(algorithm)} key")
