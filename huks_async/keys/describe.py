@@ -1,0 +1,139 @@
+"""Say what a blob is, without any secret of it."""
+
+import hashlib
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from huks_async.crypto.material import KeyMaterial
+from huks_async.keys.layouts import LAYOUTS, algorithm_name, unpack
+from huks_async.model.errors import BusinessError
+
+_LENGTH = struct.Struct("<I")
+_CONTAINERS = {2: "wrapped key, suite 5", 8: "wrapped key, suite 4", 10: "wrapped key, suite 1, 2 or 3"}
+_MAX_DESCRIBED = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a blob is.
+
+    Attributes:
+        form: header form, SubjectPublicKeyInfo, PKCS#8, PEM, JWK, wrapped key, or raw or unknown.
+        length: bytes of the blob.
+        algorithm: short name, empty where the form does not tell.
+        size: bits, or the number of the parameter set; 0 where the form does not tell.
+        halves: which of `public` and `private` are there.
+        fields: bytes of each field, by name or number, where the form has fields.
+        fingerprint: SHA-256 of the public half as `exportKeyItem` gives it, in hex; empty without one.
+        note: why a blob that looks like its form is not one, or what else to know.
+
+    """
+
+    form: str
+    length: int
+    algorithm: str = ""
+    size: int = 0
+    halves: tuple[str, ...] = ()
+    fields: Mapping[str, int] = field(default_factory=dict)
+    fingerprint: str = ""
+    note: str = ""
+
+
+def describe(blob: bytes | str) -> Description:
+    """Tell the form, algorithm, size and public fingerprint of any blob; never fails, shows no secret.
+
+    Args:
+        blob: a key in any form that HUKS or this library handles; text is taken as UTF-8.
+
+    """
+    from huks_async.keys import convert
+
+    data = blob.encode("utf-8", "replace") if isinstance(blob, str) else bytes(blob)
+    if len(data) > _MAX_DESCRIBED:
+        return Description("unknown", len(data), note=f"longer than {_MAX_DESCRIBED} bytes")
+    header = _header_form(data)
+    if header is not None:
+        return header
+    fields = _container(data)
+    if fields is not None:
+        names = {str(index): length for index, length in enumerate(fields, start=1)}
+        return Description(_CONTAINERS[len(fields)], len(data), fields=names)
+    readers: list[tuple[str, Callable[[bytes], KeyMaterial]]] = []
+    if data[:1] == b"\x30":
+        readers = [("SubjectPublicKeyInfo", convert.from_spki), ("PKCS#8", convert.from_pkcs8)]
+    elif b"-----BEGIN " in data:
+        readers = [("PEM", convert.from_pem)]
+    elif data.lstrip()[:1] == b"{":
+        readers = [("JWK", convert.from_jwk)]
+    note = ""
+    for form, read in readers:
+        try:
+            return _of_material(form, len(data), read(data))
+        except BusinessError as error:
+            note = error.message
+    if readers:
+        return Description(readers[-1][0] if len(readers) == 1 else "unknown", len(data), note=note)
+    return Description("raw or unknown", len(data), note=f"as a raw key it would have {8 * len(data)} bits")
+
+
+def _of_material(form: str, length: int, material: KeyMaterial) -> Description:
+    halves = tuple(name for name, half in (("public", material.public), ("private", material.secret)) if half)
+    name = "" if material.is_symmetric else algorithm_name(material.algorithm)
+    return Description(form, length, name, material.size, halves, fingerprint=_fingerprint(material.public))
+
+
+def _header_form(data: bytes) -> Description | None:
+    from huks_async.keys import convert
+
+    if len(data) < 8 or int.from_bytes(data[:4], "little") not in LAYOUTS:
+        return None
+    try:
+        parts = unpack(data)
+    except BusinessError as error:
+        # four bytes of an algorithm's number can be a container's first length as well
+        if _container(data) is not None:
+            return None
+        return Description("header form", len(data), note=error.message)
+    lengths = {name: len(value) for name, value in parts.items()}
+    public, note = b"", ""
+    try:
+        material = convert.from_layout(data)
+    except BusinessError as error:
+        note = error.message
+    else:
+        public = material.public
+    secret = LAYOUTS[parts.algorithm].private
+    shown = [name for name in parts if name != secret]
+    # DSA's group is public, but no half of a key; RSA's private form holds its public half
+    public_names = [name for name in shown if name not in ("p", "q", "g")]
+    halves = ["public"] if all(parts[name] for name in public_names) else []
+    halves += ["private"] if parts[secret] else []
+    return Description(
+        "header form",
+        len(data),
+        algorithm_name(parts.algorithm),
+        parts.size,
+        tuple(halves),
+        lengths,
+        _fingerprint(public),
+        note,
+    )
+
+
+def _container(data: bytes) -> list[int] | None:
+    lengths: list[int] = []
+    start = 0
+    while start < len(data):
+        if start + _LENGTH.size > len(data) or len(lengths) == max(_CONTAINERS):
+            return None
+        (length,) = _LENGTH.unpack_from(data, start)
+        start += _LENGTH.size + length
+        if length == 0 or start > len(data):
+            return None
+        lengths.append(length)
+    return lengths if len(lengths) in _CONTAINERS else None
+
+
+def _fingerprint(public: bytes) -> str:
+    return hashlib.sha256(public).hexdigest() if public else ""

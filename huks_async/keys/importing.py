@@ -1,0 +1,267 @@
+"""From `inData` and parameters of an import to checked key material.
+
+Pure and synchronous. Parameters were checked against the support matrix before (sizes, paddings,
+digests, modes, combinations of purposes); here the bytes are checked, and what only imports ask.
+"""
+
+from collections.abc import Callable
+
+from huks_async.crypto.material import SYMMETRIC_ALGORITHMS, KeyMaterial
+from huks_async.keys.layouts import (
+    DEFAULT_RSA_EXPONENT,
+    LAYOUTS,
+    ML_DSA_BYTES,
+    ML_KEM_BYTES,
+    KeyParts,
+    algorithm_name,
+    check_import_length,
+    check_parts,
+    invalid,
+    unpack,
+)
+from huks_async.keys.purposes import check_import_purpose, import_type, required, unsupported
+from huks_async.model.enums import HuksErrorCode, HuksImportKeyType, HuksKeyAlg
+from huks_async.model.errors import BusinessError
+from huks_async.model.params import ParamSet
+from huks_async.model.tags import HuksTag
+
+_PUBLIC = HuksImportKeyType.HUKS_KEY_TYPE_PUBLIC_KEY
+_PRIVATE = HuksImportKeyType.HUKS_KEY_TYPE_PRIVATE_KEY
+_PAIR = HuksImportKeyType.HUKS_KEY_TYPE_KEY_PAIR
+
+_ALGORITHM = HuksTag.HUKS_TAG_ALGORITHM
+_KEY_SIZE = HuksTag.HUKS_TAG_KEY_SIZE
+
+_RSA = HuksKeyAlg.HUKS_ALG_RSA
+_ECC = HuksKeyAlg.HUKS_ALG_ECC
+_DSA = HuksKeyAlg.HUKS_ALG_DSA
+_DH = HuksKeyAlg.HUKS_ALG_DH
+_SM2 = HuksKeyAlg.HUKS_ALG_SM2
+_X25519 = HuksKeyAlg.HUKS_ALG_X25519
+_ED25519 = HuksKeyAlg.HUKS_ALG_ED25519
+_ML_DSA = HuksKeyAlg.HUKS_ALG_ML_DSA
+_ML_KEM = HuksKeyAlg.HUKS_ALG_ML_KEM
+
+# algorithms with a short list of sizes; the others take multiples of 8 (RSA: see its family)
+_SIZES: dict[int, tuple[int, ...]] = {
+    HuksKeyAlg.HUKS_ALG_AES: (128, 192, 256),
+    HuksKeyAlg.HUKS_ALG_SM4: (128,),
+    HuksKeyAlg.HUKS_ALG_DES: (64,),
+    HuksKeyAlg.HUKS_ALG_3DES: (128, 192),
+    _ECC: (224, 256, 384, 521),
+    _DH: (2048, 3072, 4096),
+    _SM2: (256,),
+    _X25519: (256,),
+    _ED25519: (256,),
+    _ML_DSA: tuple(ML_DSA_BYTES),
+    _ML_KEM: tuple(ML_KEM_BYTES),
+}
+# symmetric algorithms that have no private or paired form, although they have a raw one
+_PUBLIC_TYPE_ONLY = frozenset({HuksKeyAlg.HUKS_ALG_DES, HuksKeyAlg.HUKS_ALG_3DES, HuksKeyAlg.HUKS_ALG_CMAC})
+_RAW_PUBLIC = frozenset({_X25519, _ED25519})
+_MIN_RSA_EXPONENT = 65537
+
+
+def is_slow(params: ParamSet) -> bool:
+    """Whether `material_from_import` may keep the interpreter busy for longer than a few milliseconds.
+
+    The primes of an RSA key are not in its header form and must be found again; a DH or DSA key is
+    checked by exponentiations of its full size.
+    """
+    return import_type(params) != _PUBLIC and params.number(_ALGORITHM) in (_RSA, _DH, _DSA)
+
+
+def material_from_import(params: ParamSet, data: bytes) -> KeyMaterial:
+    """Make checked key material of what `importKeyItem` was given.
+
+    Args:
+        params: ALGORITHM, KEY_SIZE and, unless the key is public or symmetric, IMPORT_KEY_TYPE.
+        data: `inData` in the form that algorithm and type ask for: raw (symmetric; public and bare
+            private 25519), SubjectPublicKeyInfo DER (other public keys), the header form (others).
+
+    Raises:
+        BusinessError: 12000002 without ALGORITHM or KEY_SIZE; 12000003 for an algorithm, size or
+            type that is not imported; 401 for bytes that are not such a key; 12000006 for an ML
+            public key that does not parse.
+
+    """
+    algorithm = required(params, _ALGORITHM)
+    symmetric = algorithm in SYMMETRIC_ALGORITHMS
+    if not symmetric and algorithm not in LAYOUTS:
+        raise unsupported(
+            f"HUKS_TAG_ALGORITHM {algorithm_name(algorithm)}: such keys cannot be imported",
+            HuksErrorCode.HUKS_ERROR_INVALID_ALGORITHM,
+        )
+    check_import_length(algorithm, len(data))
+    size = required(params, _KEY_SIZE)
+    _check_size(algorithm, size)
+    kind = import_type(params)
+    if symmetric:
+        return _symmetric(algorithm, size, kind, bytes(data))
+    if kind == _PUBLIC:
+        return _public(algorithm, size, bytes(data))
+    if kind not in (_PRIVATE, _PAIR):
+        raise invalid(f"HUKS_TAG_IMPORT_KEY_TYPE takes 0 (public), 1 (private) or 2 (pair), got {kind}")
+    if kind == _PRIVATE and algorithm in _RAW_PUBLIC and len(data) == 32:
+        parts = KeyParts(algorithm, size, {"public": b"", "private": bytes(data)})
+    else:
+        parts = unpack(data, algorithm=algorithm, size=size)
+    return material_from_parts(parts, kind)
+
+
+def material_from_parts(parts: KeyParts, kind: int = _PAIR) -> KeyMaterial:
+    """Make checked key material of the fields of a private key or a key pair.
+
+    Raises:
+        BusinessError: 401 for fields that are no such key.
+
+    """
+    check_parts(parts, kind)
+    return _checked(lambda: _MAKERS[parts.algorithm](parts), parts.algorithm)
+
+
+def _check_size(algorithm: int, size: int) -> None:
+    sizes = _SIZES.get(algorithm)
+    if size == 0 or (size % 8 if sizes is None else size not in sizes):
+        accepted = "multiples of 8" if sizes is None else f"one of {list(sizes)}"
+        raise unsupported(
+            f"HUKS_TAG_KEY_SIZE {size}: {algorithm_name(algorithm)} takes {accepted}",
+            HuksErrorCode.HUKS_ERROR_INVALID_KEY_SIZE,
+        )
+
+
+def _symmetric(algorithm: int, size: int, kind: int, data: bytes) -> KeyMaterial:
+    if kind in (_PRIVATE, _PAIR) and algorithm in _PUBLIC_TYPE_ONLY:
+        raise unsupported(
+            f"HUKS_TAG_IMPORT_KEY_TYPE {kind}: {algorithm_name(algorithm)} keys are imported without it",
+            HuksErrorCode.HUKS_ERROR_INVALID_ALGORITHM,
+        )
+    if len(data) != size // 8:
+        raise invalid(
+            f"inData of {algorithm_name(algorithm)} with HUKS_TAG_KEY_SIZE {size} must have {size // 8} bytes, "
+            f"got {len(data)}"
+        )
+    return KeyMaterial(algorithm, size, secret=data)
+
+
+def _public(algorithm: int, size: int, data: bytes) -> KeyMaterial:
+    if algorithm in _RAW_PUBLIC:
+        if len(data) != 32:
+            raise invalid(
+                f"inData of a public {algorithm_name(algorithm)} key must be the 32 raw bytes, got {len(data)}; "
+                "of a SubjectPublicKeyInfo these are the last 32"
+            )
+        return KeyMaterial(algorithm, size, public=data)
+    return _checked(lambda: _from_spki(algorithm, size, data), algorithm)
+
+
+def _checked(make: Callable[[], KeyMaterial], algorithm: int) -> KeyMaterial:
+    # what a library below says about bad numbers must not name them
+    try:
+        return make()
+    except BusinessError:
+        raise
+    except Exception as error:
+        raise invalid(
+            f"inData is no {algorithm_name(algorithm)} key of this size ({type(error).__name__})"
+        ) from None
+
+
+# The families are imported when they are needed: an application of one algorithm loads one library.
+
+
+def _from_spki(algorithm: int, size: int, der: bytes) -> KeyMaterial:
+    from huks_async.crypto import dh, dsa, elliptic, mldsa, mlkem, rsa, sm2
+
+    match algorithm:
+        case HuksKeyAlg.HUKS_ALG_RSA:
+            return rsa.material_from_spki(der, algorithm, size)
+        case HuksKeyAlg.HUKS_ALG_ECC:
+            return elliptic.material_from_spki(der, algorithm, size)
+        case HuksKeyAlg.HUKS_ALG_DSA:
+            return dsa.material_from_spki(der, algorithm, size)
+        case HuksKeyAlg.HUKS_ALG_DH:
+            return dh.material_from_spki(der, algorithm, size)
+        case HuksKeyAlg.HUKS_ALG_SM2:
+            return sm2.material_from_spki(der)
+        case HuksKeyAlg.HUKS_ALG_ML_DSA:
+            return mldsa.material_from_spki(size, der)
+    return mlkem.material_from_spki(size, der)
+
+
+def _make_rsa(parts: KeyParts) -> KeyMaterial:
+    from huks_async.crypto import rsa
+
+    n, e, d = (int.from_bytes(parts[name], "big") for name in "ned")
+    if not parts["e"]:
+        e = int.from_bytes(DEFAULT_RSA_EXPONENT, "big")
+    if n.bit_length() != parts.size:
+        raise invalid(f"the modulus has {n.bit_length()} bits, HUKS_TAG_KEY_SIZE says {parts.size}")
+    if e < _MIN_RSA_EXPONENT or e % 2 == 0 or e >= n:
+        raise invalid(f"the public exponent must be odd, below the modulus and at least {_MIN_RSA_EXPONENT}")
+    # exponents that do not belong together would keep the search for the primes busy for a minute
+    if n % 2 == 0 or pow(2, e * d, n) != 2:
+        raise invalid("modulus and exponents are not an RSA key: they do not belong together")
+    return rsa.material_from_numbers(n, e, d, parts.size)
+
+
+def _make_ecc(parts: KeyParts) -> KeyMaterial:
+    from huks_async.crypto import elliptic
+
+    width = (parts.size + 7) // 8
+    return elliptic.material_from_parts(parts.size, *(_padded(parts[name], width) for name in "xyz"))
+
+
+def _make_sm2(parts: KeyParts) -> KeyMaterial:
+    from huks_async.crypto import sm2
+
+    return sm2.material_from_parts(*(_padded(parts[name], 32) for name in "xyz"))
+
+
+def _make_dsa(parts: KeyParts) -> KeyMaterial:
+    from huks_async.crypto import dsa
+
+    return dsa.material_from_parts(parts.size, *(parts[name] for name in "xypqg"))
+
+
+def _make_dh(parts: KeyParts) -> KeyMaterial:
+    from huks_async.crypto import dh
+
+    return dh.material_from_parts(parts.size, parts["public"], parts["private"])
+
+
+def _make_25519(parts: KeyParts) -> KeyMaterial:
+    from huks_async.crypto import edwards
+
+    return edwards.material_from_parts(parts.algorithm, parts["public"], parts["private"])
+
+
+def _make_ml_dsa(parts: KeyParts) -> KeyMaterial:
+    from huks_async.crypto import mldsa
+
+    return mldsa.material_from_parts(parts.size, parts["public"], parts["private"])
+
+
+def _make_ml_kem(parts: KeyParts) -> KeyMaterial:
+    from huks_async.crypto import mlkem
+
+    return mlkem.material_from_parts(parts.size, parts["public"], parts["private"])
+
+
+def _padded(number: bytes, width: int) -> bytes:
+    return number.rjust(width, b"\0") if number else b""
+
+
+_MAKERS: dict[int, Callable[[KeyParts], KeyMaterial]] = {
+    _RSA: _make_rsa,
+    _ECC: _make_ecc,
+    _SM2: _make_sm2,
+    _DSA: _make_dsa,
+    _DH: _make_dh,
+    _X25519: _make_25519,
+    _ED25519: _make_25519,
+    _ML_DSA: _make_ml_dsa,
+    _ML_KEM: _make_ml_kem,
+}
+
+__all__ = ["check_import_purpose", "import_type", "is_slow", "material_from_import", "material_from_parts"]

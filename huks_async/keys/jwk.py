@@ -1,0 +1,175 @@
+"""JSON Web Keys (RFC 7517, 7518, 8037): RSA, EC, OKP and oct.
+
+Only registered forms: P-224, SM2, DSA, DH and the ML families have none here.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_private_key,
+)
+
+from huks_async.crypto.material import KeyMaterial
+from huks_async.keys.importing import material_from_import, material_from_parts
+from huks_async.keys.layouts import KeyParts, algorithm_name, invalid
+from huks_async.keys.parts import parts_of, public_fields
+from huks_async.model.enums import HuksKeyAlg
+from huks_async.model.errors import BusinessError
+from huks_async.model.params import ParamSet
+from huks_async.model.tags import HuksTag
+
+_NOT_HERE = 12000001
+
+
+_RSA, _ECC = HuksKeyAlg.HUKS_ALG_RSA, HuksKeyAlg.HUKS_ALG_ECC
+_CURVES = {256: "P-256", 384: "P-384", 521: "P-521"}
+_OKP: dict[int, str] = {HuksKeyAlg.HUKS_ALG_X25519: "X25519", HuksKeyAlg.HUKS_ALG_ED25519: "Ed25519"}
+_MAX_MEMBER = 2048
+
+
+def to_jwk(material: KeyMaterial, *, private: bool = False) -> dict[str, str]:
+    """The key as a JWK; its secret members only when asked for.
+
+    Raises:
+        BusinessError: 12000001 for an algorithm or curve without a registered JWK, 401 for a half
+            that is absent, or a symmetric key that was not asked for as private.
+
+    """
+    algorithm, size = material.algorithm, material.size
+    if private and not material.secret:
+        raise invalid("the key has no private half")
+    if material.is_symmetric:
+        if not private:
+            raise invalid("a symmetric key is a secret: ask for it with private=True")
+        return {"kty": "oct", "k": _text(material.secret)}
+    if not (algorithm == _RSA or algorithm in _OKP or (algorithm == _ECC and size in _CURVES)):
+        raise BusinessError(_NOT_HERE, f"{algorithm_name(algorithm)} {size} has no registered JWK")
+    if not material.public:
+        raise invalid("the key has no public half, which every JWK of its kind shows")
+    fields = public_fields(algorithm, size, material.public)
+    if algorithm == _RSA:
+        jwk = {"kty": "RSA", "n": _text(fields["n"]), "e": _text(fields["e"])}
+        return jwk | _rsa_secrets(material) if private else jwk
+    if algorithm == _ECC:
+        jwk = {"kty": "EC", "crv": _CURVES[size], "x": _text(fields["x"]), "y": _text(fields["y"])}
+        return jwk | {"d": _text(parts_of(material)["z"])} if private else jwk
+    jwk = {"kty": "OKP", "crv": _OKP[algorithm], "x": _text(material.public)}
+    return jwk | {"d": _text(material.secret)} if private else jwk
+
+
+def from_jwk(
+    jwk: str | bytes | Mapping[str, Any], *, algorithm: int = HuksKeyAlg.HUKS_ALG_AES
+) -> KeyMaterial:
+    """Read a JWK, public or private.
+
+    Args:
+        jwk: the object, or its JSON text.
+        algorithm: what an `oct` key is for; a JWK does not say it in HUKS's terms.
+
+    Raises:
+        BusinessError: 401 for what is no JWK or what an import would refuse, 12000001 for a key
+            type or curve that HUKS does not have.
+
+    """
+    members = _members(jwk)
+    kind = members.get("kty")
+    if kind == "oct":
+        secret = _octets(members, "k")
+        return material_from_import(_numbers(algorithm, 8 * len(secret)), secret)
+    if kind == "RSA":
+        return _from_rsa(members)
+    curve = members.get("crv")
+    if kind == "EC":
+        return _from_ec(members, curve)
+    if kind == "OKP":
+        return _from_okp(members, curve)
+    raise BusinessError(_NOT_HERE, "JWK: 'kty' must be RSA, EC, OKP or oct")
+
+
+def _from_rsa(members: Mapping[str, Any]) -> KeyMaterial:
+    n, e = _octets(members, "n"), _octets(members, "e")
+    modulus, exponent = int.from_bytes(n, "big"), int.from_bytes(e, "big")
+    if "d" in members:
+        parts = {"n": n, "e": e, "d": _octets(members, "d")}
+        return material_from_parts(KeyParts(_RSA, modulus.bit_length(), parts))
+    try:
+        public = rsa.RSAPublicNumbers(exponent, modulus).public_key()
+    except ValueError:
+        raise invalid("JWK: the numbers are no RSA public key") from None
+    spki = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return material_from_import(_numbers(_RSA, public.key_size), spki)
+
+
+def _from_ec(members: Mapping[str, Any], curve: object) -> KeyMaterial:
+    from huks_async.crypto import elliptic
+
+    size = next((bits for bits, name in _CURVES.items() if name == curve), None)
+    if size is None:
+        raise BusinessError(_NOT_HERE, f"JWK: 'crv' of EC must be one of {list(_CURVES.values())}")
+    x, y = _octets(members, "x"), _octets(members, "y")
+    if "d" in members:
+        return material_from_parts(KeyParts(_ECC, size, {"x": x, "y": y, "z": _octets(members, "d")}))
+    return elliptic.material_from_parts(size, x, y, b"")
+
+
+def _from_okp(members: Mapping[str, Any], curve: object) -> KeyMaterial:
+    algorithm = next((one for one, name in _OKP.items() if name == curve), None)
+    if algorithm is None:
+        raise BusinessError(_NOT_HERE, f"JWK: 'crv' of OKP must be one of {list(_OKP.values())}")
+    x = _octets(members, "x")
+    if "d" in members:
+        parts = {"public": x, "private": _octets(members, "d")}
+        return material_from_parts(KeyParts(algorithm, 256, parts))
+    return material_from_import(_numbers(algorithm, 256), x)
+
+
+def _rsa_secrets(material: KeyMaterial) -> dict[str, str]:
+    key = load_der_private_key(material.secret, None, unsafe_skip_rsa_key_validation=True)
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise invalid("the private half is no RSA key")
+    numbers = key.private_numbers()
+    members = {"p": numbers.p, "q": numbers.q, "dp": numbers.dmp1, "dq": numbers.dmq1, "qi": numbers.iqmp}
+    texts = {
+        name: _text(number.to_bytes((number.bit_length() + 7) // 8, "big"))
+        for name, number in members.items()
+    }
+    return {"d": _text(parts_of(material)["d"])} | texts
+
+
+def _members(jwk: str | bytes | Mapping[str, Any]) -> Mapping[str, Any]:
+    if not isinstance(jwk, Mapping):
+        try:
+            jwk = json.loads(jwk)
+        except (ValueError, TypeError, RecursionError):
+            raise invalid("JWK: no JSON object") from None
+        if not isinstance(jwk, Mapping):
+            raise invalid("JWK: no JSON object")
+    return jwk
+
+
+def _octets(members: Mapping[str, Any], name: str) -> bytes:
+    text = members.get(name)
+    if not isinstance(text, str) or not 0 < len(text) <= _MAX_MEMBER:
+        raise invalid(f"JWK: member {name!r} must be a base64url text of at most {_MAX_MEMBER} characters")
+    try:
+        value = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raise invalid(f"JWK: member {name!r} is no base64url text") from None
+    if not value:
+        raise invalid(f"JWK: member {name!r} is empty")
+    return value
+
+
+def _text(value: bytes) -> str:
+    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
+
+
+def _numbers(algorithm: int, size: int) -> ParamSet:
+    return ParamSet({HuksTag.HUKS_TAG_ALGORITHM: algorithm, HuksTag.HUKS_TAG_KEY_SIZE: size})
