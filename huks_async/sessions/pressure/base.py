@@ -104,7 +104,8 @@ class PressureThresholds:
     @property
     def trigger(self) -> bytes:
         """The line that registers a trigger with the kernel."""
-        return b"some %d %d" % (self.stall_us, self.window_us)
+        # the kernel takes the last byte for a terminator, whatever it is
+        return b"some %d %d\n" % (self.stall_us, self.window_us)
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,8 +146,9 @@ class CombinedSensor(Sensor):
 
     def under_pressure(self) -> bool:
         """Whether any of them is."""
-        # all are asked, so that each keeps its readings fresh
-        return any([sensor.under_pressure() for sensor in self._sensors])
+        # no short cut by any(): each is asked, to keep its readings fresh
+        short = [sensor.under_pressure() for sensor in self._sensors]
+        return True in short
 
     def close(self) -> None:
         """Close all."""
