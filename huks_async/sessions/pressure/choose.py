@@ -21,6 +21,7 @@ from huks_async.sessions.pressure.combine import CombinedSensor, FallbackSensor,
 from huks_async.sessions.pressure.meminfo import MeminfoSensor
 from huks_async.sessions.pressure.portable import PortableSensor
 from huks_async.sessions.pressure.psi import open_group_psi, open_system_psi
+from huks_async.sessions.pressure.signals import open_v1_group_signal
 from huks_async.sessions.pressure.systemd import WATCH, open_systemd_sensor, turned_off
 
 
@@ -58,6 +59,7 @@ def choose_sensor(
         "own group": [
             lambda: open_systemd_sensor(environ, root, levels, clock=clock),
             lambda: open_group_psi(root, levels, clock=clock),
+            lambda: open_v1_group_signal(root, levels, clock=clock),
         ],
         "machine": [
             lambda: open_system_psi(root, levels, clock=clock),

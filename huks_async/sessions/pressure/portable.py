@@ -20,7 +20,7 @@ Reader = Callable[[], tuple[int, int]]  # bytes available, bytes in all
 def psutil_reader() -> Reader:
     """Read through psutil. Raises SensorUnavailable where it is not installed."""
     try:
-        import psutil
+        import psutil  # type: ignore[import-untyped,unused-ignore]
     except ImportError as error:
         raise SensorUnavailable(
             "psutil is not installed: pip install 'huks-async[portable]' to sense memory on this system"

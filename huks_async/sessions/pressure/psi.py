@@ -67,21 +67,30 @@ class PsiSensor(Sensor):
         self._failures = 0
         self._bad_in_a_row = 0
         self._gone = False
-        self._file = KeptFile(path, os.O_RDWR if line else os.O_RDONLY)
+        # two descriptors: the protocol of service managers forbids reading from the one with the trigger
+        self._file = KeptFile(path)
         try:
-            if line:
-                try:
-                    self._file.write(line)
-                except OSError as error:
-                    raise SensorUnavailable(
-                        f"{path} takes no trigger {line.decode(errors='replace')!r}: {error.strerror}"
-                    ) from error
-            self._trigger = trigger or PriorityTrigger(self._file.fileno(), str(path))
+            self._watched = KeptFile(path, os.O_RDWR if line else os.O_RDONLY)
         except SensorUnavailable:
             self._file.close()
             raise
+        try:
+            if line:
+                self._register(line)
+            self._trigger = trigger or PriorityTrigger(self._watched.fileno(), str(path))
+        except SensorUnavailable:
+            self._close_files()
+            raise
         self._at = clock()
         self._total = stall_total(self._file.read())
+
+    def _register(self, line: bytes) -> None:
+        try:
+            self._watched.write(line)
+        except OSError as error:
+            raise SensorUnavailable(
+                f"{self._file.path} takes no trigger {line.decode(errors='replace')!r}: {error.strerror}"
+            ) from error
 
     async def wait(self) -> PressureEvent:
         """Return when the kernel fires the trigger, or at once while a stall lasts."""
@@ -137,7 +146,11 @@ class PsiSensor(Sensor):
         """Unregister the trigger."""
         if self._file.fileno() >= 0:
             self._trigger.close()
-            self._file.close()
+            self._close_files()
+
+    def _close_files(self) -> None:
+        self._file.close()
+        self._watched.close()
 
     def status(self) -> SensorStatus:
         """State and counters."""

@@ -13,20 +13,14 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import anyio.lowlevel
-
 from huks_async.sessions.pressure.base import (
     Clock,
-    PressureEvent,
     PressureThresholds,
     Sensor,
-    SensorBroken,
-    SensorState,
-    SensorStatus,
     SensorUnavailable,
 )
 from huks_async.sessions.pressure.psi import PsiSensor
-from huks_async.sessions.pressure.trigger import StreamTrigger
+from huks_async.sessions.pressure.signals import SignalSensor
 
 WATCH = "MEMORY_PRESSURE_WATCH"
 WRITE = "MEMORY_PRESSURE_WRITE"
@@ -79,10 +73,13 @@ def _open_fifo(path: Path, line: bytes) -> int:
         fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise SensorUnavailable(f"{path}: {error.strerror}") from error
-    if line:
-        # what is written to a fifo comes back to its only reader: there is nobody to tell
+    try:
+        if line:
+            # meant for a reader at the other end; if there is none it comes back as one idle signal
+            os.write(fd, line)
+    except OSError as error:
         os.close(fd)
-        raise SensorUnavailable(f"{path} is a fifo, and {WRITE} is set")
+        raise SensorUnavailable(f"{path}: {error.strerror}") from error
     return fd
 
 
@@ -97,74 +94,3 @@ def _open_socket(path: Path, line: bytes) -> int:
         except OSError as error:
             raise SensorUnavailable(f"{path}: {error}") from error
         return connection.detach()
-
-
-class SignalSensor(Sensor):
-    """A descriptor on which bytes arrive when memory is short. Owns the descriptor.
-
-    A signal has no reading: after one, memory counts as short for `hold` seconds.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        source: str,
-        fd: int,
-        thresholds: PressureThresholds | None = None,
-        *,
-        clock: Clock = time.monotonic,
-    ) -> None:
-        self.name = name
-        self._source = source
-        self._fd = fd
-        self._trigger = StreamTrigger(fd, source)
-        self._hold = (thresholds or PressureThresholds()).hold
-        self._clock = clock
-        self._until = float("-inf")
-        self._events = 0
-        self._gone = False
-
-    async def wait(self) -> PressureEvent:
-        """Return when bytes arrive, or at once while the last ones hold."""
-        if self.under_pressure():
-            await anyio.lowlevel.checkpoint()
-        else:
-            if self._gone or self._fd < 0:
-                raise SensorBroken(f"{self._source} is closed")
-            try:
-                await self._trigger.wait()
-            except SensorBroken:
-                self._gone = True
-                raise
-            self._until = self._clock() + self._hold
-        self._events += 1
-        return PressureEvent(self.name, f"signal on {self._source}", self._clock())
-
-    def under_pressure(self) -> bool:
-        """Whether the last signal is younger than `hold`."""
-        if self._gone or self._fd < 0:
-            return False
-        try:
-            if self._trigger.drain():
-                self._until = self._clock() + self._hold
-        except SensorBroken:
-            self._gone = True
-            return False
-        return self._clock() < self._until
-
-    def close(self) -> None:
-        """Close the descriptor."""
-        if self._fd >= 0:
-            self._trigger.close()
-            os.close(self._fd)
-            self._fd = -1
-
-    def status(self) -> SensorStatus:
-        """State and counters."""
-        if self._fd < 0:
-            state = SensorState.CLOSED
-        elif self._gone:
-            state = SensorState.BROKEN
-        else:
-            state = SensorState.PRESSURE if self._clock() < self._until else SensorState.CALM
-        return SensorStatus(self.name, state, self._source, self._events)
