@@ -12,11 +12,11 @@ import anyio
 from huks_async.sessions.pressure.base import (
     Clock,
     Hysteresis,
-    LevelSensor,
     PressureThresholds,
     SensorUnavailable,
     Sleep,
 )
+from huks_async.sessions.pressure.level import LevelSensor
 from huks_async.sessions.pressure.locate import find_v1_memory, find_v2
 from huks_async.sessions.pressure.parse import KeptFile, count, entry, limit, memory_total
 

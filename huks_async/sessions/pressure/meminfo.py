@@ -5,7 +5,8 @@ from pathlib import Path
 
 import anyio
 
-from huks_async.sessions.pressure.base import Clock, Hysteresis, LevelSensor, PressureThresholds, Sleep
+from huks_async.sessions.pressure.base import Clock, Hysteresis, PressureThresholds, Sleep
+from huks_async.sessions.pressure.level import LevelSensor
 from huks_async.sessions.pressure.parse import KeptFile, share_used
 
 

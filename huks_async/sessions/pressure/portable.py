@@ -8,11 +8,11 @@ import anyio
 from huks_async.sessions.pressure.base import (
     Clock,
     Hysteresis,
-    LevelSensor,
     PressureThresholds,
     SensorUnavailable,
     Sleep,
 )
+from huks_async.sessions.pressure.level import LevelSensor
 
 Reader = Callable[[], tuple[int, int]]  # bytes available, bytes in all
 
