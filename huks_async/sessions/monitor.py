@@ -1,0 +1,274 @@
+"""The low-memory monitor: when memory is short, stale sessions go, oldest first."""
+
+import ctypes
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from logging import getLogger
+from typing import Final
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+
+from huks_async.sessions.pressure.base import (
+    Clock,
+    PressureEvent,
+    Sensor,
+    SensorBroken,
+    SensorStatus,
+    SensorUnavailable,
+    Sleep,
+)
+from huks_async.sessions.pressure.choose import choose_sensor
+
+logger: Final = getLogger("huks_async.pressure")
+
+Purge = Callable[[int], Awaitable[int] | int]
+Shrinker = Callable[[], object]
+
+
+def trim_heap() -> bool:
+    """Give freed memory back to the system, where the C library can (glibc); whether any went back.
+
+    Without it glibc keeps more than half of what ended sessions have used. Takes milliseconds; the
+    interpreter's lock is not held.
+    """
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (OSError, AttributeError, TypeError):
+        return False
+    return bool(trim(0))
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorStatistics:
+    """What the monitor has seen and done.
+
+    Attributes:
+        sensor: name of the sensor in use.
+        under_pressure: whether an episode of short memory lasts at the moment.
+        events: episodes begun.
+        purged: sessions ended.
+        rounds: times that memory was given back.
+        broken: times that no sensor was left and the choice began anew.
+        failures: times that the purge, a shrinker or the trim raised.
+        last_event: clock reading of the last event; None if there was none.
+        last_reason: what the sensor said then.
+
+    """
+
+    sensor: str = "none"
+    under_pressure: bool = False
+    events: int = 0
+    purged: int = 0
+    rounds: int = 0
+    broken: int = 0
+    failures: int = 0
+    last_event: float | None = None
+    last_reason: str = ""
+
+
+class LowMemoryMonitor:
+    """Ends stale sessions while memory is short, and gives the memory back.
+
+    `run` belongs in a task group of the caller. Calm costs nothing but a sensor's wait. An episode of
+    short memory goes in rounds: a few batches of the purge with the event loop let through in between,
+    then the shrinkers, then the heap is trimmed; until memory is not short or nothing stale is left.
+    While it stays short, sessions that become stale later go at the pace of `retry_every`.
+
+    Args:
+        purge: ends up to n stale sessions, oldest first, and gives how many it ended.
+        sensor_factory: makes the sensor; called again if it breaks altogether.
+        clock: gives seconds, monotonic.
+        sleep: waits for seconds.
+        batch: sessions per call of `purge`; 250 take about 0.1 ms.
+        batches_per_round: calls of `purge` before memory is given back and looked at again.
+        pause: seconds between rounds, in which the sensors may notice that memory is back.
+        retry_every: seconds between attempts while memory stays short.
+        reopen_after: seconds before sensors are chosen anew when all of them broke.
+        trim: gives freed memory back to the system; runs in a worker thread. None: nothing does.
+
+    """
+
+    def __init__(
+        self,
+        purge: Purge,
+        sensor_factory: Callable[[], Sensor] = choose_sensor,
+        *,
+        clock: Clock = time.monotonic,
+        sleep: Sleep = anyio.sleep,
+        batch: int = 250,
+        batches_per_round: int = 8,
+        pause: float = 0.05,
+        retry_every: float = 2.0,
+        reopen_after: float = 30.0,
+        trim: Callable[[], object] | None = trim_heap,
+    ) -> None:
+        for name, number in (("batch", batch), ("batches_per_round", batches_per_round)):
+            if number < 1:
+                raise ValueError(f"{name} must be at least 1, got {number!r}")
+        for name, seconds in (("retry_every", retry_every), ("reopen_after", reopen_after)):
+            if not seconds > 0:
+                raise ValueError(f"{name} must be more than 0 seconds, got {seconds!r}")
+        if not pause >= 0:
+            raise ValueError(f"pause must be 0 or more seconds, got {pause!r}")
+        self._purge = purge
+        self._sensor_factory = sensor_factory
+        self._clock = clock
+        self._sleep = sleep
+        self._batch = batch
+        self._batches_per_round = batches_per_round
+        self._pause = pause
+        self._retry_every = retry_every
+        self._reopen_after = reopen_after
+        self._trim = trim
+        self._shrinkers: list[Shrinker] = []
+        self._sensor: Sensor | None = None
+        self._statistics = MonitorStatistics()
+        self._scope: anyio.CancelScope | None = None
+        self._closed = False
+
+    def add_shrinker(self, shrink: Shrinker) -> None:
+        """Have `shrink()` called when memory is short: a cache lets go of what it can make again."""
+        self._shrinkers.append(shrink)
+
+    def remove_shrinker(self, shrink: Shrinker) -> None:
+        """Undo `add_shrinker`; nothing happens if it was not there."""
+        if shrink in self._shrinkers:
+            self._shrinkers.remove(shrink)
+
+    def statistics(self) -> MonitorStatistics:
+        """Counters so far."""
+        name = self._sensor.name if self._sensor else self._statistics.sensor
+        return replace(self._statistics, sensor=name)
+
+    def status(self) -> SensorStatus | None:
+        """The sensor at a glance; None while there is none."""
+        return self._sensor.status() if self._sensor else None
+
+    def close(self) -> None:
+        """End `run` at its next await. May be called again, and before `run`."""
+        self._closed = True
+        if self._scope:
+            self._scope.cancel()
+
+    async def run(self) -> None:
+        """Watch until cancelled or closed. Survives sensors that break and callbacks that raise."""
+        if self._scope:
+            raise RuntimeError("this monitor runs already")
+        with anyio.CancelScope() as self._scope:
+            try:
+                while not self._closed:
+                    await self._watch()
+                    await self._sleep(self._reopen_after)
+            finally:
+                self._scope = None
+                self._count(under_pressure=False)
+
+    async def _watch(self) -> None:
+        """Wait and relieve with one sensor until it breaks."""
+        try:
+            self._sensor = self._sensor_factory()
+        except SensorUnavailable as error:
+            self._count(broken=1)
+            logger.warning("no sensor of memory pressure: %s; next try in %g s", error, self._reopen_after)
+            return
+        self._count(sensor=self._sensor.name)
+        try:
+            while True:
+                event = await self._sensor.wait()
+                await self._relieve(event, self._sensor)
+        except SensorBroken as error:
+            self._count(broken=1)
+            logger.warning("memory pressure is not sensed: %s; next try in %g s", error, self._reopen_after)
+        finally:
+            self._count(sensor=self._sensor.name)
+            self._sensor.close()
+            self._sensor = None
+
+    async def _relieve(self, event: PressureEvent, sensor: Sensor) -> None:
+        """One episode: from the event until memory is not short any more."""
+        self._count(events=1, under_pressure=True, last_event=event.at, last_reason=event.reason)
+        before = self._statistics.purged
+        logger.warning("memory is short (%s: %s)", event.sensor, event.reason)
+        first = True
+        while True:
+            await self._purge_stale(sensor, give_back=first)
+            first = False
+            await self._sleep(self._retry_every)
+            if not sensor.under_pressure():
+                break
+        self._count(under_pressure=False)
+        logger.warning("memory is not short any more; sessions ended: %d", self._statistics.purged - before)
+
+    async def _purge_stale(self, sensor: Sensor, *, give_back: bool) -> None:
+        """Purge until nothing stale is left or memory is back."""
+        while True:
+            ended, more = await self._round()
+            # caches that were just emptied are not emptied again for nothing while a shortage lasts
+            if ended or give_back:
+                await self._give_back()
+            if not more or not sensor.under_pressure():
+                return
+            give_back = False
+            await self._sleep(self._pause)
+
+    async def _round(self) -> tuple[int, bool]:
+        """A few batches: how many sessions ended, and whether there may be more."""
+        ended = 0
+        for _ in range(self._batches_per_round):
+            try:
+                result = self._purge(self._batch)
+                count = await result if inspect.isawaitable(result) else result
+            except Exception:
+                self._failed("the purge of stale sessions")
+                return ended, False
+            if count <= 0:
+                return ended, False
+            ended += count
+            self._count(purged=count)
+            await anyio.lowlevel.checkpoint()
+        return ended, True
+
+    async def _give_back(self) -> None:
+        for shrink in list(self._shrinkers):
+            try:
+                result = shrink()
+                if inspect.isawaitable(result):
+                    await result
+            except Exception:
+                self._failed("a shrinker")
+        if self._trim:
+            try:
+                await anyio.to_thread.run_sync(self._trim)
+            except Exception:
+                # short of memory, even the thread may be refused
+                self._failed("giving memory back")
+        self._count(rounds=1)
+
+    def _failed(self, what: str) -> None:
+        self._count(failures=1)
+        logger.exception("%s failed; the monitor goes on", what)
+
+    def _count(
+        self,
+        *,
+        events: int = 0,
+        purged: int = 0,
+        rounds: int = 0,
+        broken: int = 0,
+        failures: int = 0,
+        **last: object,
+    ) -> None:
+        now = self._statistics
+        self._statistics = replace(
+            now,
+            events=now.events + events,
+            purged=now.purged + purged,
+            rounds=now.rounds + rounds,
+            broken=now.broken + broken,
+            failures=now.failures + failures,
+            **last,  # type: ignore[arg-type]
+        )

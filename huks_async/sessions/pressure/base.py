@@ -1,0 +1,229 @@
+"""What every pressure sensor is: a thing to wait for, a thing to ask, and one place for thresholds."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from logging import getLogger
+from typing import Final
+
+import anyio
+
+logger: Final = getLogger("huks_async.pressure")
+
+Clock = Callable[[], float]
+Sleep = Callable[[float], Awaitable[None]]
+
+
+class SensorUnavailable(Exception):
+    """The sensor cannot be opened here: file, permission, kernel feature or package is missing."""
+
+
+class SensorBroken(Exception):
+    """The sensor worked and does not any more: its group is gone, or its file gives no readings."""
+
+
+class SensorState(StrEnum):
+    """What a sensor is doing, for diagnosis."""
+
+    CALM = "calm"
+    PRESSURE = "under pressure"
+    BROKEN = "broken"
+    CLOSED = "closed"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PressureThresholds:
+    """When memory counts as short, for all sensors.
+
+    Args:
+        stall_us: microseconds of stall within a window that fire a trigger. 5 % of the window: below it
+            even busy machines reclaim now and then, above it work visibly waits for memory.
+        window_us: microseconds of that window. The kernel grants users without privileges multiples
+            of 2 s only.
+        stall_share_leave: share of time in stall, 0 to 1, at which a stall counts as over.
+        limit_enter: share of a group's limit, caches that can be dropped not counted, at which the
+            group is short. The last tenth is what a burst needs before the kernel starts to kill.
+        limit_leave: share of the limit at which it is not short any more.
+        used_enter: share of the machine's memory that is not available, at which it is short. The
+            kernel's own reserves begin at a few per cent.
+        used_leave: share at which it is not short any more.
+        dwell: seconds that a state lasts at least, so that readings around a level do not flap.
+        hold: seconds that a signal without a reading of its own (fifo, socket, eventfd) counts as pressure;
+            two windows, so that the next signal of a lasting stall arrives in time.
+        poll_interval: seconds between readings of a level that cannot be waited for. A reading costs
+            microseconds; allocation takes seconds to fill the last tenth of a usual container.
+        bad_readings: readings in a row without sense after which a sensor counts as broken. One can be
+            a file caught half-written; five are not chance.
+
+    """
+
+    stall_us: int = 100_000
+    window_us: int = 2_000_000
+    stall_share_leave: float = 0.01
+    limit_enter: float = 0.90
+    limit_leave: float = 0.80
+    used_enter: float = 0.95
+    used_leave: float = 0.92
+    dwell: float = 1.0
+    hold: float = 4.0
+    poll_interval: float = 1.0
+    bad_readings: int = 5
+
+    def __post_init__(self) -> None:
+        if not 0 < self.stall_us <= self.window_us:
+            raise ValueError(f"stall_us must be in 1..window_us ({self.window_us}), got {self.stall_us!r}")
+        for enter, leave in (
+            ("limit_enter", "limit_leave"),
+            ("used_enter", "used_leave"),
+        ):
+            high, low = getattr(self, enter), getattr(self, leave)
+            if not 0 < low <= high <= 1:
+                raise ValueError(f"0 < {leave} <= {enter} <= 1 must hold, got {low!r} and {high!r}")
+        if not 0 <= self.stall_share_leave <= self.stall_share_enter:
+            raise ValueError(
+                f"stall_share_leave must be in 0..stall_us/window_us ({self.stall_share_enter}), "
+                f"got {self.stall_share_leave!r}"
+            )
+        for name in ("dwell", "hold"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must be 0 or more seconds, got {getattr(self, name)!r}")
+        if not self.poll_interval > 0:
+            raise ValueError(f"poll_interval must be more than 0 seconds, got {self.poll_interval!r}")
+        if self.bad_readings < 1:
+            raise ValueError(f"bad_readings must be at least 1, got {self.bad_readings!r}")
+
+    @property
+    def stall_share_enter(self) -> float:
+        """Share of time in stall at which a trigger fires."""
+        return self.stall_us / self.window_us
+
+    @property
+    def trigger(self) -> bytes:
+        """The line that registers a trigger with the kernel."""
+        # the kernel takes the last byte for a terminator, whatever it is
+        return b"some %d %d\n" % (self.stall_us, self.window_us)
+
+
+@dataclass(frozen=True, slots=True)
+class PressureEvent:
+    """Memory is short: which sensor says so, why, and when on the sensor's clock (seconds)."""
+
+    sensor: str
+    reason: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class SensorStatus:
+    """A sensor at a glance.
+
+    Attributes:
+        name: what the sensor is called in logs.
+        state: what it is doing.
+        source: where it reads.
+        events: how often it reported pressure.
+        failures: readings without sense so far.
+        parts: the sensors that it is made of.
+        passed_over: better sensors that do not work here, each with the reason.
+
+    """
+
+    name: str
+    state: SensorState
+    source: str
+    events: int = 0
+    failures: int = 0
+    parts: "tuple[SensorStatus, ...]" = ()
+    passed_over: tuple[str, ...] = ()
+
+
+class Hysteresis:
+    """Turns readings into a state that enters at one level, leaves at a lower one, and dwells."""
+
+    __slots__ = ("_dwell", "_enter", "_leave", "_since", "active")
+
+    def __init__(self, enter: float, leave: float, dwell: float) -> None:
+        self._enter = enter
+        self._leave = leave
+        self._dwell = dwell
+        self._since = float("-inf")
+        self.active = False
+
+    def update(self, value: float, now: float) -> bool:
+        """Take a reading; give the state after it."""
+        wanted = value > self._leave if self.active else value >= self._enter
+        if wanted != self.active and now - self._since >= self._dwell:
+            self.active = wanted
+            self._since = now
+        return self.active
+
+    def enter(self, now: float) -> None:
+        """Enter on the word of a signal; a repeated signal starts the dwelling time anew."""
+        self.active = True
+        self._since = now
+
+
+class Sensor(ABC):
+    """Tells when memory becomes short, and whether it is.
+
+    A sensor is opened by making it, which raises `SensorUnavailable` where it cannot work. Not for
+    use by several tasks at once; end a `wait` (cancel it) before `close`.
+    """
+
+    name: str
+
+    @abstractmethod
+    async def wait(self) -> PressureEvent:
+        """Return when memory becomes short, or at once while it is. Safe to cancel.
+
+        Raises:
+            SensorBroken: the sensor gives no readings any more.
+
+        """
+
+    @abstractmethod
+    def under_pressure(self) -> bool:
+        """Whether memory is short now; costs microseconds and never raises."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give descriptors back. May be called again."""
+
+    @abstractmethod
+    def status(self) -> SensorStatus:
+        """State and counters."""
+
+    def describe(self) -> str:
+        """One line for people."""
+        status = self.status()
+        return (
+            f"{status.name} on {status.source}: {status.state}, "
+            f"{status.events} events, {status.failures} bad readings"
+        )
+
+
+class SilentSensor(Sensor):
+    """Never reports pressure: monitoring is turned off, or nothing here can be sensed."""
+
+    def __init__(self, why: str, passed_over: tuple[str, ...] = ()) -> None:
+        self.name = "none"
+        self._why = why
+        self._passed_over = passed_over
+
+    async def wait(self) -> PressureEvent:
+        """Wait until cancelled."""
+        await anyio.sleep_forever()
+        raise AssertionError("unreachable")
+
+    def under_pressure(self) -> bool:
+        """Never."""
+        return False
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def status(self) -> SensorStatus:
+        """Always off."""
+        return SensorStatus(self.name, SensorState.OFF, self._why, passed_over=self._passed_over)

@@ -1,0 +1,218 @@
+"""The memory limit of the container: usage of the own group, and of those above it, against their limits.
+
+A container near its own limit may see no stall of the machine at all, so this is read beside the triggers.
+"""
+
+import time
+from math import inf
+from pathlib import Path
+
+import anyio
+
+from huks_async.sessions.pressure.base import (
+    Clock,
+    Hysteresis,
+    PressureThresholds,
+    SensorUnavailable,
+    Sleep,
+)
+from huks_async.sessions.pressure.level import LevelSensor
+from huks_async.sessions.pressure.locate import find_v1_memory, find_v2
+from huks_async.sessions.pressure.parse import KeptFile, count, entry, limit, memory_total
+
+
+class _Group:
+    """One limited group: its files, kept open.
+
+    Memory that only caches files is not counted: the kernel drops it without pain, and a service that
+    streams files fills every container to the brim with it.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        limits: tuple[str, ...],
+        usage: str,
+        inactive: bytes,
+        events: str,
+        shortage: bytes,
+    ) -> None:
+        self.folder = folder
+        self._inactive = inactive
+        self._shortage = shortage
+        self._opened: list[KeptFile] = []
+        try:
+            self._limits = [self._open(folder / name) for name in limits if (folder / name).exists()]
+            if not self._limits:
+                raise SensorUnavailable(f"{folder} has no limit files")
+            self._usage = self._open(folder / usage)
+            self._stat = self._open(folder / "memory.stat")
+            self._events = self._open(folder / events) if (folder / events).exists() else None
+        except SensorUnavailable:
+            self.close()
+            raise
+        self._shortages = self._read_shortages()
+
+    def _open(self, path: Path) -> KeptFile:
+        file = KeptFile(path)
+        self._opened.append(file)
+        return file
+
+    def limit(self) -> float | None:
+        """Bytes; infinity if there is none; None if a file makes no sense."""
+        values = [limit(file.read()) for file in self._limits]
+        known = [value for value in values if value is not None]
+        return min(known) if len(known) == len(values) else None
+
+    def share(self, suspicious: float) -> float | None:
+        """Share of the limit in use; caches are looked at only from the share `suspicious` on."""
+        ceiling = self.limit()
+        usage = count(self._usage.read())
+        if ceiling is None or usage is None:
+            return None
+        if ceiling == inf:
+            return 0.0
+        if self._ran_short():
+            return 1.0
+        if usage < suspicious * ceiling:
+            return usage / ceiling
+        inactive = entry(self._stat.read(), self._inactive)
+        if inactive is None:
+            return None
+        return min(max(usage - inactive, 0) / ceiling, 1.0) if ceiling else 1.0
+
+    def _ran_short(self) -> bool:
+        """Whether the kernel found nothing left to reclaim in the group since the last look."""
+        now = self._read_shortages()
+        before, self._shortages = self._shortages, now
+        return now is not None and before is not None and now > before
+
+    def _read_shortages(self) -> int | None:
+        return entry(self._events.read(), self._shortage) if self._events else None
+
+    def close(self) -> None:
+        for file in self._opened:
+            file.close()
+
+
+def _v2(folder: Path) -> _Group:
+    return _Group(
+        folder,
+        limits=("memory.max", "memory.high"),
+        usage="memory.current",
+        inactive=b"inactive_file",
+        events="memory.events",
+        shortage=b"oom",
+    )
+
+
+def _v1(folder: Path) -> _Group:
+    return _Group(
+        folder,
+        limits=("memory.limit_in_bytes",),
+        usage="memory.usage_in_bytes",
+        inactive=b"total_inactive_file",
+        events="memory.oom_control",
+        shortage=b"oom_kill",
+    )
+
+
+class GroupLimitSensor(LevelSensor):
+    """Share of the tightest memory limit above the process that is in use.
+
+    Args:
+        root: folder that /proc and /sys are looked for in.
+        thresholds: when the group counts as short.
+        clock: gives seconds, monotonic.
+        sleep: waits for seconds.
+
+    Raises:
+        SensorUnavailable: no group is visible, or none has a limit below the machine's memory.
+
+    """
+
+    def __init__(
+        self,
+        root: Path = Path("/"),
+        thresholds: PressureThresholds | None = None,
+        *,
+        clock: Clock = time.monotonic,
+        sleep: Sleep = anyio.sleep,
+    ) -> None:
+        thresholds = thresholds or PressureThresholds()
+        self._root = root
+        self._groups = _limited_groups(root)
+        self._suspicious = thresholds.limit_leave
+        super().__init__(
+            "container limit",
+            ", ".join(str(group.folder) for group in self._groups),
+            Hysteresis(thresholds.limit_enter, thresholds.limit_leave, thresholds.dwell),
+            thresholds,
+            clock,
+            sleep,
+        )
+        self.require_reading()
+
+    def read(self) -> float | None:
+        """The highest share of all limited groups."""
+        shares = [group.share(self._suspicious) for group in self._groups]
+        known = [share for share in shares if share is not None]
+        if len(known) == len(shares):
+            return max(known)
+        self._find_again()
+        return None
+
+    def _find_again(self) -> None:
+        """Look where the process is now: it may have been moved, and its old group removed."""
+        try:
+            found = _limited_groups(self._root)
+        except SensorUnavailable:
+            return
+        for group in self._groups:
+            group.close()
+        self._groups = found
+
+    def close(self) -> None:
+        """Close the kept files."""
+        super().close()
+        for group in self._groups:
+            group.close()
+
+
+def _limited_groups(root: Path) -> list[_Group]:
+    reasons = []
+    machine = _machine_bytes(root)
+    for find, make in ((find_v2, _v2), (find_v1_memory, _v1)):
+        try:
+            folders = find(root).chain()
+        except SensorUnavailable as error:
+            reasons.append(str(error))
+            continue
+        groups = []
+        for folder in folders:
+            try:
+                group = make(folder)
+            except SensorUnavailable as error:
+                reasons.append(str(error))
+                continue
+            ceiling = group.limit()
+            if ceiling is not None and ceiling < machine:
+                groups.append(group)
+            else:
+                reasons.append(f"{folder} has no limit below the machine's memory")
+                group.close()
+        if groups:
+            return groups
+    raise SensorUnavailable("; ".join(reasons))
+
+
+def _machine_bytes(root: Path) -> float:
+    try:
+        file = KeptFile(root / "proc/meminfo")
+    except SensorUnavailable:
+        return inf
+    try:
+        return memory_total(file.read()) or inf
+    finally:
+        file.close()
