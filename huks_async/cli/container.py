@@ -77,7 +77,7 @@ def open_sealed(source: io.FileIO) -> Iterator[Sealed]:
         for piece in segments(source):
             copy.write(piece)
         copy.flush()
-        yield _sealed(copy)  # type: ignore[arg-type]
+        yield _sealed(copy)
 
 
 def _sealed(file: io.FileIO) -> Sealed:

@@ -1,37 +1,24 @@
 """`huks encrypt` and `huks decrypt`."""
 
 import os
-from typing import Annotated
-
-from cyclopts import Parameter
 
 import huks_async
 from huks_async.cli import container
+from huks_async.cli.arguments import HERE, Alias, InputName, OutputName, Place
 from huks_async.cli.console import CommandError
-from huks_async.cli.files import open_input, open_output, refuse_terminal, segments
-from huks_async.cli.keystores import HERE, Place
+from huks_async.cli.files import STANDARD, open_input, open_output, refuse_terminal, segments
 from huks_async.cli.parameters import Tags, options, session_tags
 from huks_async.cli.pump import pump
 from huks_async.model.enums import HuksCipherMode, HuksKeyAlg, HuksKeyPurpose
+from huks_async.model.errors import BusinessError
 
 _CRYPTO_FAIL = 12000006
 
-OutputName = Annotated[
-    str | None, Parameter(name=["--output", "-o"], help="File to write; - is standard output.")
-]
 
-
-async def encrypt(alias: str, file: str = "-", /, *, output: OutputName = None, place: Place = HERE) -> None:
-    """Encrypt a file with an AES-GCM key.
-
-    Parameters
-    ----------
-    alias: str
-        The key.
-    file: str
-        The file to read; - is standard input.
-
-    """
+async def encrypt(
+    alias: Alias, file: InputName = STANDARD, /, *, output: OutputName = None, place: Place = HERE
+) -> None:
+    """Encrypt a file with an AES-GCM key."""
     refuse_terminal(output, "the encrypted file")
     async with place.open() as keystore:
         tags = await _gcm_tags(keystore, alias, place, HuksKeyPurpose.HUKS_KEY_PURPOSE_ENCRYPT)
@@ -44,18 +31,12 @@ async def encrypt(alias: str, file: str = "-", /, *, output: OutputName = None, 
             target.commit()
 
 
-async def decrypt(alias: str, file: str = "-", /, *, output: OutputName = None, place: Place = HERE) -> None:
+async def decrypt(
+    alias: Alias, file: InputName = STANDARD, /, *, output: OutputName = None, place: Place = HERE
+) -> None:
     """Decrypt a file that `huks encrypt` made.
 
     Nothing is written where it can be read before the whole file is verified.
-
-    Parameters
-    ----------
-    alias: str
-        The key.
-    file: str
-        The file to read; - is standard input.
-
     """
     async with place.open() as keystore:
         tags = await _gcm_tags(keystore, alias, place, HuksKeyPurpose.HUKS_KEY_PURPOSE_DECRYPT)
@@ -69,7 +50,7 @@ async def decrypt(alias: str, file: str = "-", /, *, output: OutputName = None, 
             )
             try:
                 await pump(keystore, alias, session_options, sealed.ciphertext(), target.write)
-            except huks_async.BusinessError as error:
+            except BusinessError as error:
                 if error.code != _CRYPTO_FAIL:
                     raise
                 raise CommandError(

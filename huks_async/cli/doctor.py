@@ -15,10 +15,11 @@ from cryptography.hazmat.backends.openssl import backend
 
 import huks_async
 from huks_async._version import __version__
-from huks_async.cli.keystores import HERE, Place
+from huks_async.cli.arguments import HERE, Place
 from huks_async.cli.parameters import KINDS, options
 from huks_async.crypto import matrix
 from huks_async.model.enums import HuksCipherMode, HuksKeyDigest, HuksKeyPadding, HuksKeyPurpose
+from huks_async.model.errors import BusinessError
 
 
 async def doctor(*, place: Place = HERE) -> int:
@@ -68,7 +69,7 @@ async def _keystore(place: Place) -> list[Finding]:
         async with huks_async.Keystore.open(store="memory:") as trial:
             await trial.generateKeyItem("doctor", options(**KINDS["aes-256-gcm"]))
             findings.append((await trial.hasKeyItem("doctor", options()), "makes keys (tried in memory)"))
-    except huks_async.BusinessError as error:
+    except BusinessError as error:
         findings.append((False, str(error)))
     return findings
 

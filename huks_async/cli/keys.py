@@ -5,13 +5,12 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-import huks_async
+from huks_async.cli.arguments import HERE, Alias, OutputName, Place
 from huks_async.cli.console import CommandError, say, usage_error
-from huks_async.cli.crypt import OutputName
 from huks_async.cli.files import open_output, refuse_terminal
-from huks_async.cli.keystores import HERE, Place
 from huks_async.cli.parameters import KINDS, describe, options
 from huks_async.cli.pem import spki, to_pem
+from huks_async.model.errors import BusinessError
 from huks_async.model.tags import HuksTag
 
 _EXISTS = 12000017
@@ -21,7 +20,7 @@ app = App(name="keys", help="Make, look at and remove keys.")
 
 @app.command
 async def generate(
-    alias: str,
+    alias: Alias,
     /,
     *,
     kind: Annotated[
@@ -30,20 +29,13 @@ async def generate(
     replace: Annotated[bool, Parameter(negative=(), help="Replace a key of this name.")] = False,
     place: Place = HERE,
 ) -> None:
-    """Make a new key.
-
-    Parameters
-    ----------
-    alias: str
-        The new key's name.
-
-    """
+    """Make a new key."""
     if kind not in KINDS:
         raise usage_error(f"there is no kind {kind!r}", hint=f"kinds are {', '.join(KINDS)}")
     async with place.open() as keystore:
         try:
             await keystore.generateKeyItem(alias, options(**KINDS[kind], KEY_OVERRIDE=replace, **place.tags))
-        except huks_async.BusinessError as error:
+        except BusinessError as error:
             if error.code != _EXISTS:
                 raise
             raise CommandError(
@@ -63,15 +55,8 @@ async def list_keys(*, place: Place = HERE) -> None:
 
 
 @app.command
-async def show(alias: str, /, *, place: Place = HERE) -> None:
-    """Print what a key is and may do.
-
-    Parameters
-    ----------
-    alias: str
-        The key.
-
-    """
+async def show(alias: Alias, /, *, place: Place = HERE) -> None:
+    """Print what a key is and may do."""
     async with place.open() as keystore:
         stored = (await keystore.getKeyItemProperties(alias, options(**place.tags))).properties
     for param in stored:
@@ -80,20 +65,13 @@ async def show(alias: str, /, *, place: Place = HERE) -> None:
 
 @app.command
 async def delete(
-    alias: str,
+    alias: Alias,
     /,
     *,
     yes: Annotated[bool, Parameter(name=["--yes", "-y"], negative=(), help="Do not ask.")] = False,
     place: Place = HERE,
 ) -> None:
-    """Delete a key for good. What it encrypted cannot be read any more.
-
-    Parameters
-    ----------
-    alias: str
-        The key.
-
-    """
+    """Delete a key for good. What it encrypted cannot be read any more."""
     if not yes:
         _confirm(f"delete the key {alias!r} for good?")
     async with place.open() as keystore:
@@ -103,7 +81,7 @@ async def delete(
 
 @app.command
 async def export(
-    alias: str,
+    alias: Alias,
     /,
     *,
     form: Annotated[
@@ -115,14 +93,7 @@ async def export(
     output: OutputName = None,
     place: Place = HERE,
 ) -> None:
-    """Write the public half of a key pair.
-
-    Parameters
-    ----------
-    alias: str
-        The key.
-
-    """
+    """Write the public half of a key pair."""
     if form != "pem":
         refuse_terminal(output, "the key in this form")
     async with place.open() as keystore:

@@ -6,29 +6,22 @@ from typing import Annotated
 from cyclopts import Parameter
 
 import huks_async
+from huks_async.cli.arguments import HERE, Alias, InputName, OutputName, Place
 from huks_async.cli.console import CommandError, say
-from huks_async.cli.crypt import OutputName
-from huks_async.cli.files import open_input, open_output, refuse_terminal, segments
-from huks_async.cli.keystores import HERE, Place
+from huks_async.cli.files import STANDARD, open_input, open_output, refuse_terminal, segments
 from huks_async.cli.parameters import Tags, options, session_tags
 from huks_async.cli.pump import pump
 from huks_async.model.enums import HuksKeyAlg, HuksKeyDigest, HuksKeyPadding, HuksKeyPurpose
+from huks_async.model.errors import BusinessError
 
 _CRYPTO_FAIL = 12000006
 _MAX_SIGNATURE = 64 * 1024
 
 
-async def sign(alias: str, file: str = "-", /, *, output: OutputName = None, place: Place = HERE) -> None:
-    """Sign a file. The output is the bare signature.
-
-    Parameters
-    ----------
-    alias: str
-        The key.
-    file: str
-        The file to read; - is standard input.
-
-    """
+async def sign(
+    alias: Alias, file: InputName = STANDARD, /, *, output: OutputName = None, place: Place = HERE
+) -> None:
+    """Sign a file. The output is the bare signature."""
     refuse_terminal(output, "the signature")
     async with place.open() as keystore:
         tags = await _tags(keystore, alias, place, HuksKeyPurpose.HUKS_KEY_PURPOSE_SIGN)
@@ -38,30 +31,21 @@ async def sign(alias: str, file: str = "-", /, *, output: OutputName = None, pla
 
 
 async def verify(
-    alias: str,
-    file: str = "-",
+    alias: Alias,
+    file: InputName = STANDARD,
     /,
     *,
     signature: Annotated[str, Parameter(name=["--signature", "-s"], help="File with the bare signature.")],
     place: Place = HERE,
 ) -> None:
-    """Verify a file's signature. A bad one ends with code 1.
-
-    Parameters
-    ----------
-    alias: str
-        The key.
-    file: str
-        The file to read; - is standard input.
-
-    """
+    """Verify a file's signature. A bad one ends with code 1."""
     given = _read_signature(signature)
     async with place.open() as keystore:
         tags = await _tags(keystore, alias, place, HuksKeyPurpose.HUKS_KEY_PURPOSE_VERIFY)
         with open_input(file) as source:
             try:
                 await pump(keystore, alias, options(**tags), segments(source), _nothing, given)
-            except huks_async.BusinessError as error:
+            except BusinessError as error:
                 if error.code != _CRYPTO_FAIL:
                     raise
                 raise CommandError(

@@ -13,39 +13,39 @@ import huks_async
 from huks_async.cli.console import CommandError, usage_error
 from huks_async.cli.demo.operations import OPERATIONS
 from huks_async.cli.demo.report import Reporter, peak_memory
-from huks_async.cli.demo.stage import Stage, digest_of, write_random
+from huks_async.cli.demo.stage import Stage, digest_of, size_of, write_random
 from huks_async.cli.demo.witness import Witness
 
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 
 
 async def demo(
-    file: str | None = None,
+    file: Annotated[str | None, Parameter(help="The file to work on; without one, one is made.")] = None,
     /,
     *,
     size: Annotated[
-        str, Parameter(help="Bytes of the file to make; KB, MB, GB are powers of 1024.")
+        str, Parameter(help="Bytes of the file to make; KB, MB and GB are powers of 1024.")
     ] = "100MB",
 ) -> None:
     """Encrypt, sign, agree and derive with a real file, and check every result independently.
 
     Works in a temporary keystore and a temporary folder of its own, and leaves nothing behind.
     Code 0 only if every check agrees.
-
-    Parameters
-    ----------
-    file: str
-        The file to work on; without one a file of random bytes is made.
-
     """
-    length = parse_size(size)
-    if file is not None and not Path(file).is_file():
-        raise usage_error(f"{file} is not a file", hint="name a file, or leave it out")
+    length, given = parse_size(size), _given_file(file)
     with tempfile.TemporaryDirectory(prefix="huks-demo-") as name:
         folder = Path(name)
-        agreed = await _perform(folder, None if file is None else Path(file), length)
+        agreed = await _perform(folder, given, length)
     if not agreed:
         raise CommandError("not every check agreed", hint="see the lines marked WRONG")
+
+
+def _given_file(name: str | None) -> Path | None:
+    if name is None:
+        return None
+    if not Path(name).is_file():
+        raise usage_error(f"{name} is not a file", hint="name a file, or leave it out")
+    return Path(name)
 
 
 async def _perform(folder: Path, file: Path | None, length: int) -> bool:
@@ -57,9 +57,9 @@ async def _perform(folder: Path, file: Path | None, length: int) -> bool:
             with reporter.progress("making a file", length) as advance:
                 write_random(file, length, advance)
         else:
-            _require_space(folder, 3 * file.stat().st_size)
+            _require_space(folder, 3 * size_of(file))
         digest = digest_of(file)
-        reporter.begin(file, file.stat().st_size, witness)
+        reporter.begin(file, size_of(file), witness)
         started = time.perf_counter()
         home = os.environ.get("HUKS_ASYNC_HOME")
         os.environ["HUKS_ASYNC_HOME"] = str(folder / "home")

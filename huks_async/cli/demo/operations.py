@@ -95,12 +95,9 @@ async def _sign(stage: Stage, name: str, alias: str, tags: Tags, *, pss: bool) -
     written.write_bytes(signature)
     good, by = stage.witness.verifies(public, written, stage.file, pss=pss)
     stage.reporter.check("the signature is good", by, good)
-    # a bad signature raises, so coming back is the verdict
     await stage.through("verify", alias, tags | _VERIFY, stage.file, last=signature)
-    stage.reporter.check("the signature is good", "the keystore", True)
-    wrong = signature[:-1] + bytes([signature[-1] ^ 1])
-    refused = await stage.refuses(alias, tags | _VERIFY, b"another message", wrong)
-    stage.reporter.check("a wrong signature is refused", "the keystore", refused)
+    refused = await stage.refuses(alias, tags | _VERIFY, b"another message", signature)
+    stage.reporter.check("refused for another message", "the keystore", refused)
 
 
 async def agree_ecdh(stage: Stage) -> None:
@@ -160,7 +157,7 @@ async def _derive(stage: Stage, alias: str, base: bytes, choices: Tags) -> bytes
     key: Tags = {"ALGORITHM": HuksKeyAlg.HUKS_ALG_AES, "KEY_SIZE": 256, "DIGEST": _SHA256} | _DERIVE
     await stage.keystore.importKeyItem(alias, options(base, **key))
     started = time.perf_counter()
-    session = _DERIVE | {"DIGEST": _SHA256, "DERIVE_KEY_SIZE": 32} | choices
+    session: Tags = _DERIVE | {"DIGEST": _SHA256, "DERIVE_KEY_SIZE": 32} | choices
     derived = await stage.once(alias, session)
     stage.reporter.made("derive", time.perf_counter() - started)
     return derived

@@ -25,7 +25,7 @@ class Reporter:
         self._bar = Progress(
             TextColumn("{task.description:<28}"),
             BarColumn(),
-            DownloadColumn(),
+            DownloadColumn(binary_units=True),
             TransferSpeedColumn(),
             console=console,
             transient=True,

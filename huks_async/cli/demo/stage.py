@@ -14,6 +14,8 @@ from huks_async.cli.demo.witness import Witness
 from huks_async.cli.files import open_input, segments
 from huks_async.cli.parameters import Tags, options
 from huks_async.cli.pump import pump
+from huks_async.model.enums import HuksExceptionErrCode
+from huks_async.model.errors import BusinessError
 
 _BLOCK = 1024 * 1024
 
@@ -38,7 +40,7 @@ class Stage:
             the session's output where there is no target file to take it.
 
         """
-        size = source.stat().st_size
+        size = size_of(source)
         with (
             open_input(str(source)) as file,
             _target(target) as (write, taken),
@@ -60,8 +62,8 @@ class Stage:
         """Whether the operation fails as wrong tags and signatures must (12000006)."""
         try:
             await self.once(alias, tags, data, last)
-        except huks_async.BusinessError as error:
-            return error.code == huks_async.HuksExceptionErrCode.HUKS_ERR_CODE_CRYPTO_FAIL
+        except BusinessError as error:
+            return error.code == HuksExceptionErrCode.HUKS_ERR_CODE_CRYPTO_FAIL
         return False
 
 
@@ -90,6 +92,11 @@ def write_random(path: Path, length: int, advance: Callable[[int], None]) -> Non
             file.write(block)
             left -= len(block)
             advance(len(block))
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file."""
+    return path.stat().st_size
 
 
 def digest_of(path: Path) -> bytes:

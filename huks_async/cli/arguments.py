@@ -1,4 +1,4 @@
-"""The keystore that a command works on, and the options every command shares."""
+"""The arguments that commands share, among them where the keystore is."""
 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -8,7 +8,30 @@ from typing import Annotated
 from cyclopts import Parameter
 
 import huks_async
+from huks_async.cli.files import STANDARD
 from huks_async.cli.parameters import Tags
+
+
+def _no_option(type_: object, value: str | None) -> None:
+    # a word that may be "-" may be any word with a hyphen, a mistyped option too
+    if value is not None and value.startswith("-") and value != STANDARD:
+        raise ValueError(f"there is no option {value}; a file of this name is ./{value}")
+
+
+Alias = Annotated[str, Parameter(help="The key's name.")]
+InputName = Annotated[
+    str,
+    Parameter(help="The file to read; - is standard input.", allow_leading_hyphen=True, validator=_no_option),
+]
+OutputName = Annotated[
+    str | None,
+    Parameter(
+        name=["--output", "-o"],
+        help="The file to write; - is standard output.",
+        allow_leading_hyphen=True,
+        validator=_no_option,
+    ),
+]
 
 
 class Level(IntEnum):
