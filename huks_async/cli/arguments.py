@@ -1,0 +1,67 @@
+"""The arguments that commands share, among them where the keystore is."""
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Annotated
+
+from cyclopts import Parameter
+
+import huks_async
+from huks_async.cli.files import STANDARD
+from huks_async.cli.parameters import Tags
+
+
+def _no_option(type_: object, value: str | None) -> None:
+    # a word that may be "-" may be any word with a hyphen, a mistyped option too
+    if value is not None and value.startswith("-") and value != STANDARD:
+        raise ValueError(f"there is no option {value}; a file of this name is ./{value}")
+
+
+Alias = Annotated[str, Parameter(help="The key's name.")]
+InputName = Annotated[
+    str,
+    Parameter(help="The file to read; - is standard input.", allow_leading_hyphen=True, validator=_no_option),
+]
+OutputName = Annotated[
+    str | None,
+    Parameter(
+        name=["--output", "-o"],
+        help="The file to write; - is standard output.",
+        allow_leading_hyphen=True,
+        validator=_no_option,
+    ),
+]
+
+
+class Level(IntEnum):
+    """Storage levels; each has aliases of its own."""
+
+    de = 0
+    ce = 1
+    ece = 2
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Place:
+    """Where keys are looked for."""
+
+    store: Annotated[str | None, Parameter(help="Address of the store: sqlite:///PATH, postgresql://…")] = (
+        None
+    )
+    namespace: Annotated[str | None, Parameter(help="The caller whose keys are meant.")] = None
+    level: Annotated[Level | None, Parameter(help="Storage level; the keystore's default is ce.")] = None
+
+    def open(self) -> AbstractAsyncContextManager["huks_async.Keystore"]:
+        """The keystore, by these options, the environment and the defaults."""
+        given = {"store": self.store, "namespace": self.namespace}
+        return huks_async.Keystore.open(**{name: value for name, value in given.items() if value is not None})
+
+    @property
+    def tags(self) -> Tags:
+        """The tags that every call needs to find a key of this level."""
+        return {} if self.level is None else {"AUTH_STORAGE_LEVEL": int(self.level)}
+
+
+HERE = Place()

@@ -1,0 +1,74 @@
+"""`huks encrypt` and `huks decrypt`."""
+
+import os
+
+import huks_async
+from huks_async.cli import container
+from huks_async.cli.arguments import HERE, Alias, InputName, OutputName, Place
+from huks_async.cli.console import CommandError
+from huks_async.cli.files import STANDARD, open_input, open_output, refuse_terminal, segments
+from huks_async.cli.parameters import Tags, options, session_tags
+from huks_async.cli.pump import pump
+from huks_async.model.enums import HuksCipherMode, HuksKeyAlg, HuksKeyPurpose
+from huks_async.model.errors import BusinessError
+
+_CRYPTO_FAIL = 12000006
+
+
+async def encrypt(
+    alias: Alias, file: InputName = STANDARD, /, *, output: OutputName = None, place: Place = HERE
+) -> None:
+    """Encrypt a file with an AES-GCM key."""
+    refuse_terminal(output, "the encrypted file")
+    async with place.open() as keystore:
+        tags = await _gcm_tags(keystore, alias, place, HuksKeyPurpose.HUKS_KEY_PURPOSE_ENCRYPT)
+        nonce = os.urandom(container.NONCE_BYTES)
+        with open_input(file) as source, open_output(output, whole=False) as target:
+            target.write(container.HEADER + nonce)
+            pieces = container.counted(segments(source))
+            session_options = options(**tags, NONCE=nonce, ASSOCIATED_DATA=container.HEADER)
+            await pump(keystore, alias, session_options, pieces, target.write)
+            target.commit()
+
+
+async def decrypt(
+    alias: Alias, file: InputName = STANDARD, /, *, output: OutputName = None, place: Place = HERE
+) -> None:
+    """Decrypt a file that `huks encrypt` made.
+
+    Nothing is written where it can be read before the whole file is verified.
+    """
+    async with place.open() as keystore:
+        tags = await _gcm_tags(keystore, alias, place, HuksKeyPurpose.HUKS_KEY_PURPOSE_DECRYPT)
+        with (
+            open_input(file) as source,
+            container.open_sealed(source) as sealed,
+            open_output(output, whole=True) as target,
+        ):
+            session_options = options(
+                **tags, NONCE=sealed.nonce, AE_TAG=sealed.tag, ASSOCIATED_DATA=container.HEADER
+            )
+            try:
+                await pump(keystore, alias, session_options, sealed.ciphertext(), target.write)
+            except BusinessError as error:
+                if error.code != _CRYPTO_FAIL:
+                    raise
+                raise CommandError(
+                    "the input cannot be decrypted: it was made with another key, or was changed or cut off",
+                    hint="nothing was written",
+                ) from error
+            target.commit()
+
+
+async def _gcm_tags(
+    keystore: "huks_async.Keystore", alias: str, place: Place, purpose: HuksKeyPurpose
+) -> Tags:
+    stored = (await keystore.getKeyItemProperties(alias, options(**place.tags))).properties
+    tags = session_tags(alias, stored, purpose)
+    mode = tags.get("BLOCK_MODE", HuksCipherMode.HUKS_MODE_GCM)
+    if tags["ALGORITHM"] != HuksKeyAlg.HUKS_ALG_AES or mode != HuksCipherMode.HUKS_MODE_GCM:
+        raise CommandError(
+            f"the key {alias!r} is not an AES-GCM key, which files are encrypted with",
+            hint="make one: huks keys generate ALIAS --kind aes-256-gcm",
+        )
+    return {"PADDING": 0} | tags | {"BLOCK_MODE": mode} | place.tags

@@ -1,0 +1,106 @@
+"""What the demo prints: lines of results on standard output, a bar on standard error at a terminal."""
+
+import contextlib
+import resource
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+if TYPE_CHECKING:
+    from huks_async.cli.demo.witness import Witness
+
+
+class Reporter:
+    """Prints what was done and who agrees, and counts who does not."""
+
+    def __init__(self) -> None:
+        self._checks = 0
+        self._wrong = 0
+        console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("{task.description:<28}"),
+            BarColumn(),
+            DownloadColumn(binary_units=True),
+            TransferSpeedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def begin(self, file: Path, size: int, witness: "Witness") -> None:
+        """The first lines: the file, and who checks."""
+        self._print(f"file      {file.name}, {show_size(size)}, in segments of 102,400 bytes")
+        self._print(f"checked   by {witness.name}")
+
+    def title(self, text: str) -> None:
+        """A new operation."""
+        self._print(f"\n{text}")
+
+    def did(self, what: str, size: int, seconds: float) -> None:
+        """Something was done with so many bytes in so many seconds."""
+        rate = size / max(seconds, 1e-9) / 1e6
+        self._print(f"  {what:<34}{show_size(size):>10} {seconds:8.2f} s {rate:8,.0f} MB/s")
+
+    def made(self, what: str, seconds: float) -> None:
+        """Something small was done in so many seconds."""
+        self._print(f"  {what:<34}{'':>10} {seconds * 1000:8.2f} ms")
+
+    def check(self, what: str, by: str, agrees: bool) -> None:
+        """The result of an independent check."""
+        self._checks += 1
+        self._wrong += not agrees
+        self._print(f"    {'ok   ' if agrees else 'WRONG'}  {what} ({by})")
+
+    def end(self, seconds: float, memory: int) -> bool:
+        """The last lines; whether every check agreed."""
+        self._print(
+            f"\n{self._checks - self._wrong} of {self._checks} checks agree; "
+            f"{seconds:.1f} s; at most {show_size(memory)} of memory"
+        )
+        return self._wrong == 0 and self._checks > 0
+
+    @contextlib.contextmanager
+    def progress(self, what: str, size: int) -> Iterator[Callable[[int], None]]:
+        """A bar for so many bytes; gives the function that moves it."""
+        task = self._bar.add_task(what, total=size)
+        try:
+            yield lambda count: self._bar.advance(task, count)
+        finally:
+            self._bar.remove_task(task)
+
+    def _print(self, text: str) -> None:
+        if self._bar.disable or not sys.stdout.isatty():
+            print(text, flush=True)
+        else:
+            # above the bar, which owns the terminal
+            self._bar.console.print(text, markup=False, highlight=False)
+
+
+def show_size(size: int) -> str:
+    """Bytes in words."""
+    value = float(size)
+    for unit in ("B", "KB", "MB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} GB"
+
+
+def peak_memory() -> int:
+    """The most bytes of memory this process has held so far (resident set)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

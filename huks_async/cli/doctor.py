@@ -1,0 +1,133 @@
+"""`huks doctor` and `huks algorithms`: what this machine and this version offer."""
+
+import importlib
+import os
+import platform
+import shutil
+import sqlite3
+import stat
+import subprocess
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import cryptography
+from cryptography.hazmat.backends.openssl import backend
+
+import huks_async
+from huks_async._version import __version__
+from huks_async.cli.arguments import HERE, Place
+from huks_async.cli.parameters import KINDS, options
+from huks_async.crypto import matrix
+from huks_async.model.enums import HuksCipherMode, HuksKeyDigest, HuksKeyPadding, HuksKeyPurpose
+from huks_async.model.errors import BusinessError
+
+
+async def doctor(*, place: Place = HERE) -> int:
+    """Look at versions, store, root key and sensors, and try a key out. Code 1: something needs care."""
+    problems = 0
+    sections = {
+        "versions": _versions(),
+        "keystore": await _keystore(place),
+        "memory pressure": _sensors(),
+    }
+    for title, lines in sections.items():
+        print(title)
+        for good, text in lines:
+            print(f"  {'' if good else 'PROBLEM: '}{text}")
+            problems += not good
+    return 1 if problems else 0
+
+
+Finding = tuple[bool, str]
+
+
+def _versions() -> list[Finding]:
+    return [
+        (True, f"huks-async {__version__}"),
+        (True, f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"),
+        (True, f"cryptography {cryptography.__version__} with {backend.openssl_version_text()}"),
+        (True, f"SQLite {sqlite3.sqlite_version}"),
+        (True, f"openssl command: {_openssl_command()}"),
+        (True, f"profile: {os.environ.get('HUKS_ASYNC_PROFILE', 'server')}"),
+    ]
+
+
+def _openssl_command() -> str:
+    program = shutil.which("openssl")
+    if program is None:
+        return "none (only huks demo uses it)"
+    done = subprocess.run([program, "version"], capture_output=True, text=True, check=False)  # noqa: S603 -- fixed arguments
+    return done.stdout.strip() or "does not answer"
+
+
+async def _keystore(place: Place) -> list[Finding]:
+    findings: list[Finding] = list(_home())
+    try:
+        async with place.open() as keystore:
+            aliases = (await keystore.listAliases(options(**place.tags))).keyAliases
+            findings.append((True, f"opens; {len(aliases)} keys at this level"))
+        async with huks_async.Keystore.open(store="memory:") as trial:
+            await trial.generateKeyItem("doctor", options(**KINDS["aes-256-gcm"]))
+            findings.append((await trial.hasKeyItem("doctor", options()), "makes keys (tried in memory)"))
+    except BusinessError as error:
+        findings.append((False, str(error)))
+    return findings
+
+
+def _home() -> Iterator[Finding]:
+    name = os.environ.get("HUKS_ASYNC_HOME")
+    if name is None:
+        yield True, "HUKS_ASYNC_HOME is not set: the user's data folder is used"
+        return
+    home = Path(name)
+    if not home.exists():
+        yield True, f"{home} did not exist before this"
+        return
+    for path in sorted((home, *home.iterdir())):
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if path == home or path.is_file():
+            yield not mode & 0o077, f"{path}: mode {mode:04o}{', open to others' if mode & 0o077 else ''}"
+
+
+def _sensors() -> list[Finding]:
+    try:
+        pressure = importlib.import_module("huks_async.sessions.pressure")
+    except ModuleNotFoundError:
+        return [(True, "no sensors in this version")]
+    return [(True, line) for line in pressure.describe_sensors()]
+
+
+def algorithms(*, device: bool = False) -> None:
+    """Print the support matrix, a line for each group of purposes of each algorithm.
+
+    Parameters
+    ----------
+    device: bool
+        Only what a device with the standard software engine has too.
+
+    """
+    print("algorithm  sizes  purposes  modes  paddings  digests")
+    for algorithm in matrix.ALGORITHMS.values():
+        for usage in algorithm.usages:
+            if device and not (algorithm.device and usage.device):
+                continue
+            cells = (
+                algorithm.number.name.removeprefix("HUKS_ALG_"),
+                matrix.list_sizes(usage.sizes or algorithm.sizes),
+                _names(HuksKeyPurpose, (p for p in HuksKeyPurpose if p & usage.purposes), "+"),
+                _names(HuksCipherMode, usage.modes),
+                _names(HuksKeyPadding, usage.paddings),
+                _names(HuksKeyDigest, usage.digests),
+            )
+            print("  ".join(cells) + (f"  ({usage.note})" if usage.note else ""))
+
+
+def _names(
+    enum: type[HuksKeyPurpose] | type[HuksCipherMode] | type[HuksKeyPadding] | type[HuksKeyDigest],
+    values: Iterable[int],
+    separator: str = ", ",
+) -> str:
+    names = [enum(value).name.removeprefix("HUKS_") for value in values]
+    for prefix in ("KEY_PURPOSE_", "MODE_", "PADDING_", "DIGEST_"):
+        names = [name.removeprefix(prefix) for name in names]
+    return separator.join(names) or "-"

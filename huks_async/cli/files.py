@@ -1,0 +1,180 @@
+"""Files and pipes in constant memory: segments in, and outputs that appear only when they are complete."""
+
+import contextlib
+import io
+import os
+import secrets
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from huks_async.cli.console import CommandError, usage_error
+from huks_async.cli.interrupts import interruptible
+
+SEGMENT = 100 * 1024
+"""Bytes that one call takes: the size HUKS advises."""
+
+STANDARD = "-"
+
+
+class Output(Protocol):
+    """Where results go. What was written counts only after `commit`."""
+
+    def write(self, data: bytes) -> None:
+        """Add bytes."""
+        ...
+
+    def commit(self) -> None:
+        """Make the output appear as a whole."""
+        ...
+
+
+@contextlib.contextmanager
+def open_input(name: str) -> Iterator[io.FileIO]:
+    """A file, or standard input for `-`, opened without a buffer."""
+    if name == STANDARD:
+        yield io.FileIO(sys.stdin.fileno(), closefd=False)
+        return
+    with interruptible():
+        # opening a named pipe waits for its writer
+        file = io.FileIO(name)
+    with file:
+        yield file
+
+
+def segments(file: io.FileIO | BinaryIO, length: int | None = None) -> Iterator[bytes]:
+    """The bytes of a file in pieces of at most `SEGMENT` bytes, to its end or to `length` bytes."""
+    left = sys.maxsize if length is None else length
+    while left > 0:
+        with interruptible():
+            piece = file.read(min(SEGMENT, left))
+        if not piece:
+            if length is not None:
+                raise CommandError("the input became shorter while it was read")
+            return
+        left -= len(piece)
+        yield piece
+
+
+@contextlib.contextmanager
+def open_output(name: str | None, *, whole: bool) -> Iterator[Output]:
+    """An output: standard output for None and `-`, else a file that replaces `name` at commit.
+
+    Args:
+        name: the file's path, or `-`.
+        whole: nothing may be seen before commit, on standard output either; it is kept in an
+            unnamed temporary file until then.
+
+    """
+    if name is None or name == STANDARD:
+        target = io.FileIO(sys.stdout.fileno(), "w", closefd=False)
+        with _spooled(target) if whole else contextlib.nullcontext(_Direct(target)) as output:
+            yield output
+        return
+    path = Path(os.path.realpath(name))
+    if path.exists() and not path.is_file():
+        if path.is_dir():
+            raise usage_error(f"{name} is a folder", hint="name the file to write")
+        # a device or a named pipe cannot be replaced
+        with (
+            io.FileIO(path, "w") as target,
+            _spooled(target) if whole else contextlib.nullcontext(_Direct(target)) as output,
+        ):
+            yield output
+        return
+    with _replacing(path) as output:
+        yield output
+
+
+def refuse_terminal(output: str | None, what: str) -> None:
+    """Refuse to print bytes to a terminal unless `-` was asked for by name."""
+    if output is None and sys.stdout.isatty():
+        raise usage_error(
+            f"{what} is binary and standard output is a terminal",
+            hint="name a file with --output FILE, or force it with --output -",
+        )
+
+
+class _Direct:
+    """Writes at once."""
+
+    def __init__(self, target: io.FileIO | BinaryIO) -> None:
+        self._target = target
+
+    def write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            with interruptible():
+                view = view[self._target.write(view) :]
+
+    def commit(self) -> None:
+        pass
+
+
+class _Spooled:
+    """Keeps everything in a temporary file without a name, and copies it out at commit."""
+
+    def __init__(self, target: io.FileIO, spool: BinaryIO) -> None:
+        self._target = target
+        self._spool = spool
+
+    def write(self, data: bytes) -> None:
+        self._spool.write(data)
+
+    def commit(self) -> None:
+        self._spool.seek(0)
+        target = _Direct(self._target)
+        for piece in segments(self._spool):
+            target.write(piece)
+
+
+@contextlib.contextmanager
+def _spooled(target: io.FileIO) -> Iterator[Output]:
+    with tempfile.TemporaryFile() as spool:
+        yield _Spooled(target, spool)
+
+
+class _Replacing:
+    """Writes a temporary file beside the target and renames it at commit."""
+
+    def __init__(self, path: Path, temporary: Path, file: io.FileIO) -> None:
+        self._path = path
+        self._temporary = temporary
+        self._file = file
+        self._direct = _Direct(file)
+
+    def write(self, data: bytes) -> None:
+        self._direct.write(data)
+
+    def commit(self) -> None:
+        os.fchmod(self._file.fileno(), self._mode())
+        os.fsync(self._file.fileno())
+        self._temporary.replace(self._path)
+        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def _mode(self) -> int:
+        try:
+            return stat.S_IMODE(self._path.stat().st_mode)
+        except FileNotFoundError:
+            mask = os.umask(0)
+            os.umask(mask)
+            return 0o666 & ~mask
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Output]:
+    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}")
+    # readable by nobody else while it is incomplete
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with io.FileIO(descriptor, "w") as file:
+            yield _Replacing(path, temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,114 @@
+"""`huks keys`: generate, list, show, delete, export."""
+
+import sys
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from huks_async.cli.arguments import HERE, Alias, OutputName, Place
+from huks_async.cli.console import CommandError, say, usage_error
+from huks_async.cli.files import open_output, refuse_terminal
+from huks_async.cli.parameters import KINDS, describe, options
+from huks_async.cli.pem import spki, to_pem
+from huks_async.model.errors import BusinessError
+from huks_async.model.tags import HuksTag
+
+_EXISTS = 12000017
+
+app = App(name="keys", help="Make, look at and remove keys.")
+
+
+@app.command
+async def generate(
+    alias: Alias,
+    /,
+    *,
+    kind: Annotated[
+        str, Parameter(name=["--kind", "-k"], help=f"One of {', '.join(KINDS)}.")
+    ] = "aes-256-gcm",
+    replace: Annotated[bool, Parameter(negative=(), help="Replace a key of this name.")] = False,
+    place: Place = HERE,
+) -> None:
+    """Make a new key."""
+    if kind not in KINDS:
+        raise usage_error(f"there is no kind {kind!r}", hint=f"kinds are {', '.join(KINDS)}")
+    async with place.open() as keystore:
+        try:
+            await keystore.generateKeyItem(alias, options(**KINDS[kind], KEY_OVERRIDE=replace, **place.tags))
+        except BusinessError as error:
+            if error.code != _EXISTS:
+                raise
+            raise CommandError(
+                f"a key {alias!r} exists already",
+                hint="--replace replaces it; what it encrypted is lost then",
+            ) from error
+    say(f"made the key {alias!r} ({kind})")
+
+
+@app.command(name="list")
+async def list_keys(*, place: Place = HERE) -> None:
+    """Print the names of all keys, one a line."""
+    async with place.open() as keystore:
+        aliases = (await keystore.listAliases(options(**place.tags))).keyAliases
+    for alias in sorted(aliases):
+        print(alias)
+
+
+@app.command
+async def show(alias: Alias, /, *, place: Place = HERE) -> None:
+    """Print what a key is and may do."""
+    async with place.open() as keystore:
+        stored = (await keystore.getKeyItemProperties(alias, options(**place.tags))).properties
+    for param in stored:
+        print(describe(param))
+
+
+@app.command
+async def delete(
+    alias: Alias,
+    /,
+    *,
+    yes: Annotated[bool, Parameter(name=["--yes", "-y"], negative=(), help="Do not ask.")] = False,
+    place: Place = HERE,
+) -> None:
+    """Delete a key for good. What it encrypted cannot be read any more."""
+    if not yes:
+        _confirm(f"delete the key {alias!r} for good?")
+    async with place.open() as keystore:
+        await keystore.deleteKeyItem(alias, options(**place.tags))
+    say(f"deleted the key {alias!r}")
+
+
+@app.command
+async def export(
+    alias: Alias,
+    /,
+    *,
+    form: Annotated[
+        Literal["pem", "der", "huks"],
+        Parameter(
+            name=["--form", "-f"], help="pem or der: SubjectPublicKeyInfo; huks: as exportKeyItem gives it."
+        ),
+    ] = "pem",
+    output: OutputName = None,
+    place: Place = HERE,
+) -> None:
+    """Write the public half of a key pair."""
+    if form != "pem":
+        refuse_terminal(output, "the key in this form")
+    async with place.open() as keystore:
+        data = (await keystore.exportKeyItem(alias, options(**place.tags))).outData
+        if form != "huks":
+            stored = (await keystore.getKeyItemProperties(alias, options(**place.tags))).properties
+            data = spki(data, next(p.value for p in stored if p.tag == HuksTag.HUKS_TAG_ALGORITHM))
+    with open_output(output, whole=False) as target:
+        target.write(to_pem(data) if form == "pem" else data)
+        target.commit()
+
+
+def _confirm(question: str) -> None:
+    if not sys.stdin.isatty():
+        raise usage_error("deleting needs a confirmation", hint="add --yes")
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        raise CommandError("not deleted")

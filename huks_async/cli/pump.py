@@ -1,0 +1,21 @@
+"""A whole operation as one session: every piece in, every output out."""
+
+from collections.abc import Callable, Iterable
+
+import huks_async
+from huks_async.model.params import HuksOptions
+
+
+async def pump(
+    keystore: "huks_async.Keystore",
+    alias: str,
+    session_options: HuksOptions,
+    pieces: Iterable[bytes],
+    write: Callable[[bytes], object],
+    last: bytes = b"",
+) -> None:
+    """Feed all pieces to a session, then finish it with `last`; outputs are written as they come."""
+    async with keystore.session(alias, session_options) as session:
+        for piece in pieces:
+            write(await session.update(piece))
+        write(await session.finish(last))

@@ -1,0 +1,78 @@
+"""`huks sign` and `huks verify`."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+import huks_async
+from huks_async.cli.arguments import HERE, Alias, InputName, OutputName, Place
+from huks_async.cli.console import CommandError, say
+from huks_async.cli.files import STANDARD, open_input, open_output, refuse_terminal, segments
+from huks_async.cli.parameters import Tags, options, session_tags
+from huks_async.cli.pump import pump
+from huks_async.model.enums import HuksKeyAlg, HuksKeyDigest, HuksKeyPadding, HuksKeyPurpose
+from huks_async.model.errors import BusinessError
+
+_CRYPTO_FAIL = 12000006
+_MAX_SIGNATURE = 64 * 1024
+
+
+async def sign(
+    alias: Alias, file: InputName = STANDARD, /, *, output: OutputName = None, place: Place = HERE
+) -> None:
+    """Sign a file. The output is the bare signature."""
+    refuse_terminal(output, "the signature")
+    async with place.open() as keystore:
+        tags = await _tags(keystore, alias, place, HuksKeyPurpose.HUKS_KEY_PURPOSE_SIGN)
+        with open_input(file) as source, open_output(output, whole=False) as target:
+            await pump(keystore, alias, options(**tags), segments(source), target.write)
+            target.commit()
+
+
+async def verify(
+    alias: Alias,
+    file: InputName = STANDARD,
+    /,
+    *,
+    signature: Annotated[str, Parameter(name=["--signature", "-s"], help="File with the bare signature.")],
+    place: Place = HERE,
+) -> None:
+    """Verify a file's signature. A bad one ends with code 1."""
+    given = _read_signature(signature)
+    async with place.open() as keystore:
+        tags = await _tags(keystore, alias, place, HuksKeyPurpose.HUKS_KEY_PURPOSE_VERIFY)
+        with open_input(file) as source:
+            try:
+                await pump(keystore, alias, options(**tags), segments(source), _nothing, given)
+            except BusinessError as error:
+                if error.code != _CRYPTO_FAIL:
+                    raise
+                raise CommandError(
+                    "the signature does not match", hint="another key, another file, or a changed one"
+                ) from error
+    say("the signature matches")
+
+
+def _nothing(data: bytes) -> None:
+    """Verification has no output."""
+
+
+def _read_signature(name: str) -> bytes:
+    with Path(name).open("rb") as file:
+        data = file.read(_MAX_SIGNATURE + 1)
+    if not data:
+        raise CommandError(f"{name} is empty, so it holds no signature")
+    if len(data) > _MAX_SIGNATURE:
+        raise CommandError(f"{name} is longer than any signature")
+    return data
+
+
+async def _tags(keystore: "huks_async.Keystore", alias: str, place: Place, purpose: HuksKeyPurpose) -> Tags:
+    stored = (await keystore.getKeyItemProperties(alias, options(**place.tags))).properties
+    tags = session_tags(alias, stored, purpose)
+    # a key that leaves these open is used with the most common choice
+    usual: Tags = {"DIGEST": HuksKeyDigest.HUKS_DIGEST_SHA256}
+    if tags["ALGORITHM"] == HuksKeyAlg.HUKS_ALG_RSA:
+        usual["PADDING"] = HuksKeyPadding.HUKS_PADDING_PSS
+    return usual | tags | place.tags
