@@ -65,9 +65,7 @@ class KeyMaker:
             return await run_in_process(material_from_import, params, bytes(data))
         return material_from_import(params, bytes(data))
 
-    async def keep_secret(
-        self, base: ParamSet, params: ParamSet, secret: bytes, flag: HuksKeyFlag
-    ) -> bytes:
+    async def keep_secret(self, base: ParamSet, params: ParamSet, secret: bytes, flag: HuksKeyFlag) -> bytes:
         """Decide at finish where the result of an agreement or derivation goes.
 
         Args:
