@@ -19,7 +19,6 @@ from huks_async.sessions.pressure.signals import SignalSensor, open_v1_group_sig
 from huks_async.sessions.pressure.systemd import open_systemd_sensor, turned_off
 from huks_async.sessions.pressure.trigger import StreamTrigger
 
-
 LOOPS = [
     pytest.param("asyncio", {}, id="asyncio"),
     pytest.param("asyncio", {"use_uvloop": True}, id="uvloop"),
