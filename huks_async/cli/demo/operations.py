@@ -102,13 +102,13 @@ async def _sign(stage: Stage, name: str, alias: str, tags: Tags, *, pss: bool) -
 
 async def agree_ecdh(stage: Stage) -> None:
     """ECDH on P-256."""
-    key: Tags = {"ALGORITHM": HuksKeyAlg.HUKS_ALG_ECC, "KEY_SIZE": 256, "DIGEST": _SHA256} | _AGREE
+    key = _AGREE | {"ALGORITHM": HuksKeyAlg.HUKS_ALG_ECC, "KEY_SIZE": 256, "DIGEST": _SHA256}
     await _agree(stage, "ECDH P-256", "ecdh", key, HuksKeyAlg.HUKS_ALG_ECDH)
 
 
 async def agree_x25519(stage: Stage) -> None:
     """X25519."""
-    key: Tags = {"ALGORITHM": HuksKeyAlg.HUKS_ALG_X25519, "KEY_SIZE": 256} | _AGREE
+    key = _AGREE | {"ALGORITHM": HuksKeyAlg.HUKS_ALG_X25519, "KEY_SIZE": 256}
     await _agree(stage, "X25519", "x25519", key, HuksKeyAlg.HUKS_ALG_X25519)
 
 
@@ -154,7 +154,7 @@ async def derive_pbkdf2(stage: Stage) -> None:
 
 
 async def _derive(stage: Stage, alias: str, base: bytes, choices: Tags) -> bytes:
-    key: Tags = {"ALGORITHM": HuksKeyAlg.HUKS_ALG_AES, "KEY_SIZE": 256, "DIGEST": _SHA256} | _DERIVE
+    key = _DERIVE | {"ALGORITHM": HuksKeyAlg.HUKS_ALG_AES, "KEY_SIZE": 256, "DIGEST": _SHA256}
     await stage.keystore.importKeyItem(alias, options(base, **key))
     started = time.perf_counter()
     session: Tags = _DERIVE | {"DIGEST": _SHA256, "DERIVE_KEY_SIZE": 32} | choices

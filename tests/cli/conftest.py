@@ -1,0 +1,53 @@
+"""The command, run in this process with a keystore of its own."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from command_line import Done, Huks, command
+
+from huks_async.cli import main
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A keystore folder that did not exist before the test."""
+    folder = tmp_path / "keystore"
+    monkeypatch.setenv("HUKS_ASYNC_HOME", str(folder))
+    monkeypatch.delenv("HUKS_ASYNC_PROFILE", raising=False)
+    return folder
+
+
+@pytest.fixture
+def huks(home: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> Huks:
+    """Runs the command in this process."""
+
+    def run(*words: object) -> Done:
+        capfdbinary.readouterr()
+        code = main([str(word) for word in words])
+        captured = capfdbinary.readouterr()
+        return Done(code, captured.out, captured.err.decode())
+
+    return run
+
+
+@pytest.fixture
+def huks_process(home: Path) -> Huks:
+    """Runs the command in a process of its own, with standard input."""
+
+    def run(*words: object, stdin: bytes = b"") -> Done:
+        done = subprocess.run(
+            command(*words), input=stdin, capture_output=True, timeout=60, check=False, env=dict(os.environ)
+        )
+        return Done(done.returncode, done.stdout, done.stderr.decode())
+
+    return run
+
+
+@pytest.fixture
+def document(tmp_path: Path) -> Path:
+    """A file of 300,000 bytes: two whole segments and a part of one."""
+    path = tmp_path / "document"
+    path.write_bytes(bytes(range(250)) * 1200)
+    return path

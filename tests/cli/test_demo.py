@@ -1,0 +1,78 @@
+"""The demo is true: it succeeds where all agree, fails where one does not, and leaves nothing."""
+
+import re
+import tempfile
+from pathlib import Path
+
+import pytest
+from command_line import Huks
+
+from huks_async.cli.demo import parse_size
+from huks_async.cli.demo.witness import Witness
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that all temporary files go to."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.mark.parametrize("program", ["openssl", None])
+def test_every_check_agrees(
+    huks: Huks, home: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch, program: str | None
+) -> None:
+    """With and without OpenSSL's command all checks agree, and nothing is left behind."""
+    found = Witness.find()
+    if program is None:
+        found = Witness(None, "")
+    elif found.program is None:
+        pytest.skip("no OpenSSL 3 command on this machine")
+    monkeypatch.setattr(Witness, "find", classmethod(lambda cls: found))
+    done = huks("demo", "--size", "1MB")
+    assert done.code == 0, done.err
+    text = done.out.decode()
+    counts = re.search(r"(\d+) of (\d+) checks agree", text)
+    assert counts is not None
+    assert counts[1] == counts[2]
+    for name in ("AES-256-GCM", "AES-256-CTR", "ECDSA P-256", "RSA-PSS", "ECDH", "X25519", "HKDF", "PBKDF2"):
+        assert name in text
+    assert text.count("openssl command") == (0 if program is None else 7)
+    assert list(temporary.iterdir()) == []
+    assert not home.exists()
+
+
+def test_a_given_file_is_used_and_kept(huks: Huks, temporary: Path, document: Path) -> None:
+    """The demo works on the file it is given and does not change it."""
+    before = document.read_bytes()
+    done = huks("demo", document)
+    assert done.code == 0, done.err
+    assert b"document, 293.0 KB" in done.out
+    assert document.read_bytes() == before
+
+
+@pytest.mark.parametrize("method", ["gcm_digest", "ctr_digest", "agree", "hkdf", "pbkdf2"])
+def test_a_disagreement_is_a_failure(
+    huks: Huks, temporary: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """One check that does not agree is marked and ends the demo with code 1."""
+    monkeypatch.setattr(Witness, method, lambda *_: (bytes(32), "a liar"))
+    done = huks("demo", "--size", "1KB")
+    assert done.code == 1
+    assert b"WRONG" in done.out
+    assert "not every check agreed" in done.err
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("5000", 5000), ("64K", 65536), ("100MB", 104_857_600), ("1GiB", 2**30), ("1 kb", None), ("0", None)],
+)
+def test_sizes(text: str, size: int | None) -> None:
+    """Sizes are read in powers of 1024, and nonsense is refused."""
+    if size is None:
+        with pytest.raises(Exception, match="is not a size"):
+            parse_size(text)
+    else:
+        assert parse_size(text) == size

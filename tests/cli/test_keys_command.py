@@ -1,0 +1,132 @@
+"""`huks keys`, `doctor` and `algorithms`, seen from outside."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from command_line import Huks, command
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
+
+from huks_async.cli.parameters import KINDS
+from huks_async.crypto import matrix
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_can_be_made(huks: Huks, kind: str) -> None:
+    """Each kind that the help names gives a key with its parameters."""
+    done = huks("keys", "generate", "k", "--kind", kind)
+    if kind == "sm2" and done.code == 1 and "12000001" in done.err:
+        pytest.skip("no SM2 implementation on this machine")
+    assert done.code == 0, done.err
+    shown = huks("keys", "show", "k").out.decode()
+    assert f"key_size: {KINDS[kind]['KEY_SIZE']}\n" in shown
+
+
+def test_list_show_delete(huks: Huks) -> None:
+    """Names come sorted, one a line; a deleted key is gone."""
+    for alias in ("b", "a", "日本"):
+        assert huks("keys", "generate", alias).code == 0
+    assert huks("keys", "list").out.decode() == "a\nb\n日本\n"
+    shown = huks("keys", "show", "a").out.decode()
+    assert "algorithm: HUKS_ALG_AES\n" in shown
+    assert "purpose: encrypt and decrypt\n" in shown
+    assert huks("keys", "delete", "a", "--yes").code == 0
+    assert huks("keys", "list").out.decode() == "b\n日本\n"
+    done = huks("keys", "show", "a")
+    assert done.code == 1
+    assert "12000011" in done.err
+
+
+def test_an_existing_key_is_not_replaced_unasked(huks: Huks) -> None:
+    """A second key of a name needs --replace."""
+    assert huks("keys", "generate", "k").code == 0
+    done = huks("keys", "generate", "k", "--kind", "ecdsa-p256")
+    assert done.code == 1
+    assert "--replace" in done.err
+    assert "HUKS_ALG_AES" in huks("keys", "show", "k").out.decode()
+    assert huks("keys", "generate", "k", "--kind", "ecdsa-p256", "--replace").code == 0
+    assert "HUKS_ALG_ECC" in huks("keys", "show", "k").out.decode()
+
+
+def test_delete_asks_where_nobody_can_answer(huks_process: Huks) -> None:
+    """Without a terminal a deletion needs --yes, and the key stays."""
+    huks_process("keys", "generate", "k")
+    done = huks_process("keys", "delete", "k")
+    assert done.code == 2
+    assert "--yes" in done.err
+    assert huks_process("keys", "list").out == b"k\n"
+
+
+def test_levels_have_keys_of_their_own(huks: Huks) -> None:
+    """A key of one storage level is not seen at another."""
+    assert huks("keys", "generate", "k", "--level", "de").code == 0
+    assert huks("keys", "list").out == b""
+    assert huks("keys", "list", "--level", "de").out == b"k\n"
+
+
+def test_namespaces_have_keys_of_their_own(huks: Huks) -> None:
+    """A key of one namespace is not seen in another."""
+    assert huks("keys", "generate", "k", "--namespace", "one").code == 0
+    assert huks("keys", "list", "--namespace", "two").out == b""
+    assert huks("keys", "list", "--namespace", "one").out == b"k\n"
+
+
+def test_exported_keys_load_elsewhere(huks: Huks) -> None:
+    """PEM and DER are read by another program; the bare form is 32 bytes for Ed25519."""
+    types = {
+        "ecdsa-p256": ec.EllipticCurvePublicKey,
+        "rsa-2048-pss": rsa.RSAPublicKey,
+        "ed25519": ed25519.Ed25519PublicKey,
+    }
+    for kind, type_ in types.items():
+        huks("keys", "generate", kind, "--kind", kind)
+        pem = load_pem_public_key(huks("keys", "export", kind).out)
+        der = load_der_public_key(huks("keys", "export", kind, "--form", "der").out)
+        assert isinstance(pem, type_)
+        assert pem == der
+    assert len(huks("keys", "export", "ed25519", "--form", "huks").out) == 32
+
+
+def test_a_symmetric_key_has_no_public_half(huks: Huks) -> None:
+    """Nothing of an AES key can be exported."""
+    huks("keys", "generate", "k")
+    done = huks("keys", "export", "k")
+    assert (done.code, done.out) == (1, b"")
+    assert done.err.startswith("error: ")
+
+
+def test_doctor_is_content_with_a_new_keystore(huks: Huks) -> None:
+    """A keystore that the defaults made has no problem."""
+    huks("keys", "generate", "k")
+    done = huks("doctor")
+    assert done.code == 0, done.out
+    assert b"PROBLEM" not in done.out
+    assert b"1 keys" in done.out
+
+
+def test_doctor_names_open_permissions(huks: Huks, home: Path) -> None:
+    """Files that others can read are a problem with code 1."""
+    huks("keys", "generate", "k")
+    for path in home.iterdir():
+        path.chmod(0o644)
+    done = huks("doctor")
+    assert done.code == 1
+    assert b"open to others" in done.out
+
+
+def test_algorithms_prints_the_whole_matrix(huks: Huks) -> None:
+    """Every algorithm and usage has its line."""
+    lines = huks("algorithms").out.decode().splitlines()
+    assert len(lines) == 1 + sum(len(algorithm.usages) for algorithm in matrix.ALGORITHMS.values())
+    assert any(line.startswith("AES  128, 192, 256  ENCRYPT+DECRYPT") for line in lines)
+    assert len(huks("algorithms", "--device").out.decode().splitlines()) < len(lines)
+
+
+def test_the_module_is_the_command(home: Path) -> None:
+    """`python -m huks_async.cli` and the command have one version."""
+    done = subprocess.run(
+        command("--version"), capture_output=True, timeout=60, check=True, env=dict(os.environ)
+    )
+    assert done.stdout.strip() == b"0.1.0"

@@ -1,0 +1,141 @@
+"""Manners: what is said where, and how commands end. A stand-in keystore serves where only these matter."""
+
+import builtins
+import contextlib
+import os
+import pty
+import subprocess
+import warnings
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import Huks, command
+
+import huks_async
+from huks_async.cli import main
+from huks_async.model.errors import BusinessError, HuksCompatibilityWarning
+
+
+class _Failing:
+    """Fails every listing the way it is told to."""
+
+    error: BaseException
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(cls, **_: Any) -> AsyncIterator["_Failing"]:
+        yield cls()
+
+    async def listAliases(self, _: object) -> None:
+        if isinstance(self.error, Warning):
+            warnings.warn(self.error, stacklevel=1)
+            raise BusinessError(12000012, "after a warning")
+        raise self.error
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> type[_Failing]:
+    """A keystore that fails."""
+    monkeypatch.setattr(huks_async, "Keystore", _Failing, raising=False)
+    return _Failing
+
+
+def test_a_keystore_error_is_two_lines(huks: Huks, failing: type[_Failing]) -> None:
+    """A BusinessError shows its message, its code and the way out, and no traceback."""
+    failing.error = BusinessError(12000004, "the store is full")
+    done = huks("keys", "list")
+    assert done.code == 1
+    assert done.out == b""
+    assert done.err.splitlines() == [
+        "error: the store is full (code 12000004)",
+        "hint: check space, permissions and the store's address",
+    ]
+
+
+def test_a_defect_keeps_its_traceback(huks: Huks, failing: type[_Failing]) -> None:
+    """An error that is nobody's fault but ours is not hidden."""
+    failing.error = ZeroDivisionError()
+    with pytest.raises(ZeroDivisionError):
+        huks("keys", "list")
+
+
+def test_warnings_are_lines(huks: Huks, failing: type[_Failing]) -> None:
+    """Warnings show as a line without file and code."""
+    failing.error = HuksCompatibilityWarning("short IV")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        done = huks("keys", "list")
+    assert done.err.splitlines()[0] == "warning: short IV"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("nonsense",),
+        ("encrypt",),
+        ("encrypt", "k", "--nonsense"),
+        ("encrypt", "k", "f", "-o", "--nonsense"),
+        ("keys", "generate", "k", "--kind", "rot13"),
+        ("keys", "list", "--level", "cellar"),
+        ("demo", "--size", "much"),
+        ("demo", "/nonexistent/file"),
+        ("verify", "k", "f"),
+    ],
+)
+def test_wrong_usage_is_code_2(huks: Huks, words: tuple[str, ...]) -> None:
+    """A call that is wrong in itself ends with code 2 and both lines, on standard error."""
+    done = huks(*words)
+    assert done.code == 2
+    assert done.out == b""
+    first, second = done.err.splitlines()
+    assert first.startswith("error: ")
+    assert second.startswith("hint: ")
+
+
+def test_a_missing_input_is_code_1(huks: Huks, tmp_path: Path) -> None:
+    """A file that is not there is named, with the system's reason."""
+    huks("keys", "generate", "k")
+    missing = tmp_path / "missing"
+    done = huks("encrypt", "k", missing)
+    assert done.code == 1
+    assert done.err == f"error: {missing}: No such file or directory\n"
+
+
+def test_bytes_are_not_thrown_at_a_terminal(huks_process: Huks, home: Path, document: Path) -> None:
+    """Binary output to a terminal is refused unless - was named."""
+    huks_process("keys", "generate", "k")
+    parent, child = pty.openpty()
+    try:
+        words = command("encrypt", "k", document)
+        done = subprocess.run(words, stdout=child, stderr=subprocess.PIPE, timeout=60, check=False)
+        assert done.returncode == 2
+        assert b"--output -" in done.stderr
+    finally:
+        os.close(parent)
+        os.close(child)
+
+
+def test_a_missing_extra_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without the extra the command says what to install."""
+    imports = builtins.__import__
+
+    def without_cyclopts(name: str, *rest: Any, **named: Any) -> Any:
+        if name == "huks_async.cli.app":
+            raise ModuleNotFoundError("No module named 'cyclopts'", name="cyclopts")
+        return imports(name, *rest, **named)
+
+    monkeypatch.setattr(builtins, "__import__", without_cyclopts)
+    assert main([]) == 1
+    assert "pip install 'huks-async[cli]'" in capsys.readouterr().err
+
+
+def test_the_command_is_light_until_it_runs() -> None:
+    """Importing the package loads nothing of the extra."""
+    code = (
+        "import sys, huks_async, huks_async.cli; sys.exit('cyclopts' in sys.modules or 'rich' in sys.modules)"
+    )
+    assert subprocess.run([*command()[:1], "-c", code], timeout=60, check=False).returncode == 0
