@@ -58,7 +58,7 @@ class KeyMaker:
     async def read_material(self, params: ParamSet, data: BytesLike) -> KeyMaterial:
         """Check the parameters and bytes of a key that comes in, and make material of them."""
         engine.check_new_key(params.numbers, generate=False, device=self._device)
-        check_import_length(params, len(data))
+        check_import_length(params.numbers[_T.HUKS_TAG_ALGORITHM], len(data))
         check_import_purpose(params)
         if is_slow(params):
             # the check of an RSA key's primes holds the interpreter for up to 0.3 s: no thread hides that

@@ -15,7 +15,13 @@ from huks_async.keys.sealing import Sealer
 from huks_async.keys.shelf import KeyCache, KeyShelf
 from huks_async.keys.storekey import open_store_key
 from huks_async.keystore.legacy import LegacyFunctions
-from huks_async.keystore.opening import choose_limits, choose_profile, choose_root_key, choose_store
+from huks_async.keystore.opening import (
+    DEFAULT_NAMESPACE,
+    choose_limits,
+    choose_profile,
+    choose_root_key,
+    choose_store,
+)
 from huks_async.keystore.other_users import OtherUserFunctions
 from huks_async.keystore.parts import Parts
 from huks_async.keystore.statistics import KeystoreStatistics
@@ -58,7 +64,7 @@ class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
         store: str | Store | None = None,
         root_key: RootKey | None = None,
         *,
-        namespace: str = "default",
+        namespace: str = DEFAULT_NAMESPACE,
         limits: Limits | None = None,
         profile: str | None = None,
         monitor: bool = True,
@@ -147,7 +153,7 @@ class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
         if self._parts is not None:
             raise BusinessError(12000012, "this keystore is open already")
         device = self._profile == "device"
-        pool = WorkerPool(self._workers, "huks_async")
+        pool = WorkerPool(self._workers)
         try:
             await self._store.open()
             await self._root_key.open()

@@ -12,6 +12,7 @@ from huks_async.stores import MemoryStore, SqliteStore, Store, open_store
 
 Profile: TypeAlias = Literal["server", "device"]
 
+DEFAULT_NAMESPACE = "default"
 HOME_VARIABLE = "HUKS_ASYNC_HOME"
 PROFILE_VARIABLE = "HUKS_ASYNC_PROFILE"
 
