@@ -11,7 +11,15 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from key_samples import (
+
+from huks_async.crypto import mldsa, mlkem
+from huks_async.crypto.material import KeyMaterial
+from huks_async.keys.convert import to_pem
+from huks_async.keys.importing import check_import_purpose, is_slow, material_from_import
+from huks_async.keys.parts import parts_of
+from huks_async.model.errors import BusinessError, HuksLegacyWarning
+from huks_async.model.params import ParamSet
+from tests.keys.key_samples import (
     DH,
     DSA,
     ECC,
@@ -31,14 +39,6 @@ from key_samples import (
     params,
     sample,
 )
-
-from huks_async.crypto import mldsa, mlkem
-from huks_async.crypto.material import KeyMaterial
-from huks_async.keys.convert import to_pem
-from huks_async.keys.importing import check_import_purpose, is_slow, material_from_import
-from huks_async.keys.parts import parts_of
-from huks_async.model.errors import BusinessError, HuksLegacyWarning
-from huks_async.model.params import ParamSet
 
 AES, HMAC, SM3, SM4, DES, TRIPLE_DES, CMAC, HKDF = 20, 50, 151, 152, 160, 161, 162, 51
 ENCRYPT, DECRYPT, SIGN, VERIFY, DERIVE, WRAP, UNWRAP, MAC, AGREE = 1, 2, 4, 8, 16, 32, 64, 128, 256
@@ -299,7 +299,13 @@ def test_missing_and_unknown_parameters() -> None:
 
 @pytest.mark.parametrize(
     ("algorithm", "size", "family"),
-    [(ML_DSA, 44, mldsa), (ML_DSA, 65, mldsa), (ML_DSA, 87, mldsa), (ML_KEM, 768, mlkem), (ML_KEM, 1024, mlkem)],
+    [
+        (ML_DSA, 44, mldsa),
+        (ML_DSA, 65, mldsa),
+        (ML_DSA, 87, mldsa),
+        (ML_KEM, 768, mlkem),
+        (ML_KEM, 1024, mlkem),
+    ],
 )
 def test_ml_keys(algorithm: int, size: int, family: object) -> None:
     """ML keys go in as public keys, expanded private keys and pairs; anything else is refused."""
@@ -460,7 +466,9 @@ _ALGORITHMS = (RSA, ECC, DSA, X25519, ED25519, DH, SM2, ML_KEM, ML_DSA, AES, HMA
     st.one_of(
         st.binary(max_size=300),
         st.builds(
-            lambda algorithm, size, sizes, tail: struct.pack(f"<{2 + len(sizes)}I", algorithm, size, *sizes) + tail,
+            lambda algorithm, size, sizes, tail: (
+                struct.pack(f"<{2 + len(sizes)}I", algorithm, size, *sizes) + tail
+            ),
             st.sampled_from(_ALGORITHMS),
             st.sampled_from((44, 256, 768, 1024)),
             st.lists(st.integers(0, 40), min_size=3, max_size=5),
@@ -469,7 +477,9 @@ _ALGORITHMS = (RSA, ECC, DSA, X25519, ED25519, DH, SM2, ML_KEM, ML_DSA, AES, HMA
         st.builds(lambda tail: b"\x30\x59\x30\x13" + tail, st.binary(max_size=100)),
     ),
 )
-def test_any_bytes_are_a_key_or_a_business_error(algorithm: int, size: int, kind: int | None, data: bytes) -> None:
+def test_any_bytes_are_a_key_or_a_business_error(
+    algorithm: int, size: int, kind: int | None, data: bytes
+) -> None:
     """Whatever comes in ends as a key, or as one of the documented codes."""
     try:
         material = material_from_import(params(algorithm, size, kind), data)

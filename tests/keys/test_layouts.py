@@ -5,7 +5,10 @@ import struct
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from key_samples import (
+
+from huks_async.keys.layouts import LAYOUTS, KeyParts, check_parts, pack, unpack
+from huks_async.model.errors import BusinessError
+from tests.keys.key_samples import (
     DH,
     DSA,
     ECC,
@@ -22,9 +25,6 @@ from key_samples import (
     header_form,
     sample,
 )
-
-from huks_async.keys.layouts import LAYOUTS, KeyParts, check_parts, pack, unpack
-from huks_async.model.errors import BusinessError
 
 # header length and field names, from the table of the documentation
 TABLE = {
@@ -129,7 +129,9 @@ WRONG_SIZES = [
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "size", "kind", "change"), [row[1:] for row in WRONG_SIZES], ids=[row[0] for row in WRONG_SIZES]
+    ("algorithm", "size", "kind", "change"),
+    [row[1:] for row in WRONG_SIZES],
+    ids=[row[0] for row in WRONG_SIZES],
 )
 def test_sizes_of_fields(algorithm: int, size: int, kind: int, change: dict[str, bytes]) -> None:
     """A field that is absent, or of a length that the key cannot have, is 401."""
