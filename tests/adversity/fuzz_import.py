@@ -47,12 +47,20 @@ class Inputs:
         montgomery = edwards.generate(HuksKeyAlg.HUKS_ALG_X25519, 256)
         self._noise = self._random.randbytes(1 << 16)
         self.wrapping = {1: montgomery, 2: curve}
-        self.containers = {suite: pack_wrapped(suite, bytes(32), key.public) for suite, key in self.wrapping.items()}
+        self.containers = {
+            suite: pack_wrapped(suite, bytes(32), key.public) for suite, key in self.wrapping.items()
+        }
         self.headers = [to_layout(curve), to_layout(montgomery)]
         self.ders = [to_spki(curve), to_spki(montgomery), to_pkcs8(curve), to_pkcs8(montgomery)]
         algorithms = [*LAYOUTS, HuksKeyAlg.HUKS_ALG_AES, HuksKeyAlg.HUKS_ALG_DES, 0, 999]
         self.sets = [
-            ParamSet({tag: value for tag, value in zip(_TAGS, (algorithm, size, kind), strict=True) if value is not None})
+            ParamSet(
+                {
+                    tag: value
+                    for tag, value in zip(_TAGS, (algorithm, size, kind), strict=True)
+                    if value is not None
+                }
+            )
             for algorithm in algorithms
             for size in _SIZES
             for kind in (None, 0, 1, 2, 3)

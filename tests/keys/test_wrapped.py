@@ -10,7 +10,22 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from key_samples import DH, DSA, ECC, ED25519, PAIR, PRIVATE, PUBLIC, RSA, SM2, X25519, openssl, params, sample
+from key_samples import (
+    DH,
+    DSA,
+    ECC,
+    ED25519,
+    PAIR,
+    PRIVATE,
+    PUBLIC,
+    RSA,
+    SM2,
+    X25519,
+    end_of,
+    openssl,
+    params,
+    sample,
+)
 
 from huks_async.crypto import edwards, elliptic, sm2
 from huks_async.crypto.material import KeyMaterial
@@ -58,7 +73,9 @@ def field(value: bytes) -> bytes:
     return struct.pack("<I", len(value)) + value
 
 
-def seal_outside(suite: int, key: bytes, device: bytes, *, aad: bytes = b"aad", kek: bytes = b"K" * 32) -> bytes:
+def seal_outside(
+    suite: int, key: bytes, device: bytes, *, aad: bytes = b"aad", kek: bytes = b"K" * 32
+) -> bytes:
     """The ten fields, written from their table with `cryptography` alone."""
     if suite == 1:
         mine = x25519.X25519PrivateKey.generate()
@@ -238,7 +255,9 @@ def test_public_keys_of_the_caller() -> None:
         b"garbage",
     ]
     for form in wrong:
-        assert code_of(open_wrapped, 2, join_container([form, *fields[1:]]), wrapping, params(AES, 256)) == 401
+        assert (
+            code_of(open_wrapped, 2, join_container([form, *fields[1:]]), wrapping, params(AES, 256)) == 401
+        )
         assert code_of(pack_wrapped, 2, bytes(32), form) == 401
     curve = wrapping_key(1)
     rest = split_container(1, pack_wrapped(1, bytes(32), curve.public))[1:]
@@ -361,11 +380,6 @@ def test_any_bytes_are_refused(suite: int, data: st.DataObject) -> None:
         blob = bytearray(join_container(lengths))
     if bytes(blob) == _BLOBS[suite]:
         return
-    try:
-        opened = open_wrapped(suite, bytes(blob), _WRAPPING[suite], ParamSet())
-    except BusinessError as error:
-        assert error.code in (401, 12000006)
-    else:
-        # X25519 ignores the top bit of a public key
-        assert suite == 1
-        assert opened == bytes(24)
+    code, opened = end_of(open_wrapped, suite, bytes(blob), _WRAPPING[suite], ParamSet())
+    # X25519 ignores the top bit of a public key, so a changed one may open
+    assert code in (401, 12000006) or (suite == 1 and opened == bytes(24))
