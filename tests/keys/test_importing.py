@@ -194,6 +194,22 @@ def test_rsa_numbers_that_are_no_key() -> None:
     assert time.process_time() - started < 60
 
 
+def test_rsa_key_with_a_small_exponent() -> None:
+    """A real RSA key whose exponent is 3 is 401 in the header form: the guide asks for 65537 or more."""
+    pem = openssl(
+        "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024", "-pkeyopt", "rsa_keygen_pubexp:3"
+    )
+    numbers = serialization.load_pem_private_key(pem, None).private_numbers()
+    assert numbers.public_numbers.e == 3
+    fields = {
+        "n": numbers.public_numbers.n.to_bytes(128, "big"),
+        "e": b"\x03",
+        "d": numbers.d.to_bytes(128, "big"),
+    }
+    for kind in (PRIVATE, PAIR):
+        assert code_of(params(RSA, 1024, kind), header_form(RSA, 1024, fields)) == 401
+
+
 @pytest.mark.parametrize(("algorithm", "size"), SIZES, ids=NAMES)
 def test_public_forms_that_are_refused(algorithm: int, size: int) -> None:
     """Public keys that are cut, of another algorithm, of another size or garbage are 401."""

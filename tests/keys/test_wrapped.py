@@ -353,7 +353,10 @@ def test_envelopes_that_do_not_exist() -> None:
         assert code_of(open_wrapped, 5, blob, wrapping, given) == 12000001
     for size in (224, 521):
         given = params(ECC, size, PAIR, ASYMMETRIC_PUBLIC_KEY_DATA=sample(ECC, size).spki)
-        assert code_of(open_wrapped, 5, blob, wrapping, given) == 12000003
+        fitting = join_container([split_container(5, blob)[0], bytes(size // 8)])
+        assert code_of(open_wrapped, 5, fitting, wrapping, given) == 12000003
+    aes_192 = join_container([split_container(5, blob)[0], bytes(24)])
+    assert code_of(open_wrapped, 5, aes_192, wrapping, params(AES, 192)) == 12000003
     assert code_of(pack_envelope, bytes(24), wrapping.public) == 12000003
     assert code_of(pack_envelope, b"", wrapping.public) == 12000003
     assert code_of(pack_envelope, bytes(32), sample(ECC, 256).spki) == 401
