@@ -108,7 +108,11 @@ def material_from_parts(size: int, x: bytes, y: bytes, z: bytes) -> KeyMaterial:
     try:
         if x:
             numbers = ec.EllipticCurvePublicNumbers(int.from_bytes(x, "big"), int.from_bytes(y, "big"), curve)
-            public = _spki(numbers.public_key())
+            point = numbers.public_key()
+            # the library below reduces coordinates modulo the field's prime instead of refusing them
+            if point.public_numbers() != numbers:
+                raise ValueError
+            public = _spki(point)
         if z:
             private = ec.derive_private_key(int.from_bytes(z, "big"), curve)
             secret = _pkcs8(private)
