@@ -10,6 +10,7 @@ from cyclopts import Parameter
 import huks_async
 from huks_async.cli.files import STANDARD
 from huks_async.cli.parameters import Tags
+from huks_async.keystore.opening import DEFAULT_NAMESPACE
 
 
 def _no_option(type_: object, value: str | None) -> None:
@@ -55,8 +56,7 @@ class Place:
 
     def open(self) -> AbstractAsyncContextManager["huks_async.Keystore"]:
         """The keystore, by these options, the environment and the defaults."""
-        given = {"store": self.store, "namespace": self.namespace}
-        return huks_async.Keystore.open(**{name: value for name, value in given.items() if value is not None})
+        return huks_async.Keystore.open(self.store, namespace=self.namespace or DEFAULT_NAMESPACE)
 
     @property
     def tags(self) -> Tags:

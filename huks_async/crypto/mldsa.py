@@ -7,6 +7,7 @@ refuses; libcrypto runs those (extra `pqc-expanded`). The message is hashed as i
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import shake_256
 from typing import Any, Protocol
 
 from cryptography.exceptions import InvalidSignature
@@ -27,6 +28,7 @@ from huks_async.model.tags import HuksTag
 
 SEED_BYTES = 32
 MAX_CONTEXT_BYTES = 255
+_PURE, _TR_BYTES, _MU_BYTES = 0, 64, 64
 
 _ILLEGAL, _WRONG, _CRYPTO, _NO_DATA = 401, 12000003, 12000006, 12000014
 
@@ -66,6 +68,8 @@ class MlDsaKey:
     parameters: ParameterSet
     signer: _Signer | None = field(repr=False)
     public: Any
+    public_hash: bytes
+    """tr of FIPS 204: SHAKE256 of the public key, 64 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +98,11 @@ def load(material: KeyMaterial) -> MlDsaKey:
     """
     parameters = PARAMETER_SETS[material.size]
     if not material.secret:
-        return MlDsaKey(
-            parameters, None, public_from_spki(material.public, parameters.name, parameters.public_class)
-        )
+        public = public_from_spki(material.public, parameters.name, parameters.public_class)
+        return _ready(parameters, None, public)
     if len(material.secret) == SEED_BYTES:
         private = parameters.private_class.from_seed_bytes(material.secret)
-        return MlDsaKey(parameters, private, private.public_key())
+        return _ready(parameters, private, private.public_key())
     library = libcrypto_for(parameters.name, EXTRA)
     try:
         key = library.raw_private_key(parameters.name, material.secret)
@@ -107,9 +110,12 @@ def load(material: KeyMaterial) -> MlDsaKey:
         raw = library.octets(key, "pub", parameters.public_bytes)
     except LibcryptoError:
         raise illegal_key(f"the private half is no expanded {parameters.name} key") from None
-    return MlDsaKey(
-        parameters, _ExpandedSigner(library, key, parameters), parameters.public_class.from_public_bytes(raw)
-    )
+    signer = _ExpandedSigner(library, key, parameters)
+    return _ready(parameters, signer, parameters.public_class.from_public_bytes(raw))
+
+
+def _ready(parameters: ParameterSet, signer: _Signer | None, public: Any) -> MlDsaKey:
+    return MlDsaKey(parameters, signer, public, shake_256(public.public_bytes_raw()).digest(_TR_BYTES))
 
 
 def material_from_spki(size: int, spki: bytes) -> KeyMaterial:
@@ -182,7 +188,9 @@ class _MlDsaOperation(Operation):
         self.kind = f"mldsa-{key.parameters.size}-{self.verb}"
         self._key = key
         self._limits = limits
-        self._hasher = mldsa.MLDSAMuHasher(key.public, context)
+        # M' of FIPS 204 algorithm 2, after tr. hashlib lets other threads run while it hashes, which
+        # the hasher of `cryptography` for mu does not
+        self._hasher = shake_256(key.public_hash + bytes((_PURE, len(context))) + context)
         self._total = 0
 
     def update(self, data: BytesLike) -> bytes:
@@ -201,7 +209,7 @@ class _MlDsaOperation(Operation):
         """The message representative, 64 bytes."""
         if not self._total and self._limits.refuse_empty_collected:
             raise BusinessError(_NO_DATA, f"no data to {self.verb} with ML-DSA; give at least one byte")
-        return self._hasher.finalize()
+        return self._hasher.digest(_MU_BYTES)
 
 
 class MlDsaSigning(_MlDsaOperation):

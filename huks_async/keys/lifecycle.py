@@ -58,16 +58,14 @@ class KeyMaker:
     async def read_material(self, params: ParamSet, data: BytesLike) -> KeyMaterial:
         """Check the parameters and bytes of a key that comes in, and make material of them."""
         engine.check_new_key(params.numbers, generate=False, device=self._device)
-        check_import_length(params, len(data))
+        check_import_length(params.numbers[_T.HUKS_TAG_ALGORITHM], len(data))
         check_import_purpose(params)
         if is_slow(params):
             # the check of an RSA key's primes holds the interpreter for up to 0.3 s: no thread hides that
             return await run_in_process(material_from_import, params, bytes(data))
         return material_from_import(params, bytes(data))
 
-    async def keep_secret(
-        self, base: ParamSet, params: ParamSet, secret: bytes, flag: HuksKeyFlag
-    ) -> bytes:
+    async def keep_secret(self, base: ParamSet, params: ParamSet, secret: bytes, flag: HuksKeyFlag) -> bytes:
         """Decide at finish where the result of an agreement or derivation goes.
 
         Args:

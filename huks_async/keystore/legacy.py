@@ -81,4 +81,3 @@ class LegacyFunctions(ItemFunctions, SessionFunctions):
     def getSdkVersion(self, options: Options) -> str:
         """Give the version of the mirrored interface, as a device's oldest interface reports it."""
         return SDK_VERSION
-

@@ -33,7 +33,9 @@ class OtherUserFunctions(HasParts):
         """Do what `importKeyItem` does for keys of user `userId`; refused (201, 202)."""
         raise self._refuse_user(userId)
 
-    async def importWrappedKeyItemAsUser(self, userId: int, keyAlias: str, wrappingKeyAlias: str, huksOptions: Options) -> None:
+    async def importWrappedKeyItemAsUser(
+        self, userId: int, keyAlias: str, wrappingKeyAlias: str, huksOptions: Options
+    ) -> None:
         """Do what `importWrappedKeyItem` does for keys of user `userId`; refused (201, 202)."""
         raise self._refuse_user(userId)
 
@@ -41,7 +43,9 @@ class OtherUserFunctions(HasParts):
         """Do what `exportKeyItem` does for keys of user `userId`; refused (201, 202)."""
         raise self._refuse_user(userId)
 
-    async def getKeyItemPropertiesAsUser(self, userId: int, keyAlias: str, huksOptions: Options) -> HuksReturnResult:
+    async def getKeyItemPropertiesAsUser(
+        self, userId: int, keyAlias: str, huksOptions: Options
+    ) -> HuksReturnResult:
         """Do what `getKeyItemProperties` does for keys of user `userId`; refused (201, 202)."""
         raise self._refuse_user(userId)
 
@@ -57,10 +61,14 @@ class OtherUserFunctions(HasParts):
         """Do what `attestKeyItem` does for keys of user `userId`; refused (201, 202)."""
         raise self._refuse_user(userId)
 
-    async def anonAttestKeyItemAsUser(self, userId: int, keyAlias: str, huksOptions: Options) -> HuksReturnResult:
+    async def anonAttestKeyItemAsUser(
+        self, userId: int, keyAlias: str, huksOptions: Options
+    ) -> HuksReturnResult:
         """Do what `anonAttestKeyItem` does for keys of user `userId`; refused (201, 202)."""
         raise self._refuse_user(userId)
 
-    async def anonAttestKeyItemOfflineAsUser(self, userId: int, keyAlias: str, params: Sequence[HuksParam]) -> HuksReturnResult:
+    async def anonAttestKeyItemOfflineAsUser(
+        self, userId: int, keyAlias: str, params: Sequence[HuksParam]
+    ) -> HuksReturnResult:
         """Do what `anonAttestKeyItemOffline` does for keys of user `userId`; refused (201, 202)."""
         raise self._refuse_user(userId)

@@ -8,6 +8,7 @@ from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
 from huks_async.model.params import ParamSet
 from huks_async.model.tags import InnerTag
+from huks_async.runtime.forks import generation
 from huks_async.runtime.workers import WorkerPool
 from huks_async.sessions.driver import SessionDriver
 from huks_async.sessions.table import SessionTable
@@ -29,6 +30,7 @@ class Parts:
     limits: Limits
     device: bool
     namespace: str
+    born: int
 
 
 class HasParts:
@@ -41,6 +43,10 @@ class HasParts:
         if parts is None:
             raise BusinessError(
                 12000012, "the keystore is not open: use `async with Keystore.open(…) as keystore`"
+            )
+        if parts.born != generation():
+            raise BusinessError(
+                12000012, "this keystore was opened before a fork: open another one in the child process"
             )
         return parts
 

@@ -24,7 +24,7 @@ class FileRootKey(SecretRootKey):
     and one that is killed leaves either the file or none. A file that is there is never changed.
 
     Args:
-        path: the file. A directory that is missing is created with mode 0700.
+        path: the file; a relative one is settled by the first use. A directory that is missing is created with mode 0700.
         create: whether a missing file may be created.
 
     """
@@ -34,13 +34,14 @@ class FileRootKey(SecretRootKey):
         if not text or "\0" in text:
             raise BusinessError(401, f"a root key file needs a path, got {text!r}")
         super().__init__(f"the root key file {text}")
-        self.path = os.path.abspath(text)
+        self.path = text
         self._create = create
 
     async def _load(self) -> bytes:
         return await anyio.to_thread.run_sync(self._read_or_create)
 
     def _read_or_create(self) -> bytes:
+        self.path = os.path.abspath(self.path)  # asks the system, and so belongs in a thread
         try:
             try:
                 return self._read()

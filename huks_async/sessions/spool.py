@@ -63,7 +63,7 @@ class Spool:
 
     def _write(self, block: bytes) -> None:
         if self._file is None:
-            self._file = tempfile.TemporaryFile(buffering=0)
+            self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed by close()
         view = memoryview(self._encryptor.update(block))
         while view:
             view = view[self._file.write(view) :]

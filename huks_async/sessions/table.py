@@ -120,6 +120,8 @@ class SessionTable:
             BusinessError: 12000014 when all sessions together hold too much; this one is ended.
         """
         session.busy = False
+        if session.handle not in self._sessions:
+            return  # the keystore was closed meanwhile
         session.used = self._clock()
         held = session.operation.held
         if held != session.held:
@@ -138,13 +140,13 @@ class SessionTable:
 
     def finish(self, session: Session) -> None:
         """Remove a session that finished."""
-        self.counts.finished += 1
-        self._remove(session, FINISHED)
+        if self._remove(session, FINISHED):
+            self.counts.finished += 1
 
     def fail(self, session: Session, why: str) -> None:
         """Remove a session whose operation failed or was cancelled."""
-        self.counts.failed += 1
-        self._remove(session, f"it failed: {why}")
+        if self._remove(session, f"it failed: {why}"):
+            self.counts.failed += 1
 
     def abort(self, handle: int, owner: str) -> None:
         """Remove a session that is not in a call; anything else is left as it is."""
@@ -241,8 +243,9 @@ class SessionTable:
             "room: finish or abort sessions, or raise Limits.max_sessions",
         )
 
-    def _remove(self, session: Session, fate: str) -> None:
-        self._sessions.pop(session.handle, None)
+    def _remove(self, session: Session, fate: str) -> bool:
+        if self._sessions.pop(session.handle, None) is None:
+            return False
         owner = session.owner
         if self._per_owner[owner] <= 1:
             del self._per_owner[owner]
@@ -254,6 +257,7 @@ class SessionTable:
         fates[session.handle] = (owner, fate)
         if len(fates) > _MAX_REMEMBERED:
             fates.popitem(last=False)
+        return True
 
     def _new_handle(self) -> int:
         while True:

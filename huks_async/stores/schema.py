@@ -11,6 +11,7 @@ APPLICATION_ID = 0x48554B53
 """Marks a SQLite file as ours ("HUKS")."""
 
 _OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
+_SMALLEST_FILE = 512  # one page of the smallest size
 
 # Names are BLOBs, so that they sort by bytes and NUL is a character like any other. The sequence gives
 # every version once, whatever was deleted since. The tally makes count() a read of one row; it is kept
@@ -62,7 +63,7 @@ def connect(path: str, address: str, busy_timeout: float) -> sqlite3.Connection:
         busy_timeout: seconds to wait for the locks of other processes.
 
     Raises:
-        BusinessError: 12000004 when the file is empty, another program's, or of a newer schema.
+        BusinessError: 12000004 when the file is cut short, another program's, or of a newer schema.
         sqlite3.Error: anything else that keeps it from being opened.
         OSError: directory or file cannot be created.
 
@@ -75,12 +76,13 @@ def connect(path: str, address: str, busy_timeout: float) -> sqlite3.Connection:
         )
     if not os.path.exists(path):
         _create(path, busy_timeout)
-    elif os.path.getsize(path) == 0:
-        # files of ours are complete from the moment they get their name, so this one lost its content
+    elif (size := os.path.getsize(path)) < _SMALLEST_FILE:
+        # SQLite would take an empty file for a new database. But files of ours are complete from the
+        # moment they get their name, so this one lost its content.
         raise BusinessError(
             12000004,
-            f"the store {address} is an empty file, which a store never is: its content was lost, or the file "
-            "was made by hand; restore it from a backup, or remove it to begin a new store",
+            f"the store {address} is a file of {size} bytes, which a store never is: its content was lost, or "
+            "the file was made by hand; restore it from a backup, or remove it to begin a new store",
         )
     connection = _open(path, busy_timeout)
     try:

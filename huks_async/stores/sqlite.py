@@ -58,7 +58,7 @@ class SqliteStore(Store):
     together. Reads go on meanwhile, from the last committed state. Nothing runs on the event loop.
 
     Args:
-        path: the database file. Where there is none it is created with mode 0600; a directory that
+        path: the database file; a relative one is settled by the first `open`. Where there is none it is created with mode 0600; a directory that
             is missing is created with mode 0700.
         busy_timeout: seconds to wait for other processes that write.
 
@@ -71,7 +71,7 @@ class SqliteStore(Store):
             raise BusinessError(
                 401, f"the store {self.address!r} has no usable path; write sqlite:///path/to/file"
             )
-        self.path = os.path.abspath(text)
+        self.path = text
         self._busy_timeout = busy_timeout
         self._born = generation()
         self._database: _Database | None = None
@@ -98,6 +98,9 @@ class SqliteStore(Store):
         # runs in the reader's thread, so that tasks that open the same store do it one after the other
         if self._database is not None:
             return
+        self.path = os.path.abspath(
+            self.path
+        )  # asks the system, and so belongs here; later opens find it absolute
         try:
             database = _Database(self.path, self.address, self._busy_timeout)
         except (sqlite3.Error, OSError) as error:

@@ -107,13 +107,23 @@ def hog(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
             assert not group.exists()
 
 
+@pytest.mark.parametrize(
+    ("loop", "options"),
+    [
+        pytest.param("asyncio", {}, id="asyncio"),
+        pytest.param("asyncio", {"use_uvloop": True}, id="uvloop"),
+        pytest.param("trio", {}, id="trio"),
+    ],
+)
 def test_a_real_shortage_purges_stale_sessions(
-    hog: subprocess.Popen[bytes], capsys: pytest.CaptureFixture[str]
+    hog: subprocess.Popen[bytes], loop: str, options: dict, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The kernel's trigger fires on a real shortage, and the stale sessions of this process go."""
+    pytest.importorskip("uvloop" if options else loop)
     stale = list(range(10_000))
     fired: list[float] = []
     purged: list[float] = []
+    gone: list[anyio.Event] = []
 
     class Noted(CombinedSensor):
         async def wait(self):
@@ -133,20 +143,22 @@ def test_a_real_shortage_purges_stale_sessions(
         purged.append(time.perf_counter())
         ended = len(stale[:most])
         del stale[:most]
+        if not stale:
+            gone[0].set()
         return ended
 
     monitor = LowMemoryMonitor(purge, sensor, pause=0.001)
 
     async def main() -> None:
+        gone.append(anyio.Event())
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(monitor.run)
             with anyio.move_on_after(SECONDS + 4):
-                while stale:
-                    await anyio.sleep(0.02)
+                await gone[0].wait()
             monitor.close()
 
     started = time.perf_counter()
-    anyio.run(main)
+    anyio.run(main, backend=loop, backend_options=options)
     statistics = monitor.statistics()
     assert fired, f"no stall was signalled; the hog ended with {hog.poll()}"
     assert statistics.events >= 1
@@ -157,6 +169,6 @@ def test_a_real_shortage_purges_stale_sessions(
     assert statistics.sensor == "system stalls"
     with capsys.disabled():
         print(
-            f"\nshortage to event {fired[0] - started:.2f} s, event to purge {(purged[0] - fired[0]) * 1e3:.3f} ms, "
+            f"\n{loop} {options or ''}: shortage to event {fired[0] - started:.2f} s, event to purge {(purged[0] - fired[0]) * 1e3:.3f} ms, "
             f"10,000 sessions gone after {(purged[-1] - fired[0]) * 1e3:.1f} ms"
         )

@@ -1,5 +1,6 @@
 """What the tests of symmetric algorithms share: specs, runs by segments, NIST files."""
 
+import itertools
 import json
 import shutil
 import subprocess
@@ -69,7 +70,7 @@ def cuts(data: bytes, places: Iterable[int]) -> list[bytes]:
     """`data` cut at the given places, which may repeat and lie beyond the end."""
     ordered = sorted(min(place, len(data)) for place in places)
     edges = [0, *ordered, len(data)]
-    return [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [data[a:b] for a, b in itertools.pairwise(edges)]
 
 
 def refused(code: int, action: Callable[[], Any]) -> BusinessError:

@@ -85,9 +85,7 @@ def test_nist_gcm_encryption(size):
 def test_wycheproof_gcm():
     """Wycheproof's vectors: what is valid opens, what is not is 12000006, also for nonces out of range."""
     for group, case in wycheproof("aes_gcm"):
-        key, nonce, aad, tag, data = (
-            bytes.fromhex(case[name]) for name in ("key", "iv", "aad", "tag", "ct")
-        )
+        key, nonce, aad, tag, data = (bytes.fromhex(case[name]) for name in ("key", "iv", "aad", "tag", "ct"))
         if not nonce:
             refused(401, lambda: opened(GCM, [data], nonce, aad, tag, key=key))  # noqa: B023
         elif case["result"] == "invalid" or not 64 <= group["ivSize"] <= 1024:
@@ -130,7 +128,9 @@ def test_nist_ccm_decryption(size):
 
 
 @BOTH
-@given(data=st.binary(max_size=200), aad=st.binary(max_size=40), places=st.lists(st.integers(0, 200), max_size=5))
+@given(
+    data=st.binary(max_size=200), aad=st.binary(max_size=40), places=st.lists(st.integers(0, 200), max_size=5)
+)
 def test_segmentation_does_not_matter(mode, data, aad, places):
     """However the data is cut, encryption equals the one-shot call of `cryptography`, and opens again."""
     nonce = bytes(range(12))

@@ -16,7 +16,6 @@ from asymmetric_support import (
     SIGN,
     VERIFY,
     make_spec,
-    nist,
     openssl,
     public_of,
     records,
@@ -65,6 +64,11 @@ def test_nist_signatures_verify_and_changed_ones_do_not() -> None:
             continue
         size = int(case["P"], 16).bit_length()
         y, p, q, g = parts(case, NAMES[1:])
+        if case["Result"].startswith("F (2"):
+            # the changed public value is no member of the group, which is found out at import
+            with refused(401, "not in the group"):
+                dsa.material_from_parts(size, b"", y, p, q, g)
+            continue
         public = dsa.material_from_parts(size, b"", y, p, q, g)
         signature = encode_dss_signature(int(case["R"], 16), int(case["S"], 16))
         assert good == verifies(dsa, public, bytes.fromhex(case["Msg"]), signature, digest=DIGESTS[digest]), (
@@ -123,7 +127,8 @@ def test_digest_none(key: KeyMaterial) -> None:
 
 def test_signature_lengths(key: KeyMaterial) -> None:
     """None is 401, longer than q allows 12000003, garbage 12000006."""
-    for signature, code in ((b"", 401), (b"x" * 73, 12000003), (b"x" * 72, 12000006), (b"\x30", 12000006)):
+    assert dsa.load(key).public.parameters().parameter_numbers().q.bit_length() == 224
+    for signature, code in ((b"", 401), (b"x" * 65, 12000003), (b"x" * 64, 12000006), (b"\x30", 12000006)):
         with refused(code):
             run(dsa, VERIFY, key, b"m", last=signature, digest=SHA256)
 
@@ -149,6 +154,8 @@ def test_import_of_parts(numbers: dict[int, list[bytes]], key: KeyMaterial) -> N
     assert alone.public == b""
     assert verifies(dsa, key, b"m", run(dsa, SIGN, alone, b"m", digest=SHA256), digest=SHA256)
     other = numbers[1024]
+    prime = int.from_bytes(p, "big")
+    composite = (prime - 2 * int.from_bytes(q, "big")).to_bytes(len(p), "big")
     for wrong in (
         (b"", b"", p, q, g),
         (b"\x05", y, p, q, g),
@@ -162,25 +169,13 @@ def test_import_of_parts(numbers: dict[int, list[bytes]], key: KeyMaterial) -> N
         (x, y, p, q, p),
         (x, y, bytes(len(p)), q, g),
         (x, y, p, b"", g),
+        (x, b"", composite, q, g),
         tuple(other),
     ):
         with refused(401):
             dsa.material_from_parts(2048, *wrong)
     with refused(12000001):
         dsa.material_from_parts(1536, x, y, p, q, g)
-
-
-def test_a_nilpotent_generator_is_refused() -> None:
-    """The key whose generator is nilpotent, which sends naive signers into an endless loop, does not import."""
-    pem = "\n".join(nist("DSA/custom/nilpotent.pem")).encode()
-    text = openssl("asn1parse", given=pem, ok=True).decode()
-    inner = next(line for line in text.splitlines() if "OCTET STRING" in line)
-    assert inner
-    values = [line.rsplit(":", 1)[1] for line in text.splitlines() if "INTEGER" in line]
-    p, q, g = (bytes.fromhex(value.zfill(len(value) + len(value) % 2)) for value in values[1:4])
-    size = int.from_bytes(p, "big").bit_length()
-    with refused(401 if size in dsa.SIZES else 12000001):
-        dsa.material_from_parts(size, b"\5", b"", p, q, g)
 
 
 def test_import_of_spki(key: KeyMaterial) -> None:

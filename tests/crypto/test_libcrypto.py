@@ -3,9 +3,10 @@
 import pytest
 from cryptography.hazmat.bindings import _rust
 
-from huks_async.crypto import libcrypto_search
+from huks_async.crypto import libcrypto_search, sm2
 from huks_async.crypto.libcrypto import Libcrypto
 from huks_async.crypto.libcrypto_search import ACCEPT_VARIABLE, PATH_VARIABLE, candidates, find, is_sound
+from huks_async.crypto.sm2_backend import sm2_backend
 from huks_async.crypto.sm2_backend_libcrypto import LibcryptoSm2
 from huks_async.crypto.sm2_encoding import identity_hash
 from huks_async.model.errors import BusinessError
@@ -42,6 +43,26 @@ def test_missing_library_names_the_extra(tmp_path: object) -> None:
     assert caught.value.code == 12000001
     for word in ("huks-async[sm2]", PATH_VARIABLE, ACCEPT_VARIABLE, nowhere, "3.0.23"):
         assert word in caught.value.message
+
+
+def test_sm2_without_a_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no library is found SM2 is not supported, and one that appears later is found."""
+    for remembered in (sm2_backend, libcrypto_search.libcrypto_for):
+        remembered.cache_clear()
+    monkeypatch.setattr(libcrypto_search, "candidates", lambda _: iter(()))
+    with pytest.raises(BusinessError, match=r"install the extra 'huks-async\[sm2\]'") as caught:
+        sm2.generate(150, 256)
+    assert caught.value.code == 12000001
+    paths = list(candidates({}))
+    monkeypatch.setattr(libcrypto_search, "candidates", lambda _: iter(paths))
+    monkeypatch.setattr(libcrypto_search, "is_sound", lambda _: True)
+    try:
+        assert len(sm2.generate(150, 256).public) == 91
+    except BusinessError:
+        pytest.skip("no libcrypto with SM2 on this machine")
+    finally:
+        for remembered in (sm2_backend, libcrypto_search.libcrypto_for):
+            remembered.cache_clear()
 
 
 def test_library_without_open_symbols() -> None:

@@ -146,14 +146,16 @@ def test_published_pss_signatures_verify() -> None:
 def test_published_oaep_decrypts(digest: str, mask: str) -> None:
     """OAEP vectors decrypt, with the mask's digest equal to the label's and with another one."""
     path = f"RSA/oaep-custom/oaep-{digest}-{mask}.txt"
+    if digest == mask == "sha1":
+        path = "RSA/pkcs-1v2-1d2-vec/oaep-vect.txt"
     count = 0
     for title, material, case in examples(path, ("Message", "Encryption")):
         algorithms = dict(part.split("=") for part in title.split() if "=" in part)
         numbers = {HuksTag.HUKS_TAG_KEY_SIZE: 1024}
-        chosen = {name: DIGESTS[value.upper()] for name, value in algorithms.items()}
+        chosen = {name: DIGESTS[algorithms.get(name, "sha1").upper()] for name in ("alg", "mgf1")}
         if chosen["alg"] != chosen["mgf1"]:
             numbers[InnerTag.MGF_DIGEST] = chosen["mgf1"]
-        if material.size // 8 < 2 * hashlib.new(algorithms["alg"]).digest_size + 2:
+        if material.size // 8 < 2 * hashlib.new(algorithms.get("alg", "sha1")).digest_size + 2:
             continue
         plaintext = run(
             rsa, DECRYPT, material, case["Encryption"], padding=OAEP, digest=chosen["alg"], numbers=numbers
@@ -299,11 +301,11 @@ def test_openssl_encryption_both_directions(mode: str, key: KeyMaterial, tmp_pat
 
 
 def test_openssl_raw_signature(key: KeyMaterial, tmp_path: Path) -> None:
-    """The raw signature is OpenSSL's, and verifies against exactly its block."""
+    """The raw signature is OpenSSL's raw private operation, and verifies against exactly its block."""
     (tmp_path / "key").write_bytes(key.secret)
     block = b"\0" + hashlib.shake_256(b"block").digest(255)
     theirs = openssl(
-        "pkeyutl", "-sign", "-inkey", str(tmp_path / "key"), "-keyform", "DER",
+        "pkeyutl", "-decrypt", "-inkey", str(tmp_path / "key"), "-keyform", "DER",
         "-pkeyopt", "rsa_padding_mode:none", given=block,
     )  # fmt: skip
     chosen = {"padding": RAW, "digest": NONE}
@@ -537,11 +539,10 @@ def test_import_of_numbers_that_are_no_key(key: KeyMaterial) -> None:
     assert private is not None
     numbers = private.private_numbers()
     n, e, d = numbers.public_numbers.n, numbers.public_numbers.e, numbers.d
-    p, q = numbers.p, numbers.q
+    p = numbers.p
     wrong = [(n, e, d + 2), (n, e + 2, d), (n + 2, e, d), (n, 1, 1), (n, e, 0), (n, e, n + d), (n, 0, d),
              (n - 1, e, d), (0, e, d), (n >> 7, e, d)]  # fmt: skip
-    prime_1024 = p
-    wrong.append((prime_1024, e, pow(e, -1, prime_1024 - 1)))
+    wrong.append((p, e, pow(e, -1, p - 1)))
     wrong.append((p * p, e, pow(e, -1, p * (p - 1))))
     for values in wrong:
         with refused(401):
@@ -554,7 +555,6 @@ def test_import_of_numbers_that_are_no_key(key: KeyMaterial) -> None:
     assert product.bit_length() in (1535, 1536)
     with refused(401):
         rsa.material_from_numbers(product, 65537, pow(65537, -1, math.lcm(*(prime - 1 for prime in primes))))
-    assert q
 
 
 def test_import_of_spki(key: KeyMaterial) -> None:

@@ -55,8 +55,8 @@ CIPHERTEXT = bytes.fromhex("307C" + "0220" + C1X + "022100" + C1Y + "0420" + C3 
 def _backend() -> None:
     try:
         sm2_backend()
-    except BusinessError as absent:
-        pytest.skip(f"no sound libcrypto with SM2: {absent.message}")
+    except BusinessError:
+        pytest.skip("no sound libcrypto with SM2")
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,17 @@ from huks_async.crypto.material import KeyMaterial
 from huks_async.model.enums import HuksCipherMode, HuksKeyAlg, HuksKeyPadding
 from huks_async.model.errors import HuksCompatibilityWarning, HuksLegacyWarning
 from huks_async.model.tags import HuksTag
-from tests.crypto.symmetric_support import DECRYPT, ENCRYPT, cuts, feed, openssl, records, refused, spec, start
+from tests.crypto.symmetric_support import (
+    DECRYPT,
+    ENCRYPT,
+    cuts,
+    feed,
+    openssl,
+    records,
+    refused,
+    spec,
+    start,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::huks_async.model.errors.HuksLegacyWarning")
 
@@ -56,7 +66,11 @@ NIST_FILES = [
         for size in (128, 192, 256)
     ),
     *((f"ciphers/AES/CTR/aes-{size}-ctr.txt", AES, CTR) for size in (128, 192, 256)),
-    *((f"ciphers/3DES/{mode.name[-3:]}/T{mode.name[-3:]}MMT{n}.rsp", DES3, mode) for mode in (ECB, CBC) for n in (2, 3)),
+    *(
+        (f"ciphers/3DES/{mode.name[-3:]}/T{mode.name[-3:]}MMT{n}.rsp", DES3, mode)
+        for mode in (ECB, CBC)
+        for n in (2, 3)
+    ),
     *((f"ciphers/3DES/{mode.name[-3:]}/T{mode.name[-3:]}MMT1.rsp", DES, mode) for mode in (ECB, CBC)),
     *(
         (f"ciphers/SM4/draft-ribose-cfrg-sm4-10-{mode.name[-3:].lower()}.txt", SM4, mode)
@@ -258,7 +272,9 @@ def test_short_iv_is_extended_with_zeros(algorithm, mode, length):
 def test_wrong_iv(algorithm, mode, iv, code):
     """An IV that is absent, empty or of a wrong length is refused at start, and named."""
     blobs = {} if iv is None else {IV: iv}
-    error = refused(code, lambda: start(symmetric, spec(ENCRYPT, algorithm, mode=mode), KEYS[algorithm], blobs))
+    error = refused(
+        code, lambda: start(symmetric, spec(ENCRYPT, algorithm, mode=mode), KEYS[algorithm], blobs)
+    )
     assert "HUKS_TAG_IV" in error.message
 
 

@@ -77,7 +77,7 @@ def test_lies_are_refused(algorithm: int, size: int) -> None:
     length, names = TABLE[algorithm]
     forms = [blob[:cut] for cut in (*range(length + 1), len(blob) - 1)]
     forms += [
-        blob[:8] + blob[8:].replace(blob[8 + 4 * index : 12 + 4 * index], word, 1)
+        blob[: 8 + 4 * index] + word + blob[12 + 4 * index :]
         for index in range(len(names))
         for word in (b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", struct.pack("<I", len(blob)))
     ]

@@ -94,9 +94,7 @@ class Machine:
         self.write(f"{folder}/memory.usage_in_bytes", f"{usage}\n")
         self.write(f"{folder}/memory.limit_in_bytes", f"{limit}\n")
         self.write(f"{folder}/memory.stat", f"cache 7\ninactive_file 1\ntotal_inactive_file {inactive}\n")
-        self.write(
-            f"{folder}/memory.oom_control", f"oom_kill_disable 0\nunder_oom 0\noom_kill {kills}\n"
-        )
+        self.write(f"{folder}/memory.oom_control", f"oom_kill_disable 0\nunder_oom 0\noom_kill {kills}\n")
 
 
 @pytest.fixture

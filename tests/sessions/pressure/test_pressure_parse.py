@@ -93,7 +93,10 @@ def test_meminfo_whole() -> None:
     assert parse.share_used(MEMINFO.replace(b"1000", b"0")) is None
 
 
-@given(st.binary(max_size=200) | st.text(alphabet="some max total=MemTotal: kB0123\n", max_size=80).map(str.encode))
+@given(
+    st.binary(max_size=200)
+    | st.text(alphabet="some max total=MemTotal: kB0123\n", max_size=80).map(str.encode)
+)
 def test_no_bytes_make_a_parser_raise(content: bytes) -> None:
     """Whatever a file holds, the answer is a reading or none."""
     for reading in (

@@ -1,0 +1,68 @@
+"""From the arguments of `Keystore.open` to a store, a root key, limits and a profile."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from huks_async.model.errors import BusinessError
+from huks_async.model.limits import Limits
+from huks_async.rootkeys import EphemeralRootKey, FileRootKey, RootKey
+from huks_async.stores import MemoryStore, SqliteStore, Store, open_store
+
+Profile: TypeAlias = Literal["server", "device"]
+
+DEFAULT_NAMESPACE = "default"
+HOME_VARIABLE = "HUKS_ASYNC_HOME"
+PROFILE_VARIABLE = "HUKS_ASYNC_PROFILE"
+
+
+def home_folder() -> Path:
+    """The folder of the default keystore: $HUKS_ASYNC_HOME, else `huks_async` in the user's data folder."""
+    given = os.environ.get(HOME_VARIABLE)
+    if given:
+        return Path(given).expanduser()
+    if sys.platform == "darwin":
+        data = Path.home() / "Library" / "Application Support"
+    else:
+        data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return data / "huks_async"
+
+
+def choose_profile(profile: str | None) -> Profile:
+    """The profile that was given, else that of $HUKS_ASYNC_PROFILE, else `server`."""
+    name = profile or os.environ.get(PROFILE_VARIABLE) or "server"
+    if name == "server":
+        return "server"
+    if name == "device":
+        return "device"
+    raise BusinessError(401, f"profile: got {name!r}, accepted 'server' and 'device'")
+
+
+def choose_limits(limits: Limits | None, profile: Profile) -> Limits:
+    """The limits that were given, else those of the profile."""
+    if limits is not None:
+        return limits
+    return Limits.device() if profile == "device" else Limits()
+
+
+def choose_store(store: str | Store | None) -> Store:
+    """The store that was given, else the SQLite file in the home folder."""
+    if store is None:
+        return SqliteStore(str(home_folder() / "keystore.db"))
+    return open_store(store)
+
+
+def choose_root_key(root_key: RootKey | None, store: Store, given: str | Store | None) -> RootKey:
+    """The root key that was given, else one that suits the store."""
+    if root_key is not None:
+        return root_key
+    if given is None:
+        return FileRootKey(home_folder() / "root.key")
+    if isinstance(store, MemoryStore):
+        return EphemeralRootKey()
+    if isinstance(store, SqliteStore):
+        return FileRootKey(f"{store.path}.root-key")
+    raise BusinessError(
+        401, f"root_key is missing: a store like {store.address} has no default; give e.g. FileRootKey(path)"
+    )

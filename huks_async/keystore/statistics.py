@@ -1,0 +1,45 @@
+"""A snapshot of what a keystore does."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from huks_async.sessions.monitor import MonitorStatistics
+
+
+@dataclass(frozen=True, slots=True)
+class KeystoreStatistics:
+    """Counters of one keystore. Those of events count since it was opened.
+
+    Args:
+        open: sessions open now.
+        busy: of these, with a call running.
+        stale: of these, idle for longer than `Limits.stale_after`.
+        bytes_held: bytes that sessions hold now.
+        opened: sessions opened.
+        finished: sessions finished.
+        aborted: sessions aborted.
+        failed: sessions ended by an error or a cancelled call.
+        evicted: sessions ended at a limit.
+        purged: sessions ended as stale, by cause.
+        peak_open: most sessions open at once.
+        peak_bytes_held: most bytes held at once.
+        cached_keys: opened keys kept ready now.
+        jobs: calls in worker threads now, waiting ones included.
+        memory: what the low-memory monitor saw.
+    """
+
+    open: int
+    busy: int
+    stale: int
+    bytes_held: int
+    opened: int
+    finished: int
+    aborted: int
+    failed: int
+    evicted: int
+    purged: Mapping[str, int]
+    peak_open: int
+    peak_bytes_held: int
+    cached_keys: int
+    jobs: int
+    memory: MonitorStatistics
