@@ -38,7 +38,8 @@ WARNINGS = """
 def render() -> str:
     """The page."""
     rows = (
-        f"| {f.code} | `{f.name}` | `{f.branch.__name__}` | {f.cause} | {f.way_out} |" for f in ERRORS.values()
+        f"| {f.code} | `{f.name}` | `{f.branch.__name__}` | {f.cause} | {f.way_out} |"
+        for f in ERRORS.values()
     )
     branches: dict[type[BusinessError], list[int]] = {}
     for fact in ERRORS.values():
