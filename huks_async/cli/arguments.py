@@ -48,7 +48,7 @@ class Level(IntEnum):
 class Place:
     """Where keys are looked for."""
 
-    store: Annotated[str | None, Parameter(help="Address of the store: sqlite:///PATH, postgresql://…")] = (
+    store: Annotated[str | None, Parameter(help="Address of the store: sqlite:///PATH")] = (
         None
     )
     namespace: Annotated[str | None, Parameter(help="The caller whose keys are meant.")] = None

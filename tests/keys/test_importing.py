@@ -299,7 +299,13 @@ def test_missing_and_unknown_parameters() -> None:
 
 @pytest.mark.parametrize(
     ("algorithm", "size", "family"),
-    [(ML_DSA, 44, mldsa), (ML_DSA, 65, mldsa), (ML_DSA, 87, mldsa), (ML_KEM, 768, mlkem), (ML_KEM, 1024, mlkem)],
+    [
+        (ML_DSA, 44, mldsa),
+        (ML_DSA, 65, mldsa),
+        (ML_DSA, 87, mldsa),
+        (ML_KEM, 768, mlkem),
+        (ML_KEM, 1024, mlkem),
+    ],
 )
 def test_ml_keys(algorithm: int, size: int, family: object) -> None:
     """ML keys go in as public keys, expanded private keys and pairs; anything else is refused."""
@@ -460,7 +466,9 @@ _ALGORITHMS = (RSA, ECC, DSA, X25519, ED25519, DH, SM2, ML_KEM, ML_DSA, AES, HMA
     st.one_of(
         st.binary(max_size=300),
         st.builds(
-            lambda algorithm, size, sizes, tail: struct.pack(f"<{2 + len(sizes)}I", algorithm, size, *sizes) + tail,
+            lambda algorithm, size, sizes, tail: (
+                struct.pack(f"<{2 + len(sizes)}I", algorithm, size, *sizes) + tail
+            ),
             st.sampled_from(_ALGORITHMS),
             st.sampled_from((44, 256, 768, 1024)),
             st.lists(st.integers(0, 40), min_size=3, max_size=5),
@@ -469,7 +477,9 @@ _ALGORITHMS = (RSA, ECC, DSA, X25519, ED25519, DH, SM2, ML_KEM, ML_DSA, AES, HMA
         st.builds(lambda tail: b"\x30\x59\x30\x13" + tail, st.binary(max_size=100)),
     ),
 )
-def test_any_bytes_are_a_key_or_a_business_error(algorithm: int, size: int, kind: int | None, data: bytes) -> None:
+def test_any_bytes_are_a_key_or_a_business_error(
+    algorithm: int, size: int, kind: int | None, data: bytes
+) -> None:
     """Whatever comes in ends as a key, or as one of the documented codes."""
     try:
         material = material_from_import(params(algorithm, size, kind), data)

@@ -129,7 +129,9 @@ WRONG_SIZES = [
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "size", "kind", "change"), [row[1:] for row in WRONG_SIZES], ids=[row[0] for row in WRONG_SIZES]
+    ("algorithm", "size", "kind", "change"),
+    [row[1:] for row in WRONG_SIZES],
+    ids=[row[0] for row in WRONG_SIZES],
 )
 def test_sizes_of_fields(algorithm: int, size: int, kind: int, change: dict[str, bytes]) -> None:
     """A field that is absent, or of a length that the key cannot have, is 401."""

@@ -10,7 +10,21 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from key_samples import DH, DSA, ECC, ED25519, PAIR, PRIVATE, PUBLIC, RSA, SM2, X25519, openssl, params, sample
+from key_samples import (
+    DH,
+    DSA,
+    ECC,
+    ED25519,
+    PAIR,
+    PRIVATE,
+    PUBLIC,
+    RSA,
+    SM2,
+    X25519,
+    openssl,
+    params,
+    sample,
+)
 
 from huks_async.crypto import edwards, elliptic, sm2
 from huks_async.crypto.material import KeyMaterial
@@ -58,7 +72,9 @@ def field(value: bytes) -> bytes:
     return struct.pack("<I", len(value)) + value
 
 
-def seal_outside(suite: int, key: bytes, device: bytes, *, aad: bytes = b"aad", kek: bytes = b"K" * 32) -> bytes:
+def seal_outside(
+    suite: int, key: bytes, device: bytes, *, aad: bytes = b"aad", kek: bytes = b"K" * 32
+) -> bytes:
     """The ten fields, written from their table with `cryptography` alone."""
     if suite == 1:
         mine = x25519.X25519PrivateKey.generate()
@@ -238,7 +254,9 @@ def test_public_keys_of_the_caller() -> None:
         b"garbage",
     ]
     for form in wrong:
-        assert code_of(open_wrapped, 2, join_container([form, *fields[1:]]), wrapping, params(AES, 256)) == 401
+        assert (
+            code_of(open_wrapped, 2, join_container([form, *fields[1:]]), wrapping, params(AES, 256)) == 401
+        )
         assert code_of(pack_wrapped, 2, bytes(32), form) == 401
     curve = wrapping_key(1)
     rest = split_container(1, pack_wrapped(1, bytes(32), curve.public))[1:]
