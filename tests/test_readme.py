@@ -17,7 +17,9 @@ PAGES = [TOP / "README.md", TOP / "CHANGELOG.md", *sorted((TOP / "docs").glob("*
 PYTHON_BLOCKS = [
     pytest.param(match[1], id=f"{page.name}-{number}")
     for page in PAGES
-    for number, match in enumerate(re.finditer(r"^```python\n(.*?)^```$", page.read_text(), re.M | re.S))
+    for number, match in enumerate(
+        re.finditer(r"^```python\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    )
 ]
 
 
@@ -41,8 +43,8 @@ def test_python_blocks_run(code: str, tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_readme_opens_with_two_commands() -> None:
     """The first thing a reader sees is the demo, the second the tests."""
-    blocks = re.findall(r"^```sh\n(.*?)^```$", README, re.M | re.S)
-    assert README.startswith("```sh\n")
+    blocks = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    assert README.startswith("# huks_async\n\n```sh\n")
     demo, tests = blocks[:2]
     assert demo.count("\n") == tests.count("\n") == 1
     assert demo.rstrip().endswith("huks demo")
@@ -68,7 +70,7 @@ def test_error_page_is_made_from_the_table() -> None:
 def test_what_is_not_built_is_listed() -> None:
     """The limitations page names exactly the functions that answer 801 because they are not built."""
     page = (TOP / "docs" / "limitations.md").read_text()
-    section = re.search(r"^## Not built yet\n(.*?)(?=^## |\Z)", page, re.M | re.S)
+    section = re.search(r"^## Not built yet\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
     assert set(re.findall(r"`(\w+)`", section[1] if section else "")) == set(UNBUILT)
 
 
