@@ -30,7 +30,6 @@ ABORTED = "it was aborted"
 class SessionCounts:
     """Counters of a table since it was made."""
 
-    opened: int = 0
     finished: int = 0
     aborted: int = 0
     failed: int = 0
@@ -54,12 +53,19 @@ class SessionTable:
         self._mask = _DEVICE_HANDLE_MASK if device else _SERVER_HANDLE_MASK
         self._random: list[int] = []
         self._sessions: OrderedDict[int, Session] = OrderedDict()
-        self._per_owner: Counter[str] = Counter()
+        self._per_owner: dict[str, int] = {}
         self._fates: OrderedDict[int, tuple[str, str]] = OrderedDict()
         self._order = 0
+        self._max_sessions = limits.max_sessions
+        self._max_per_caller = limits.max_sessions_per_caller
 
     def __len__(self) -> int:
         return len(self._sessions)
+
+    @property
+    def opened(self) -> int:
+        """How many sessions were opened so far."""
+        return self._order
 
     def open(self, owner: str, operation: Operation, context: Any = None) -> Session:
         """Enter a running operation, making room for it if the limits ask for that.
@@ -67,15 +73,14 @@ class SessionTable:
         Raises:
             BusinessError: 12000010 when no session can make room.
         """
-        limits = self.limits
-        if (
-            len(self._sessions) >= limits.max_sessions
-            or self._per_owner[owner] >= limits.max_sessions_per_caller
-        ):
+        sessions = self._sessions
+        owned = self._per_owner.get(owner, 0)
+        if len(sessions) >= self._max_sessions or owned >= self._max_per_caller:
             self._make_room(owner)
-        handle = self._new_handle()
+            owned = self._per_owner.get(owner, 0)
         self._order += 1
         place = "".join(traceback.format_stack(limit=12)[:-2]) if self._debug else None
+        handle = self._new_handle()
         session = Session(
             handle,
             owner,
@@ -86,12 +91,10 @@ class SessionTable:
             context,
             place,
         )
-        self._sessions[handle] = session
-        self._per_owner[owner] += 1
-        counts = self.counts
-        counts.opened += 1
-        if len(self._sessions) > counts.peak_open:
-            counts.peak_open = len(self._sessions)
+        sessions[handle] = session
+        self._per_owner[owner] = owned + 1
+        if len(sessions) > self.counts.peak_open:
+            self.counts.peak_open = len(sessions)
         return session
 
     def take(self, handle: int, owner: str) -> Session:
@@ -210,13 +213,13 @@ class SessionTable:
     def _make_room(self, owner: str) -> None:
         limits = self.limits
         if limits.evict_oldest_idle:
-            while self._per_owner[owner] >= limits.max_sessions_per_caller:
+            while self._per_owner.get(owner, 0) >= limits.max_sessions_per_caller:
                 self._evict_oldest(owner, limits.max_sessions_per_caller)
             while len(self._sessions) >= limits.max_sessions:
                 self._evict_oldest(None, limits.max_sessions)
             return
         while (
-            self._per_owner[owner] >= limits.max_sessions_per_caller
+            self._per_owner.get(owner, 0) >= limits.max_sessions_per_caller
             or len(self._sessions) >= limits.max_sessions
         ):
             if not self.purge_stale(1, limits.stale_after, "purged to make room"):
@@ -238,7 +241,7 @@ class SessionTable:
         limits = self.limits
         return BusinessError(
             12000010,
-            f"{len(self._sessions)} sessions are open, {self._per_owner[owner]} of them of this caller; accepted "
+            f"{len(self._sessions)} sessions are open, {self._per_owner.get(owner, 0)} of them of this caller; accepted "
             f"{limits.max_sessions} in all and {limits.max_sessions_per_caller} a caller, and none can make "
             "room: finish or abort sessions, or raise Limits.max_sessions",
         )
@@ -247,12 +250,10 @@ class SessionTable:
         if self._sessions.pop(session.handle, None) is None:
             return False
         owner = session.owner
-        if self._per_owner[owner] <= 1:
-            del self._per_owner[owner]
-        else:
-            self._per_owner[owner] -= 1
-        self.held -= session.held
-        session.held = 0
+        self._per_owner[owner] -= 1
+        if session.held:
+            self.held -= session.held
+            session.held = 0
         fates = self._fates
         fates[session.handle] = (owner, fate)
         if len(fates) > _MAX_REMEMBERED:

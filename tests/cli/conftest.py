@@ -5,9 +5,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from command_line import Done, Huks, command
 
 from huks_async.cli import main
+from tests.cli.command_line import Done, Huks, command
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from command_line import Huks
 
 from huks_async.cli.demo import parse_size
 from huks_async.cli.demo.witness import Witness
+from tests.cli.command_line import Huks
 
 
 @pytest.fixture

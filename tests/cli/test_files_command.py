@@ -11,12 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
-from command_line import Huks, command
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 import huks_async
 from huks_async.cli import container
 from huks_async.cli.parameters import KINDS, options
+from tests.cli.command_line import Huks, command
 
 
 def _leftovers(folder: Path) -> list[str]:

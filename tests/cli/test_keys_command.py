@@ -5,12 +5,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from command_line import Huks, command
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
 
 from huks_async.cli.parameters import KINDS
 from huks_async.crypto import matrix
+from tests.cli.command_line import Huks, command
 
 
 @pytest.mark.parametrize("kind", KINDS)

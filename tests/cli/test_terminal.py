@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import Huks, command
 
 import huks_async
 from huks_async.cli import main
 from huks_async.model.errors import BusinessError, HuksCompatibilityWarning
+from tests.cli.command_line import Huks, command
 
 
 class _Failing:

@@ -3,7 +3,15 @@
 from functools import cache
 
 import pytest
-from asymmetric_support import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from huks_async.crypto import dh, dsa, edwards, elliptic, rsa
+from huks_async.crypto.family import Family
+from huks_async.crypto.material import KeyMaterial
+from huks_async.model.errors import BusinessError
+from huks_async.model.tags import HuksTag
+from tests.crypto.asymmetric_support import (
     AGREE,
     DECRYPT,
     DH,
@@ -22,14 +30,6 @@ from asymmetric_support import (
     X25519,
     run,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from huks_async.crypto import dh, dsa, edwards, elliptic, rsa
-from huks_async.crypto.family import Family
-from huks_async.crypto.material import KeyMaterial
-from huks_async.model.errors import BusinessError
-from huks_async.model.tags import HuksTag
 
 pytestmark = pytest.mark.filterwarnings("ignore::huks_async.model.errors.HuksLegacyWarning")
 

@@ -3,11 +3,21 @@
 from pathlib import Path
 
 import pytest
-from asymmetric_support import AGREE, DH, SIGN, make_spec, openssl, public_of, refused, run, start
 
 from huks_async.crypto import dh, elliptic
 from huks_async.crypto.material import KeyMaterial
 from huks_async.model.tags import HuksTag
+from tests.crypto.asymmetric_support import (
+    AGREE,
+    DH,
+    SIGN,
+    make_spec,
+    openssl,
+    public_of,
+    refused,
+    run,
+    start,
+)
 
 SIZES = (2048, 3072, 4096)
 KEY_SIZE = HuksTag.HUKS_TAG_KEY_SIZE

@@ -4,7 +4,12 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from asymmetric_support import (
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+from huks_async.crypto import dsa
+from huks_async.crypto.material import KeyMaterial
+from huks_async.model.errors import HuksLegacyWarning
+from tests.crypto.asymmetric_support import (
     AGREE,
     DEVICE,
     DIGESTS,
@@ -24,11 +29,6 @@ from asymmetric_support import (
     start,
     verifies,
 )
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-
-from huks_async.crypto import dsa
-from huks_async.crypto.material import KeyMaterial
-from huks_async.model.errors import HuksLegacyWarning
 
 pytestmark = pytest.mark.filterwarnings("ignore::huks_async.model.errors.HuksLegacyWarning")
 

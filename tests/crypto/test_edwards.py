@@ -3,7 +3,11 @@
 from pathlib import Path
 
 import pytest
-from asymmetric_support import (
+
+from huks_async.crypto import edwards
+from huks_async.crypto.material import KeyMaterial
+from huks_async.model.limits import Limits
+from tests.crypto.asymmetric_support import (
     AGREE,
     DEVICE,
     ED25519,
@@ -22,10 +26,6 @@ from asymmetric_support import (
     verifies,
     wycheproof,
 )
-
-from huks_async.crypto import edwards
-from huks_async.crypto.material import KeyMaterial
-from huks_async.model.limits import Limits
 
 SPKI_HEADS = {
     ED25519: bytes.fromhex("302a300506032b6570032100"),

@@ -4,7 +4,14 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from asymmetric_support import (
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+from huks_async.crypto import dh, elliptic
+from huks_async.crypto.material import KeyMaterial
+from huks_async.model.errors import BusinessError, HuksLegacyWarning
+from huks_async.model.limits import Limits
+from huks_async.model.tags import HuksTag
+from tests.crypto.asymmetric_support import (
     AGREE,
     DEVICE,
     DIGESTS,
@@ -27,13 +34,6 @@ from asymmetric_support import (
     verifies,
     wycheproof,
 )
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-
-from huks_async.crypto import dh, elliptic
-from huks_async.crypto.material import KeyMaterial
-from huks_async.model.errors import BusinessError, HuksLegacyWarning
-from huks_async.model.limits import Limits
-from huks_async.model.tags import HuksTag
 
 SIZES = (224, 256, 384, 521)
 KEY_SIZE = HuksTag.HUKS_TAG_KEY_SIZE

@@ -7,7 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from asymmetric_support import (
+from cryptography.hazmat.primitives.asymmetric import rsa as library
+from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key
+
+from huks_async.crypto import rsa, rsa_key
+from huks_async.crypto.material import KeyMaterial
+from huks_async.model.enums import HuksKeyPadding
+from huks_async.model.errors import BusinessError, HuksLegacyWarning
+from huks_async.model.limits import Limits
+from huks_async.model.tags import HuksTag, InnerTag
+from tests.crypto.asymmetric_support import (
     AGREE,
     DECRYPT,
     DEVICE,
@@ -37,15 +46,6 @@ from asymmetric_support import (
     verifies,
     wycheproof,
 )
-from cryptography.hazmat.primitives.asymmetric import rsa as library
-from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key
-
-from huks_async.crypto import rsa, rsa_key
-from huks_async.crypto.material import KeyMaterial
-from huks_async.model.enums import HuksKeyPadding
-from huks_async.model.errors import BusinessError, HuksLegacyWarning
-from huks_async.model.limits import Limits
-from huks_async.model.tags import HuksTag, InnerTag
 
 # keys of 1024 bits and SHA1 are what the published vectors are made with
 pytestmark = pytest.mark.filterwarnings("ignore::huks_async.model.errors.HuksLegacyWarning")
