@@ -57,7 +57,7 @@ class SessionFunctions(HasParts):
         numbers = params.numbers
         # what was checked once for this key and these numbers holds for the next session, too
         item = parts.shelf.ready(keyAlias, numbers.get(_LEVEL, DEFAULT_LEVEL))
-        plan = None if item is None else item.plans.get(tuple(numbers.items()))
+        plan = None if item is None else item.plans.get((*numbers, *numbers.values()))
         if plan is None:
             plan = await _make_plan(parts, keyAlias, params)
         operation = plan.starter(plan.ready, params.blobs)

@@ -194,13 +194,8 @@ class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
             parts.pool.close()
             parts.shelf.shrink()
             await self._close_store()
-        if self._debug:
-            for session in left:
-                warnings.warn(
-                    f"session {session.handle} was never finished nor aborted; it was opened at\n{session.place}",
-                    ResourceWarning,
-                    stacklevel=2,
-                )
+        for line in left:
+            warnings.warn(line, ResourceWarning, stacklevel=2)
 
     def after_fork(self) -> None:
         """Refuse any use in a child process: threads, locks and database connections are the parent's."""

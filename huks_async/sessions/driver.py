@@ -11,7 +11,7 @@ from typing import Any
 
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike
-from huks_async.sessions.costs import INLINE_MICROSECONDS
+from huks_async.sessions.costs import COSTS, INLINE_MICROSECONDS, UNKNOWN
 from huks_async.sessions.dispatch import TURN_SECONDS, Dispatcher
 from huks_async.sessions.session import Session
 from huks_async.sessions.table import SessionTable
@@ -30,7 +30,8 @@ class SessionDriver:
         if len(data) > self._max_call:
             raise self._too_large(data)
         session = self.table.take(handle, owner)
-        operation, cost = session.operation, session.cost
+        operation = session.operation
+        cost = COSTS.get(operation.kind, UNKNOWN)
         estimate = cost.update * operation.work
         if not operation.collects:
             estimate += cost.per_byte * len(data)
@@ -49,8 +50,9 @@ class SessionDriver:
         """Feed the last segment and end the session; gives the output and the session's context."""
         if len(data) > self._max_call:
             raise self._too_large(data)
-        session = self.table.take(handle, owner)
-        operation, cost = session.operation, session.cost
+        session = self.table.take_last(handle, owner)
+        operation = session.operation
+        cost = COSTS.get(operation.kind, UNKNOWN)
         estimate = cost.finish * operation.work + cost.per_byte * (len(data) + operation.held)
         try:
             if estimate > INLINE_MICROSECONDS or perf_counter() - self._dispatcher.last_turn > TURN_SECONDS:

@@ -11,7 +11,6 @@ from typing import Any
 from huks_async.crypto.operation import Operation
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
-from huks_async.sessions.costs import COSTS, UNKNOWN
 from huks_async.sessions.session import Session
 
 # Handles are numbers in ArkTS, so 53 bits; a device has 32. Random, so that no one guesses another's.
@@ -19,7 +18,7 @@ _SERVER_HANDLE_MASK = 2**53 - 1
 _DEVICE_HANDLE_MASK = 2**32 - 1
 _RANDOM_BATCH = 256
 
-# How many ended sessions the table can still tell the fate of
+# The table can tell the fate of this many ended sessions, and up to twice as many
 _MAX_REMEMBERED = 4096
 
 FINISHED = "it was finished"
@@ -54,7 +53,10 @@ class SessionTable:
         self._random: list[int] = []
         self._sessions: OrderedDict[int, Session] = OrderedDict()
         self._per_owner: dict[str, int] = {}
-        self._fates: OrderedDict[int, tuple[str, str]] = OrderedDict()
+        # handle → (owner, why it ended) of the sessions that ended last; a full one becomes the older one
+        self._fates: dict[int, tuple[str, str]] = {}
+        self._older_fates: dict[int, tuple[str, str]] = {}
+        self._places: dict[int, str] = {}
         self._order = 0
         self._max_sessions = limits.max_sessions
         self._max_per_caller = limits.max_sessions_per_caller
@@ -78,31 +80,29 @@ class SessionTable:
         if len(sessions) >= self._max_sessions or owned >= self._max_per_caller:
             self._make_room(owner)
             owned = self._per_owner.get(owner, 0)
-        self._order += 1
-        place = "".join(traceback.format_stack(limit=12)[:-2]) if self._debug else None
+        self._order = order = self._order + 1
         handle = self._new_handle()
-        session = Session(
-            handle,
-            owner,
-            operation,
-            COSTS.get(operation.kind, UNKNOWN),
-            self._order,
-            self._clock(),
-            context,
-            place,
-        )
-        sessions[handle] = session
+        session = sessions[handle] = Session(handle, owner, operation, order, self._clock(), context)
         self._per_owner[owner] = owned + 1
         if len(sessions) > self.counts.peak_open:
             self.counts.peak_open = len(sessions)
+        if self._debug:
+            self._places[handle] = "".join(traceback.format_stack(limit=12)[:-2])
         return session
 
     def take(self, handle: int, owner: str) -> Session:
-        """Mark a session busy for a call.
+        """Mark a session busy for a call that leaves it open.
 
         Raises:
             BusinessError: 12000011 when it is gone, is another caller's, or has a call running.
         """
+        session = self.take_last(handle, owner)
+        session.used = self._clock()
+        self._sessions.move_to_end(handle)
+        return session
+
+    def take_last(self, handle: int, owner: str) -> Session:
+        """Mark a session busy for the call that ends it. Errors as `take`."""
         session = self._sessions.get(handle)
         if session is None or session.owner != owner:
             raise self.gone(handle, owner)
@@ -112,8 +112,6 @@ class SessionTable:
                 f"session {handle} has another call running; one session takes one call at a time",
             )
         session.busy = True
-        session.used = self._clock()
-        self._sessions.move_to_end(handle)
         return session
 
     def give_back(self, session: Session) -> None:
@@ -182,10 +180,17 @@ class SessionTable:
             ended += 1
         return ended
 
-    def close(self) -> list[Session]:
-        """End every session, for a keystore that closes; gives those that were not finished."""
-        left = list(self._sessions.values())
-        for session in left:
+    def close(self) -> list[str]:
+        """End every session, for a keystore that closes.
+
+        Returns:
+            in debug mode, a line for each session that was left, with the place where it was opened.
+        """
+        left = [
+            f"session {handle} was never finished nor aborted; it was opened at\n{place}"
+            for handle, place in self._places.items()
+        ]
+        for session in list(self._sessions.values()):
             self._remove(session, "its keystore was closed")
         return left
 
@@ -206,7 +211,7 @@ class SessionTable:
 
     def gone(self, handle: int, owner: str) -> BusinessError:
         """The error for a handle that has no session, with its fate where that is known."""
-        fate_owner, fate = self._fates.get(handle, (None, None))
+        fate_owner, fate = self._fates.get(handle) or self._older_fates.get(handle) or (None, None)
         why = fate if fate is not None and fate_owner == owner else "it never existed, or ended long ago"
         return BusinessError(12000011, f"session {handle} does not exist: {why}; open a new one")
 
@@ -254,10 +259,12 @@ class SessionTable:
         if session.held:
             self.held -= session.held
             session.held = 0
-        fates = self._fates
-        fates[session.handle] = (owner, fate)
-        if len(fates) > _MAX_REMEMBERED:
-            fates.popitem(last=False)
+        self._fates[session.handle] = (owner, fate)
+        if len(self._fates) >= _MAX_REMEMBERED:
+            self._older_fates = self._fates
+            self._fates = {}
+        if self._debug:
+            self._places.pop(session.handle, None)
         return True
 
     def _new_handle(self) -> int:
