@@ -40,6 +40,7 @@ from huks_async.sessions.table import SessionTable
 from huks_async.stores import Store
 
 MAX_WORKERS = 4
+WORKER_NICE = 5
 LOW_MEMORY = "purged on low memory"
 IDLE = "timed out"
 PURGED_BY_CALL = "purged as stale by the service"
@@ -153,7 +154,7 @@ class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
         if self._parts is not None:
             raise BusinessError(12000012, "this keystore is open already")
         device = self._profile == "device"
-        pool = WorkerPool(self._workers)
+        pool = WorkerPool(self._workers, nice=WORKER_NICE)
         try:
             await self._store.open()
             await self._root_key.open()
