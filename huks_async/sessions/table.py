@@ -1,11 +1,13 @@
 """The table of open sessions: handles, owners, limits, staleness, and why a session is gone."""
 
+import math
 import os
 import struct
 import traceback
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from logging import getLogger
 from typing import Any
 
 from huks_async.crypto.operation import Operation
@@ -13,6 +15,8 @@ from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
 from huks_async.sessions.costs import COSTS, UNKNOWN
 from huks_async.sessions.session import Session
+
+logger = getLogger("huks_async")
 
 # Handles are numbers in ArkTS, so 53 bits; a device has 32. Random, so that no one guesses another's.
 _SERVER_HANDLE_MASK = 2**53 - 1
@@ -24,6 +28,7 @@ _MAX_REMEMBERED = 4096
 
 FINISHED = "it was finished"
 ABORTED = "it was aborted"
+IDLE = "timed out"
 
 
 @dataclass(slots=True)
@@ -43,13 +48,19 @@ class SessionTable:
     """All open sessions of a keystore, least recently used first."""
 
     def __init__(
-        self, limits: Limits, clock: Callable[[], float], *, device: bool = False, debug: bool = False
+        self,
+        limits: Limits,
+        clock: Callable[[], float],
+        *,
+        device: bool = False,
+        debug: bool = False,
+        on_purge: Callable[[int], object] | None = None,
     ) -> None:
         self.limits = limits
         self.counts = SessionCounts()
         self.held = 0
         self._clock = clock
-        self._debug = debug
+        self.debug = debug
         self._mask = _DEVICE_HANDLE_MASK if device else _SERVER_HANDLE_MASK
         self._random: list[int] = []
         self._sessions: OrderedDict[int, Session] = OrderedDict()
@@ -58,6 +69,9 @@ class SessionTable:
         self._order = 0
         self._max_sessions = limits.max_sessions
         self._max_per_caller = limits.max_sessions_per_caller
+        self._max_idle = math.inf if limits.max_idle is None else limits.max_idle
+        self._on_purge = on_purge
+        self._closed = False
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -79,7 +93,7 @@ class SessionTable:
             self._make_room(owner)
             owned = self._per_owner.get(owner, 0)
         self._order += 1
-        place = "".join(traceback.format_stack(limit=12)[:-2]) if self._debug else None
+        place = self.place() if self.debug else None
         handle = self._new_handle()
         session = Session(
             handle,
@@ -97,6 +111,11 @@ class SessionTable:
             self.counts.peak_open = len(sessions)
         return session
 
+    @staticmethod
+    def place() -> str:
+        """Where the program is, outside of this file, for reports in debug mode."""
+        return "".join(traceback.format_stack(limit=12)[:-2])
+
     def take(self, handle: int, owner: str) -> Session:
         """Mark a session busy for a call.
 
@@ -111,9 +130,10 @@ class SessionTable:
                 12000011,
                 f"session {handle} has another call running; one session takes one call at a time",
             )
+        if self._clock() - session.used > self._max_idle:
+            self._expire(session)
+            raise self.gone(handle, owner)
         session.busy = True
-        session.used = self._clock()
-        self._sessions.move_to_end(handle)
         return session
 
     def give_back(self, session: Session) -> None:
@@ -125,7 +145,9 @@ class SessionTable:
         session.busy = False
         if session.handle not in self._sessions:
             return  # the keystore was closed meanwhile
+        # here, not when the call begins: the order of sessions is that of their last use, which ends now
         session.used = self._clock()
+        self._sessions.move_to_end(session.handle)
         held = session.operation.held
         if held != session.held:
             self.held += held - session.held
@@ -165,22 +187,47 @@ class SessionTable:
         """
         now = self._clock()
         ended = 0
-        while ended < at_most and self._sessions:
-            session = next(iter(self._sessions.values()))
-            if session.busy:
-                if session.used == now:
-                    break  # all that follow were used at this very moment
-                # a session counts as used as long as its call runs
-                session.used = now
-                self._sessions.move_to_end(session.handle)
-                continue
-            idle = now - session.used
-            if idle <= idle_longer_than:
+        while ended < at_most:
+            session = self._longest_idle(now)
+            if session is None or now - session.used <= idle_longer_than:
                 break
-            self._remove(session, f"it was {cause} after {idle:.0f} s idle")
-            self.counts.purged[cause] += 1
+            self._remove(session, f"it was {cause} after {now - session.used:.0f} s idle")
             ended += 1
+        if ended:
+            self.counts.purged[cause] += ended
+            self._tell(ended)
         return ended
+
+    def next_idle_end(self) -> float:
+        """Seconds until the next session may have idled for too long; `Limits.max_idle` where none is open."""
+        now = self._clock()
+        session = self._longest_idle(now)
+        return self._max_idle if session is None else session.used + self._max_idle - now
+
+    def _longest_idle(self, now: float) -> Session | None:
+        sessions = self._sessions
+        while sessions:
+            session = next(iter(sessions.values()))
+            if not session.busy:
+                return session
+            if session.used == now:
+                break  # all that follow are in a call, too
+            # a session counts as used as long as its call runs
+            session.used = now
+            sessions.move_to_end(session.handle)
+        return None
+
+    def _expire(self, session: Session) -> None:
+        self._remove(session, f"it was {IDLE} after {self._clock() - session.used:.0f} s idle")
+        self.counts.purged[IDLE] += 1
+        self._tell(1)
+
+    def _tell(self, ended: int) -> None:
+        if self._on_purge is not None:
+            try:
+                self._on_purge(ended)
+            except Exception:
+                logger.exception("on_purge failed; the sessions were ended all the same")
 
     def close(self) -> list[Session]:
         """End every session, for a keystore that closes; gives those that were not finished."""
@@ -212,6 +259,8 @@ class SessionTable:
 
     def _make_room(self, owner: str) -> None:
         limits = self.limits
+        if self._closed:
+            raise BusinessError(12000012, "the keystore was closed while the session was being opened")
         if limits.evict_oldest_idle:
             while self._per_owner.get(owner, 0) >= limits.max_sessions_per_caller:
                 self._evict_oldest(owner, limits.max_sessions_per_caller)
@@ -222,7 +271,7 @@ class SessionTable:
             self._per_owner.get(owner, 0) >= limits.max_sessions_per_caller
             or len(self._sessions) >= limits.max_sessions
         ):
-            if not self.purge_stale(1, limits.stale_after, "purged to make room"):
+            if not self.purge_stale(1, min(limits.stale_after, self._max_idle), "purged to make room"):
                 raise self._limit_reached(owner)
 
     def _evict_oldest(self, owner: str | None, limit: int) -> None:
