@@ -15,7 +15,8 @@ from huks_async.model.tags import HuksTagType
 _MAX_PLANS = 32
 
 
-PlanKey: TypeAlias = tuple[tuple[int, int], ...]
+PlanKey: TypeAlias = tuple[int, ...]
+"""The number parameters of a session: all tags, then all values."""
 
 
 class Plan(NamedTuple):
@@ -56,7 +57,7 @@ class KeyItem:
         plan = Plan(starter, self.ready, context)
         if len(self.plans) >= _MAX_PLANS:
             del self.plans[next(iter(self.plans))]
-        self.plans[tuple(session.items())] = plan
+        self.plans[(*session, *session.values())] = plan
         return plan
 
     def forget(self) -> None:

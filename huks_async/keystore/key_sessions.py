@@ -57,7 +57,7 @@ class SessionFunctions(HasParts):
         numbers = params.numbers
         # what was checked once for this key and these numbers holds for the next session, too
         item = parts.shelf.ready(keyAlias, numbers.get(_LEVEL, DEFAULT_LEVEL))
-        plan = None if item is None else item.plans.get(tuple(numbers.items()))
+        plan = None if item is None else item.plans.get((*numbers, *numbers.values()))
         if plan is None:
             plan = await _make_plan(parts, keyAlias, params)
         operation = plan.starter(plan.ready, params.blobs)
@@ -138,9 +138,8 @@ class SessionFunctions(HasParts):
         See `KeySession` for `update`, `finish` and `stream`.
         """
         parts = self._open_parts()
-        return KeySession(
-            self, keyAlias, options, parts.pool, parts.limits, parts.table.place() if parts.table.debug else None
-        )
+        place = parts.table.place() if parts.table.debug else None
+        return KeySession(self, keyAlias, options, parts.pool, parts.limits, place)
 
 
 async def _make_plan(parts: Parts, keyAlias: str, params: ParamSet) -> Plan:

@@ -122,49 +122,65 @@ def parse_properties(properties: object) -> ParamSet:
             given twice, a value of the wrong type or out of range, or more than 42 parameters.
 
     """
-    # This runs for each call of each session; the ordinary forms take the short ways.
     if not properties and (properties is None or type(properties) is list):
         return ParamSet({}, {})
-    if type(properties) is not list:
-        properties = _listed(properties)
+    # Runs for every session: a list of mappings, without a mistake, takes the short way.
     numbers: dict[int, int] = {}
     blobs: dict[int, bytes] = {}
     kinds = _KINDS
-    for param in properties:
-        tag: Any
-        value: Any
-        if type(param) is dict and "tag" in param and "value" in param:
+    if type(properties) is not list:
+        properties = _listed(properties)
+    try:
+        for param in properties:
             tag, value = param["tag"], param["value"]
-        elif type(param) is HuksParam:
-            tag, value = param.tag, param.value
-        else:
-            tag, value = _take_apart(param)
+            kind = kinds[tag]
+            if kind == _NUMBER:
+                if type(value) is int and 0 <= value <= _ALWAYS_IN_RANGE:
+                    numbers[tag] = value
+                else:
+                    numbers[tag] = _number(tag, value)
+            elif kind == _BYTES:
+                blobs[tag] = value if type(value) is bytes else as_bytes(value, tag_name(tag))
+            else:
+                numbers[tag] = _bool(tag, value)
+    except (KeyError, TypeError):
+        return _parse_any(properties)
+    if len(numbers) + len(blobs) != len(properties) or len(properties) > MAX_PARAMS:
+        raise _illegal_set(properties)
+    if _AAD in blobs:
+        _merge_associated_data(blobs)
+    return ParamSet(numbers, blobs)
+
+
+def _parse_any(properties: list[Any]) -> ParamSet:
+    """Parse parameters of any documented form, and name the first mistake."""
+    numbers: dict[int, int] = {}
+    blobs: dict[int, bytes] = {}
+    for param in properties:
+        tag, value = _take_apart(param)
         try:
-            kind = kinds.get(tag)
+            kind = _KINDS.get(tag)
         except TypeError:
             kind = None
         if kind == _NUMBER:
-            if type(value) is int and 0 <= value <= _ALWAYS_IN_RANGE:
-                numbers[tag] = value
-            else:
-                numbers[tag] = _number(tag, value)
+            numbers[tag] = _number(tag, value)
         elif kind == _BYTES:
-            blobs[tag] = value if type(value) is bytes else as_bytes(value, tag_name(tag))
+            blobs[tag] = as_bytes(value, tag_name(tag))
         elif kind == _BOOL:
             numbers[tag] = _bool(tag, value)
         else:
             raise _unknown_tag(tag)
-    count = len(properties)
-    if len(numbers) + len(blobs) != count:
-        raise _twice(properties)
-    if count > MAX_PARAMS:
-        raise ParameterSetError(
-            _ILLEGAL, f"{count} parameters given, at most {MAX_PARAMS} are accepted in one set"
-        )
-    if _AAD in blobs:
-        # two tags for one parameter: the newer one wins, the older one names it from here on
-        blobs[_ASSOCIATED_DATA] = blobs.pop(_AAD)
+    if len(numbers) + len(blobs) != len(properties) or len(properties) > MAX_PARAMS:
+        raise _illegal_set(properties)
+    _merge_associated_data(blobs)
     return ParamSet(numbers, blobs)
+
+
+def _merge_associated_data(blobs: dict[int, bytes]) -> None:
+    """Two tags name one parameter: the newer one wins, and the older one names it from here on."""
+    newer = blobs.pop(_AAD, None)
+    if newer is not None:
+        blobs[_ASSOCIATED_DATA] = newer
 
 
 def parse_options(options: object) -> tuple[ParamSet, BytesLike]:
@@ -274,14 +290,16 @@ def _unknown_tag(tag: object) -> BusinessError:
     )
 
 
-def _twice(properties: list[Any]) -> BusinessError:
+def _illegal_set(properties: list[Any]) -> BusinessError:
     seen: set[int] = set()
     for param in properties:
-        tag = param["tag"] if type(param) is dict else _take_apart(param)[0]
+        tag = _take_apart(param)[0]
         if tag in seen:
-            break
+            return ParameterSetError(_ILLEGAL, f"{tag_name(tag)} is given twice; each tag may occur once")
         seen.add(tag)
-    return ParameterSetError(_ILLEGAL, f"{tag_name(tag)} is given twice; each tag may occur once")
+    return ParameterSetError(
+        _ILLEGAL, f"{len(properties)} parameters given, at most {MAX_PARAMS} are accepted in one set"
+    )
 
 
 __all__ = [

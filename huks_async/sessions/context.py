@@ -1,12 +1,14 @@
 """The session as an `async with` block: it ends on every way out, cancellation included."""
 
+import contextlib
+import warnings
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from types import TracebackType
 from typing import Protocol, TypeAlias
 
 from huks_async.model.enums import HuksCipherMode, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
-from huks_async.model.limits import Limits
+from huks_async.model.limits import MIB, Limits
 from huks_async.model.params import BytesLike, HuksOptions, Options, as_buffer, parse_parameters
 from huks_async.model.results import HuksReturnResult, HuksSessionHandle
 from huks_async.model.tags import HuksTag
@@ -15,6 +17,9 @@ from huks_async.sessions.spool import Spool
 
 Source: TypeAlias = AsyncIterable[BytesLike] | Iterable[BytesLike]
 """Chunks to stream: an asynchronous or plain iterable of bytes-like objects."""
+
+_MAX_SEGMENT = 4 * MIB
+"""`stream` cuts larger chunks, so that output comes in parts that are pleasant to handle."""
 
 _AUTHENTICATED = (HuksCipherMode.HUKS_MODE_GCM, HuksCipherMode.HUKS_MODE_CCM)
 
@@ -48,7 +53,13 @@ class KeySession:
     """
 
     def __init__(
-        self, api: SessionApi, alias: str, options: Options, pool: WorkerPool, limits: Limits
+        self,
+        api: SessionApi,
+        alias: str,
+        options: Options,
+        pool: WorkerPool,
+        limits: Limits,
+        place: str | None = None,
     ) -> None:
         self._api = api
         self._alias = alias
@@ -57,6 +68,16 @@ class KeySession:
         self._limits = limits
         self._open: HuksSessionHandle | None = None
         self._ended = False
+        self._place = place
+
+    def __del__(self) -> None:
+        if not getattr(self, "_ended", True) and self._place is not None:
+            what = "entered: use it with `async with`" if self._open is None else "left"
+            warnings.warn(
+                f"a session block was never {what}; it was made at\n{self._place}",
+                ResourceWarning,
+                stacklevel=1,
+            )
 
     @property
     def handle(self) -> int:
@@ -71,7 +92,11 @@ class KeySession:
     async def __aenter__(self) -> "KeySession":
         if self._open is not None:
             raise BusinessError(12000012, "this session block was entered already; make a new one")
-        self._open = await self._api.initSession(self._alias, self._options)
+        try:
+            self._open = await self._api.initSession(self._alias, self._options)
+        except BaseException:
+            self._place = None  # there is no session to report
+            raise
         return self
 
     async def __aexit__(
@@ -82,8 +107,10 @@ class KeySession:
     ) -> None:
         if not self._ended and self._open is not None:
             self._ended = True
-            # does not wait for anything, so it is safe while the block is cancelled
-            await self._api.abortSession(self._open.handle, HuksOptions())
+            # does not wait for anything, so it is safe while the block is cancelled; a keystore that was
+            # closed meanwhile has ended the session itself
+            with contextlib.suppress(BusinessError):
+                await self._api.abortSession(self._open.handle, HuksOptions())
 
     async def update(self, data: BytesLike, *, token: BytesLike | None = None) -> bytes:
         """Feed a segment; give the output that is ready. Errors as `updateSession`."""
@@ -130,18 +157,22 @@ class KeySession:
                 async for part in spool.release():
                     yield part
             finally:
-                spool.close()
+                await spool.aclose()
         else:
             async for part in self._feed(source):
                 yield part
 
     async def _feed(self, source: Source) -> AsyncIterator[bytes]:
-        most = self._limits.max_call_bytes
+        most = min(self._limits.max_call_bytes, _MAX_SEGMENT)
         async for chunk in _chunks(source):
-            view = chunk if len(chunk) <= most else memoryview(chunk)
+            if len(chunk) <= most:
+                part = await self.update(chunk)
+                if part:
+                    yield part
+                continue
+            view = memoryview(chunk)
             for start in range(0, len(view), most):
-                segment = view if len(view) <= most else view[start : start + most]
-                part = await self.update(segment)
+                part = await self.update(view[start : start + most])
                 if part:
                     yield part
         last = await self.finish()

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike
-from huks_async.sessions.costs import COPY_PER_BYTE, INLINE_MICROSECONDS
+from huks_async.sessions.costs import COPY_PER_BYTE, COSTS, INLINE_MICROSECONDS, UNKNOWN
 from huks_async.sessions.dispatch import TURN_SECONDS, Dispatcher
 from huks_async.sessions.session import Session
 from huks_async.sessions.table import SessionTable
@@ -35,7 +35,8 @@ class SessionDriver:
         if len(data) > self._max_call:
             raise self._too_large(data)
         session = self.table.take(handle, owner)
-        operation, cost = session.operation, session.cost
+        operation = session.operation
+        cost = COSTS.get(operation.kind, UNKNOWN)
         estimate = cost.update * operation.work
         estimate += (COPY_PER_BYTE if operation.collects else cost.per_byte) * len(data)
         try:
@@ -57,7 +58,8 @@ class SessionDriver:
         if len(data) > self._max_call:
             raise self._too_large(data)
         session = self.table.take(handle, owner)
-        operation, cost = session.operation, session.cost
+        operation = session.operation
+        cost = COSTS.get(operation.kind, UNKNOWN)
         estimate = cost.finish * operation.work + cost.per_byte * (len(data) + operation.held)
         try:
             if estimate > INLINE_MICROSECONDS or perf_counter() - self._dispatcher.last_turn > TURN_SECONDS:
@@ -101,7 +103,8 @@ class SessionDriver:
         if estimate <= INLINE_MICROSECONDS:
             await dispatcher.give_turn()
             return function(data)
-        operation, most = session.operation, session.cost.slice_bytes
+        operation = session.operation
+        most = COSTS.get(operation.kind, UNKNOWN).slice_bytes
         if type(data) is not bytes:
             # the caller may change its buffer while the worker reads it
             data = bytes(data) if len(data) <= COPY_AT_ONCE else await self._copy(data)

@@ -13,7 +13,6 @@ from typing import Any
 from huks_async.crypto.operation import Operation
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
-from huks_async.sessions.costs import COSTS, UNKNOWN
 from huks_async.sessions.session import Session
 
 logger = getLogger("huks_async")
@@ -23,12 +22,14 @@ _SERVER_HANDLE_MASK = 2**53 - 1
 _DEVICE_HANDLE_MASK = 2**32 - 1
 _RANDOM_BATCH = 256
 
-# How many ended sessions the table can still tell the fate of
+# The table can tell the fate of this many ended sessions, and up to twice as many
 _MAX_REMEMBERED = 4096
 
 FINISHED = "it was finished"
 ABORTED = "it was aborted"
+# causes of a purge; they read on as "… after 61 s idle"
 IDLE = "timed out"
+MAKE_ROOM = "purged to make room"
 
 
 @dataclass(slots=True)
@@ -65,11 +66,14 @@ class SessionTable:
         self._random: list[int] = []
         self._sessions: OrderedDict[int, Session] = OrderedDict()
         self._per_owner: dict[str, int] = {}
-        self._fates: OrderedDict[int, tuple[str, str]] = OrderedDict()
+        # handle → (owner, why it ended) of the sessions that ended last; a full one becomes the older one
+        self._fates: dict[int, tuple[str, str]] = {}
+        self._older_fates: dict[int, tuple[str, str]] = {}
+        self._places: dict[int, str] = {}
         self._order = 0
         self._max_sessions = limits.max_sessions
         self._max_per_caller = limits.max_sessions_per_caller
-        self._max_idle = math.inf if limits.max_idle is None else limits.max_idle
+        self._max_idle = limits.max_idle
         self._on_purge = on_purge
         self._closed = False
 
@@ -92,23 +96,14 @@ class SessionTable:
         if len(sessions) >= self._max_sessions or owned >= self._max_per_caller:
             self._make_room(owner)
             owned = self._per_owner.get(owner, 0)
-        self._order += 1
-        place = self.place() if self.debug else None
+        self._order = order = self._order + 1
         handle = self._new_handle()
-        session = Session(
-            handle,
-            owner,
-            operation,
-            COSTS.get(operation.kind, UNKNOWN),
-            self._order,
-            self._clock(),
-            context,
-            place,
-        )
-        sessions[handle] = session
+        session = sessions[handle] = Session(handle, owner, operation, order, self._clock(), context)
         self._per_owner[owner] = owned + 1
         if len(sessions) > self.counts.peak_open:
             self.counts.peak_open = len(sessions)
+        if self.debug:
+            self._places[handle] = self.place()
         return session
 
     @staticmethod
@@ -130,7 +125,7 @@ class SessionTable:
                 12000011,
                 f"session {handle} has another call running; one session takes one call at a time",
             )
-        if self._clock() - session.used > self._max_idle:
+        if self._max_idle is not None and self._clock() - session.used > self._max_idle:
             self._expire(session)
             raise self.gone(handle, owner)
         session.busy = True
@@ -191,7 +186,7 @@ class SessionTable:
             session = self._longest_idle(now)
             if session is None or now - session.used <= idle_longer_than:
                 break
-            self._remove(session, f"it was {cause} after {now - session.used:.0f} s idle")
+            self._remove(session, _fate(cause, now - session.used))
             ended += 1
         if ended:
             self.counts.purged[cause] += ended
@@ -199,7 +194,8 @@ class SessionTable:
         return ended
 
     def next_idle_end(self) -> float:
-        """Seconds until the next session may have idled for too long; `Limits.max_idle` where none is open."""
+        """Seconds until the next session may have idled for `Limits.max_idle`, which must not be None."""
+        assert self._max_idle is not None
         now = self._clock()
         session = self._longest_idle(now)
         return self._max_idle if session is None else session.used + self._max_idle - now
@@ -218,7 +214,7 @@ class SessionTable:
         return None
 
     def _expire(self, session: Session) -> None:
-        self._remove(session, f"it was {IDLE} after {self._clock() - session.used:.0f} s idle")
+        self._remove(session, _fate(IDLE, self._clock() - session.used))
         self.counts.purged[IDLE] += 1
         self._tell(1)
 
@@ -229,10 +225,19 @@ class SessionTable:
             except Exception:
                 logger.exception("on_purge failed; the sessions were ended all the same")
 
-    def close(self) -> list[Session]:
-        """End every session, for a keystore that closes; gives those that were not finished."""
-        left = list(self._sessions.values())
-        for session in left:
+    def close(self) -> list[str]:
+        """End every session, for a keystore that closes.
+
+        Returns:
+            in debug mode, a line for each session that was left, with the place where it was opened.
+        """
+        self._closed = True
+        self._max_sessions = 0  # so that `open` asks for room, which a closed table does not have
+        left = [
+            f"session {handle} was never finished nor aborted; it was opened at\n{place}"
+            for handle, place in self._places.items()
+        ]
+        for session in list(self._sessions.values()):
             self._remove(session, "its keystore was closed")
         return left
 
@@ -253,7 +258,7 @@ class SessionTable:
 
     def gone(self, handle: int, owner: str) -> BusinessError:
         """The error for a handle that has no session, with its fate where that is known."""
-        fate_owner, fate = self._fates.get(handle, (None, None))
+        fate_owner, fate = self._fates.get(handle) or self._older_fates.get(handle) or (None, None)
         why = fate if fate is not None and fate_owner == owner else "it never existed, or ended long ago"
         return BusinessError(12000011, f"session {handle} does not exist: {why}; open a new one")
 
@@ -271,7 +276,7 @@ class SessionTable:
             self._per_owner.get(owner, 0) >= limits.max_sessions_per_caller
             or len(self._sessions) >= limits.max_sessions
         ):
-            if not self.purge_stale(1, min(limits.stale_after, self._max_idle), "purged to make room"):
+            if not self.purge_stale(1, min(limits.stale_after, limits.max_idle or math.inf), MAKE_ROOM):
                 raise self._limit_reached(owner)
 
     def _evict_oldest(self, owner: str | None, limit: int) -> None:
@@ -303,10 +308,12 @@ class SessionTable:
         if session.held:
             self.held -= session.held
             session.held = 0
-        fates = self._fates
-        fates[session.handle] = (owner, fate)
-        if len(fates) > _MAX_REMEMBERED:
-            fates.popitem(last=False)
+        self._fates[session.handle] = (owner, fate)
+        if len(self._fates) >= _MAX_REMEMBERED:
+            self._older_fates = self._fates
+            self._fates = {}
+        if self.debug:
+            self._places.pop(session.handle, None)
         return True
 
     def _new_handle(self) -> int:
@@ -315,5 +322,9 @@ class SessionTable:
                 # one system call for many handles
                 self._random.extend(struct.unpack(f"{_RANDOM_BATCH}Q", os.urandom(8 * _RANDOM_BATCH)))
             handle = self._random.pop() & self._mask
-            if handle not in self._sessions and handle not in self._fates:
+            if handle not in self._sessions and handle not in self._fates and handle not in self._older_fates:
                 return handle
+
+
+def _fate(cause: str, idle: float) -> str:
+    return f"it {'' if cause == IDLE else 'was '}{cause} after {idle:.0f} s idle"
