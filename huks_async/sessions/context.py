@@ -2,7 +2,8 @@
 
 import contextlib
 import warnings
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from contextlib import aclosing
 from types import TracebackType
 from typing import Protocol, TypeAlias
 
@@ -69,6 +70,7 @@ class KeySession:
         self._open: HuksSessionHandle | None = None
         self._ended = False
         self._place = place
+        self._stream: AsyncGenerator[bytes, None] | None = None
 
     def __del__(self) -> None:
         if not getattr(self, "_ended", True) and self._place is not None:
@@ -105,6 +107,14 @@ class KeySession:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        try:
+            if self._stream is not None:
+                with contextlib.suppress(RuntimeError):  # another task is in it, and ends it itself
+                    await self._stream.aclose()
+        finally:
+            await self._end()
+
+    async def _end(self) -> None:
         if not self._ended and self._open is not None:
             self._ended = True
             # does not wait for anything, so it is safe while the block is cancelled; a keystore that was
@@ -139,42 +149,45 @@ class KeySession:
         self._ended = True
         return result.outData
 
-    async def stream(self, source: Source) -> AsyncIterator[bytes]:
+    def stream(self, source: Source) -> AsyncGenerator[bytes, None]:
         """Feed all chunks of `source`, finish, and give the output in parts as it comes.
 
         Args:
             source: chunks of any size; larger ones than a call takes are cut.
 
         Decryption with GCM or CCM gives nothing before the tag was verified: the plaintext waits in a
-        spool of bounded memory, on disk only in encrypted form. Close the iterator if you leave it early
-        (`contextlib.aclosing`); leaving the session block ends the session in any case.
+        spool of bounded memory, on disk only in encrypted form. An iteration that was left early ends with
+        the session block, at the latest.
         """
-        if self._holds_back():
-            spool = Spool(self._pool)
-            try:
-                async for part in self._feed(source):
-                    await spool.add(part)
-                async for part in spool.release():
-                    yield part
-            finally:
-                await spool.aclose()
-        else:
-            async for part in self._feed(source):
-                yield part
+        self._stream = self._held_back(source) if self._holds_back() else self._feed(source)
+        return self._stream
 
-    async def _feed(self, source: Source) -> AsyncIterator[bytes]:
+    async def _held_back(self, source: Source) -> AsyncGenerator[bytes, None]:
+        spool = Spool(self._pool)
+        try:
+            async with aclosing(self._feed(source)) as parts:
+                async for part in parts:
+                    await spool.add(part)
+            async with aclosing(spool.release()) as parts:
+                async for part in parts:
+                    yield part
+        finally:
+            await spool.aclose()
+
+    async def _feed(self, source: Source) -> AsyncGenerator[bytes, None]:
         most = min(self._limits.max_call_bytes, _MAX_SEGMENT)
-        async for chunk in _chunks(source):
-            if len(chunk) <= most:
-                part = await self.update(chunk)
-                if part:
-                    yield part
-                continue
-            view = memoryview(chunk)
-            for start in range(0, len(view), most):
-                part = await self.update(view[start : start + most])
-                if part:
-                    yield part
+        async with aclosing(_chunks(source)) as chunks:
+            async for chunk in chunks:
+                if len(chunk) <= most:
+                    part = await self.update(chunk)
+                    if part:
+                        yield part
+                    continue
+                view = memoryview(chunk)
+                for start in range(0, len(view), most):
+                    part = await self.update(view[start : start + most])
+                    if part:
+                        yield part
         last = await self.finish()
         if last:
             yield last
@@ -192,7 +205,7 @@ class KeySession:
         return self._open
 
 
-async def _chunks(source: Source) -> AsyncIterator[BytesLike]:
+async def _chunks(source: Source) -> AsyncGenerator[BytesLike, None]:
     if isinstance(source, (bytes, bytearray, memoryview, str)):
         raise BusinessError(
             401, "stream takes an iterable of chunks, not one buffer: use stream([data]) or finish(data)"

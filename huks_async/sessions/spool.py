@@ -7,7 +7,7 @@ lives in this object only.
 
 import os
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import IO, Any
 
@@ -42,7 +42,7 @@ class Spool:
             self._size = 0
             await self._pool.run_shielded(self._write, block)
 
-    async def release(self) -> AsyncIterator[bytes]:
+    async def release(self) -> AsyncGenerator[bytes, None]:
         """Give everything back, in order."""
         if self._file is not None:
             await self._pool.run_shielded(self._file.seek, 0)
