@@ -116,9 +116,11 @@ class SessionFunctions(HasParts):
         """
         parts = self._parts or self._open_parts()
         params, data = _segment(parts, handle, options, token)
-        out, rule = await parts.driver.finish(parts.namespace, handle, data)
+        out, session = await parts.driver.finish(parts.namespace, handle, data)
+        rule = session.context
         if rule is not None:
-            out = await parts.maker.keep_secret(rule.base, params, out, rule.flag)
+            kept = parts.maker.keep_secret(rule.base, params, out, rule.flag)
+            out = await parts.driver.complete(session, kept)
         return HuksReturnResult(out)
 
     async def abortSession(self, handle: int, options: Options) -> None:
@@ -148,7 +150,8 @@ class SessionFunctions(HasParts):
         See `KeySession` for `update`, `finish` and `stream`.
         """
         parts = self._open_parts()
-        return KeySession(self, keyAlias, options, parts.pool, parts.limits)
+        place = parts.table.place() if parts.table.debug else None
+        return KeySession(self, keyAlias, options, parts.pool, parts.limits, place)
 
 
 async def _make_plan(parts: Parts, keyAlias: str, properties: object) -> tuple[Plan, dict[int, bytes]]:
