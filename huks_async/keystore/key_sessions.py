@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from huks_async.keys.aliases import DEFAULT_LEVEL, check_alias, storage_level
 from huks_async.keys.item import Plan
-from huks_async.keystore.parts import HasParts, Parts, refuse_other_user
+from huks_async.keystore.parts import HasParts, Parts, parts_for
 from huks_async.model.enums import HuksKeyFlag, HuksKeyPurpose
 from huks_async.model.errors import BusinessError, ParameterSetError
 from huks_async.model.params import BytesLike, Options, ParamSet, as_bytes, parse_options, parse_parameters
@@ -14,6 +14,7 @@ from huks_async.sessions.context import KeySession
 
 _PURPOSE = int(HuksTag.HUKS_TAG_PURPOSE)
 _LEVEL = int(HuksTag.HUKS_TAG_AUTH_STORAGE_LEVEL)
+_ACCESS_GROUP = int(HuksTag.HUKS_TAG_KEY_ACCESS_GROUP)
 _AUTH_TOKEN = int(HuksTag.HUKS_TAG_AUTH_TOKEN)
 _SECURITY_LEVEL = int(HuksTag.HUKS_TAG_KEY_SECURITY_LEVEL)
 _RESULT_FLAGS = {
@@ -28,6 +29,7 @@ class _SecretRule:
 
     base: ParamSet
     flag: HuksKeyFlag
+    parts: Parts
 
 
 class SessionFunctions(HasParts):
@@ -57,7 +59,9 @@ class SessionFunctions(HasParts):
         numbers = params.numbers
         # what was checked once for this key and these numbers holds for the next session, too
         item = parts.shelf.ready(keyAlias, numbers.get(_LEVEL, DEFAULT_LEVEL))
-        plan = None if item is None else item.plans.get((*numbers, *numbers.values()))
+        plan = None
+        if item is not None and _ACCESS_GROUP not in params.blobs:
+            plan = item.plans.get((*numbers, *numbers.values()))
         if plan is None:
             plan = await _make_plan(parts, keyAlias, params)
         operation = plan.starter(plan.ready, params.blobs)
@@ -106,7 +110,9 @@ class SessionFunctions(HasParts):
         params, data = _segment(parts, handle, options, token)
         out, rule = await parts.driver.finish(parts.namespace, handle, data)
         if rule is not None:
-            out = await parts.maker.keep_secret(rule.base, params, out, rule.flag)
+            # the session remembers its user; the group of the result is for finish to name
+            place = parts_for(rule.parts, params)
+            out = await place.maker.keep_secret(rule.base, params, out, rule.flag)
         return HuksReturnResult(out)
 
     async def abortSession(self, handle: int, options: Options) -> None:
@@ -143,12 +149,14 @@ async def _make_plan(parts: Parts, keyAlias: str, params: ParamSet) -> Plan:
     """Check everything about a session that its number parameters decide."""
     alias = check_alias(keyAlias)
     numbers = params.numbers
-    refuse_other_user(params, device=parts.device)
+    place = parts_for(parts, params)
     if numbers.get(_SECURITY_LEVEL):
         raise BusinessError(401, "HUKS_TAG_KEY_SECURITY_LEVEL: a session takes no level but 0 (TEE)")
-    item = await parts.shelf.find(alias, storage_level(params))
+    item = await place.shelf.find(alias, storage_level(params))
     flag = _RESULT_FLAGS.get(numbers.get(_PURPOSE, 0))
-    rule = None if flag is None else _SecretRule(item.params, flag)
+    rule = (
+        None if flag is None else _SecretRule(item.params, flag, parts if place.acts_for is None else place)
+    )
     return item.plan(numbers, parts.limits, rule, device=parts.device)
 
 

@@ -10,10 +10,13 @@ from types import TracebackType
 import anyio
 import anyio.lowlevel
 
+from huks_async.access.policy import Caller, Nobody, Policy
 from huks_async.keys.lifecycle import KeyMaker
 from huks_async.keys.sealing import Sealer
 from huks_async.keys.shelf import KeyCache, KeyShelf
 from huks_async.keys.storekey import open_store_key
+from huks_async.keystore.attestation import AttestationFunctions
+from huks_async.keystore.kem import KemFunctions
 from huks_async.keystore.legacy import LegacyFunctions
 from huks_async.keystore.opening import (
     DEFAULT_NAMESPACE,
@@ -24,8 +27,10 @@ from huks_async.keystore.opening import (
 )
 from huks_async.keystore.other_users import OtherUserFunctions
 from huks_async.keystore.parts import Parts
+from huks_async.keystore.places import FIRST_USER, Place, Places, check_namespace, check_user
 from huks_async.keystore.statistics import KeystoreStatistics
 from huks_async.keystore.unbuilt import UnbuiltFunctions
+from huks_async.keystore.wrapping import WrappingFunctions
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
 from huks_async.rootkeys import RootKey
@@ -48,7 +53,14 @@ _PURGE_BATCH = 500
 _open_keystores: ContextVar[tuple["Keystore", ...]] = ContextVar("open_keystores", default=())
 
 
-class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
+class Keystore(
+    LegacyFunctions,
+    WrappingFunctions,
+    KemFunctions,
+    AttestationFunctions,
+    OtherUserFunctions,
+    UnbuiltFunctions,
+):
     """A HUKS keystore: the documented functions as coroutines, on one store and one root key.
 
     Made by `Keystore.open` and used in an `async with` block (or with `aclose`). Within the block it is
@@ -65,6 +77,8 @@ class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
         root_key: RootKey | None = None,
         *,
         namespace: str = DEFAULT_NAMESPACE,
+        user_id: int = FIRST_USER,
+        policy: Policy | None = None,
         limits: Limits | None = None,
         profile: str | None = None,
         monitor: bool = True,
@@ -82,6 +96,8 @@ class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
                 in the user's data folder.
             root_key: what protects the store's key. Default: a file beside the store, made at first use.
             namespace: the caller, what an application is on a device; its aliases and sessions are its own.
+            user_id: the user it works for, 100 or more; each user of a namespace has keys of their own.
+            policy: who may use other users' and groups' keys; nobody by default. See `Policy`.
             limits: of sessions; default as the profile says.
             profile: `server` or `device`; default $HUKS_ASYNC_PROFILE, else `server`.
             monitor: purge stale sessions when memory is short, as long as the keystore is open.
@@ -96,12 +112,11 @@ class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
             BusinessError: 401 for a wrong argument.
         """
         keystore = cls.__new__(cls)
-        if not isinstance(namespace, str) or not namespace:
-            raise BusinessError(401, f"namespace must be a non-empty str, got {namespace!r}")
         chosen_profile = choose_profile(profile)
         keystore._profile = chosen_profile
         keystore._limits = choose_limits(limits, chosen_profile)
-        keystore._namespace = namespace
+        keystore._caller = Caller(check_namespace(namespace), check_user(user_id))
+        keystore._policy = policy or Nobody()
         keystore._store = choose_store(store)
         keystore._root_key = choose_root_key(root_key, keystore._store, store)
         keystore._key_cache = key_cache or KeyCache()
@@ -118,7 +133,8 @@ class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
 
     _profile: str
     _limits: Limits
-    _namespace: str
+    _caller: Caller
+    _policy: Policy
     _store: Store
     _root_key: RootKey
     _key_cache: KeyCache
@@ -162,18 +178,25 @@ class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
             with anyio.CancelScope(shield=True):
                 await self._close_store()
             raise
-        shelf = KeyShelf(self._store, Sealer(store_key), self._namespace, self._key_cache, self._clock)
+        sealer = Sealer(store_key)
+
+        def open_place(namespace: str) -> Place:
+            shelf = KeyShelf(self._store, sealer, namespace, self._key_cache, self._clock)
+            return Place(shelf, KeyMaker(shelf, pool, device=device))
+
+        places = Places(open_place, self._caller, self._policy, device=device)
         table = SessionTable(self._limits, self._clock, device=device, debug=self._debug)
         self._parts = Parts(
             store=self._store,
             pool=pool,
-            shelf=shelf,
-            maker=KeyMaker(shelf, pool, device=device),
+            shelf=places.own.shelf,
+            maker=places.own.maker,
             table=table,
             driver=SessionDriver(table, Dispatcher(pool)),
             limits=self._limits,
             device=device,
-            namespace=self._namespace,
+            namespace=self._caller.namespace,
+            places=places,
         )
         tell_after_fork(self)
         if self._with_monitor:
@@ -192,7 +215,7 @@ class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
             await self._background.stop()
             left = parts.table.close()
             parts.pool.close()
-            parts.shelf.shrink()
+            parts.places.shrink()
             await self._close_store()
         for line in left:
             warnings.warn(line, ResourceWarning, stacklevel=2)
@@ -253,7 +276,7 @@ class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
 
     def _shrink(self) -> None:
         if self._parts is not None:
-            self._parts.shelf.shrink()
+            self._parts.places.shrink()
 
     def statistics(self) -> KeystoreStatistics:
         """Give a snapshot of counters."""
@@ -273,7 +296,7 @@ class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
             purged=dict(counts.purged),
             peak_open=counts.peak_open,
             peak_bytes_held=counts.peak_bytes,
-            cached_keys=len(parts.shelf),
+            cached_keys=len(parts.places),
             jobs=parts.pool.active,
             memory=self._monitor.statistics(),
         )
