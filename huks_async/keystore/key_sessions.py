@@ -7,7 +7,14 @@ from huks_async.keys.item import Plan
 from huks_async.keystore.parts import HasParts, Parts, parts_for
 from huks_async.model.enums import HuksKeyFlag, HuksKeyPurpose
 from huks_async.model.errors import BusinessError, ParameterSetError
-from huks_async.model.params import BytesLike, Options, ParamSet, as_bytes, parse_options, parse_parameters
+from huks_async.model.params import (
+    BytesLike,
+    Options,
+    ParamSet,
+    as_bytes,
+    parse_options,
+    parse_parameters,
+)
 from huks_async.model.results import HuksReturnResult, HuksSessionHandle
 from huks_async.model.tags import HuksTag
 from huks_async.sessions.context import KeySession
@@ -171,7 +178,7 @@ def _segment(
         if token is not None:
             if _AUTH_TOKEN in params.blobs:
                 raise ParameterSetError(401, "HUKS_TAG_AUTH_TOKEN is given twice: as a tag and as the token")
-            params.blobs[_AUTH_TOKEN] = as_bytes(token, "token")
+            params = ParamSet(params.numbers, params.blobs | {_AUTH_TOKEN: as_bytes(token, "token")})
     except ParameterSetError as error:
         raise parts.driver.fail(parts.namespace, handle, error) from None
     if params.numbers and params.numbers.get(_SECURITY_LEVEL):

@@ -114,6 +114,10 @@ _AAD = int(HuksTag.HUKS_TAG_AAD)
 _ASSOCIATED_DATA = int(HuksTag.HUKS_TAG_ASSOCIATED_DATA)
 
 
+# shared by all calls without parameters; nothing that the parser gives is changed afterwards
+_EMPTY = ParamSet()
+
+
 def parse_properties(properties: object) -> ParamSet:
     """Check and take apart a list of parameters.
 
@@ -123,7 +127,7 @@ def parse_properties(properties: object) -> ParamSet:
 
     """
     if not properties and (properties is None or type(properties) is list):
-        return ParamSet({}, {})
+        return _EMPTY
     # Runs for every session: a list of mappings, without a mistake, takes the short way.
     numbers: dict[int, int] = {}
     blobs: dict[int, bytes] = {}
@@ -188,18 +192,19 @@ def parse_options(options: object) -> tuple[ParamSet, BytesLike]:
 
     The data is not copied unless it must be; a caller that keeps it past the call copies it.
     """
-    properties, data = _parts_of(options)
+    properties, data = _split(options)
     if type(data) is not bytes:
         data = b"" if data is None else as_buffer(data, "inData")
-    return parse_properties(properties), data
+    return (_EMPTY if properties == [] else parse_properties(properties)), data
 
 
 def parse_parameters(options: object) -> ParamSet:
     """Parse the parameters of options for a call that does not use `inData`, whatever it is."""
-    return parse_properties(_parts_of(options)[0])
+    return parse_properties(_split(options)[0])
 
 
-def _parts_of(options: object) -> tuple[Any, Any]:
+def _split(options: object) -> tuple[Any, Any]:
+    """The properties and the data of options, unchecked; 401 for what is no options object."""
     if type(options) is dict or isinstance(options, Mapping):
         return options.get("properties"), options.get("inData")
     if isinstance(options, HuksOptions):
