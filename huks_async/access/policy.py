@@ -27,7 +27,7 @@ class Policy(Protocol):
     """What callers may do beyond their own keys. Both methods are asked at every such call."""
 
     def may_act_for(self, caller: Caller, user_id: int) -> bool:
-        """Whether the caller may use the keys that its application has for another user."""
+        """Whether the caller may name a user, its own one included, and use its application's keys of them."""
 
     def groups_of(self, caller: Caller) -> Collection[str]:
         """The access groups whose keys the caller shares. A group's name is unique in its store."""

@@ -29,7 +29,6 @@ from huks_async.keystore.other_users import OtherUserFunctions
 from huks_async.keystore.parts import Parts
 from huks_async.keystore.places import FIRST_USER, Place, Places, check_namespace, check_user
 from huks_async.keystore.statistics import KeystoreStatistics
-from huks_async.keystore.unbuilt import UnbuiltFunctions
 from huks_async.keystore.wrapping import WrappingFunctions
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
@@ -59,7 +58,6 @@ class Keystore(
     KemFunctions,
     AttestationFunctions,
     OtherUserFunctions,
-    UnbuiltFunctions,
 ):
     """A HUKS keystore: the documented functions as coroutines, on one store and one root key.
 
@@ -79,6 +77,7 @@ class Keystore(
         namespace: str = DEFAULT_NAMESPACE,
         user_id: int = FIRST_USER,
         policy: Policy | None = None,
+        wrapping_key: RootKey | None = None,
         limits: Limits | None = None,
         profile: str | None = None,
         monitor: bool = True,
@@ -98,6 +97,8 @@ class Keystore(
             namespace: the caller, what an application is on a device; its aliases and sessions are its own.
             user_id: the user it works for, 100 or more; each user of a namespace has keys of their own.
             policy: who may use other users' and groups' keys; nobody by default. See `Policy`.
+            wrapping_key: the operator's key that `wrapKeyItem` and `unwrapKeyItem` work under; without
+                it they answer 801. It is opened and closed with the keystore.
             limits: of sessions; default as the profile says.
             profile: `server` or `device`; default $HUKS_ASYNC_PROFILE, else `server`.
             monitor: purge stale sessions when memory is short, as long as the keystore is open.
@@ -116,6 +117,7 @@ class Keystore(
         keystore._profile = chosen_profile
         keystore._limits = choose_limits(limits, chosen_profile)
         keystore._caller = Caller(check_namespace(namespace), check_user(user_id))
+        keystore._wrapping_key = wrapping_key
         keystore._policy = policy or Nobody()
         keystore._store = choose_store(store)
         keystore._root_key = choose_root_key(root_key, keystore._store, store)
@@ -135,6 +137,7 @@ class Keystore(
     _limits: Limits
     _caller: Caller
     _policy: Policy
+    _wrapping_key: RootKey | None
     _store: Store
     _root_key: RootKey
     _key_cache: KeyCache
@@ -173,6 +176,8 @@ class Keystore(
         try:
             await self._store.open()
             await self._root_key.open()
+            if self._wrapping_key is not None:
+                await self._wrapping_key.open()
             store_key = await open_store_key(self._store, self._root_key)
         except BaseException:
             with anyio.CancelScope(shield=True):
@@ -197,6 +202,7 @@ class Keystore(
             device=device,
             namespace=self._caller.namespace,
             places=places,
+            wrapping_key=self._wrapping_key,
         )
         tell_after_fork(self)
         if self._with_monitor:
@@ -229,6 +235,8 @@ class Keystore(
     async def _close_store(self) -> None:
         try:
             await self._root_key.aclose()
+            if self._wrapping_key is not None:
+                await self._wrapping_key.aclose()
         finally:
             await self._store.aclose()
 

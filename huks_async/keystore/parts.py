@@ -13,6 +13,7 @@ from huks_async.model.errors import BusinessError, ParameterSetError
 from huks_async.model.limits import Limits
 from huks_async.model.params import ParamSet
 from huks_async.model.tags import HuksTag, InnerTag
+from huks_async.rootkeys import RootKey
 from huks_async.runtime.workers import WorkerPool
 from huks_async.sessions.driver import SessionDriver
 from huks_async.sessions.table import SessionTable
@@ -41,6 +42,7 @@ class Parts:
     device: bool
     namespace: str
     places: Places
+    wrapping_key: RootKey | None
     acts_for: int | None = None
 
 

@@ -53,19 +53,21 @@ class Places:
         """
         if isinstance(user_id, bool) or not isinstance(user_id, int):
             raise BusinessError(401, f"userId must be an int, got {type(user_id).__name__}")
+        if not -_MAX_USER - 1 <= user_id <= _MAX_USER:
+            raise BusinessError(401, f"userId: got {user_id}, which is no number of 32 bits")
         if self._device:
             raise BusinessError(202, "acting for another user is for system applications")
-        if not 0 <= user_id <= _MAX_USER:
+        if user_id < 0:
             raise BusinessError(401, f"userId: got {user_id}, accepted 0 … {_MAX_USER}")
         caller = self.caller
-        if user_id == caller.user_id:
-            return self.own
         if not self._policy.may_act_for(caller, user_id):
             raise BusinessError(
                 201,
                 f"no policy allows {caller.namespace!r} of user {caller.user_id} to act for user {user_id}; "
                 "see Keystore.open(policy=…)",
             )
+        if user_id == caller.user_id:
+            return self.own
         return self._other(namespace_of(caller.namespace, user_id))
 
     def of_group(self, name: bytes) -> Place:
