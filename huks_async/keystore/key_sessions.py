@@ -5,7 +5,7 @@ from itertools import chain
 
 from huks_async.keys.aliases import check_alias, storage_level
 from huks_async.keys.item import Plan
-from huks_async.keystore.parts import HasParts, Parts, refuse_other_user
+from huks_async.keystore.parts import HasParts, Parts, parts_for
 from huks_async.model.enums import HuksKeyFlag, HuksKeyPurpose
 from huks_async.model.errors import BusinessError, ParameterSetError
 from huks_async.model.params import (
@@ -24,6 +24,7 @@ from huks_async.model.tags import HuksTag
 from huks_async.sessions.context import KeySession
 
 _PURPOSE = int(HuksTag.HUKS_TAG_PURPOSE)
+_ACCESS_GROUP = int(HuksTag.HUKS_TAG_KEY_ACCESS_GROUP)
 _AUTH_TOKEN = int(HuksTag.HUKS_TAG_AUTH_TOKEN)
 _SECURITY_LEVEL = int(HuksTag.HUKS_TAG_KEY_SECURITY_LEVEL)
 _RESULT_FLAGS = {
@@ -38,6 +39,7 @@ class _SecretRule:
 
     base: ParamSet
     flag: HuksKeyFlag
+    parts: Parts
 
 
 class SessionFunctions(HasParts):
@@ -69,7 +71,8 @@ class SessionFunctions(HasParts):
         if scanned is not None:
             # what was checked once for this key and these numbers holds for the next session, too
             known, blobs = scanned
-            plan = parts.shelf.plan(keyAlias, known)
+            if _ACCESS_GROUP not in blobs:
+                plan = parts.shelf.plan(keyAlias, known)
         if plan is None:
             plan, blobs = await _make_plan(parts, keyAlias, properties)
         operation = plan.starter(plan.ready, blobs)
@@ -119,7 +122,9 @@ class SessionFunctions(HasParts):
         out, session = await parts.driver.finish(parts.namespace, handle, data)
         rule = session.context
         if rule is not None:
-            kept = parts.maker.keep_secret(rule.base, params, out, rule.flag)
+            # the session remembers its user; the group of the result is for finish to name
+            place = parts_for(rule.parts, params)
+            kept = place.maker.keep_secret(rule.base, params, out, rule.flag)
             out = await parts.driver.complete(session, kept)
         return HuksReturnResult(out)
 
@@ -159,19 +164,21 @@ async def _make_plan(parts: Parts, keyAlias: str, properties: object) -> tuple[P
     params = parse_properties(properties)
     alias = check_alias(keyAlias)
     numbers = params.numbers
-    refuse_other_user(params, device=parts.device)
+    place = parts_for(parts, params)
     if numbers.get(_SECURITY_LEVEL):
         raise BusinessError(401, "HUKS_TAG_KEY_SECURITY_LEVEL: a session takes no level but 0 (TEE)")
     level = storage_level(params)
-    item = await parts.shelf.find(alias, level)
+    item = await place.shelf.find(alias, level)
     known = tuple(chain.from_iterable(numbers.items()))
-    plan = parts.shelf.plan(alias, known)
+    plan = place.shelf.plan(alias, known)
     if plan is not None:
         return plan, params.blobs  # the key was looked up again, and had not changed
     flag = _RESULT_FLAGS.get(numbers.get(_PURPOSE, 0))
-    rule = None if flag is None else _SecretRule(item.params, flag)
+    rule = (
+        None if flag is None else _SecretRule(item.params, flag, parts if place.acts_for is None else place)
+    )
     plan = item.plan(numbers, parts.limits, rule, device=parts.device)
-    parts.shelf.keep_plan(item, level, known, plan)
+    place.shelf.keep_plan(item, level, known, plan)
     return plan, params.blobs
 
 

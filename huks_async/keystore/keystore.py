@@ -11,10 +11,13 @@ from types import TracebackType
 import anyio
 import anyio.lowlevel
 
+from huks_async.access.policy import Caller, Nobody, Policy
 from huks_async.keys.lifecycle import KeyMaker
 from huks_async.keys.sealing import Sealer
 from huks_async.keys.shelf import KeyCache, KeyShelf
 from huks_async.keys.storekey import open_store_key
+from huks_async.keystore.attestation import AttestationFunctions
+from huks_async.keystore.kem import KemFunctions
 from huks_async.keystore.legacy import LegacyFunctions
 from huks_async.keystore.opening import (
     DEFAULT_NAMESPACE,
@@ -25,8 +28,9 @@ from huks_async.keystore.opening import (
 )
 from huks_async.keystore.other_users import OtherUserFunctions
 from huks_async.keystore.parts import Parts
+from huks_async.keystore.places import FIRST_USER, Place, Places, check_namespace, check_user
 from huks_async.keystore.statistics import KeystoreStatistics
-from huks_async.keystore.unbuilt import UnbuiltFunctions
+from huks_async.keystore.wrapping import WrappingFunctions
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
 from huks_async.rootkeys import RootKey
@@ -51,7 +55,13 @@ open_keystores: ContextVar[tuple["Keystore", ...]] = ContextVar("open_keystores"
 """The keystores whose blocks this context is in, the innermost last."""
 
 
-class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
+class Keystore(
+    LegacyFunctions,
+    WrappingFunctions,
+    KemFunctions,
+    AttestationFunctions,
+    OtherUserFunctions,
+):
     """A HUKS keystore: the documented functions as coroutines, on one store and one root key.
 
     Made by `Keystore.open` and used in an `async with` block (or with `aclose`). Within the block it is
@@ -68,6 +78,9 @@ class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
         root_key: RootKey | None = None,
         *,
         namespace: str = DEFAULT_NAMESPACE,
+        user_id: int = FIRST_USER,
+        policy: Policy | None = None,
+        wrapping_key: RootKey | None = None,
         limits: Limits | None = None,
         profile: str | None = None,
         monitor: bool = True,
@@ -85,6 +98,10 @@ class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
                 in the user's data folder.
             root_key: what protects the store's key. Default: a file beside the store, made at first use.
             namespace: the caller, what an application is on a device; its aliases and sessions are its own.
+            user_id: the user it works for, 100 or more; each user of a namespace has keys of their own.
+            policy: who may use other users' and groups' keys; nobody by default. See `Policy`.
+            wrapping_key: the operator's key that `wrapKeyItem` and `unwrapKeyItem` work under; without
+                it they answer 801. It is opened and closed with the keystore.
             limits: of sessions; default as the profile says.
             profile: `server` or `device`; default $HUKS_ASYNC_PROFILE, else `server`.
             monitor: purge stale sessions when memory is short, as long as the keystore is open.
@@ -99,12 +116,12 @@ class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
             BusinessError: 401 for a wrong argument.
         """
         keystore = cls.__new__(cls)
-        if not isinstance(namespace, str) or not namespace:
-            raise BusinessError(401, f"namespace must be a non-empty str, got {namespace!r}")
         chosen_profile = choose_profile(profile)
         keystore._profile = chosen_profile
         keystore._limits = choose_limits(limits, chosen_profile)
-        keystore._namespace = namespace
+        keystore._caller = Caller(check_namespace(namespace), check_user(user_id))
+        keystore._wrapping_key = wrapping_key
+        keystore._policy = policy or Nobody()
         keystore._store = choose_store(store)
         keystore._root_key = choose_root_key(root_key, keystore._store, store)
         keystore._key_cache = key_cache or KeyCache()
@@ -124,7 +141,9 @@ class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
 
     _profile: str
     _limits: Limits
-    _namespace: str
+    _caller: Caller
+    _policy: Policy
+    _wrapping_key: RootKey | None
     _store: Store
     _root_key: RootKey
     _key_cache: KeyCache
@@ -173,6 +192,8 @@ class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
             try:
                 await self._store.open()
                 await self._root_key.open()
+                if self._wrapping_key is not None:
+                    await self._wrapping_key.open()
                 store_key = await open_store_key(self._store, self._root_key)
             except BaseException:
                 with anyio.CancelScope(shield=True):
@@ -191,20 +212,28 @@ class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
     def _make_parts(self, store_key: bytes) -> Parts:
         device = self._profile == "device"
         pool = WorkerPool(self._workers, nice=WORKER_NICE)
-        shelf = KeyShelf(self._store, Sealer(store_key), self._namespace, self._key_cache, self._clock)
+        sealer = Sealer(store_key)
+
+        def open_place(namespace: str) -> Place:
+            shelf = KeyShelf(self._store, sealer, namespace, self._key_cache, self._clock)
+            return Place(shelf, KeyMaker(shelf, pool, device=device))
+
+        places = Places(open_place, self._caller, self._policy, device=device)
         table = SessionTable(
             self._limits, self._clock, device=device, debug=self._debug, on_purge=self._on_purge
         )
         return Parts(
             store=self._store,
             pool=pool,
-            shelf=shelf,
-            maker=KeyMaker(shelf, pool, device=device),
+            shelf=places.own.shelf,
+            maker=places.own.maker,
             table=table,
             driver=SessionDriver(table, Dispatcher(pool)),
             limits=self._limits,
             device=device,
-            namespace=self._namespace,
+            namespace=self._caller.namespace,
+            places=places,
+            wrapping_key=self._wrapping_key,
         )
 
     async def aclose(self) -> None:
@@ -218,7 +247,7 @@ class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
         self._why_closed = "it was closed"
         left = parts.table.close()
         parts.pool.close()
-        parts.shelf.shrink()
+        parts.places.shrink()
         if self._monitor_scope is not None:
             self._monitor_scope.cancel()
         self._changing = True
@@ -248,6 +277,8 @@ class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
     async def _close_store(self) -> None:
         try:
             await self._root_key.aclose()
+            if self._wrapping_key is not None:
+                await self._wrapping_key.aclose()
         finally:
             await self._store.aclose()
 
@@ -292,7 +323,7 @@ class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
 
     def _shrink(self) -> None:
         if self._parts is not None:
-            self._parts.shelf.shrink()
+            self._parts.places.shrink()
 
     def statistics(self) -> KeystoreStatistics:
         """Give a snapshot of counters."""
@@ -312,7 +343,7 @@ class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
             purged=dict(counts.purged),
             peak_open=counts.peak_open,
             peak_bytes_held=counts.peak_bytes,
-            cached_keys=len(parts.shelf),
+            cached_keys=len(parts.places),
             jobs=parts.pool.active,
             memory=self._monitor.statistics(),
         )
