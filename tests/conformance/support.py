@@ -78,7 +78,9 @@ async def run(keystore: huks.Keystore, alias: str, *updates: bytes, last: bytes 
     return out + (await keystore.finishSession(session.handle, data(last))).outData
 
 
-async def verifies(keystore: huks.Keystore, alias: str, message: bytes, signature: bytes, **tags: Any) -> bool:
+async def verifies(
+    keystore: huks.Keystore, alias: str, message: bytes, signature: bytes, **tags: Any
+) -> bool:
     """Whether a verification succeeds; any other failure than a wrong signature is one of the test."""
     try:
         assert await run(keystore, alias, message, last=signature, **(tags | {"PURPOSE": VERIFY})) == b""

@@ -111,9 +111,7 @@ def test_module_has_nothing_unnamed() -> None:
 def _arguments(name: str) -> list[Any]:
     """Arguments of the declared types, for calls that are refused whatever they are."""
     samples: dict[str, Any] = {"string": "alias", "number": 100, "HuksOptions": NOTHING, "HuksParam[]": []}
-    return [
-        samples.get(kind, b"\0" * 16) for _, kind, optional in FUNCTIONS[name]["params"] if not optional
-    ]
+    return [samples.get(kind, b"\0" * 16) for _, kind, optional in FUNCTIONS[name]["params"] if not optional]
 
 
 @pytest.mark.asyncio
