@@ -84,8 +84,7 @@ async def verifies(
     """Whether a verification succeeds; any other failure than a wrong signature is one of the test."""
     try:
         assert await run(keystore, alias, message, last=signature, **(tags | {"PURPOSE": VERIFY})) == b""
-    except huks.BusinessError as error:
-        assert error.code == 12000006, error
+    except huks.CryptoError:
         return False
     return True
 
