@@ -19,6 +19,8 @@ class OtherUserFunctions(HasParts):
         parts = self._open_parts()
         if isinstance(user, bool) or not isinstance(user, int):
             return BusinessError(401, f"userId must be an int, got {type(user).__name__}")
+        if not -(2**31) <= user < 2**31:
+            return BusinessError(401, f"userId: got {user}, accepted are 32-bit numbers, -2^31 … 2^31 - 1")
         return other_user_refused(device=parts.device)
 
     async def generateKeyItemAsUser(self, userId: int, keyAlias: str, huksOptions: Options) -> None:

@@ -15,6 +15,7 @@ ParamValue: TypeAlias = int | bytes
 """The value of a parsed parameter; booleans are kept as `bool`, which is an int."""
 
 MAX_PARAMS = 42
+MAX_PARAM_BYTES = 4 * 1024 * 1024
 _ILLEGAL = 401
 
 
@@ -123,7 +124,8 @@ def parse_properties(properties: object) -> ParamSet:
 
     Raises:
         BusinessError: 401 for anything but an iterable of parameters, for an unknown tag, a tag
-            given twice, a value of the wrong type or out of range, or more than 42 parameters.
+            given twice, a value of the wrong type or out of range, more than 42 parameters, or more
+            than 4 MiB of values.
 
     """
     if not properties and (properties is None or type(properties) is list):
@@ -151,6 +153,8 @@ def parse_properties(properties: object) -> ParamSet:
         return _parse_any(properties)
     if len(numbers) + len(blobs) != len(properties) or len(properties) > MAX_PARAMS:
         raise _illegal_set(properties)
+    if blobs:
+        _check_total(blobs)
     if _AAD in blobs:
         _merge_associated_data(blobs)
     return ParamSet(numbers, blobs)
@@ -176,8 +180,17 @@ def _parse_any(properties: list[Any]) -> ParamSet:
             raise _unknown_tag(tag)
     if len(numbers) + len(blobs) != len(properties) or len(properties) > MAX_PARAMS:
         raise _illegal_set(properties)
+    _check_total(blobs)
     _merge_associated_data(blobs)
     return ParamSet(numbers, blobs)
+
+
+def _check_total(blobs: dict[int, bytes]) -> None:
+    total = sum(map(len, blobs.values()))
+    if total > MAX_PARAM_BYTES:
+        raise ParameterSetError(
+            _ILLEGAL, f"the values of the parameters have {total} bytes, accepted {MAX_PARAM_BYTES} in one set"
+        )
 
 
 def _merge_associated_data(blobs: dict[int, bytes]) -> None:
@@ -309,6 +322,7 @@ def _illegal_set(properties: list[Any]) -> BusinessError:
 
 __all__ = [
     "MAX_PARAMS",
+    "MAX_PARAM_BYTES",
     "BytesLike",
     "HuksOptions",
     "HuksParam",

@@ -243,11 +243,9 @@ async def test_any_bytes_are_data(keystore: huks.Keystore, given: Any) -> None:
     assert await run(keystore, "key", given, **SESSION, NONCE=memoryview(iv)) == expected
 
 
-@pytest.mark.parametrize("name", OPTION_FUNCTIONS)
+@pytest.mark.parametrize("name", [name for name in OPTION_FUNCTIONS if name not in DATA_FUNCTIONS])
 async def test_data_is_ignored_where_it_plays_no_part(keystore: huks.Keystore, name: str) -> None:
     """Functions that use no input data ignore whatever it is."""
-    if name in DATA_FUNCTIONS:
-        return
     await keystore.generateKeyItem("key", options(**KEY | {"ALGORITHM": s.ECC, "PURPOSE": s.SIGNATURE}))
     if name in ("initSession", "generateKeyItem"):
         await keystore.generateKeyItem("key", options(**KEY))
@@ -301,6 +299,16 @@ async def test_two_tags_of_associated_data_are_one(
     await keystore.importKeyItem("key", options(bytes(32), **KEY))
     reference = await run(keystore, "key", last=b"x", **SESSION, NONCE=s.NONCE12, AAD=expected)
     assert await run(keystore, "key", last=b"x", **SESSION, NONCE=s.NONCE12, **given) == reference
+
+
+async def test_as_many_parameters_as_are_accepted(keystore: huks.Keystore) -> None:
+    """42 parameters, and 4 MiB of values, are accepted."""
+    wrong: list[dict[str, Any]] = WRONG_PROPERTIES["43 parameters"]
+    assert await keystore.hasKeyItem("key", {"properties": wrong[:0]}) is False
+    level = {"tag": T.HUKS_TAG_AUTH_STORAGE_LEVEL, "value": s.CE}
+    most = [param for param in wrong if param["tag"] != level["tag"]][:41]
+    assert await keystore.hasKeyItem("key", {"properties": [*most, level]}) is False
+    assert await keystore.hasKeyItem("key", options(AAD=bytes(4 * 1024 * 1024))) is False
 
 
 async def test_declared_tags_without_effect_are_accepted(keystore: huks.Keystore) -> None:

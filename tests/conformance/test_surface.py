@@ -27,6 +27,7 @@ KEYSTORE_EXTENSIONS = {
     "monitor_low_memory": "purges stale sessions from a task group of the caller's own",
     "purge_stale_sessions": "purges on a signal of the service's own",
     "statistics": "counters",
+    "after_fork": "forgets, in a child process, what belongs to the parent",
 }
 MODULE_EXTENSIONS = {
     "__version__",
