@@ -76,7 +76,8 @@ def encode_params(params: ParamSet) -> bytes:
         if isinstance(value, bytes):
             parts.append(struct.pack("<II", tag, len(value)) + value)
         else:
-            parts.append(struct.pack("<Iq", tag, value))
+            # long ones use the sign's bit for their value
+            parts.append(struct.pack("<IQ", tag, value & 0xFFFF_FFFF_FFFF_FFFF))
     return b"".join(parts)
 
 
@@ -98,7 +99,8 @@ def decode_params(data: bytes) -> ParamSet:
                 params.blobs[tag] = value
                 offset += length
             else:
-                (number,) = struct.unpack_from("<q", data, offset + 4)
+                form = "<Q" if kind == HuksTagType.HUKS_TAG_TYPE_ULONG else "<q"
+                (number,) = struct.unpack_from(form, data, offset + 4)
                 params.numbers[tag] = bool(number) if kind == HuksTagType.HUKS_TAG_TYPE_BOOL else number
                 offset += 12
     except struct.error as error:

@@ -189,7 +189,8 @@ def _check_total(blobs: dict[int, bytes]) -> None:
     total = sum(map(len, blobs.values()))
     if total > MAX_PARAM_BYTES:
         raise ParameterSetError(
-            _ILLEGAL, f"the values of the parameters have {total} bytes, accepted {MAX_PARAM_BYTES} in one set"
+            _ILLEGAL,
+            f"the values of the parameters have {total} bytes, accepted {MAX_PARAM_BYTES} in one set",
         )
 
 
