@@ -25,6 +25,8 @@ def nist(path: str, output: str, *, sticky: tuple[str, ...] = ()) -> Iterator[di
         fields: dict[str, str] = {}
         for raw in paragraph.splitlines():
             line = raw.partition("#")[0].strip()
+            if line.startswith("[B."):  # the method that made the keys below
+                continue
             if line.startswith("["):
                 shared["section"] = line.strip("[]")
                 for part in line.strip("[]").split(","):

@@ -1,12 +1,12 @@
 """Runs of the public interface: import a key, open a session, feed it in odd segments, finish it."""
 
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from huks_async import BusinessError, HuksOptions, HuksParam, HuksTag, Keystore
-from huks_async.crypto.family import OperationSpec
+from huks_async.crypto.family import Family, OperationSpec
 from huks_async.crypto.material import KeyMaterial
 from huks_async.model.limits import Limits
 
@@ -150,20 +150,30 @@ async def code_of(call: Awaitable[object]) -> int | None:
     return None
 
 
-def engine_spec(
-    purpose: int, material: KeyMaterial, *, algorithm: int | None = None, digest: int | None = None, **more: int
-) -> OperationSpec:
-    """What the crypto room is told of a session, for keys that no documented size allows."""
-    numbers = {int(param.tag): int(param.value) for param in tags(**more)}  # type: ignore[arg-type]
-    return OperationSpec(
+def engine_run(
+    family: Family,
+    material: KeyMaterial,
+    purpose: int,
+    *pieces: bytes,
+    algorithm: int | None = None,
+    padding: int | None = None,
+    digest: int | None = None,
+    numbers: Mapping[int, int] | None = None,
+    blobs: Mapping[int, bytes] | None = None,
+) -> bytes:
+    """The same as `Runs.run`, through the crypto room alone: for keys that no documented size allows."""
+    spec = OperationSpec(
         purpose=purpose,
         algorithm=material.algorithm if algorithm is None else algorithm,
         key_algorithm=material.algorithm,
         size=material.size,
         mode=None,
-        padding=None,
+        padding=padding,
         digest=digest,
-        numbers=numbers,
+        numbers=numbers or {},
         limits=Limits(),
         key_numbers={},
     )
+    operation = family.starter(spec)(family.load(material), blobs or {})
+    *first, last = pieces
+    return b"".join([*(operation.update(piece) for piece in first), operation.finish(last)])
