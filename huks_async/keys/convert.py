@@ -8,6 +8,7 @@ takes it. `describe` tells what a blob is without showing any secret of it.
 import base64
 import binascii
 import re
+from dataclasses import replace
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, mldsa, mlkem, rsa, x25519
@@ -52,9 +53,9 @@ _ML_PUBLIC = {
     mlkem.MLKEM1024PublicKey: (HuksKeyAlg.HUKS_ALG_ML_KEM, 1024),
 }
 _SEED_BYTES: dict[int, tuple[int]] = {HuksKeyAlg.HUKS_ALG_ML_DSA: (32,), HuksKeyAlg.HUKS_ALG_ML_KEM: (64,)}
-_PEM = re.compile(
-    rb"-----BEGIN (?P<label>[A-Z0-9 ]+)-----\s+(?P<body>[A-Za-z0-9+/=\s]+?)\s*-----END (?P=label)-----"
-)
+_NIST_CURVES = frozenset({"secp224r1", "secp256r1", "secp384r1", "secp521r1"})
+# no repetition overlaps with another, so that no text takes longer than its length
+_PEM = re.compile(rb"-----BEGIN (?P<label>[A-Z0-9 ]+)-----(?P<body>[^-]*)-----END (?P=label)-----")
 
 
 def to_layout(material: KeyMaterial) -> bytes:
@@ -189,17 +190,19 @@ def from_pkcs8(der: bytes, password: bytes | None = None) -> KeyMaterial:
         raise BusinessError(
             _NOT_HERE, "PKCS#8: a key of an algorithm or curve that HUKS does not have"
         ) from None
+    except TypeError:
+        needed = "needs a password" if password is None else "is not encrypted, leave the password out"
+        raise invalid(f"the private key {needed}") from None
     except Exception as error:
         # the library's words may quote what it read
         raise invalid(f"no private key in PKCS#8 that can be read ({type(error).__name__})") from None
-    public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    algorithm, size, data = _identify_public(public)
+    # the public half tells algorithm and size, and passes the checks of an import
+    public = from_spki(key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
     if hasattr(key, "private_bytes_raw"):
-        return KeyMaterial(algorithm, size, key.private_bytes_raw(), data)
-    plain = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-    material = KeyMaterial(algorithm, size, plain, data)
-    if algorithm in (HuksKeyAlg.HUKS_ALG_DH, HuksKeyAlg.HUKS_ALG_DSA):
-        # group and sizes are for the families to judge
+        return replace(public, secret=key.private_bytes_raw())
+    material = replace(public, secret=key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()))
+    if material.algorithm in (HuksKeyAlg.HUKS_ALG_DH, HuksKeyAlg.HUKS_ALG_DSA):
+        # the private value is for the families to judge
         return material_from_parts(parts_of(material))
     return material
 
@@ -229,7 +232,12 @@ def from_pem(pem: str | bytes, password: bytes | None = None) -> KeyMaterial:
         except binascii.Error:
             raise invalid(f"the body of the PEM {label} is no base64") from None
         return from_spki(der) if label == "PUBLIC KEY" else from_pkcs8(der, password)
-    raise invalid("no PUBLIC KEY or PRIVATE KEY in the PEM text")
+    hint = (
+        "; this one is encrypted in the old way, convert it: openssl pkcs8 -topk8"
+        if b"DEK-Info" in text
+        else ""
+    )
+    raise invalid(f"no PUBLIC KEY or PRIVATE KEY in the PEM text{hint}")
 
 
 def _from_own_pkcs8(key: Pkcs8) -> KeyMaterial:
@@ -261,9 +269,7 @@ def _identify_public(der: bytes) -> tuple[int, int, bytes]:
     match key:
         case rsa.RSAPublicKey():
             return HuksKeyAlg.HUKS_ALG_RSA, key.key_size, der
-        case ec.EllipticCurvePublicKey() if key.curve.name.startswith("secp") and key.curve.name.endswith(
-            "r1"
-        ):
+        case ec.EllipticCurvePublicKey() if key.curve.name in _NIST_CURVES:
             return HuksKeyAlg.HUKS_ALG_ECC, key.key_size, der
         case dsa.DSAPublicKey():
             return HuksKeyAlg.HUKS_ALG_DSA, key.key_size, der

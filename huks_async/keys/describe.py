@@ -43,6 +43,8 @@ class Description:
 def describe(blob: bytes | str) -> Description:
     """Tell the form, algorithm, size and public fingerprint of any blob; never fails, shows no secret.
 
+    The key is checked as an import checks it, which takes up to a second of CPU for RSA.
+
     Args:
         blob: a key in any form that HUKS or this library handles; text is taken as UTF-8.
 

@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 from huks_async.crypto import engine
 from huks_async.crypto.family import Starter
@@ -12,21 +12,37 @@ from huks_async.model.params import ParamSet
 from huks_async.model.tags import HuksTagType
 
 # a service uses few combinations with one key; beyond this the oldest is prepared again
-_MAX_STARTERS = 32
+_MAX_PLANS = 32
+
+
+PlanKey: TypeAlias = tuple[int, ...]
+"""The number parameters of a session: all tags, then all values."""
+
+
+class Plan(NamedTuple):
+    """What a session's number parameters come to, checked once for all sessions that repeat them."""
+
+    starter: Starter
+    ready: Any
+    context: Any
 
 
 class KeyItem:
-    """One stored key: its parameters, its material, and what was prepared for its sessions."""
+    """One stored key: its parameters, its material, and what was prepared for its sessions.
 
-    __slots__ = ("_ready", "_starters", "alias", "material", "params", "version")
+    Attributes:
+        plans: prepared sessions by their number parameters.
+    """
+
+    __slots__ = ("_ready", "alias", "material", "params", "plans", "version")
 
     def __init__(self, alias: str, params: ParamSet, material: KeyMaterial, version: int) -> None:
         self.alias = alias
         self.params = params
         self.material = material
         self.version = version
+        self.plans: dict[PlanKey, Plan] = {}
         self._ready: Any = None
-        self._starters: dict[tuple[tuple[int, int], ...], Starter] = {}
 
     @property
     def ready(self) -> Any:
@@ -35,21 +51,19 @@ class KeyItem:
             self._ready = engine.load(self.material)
         return self._ready
 
-    def starter(self, session: Mapping[int, int], limits: Limits, *, device: bool) -> Starter:
-        """Let the key authorise a session's number parameters; see `engine.prepare`."""
-        plan = tuple(session.items())
-        starter = self._starters.get(plan)
-        if starter is None:
-            starter = engine.prepare(self.params.numbers, self.material, session, limits, device=device)
-            if len(self._starters) >= _MAX_STARTERS:
-                del self._starters[next(iter(self._starters))]
-            self._starters[plan] = starter
-        return starter
+    def plan(self, session: Mapping[int, int], limits: Limits, context: Any, *, device: bool) -> Plan:
+        """Let the key authorise a session's number parameters, and keep the plan; see `engine.prepare`."""
+        starter = engine.prepare(self.params.numbers, self.material, session, limits, device=device)
+        plan = Plan(starter, self.ready, context)
+        if len(self.plans) >= _MAX_PLANS:
+            del self.plans[next(iter(self.plans))]
+        self.plans[(*session, *session.values())] = plan
+        return plan
 
     def forget(self) -> None:
         """Drop everything that was prepared from the key; running sessions keep what they have."""
         self._ready = None
-        self._starters.clear()
+        self.plans.clear()
 
 
 _TYPE_MASK = 0xF000_0000

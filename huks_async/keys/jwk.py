@@ -94,10 +94,11 @@ def from_jwk(
 
 
 def _from_rsa(members: Mapping[str, Any]) -> KeyMaterial:
-    n, e = _octets(members, "n"), _octets(members, "e")
+    # some writers put zeros before a number
+    n, e = _octets(members, "n").lstrip(b"\0"), _octets(members, "e").lstrip(b"\0")
     modulus, exponent = int.from_bytes(n, "big"), int.from_bytes(e, "big")
     if "d" in members:
-        parts = {"n": n, "e": e, "d": _octets(members, "d")}
+        parts = {"n": n, "e": e, "d": _octets(members, "d").lstrip(b"\0")}
         return material_from_parts(KeyParts(_RSA, modulus.bit_length(), parts))
     try:
         public = rsa.RSAPublicNumbers(exponent, modulus).public_key()

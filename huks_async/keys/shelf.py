@@ -25,13 +25,17 @@ class KeyCache:
     seconds: float = 300.0
 
 
-class _Kept:
-    __slots__ = ("item", "since", "stamp")
+# the stamp of an item that must be looked up again, because its store cannot tell about changes
+_UNKNOWN = object()
 
-    def __init__(self, item: KeyItem, stamp: object, since: float) -> None:
+
+class _Kept:
+    __slots__ = ("item", "stamp", "until")
+
+    def __init__(self, item: KeyItem, stamp: object, until: float) -> None:
         self.item = item
         self.stamp = stamp
-        self.since = since
+        self.until = until
 
 
 class KeyShelf:
@@ -53,12 +57,12 @@ class KeyShelf:
         self._kept: OrderedDict[tuple[int, str], _Kept] = OrderedDict()
 
     def ready(self, alias: str, level: int) -> KeyItem | None:
-        """The item, if it is kept and known to be current. Does not wait."""
-        kept = self._kept.get((level, alias))
-        if kept is None:
+        """The item, if it is kept and known to be current. Does not wait; takes any object for an alias."""
+        try:
+            kept = self._kept.get((level, alias))
+        except TypeError:
             return None
-        stamp = self._store.stamp()
-        if stamp is None or stamp != kept.stamp or self._clock() - kept.since > self._cache.seconds:
+        if kept is None or kept.stamp != self._store.stamp() or self._clock() > kept.until:
             return None
         return kept.item
 
@@ -79,12 +83,8 @@ class KeyShelf:
             self._drop(alias, level)
             raise self.absent(name)
         kept = self._kept.get((level, alias))
-        if (
-            kept is not None
-            and kept.item.version == row.version
-            and self._clock() - kept.since <= self._cache.seconds
-        ):
-            kept.stamp = stamp
+        if kept is not None and kept.item.version == row.version and self._clock() <= kept.until:
+            kept.stamp = _UNKNOWN if stamp is None else stamp
             return kept.item
         params, material = self._sealer.open(name, row.blob)
         item = KeyItem(alias, params, material, row.version)
@@ -151,7 +151,8 @@ class KeyShelf:
         if self._cache.keys < 1:
             return
         self._drop(item.alias, level)
-        self._kept[level, item.alias] = _Kept(item, stamp, self._clock())
+        until = self._clock() + self._cache.seconds
+        self._kept[level, item.alias] = _Kept(item, _UNKNOWN if stamp is None else stamp, until)
         if len(self._kept) > self._cache.keys:
             _, oldest = self._kept.popitem(last=False)
             oldest.item.forget()

@@ -2,16 +2,25 @@
 
 from dataclasses import dataclass
 
-from huks_async.keys.aliases import check_alias, storage_level
+from huks_async.keys.aliases import DEFAULT_LEVEL, check_alias, storage_level
+from huks_async.keys.item import Plan
 from huks_async.keystore.parts import HasParts, Parts, refuse_other_user
 from huks_async.model.enums import HuksKeyFlag, HuksKeyPurpose
 from huks_async.model.errors import BusinessError, ParameterSetError
-from huks_async.model.params import BytesLike, Options, ParamSet, as_bytes, parse_options, parse_parameters
+from huks_async.model.params import (
+    BytesLike,
+    Options,
+    ParamSet,
+    as_bytes,
+    parse_options,
+    parse_parameters,
+)
 from huks_async.model.results import HuksReturnResult, HuksSessionHandle
 from huks_async.model.tags import HuksTag
 from huks_async.sessions.context import KeySession
 
 _PURPOSE = int(HuksTag.HUKS_TAG_PURPOSE)
+_LEVEL = int(HuksTag.HUKS_TAG_AUTH_STORAGE_LEVEL)
 _AUTH_TOKEN = int(HuksTag.HUKS_TAG_AUTH_TOKEN)
 _SECURITY_LEVEL = int(HuksTag.HUKS_TAG_KEY_SECURITY_LEVEL)
 _RESULT_FLAGS = {
@@ -50,23 +59,16 @@ class SessionFunctions(HasParts):
 
         The session pins the key: deleting or replacing it later does not disturb the session.
         """
-        parts = self._open_parts()
-        alias = check_alias(keyAlias)
+        parts = self._parts or self._open_parts()
         params = parse_parameters(options)
         numbers = params.numbers
-        refuse_other_user(params, device=parts.device)
-        if numbers.get(_SECURITY_LEVEL):
-            raise BusinessError(401, "HUKS_TAG_KEY_SECURITY_LEVEL: a session takes no level but 0 (TEE)")
-        level = storage_level(params)
-        item = parts.shelf.ready(alias, level)
-        if item is None:
-            item = await parts.shelf.find(alias, level)
-        starter = item.starter(numbers, parts.limits, device=parts.device)
-        operation = starter(item.ready, params.blobs)
-        flag = _RESULT_FLAGS.get(numbers[_PURPOSE])
-        rule = None if flag is None else _SecretRule(item.params, flag)
-        session = parts.driver.open(parts.namespace, operation, rule)
-        return HuksSessionHandle(session.handle)
+        # what was checked once for this key and these numbers holds for the next session, too
+        item = parts.shelf.ready(keyAlias, numbers.get(_LEVEL, DEFAULT_LEVEL))
+        plan = None if item is None else item.plans.get((*numbers, *numbers.values()))
+        if plan is None:
+            plan = await _make_plan(parts, keyAlias, params)
+        operation = plan.starter(plan.ready, params.blobs)
+        return HuksSessionHandle(parts.table.open(parts.namespace, operation, plan.context).handle)
 
     async def updateSession(
         self, handle: int, options: Options, token: BytesLike | None = None
@@ -86,7 +88,7 @@ class SessionFunctions(HasParts):
 
         Any error of the operation ends the session. A cancelled call ends it, too.
         """
-        parts = self._open_parts()
+        parts = self._parts or self._open_parts()
         data = _segment(parts, handle, options, token)[1]
         return HuksReturnResult(await parts.driver.update(parts.namespace, handle, data))
 
@@ -107,7 +109,7 @@ class SessionFunctions(HasParts):
 
         The session is gone afterwards, whatever happens.
         """
-        parts = self._open_parts()
+        parts = self._parts or self._open_parts()
         params, data = _segment(parts, handle, options, token)
         out, rule = await parts.driver.finish(parts.namespace, handle, data)
         if rule is not None:
@@ -144,24 +146,38 @@ class SessionFunctions(HasParts):
         return KeySession(self, keyAlias, options, parts.pool, parts.limits)
 
 
+async def _make_plan(parts: Parts, keyAlias: str, params: ParamSet) -> Plan:
+    """Check everything about a session that its number parameters decide."""
+    alias = check_alias(keyAlias)
+    numbers = params.numbers
+    refuse_other_user(params, device=parts.device)
+    if numbers.get(_SECURITY_LEVEL):
+        raise BusinessError(401, "HUKS_TAG_KEY_SECURITY_LEVEL: a session takes no level but 0 (TEE)")
+    item = await parts.shelf.find(alias, storage_level(params))
+    flag = _RESULT_FLAGS.get(numbers.get(_PURPOSE, 0))
+    rule = None if flag is None else _SecretRule(item.params, flag)
+    return item.plan(numbers, parts.limits, rule, device=parts.device)
+
+
 def _segment(
     parts: Parts, handle: int, options: object, token: BytesLike | None
 ) -> tuple[ParamSet, BytesLike]:
     """Check the arguments of a call on a session; a set that is illegal as a whole ends the session."""
-    _check_handle(handle)
+    if type(handle) is not int:
+        _check_handle(handle)
     try:
         params, data = parse_options(options)
         if token is not None:
             if _AUTH_TOKEN in params.blobs:
                 raise ParameterSetError(401, "HUKS_TAG_AUTH_TOKEN is given twice: as a tag and as the token")
-            params.blobs[_AUTH_TOKEN] = as_bytes(token, "token")
-        if params.numbers.get(_SECURITY_LEVEL):
-            raise BusinessError(401, "HUKS_TAG_KEY_SECURITY_LEVEL: a session takes no level but 0 (TEE)")
+            params = ParamSet(params.numbers, params.blobs | {_AUTH_TOKEN: as_bytes(token, "token")})
     except ParameterSetError as error:
         raise parts.driver.fail(parts.namespace, handle, error) from None
+    if params.numbers and params.numbers.get(_SECURITY_LEVEL):
+        raise BusinessError(401, "HUKS_TAG_KEY_SECURITY_LEVEL: a session takes no level but 0 (TEE)")
     return params, data
 
 
 def _check_handle(handle: object) -> None:
-    if type(handle) is not int and (isinstance(handle, bool) or not isinstance(handle, int)):
+    if isinstance(handle, bool) or not isinstance(handle, int):
         raise BusinessError(401, f"handle must be an int, got {type(handle).__name__}")

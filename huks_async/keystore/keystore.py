@@ -30,7 +30,7 @@ from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
 from huks_async.rootkeys import RootKey
 from huks_async.runtime.background import Background
-from huks_async.runtime.forks import generation
+from huks_async.runtime.forks import tell_after_fork
 from huks_async.runtime.workers import WorkerPool
 from huks_async.sessions.dispatch import Dispatcher
 from huks_async.sessions.driver import SessionDriver
@@ -174,8 +174,8 @@ class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
             limits=self._limits,
             device=device,
             namespace=self._namespace,
-            born=generation(),
         )
+        tell_after_fork(self)
         if self._with_monitor:
             await self._background.start(self._monitor.run)
 
@@ -187,19 +187,21 @@ class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
         parts, self._parts = self._parts, None
         if parts is None:
             return
+        self._why_closed = "it was closed"
         with anyio.CancelScope(shield=True):
             await self._background.stop()
             left = parts.table.close()
             parts.pool.close()
             parts.shelf.shrink()
             await self._close_store()
-        if self._debug:
-            for session in left:
-                warnings.warn(
-                    f"session {session.handle} was never finished nor aborted; it was opened at\n{session.place}",
-                    ResourceWarning,
-                    stacklevel=2,
-                )
+        for line in left:
+            warnings.warn(line, ResourceWarning, stacklevel=2)
+
+    def after_fork(self) -> None:
+        """Refuse any use in a child process: threads, locks and database connections are the parent's."""
+        if self._parts is not None:
+            self._parts = None
+            self._why_closed = "it was opened before a fork; open another one in the child process"
 
     async def _close_store(self) -> None:
         try:
@@ -263,7 +265,7 @@ class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
             busy=table.count_busy(),
             stale=table.count_stale(),
             bytes_held=table.held,
-            opened=counts.opened,
+            opened=table.opened,
             finished=counts.finished,
             aborted=counts.aborted,
             failed=counts.failed,

@@ -8,7 +8,6 @@ from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
 from huks_async.model.params import ParamSet
 from huks_async.model.tags import InnerTag
-from huks_async.runtime.forks import generation
 from huks_async.runtime.workers import WorkerPool
 from huks_async.sessions.driver import SessionDriver
 from huks_async.sessions.table import SessionTable
@@ -30,24 +29,18 @@ class Parts:
     limits: Limits
     device: bool
     namespace: str
-    born: int
 
 
 class HasParts:
     """Base of the groups of functions: gives them the open parts."""
 
     _parts: Parts | None = None
+    _why_closed = "it is not open: use `async with Keystore.open(…) as keystore`"
 
     def _open_parts(self) -> Parts:
         parts = self._parts
         if parts is None:
-            raise BusinessError(
-                12000012, "the keystore is not open: use `async with Keystore.open(…) as keystore`"
-            )
-        if parts.born != generation():
-            raise BusinessError(
-                12000012, "this keystore was opened before a fork: open another one in the child process"
-            )
+            raise BusinessError(12000012, f"this keystore cannot be used: {self._why_closed}")
         return parts
 
 

@@ -1,5 +1,6 @@
 """Options and parameters: the forms a caller may pass, and the parsed set that the library works with."""
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -101,6 +102,7 @@ _RANGE_OF_TYPE = {
     HuksTagType.HUKS_TAG_TYPE_ULONG: (0, 2**64 - 1),
 }
 _TYPE_MASK = 0xF000_0000
+_ALWAYS_IN_RANGE = 2**31 - 1
 
 # every tag that a caller may give, with the kind of value it takes
 _KINDS: dict[int, int] = {
@@ -112,6 +114,10 @@ _AAD = int(HuksTag.HUKS_TAG_AAD)
 _ASSOCIATED_DATA = int(HuksTag.HUKS_TAG_ASSOCIATED_DATA)
 
 
+# shared by all calls without parameters; nothing that the parser gives is changed afterwards
+_EMPTY = ParamSet()
+
+
 def parse_properties(properties: object) -> ParamSet:
     """Check and take apart a list of parameters.
 
@@ -120,58 +126,65 @@ def parse_properties(properties: object) -> ParamSet:
             given twice, a value of the wrong type or out of range, or more than 42 parameters.
 
     """
+    if not properties and (properties is None or type(properties) is list):
+        return _EMPTY
+    # Runs for every session: a list of mappings, without a mistake, takes the short way.
     numbers: dict[int, int] = {}
     blobs: dict[int, bytes] = {}
-    if properties is None:
-        return ParamSet(numbers, blobs)
-    if isinstance(properties, (str, bytes, bytearray, memoryview, Mapping)) or not isinstance(
-        properties, Iterable
-    ):
-        raise BusinessError(
-            _ILLEGAL,
-            f"properties must be a list of parameters, got {type(properties).__name__}; "
-            "a parameter is HuksParam(tag, value) or {'tag': …, 'value': …}",
-        )
-    count = 0
+    kinds = _KINDS
+    if type(properties) is not list:
+        properties = _listed(properties)
+    try:
+        for param in properties:
+            tag, value = param["tag"], param["value"]
+            kind = kinds[tag]
+            if kind == _NUMBER:
+                if type(value) is int and 0 <= value <= _ALWAYS_IN_RANGE:
+                    numbers[tag] = value
+                else:
+                    numbers[tag] = _number(tag, value)
+            elif kind == _BYTES:
+                blobs[tag] = value if type(value) is bytes else as_bytes(value, tag_name(tag))
+            else:
+                numbers[tag] = _bool(tag, value)
+    except (KeyError, TypeError):
+        return _parse_any(properties)
+    if len(numbers) + len(blobs) != len(properties) or len(properties) > MAX_PARAMS:
+        raise _illegal_set(properties)
+    if _AAD in blobs:
+        _merge_associated_data(blobs)
+    return ParamSet(numbers, blobs)
+
+
+def _parse_any(properties: list[Any]) -> ParamSet:
+    """Parse parameters of any documented form, and name the first mistake."""
+    numbers: dict[int, int] = {}
+    blobs: dict[int, bytes] = {}
     for param in properties:
-        if type(param) is dict:
-            try:
-                tag, value = param["tag"], param["value"]
-            except KeyError as missing:
-                raise BusinessError(
-                    _ILLEGAL, f"a parameter has no {missing.args[0]!r}: it needs 'tag' and 'value'"
-                ) from None
-        else:
-            tag, value = _take_apart(param)
-        count += 1
+        tag, value = _take_apart(param)
         try:
             kind = _KINDS.get(tag)
         except TypeError:
             kind = None
-        if kind is None:
-            raise _unknown_tag(tag)
-        if kind == _BYTES:
-            # both tags of associated data are one parameter; the newer one wins
-            if tag in (_AAD, _ASSOCIATED_DATA):
-                _add_associated_data(blobs, tag, value)
-                continue
-            if tag in blobs:
-                raise _twice(tag)
-            blobs[tag] = value if type(value) is bytes else as_bytes(value, tag_name(tag))
+        if kind == _NUMBER:
+            numbers[tag] = _number(tag, value)
+        elif kind == _BYTES:
+            blobs[tag] = as_bytes(value, tag_name(tag))
+        elif kind == _BOOL:
+            numbers[tag] = _bool(tag, value)
         else:
-            if tag in numbers:
-                raise _twice(tag)
-            numbers[tag] = (
-                value
-                if type(value) is int and 0 <= value < 2**31 and kind == _NUMBER
-                else _number(tag, value, kind)
-            )
-    blobs.pop(_AAD_GIVEN, None)
-    if count > MAX_PARAMS:
-        raise ParameterSetError(
-            _ILLEGAL, f"{count} parameters given, at most {MAX_PARAMS} are accepted in one set"
-        )
+            raise _unknown_tag(tag)
+    if len(numbers) + len(blobs) != len(properties) or len(properties) > MAX_PARAMS:
+        raise _illegal_set(properties)
+    _merge_associated_data(blobs)
     return ParamSet(numbers, blobs)
+
+
+def _merge_associated_data(blobs: dict[int, bytes]) -> None:
+    """Two tags name one parameter: the newer one wins, and the older one names it from here on."""
+    newer = blobs.pop(_AAD, None)
+    if newer is not None:
+        blobs[_ASSOCIATED_DATA] = newer
 
 
 def parse_options(options: object) -> tuple[ParamSet, BytesLike]:
@@ -179,30 +192,28 @@ def parse_options(options: object) -> tuple[ParamSet, BytesLike]:
 
     The data is not copied unless it must be; a caller that keeps it past the call copies it.
     """
-    properties: object
-    data: object
-    if type(options) is dict or isinstance(options, Mapping):
-        properties, data = options.get("properties"), options.get("inData")
-    elif isinstance(options, HuksOptions):
-        properties, data = options.properties, options.inData
-    else:
-        raise BusinessError(
-            _ILLEGAL,
-            f"options must be HuksOptions or a mapping with 'properties' and 'inData', "
-            f"got {type(options).__name__}",
-        )
-    if data is None:
-        data = b""
-    return parse_properties(properties), data if type(data) is bytes else as_buffer(data, "inData")
+    properties, data = _split(options)
+    if type(data) is not bytes:
+        data = b"" if data is None else as_buffer(data, "inData")
+    return (_EMPTY if properties == [] else parse_properties(properties)), data
 
 
 def parse_parameters(options: object) -> ParamSet:
     """Parse the parameters of options for a call that does not use `inData`, whatever it is."""
-    if isinstance(options, Mapping):
-        return parse_properties(options.get("properties"))
+    return parse_properties(_split(options)[0])
+
+
+def _split(options: object) -> tuple[Any, Any]:
+    """The properties and the data of options, unchecked; 401 for what is no options object."""
+    if type(options) is dict or isinstance(options, Mapping):
+        return options.get("properties"), options.get("inData")
     if isinstance(options, HuksOptions):
-        return parse_properties(options.properties)
-    return parse_options(options)[0]
+        return options.properties, options.inData
+    raise BusinessError(
+        _ILLEGAL,
+        f"options must be HuksOptions or a mapping with 'properties' and 'inData', "
+        f"got {type(options).__name__}",
+    )
 
 
 def as_buffer(value: object, what: str) -> BytesLike:
@@ -229,20 +240,16 @@ def as_bytes(value: object, what: str) -> bytes:
     return bytes(as_buffer(value, what))
 
 
-# marks, while parsing, that HUKS_TAG_AAD itself was given
-_AAD_GIVEN = -1
-
-
-def _add_associated_data(blobs: dict[int, bytes], tag: int, value: object) -> None:
-    data = as_bytes(value, tag_name(tag))
-    if tag == _AAD:
-        if _AAD_GIVEN in blobs:
-            raise _twice(tag)
-        blobs[_AAD_GIVEN] = blobs[_ASSOCIATED_DATA] = data
-    elif _AAD_GIVEN not in blobs:
-        if _ASSOCIATED_DATA in blobs:
-            raise _twice(tag)
-        blobs[_ASSOCIATED_DATA] = data
+def _listed(properties: object) -> list[Any]:
+    if isinstance(properties, (str, bytes, bytearray, memoryview, Mapping)) or not isinstance(
+        properties, Iterable
+    ):
+        raise BusinessError(
+            _ILLEGAL,
+            f"properties must be a list of parameters, got {type(properties).__name__}; "
+            "a parameter is HuksParam(tag, value) or {'tag': …, 'value': …}",
+        )
+    return list(itertools.islice(properties, 10 * MAX_PARAMS))
 
 
 def _take_apart(param: object) -> tuple[Any, Any]:
@@ -261,19 +268,20 @@ def _take_apart(param: object) -> tuple[Any, Any]:
     )
 
 
-def _number(tag: int, value: object, kind: int) -> int:
-    if kind == _BOOL:
-        if isinstance(value, bool):
-            return value
-        wanted = "a bool"
-    elif isinstance(value, int) and not isinstance(value, bool):
+def _number(tag: int, value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise BusinessError(_ILLEGAL, f"{tag_name(tag)} takes an int, got {type(value).__name__}")
+    if not 0 <= value <= _ALWAYS_IN_RANGE:
         low, high = _RANGE_OF_TYPE[HuksTagType(tag & _TYPE_MASK)]
-        if low <= value <= high:
-            return int(value)
-        raise BusinessError(_ILLEGAL, f"{tag_name(tag)}: got {value}, accepted {low} … {high}")
-    else:
-        wanted = "an int"
-    raise BusinessError(_ILLEGAL, f"{tag_name(tag)} takes {wanted}, got {type(value).__name__}")
+        if not low <= value <= high:
+            raise BusinessError(_ILLEGAL, f"{tag_name(tag)}: got {value}, accepted {low} … {high}")
+    return value
+
+
+def _bool(tag: int, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise BusinessError(_ILLEGAL, f"{tag_name(tag)} takes a bool, got {type(value).__name__}")
+    return value
 
 
 def _unknown_tag(tag: object) -> BusinessError:
@@ -287,8 +295,16 @@ def _unknown_tag(tag: object) -> BusinessError:
     )
 
 
-def _twice(tag: int) -> BusinessError:
-    return ParameterSetError(_ILLEGAL, f"{tag_name(tag)} is given twice; each tag may occur once")
+def _illegal_set(properties: list[Any]) -> BusinessError:
+    seen: set[int] = set()
+    for param in properties:
+        tag = _take_apart(param)[0]
+        if tag in seen:
+            return ParameterSetError(_ILLEGAL, f"{tag_name(tag)} is given twice; each tag may occur once")
+        seen.add(tag)
+    return ParameterSetError(
+        _ILLEGAL, f"{len(properties)} parameters given, at most {MAX_PARAMS} are accepted in one set"
+    )
 
 
 __all__ = [

@@ -21,29 +21,30 @@ keeps 0.91 of the raw throughput instead of 0.69 … 0.74."""
 
 
 class Dispatcher:
-    """Runs the engine's work for one keystore."""
+    """Runs the engine's work for one keystore.
 
-    __slots__ = ("_last_turn", "pool")
+    Attributes:
+        pool: the worker threads.
+        last_turn: `time.perf_counter()` when the loop last ran others.
+    """
+
+    __slots__ = ("last_turn", "pool")
 
     def __init__(self, pool: WorkerPool) -> None:
         self.pool = pool
-        self._last_turn = 0.0
-
-    def is_due(self) -> bool:
-        """Whether the loop should get a turn before more work is done inline."""
-        return time.perf_counter() - self._last_turn > TURN_SECONDS
+        self.last_turn = 0.0
 
     async def give_turn(self) -> None:
         """Let the other tasks of the loop run once."""
         await anyio.lowlevel.checkpoint()
-        self._last_turn = time.perf_counter()
+        self.last_turn = time.perf_counter()
 
     async def run(self, microseconds: float, function: Callable[..., T], *args: object) -> T:
         """Run `function(*args)`, inline or in a worker, by its estimated cost."""
         if microseconds > INLINE_MICROSECONDS:
             result = await self.pool.run(function, *args)
-            self._last_turn = time.perf_counter()
+            self.last_turn = time.perf_counter()
             return result
-        if self.is_due():
+        if time.perf_counter() - self.last_turn > TURN_SECONDS:
             await self.give_turn()
         return function(*args)

@@ -1,4 +1,4 @@
-"""Drives sessions: open, update, finish, abort, with the documented endings.
+"""Drives sessions: update, finish, abort, with the documented endings.
 
 Rules kept here: a call on a busy session is refused, not queued; any error of the operation ends the
 session; finish always ends it; abort of anything succeeds; a cancelled call ends its session, because
@@ -6,13 +6,13 @@ its data may or may not have been taken.
 """
 
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any
 
-from huks_async.crypto.operation import Operation
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike
-from huks_async.sessions.costs import INLINE_MICROSECONDS
-from huks_async.sessions.dispatch import Dispatcher
+from huks_async.sessions.costs import COSTS, INLINE_MICROSECONDS, UNKNOWN
+from huks_async.sessions.dispatch import TURN_SECONDS, Dispatcher
 from huks_async.sessions.session import Session
 from huks_async.sessions.table import SessionTable
 
@@ -22,31 +22,46 @@ class SessionDriver:
 
     def __init__(self, table: SessionTable, dispatcher: Dispatcher) -> None:
         self.table = table
+        self._max_call = table.limits.max_call_bytes
         self._dispatcher = dispatcher
-
-    def open(self, owner: str, operation: Operation, context: Any = None) -> Session:
-        """Enter a running operation as a session of `owner`."""
-        return self.table.open(owner, operation, context)
 
     async def update(self, owner: str, handle: int, data: BytesLike) -> bytes:
         """Feed a segment."""
-        self._check_size(len(data))
+        if len(data) > self._max_call:
+            raise self._too_large(data)
         session = self.table.take(handle, owner)
-        operation, cost = session.operation, session.cost
+        operation = session.operation
+        cost = COSTS.get(operation.kind, UNKNOWN)
         estimate = cost.update * operation.work
         if not operation.collects:
             estimate += cost.per_byte * len(data)
-        out = await self._call(session, estimate, operation.update, data)
+        try:
+            if estimate > INLINE_MICROSECONDS or perf_counter() - self._dispatcher.last_turn > TURN_SECONDS:
+                out = await self._call(estimate, operation.update, data)
+            else:
+                out = operation.update(data)
+        except BaseException as error:
+            self._end(session, error)
+            raise
         self.table.give_back(session)
         return out
 
     async def finish(self, owner: str, handle: int, data: BytesLike) -> tuple[bytes, Any]:
         """Feed the last segment and end the session; gives the output and the session's context."""
-        self._check_size(len(data))
-        session = self.table.take(handle, owner)
-        operation, cost = session.operation, session.cost
+        if len(data) > self._max_call:
+            raise self._too_large(data)
+        session = self.table.take_last(handle, owner)
+        operation = session.operation
+        cost = COSTS.get(operation.kind, UNKNOWN)
         estimate = cost.finish * operation.work + cost.per_byte * (len(data) + operation.held)
-        out = await self._call(session, estimate, operation.finish, data)
+        try:
+            if estimate > INLINE_MICROSECONDS or perf_counter() - self._dispatcher.last_turn > TURN_SECONDS:
+                out = await self._call(estimate, operation.finish, data)
+            else:
+                out = operation.finish(data)
+        except BaseException as error:
+            self._end(session, error)
+            raise
         self.table.finish(session)
         return out, session.context
 
@@ -63,34 +78,30 @@ class SessionDriver:
         self.table.fail(session, error.message)
         return error
 
-    async def _call(
-        self, session: Session, estimate: float, function: Callable[[BytesLike], bytes], data: BytesLike
-    ) -> bytes:
-        dispatcher = self._dispatcher
-        try:
-            if estimate > INLINE_MICROSECONDS:
-                # the caller may change its buffer while the worker reads it
-                return await dispatcher.pool.run(function, data if type(data) is bytes else bytes(data))
-            if dispatcher.is_due():
-                await dispatcher.give_turn()
-            return function(data)
-        except BusinessError as error:
+    async def _call(self, estimate: float, function: Callable[[BytesLike], bytes], data: BytesLike) -> bytes:
+        if estimate > INLINE_MICROSECONDS:
+            # the caller may change its buffer while the worker reads it
+            out = await self._dispatcher.pool.run(function, data if type(data) is bytes else bytes(data))
+            self._dispatcher.last_turn = perf_counter()
+            return out
+        await self._dispatcher.give_turn()
+        return function(data)
+
+    def _end(self, session: Session, error: BaseException) -> None:
+        """End a session whose call failed; an unexpected error becomes one that callers know."""
+        if isinstance(error, BusinessError):
             self.table.fail(session, error.message)
-            raise
-        except Exception as error:
+        elif isinstance(error, Exception):
             self.table.fail(session, "the engine failed unexpectedly")
             raise BusinessError(
                 12000006, f"{session.operation.kind} failed unexpectedly ({type(error).__name__})"
             ) from error
-        except BaseException:
+        else:
             self.table.fail(session, "its call was cancelled")
-            raise
 
-    def _check_size(self, size: int) -> None:
-        limit = self.table.limits.max_call_bytes
-        if size > limit:
-            raise BusinessError(
-                401,
-                f"inData has {size} bytes, accepted {limit} a call (Limits.max_call_bytes): cut it into "
-                "segments, 100 KB each is the advice",
-            )
+    def _too_large(self, data: BytesLike) -> BusinessError:
+        return BusinessError(
+            401,
+            f"inData has {len(data)} bytes, accepted {self._max_call} a call (Limits.max_call_bytes): cut it "
+            "into segments, 100 KB each is the advice",
+        )

@@ -3,7 +3,6 @@
 from typing import Any
 
 from huks_async.crypto.operation import Operation
-from huks_async.sessions.costs import Cost
 
 
 class Session:
@@ -13,49 +12,26 @@ class Session:
         handle: the number that callers know it by.
         owner: the namespace that opened it; nobody else can use it.
         operation: what runs.
-        cost: what its calls cost.
         order: position in the order of opening.
         used: clock time of the last call.
         busy: whether a call is running.
         held: bytes that the operation kept after its last call.
         context: what the keystore needs at finish (the rules for a derived key), or None.
-        place: where it was opened, in debug mode.
     """
 
-    __slots__ = (
-        "busy",
-        "context",
-        "cost",
-        "handle",
-        "held",
-        "operation",
-        "order",
-        "owner",
-        "place",
-        "used",
-    )
+    __slots__ = ("busy", "context", "handle", "held", "operation", "order", "owner", "used")
 
     def __init__(
-        self,
-        handle: int,
-        owner: str,
-        operation: Operation,
-        cost: Cost,
-        order: int,
-        used: float,
-        context: Any,
-        place: str | None,
+        self, handle: int, owner: str, operation: Operation, order: int, used: float, context: Any
     ) -> None:
         self.handle = handle
         self.owner = owner
         self.operation = operation
-        self.cost = cost
         self.order = order
         self.used = used
+        self.context = context
         self.busy = False
         self.held = 0
-        self.context = context
-        self.place = place
 
     def __repr__(self) -> str:
         state = "busy" if self.busy else "idle"

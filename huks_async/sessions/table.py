@@ -11,7 +11,6 @@ from typing import Any
 from huks_async.crypto.operation import Operation
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
-from huks_async.sessions.costs import COSTS, UNKNOWN
 from huks_async.sessions.session import Session
 
 # Handles are numbers in ArkTS, so 53 bits; a device has 32. Random, so that no one guesses another's.
@@ -19,7 +18,7 @@ _SERVER_HANDLE_MASK = 2**53 - 1
 _DEVICE_HANDLE_MASK = 2**32 - 1
 _RANDOM_BATCH = 256
 
-# How many ended sessions the table can still tell the fate of
+# The table can tell the fate of this many ended sessions, and up to twice as many
 _MAX_REMEMBERED = 4096
 
 FINISHED = "it was finished"
@@ -30,7 +29,6 @@ ABORTED = "it was aborted"
 class SessionCounts:
     """Counters of a table since it was made."""
 
-    opened: int = 0
     finished: int = 0
     aborted: int = 0
     failed: int = 0
@@ -54,12 +52,22 @@ class SessionTable:
         self._mask = _DEVICE_HANDLE_MASK if device else _SERVER_HANDLE_MASK
         self._random: list[int] = []
         self._sessions: OrderedDict[int, Session] = OrderedDict()
-        self._per_owner: Counter[str] = Counter()
-        self._fates: OrderedDict[int, tuple[str, str]] = OrderedDict()
+        self._per_owner: dict[str, int] = {}
+        # handle → (owner, why it ended) of the sessions that ended last; a full one becomes the older one
+        self._fates: dict[int, tuple[str, str]] = {}
+        self._older_fates: dict[int, tuple[str, str]] = {}
+        self._places: dict[int, str] = {}
         self._order = 0
+        self._max_sessions = limits.max_sessions
+        self._max_per_caller = limits.max_sessions_per_caller
 
     def __len__(self) -> int:
         return len(self._sessions)
+
+    @property
+    def opened(self) -> int:
+        """How many sessions were opened so far."""
+        return self._order
 
     def open(self, owner: str, operation: Operation, context: Any = None) -> Session:
         """Enter a running operation, making room for it if the limits ask for that.
@@ -67,39 +75,34 @@ class SessionTable:
         Raises:
             BusinessError: 12000010 when no session can make room.
         """
-        limits = self.limits
-        if (
-            len(self._sessions) >= limits.max_sessions
-            or self._per_owner[owner] >= limits.max_sessions_per_caller
-        ):
+        sessions = self._sessions
+        owned = self._per_owner.get(owner, 0)
+        if len(sessions) >= self._max_sessions or owned >= self._max_per_caller:
             self._make_room(owner)
+            owned = self._per_owner.get(owner, 0)
+        self._order = order = self._order + 1
         handle = self._new_handle()
-        self._order += 1
-        place = "".join(traceback.format_stack(limit=12)[:-2]) if self._debug else None
-        session = Session(
-            handle,
-            owner,
-            operation,
-            COSTS.get(operation.kind, UNKNOWN),
-            self._order,
-            self._clock(),
-            context,
-            place,
-        )
-        self._sessions[handle] = session
-        self._per_owner[owner] += 1
-        counts = self.counts
-        counts.opened += 1
-        if len(self._sessions) > counts.peak_open:
-            counts.peak_open = len(self._sessions)
+        session = sessions[handle] = Session(handle, owner, operation, order, self._clock(), context)
+        self._per_owner[owner] = owned + 1
+        if len(sessions) > self.counts.peak_open:
+            self.counts.peak_open = len(sessions)
+        if self._debug:
+            self._places[handle] = "".join(traceback.format_stack(limit=12)[:-2])
         return session
 
     def take(self, handle: int, owner: str) -> Session:
-        """Mark a session busy for a call.
+        """Mark a session busy for a call that leaves it open.
 
         Raises:
             BusinessError: 12000011 when it is gone, is another caller's, or has a call running.
         """
+        session = self.take_last(handle, owner)
+        session.used = self._clock()
+        self._sessions.move_to_end(handle)
+        return session
+
+    def take_last(self, handle: int, owner: str) -> Session:
+        """Mark a session busy for the call that ends it. Errors as `take`."""
         session = self._sessions.get(handle)
         if session is None or session.owner != owner:
             raise self.gone(handle, owner)
@@ -109,8 +112,6 @@ class SessionTable:
                 f"session {handle} has another call running; one session takes one call at a time",
             )
         session.busy = True
-        session.used = self._clock()
-        self._sessions.move_to_end(handle)
         return session
 
     def give_back(self, session: Session) -> None:
@@ -179,10 +180,17 @@ class SessionTable:
             ended += 1
         return ended
 
-    def close(self) -> list[Session]:
-        """End every session, for a keystore that closes; gives those that were not finished."""
-        left = list(self._sessions.values())
-        for session in left:
+    def close(self) -> list[str]:
+        """End every session, for a keystore that closes.
+
+        Returns:
+            in debug mode, a line for each session that was left, with the place where it was opened.
+        """
+        left = [
+            f"session {handle} was never finished nor aborted; it was opened at\n{place}"
+            for handle, place in self._places.items()
+        ]
+        for session in list(self._sessions.values()):
             self._remove(session, "its keystore was closed")
         return left
 
@@ -203,20 +211,20 @@ class SessionTable:
 
     def gone(self, handle: int, owner: str) -> BusinessError:
         """The error for a handle that has no session, with its fate where that is known."""
-        fate_owner, fate = self._fates.get(handle, (None, None))
+        fate_owner, fate = self._fates.get(handle) or self._older_fates.get(handle) or (None, None)
         why = fate if fate is not None and fate_owner == owner else "it never existed, or ended long ago"
         return BusinessError(12000011, f"session {handle} does not exist: {why}; open a new one")
 
     def _make_room(self, owner: str) -> None:
         limits = self.limits
         if limits.evict_oldest_idle:
-            while self._per_owner[owner] >= limits.max_sessions_per_caller:
+            while self._per_owner.get(owner, 0) >= limits.max_sessions_per_caller:
                 self._evict_oldest(owner, limits.max_sessions_per_caller)
             while len(self._sessions) >= limits.max_sessions:
                 self._evict_oldest(None, limits.max_sessions)
             return
         while (
-            self._per_owner[owner] >= limits.max_sessions_per_caller
+            self._per_owner.get(owner, 0) >= limits.max_sessions_per_caller
             or len(self._sessions) >= limits.max_sessions
         ):
             if not self.purge_stale(1, limits.stale_after, "purged to make room"):
@@ -238,7 +246,7 @@ class SessionTable:
         limits = self.limits
         return BusinessError(
             12000010,
-            f"{len(self._sessions)} sessions are open, {self._per_owner[owner]} of them of this caller; accepted "
+            f"{len(self._sessions)} sessions are open, {self._per_owner.get(owner, 0)} of them of this caller; accepted "
             f"{limits.max_sessions} in all and {limits.max_sessions_per_caller} a caller, and none can make "
             "room: finish or abort sessions, or raise Limits.max_sessions",
         )
@@ -247,16 +255,16 @@ class SessionTable:
         if self._sessions.pop(session.handle, None) is None:
             return False
         owner = session.owner
-        if self._per_owner[owner] <= 1:
-            del self._per_owner[owner]
-        else:
-            self._per_owner[owner] -= 1
-        self.held -= session.held
-        session.held = 0
-        fates = self._fates
-        fates[session.handle] = (owner, fate)
-        if len(fates) > _MAX_REMEMBERED:
-            fates.popitem(last=False)
+        self._per_owner[owner] -= 1
+        if session.held:
+            self.held -= session.held
+            session.held = 0
+        self._fates[session.handle] = (owner, fate)
+        if len(self._fates) >= _MAX_REMEMBERED:
+            self._older_fates = self._fates
+            self._fates = {}
+        if self._debug:
+            self._places.pop(session.handle, None)
         return True
 
     def _new_handle(self) -> int:

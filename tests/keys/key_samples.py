@@ -1,16 +1,24 @@
 """Keys from outside, and the header form written a second time, from its documentation alone."""
 
 import functools
+import shutil
 import struct
 import subprocess
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa, x25519
 
+from huks_async.model.errors import BusinessError
 from huks_async.model.params import ParamSet
 from huks_async.model.tags import HuksTag
+
+if shutil.which("openssl") is None:
+    pytest.skip("OpenSSL's command line is not installed: it makes the keys", allow_module_level=True)
 
 PUBLIC, PRIVATE, PAIR = 0, 1, 2
 RSA, ECC, DSA, X25519, ED25519, DH, SM2, ML_KEM, ML_DSA = 1, 2, 3, 101, 102, 103, 150, 200, 201
@@ -66,6 +74,14 @@ def params(algorithm: int | None, size: int | None, kind: int | None = None, **m
             target = found.blobs if isinstance(value, bytes) else found.numbers
             target[HuksTag["HUKS_TAG_" + name]] = value
     return found
+
+
+def end_of(call: Callable[..., Any], *arguments: object) -> tuple[int, Any]:
+    """How a call ended: 0 and its result, or the code of its BusinessError and None."""
+    try:
+        return 0, call(*arguments)
+    except BusinessError as error:
+        return error.code, None
 
 
 def _big(number: int, width: int | None = None) -> bytes:
