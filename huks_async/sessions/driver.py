@@ -12,7 +12,7 @@ from typing import Any
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike
 from huks_async.sessions.costs import COSTS, INLINE_MICROSECONDS, UNKNOWN
-from huks_async.sessions.dispatch import TURN_SECONDS, Dispatcher
+from huks_async.sessions.dispatch import Dispatcher
 from huks_async.sessions.session import Session
 from huks_async.sessions.table import SessionTable
 
@@ -36,7 +36,7 @@ class SessionDriver:
         if not operation.collects:
             estimate += cost.per_byte * len(data)
         try:
-            if estimate > INLINE_MICROSECONDS or perf_counter() - self._dispatcher.last_turn > TURN_SECONDS:
+            if estimate > INLINE_MICROSECONDS or perf_counter() > self._dispatcher.turn_ends:
                 out = await self._call(estimate, operation.update, data)
             else:
                 out = operation.update(data)
@@ -55,7 +55,7 @@ class SessionDriver:
         cost = COSTS.get(operation.kind, UNKNOWN)
         estimate = cost.finish * operation.work + cost.per_byte * (len(data) + operation.held)
         try:
-            if estimate > INLINE_MICROSECONDS or perf_counter() - self._dispatcher.last_turn > TURN_SECONDS:
+            if estimate > INLINE_MICROSECONDS or perf_counter() > self._dispatcher.turn_ends:
                 out = await self._call(estimate, operation.finish, data)
             else:
                 out = operation.finish(data)
@@ -81,9 +81,7 @@ class SessionDriver:
     async def _call(self, estimate: float, function: Callable[[BytesLike], bytes], data: BytesLike) -> bytes:
         if estimate > INLINE_MICROSECONDS:
             # the caller may change its buffer while the worker reads it
-            out = await self._dispatcher.pool.run(function, data if type(data) is bytes else bytes(data))
-            self._dispatcher.last_turn = perf_counter()
-            return out
+            return await self._dispatcher.pool.run(function, data if type(data) is bytes else bytes(data))
         await self._dispatcher.give_turn()
         return function(data)
 
