@@ -48,8 +48,12 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="smaller amounts: a first look in under a minute")
-    parser.add_argument("--only", metavar="NAME", action="append", help="one metric, by name or number; repeatable")
+    parser.add_argument(
+        "--quick", action="store_true", help="smaller amounts: a first look in under a minute"
+    )
+    parser.add_argument(
+        "--only", metavar="NAME", action="append", help="one metric, by name or number; repeatable"
+    )
     parser.add_argument("--list", action="store_true", help="show the names and end")
     parser.add_argument("--rounds", type=int, help="rounds of each comparison; default 11, quick 7")
     parser.add_argument("--uvloop", action="store_true", help="run on uvloop instead of asyncio's own loop")

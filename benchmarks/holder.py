@@ -8,7 +8,6 @@ import asyncio
 import gc
 import os
 import sys
-import time
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
@@ -48,7 +47,7 @@ async def hold_sessions(count: int, folder: str, *, fed: bool) -> None:
         await hold(0, count)
         gc.collect()
         full = resident()
-        time.sleep(0.001)
+        await asyncio.sleep(0.001)
         ended = await keystore.purge_stale_sessions()
         assert ended == count, f"{ended} sessions were purged, {count} were open"
         print((full - before) / count, (full - resident()) / (full - before))

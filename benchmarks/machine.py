@@ -9,7 +9,16 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
-_PACKAGES = ("huks-async", "cryptography", "anyio", "uvloop", "tink", "pycryptodome", "pycryptodomex", "python-pkcs11")
+_PACKAGES = (
+    "huks-async",
+    "cryptography",
+    "anyio",
+    "uvloop",
+    "tink",
+    "pycryptodome",
+    "pycryptodomex",
+    "python-pkcs11",
+)
 
 
 def facts(folder: str) -> dict[str, Any]:
@@ -61,7 +70,9 @@ def _file_system(folder: str) -> str:
         return "unknown"
     path = os.path.realpath(folder)
     under = [
-        (mount, kind) for mount, kind in mounts if mount == "/" or f"{path}/".startswith(f"{mount.rstrip('/')}/")
+        (mount, kind)
+        for mount, kind in mounts
+        if mount == "/" or f"{path}/".startswith(f"{mount.rstrip('/')}/")
     ]
     return max(under, key=lambda each: len(each[0]))[1] if under else "unknown"
 
@@ -87,6 +98,10 @@ def openssl_speed(seconds: int = 1) -> dict[str, float] | None:
 
 def _speed(arguments: list[str]) -> list[str]:
     process = subprocess.run(
-        ["openssl", "speed", "-mr", "-elapsed", *arguments], check=True, capture_output=True, text=True, timeout=60
+        ["openssl", "speed", "-mr", "-elapsed", *arguments],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     return [line for line in process.stdout.splitlines() if line.startswith("+F")]

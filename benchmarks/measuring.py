@@ -49,9 +49,7 @@ class Samples:
 
     def ratios(self, case: str, base: str) -> list[float]:
         """Time of a case over time of the base, round by round."""
-        return [
-            mine / other for mine, other in zip(self.seconds[case], self.seconds[base], strict=True)
-        ]
+        return [mine / other for mine, other in zip(self.seconds[case], self.seconds[base], strict=True)]
 
     def median(self, case: str) -> float:
         """The middle of all rounds, in seconds."""

@@ -69,8 +69,7 @@ KEYS: dict[str, Mapped] = {
 
 SESSIONS: dict[str, Mapped] = {
     "gcm": options(
-        _GCM
-        | {Tag.HUKS_TAG_PURPOSE: _ENCRYPT, Tag.HUKS_TAG_NONCE: NONCE, Tag.HUKS_TAG_ASSOCIATED_DATA: AAD}
+        _GCM | {Tag.HUKS_TAG_PURPOSE: _ENCRYPT, Tag.HUKS_TAG_NONCE: NONCE, Tag.HUKS_TAG_ASSOCIATED_DATA: AAD}
     ),
     "cbc": options(_CBC | {Tag.HUKS_TAG_PURPOSE: _ENCRYPT, Tag.HUKS_TAG_IV: IV}),
     "sm4": options(_SM4 | {Tag.HUKS_TAG_PURPOSE: _ENCRYPT, Tag.HUKS_TAG_IV: IV}),

@@ -95,4 +95,6 @@ def _page(title: str, height: int, rows: list[str]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img" '
         f'aria-label="{escape(title)}">'
     )
-    return "\n".join([head, _STYLE, f'<text class="title" x="12" y="22">{escape(title)}</text>', *rows, "</svg>", ""])
+    return "\n".join(
+        [head, _STYLE, f'<text class="title" x="12" y="22">{escape(title)}</text>', *rows, "</svg>", ""]
+    )

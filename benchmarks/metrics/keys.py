@@ -22,10 +22,8 @@ def _inits(keystore: huks.Keystore, aliases: list[str]) -> Run:
     chosen = itertools.cycle(aliases)
 
     async def run(times: int) -> float:
-        sessions = []
         start = time.perf_counter()
-        for _ in range(times):
-            sessions.append(await keystore.initSession(next(chosen), ours.SESSIONS["gcm"]))
+        sessions = [await keystore.initSession(next(chosen), ours.SESSIONS["gcm"]) for _ in range(times)]
         passed = time.perf_counter() - start
         for session in sessions:
             await keystore.abortSession(session.handle, ours.options({}))
@@ -93,9 +91,7 @@ def _plain_table(folder: str) -> sqlite3.Connection:
     return connection
 
 
-@metric(
-    13, "generate-tasks", "durable generate: 64 tasks / one, throughput", target=10, floor=5, higher=True
-)
+@metric(13, "generate-tasks", "durable generate: 64 tasks / one, throughput", target=10, floor=5, higher=True)
 async def generate_together(settings: Settings) -> Outcome:
     """Keys that 64 tasks generate at once against one after the other: commits are shared."""
     async with ours.open_keystore(settings) as keystore:

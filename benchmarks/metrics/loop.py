@@ -3,6 +3,7 @@
 import asyncio
 import statistics
 import time
+from itertools import chain
 
 import huks_async as huks
 from benchmarks import ours
@@ -51,9 +52,9 @@ async def under_streams(settings: Settings) -> Outcome:
     return Outcome(
         values=[percentile_99(b) / percentile_99(i) for b, i in zip(busy, idle, strict=True)],
         parts={
-            "idle p50": statistics.median(sum(idle, [])) * 1e6,
+            "idle p50": statistics.median(chain.from_iterable(idle)) * 1e6,
             "idle p99": statistics.median(map(percentile_99, idle)) * 1e6,
-            "8 streams p50": statistics.median(sum(busy, [])) * 1e6,
+            "8 streams p50": statistics.median(chain.from_iterable(busy)) * 1e6,
             "8 streams p99": statistics.median(map(percentile_99, busy)) * 1e6,
             "8 streams worst": max(map(max, busy)) * 1e6,
         },

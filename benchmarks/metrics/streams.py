@@ -36,18 +36,14 @@ async def _throughput(settings: Settings, key: str, raw_stream: Callable[[int], 
     )
 
 
-@metric(
-    5, "stream-gcm", "100 MB AES-256-GCM by 100 KB, throughput / raw", target=0.9, floor=0.8, higher=True
-)
+@metric(5, "stream-gcm", "100 MB AES-256-GCM by 100 KB, throughput / raw", target=0.9, floor=0.8, higher=True)
 async def gcm(settings: Settings) -> Outcome:
     """A GCM session that lets others run, against an uninterrupted loop of `update`."""
     key = os.urandom(32)
     return await _throughput(settings, "gcm", lambda count: raw.gcm_stream(key, ours.NONCE, SEGMENT, count))
 
 
-@metric(
-    6, "stream-cbc", "100 MB AES-256-CBC by 100 KB, throughput / raw", target=1.2, floor=1.0, higher=True
-)
+@metric(6, "stream-cbc", "100 MB AES-256-CBC by 100 KB, throughput / raw", target=1.2, floor=1.0, higher=True)
 async def cbc(settings: Settings) -> Outcome:
     """A CBC session with PKCS7 against an uninterrupted loop of `update`, both giving new bytes."""
     key = os.urandom(32)
