@@ -9,7 +9,7 @@ import huks_async as huks
 from benchmarks import ours
 from benchmarks.measuring import Settings
 from benchmarks.metric import Outcome, metric
-from benchmarks.metrics.streams import SEGMENT
+from benchmarks.streamer import SEGMENT_BYTES
 from huks_async import HuksTag as Tag
 
 _TICK = 0.001
@@ -63,7 +63,7 @@ async def under_streams(settings: Settings) -> Outcome:
 
 async def _feed(keystore: huks.Keystore, seconds: float) -> None:
     session = await keystore.initSession("gcm", ours.SESSIONS["gcm"])
-    call, end = ours.options({}, SEGMENT), time.perf_counter() + seconds
+    call, end = ours.options({}, bytes(SEGMENT_BYTES)), time.perf_counter() + seconds
     while time.perf_counter() < end:
         await keystore.updateSession(session.handle, call)
     await keystore.abortSession(session.handle, ours.options({}))

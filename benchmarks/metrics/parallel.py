@@ -6,8 +6,8 @@ import os
 from benchmarks import ours
 from benchmarks.measuring import Case, Settings, interleave
 from benchmarks.metric import Outcome, metric
-from benchmarks.metrics.streams import SEGMENT
 from benchmarks.peers import raw
+from benchmarks.streamer import SEGMENT_BYTES
 
 _TASKS = 8
 
@@ -48,19 +48,20 @@ async def rsa(settings: Settings) -> Outcome:
 async def sm4(settings: Settings) -> Outcome:
     """Eight sessions fed at once against as much in a plain loop of `update`. For two processors."""
     key, segments = os.urandom(16), 4 if settings.quick else 16
+    segment = bytes(SEGMENT_BYTES)
     async with ours.open_keystore(settings, "sm4") as keystore:
 
         async def together(times: int) -> None:
             for _ in range(times):
-                streams = (ours.stream(keystore, "sm4", SEGMENT, segments) for _ in range(_TASKS))
+                streams = (ours.stream(keystore, "sm4", segment, segments) for _ in range(_TASKS))
                 await asyncio.gather(*streams)
 
         def inline(times: int) -> None:
             for _ in range(times * _TASKS):
-                raw.sm4_stream(key, ours.IV, SEGMENT, segments)
+                raw.sm4_stream(key, ours.IV, segment, segments)
 
         samples = await interleave(settings, [Case("8 streams", together), Case("raw", inline)], times=1)
-    megabytes = _TASKS * segments * len(SEGMENT) / 1e6
+    megabytes = _TASKS * segments * len(segment) / 1e6
     return Outcome(
         values=samples.ratios("raw", "8 streams"),
         parts={case: megabytes / samples.median(case) for case in samples.seconds},
