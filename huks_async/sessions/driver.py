@@ -12,7 +12,7 @@ from typing import TypeVar
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike
 from huks_async.sessions.costs import COPY_PER_BYTE, COSTS, INLINE_MICROSECONDS, UNKNOWN
-from huks_async.sessions.dispatch import TURN_SECONDS, Dispatcher
+from huks_async.sessions.dispatch import Dispatcher
 from huks_async.sessions.session import Session
 from huks_async.sessions.table import SessionTable
 
@@ -40,7 +40,7 @@ class SessionDriver:
         estimate = cost.update * operation.work
         estimate += (COPY_PER_BYTE if operation.collects else cost.per_byte) * len(data)
         try:
-            if estimate > INLINE_MICROSECONDS or perf_counter() - self._dispatcher.last_turn > TURN_SECONDS:
+            if estimate > INLINE_MICROSECONDS or perf_counter() > self._dispatcher.turn_ends:
                 out = await self._call(session, estimate, operation.update, data)
             else:
                 out = operation.update(data)
@@ -62,7 +62,7 @@ class SessionDriver:
         cost = COSTS.get(operation.kind, UNKNOWN)
         estimate = cost.finish * operation.work + cost.per_byte * (len(data) + operation.held)
         try:
-            if estimate > INLINE_MICROSECONDS or perf_counter() - self._dispatcher.last_turn > TURN_SECONDS:
+            if estimate > INLINE_MICROSECONDS or perf_counter() > self._dispatcher.turn_ends:
                 out = await self._call(session, estimate, operation.finish, data)
             else:
                 out = operation.finish(data)
@@ -109,11 +109,8 @@ class SessionDriver:
             # the caller may change its buffer while the worker reads it
             data = bytes(data) if len(data) <= COPY_AT_ONCE else await self._copy(data)
         if most is None or len(data) <= most or operation.collects:
-            out = await dispatcher.pool.run(function, data)
-        else:
-            out = await dispatcher.pool.run(_in_slices, operation.update, function, data, most)
-        dispatcher.last_turn = perf_counter()
-        return out
+            return await dispatcher.pool.run(function, data)
+        return await dispatcher.pool.run(_in_slices, operation.update, function, data, most)
 
     async def _copy(self, data: BytesLike) -> bytes:
         parts = []

@@ -6,7 +6,6 @@ lives in this object only.
 """
 
 import os
-import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import IO, Any
@@ -71,6 +70,8 @@ class Spool:
 
     def _write(self, block: bytes) -> None:
         if self._file is None:
+            import tempfile  # late: most programs never fill a spool
+
             self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed by close()
         view = memoryview(self._encryptor.update(block))
         while view:
