@@ -78,5 +78,7 @@ def table() -> list[str]:
     for verb in ("refused", "skipped"):
         for tally in TALLIES:
             reasons: Counter[str] = getattr(tally, verb)
-            lines += [f"{verb}: {tally.name}: {count} × {reason}" for reason, count in sorted(reasons.items())]
+            lines += [
+                f"{verb}: {tally.name}: {count} × {reason}" for reason, count in sorted(reasons.items())
+            ]
     return lines

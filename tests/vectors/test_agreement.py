@@ -169,7 +169,9 @@ def test_other_dh_files_are_named() -> None:
     """The other DH vectors are of groups that HUKS does not have; a new file would be noticed."""
     tally = Tally("DH, other groups")
     for file, field in (("RFC5114", "z"), ("vec", "k"), ("bad_exchange", "y2"), ("rfc3526", "p")):
-        tally.skip("HUKS has the groups of RFC 7919 alone", len(list(nist(f"asymmetric/DH/{file}.txt", field))))
+        tally.skip(
+            "HUKS has the groups of RFC 7919 alone", len(list(nist(f"asymmetric/DH/{file}.txt", field)))
+        )
     tally.settle()
     assert tally.skipped.total() >= 10
 

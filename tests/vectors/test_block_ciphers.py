@@ -51,9 +51,7 @@ async def both_ways(
     tally.check(await runs.run(key, DECRYPT, sealed, IV=iv) == plain, case)
 
 
-@pytest.mark.parametrize(
-    ("mode", "least"), [(ECB, 4100), (CBC, 4100), (CTR, 18)], ids=["ECB", "CBC", "CTR"]
-)
+@pytest.mark.parametrize(("mode", "least"), [(ECB, 4100), (CBC, 4100), (CTR, 18)], ids=["ECB", "CBC", "CTR"])
 async def test_aes(mode: int, least: int) -> None:
     """AES of every key size gives NIST's (CTR: RFC 3686's) results in both directions."""
     name = {ECB: "ECB", CBC: "CBC", CTR: "CTR"}[mode]

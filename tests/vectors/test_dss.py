@@ -156,7 +156,11 @@ async def test_dsa(file: str, least: int, engine: int) -> None:
     refusals = 0
     async with opened() as runs:
         for case in nist(f"asymmetric/DSA/{file}", "s"):
-            digest = DIGESTS[re.sub(r".*(SHA)-(\d+)", r"\1\2", case["section"])] if "SHA" in case["section"] else SHA1
+            digest = (
+                DIGESTS[re.sub(r".*(SHA)-(\d+)", r"\1\2", case["section"])]
+                if "SHA" in case["section"]
+                else SHA1
+            )
             good = case.get("result", "P").startswith("P")
             p, q, g, y = numbers(case, "p", "q", "g", "y")
             spki = dsa_spki(p, q, g, y)
@@ -166,7 +170,9 @@ async def test_dsa(file: str, least: int, engine: int) -> None:
             if size > 1024 and turn[case["section"]] > THROUGH_SESSIONS:
                 material = KeyMaterial(DSA, size, b"", spki)
                 try:
-                    verified = engine_run(dsa, material, VERIFY, message, signature(case), digest=digest) == b""
+                    verified = (
+                        engine_run(dsa, material, VERIFY, message, signature(case), digest=digest) == b""
+                    )
                 except BusinessError as error:
                     verified = error.code != 12000006
                 tally.check(verified == good, case, engine=True)

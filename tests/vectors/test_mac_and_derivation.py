@@ -31,7 +31,9 @@ ZERO_IV = bytes(8)
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize(("file", "least"), [("rfc-2202-sha1", 7), *((f"rfc-4231-sha{n}", 6) for n in (224, 256, 384, 512))])
+@pytest.mark.parametrize(
+    ("file", "least"), [("rfc-2202-sha1", 7), *((f"rfc-4231-sha{n}", 6) for n in (224, 256, 384, 512))]
+)
 async def test_hmac(file: str, least: int) -> None:
     """HMAC gives the codes of the RFCs, under keys shorter and longer than a block."""
     tally = Tally(f"HMAC {file}")
@@ -96,7 +98,11 @@ async def test_cmac() -> None:
                 continue
             material = KeyMaterial(CMAC, 192, first + second + third)
             blobs = {HuksTag.HUKS_TAG_IV: ZERO_IV}
-            tally.check(engine_run(mac, material, MAC, message[:5], message[5:], blobs=blobs) == code, case, engine=True)
+            tally.check(
+                engine_run(mac, material, MAC, message[:5], message[5:], blobs=blobs) == code,
+                case,
+                engine=True,
+            )
     for size in (128, 192, 256):
         for _ in nist(f"CMAC/nist-800-38b-aes{size}.txt", "output"):
             tally.skip("CMAC of HUKS is over 3DES alone")
@@ -104,9 +110,7 @@ async def test_cmac() -> None:
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize(
-    "file", ["rfc-5869-HKDF-SHA1", "rfc-5869-HKDF-SHA256", "hkdf-generated"]
-)
+@pytest.mark.parametrize("file", ["rfc-5869-HKDF-SHA1", "rfc-5869-HKDF-SHA256", "hkdf-generated"])
 async def test_hkdf(file: str) -> None:
     """HKDF gives the keys of RFC 5869 and a long one; no HUKS key has the lengths of their inputs."""
     tally = Tally(f"HKDF {file}")

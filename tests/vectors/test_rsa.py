@@ -191,7 +191,10 @@ async def test_pkcs1_encryption() -> None:
 
 
 _MADE = ("sha1", "sha224", "sha256", "sha384", "sha512")
-_PAIRS = [("sha1", "sha1"), *((a, b) for a, b in itertools.product(_MADE, _MADE) if (a, b) != ("sha1", "sha1"))]
+_PAIRS = [
+    ("sha1", "sha1"),
+    *((a, b) for a, b in itertools.product(_MADE, _MADE) if (a, b) != ("sha1", "sha1")),
+]
 
 
 async def test_oaep() -> None:
@@ -205,7 +208,9 @@ async def test_oaep() -> None:
     async with opened() as runs:
         for mask, label in _PAIRS:
             plain = (mask, label) == ("sha1", "sha1")
-            path = "RSA/pkcs-1v2-1d2-vec/oaep-vect.txt" if plain else f"RSA/oaep-custom/oaep-{mask}-{label}.txt"
+            path = (
+                "RSA/pkcs-1v2-1d2-vec/oaep-vect.txt" if plain else f"RSA/oaep-custom/oaep-{mask}-{label}.txt"
+            )
             digest = DIGESTS[label.upper()]
             mgf = HuksParam(InnerTag.MGF_DIGEST, DIGESTS[mask.upper()])
             imported = set()
