@@ -48,9 +48,7 @@ class Level(IntEnum):
 class Place:
     """Where keys are looked for."""
 
-    store: Annotated[str | None, Parameter(help="Address of the store: sqlite:///PATH, postgresql://…")] = (
-        None
-    )
+    store: Annotated[str | None, Parameter(help="Address of the store: sqlite:///PATH")] = None
     namespace: Annotated[str | None, Parameter(help="The caller whose keys are meant.")] = None
     level: Annotated[Level | None, Parameter(help="Storage level; the keystore's default is ce.")] = None
 

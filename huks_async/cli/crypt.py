@@ -8,7 +8,7 @@ from huks_async.cli.arguments import HERE, Alias, InputName, OutputName, Place
 from huks_async.cli.console import CommandError
 from huks_async.cli.files import STANDARD, open_input, open_output, refuse_terminal, segments
 from huks_async.cli.parameters import Tags, options, session_tags
-from huks_async.cli.pump import pump
+from huks_async.cli.pump import pump, pump_verified
 from huks_async.model.enums import HuksCipherMode, HuksKeyAlg, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
 
@@ -23,7 +23,7 @@ async def encrypt(
     async with place.open() as keystore:
         tags = await _gcm_tags(keystore, alias, place, HuksKeyPurpose.HUKS_KEY_PURPOSE_ENCRYPT)
         nonce = os.urandom(container.NONCE_BYTES)
-        with open_input(file) as source, open_output(output, whole=False) as target:
+        with open_input(file) as source, open_output(output) as target:
             target.write(container.HEADER + nonce)
             pieces = container.counted(segments(source))
             session_options = options(**tags, NONCE=nonce, ASSOCIATED_DATA=container.HEADER)
@@ -43,13 +43,15 @@ async def decrypt(
         with (
             open_input(file) as source,
             container.open_sealed(source) as sealed,
-            open_output(output, whole=True) as target,
+            open_output(output) as target,
         ):
             session_options = options(
                 **tags, NONCE=sealed.nonce, AE_TAG=sealed.tag, ASSOCIATED_DATA=container.HEADER
             )
             try:
-                await pump(keystore, alias, session_options, sealed.ciphertext(), target.write)
+                # stream keeps everything back until the tag is verified; a hidden target does so itself
+                feed = pump if target.hidden else pump_verified
+                await feed(keystore, alias, session_options, sealed.ciphertext(), target.write)
             except BusinessError as error:
                 if error.code != _CRYPTO_FAIL:
                     raise

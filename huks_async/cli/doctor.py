@@ -1,6 +1,5 @@
 """`huks doctor` and `huks algorithms`: what this machine and this version offer."""
 
-import importlib
 import os
 import platform
 import shutil
@@ -8,7 +7,6 @@ import sqlite3
 import stat
 import subprocess
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import cryptography
 from cryptography.hazmat.backends.openssl import backend
@@ -18,8 +16,10 @@ from huks_async._version import __version__
 from huks_async.cli.arguments import HERE, Place
 from huks_async.cli.parameters import KINDS, options
 from huks_async.crypto import matrix
+from huks_async.keystore.opening import home_folder
 from huks_async.model.enums import HuksCipherMode, HuksKeyDigest, HuksKeyPadding, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
+from huks_async.sessions.pressure import SensorStatus, choose_sensor
 
 
 async def doctor(*, place: Place = HERE) -> int:
@@ -61,7 +61,7 @@ def _openssl_command() -> str:
 
 
 async def _keystore(place: Place) -> list[Finding]:
-    findings: list[Finding] = list(_home())
+    findings: list[Finding] = list(_home()) if place.store is None else []
     try:
         async with place.open() as keystore:
             aliases = (await keystore.listAliases(options(**place.tags))).keyAliases
@@ -75,13 +75,9 @@ async def _keystore(place: Place) -> list[Finding]:
 
 
 def _home() -> Iterator[Finding]:
-    name = os.environ.get("HUKS_ASYNC_HOME")
-    if name is None:
-        yield True, "HUKS_ASYNC_HOME is not set: the user's data folder is used"
-        return
-    home = Path(name)
+    home = home_folder()
     if not home.exists():
-        yield True, f"{home} did not exist before this"
+        yield True, f"{home} does not exist yet; it is made now"
         return
     for path in sorted((home, *home.iterdir())):
         mode = stat.S_IMODE(path.stat().st_mode)
@@ -90,11 +86,17 @@ def _home() -> Iterator[Finding]:
 
 
 def _sensors() -> list[Finding]:
+    sensor = choose_sensor()
     try:
-        pressure = importlib.import_module("huks_async.sessions.pressure")
-    except ModuleNotFoundError:
-        return [(True, "no sensors in this version")]
-    return [(True, line) for line in pressure.describe_sensors()]
+        status = sensor.status()
+    finally:
+        sensor.close()
+    used = [(True, f"{part.name}: {part.source}") for part in _leaves(status)]
+    return used + [(True, f"not used: {reason}") for reason in status.passed_over]
+
+
+def _leaves(status: SensorStatus) -> list[SensorStatus]:
+    return [leaf for part in status.parts for leaf in _leaves(part)] or [status]
 
 
 def algorithms(*, device: bool = False) -> None:

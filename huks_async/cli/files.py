@@ -6,7 +6,6 @@ import os
 import secrets
 import stat
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -22,6 +21,9 @@ STANDARD = "-"
 
 class Output(Protocol):
     """Where results go. What was written counts only after `commit`."""
+
+    hidden: bool
+    """Whether nothing is seen before `commit`."""
 
     def write(self, data: bytes) -> None:
         """Add bytes."""
@@ -45,7 +47,7 @@ def open_input(name: str) -> Iterator[io.FileIO]:
         yield file
 
 
-def segments(file: io.FileIO | BinaryIO, length: int | None = None) -> Iterator[bytes]:
+def segments(file: BinaryIO | io.FileIO, length: int | None = None) -> Iterator[bytes]:
     """The bytes of a file in pieces of at most `SEGMENT` bytes, to its end or to `length` bytes."""
     left = sys.maxsize if length is None else length
     while left > 0:
@@ -60,30 +62,20 @@ def segments(file: io.FileIO | BinaryIO, length: int | None = None) -> Iterator[
 
 
 @contextlib.contextmanager
-def open_output(name: str | None, *, whole: bool) -> Iterator[Output]:
-    """An output: standard output for None and `-`, else a file that replaces `name` at commit.
-
-    Args:
-        name: the file's path, or `-`.
-        whole: nothing may be seen before commit, on standard output either; it is kept in an
-            unnamed temporary file until then.
-
-    """
+def open_output(name: str | None) -> Iterator[Output]:
+    """An output: standard output for None and `-`, else a file that replaces `name` at commit."""
     if name is None or name == STANDARD:
-        target = io.FileIO(sys.stdout.fileno(), "w", closefd=False)
-        with _spooled(target) if whole else contextlib.nullcontext(_Direct(target)) as output:
-            yield output
+        yield _Direct(io.FileIO(sys.stdout.fileno(), "w", closefd=False))
         return
     path = Path(os.path.realpath(name))
+    if path.is_dir():
+        raise usage_error(f"{name} is a folder", hint="name the file to write")
     if path.exists() and not path.is_file():
-        if path.is_dir():
-            raise usage_error(f"{name} is a folder", hint="name the file to write")
         # a device or a named pipe cannot be replaced
-        with (
-            io.FileIO(path, "w") as target,
-            _spooled(target) if whole else contextlib.nullcontext(_Direct(target)) as output,
-        ):
-            yield output
+        with interruptible():
+            target = io.FileIO(path, "w")
+        with target:
+            yield _Direct(target)
         return
     with _replacing(path) as output:
         yield output
@@ -101,7 +93,9 @@ def refuse_terminal(output: str | None, what: str) -> None:
 class _Direct:
     """Writes at once."""
 
-    def __init__(self, target: io.FileIO | BinaryIO) -> None:
+    hidden = False
+
+    def __init__(self, target: io.FileIO) -> None:
         self._target = target
 
     def write(self, data: bytes) -> None:
@@ -114,31 +108,10 @@ class _Direct:
         pass
 
 
-class _Spooled:
-    """Keeps everything in a temporary file without a name, and copies it out at commit."""
-
-    def __init__(self, target: io.FileIO, spool: BinaryIO) -> None:
-        self._target = target
-        self._spool = spool
-
-    def write(self, data: bytes) -> None:
-        self._spool.write(data)
-
-    def commit(self) -> None:
-        self._spool.seek(0)
-        target = _Direct(self._target)
-        for piece in segments(self._spool):
-            target.write(piece)
-
-
-@contextlib.contextmanager
-def _spooled(target: io.FileIO) -> Iterator[Output]:
-    with tempfile.TemporaryFile() as spool:
-        yield _Spooled(target, spool)
-
-
 class _Replacing:
     """Writes a temporary file beside the target and renames it at commit."""
+
+    hidden = True
 
     def __init__(self, path: Path, temporary: Path, file: io.FileIO) -> None:
         self._path = path

@@ -101,7 +101,7 @@ async def export(
         if form != "huks":
             stored = (await keystore.getKeyItemProperties(alias, options(**place.tags))).properties
             data = spki(data, next(p.value for p in stored if p.tag == HuksTag.HUKS_TAG_ALGORITHM))
-    with open_output(output, whole=False) as target:
+    with open_output(output) as target:
         target.write(to_pem(data) if form == "pem" else data)
         target.commit()
 

@@ -1,5 +1,6 @@
 """A whole operation as one session: every piece in, every output out."""
 
+import contextlib
 from collections.abc import Callable, Iterable
 
 import huks_async
@@ -19,3 +20,19 @@ async def pump(
         for piece in pieces:
             write(await session.update(piece))
         write(await session.finish(last))
+
+
+async def pump_verified(
+    keystore: "huks_async.Keystore",
+    alias: str,
+    session_options: HuksOptions,
+    pieces: Iterable[bytes],
+    write: Callable[[bytes], object],
+) -> None:
+    """The same for decryption to where every byte is seen at once: none is written before all are verified."""
+    async with (
+        keystore.session(alias, session_options) as session,
+        contextlib.aclosing(session.stream(pieces)) as outputs,
+    ):
+        async for output in outputs:
+            write(output)

@@ -25,7 +25,7 @@ async def sign(
     refuse_terminal(output, "the signature")
     async with place.open() as keystore:
         tags = await _tags(keystore, alias, place, HuksKeyPurpose.HUKS_KEY_PURPOSE_SIGN)
-        with open_input(file) as source, open_output(output, whole=False) as target:
+        with open_input(file) as source, open_output(output) as target:
             await pump(keystore, alias, options(**tags), segments(source), target.write)
             target.commit()
 

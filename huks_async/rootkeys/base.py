@@ -14,6 +14,7 @@ class RootKey(ABC):
     Both methods raise `BusinessError` with these codes:
         12000004: the medium of the root key cannot be read or is damaged.
         12000012: the wrapped key is not one of this root key, or was changed.
+        12000020 to 12000023: a token that holds the root key failed, or refused the PIN.
     """
 
     @property

@@ -22,6 +22,8 @@ KIND_KEY = 1
 """The wrapping key is known; the header is its id in ASCII."""
 KIND_SCRYPT = 2
 """The wrapping key is derived from a passphrase; the header holds the parameters."""
+KIND_TOKEN = 3
+"""The wrapping key is derived by a token; the header is the salt."""
 
 KEY_SIZE = 32
 _NONCE_SIZE = 12

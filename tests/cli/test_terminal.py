@@ -25,7 +25,7 @@ class _Failing:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def open(cls, **_: Any) -> AsyncIterator["_Failing"]:
+    async def open(cls, *_: Any, **__: Any) -> AsyncIterator["_Failing"]:
         yield cls()
 
     async def listAliases(self, _: object) -> None:

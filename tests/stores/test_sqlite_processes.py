@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 
+import anyio
 import pytest
 
 from huks_async.stores import ItemName, SqliteStore
@@ -227,6 +228,35 @@ async def test_the_stamp_tells_of_every_commit_of_another_process(tmp_path):
     await store.put(ItemName("app", 2, "own"), b"x")
     assert store.stamp() not in seen
     await store.aclose()
+
+
+@pytest.mark.parametrize(
+    ("backend", "options"),
+    [pytest.param("asyncio", {"use_uvloop": True}, id="uvloop"), pytest.param("trio", {}, id="trio")],
+)
+def test_the_store_works_on_other_event_loops(tmp_path, backend, options):
+    """Writers at once, reads and cancellation on uvloop and trio."""
+    pytest.importorskip("uvloop" if options else "trio")
+
+    async def main():
+        store = SqliteStore(tmp_path / "keys.db")
+        await store.open()
+        async with anyio.create_task_group() as tasks:
+            for number in range(40):
+                tasks.start_soon(store.put, ItemName("app", 2, f"{number:02}"), b"x")
+        assert await store.aliases("app", 2) == [f"{number:02}" for number in range(40)]
+        async with anyio.create_task_group() as tasks:
+            for number in range(40):
+                tasks.start_soon(store.delete, ItemName("app", 2, f"{number:02}"))
+            await store.get(ItemName("app", 2, "00"))
+            tasks.cancel_scope.cancel()
+        left = await store.aliases("app", 2)
+        assert len(left) == await store.count("app", 2)
+        await store.put(ItemName("app", 2, "last"), b"x")
+        await store.aclose()
+
+    anyio.run(main, backend=backend, backend_options=options)
+    assert [file.name for file in tmp_path.iterdir()] == ["keys.db"]
 
 
 def test_kill_9_loses_no_acknowledged_write(tmp_path):

@@ -1,0 +1,187 @@
+"""Root keys in a PKCS#11 token, checked with SoftHSM."""
+
+import ctypes.util
+import hashlib
+import hmac
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from huks_async.keys.storekey import open_store_key
+from huks_async.model.errors import BusinessError
+from huks_async.rootkeys import EphemeralRootKey, Pkcs11RootKey
+from huks_async.stores import MemoryStore
+
+KEY = bytes(range(32))
+PIN = "123456"
+MODULES = [
+    "/usr/lib/softhsm/libsofthsm2.so",
+    "/usr/lib64/pkcs11/libsofthsm2.so",
+    "/usr/local/lib/softhsm/libsofthsm2.so",
+    ctypes.util.find_library("softhsm2") or "",
+]
+MODULE = next((module for module in MODULES if module and os.path.exists(module)), None)
+
+needs_token = pytest.mark.skipif(
+    MODULE is None or shutil.which("softhsm2-util") is None, reason="SoftHSM2 is not installed"
+)
+
+
+@pytest.fixture(scope="module")
+def token(tmp_path_factory):
+    """A fresh token of SoftHSM. The library reads its configuration once in a process."""
+    pytest.importorskip("pkcs11", reason="python-pkcs11 is not installed")
+    folder = tmp_path_factory.mktemp("softhsm")
+    (folder / "tokens").mkdir()
+    config = folder / "softhsm2.conf"
+    config.write_text(
+        f"directories.tokendir = {folder}/tokens\nobjectstore.backend = file\nlog.level = ERROR\n"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOFTHSM2_CONF", str(config))
+        for label in ("one", "two"):
+            subprocess.run(
+                [
+                    "softhsm2-util",
+                    "--init-token",
+                    "--free",
+                    "--label",
+                    label,
+                    "--so-pin",
+                    "87654321",
+                    "--pin",
+                    PIN,
+                ],
+                check=True,
+                capture_output=True,
+            )
+        yield "one"
+
+
+@needs_token
+@pytest.mark.asyncio
+async def test_a_key_in_a_token_wraps_and_unwraps(token):
+    """A generated key wraps; another key and another kind do not unwrap; it is made once only."""
+    root_key = Pkcs11RootKey(MODULE, token, PIN, label="wraps")
+    with pytest.raises(BusinessError, match=r"has 0 secret keys.*generate\(\)") as caught:
+        await root_key.open()
+    assert caught.value.code == 12000020
+    await root_key.generate()
+    await root_key.open()
+    with pytest.raises(BusinessError, match="exists") as caught:
+        await root_key.generate()
+    assert caught.value.code == 12000017
+
+    one, two = await root_key.wrap(KEY), await root_key.wrap(KEY)
+    assert one != two
+    assert await root_key.unwrap(one) == await root_key.unwrap(two) == KEY
+    assert root_key.key_id == "one/wraps"
+
+    other = Pkcs11RootKey(MODULE, token, PIN, label="other")
+    await other.generate()
+    for wrapped in (
+        await other.wrap(KEY),
+        await EphemeralRootKey().wrap(KEY),
+        one[:-1] + bytes([one[-1] ^ 1]),
+    ):
+        with pytest.raises(BusinessError) as caught:
+            await root_key.unwrap(wrapped)
+        assert caught.value.code == 12000012
+
+
+@needs_token
+@pytest.mark.asyncio
+async def test_the_generated_key_cannot_be_read_out(token):
+    """The token itself says that the key is sensitive and not extractable, and refuses its value."""
+    import pkcs11
+
+    await Pkcs11RootKey(MODULE, token, PIN, label="sealed").generate()
+    with pkcs11.lib(MODULE).get_token(token_label=token).open(user_pin=PIN) as session:
+        (key,) = session.get_objects({pkcs11.Attribute.LABEL: "sealed"})
+        assert key[pkcs11.Attribute.SENSITIVE]
+        assert not key[pkcs11.Attribute.EXTRACTABLE]
+        assert key[pkcs11.Attribute.NEVER_EXTRACTABLE]
+        with pytest.raises(pkcs11.AttributeSensitive):
+            _ = key[pkcs11.Attribute.VALUE]
+
+
+@needs_token
+@pytest.mark.asyncio
+async def test_the_documented_derivation_is_what_is_done(token):
+    """With a secret that is known, the wrapped key can be read by its description alone, with no token."""
+    import pkcs11
+
+    secret = b"\x42" * 32
+    with pkcs11.lib(MODULE).get_token(token_label=token).open(rw=True, user_pin=PIN) as session:
+        session.create_object(
+            {
+                pkcs11.Attribute.CLASS: pkcs11.ObjectClass.SECRET_KEY,
+                pkcs11.Attribute.KEY_TYPE: pkcs11.KeyType.GENERIC_SECRET,
+                pkcs11.Attribute.TOKEN: True,
+                pkcs11.Attribute.PRIVATE: True,
+                pkcs11.Attribute.SIGN: True,
+                pkcs11.Attribute.LABEL: "known",
+                pkcs11.Attribute.VALUE: secret,
+            }
+        )
+    wrapped = await Pkcs11RootKey(MODULE, token, PIN, label="known").wrap(KEY)
+    assert wrapped[:3] == bytes((1, 3, 16))
+    wrapping = hmac.digest(secret, b"huks_async root key/wrap/" + wrapped[3:19], hashlib.sha256)
+    assert AESGCM(wrapping).decrypt(wrapped[19:31], wrapped[31:], wrapped[:19]) == KEY
+
+
+@needs_token
+@pytest.mark.asyncio
+async def test_it_works_beside_other_code_that_is_logged_in(token):
+    """A session that the host keeps open at the same token is no obstacle, and stays logged in."""
+    import pkcs11
+
+    root_key = Pkcs11RootKey(MODULE, token, PIN, label="beside")
+    await root_key.generate()
+    with pkcs11.lib(MODULE).get_token(token_label=token).open(user_pin=PIN) as session:
+        assert await root_key.unwrap(await root_key.wrap(KEY)) == KEY
+        assert list(session.get_objects({pkcs11.Attribute.LABEL: "beside"}))
+
+
+@needs_token
+@pytest.mark.asyncio
+async def test_wrong_pins_and_missing_tokens_are_named(token, tmp_path):
+    """A wrong PIN is 12000022 and is not shown, an unknown token or library 12000020."""
+    with pytest.raises(BusinessError, match="PIN of the token 'two' is wrong") as caught:
+        await Pkcs11RootKey(MODULE, "two", "sesame99").open()
+    assert caught.value.code == 12000022
+    assert "sesame99" not in caught.value.message
+    for module, label in ((MODULE, "three"), (tmp_path / "none.so", token)):
+        with pytest.raises(BusinessError) as caught:
+            await Pkcs11RootKey(module, label, PIN).open()
+        assert caught.value.code == 12000020
+        assert str(module) in caught.value.message
+
+
+@needs_token
+@pytest.mark.asyncio
+async def test_a_store_opens_with_its_token_alone(token):
+    """The store key is the same with the same token key, and out of reach with another."""
+    mine, other = (Pkcs11RootKey(MODULE, token, PIN, label=label) for label in ("mine", "not mine"))
+    await mine.generate()
+    await other.generate()
+    store = MemoryStore()
+    key = await open_store_key(store, mine)
+    assert await open_store_key(store, mine) == key
+    with pytest.raises(BusinessError, match="memory: cannot be opened") as caught:
+        await open_store_key(store, other)
+    assert caught.value.code == 12000012
+
+
+@pytest.mark.asyncio
+async def test_without_the_extra_the_error_names_it(monkeypatch):
+    """The module is imported late, and what is missing is said."""
+    monkeypatch.setitem(sys.modules, "pkcs11", None)
+    with pytest.raises(BusinessError, match=r"huks-async\[pkcs11\]") as caught:
+        await Pkcs11RootKey(Path("x.so"), "t", "p").open()
+    assert caught.value.code == 12000001

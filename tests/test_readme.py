@@ -1,0 +1,89 @@
+"""README and the other pages say what is true."""
+
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from huks_async.keystore import UNBUILT
+
+TOP = Path(__file__).parent.parent
+README = (TOP / "README.md").read_text()
+PAGES = [TOP / "README.md", TOP / "CHANGELOG.md", *sorted((TOP / "docs").glob("*.md"))]
+
+PYTHON_BLOCKS = [
+    pytest.param(match[1], id=f"{page.name}-{number}")
+    for page in PAGES
+    for number, match in enumerate(
+        re.finditer(r"^```python\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    )
+]
+
+
+@pytest.mark.parametrize("code", PYTHON_BLOCKS)
+def test_python_blocks_run(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each block of Python is a program that runs as it stands, warnings being errors."""
+    monkeypatch.setenv("HUKS_ASYNC_HOME", str(tmp_path / "keystore"))
+    monkeypatch.delenv("HUKS_ASYNC_PROFILE", raising=False)
+    program = tmp_path / "block.py"
+    program.write_text(code)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", program],
+        cwd=TOP,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_readme_opens_with_two_commands() -> None:
+    """The first thing a reader sees is the demo, the second the tests."""
+    blocks = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    assert README.startswith("# huks_async\n\n```sh\n")
+    demo, tests = blocks[:2]
+    assert demo.count("\n") == tests.count("\n") == 1
+    assert demo.rstrip().endswith("huks demo")
+    assert "-m pytest" in tests
+    for command in (demo, tests):
+        assert command.startswith("python3 -m venv .venv")
+        assert "-c constraints.txt" in command
+
+
+def test_ci_runs_readmes_commands() -> None:
+    """CI takes its commands from README, so that the two cannot differ, and comes to the tests last."""
+    script = (TOP / ".ci" / "run").read_text()
+    assert "pytest" not in script
+    assert script.rstrip().splitlines()[-1] == 'bash -euo pipefail -c "$(readme_command 2)"'
+
+
+def test_error_page_is_made_from_the_table() -> None:
+    """docs/errors.md is what its script prints."""
+    render = runpy.run_path(str(TOP / "docs" / "make_errors.py"))["render"]
+    assert (TOP / "docs" / "errors.md").read_text() == render()
+
+
+def test_what_is_not_built_is_listed() -> None:
+    """The limitations page names exactly the functions that answer 801 because they are not built."""
+    page = (TOP / "docs" / "limitations.md").read_text()
+    section = re.search(r"^## Not built yet\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
+    assert set(re.findall(r"`(\w+)`", section[1] if section else "")) == set(UNBUILT)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every relative link names a file that is there."""
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_constraints_pin_what_is_installed_and_nothing_else() -> None:
+    """Each line of constraints.txt is one exact version."""
+    lines = [line for line in (TOP / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    assert lines
+    for line in lines:
+        assert re.fullmatch(r"[A-Za-z0-9_.-]+==[0-9][A-Za-z0-9.]*", line), line
