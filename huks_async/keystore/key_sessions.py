@@ -110,7 +110,7 @@ class SessionFunctions(HasParts):
         The session is gone afterwards, whatever happens.
         """
         parts = self._parts or self._open_parts()
-        params, data = _segment(parts, handle, options, token)
+        params, data = _segment(parts, handle, options, token, ends=True)
         out, rule = await parts.driver.finish(parts.namespace, handle, data)
         if rule is not None:
             out = await parts.maker.keep_secret(rule.base, params, out, rule.flag)
@@ -160,7 +160,7 @@ async def _make_plan(parts: Parts, keyAlias: str, params: ParamSet) -> Plan:
 
 
 def _segment(
-    parts: Parts, handle: int, options: object, token: BytesLike | None
+    parts: Parts, handle: int, options: object, token: BytesLike | None, ends: bool = False
 ) -> tuple[ParamSet, BytesLike]:
     """Check the arguments of a call on a session; a set that is illegal as a whole ends the session."""
     if type(handle) is not int:
@@ -174,7 +174,11 @@ def _segment(
     except ParameterSetError as error:
         raise parts.driver.fail(parts.namespace, handle, error) from None
     if params.numbers and params.numbers.get(_SECURITY_LEVEL):
-        raise BusinessError(401, "HUKS_TAG_KEY_SECURITY_LEVEL: a session takes no level but 0 (TEE)")
+        wrong = BusinessError(401, "HUKS_TAG_KEY_SECURITY_LEVEL: a session takes no level but 0 (TEE)")
+        if ends:
+            raise parts.driver.fail(parts.namespace, handle, wrong)
+        parts.table.give_back(parts.table.take(handle, parts.namespace))
+        raise wrong
     return params, data
 
 
