@@ -5,11 +5,6 @@ from huks_async.crypto.material import SYMMETRIC_ALGORITHMS, KeyMaterial
 from huks_async.crypto.matrix import ALGORITHMS, has_size, list_sizes
 from huks_async.keys.aliases import check_alias, storage_level
 from huks_async.keys.attributes import check_attributes, check_generation, may_override, stored_params
-<<<<<<< HEAD
-from huks_async.keys.importing import check_import_purpose, is_slow, material_from_import
-from huks_async.keys.kem import check_secret_params
-from huks_async.keys.layouts import check_import_length
-=======
 from huks_async.keys.importing import (
     check_import_purpose,
     is_slow,
@@ -17,7 +12,7 @@ from huks_async.keys.importing import (
     parts_from_import,
     translated,
 )
->>>>>>> h/conformance
+from huks_async.keys.kem import check_secret_params
 from huks_async.keys.shelf import KeyShelf
 from huks_async.keys.wrapped import check_wrapping_purpose, open_wrapped, required_suite, split_container
 from huks_async.model.enums import HuksKeyAlg, HuksKeyFlag, HuksKeyStorageType
