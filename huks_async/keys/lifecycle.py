@@ -1,6 +1,7 @@
 """How keys come to be: generated, imported, or kept from an agreement or derivation."""
 
 from huks_async.crypto import engine
+from huks_async.crypto.authorise import check_key
 from huks_async.crypto.material import SYMMETRIC_ALGORITHMS, KeyMaterial
 from huks_async.crypto.matrix import ALGORITHMS, has_size, list_sizes
 from huks_async.keys.aliases import check_alias, storage_level
@@ -41,7 +42,7 @@ class KeyMaker:
         check_generation(params)
         level = await self._check_name(alias, params)
         check_attributes(params)
-        algorithm, _, size = engine.check_new_key(params.numbers, generate=True, device=self._device)
+        algorithm, _, size = check_key(params.numbers, device=self._device)
         if algorithm.number in _QUICK:
             material = engine.generate(algorithm.number, size)
         else:
@@ -57,7 +58,7 @@ class KeyMaker:
 
     async def read_material(self, params: ParamSet, data: BytesLike) -> KeyMaterial:
         """Check the parameters and bytes of a key that comes in, and make material of them."""
-        engine.check_new_key(params.numbers, generate=False, device=self._device)
+        check_key(params.numbers, device=self._device)
         check_import_length(params.numbers[_T.HUKS_TAG_ALGORITHM], len(data))
         check_import_purpose(params)
         if is_slow(params):
