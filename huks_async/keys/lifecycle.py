@@ -21,11 +21,13 @@ _STORED_FLAG = int(_T.HUKS_TAG_DERIVED_AGREED_KEY_STORAGE_FLAG)
 _ONLY_IN_HUKS = HuksKeyStorageType.HUKS_STORAGE_ONLY_USED_IN_HUKS
 _EXPORTABLE = HuksKeyStorageType.HUKS_STORAGE_KEY_EXPORT_ALLOWED
 
-# generated on the event loop: random bytes, or a scalar and a point in less than 0.2 ms
+# generated on the event loop, in less than 0.2 ms; a hop to a worker costs 0.1. SM2 takes 0.33, ML-DSA up
+# to 0.28, DH 0.4 to 2.6, RSA and DSA milliseconds to seconds.
 _QUICK = SYMMETRIC_ALGORITHMS | {
     HuksKeyAlg.HUKS_ALG_ECC,
     HuksKeyAlg.HUKS_ALG_X25519,
     HuksKeyAlg.HUKS_ALG_ED25519,
+    HuksKeyAlg.HUKS_ALG_ML_KEM,
 }
 
 
