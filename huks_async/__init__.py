@@ -1,6 +1,7 @@
 """HUKS key sessions for async Python: HarmonyOS's universal keystore API on servers."""
 
 from huks_async._version import __version__
+from huks_async.access.policy import Caller, Policy
 from huks_async.arkts import (
     abortSession,
     anonAttestKeyItem,
@@ -107,6 +108,7 @@ from huks_async.model.results import (
     HuksSessionHandle,
 )
 from huks_async.model.tags import HuksTag, HuksTagType, InnerTag
+from huks_async.provisioning import WrappedKey, pack_wrapped_key
 from huks_async.rootkeys import EphemeralRootKey, FileRootKey, PassphraseRootKey, RootKey, SystemdRootKey
 from huks_async.sessions.context import KeySession
 from huks_async.stores import MemoryStore, SqliteStore, Store
@@ -114,6 +116,7 @@ from huks_async.stores import MemoryStore, SqliteStore, Store
 __all__ = [
     "AlgorithmParameterError",
     "BusinessError",
+    "Caller",
     "CommunicationError",
     "CryptoError",
     "EphemeralRootKey",
@@ -171,6 +174,7 @@ __all__ = [
     "NotSupportedError",
     "PassphraseRootKey",
     "PermissionDeniedError",
+    "Policy",
     "ProviderError",
     "RootKey",
     "SessionLimitError",
@@ -178,6 +182,7 @@ __all__ = [
     "StorageError",
     "Store",
     "SystemdRootKey",
+    "WrappedKey",
     "__version__",
     "abort",
     "abortSession",
@@ -218,6 +223,7 @@ __all__ = [
     "isKeyExist",
     "isKeyItemExist",
     "listAliases",
+    "pack_wrapped_key",
     "unwrapKeyItem",
     "update",
     "updateSession",

@@ -6,8 +6,10 @@ from huks_async.crypto.matrix import ALGORITHMS, has_size, list_sizes
 from huks_async.keys.aliases import check_alias, storage_level
 from huks_async.keys.attributes import check_attributes, check_generation, may_override, stored_params
 from huks_async.keys.importing import check_import_purpose, is_slow, material_from_import
+from huks_async.keys.kem import check_secret_params
 from huks_async.keys.layouts import check_import_length
 from huks_async.keys.shelf import KeyShelf
+from huks_async.keys.wrapped import check_wrapping_purpose, open_wrapped, required_suite, split_container
 from huks_async.model.enums import HuksKeyAlg, HuksKeyFlag, HuksKeyStorageType
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, ParamSet
@@ -54,6 +56,33 @@ class KeyMaker:
         check_attributes(params)
         material = await self.read_material(params, data)
         await self._save(alias, level, params, material, HuksKeyFlag.HUKS_KEY_FLAG_IMPORT_KEY)
+
+    async def import_wrapped(
+        self, alias: str, wrapping_alias: str, params: ParamSet, data: BytesLike
+    ) -> None:
+        """Import a key that came encrypted for another key; see `Keystore.importWrappedKeyItem`."""
+        level = await self._check_name(alias, params)
+        check_attributes(params)
+        suite = required_suite(params)
+        split_container(suite, data)
+        engine.check_new_key(params.numbers, generate=False, device=self._device)
+        wrapping = await self._shelf.find(wrapping_alias, level)
+        check_wrapping_purpose(suite, wrapping.params.numbers[_T.HUKS_TAG_PURPOSE])
+        plain = open_wrapped(suite, data, wrapping.material, params)
+        material = await self.read_material(params, plain)
+        await self._save(alias, level, params, material, HuksKeyFlag.HUKS_KEY_FLAG_IMPORT_KEY)
+
+    async def check_secret(self, alias: str, params: ParamSet) -> None:
+        """Check that an encapsulated secret can be stored as this key, before there is one."""
+        await self._check_name(alias, params)
+        check_secret_params(params)
+        check_attributes(params)
+        engine.check_new_key(params.numbers, generate=False, device=self._device)
+
+    async def store_secret(self, alias: str, params: ParamSet, secret: bytes, flag: HuksKeyFlag) -> None:
+        """Store an encapsulated secret as a key; its parameters passed `check_secret`."""
+        material = await self.read_material(params, secret)
+        await self._save(alias, storage_level(params), params, material, flag)
 
     async def read_material(self, params: ParamSet, data: BytesLike) -> KeyMaterial:
         """Check the parameters and bytes of a key that comes in, and make material of them."""

@@ -10,6 +10,13 @@ from typing import NamedTuple
 INLINE_MICROSECONDS = 200.0
 """Two hops: below this, moving the work costs more than it saves."""
 
+COPY_PER_BYTE = 0.0003
+"""Copying, page faults included."""
+
+SLICE_MICROSECONDS = 2000.0
+_SMALLEST_SLICE = 16 * 1024
+_LARGEST_SLICE = 1024 * 1024
+
 
 class Cost(NamedTuple):
     """Cost of an operation's calls.
@@ -23,6 +30,16 @@ class Cost(NamedTuple):
     update: float
     finish: float
     per_byte: float
+
+    @property
+    def slice_bytes(self) -> int | None:
+        """How many bytes a worker takes at once, so that it lets go of the interpreter after some 2 ms.
+
+        None for operations whose data cannot be cut, which cost nothing for each byte.
+        """
+        if not self.per_byte or self is UNKNOWN:
+            return None
+        return min(max(int(SLICE_MICROSECONDS / self.per_byte), _SMALLEST_SLICE), _LARGEST_SLICE)
 
 
 _HASH = 0.00065  # SHA-256: 64 µs for 100 KB

@@ -9,6 +9,13 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from huks_async.crypto import mldsa, mlkem
+from huks_async.crypto.material import KeyMaterial
+from huks_async.keys import convert
+from huks_async.keys.importing import material_from_import
+from huks_async.keys.wrapped import pack_wrapped
+from huks_async.model.errors import BusinessError, HuksLegacyWarning
 from tests.keys.key_samples import (
     DH,
     DSA,
@@ -27,13 +34,6 @@ from tests.keys.key_samples import (
     params,
     sample,
 )
-
-from huks_async.crypto import mldsa, mlkem
-from huks_async.crypto.material import KeyMaterial
-from huks_async.keys import convert
-from huks_async.keys.importing import material_from_import
-from huks_async.keys.wrapped import pack_wrapped
-from huks_async.model.errors import BusinessError, HuksLegacyWarning
 
 AES, HMAC = 20, 50
 

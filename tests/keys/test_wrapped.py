@@ -10,22 +10,6 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.keys.key_samples import (
-    DH,
-    DSA,
-    ECC,
-    ED25519,
-    PAIR,
-    PRIVATE,
-    PUBLIC,
-    RSA,
-    SM2,
-    X25519,
-    end_of,
-    openssl,
-    params,
-    sample,
-)
 
 from huks_async.crypto import edwards, elliptic, sm2
 from huks_async.crypto.material import KeyMaterial
@@ -42,6 +26,22 @@ from huks_async.keys.wrapped import (
 )
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import ParamSet
+from tests.keys.key_samples import (
+    DH,
+    DSA,
+    ECC,
+    ED25519,
+    PAIR,
+    PRIVATE,
+    PUBLIC,
+    RSA,
+    SM2,
+    X25519,
+    end_of,
+    openssl,
+    params,
+    sample,
+)
 
 AES, SM4 = 20, 152
 SUITES = {1: (X25519, edwards), 2: (ECC, elliptic)}
