@@ -101,7 +101,10 @@ async def large(keystore: huks.Keystore) -> None:
 
 
 async def again(
-    keystore: huks.Keystore, work: Callable[[huks.Keystore], Awaitable[None]], end: float, done: dict[str, int]
+    keystore: huks.Keystore,
+    work: Callable[[huks.Keystore], Awaitable[None]],
+    end: float,
+    done: dict[str, int],
 ) -> None:
     while time.perf_counter() < end:
         await work(keystore)
@@ -135,7 +138,9 @@ def main() -> None:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 10.0
     loop = sys.argv[2] if len(sys.argv) > 2 else "asyncio"
     mode = sys.argv[3] if len(sys.argv) > 3 else "load"
-    works = {"idle": [], "load": [encrypt, generate, derive], "large": [encrypt, generate, derive, large]}[mode]
+    works = {"idle": [], "load": [encrypt, generate, derive], "large": [encrypt, generate, derive, large]}[
+        mode
+    ]
     backend, backend_options = ("asyncio", {"use_uvloop": True}) if loop == "uvloop" else (loop, {})
     late, done = anyio.run(measure, seconds, works, backend=backend, backend_options=backend_options)
     late.sort()

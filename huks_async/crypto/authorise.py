@@ -185,8 +185,14 @@ def check_session(
 
     Raises:
         BusinessError: as the documented order of checks says: 401 for a missing or differing tag,
-            12000002 for a value left open by both, 12000003 for what the algorithm cannot do.
+            12000002 for a value left open by both, 12000003 for what the algorithm cannot do,
+            12000001 for batch sessions.
     """
+    if session.get(InnerTag.IS_BATCH_OPERATION) or InnerTag.BATCH_OPERATION_TIMEOUT in session:
+        raise BusinessError(
+            12000001,
+            "batch sessions are not supported: leave out the tags 314 (batch) and 315 (its timeout)",
+        )
     purpose, number = session.get(_PURPOSE), session.get(_ALGORITHM)
     if not purpose or not number:
         missing = "HUKS_TAG_PURPOSE" if not purpose else "HUKS_TAG_ALGORITHM"
@@ -230,6 +236,7 @@ def _match_key(
     for tag, accepted in ((_DIGEST, usage.digests), (_MODE, usage.modes), (_PADDING, usage.paddings)):
         if accepted:
             values[tag] = _settled_value(tag, accepted, usage, algorithm, key, session)
+    form = _form(usage, algorithm.number, values.get(_MODE), values.get(_PADDING), values.get(_DIGEST))
     if purpose & ~key[_PURPOSE]:
         raise BusinessError(
             401,
@@ -243,7 +250,6 @@ def _match_key(
             f"{purpose_names(key[_PURPOSE])} serves sessions of "
             + (", ".join(HuksKeyAlg(known).name for known in usage.sessions) or "no algorithm"),
         )
-    form = _form(usage, algorithm.number, values.get(_MODE), values.get(_PADDING), values.get(_DIGEST))
     return usage, form
 
 

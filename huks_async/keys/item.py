@@ -35,12 +35,17 @@ class KeyItem:
         self.version = version
         self._ready: Any = None
 
+    @property
+    def ready(self) -> Any:
+        """The object that operations use, made at the first use."""
+        if self._ready is None:
+            self._ready = engine.load(self.material)
+        return self._ready
+
     def plan(self, session: Mapping[int, int], limits: Limits, context: Any, *, device: bool) -> Plan:
         """Let the key authorise a session's number parameters; see `engine.prepare`."""
         starter = engine.prepare(self.params.numbers, self.material, session, limits, device=device)
-        if self._ready is None:
-            self._ready = engine.load(self.material)
-        return Plan(starter, self._ready, context)
+        return Plan(starter, self.ready, context)
 
     def forget(self) -> None:
         """Drop what was prepared from the key; running sessions keep what they have."""
@@ -57,7 +62,8 @@ def encode_params(params: ParamSet) -> bytes:
         if isinstance(value, bytes):
             parts.append(struct.pack("<II", tag, len(value)) + value)
         else:
-            parts.append(struct.pack("<Iq", tag, value))
+            # long ones use the sign's bit for their value
+            parts.append(struct.pack("<IQ", tag, value & 0xFFFF_FFFF_FFFF_FFFF))
     return b"".join(parts)
 
 
@@ -79,7 +85,8 @@ def decode_params(data: bytes) -> ParamSet:
                 params.blobs[tag] = value
                 offset += length
             else:
-                (number,) = struct.unpack_from("<q", data, offset + 4)
+                form = "<Q" if kind == HuksTagType.HUKS_TAG_TYPE_ULONG else "<q"
+                (number,) = struct.unpack_from(form, data, offset + 4)
                 params.numbers[tag] = bool(number) if kind == HuksTagType.HUKS_TAG_TYPE_BOOL else number
                 offset += 12
     except struct.error as error:

@@ -15,6 +15,7 @@ ParamValue: TypeAlias = int | bytes
 """The value of a parsed parameter; booleans are kept as `bool`, which is an int."""
 
 MAX_PARAMS = 42
+MAX_PARAM_BYTES = 4 * 1024 * 1024
 _ILLEGAL = 401
 
 
@@ -123,7 +124,8 @@ def parse_properties(properties: object) -> ParamSet:
 
     Raises:
         BusinessError: 401 for anything but an iterable of parameters, for an unknown tag, a tag
-            given twice, a value of the wrong type or out of range, or more than 42 parameters.
+            given twice, a value of the wrong type or out of range, more than 42 parameters, or more
+            than 4 MiB of values.
 
     """
     if not properties and (properties is None or type(properties) is list):
@@ -153,6 +155,7 @@ def scan(properties: list[Any]) -> tuple[tuple[int, ...], dict[int, bytes]] | No
     key: list[int] = []
     add = key.append
     blobs: dict[int, bytes] = {}
+    size = 0
     kinds = _KINDS
     try:
         for param in properties:
@@ -164,14 +167,15 @@ def scan(properties: list[Any]) -> tuple[tuple[int, ...], dict[int, bytes]] | No
                 add(tag)
                 add(value)
             elif kind == _BYTES:
-                blobs[tag] = value if type(value) is bytes else as_bytes(value, tag_name(tag))
+                blobs[tag] = value = value if type(value) is bytes else as_bytes(value, tag_name(tag))
+                size += len(value)
             else:
                 add(tag)
                 add(_bool(tag, value))
     except (KeyError, TypeError):
         return None
-    if len(key) // 2 + len(blobs) != len(properties):
-        return None  # the same byte string twice
+    if len(key) // 2 + len(blobs) != len(properties) or size > MAX_PARAM_BYTES:
+        return None  # the same byte string twice, or too much of them
     if _AAD in blobs:
         if _ASSOCIATED_DATA in blobs:
             return None
@@ -199,6 +203,12 @@ def _parse_any(properties: list[Any]) -> ParamSet:
             raise _unknown_tag(tag)
     if len(numbers) + len(blobs) != len(properties) or len(properties) > MAX_PARAMS:
         raise _illegal_set(properties)
+    if sum(map(len, blobs.values())) > MAX_PARAM_BYTES:
+        raise ParameterSetError(
+            _ILLEGAL,
+            f"the values of the parameters have more than {MAX_PARAM_BYTES} bytes together, which is the most "
+            "that one set takes",
+        )
     # two tags name one parameter: the newer one wins, and the older one names it from here on
     if _AAD in blobs:
         blobs[_ASSOCIATED_DATA] = blobs.pop(_AAD)
@@ -328,6 +338,7 @@ def _illegal_set(properties: list[Any]) -> BusinessError:
 
 __all__ = [
     "MAX_PARAMS",
+    "MAX_PARAM_BYTES",
     "BytesLike",
     "HuksOptions",
     "HuksParam",
