@@ -21,6 +21,7 @@ OTHER_USER = [name for name in FUNCTIONS if name.endswith("AsUser")]
 
 KEYSTORE_EXTENSIONS = {
     "open": "describes a keystore",
+    "aopen": "opens it outside of an `async with` block",
     "aclose": "closes it",
     "is_open": "whether it can be used",
     "session": "a session as an `async with` block",
@@ -35,6 +36,10 @@ MODULE_EXTENSIONS = {
     *("Keystore", "KeySession", "KeystoreStatistics", "KeyCache", "Limits", "current_keystore"),
     *("Store", "MemoryStore", "SqliteStore"),
     *("RootKey", "EphemeralRootKey", "FileRootKey", "PassphraseRootKey", "SystemdRootKey"),
+    # who may act for whom
+    *("Caller", "Policy"),
+    # the sending half of a wrapped import
+    *("WrappedKey", "pack_wrapped_key"),
     # tags that the declaration leaves out
     "InnerTag",
     # errors by branch, and warnings
