@@ -118,14 +118,9 @@ class SessionFunctions(HasParts):
         The session is gone afterwards, whatever happens.
         """
         parts = self._parts or self._open_parts()
-<<<<<<< HEAD
-        params, data = _segment(parts, handle, options, token)
+        params, data = _segment(parts, handle, options, token, ends=True)
         out, session = await parts.driver.finish(parts.namespace, handle, data)
         rule = session.context
-=======
-        params, data = _segment(parts, handle, options, token, ends=True)
-        out, rule = await parts.driver.finish(parts.namespace, handle, data)
->>>>>>> h/conformance
         if rule is not None:
             # the session remembers its user; the group of the result is for finish to name
             place = parts_for(rule.parts, params)
