@@ -68,7 +68,7 @@ class KeyMaker:
         check_attributes(params)
         suite = required_suite(params)
         split_container(suite, data)
-        engine.check_new_key(params.numbers, generate=False, device=self._device)
+        check_key(params.numbers, device=self._device)
         wrapping = await self._shelf.find(wrapping_alias, level)
         check_wrapping_purpose(suite, wrapping.params.numbers[_T.HUKS_TAG_PURPOSE])
         plain = open_wrapped(suite, data, wrapping.material, params)
@@ -80,7 +80,7 @@ class KeyMaker:
         await self._check_name(alias, params)
         check_secret_params(params)
         check_attributes(params)
-        engine.check_new_key(params.numbers, generate=False, device=self._device)
+        check_key(params.numbers, device=self._device)
 
     async def store_secret(self, alias: str, params: ParamSet, secret: bytes, flag: HuksKeyFlag) -> None:
         """Store an encapsulated secret as a key; its parameters passed `check_secret`."""
