@@ -1,0 +1,192 @@
+"""The declared surface, in both directions: nothing is missing, and nothing is there that is not named."""
+
+import dataclasses
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import huks_async as huks
+from huks_async.keystore import UNBUILT
+from tests.conformance.support import NOTHING, refused
+
+FACTS: dict[str, Any] = json.loads((Path(__file__).parent / "facts" / "surface.json").read_text())
+SPEC = Path(__file__).parents[3] / "shared" / "spec"
+
+FUNCTIONS: dict[str, dict[str, Any]] = FACTS["functions"]
+PROMISES = [name for name, fact in FUNCTIONS.items() if fact["kind"] == "promise"]
+OTHER_USER = [name for name in FUNCTIONS if name.endswith("AsUser")]
+
+KEYSTORE_EXTENSIONS = {
+    "open": "describes a keystore",
+    "aopen": "opens it outside of an `async with` block",
+    "aclose": "closes it",
+    "is_open": "whether it can be used",
+    "session": "a session as an `async with` block",
+    "monitor_low_memory": "purges stale sessions from a task group of the caller's own",
+    "purge_stale_sessions": "purges on a signal of the service's own",
+    "statistics": "counters",
+    "attestation_root": "the certificate that verifiers of its attestations are to trust",
+    "after_fork": "forgets, in a child process, what belongs to the parent",
+}
+MODULE_EXTENSIONS = {
+    "__version__",
+    # the objects a service works with
+    *("Keystore", "KeySession", "KeystoreStatistics", "KeyCache", "Limits", "current_keystore"),
+    *("Store", "MemoryStore", "SqliteStore"),
+    *("RootKey", "EphemeralRootKey", "FileRootKey", "PassphraseRootKey", "SystemdRootKey"),
+    # who may act for whom
+    *("Caller", "Policy"),
+    # the sending half of a wrapped import
+    *("WrappedKey", "pack_wrapped_key"),
+    # the receiving half of an attestation, and an operator's own authority
+    *("verify_attestation", "AttestationReport", "AttestationError", "AttestationRefusal", "AttestationCa"),
+    # tags that the declaration leaves out
+    "InnerTag",
+    # errors by branch, and warnings
+    *("BusinessError", "AlgorithmParameterError", "CommunicationError", "CryptoError", "ExternalError"),
+    *("IllegalArgumentError", "ItemExistsError", "ItemNotFoundError", "KeyAuthError", "MemoryLimitError"),
+    *("NotSupportedError", "PermissionDeniedError", "ProviderError", "SessionLimitError", "StorageError"),
+    *("HuksWarning", "HuksCompatibilityWarning", "HuksLegacyWarning"),
+}
+# arguments of the declaration whose order Python cannot express: an optional one before a needed one
+OPTIONAL_IN_PYTHON = {"update": {"token", "options"}}
+
+
+@pytest.mark.parametrize("name", FACTS["enums"])
+def test_enum_has_exactly_the_declared_members(name: str) -> None:
+    """Every member has its declared value, aliases included, and there is no other."""
+    enum = getattr(huks, name)
+    assert {member: int(value) for member, value in enum.__members__.items()} == FACTS["enums"][name]
+
+
+@pytest.mark.parametrize("name", FACTS["interfaces"])
+def test_interface_has_exactly_the_declared_fields(name: str) -> None:
+    """Fields have the declared names and order; those that are optional can be left out."""
+    declared = FACTS["interfaces"][name]
+    fields = dataclasses.fields(getattr(huks, name))
+    assert [field.name for field in fields] == list(declared)
+    for field in fields:
+        has_default = (
+            field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+        )
+        assert has_default or not declared[field.name]["optional"], field.name
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("where", ["Keystore", "module"])
+def test_function_has_the_declared_arguments(where: str, name: str) -> None:
+    """Arguments have the declared names and order, optional ones are optional, the others are not."""
+    function = getattr(huks.Keystore if where == "Keystore" else huks, name)
+    parameters = list(inspect.signature(function).parameters.values())
+    if where == "Keystore":
+        parameters = parameters[1:]
+    assert [parameter.name for parameter in parameters] == [
+        argument for argument, _, _ in FUNCTIONS[name]["params"]
+    ]
+    optional = {argument for argument, _, optional in FUNCTIONS[name]["params"] if optional}
+    optional = OPTIONAL_IN_PYTHON.get(name, optional)
+    assert {
+        parameter.name for parameter in parameters if parameter.default is not parameter.empty
+    } == optional
+    assert all(parameter.kind is parameter.POSITIONAL_OR_KEYWORD for parameter in parameters)
+    assert inspect.iscoroutinefunction(function) == (FUNCTIONS[name]["kind"] == "promise")
+    assert inspect.getdoc(function)
+
+
+def test_get_sdk_version_is_synchronous() -> None:
+    """The one function of the declaration that is no promise answers at once, with dotted numbers."""
+    assert [name for name in FUNCTIONS if name not in PROMISES] == ["getSdkVersion"]
+    version = huks.getSdkVersion(NOTHING)
+    assert all(part.isdigit() for part in version.split("."))
+
+
+def test_keystore_has_nothing_unnamed() -> None:
+    """A public name of Keystore is a declared function or a named extension."""
+    public = {name for name in dir(huks.Keystore) if not name.startswith("_")}
+    assert public == set(FUNCTIONS) | set(KEYSTORE_EXTENSIONS)
+
+
+def test_module_has_nothing_unnamed() -> None:
+    """A public name of the module is declared or a named extension, and each is there once."""
+    declared = set(FUNCTIONS) | set(FACTS["enums"]) | set(FACTS["interfaces"])
+    assert set(huks.__all__) == declared | MODULE_EXTENSIONS
+    assert len(set(huks.__all__)) == len(huks.__all__)
+    assert all(hasattr(huks, name) for name in huks.__all__)
+
+
+def _arguments(name: str) -> list[Any]:
+    """Arguments of the declared types, for calls that are refused whatever they are."""
+    samples: dict[str, Any] = {"string": "alias", "number": 100, "HuksOptions": NOTHING, "HuksParam[]": []}
+    return [samples.get(kind, b"\0" * 16) for _, kind, optional in FUNCTIONS[name]["params"] if not optional]
+
+
+@pytest.mark.asyncio
+async def test_exactly_the_unbuilt_functions_answer_801(
+    keystore: huks.Keystore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The functions that answer 801 are those of the list, each by its name, at both places."""
+    with capsys.disabled():
+        print(f"\nfunctions that answer 801: {', '.join(UNBUILT) or 'none'}")
+    found = set()
+    for name in PROMISES:
+        for function in (getattr(keystore, name), getattr(huks, name)):
+            try:
+                await function(*_arguments(name))
+            except huks.BusinessError as error:
+                if error.code == 801 and name in error.message:
+                    found.add(name)
+    assert found == set(UNBUILT)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("name", OTHER_USER)
+@pytest.mark.parametrize(("profile", "code"), [("server", 201), ("device", 202)])
+async def test_forms_for_another_user_are_refused(profile: str, code: int, name: str) -> None:
+    """Without a policy nobody acts for another user: 201, and 202 for an application of a device."""
+    async with huks.Keystore.open("memory:", profile=profile, monitor=False) as keystore:
+        with refused(code):
+            await getattr(keystore, name)(*_arguments(name))
+        with refused(code):
+            await getattr(huks, name)(*_arguments(name))
+        wrong = ["100", *_arguments(name)[1:]]
+        with refused(401, "userId", "str"):
+            await getattr(keystore, name)(*wrong)
+
+
+def _spec(name: str) -> Any:
+    path = SPEC / name
+    if not path.exists():
+        pytest.skip(f"the specification's {name} is not here")
+    return json.loads(path.read_text())
+
+
+def test_facts_agree_with_the_enums_of_the_specification() -> None:
+    """The project's own data file says of enums what the specification says."""
+    spec = _spec("enums.json")
+    assert FACTS["enums"] == {
+        enum: {name: member["value"] for name, member in members.items()} for enum, members in spec.items()
+    }
+
+
+def test_facts_agree_with_the_functions_of_the_specification() -> None:
+    """The project's own data file says of functions and interfaces what the specification says."""
+    spec = _spec("api.json")
+    assert {
+        name: [[field, fact["type"], fact["optional"]] for field, fact in interface.items()]
+        for name, interface in FACTS["interfaces"].items()
+    } == {
+        name: [[field, fact["type"], fact["optional"]] for field, fact in interface["fields"].items()]
+        for name, interface in spec["interfaces"].items()
+    }
+    assert set(FUNCTIONS) == set(spec["functions"])
+    for name, fact in spec["functions"].items():
+        ours = FUNCTIONS[name]
+        assert ours["params"] == [
+            [argument["name"], argument["type"], argument["optional"]] for argument in fact["params"]
+        ]
+        for field in ("kind", "returns", "since", "deprecated_since", "systemapi", "permission"):
+            assert ours[field] == fact[field], (name, field)
+        assert set(ours["errors"]) == {error["code"] for error in fact["errors"]}, name
