@@ -165,6 +165,7 @@ def _check_fixed_values(algorithm: Algorithm, usage: Usage, numbers: Mapping[int
     for tag, accepted in ((_PADDING, usage.paddings), (_DIGEST, usage.digests), (_MODE, usage.modes)):
         value = numbers.get(tag)
         if value is not None and accepted and value not in accepted:
+            _refuse_small_devices_padding(tag, value, algorithm, usage)
             raise _bad_value(tag, value, accepted, algorithm.number)
     mode, padding = numbers.get(_MODE), numbers.get(_PADDING)
     if usage.modes and mode is not None and padding is not None:
@@ -284,6 +285,7 @@ def _settled_value(
     if given is None and tag == _PADDING and not any(form.padding_needed for form in usage.forms):
         return None
     if given is None or given not in accepted:
+        _refuse_small_devices_padding(tag, given, algorithm, usage)
         got = "nothing" if given is None else _shown(tag, given)
         raise BusinessError(
             12000002,
@@ -292,6 +294,17 @@ def _settled_value(
             reason=_MISSING[tag],
         )
     return given
+
+
+def _refuse_small_devices_padding(tag: int, value: int | None, algorithm: Algorithm, usage: Usage) -> None:
+    if (tag, value) == (_PADDING, HuksKeyPadding.HUKS_PADDING_ISO_IEC_9796_2) and (
+        algorithm.number == _RSA and usage.purposes == SIGNATURE
+    ):
+        raise BusinessError(
+            12000001,
+            "HUKS_TAG_PADDING: HUKS_PADDING_ISO_IEC_9796_2 exists on small devices only; RSA signatures take "
+            + _listed(_PADDING, usage.paddings),
+        )
 
 
 def _check_rsa_signature(key: Mapping[int, int], session: Mapping[int, int]) -> None:

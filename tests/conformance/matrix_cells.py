@@ -170,9 +170,17 @@ def _wrong_values(algorithm: Algorithm, usage: Usage) -> Iterator[Neighbour]:
             if value in accepted:
                 continue
             key = small_key(algorithm, usage)
-            yield Neighbour(f"key with {tag} {value}", key | {tag: int(value)}, None, 12000003)
+            # a padding of small devices is not supported rather than wrong
+            small = (algorithm.number, usage.purposes, tag, value) == (
+                s.RSA,
+                SIGNATURE,
+                "PADDING",
+                s.ISO_9796_2,
+            )
+            code = 12000001 if small else 12000003
+            yield Neighbour(f"key with {tag} {value}", key | {tag: int(value)}, None, code)
             session = _session(usage, legal) | {tag: int(value)}
-            yield Neighbour(f"session with {tag} {value}", key, session, 12000002)
+            yield Neighbour(f"session with {tag} {value}", key, session, 12000001 if small else 12000002)
     modes, paddings, digests = (list(values) or [None] for _, values, _ in axes)
     for mode in modes:
         for padding in paddings:
