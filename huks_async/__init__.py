@@ -1,6 +1,7 @@
 """HUKS key sessions for async Python: HarmonyOS's universal keystore API on servers."""
 
 from huks_async._version import __version__
+from huks_async.access.policy import Caller, Policy
 from huks_async.arkts import (
     abortSession,
     anonAttestKeyItem,
@@ -33,6 +34,13 @@ from huks_async.arkts import (
     unwrapKeyItem,
     updateSession,
     wrapKeyItem,
+)
+from huks_async.keys.attestation import (
+    AttestationCa,
+    AttestationError,
+    AttestationRefusal,
+    AttestationReport,
+    verify_attestation,
 )
 from huks_async.keys.shelf import KeyCache
 from huks_async.keystore import Keystore, current_keystore
@@ -107,13 +115,19 @@ from huks_async.model.results import (
     HuksSessionHandle,
 )
 from huks_async.model.tags import HuksTag, HuksTagType, InnerTag
+from huks_async.provisioning import WrappedKey, pack_wrapped_key
 from huks_async.rootkeys import EphemeralRootKey, FileRootKey, PassphraseRootKey, RootKey, SystemdRootKey
 from huks_async.sessions.context import KeySession
 from huks_async.stores import MemoryStore, SqliteStore, Store
 
 __all__ = [
     "AlgorithmParameterError",
+    "AttestationCa",
+    "AttestationError",
+    "AttestationRefusal",
+    "AttestationReport",
     "BusinessError",
+    "Caller",
     "CommunicationError",
     "CryptoError",
     "EphemeralRootKey",
@@ -171,6 +185,7 @@ __all__ = [
     "NotSupportedError",
     "PassphraseRootKey",
     "PermissionDeniedError",
+    "Policy",
     "ProviderError",
     "RootKey",
     "SessionLimitError",
@@ -178,6 +193,7 @@ __all__ = [
     "StorageError",
     "Store",
     "SystemdRootKey",
+    "WrappedKey",
     "__version__",
     "abort",
     "abortSession",
@@ -218,8 +234,10 @@ __all__ = [
     "isKeyExist",
     "isKeyItemExist",
     "listAliases",
+    "pack_wrapped_key",
     "unwrapKeyItem",
     "update",
     "updateSession",
+    "verify_attestation",
     "wrapKeyItem",
 ]

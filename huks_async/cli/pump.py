@@ -1,8 +1,7 @@
 """A whole operation as one session: every piece in, every output out."""
 
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Iterable
-from typing import cast
+from collections.abc import Callable, Iterable
 
 import huks_async
 from huks_async.model.params import HuksOptions
@@ -33,7 +32,7 @@ async def pump_verified(
     """The same for decryption to where every byte is seen at once: none is written before all are verified."""
     async with (
         keystore.session(alias, session_options) as session,
-        contextlib.aclosing(cast("AsyncGenerator[bytes]", session.stream(pieces))) as outputs,
+        contextlib.aclosing(session.stream(pieces)) as outputs,
     ):
         async for output in outputs:
             write(output)

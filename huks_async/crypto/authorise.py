@@ -120,15 +120,6 @@ def check_key(numbers: Mapping[int, int], *, device: bool = False) -> tuple[Algo
     return algorithm, usage, size
 
 
-def check_generable(algorithm: Algorithm, size: int) -> None:
-    """Refuse sizes that no kept library generates any more (12000001)."""
-    if has_size(algorithm.ungenerable, size):
-        raise BusinessError(
-            12000001,
-            f"{algorithm.number.name} keys of {size} bits cannot be generated: {algorithm.ungenerable_reason}",
-        )
-
-
 def _key_algorithm(numbers: Mapping[int, int], device: bool) -> Algorithm:
     number = numbers.get(_ALGORITHM)
     if number is None:
@@ -162,10 +153,10 @@ def _bad_purpose(algorithm: Algorithm, purposes: int) -> BusinessError:
 
 def _check_fixed_values(algorithm: Algorithm, usage: Usage, numbers: Mapping[int, int]) -> None:
     """Values that a key fixes must be legal; those that play no part are stored and ignored."""
+    _check_refused_padding(usage, numbers.get(_PADDING))
     for tag, accepted in ((_PADDING, usage.paddings), (_DIGEST, usage.digests), (_MODE, usage.modes)):
         value = numbers.get(tag)
         if value is not None and accepted and value not in accepted:
-            _refuse_small_devices_padding(tag, value, algorithm, usage)
             raise _bad_value(tag, value, accepted, algorithm.number)
     mode, padding = numbers.get(_MODE), numbers.get(_PADDING)
     if usage.modes and mode is not None and padding is not None:
@@ -235,6 +226,7 @@ def _match_key(
         raise BusinessError(12000012, "the stored key has purposes that its algorithm does not know")
     if usage.compares_algorithm and number != algorithm.number:
         raise _mismatch(_ALGORITHM, algorithm.number, number)
+    _check_refused_padding(usage, session.get(_PADDING))
     values = {}
     for tag, accepted in ((_DIGEST, usage.digests), (_MODE, usage.modes), (_PADDING, usage.paddings)):
         if accepted:
@@ -285,7 +277,6 @@ def _settled_value(
     if given is None and tag == _PADDING and not any(form.padding_needed for form in usage.forms):
         return None
     if given is None or given not in accepted:
-        _refuse_small_devices_padding(tag, given, algorithm, usage)
         got = "nothing" if given is None else _shown(tag, given)
         raise BusinessError(
             12000002,
@@ -296,15 +287,10 @@ def _settled_value(
     return given
 
 
-def _refuse_small_devices_padding(tag: int, value: int | None, algorithm: Algorithm, usage: Usage) -> None:
-    if (tag, value) == (_PADDING, HuksKeyPadding.HUKS_PADDING_ISO_IEC_9796_2) and (
-        algorithm.number == _RSA and usage.purposes == SIGNATURE
-    ):
-        raise BusinessError(
-            12000001,
-            "HUKS_TAG_PADDING: HUKS_PADDING_ISO_IEC_9796_2 exists on small devices only; RSA signatures take "
-            + _listed(_PADDING, usage.paddings),
-        )
+def _check_refused_padding(usage: Usage, padding: int | None) -> None:
+    reason = usage.refused_paddings.get(padding) if padding is not None else None
+    if reason is not None:
+        raise BusinessError(12000001, f"{_shown(_PADDING, padding or 0)} is not supported: {reason}")
 
 
 def _check_rsa_signature(key: Mapping[int, int], session: Mapping[int, int]) -> None:
@@ -398,4 +384,4 @@ def purpose_names(purposes: int) -> str:
     return " | ".join(names + ([hex(rest)] if rest or not names else []))
 
 
-__all__ = ["check_generable", "check_key", "check_session", "purpose_names"]
+__all__ = ["check_key", "check_session", "purpose_names"]

@@ -3,7 +3,7 @@
 What is not there is refused with its documented code; nothing is stored that would not be enforced.
 """
 
-from huks_async.model.enums import HuksKeyGenerateType, HuksKeySecurityLevel, HuksKeyStorageType
+from huks_async.model.enums import HuksKeyAlg, HuksKeyGenerateType, HuksKeySecurityLevel, HuksKeyStorageType
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import ParamSet
 from huks_async.model.tags import HuksTag, InnerTag
@@ -11,14 +11,21 @@ from huks_async.model.tags import HuksTag, InnerTag
 _T = HuksTag
 
 # attributes that describe one call and not the key
-_NOT_STORED = frozenset({_T.HUKS_TAG_KEY_OVERRIDE, _T.HUKS_TAG_AUTH_TOKEN, _T.HUKS_TAG_KEY_STORAGE_FLAG})
+_NOT_STORED = frozenset(
+    {
+        _T.HUKS_TAG_KEY_OVERRIDE,
+        _T.HUKS_TAG_AUTH_TOKEN,
+        _T.HUKS_TAG_KEY_STORAGE_FLAG,
+        InnerTag.SPECIFIC_USER_ID,
+    }
+)
 
 
 def check_attributes(params: ParamSet) -> None:
     """Refuse attributes of a new key that cannot be honoured here.
 
     Raises:
-        BusinessError: 12000001 for authentication, secure element, external providers, groups and keys
+        BusinessError: 12000001 for authentication, secure element, external providers and keys
             generated from other keys; 401 for values that these tags never take.
     """
     numbers = params.numbers
@@ -29,14 +36,18 @@ def check_attributes(params: ParamSet) -> None:
         raise BusinessError(401, f"HUKS_TAG_KEY_SECURITY_LEVEL: got {level}, accepted 0")
     if numbers.get(_T.HUKS_TAG_KEY_CLASS, 0):
         raise _unsupported("HUKS_TAG_KEY_CLASS: no external provider is registered; leave the tag out")
-    if _T.HUKS_TAG_KEY_ACCESS_GROUP in params.blobs:
-        raise _unsupported("HUKS_TAG_KEY_ACCESS_GROUP: the caller belongs to no group; leave the tag out")
     if numbers.get(_T.HUKS_TAG_KEY_GENERATE_TYPE, 0) != HuksKeyGenerateType.HUKS_KEY_GENERATE_TYPE_DEFAULT:
         raise _unsupported(
             "HUKS_TAG_KEY_GENERATE_TYPE: keys are derived and agreed in sessions, with the result stored "
             "by HUKS_TAG_DERIVED_AGREED_KEY_STORAGE_FLAG at finish"
         )
     if not numbers.get(_T.HUKS_TAG_NO_AUTH_REQUIRED):
+        if numbers.get(_T.HUKS_TAG_ALGORITHM) == HuksKeyAlg.HUKS_ALG_ML_KEM and (
+            _T.HUKS_TAG_USER_AUTH_TYPE in numbers
+        ):
+            raise BusinessError(
+                12000018, "HUKS_TAG_USER_AUTH_TYPE: keys of HUKS_ALG_ML_KEM take no user authentication"
+            )
         for tag in (_T.HUKS_TAG_USER_AUTH_TYPE, InnerTag.USER_AUTH_TYPE_ATL):
             if tag in numbers:
                 raise _unsupported(

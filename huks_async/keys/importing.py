@@ -66,9 +66,10 @@ def is_slow(params: ParamSet) -> bool:
     """Whether `material_from_import` may keep the interpreter busy for longer than a few milliseconds.
 
     The primes of an RSA key are not in its header form and must be found again; a DH or DSA key is
-    checked by exponentiations of its full size.
+    checked by exponentiations of its full size. A public DSA key brings its group, which is checked too.
     """
-    return import_type(params) != _PUBLIC and params.number(_ALGORITHM) in (_RSA, _DH, _DSA)
+    algorithm = params.number(_ALGORITHM)
+    return algorithm == _DSA or (import_type(params) != _PUBLIC and algorithm in (_RSA, _DH))
 
 
 def material_from_import(params: ParamSet, data: bytes) -> KeyMaterial:

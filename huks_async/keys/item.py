@@ -11,12 +11,8 @@ from huks_async.model.limits import Limits
 from huks_async.model.params import ParamSet
 from huks_async.model.tags import HuksTagType
 
-# a service uses few combinations with one key; beyond this the oldest is prepared again
-_MAX_PLANS = 32
-
-
 PlanKey: TypeAlias = tuple[int, ...]
-"""The number parameters of a session: all tags, then all values."""
+"""The number parameters of a session: tag, value, tag, value, …"""
 
 
 class Plan(NamedTuple):
@@ -28,20 +24,15 @@ class Plan(NamedTuple):
 
 
 class KeyItem:
-    """One stored key: its parameters, its material, and what was prepared for its sessions.
+    """One stored key: its parameters and its material."""
 
-    Attributes:
-        plans: prepared sessions by their number parameters.
-    """
-
-    __slots__ = ("_ready", "alias", "material", "params", "plans", "version")
+    __slots__ = ("_ready", "alias", "material", "params", "version")
 
     def __init__(self, alias: str, params: ParamSet, material: KeyMaterial, version: int) -> None:
         self.alias = alias
         self.params = params
         self.material = material
         self.version = version
-        self.plans: dict[PlanKey, Plan] = {}
         self._ready: Any = None
 
     @property
@@ -52,18 +43,13 @@ class KeyItem:
         return self._ready
 
     def plan(self, session: Mapping[int, int], limits: Limits, context: Any, *, device: bool) -> Plan:
-        """Let the key authorise a session's number parameters, and keep the plan; see `engine.prepare`."""
+        """Let the key authorise a session's number parameters; see `engine.prepare`."""
         starter = engine.prepare(self.params.numbers, self.material, session, limits, device=device)
-        plan = Plan(starter, self.ready, context)
-        if len(self.plans) >= _MAX_PLANS:
-            del self.plans[next(iter(self.plans))]
-        self.plans[(*session, *session.values())] = plan
-        return plan
+        return Plan(starter, self.ready, context)
 
     def forget(self) -> None:
-        """Drop everything that was prepared from the key; running sessions keep what they have."""
+        """Drop what was prepared from the key; running sessions keep what they have."""
         self._ready = None
-        self.plans.clear()
 
 
 _TYPE_MASK = 0xF000_0000

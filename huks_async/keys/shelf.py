@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from huks_async.crypto.material import KeyMaterial
-from huks_async.keys.item import KeyItem
+from huks_async.keys.item import KeyItem, Plan, PlanKey
 from huks_async.keys.sealing import Sealer
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import ParamSet
@@ -29,13 +29,18 @@ class KeyCache:
 _UNKNOWN = object()
 
 
+# a service uses few combinations with one key; beyond this they are prepared again
+_MAX_PLANS = 32
+
+
 class _Kept:
-    __slots__ = ("item", "stamp", "until")
+    __slots__ = ("item", "plans", "stamp", "until")
 
     def __init__(self, item: KeyItem, stamp: object, until: float) -> None:
         self.item = item
         self.stamp = stamp
         self.until = until
+        self.plans: list[tuple[str, PlanKey]] = []
 
 
 class KeyShelf:
@@ -55,13 +60,34 @@ class KeyShelf:
         self._cache = cache
         self._clock = clock
         self._kept: OrderedDict[tuple[int, str], _Kept] = OrderedDict()
+        self._plans: dict[tuple[str, PlanKey], tuple[_Kept, Plan]] = {}
+
+    def plan(self, alias: str, known: PlanKey) -> Plan | None:
+        """The plan of an earlier session with the same key and numbers, if the key is known to be current.
+
+        Does not wait; takes any object for an alias.
+        """
+        try:
+            kept, plan = self._plans[alias, known]
+        except (KeyError, TypeError):
+            return None
+        if kept.stamp != self._store.stamp() or self._clock() > kept.until:
+            return None
+        return plan
+
+    def keep_plan(self, item: KeyItem, level: int, known: PlanKey, plan: Plan) -> None:
+        """Keep a plan as long as its key is kept."""
+        kept = self._kept.get((level, item.alias))
+        if kept is None or kept.item is not item:
+            return
+        if len(kept.plans) >= _MAX_PLANS:
+            self._drop_plans(kept)
+        kept.plans.append((item.alias, known))
+        self._plans[item.alias, known] = kept, plan
 
     def ready(self, alias: str, level: int) -> KeyItem | None:
-        """The item, if it is kept and known to be current. Does not wait; takes any object for an alias."""
-        try:
-            kept = self._kept.get((level, alias))
-        except TypeError:
-            return None
+        """The item, if it is kept and known to be current. Does not wait."""
+        kept = self._kept.get((level, alias))
         if kept is None or kept.stamp != self._store.stamp() or self._clock() > kept.until:
             return None
         return kept.item
@@ -139,6 +165,7 @@ class KeyShelf:
     def shrink(self) -> int:
         """Drop all kept items, under memory pressure; gives how many."""
         dropped = len(self._kept)
+        self._plans.clear()
         for kept in self._kept.values():
             kept.item.forget()
         self._kept.clear()
@@ -155,12 +182,23 @@ class KeyShelf:
         self._kept[level, item.alias] = _Kept(item, _UNKNOWN if stamp is None else stamp, until)
         if len(self._kept) > self._cache.keys:
             _, oldest = self._kept.popitem(last=False)
-            oldest.item.forget()
+            self._forget(oldest)
 
     def _drop(self, alias: str, level: int) -> None:
         kept = self._kept.pop((level, alias), None)
         if kept is not None:
-            kept.item.forget()
+            self._forget(kept)
+
+    def _forget(self, kept: _Kept) -> None:
+        self._drop_plans(kept)
+        kept.item.forget()
+
+    def _drop_plans(self, kept: _Kept) -> None:
+        for key in kept.plans:
+            found = self._plans.get(key)
+            if found is not None and found[0] is kept:
+                del self._plans[key]
+        kept.plans.clear()
 
     def name(self, alias: str, level: int) -> ItemName:
         """The full name of an item of this namespace."""

@@ -30,7 +30,7 @@ from huks_async.keys.importing import material_from_import
 from huks_async.keys.layouts import algorithm_name, invalid
 from huks_async.model.enums import HuksErrorCode, HuksKeyAlg, HuksKeyPurpose, HuksUnwrapSuite
 from huks_async.model.errors import BusinessError
-from huks_async.model.params import ParamSet
+from huks_async.model.params import BytesLike, ParamSet
 from huks_async.model.tags import HuksTag
 
 X25519_AES_256_GCM = int(HuksUnwrapSuite.HUKS_UNWRAP_SUITE_X25519_AES_256_GCM_NOPADDING)
@@ -74,7 +74,7 @@ def check_wrapping_purpose(suite: int, purpose: int) -> None:
         raise _wrong_purpose(purpose, "be exactly UNWRAP (64)")
 
 
-def split_container(suite: int, blob: bytes) -> list[bytes]:
+def split_container(suite: int, blob: BytesLike) -> list[bytes]:
     """The fields of a container.
 
     Raises:
@@ -108,7 +108,7 @@ def join_container(fields: Sequence[bytes]) -> bytes:
     return b"".join(_LENGTH.pack(len(field)) + field for field in fields)
 
 
-def open_wrapped(suite: int, blob: bytes, wrapping: KeyMaterial, params: ParamSet) -> bytes:
+def open_wrapped(suite: int, blob: BytesLike, wrapping: KeyMaterial, params: ParamSet) -> bytes:
     """Decrypt a container to what `importKeyItem` would take as `inData`.
 
     Args:

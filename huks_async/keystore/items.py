@@ -4,12 +4,11 @@ from typing import Any
 
 from huks_async.keys.aliases import check_alias, storage_level
 from huks_async.keys.sealing import FORMAT_VERSION
-from huks_async.keystore.parts import HasParts, Parts, refuse_other_user
+from huks_async.keystore.parts import HasParts, parts_for
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import (
     HuksParam,
     Options,
-    ParamSet,
     as_buffer,
     parse_options,
     parse_parameters,
@@ -44,7 +43,8 @@ class ItemFunctions(HasParts):
         """
         parts = self._open_parts()
         alias = check_alias(keyAlias)
-        params = _parameters(parts, options)
+        params = parse_parameters(options)
+        parts = parts_for(parts, params)
         await parts.maker.generate(alias, params)
 
     async def importKeyItem(self, keyAlias: str, options: Options) -> None:
@@ -61,8 +61,7 @@ class ItemFunctions(HasParts):
         parts = self._open_parts()
         alias = check_alias(keyAlias)
         params, data = parse_options(options)
-        refuse_other_user(params, device=parts.device)
-        await parts.maker.import_plain(alias, params, as_buffer(data, "inData"))
+        await parts_for(parts, params).maker.import_plain(alias, params, as_buffer(data, "inData"))
 
     async def exportKeyItem(self, keyAlias: str, options: Options) -> HuksReturnResult:
         """Give the public half of a key in `outData`: SubjectPublicKeyInfo DER; 32 raw bytes for 25519.
@@ -73,7 +72,8 @@ class ItemFunctions(HasParts):
         """
         parts = self._open_parts()
         alias = check_alias(keyAlias)
-        params = _parameters(parts, options)
+        params = parse_parameters(options)
+        parts = parts_for(parts, params)
         item = await parts.shelf.find(alias, storage_level(params))
         material = item.material
         if material.public:
@@ -95,14 +95,16 @@ class ItemFunctions(HasParts):
         """
         parts = self._open_parts()
         alias = check_alias(keyAlias)
-        params = _parameters(parts, options)
+        params = parse_parameters(options)
+        parts = parts_for(parts, params)
         await parts.shelf.delete(alias, storage_level(params))
 
     async def hasKeyItem(self, keyAlias: str, options: Options) -> bool:
         """Tell whether a key exists."""
         parts = self._open_parts()
         alias = check_alias(keyAlias)
-        params = _parameters(parts, options)
+        params = parse_parameters(options)
+        parts = parts_for(parts, params)
         return await parts.shelf.exists(alias, storage_level(params))
 
     async def isKeyItemExist(self, keyAlias: str, options: Options) -> bool:
@@ -112,9 +114,12 @@ class ItemFunctions(HasParts):
             BusinessError: 12000011 for an unknown alias.
         """
         parts = self._open_parts()
-        if not await self.hasKeyItem(keyAlias, options):
-            level = storage_level(_parameters(parts, options))
-            raise parts.shelf.absent(parts.shelf.name(keyAlias, level))
+        alias = check_alias(keyAlias)
+        params = parse_parameters(options)
+        parts = parts_for(parts, params)
+        level = storage_level(params)
+        if not await parts.shelf.exists(alias, level):
+            raise parts.shelf.absent(parts.shelf.name(alias, level))
         return True
 
     async def getKeyItemProperties(self, keyAlias: str, options: Options) -> HuksReturnResult:
@@ -125,7 +130,9 @@ class ItemFunctions(HasParts):
         """
         parts = self._open_parts()
         alias = check_alias(keyAlias)
-        level = storage_level(_parameters(parts, options))
+        params = parse_parameters(options)
+        parts = parts_for(parts, params)
+        level = storage_level(params)
         item = await parts.shelf.find(alias, level)
         shown = [param for param in item.params.to_params() if param.tag not in _HIDDEN]
         given = {param.tag for param in shown}
@@ -146,13 +153,8 @@ class ItemFunctions(HasParts):
             options: AUTH_STORAGE_LEVEL, CE by default; other parameters have no effect.
         """
         parts = self._open_parts()
-        params = _parameters(parts, options)
+        params = parse_parameters(options)
+        parts = parts_for(parts, params)
         level = storage_level(params)
         aliases = await parts.shelf.aliases(level, parts.limits.max_listed_aliases)
         return HuksListAliasesReturnResult(keyAliases=aliases)
-
-
-def _parameters(parts: Parts, options: object) -> ParamSet:
-    params = parse_parameters(options)
-    refuse_other_user(params, device=parts.device)
-    return params

@@ -1,10 +1,12 @@
 """The documented functions on key sessions."""
 
 from dataclasses import dataclass
+from itertools import chain
+from time import perf_counter
 
-from huks_async.keys.aliases import DEFAULT_LEVEL, check_alias, storage_level
+from huks_async.keys.aliases import check_alias, storage_level
 from huks_async.keys.item import Plan
-from huks_async.keystore.parts import HasParts, Parts, refuse_other_user
+from huks_async.keystore.parts import HasParts, Parts, parts_for
 from huks_async.model.enums import HuksKeyFlag, HuksKeyPurpose
 from huks_async.model.errors import BusinessError, ParameterSetError
 from huks_async.model.params import (
@@ -14,13 +16,16 @@ from huks_async.model.params import (
     as_bytes,
     parse_options,
     parse_parameters,
+    parse_properties,
+    scan,
+    split_options,
 )
 from huks_async.model.results import HuksReturnResult, HuksSessionHandle
 from huks_async.model.tags import HuksTag
 from huks_async.sessions.context import KeySession
 
 _PURPOSE = int(HuksTag.HUKS_TAG_PURPOSE)
-_LEVEL = int(HuksTag.HUKS_TAG_AUTH_STORAGE_LEVEL)
+_ACCESS_GROUP = int(HuksTag.HUKS_TAG_KEY_ACCESS_GROUP)
 _AUTH_TOKEN = int(HuksTag.HUKS_TAG_AUTH_TOKEN)
 _SECURITY_LEVEL = int(HuksTag.HUKS_TAG_KEY_SECURITY_LEVEL)
 _RESULT_FLAGS = {
@@ -35,6 +40,7 @@ class _SecretRule:
 
     base: ParamSet
     flag: HuksKeyFlag
+    parts: Parts
 
 
 class SessionFunctions(HasParts):
@@ -60,14 +66,20 @@ class SessionFunctions(HasParts):
         The session pins the key: deleting or replacing it later does not disturb the session.
         """
         parts = self._parts or self._open_parts()
-        params = parse_parameters(options)
-        numbers = params.numbers
-        # what was checked once for this key and these numbers holds for the next session, too
-        item = parts.shelf.ready(keyAlias, numbers.get(_LEVEL, DEFAULT_LEVEL))
-        plan = None if item is None else item.plans.get((*numbers, *numbers.values()))
+        properties = split_options(options)[0]
+        scanned = scan(properties) if type(properties) is list else None
+        plan: Plan | None = None
+        if scanned is not None:
+            # what was checked once for this key and these numbers holds for the next session, too
+            known, blobs = scanned
+            if _ACCESS_GROUP not in blobs:
+                plan = parts.shelf.plan(keyAlias, known)
         if plan is None:
-            plan = await _make_plan(parts, keyAlias, params)
-        operation = plan.starter(plan.ready, params.blobs)
+            plan, blobs = await _make_plan(parts, keyAlias, properties)
+        dispatcher = parts.dispatcher
+        if perf_counter() > dispatcher.turn_ends:
+            await dispatcher.give_turn()
+        operation = plan.starter(plan.ready, blobs)
         return HuksSessionHandle(parts.table.open(parts.namespace, operation, plan.context).handle)
 
     async def updateSession(
@@ -111,9 +123,13 @@ class SessionFunctions(HasParts):
         """
         parts = self._parts or self._open_parts()
         params, data = _segment(parts, handle, options, token, ends=True)
-        out, rule = await parts.driver.finish(parts.namespace, handle, data)
+        out, session = await parts.driver.finish(parts.namespace, handle, data)
+        rule = session.context
         if rule is not None:
-            out = await parts.maker.keep_secret(rule.base, params, out, rule.flag)
+            # the session remembers its user; the group of the result is for finish to name
+            place = parts_for(rule.parts, params)
+            kept = place.maker.keep_secret(rule.base, params, out, rule.flag)
+            out = await parts.driver.complete(session, kept)
         return HuksReturnResult(out)
 
     async def abortSession(self, handle: int, options: Options) -> None:
@@ -143,20 +159,31 @@ class SessionFunctions(HasParts):
         See `KeySession` for `update`, `finish` and `stream`.
         """
         parts = self._open_parts()
-        return KeySession(self, keyAlias, options, parts.pool, parts.limits)
+        place = parts.table.place() if parts.table.debug else None
+        return KeySession(self, keyAlias, options, parts.pool, parts.limits, place)
 
 
-async def _make_plan(parts: Parts, keyAlias: str, params: ParamSet) -> Plan:
-    """Check everything about a session that its number parameters decide."""
+async def _make_plan(parts: Parts, keyAlias: str, properties: object) -> tuple[Plan, dict[int, bytes]]:
+    """Check everything about a session that its number parameters decide, and keep the outcome."""
+    params = parse_properties(properties)
     alias = check_alias(keyAlias)
     numbers = params.numbers
-    refuse_other_user(params, device=parts.device)
+    place = parts_for(parts, params)
     if numbers.get(_SECURITY_LEVEL):
         raise BusinessError(401, "HUKS_TAG_KEY_SECURITY_LEVEL: a session takes no level but 0 (TEE)")
-    item = await parts.shelf.find(alias, storage_level(params))
+    level = storage_level(params)
+    item = await place.shelf.find(alias, level)
+    known = tuple(chain.from_iterable(numbers.items()))
+    plan = place.shelf.plan(alias, known)
+    if plan is not None:
+        return plan, params.blobs  # the key was looked up again, and had not changed
     flag = _RESULT_FLAGS.get(numbers.get(_PURPOSE, 0))
-    rule = None if flag is None else _SecretRule(item.params, flag)
-    return item.plan(numbers, parts.limits, rule, device=parts.device)
+    rule = (
+        None if flag is None else _SecretRule(item.params, flag, parts if place.acts_for is None else place)
+    )
+    plan = item.plan(numbers, parts.limits, rule, device=parts.device)
+    place.shelf.keep_plan(item, level, known, plan)
+    return plan, params.blobs
 
 
 def _segment(

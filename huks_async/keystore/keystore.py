@@ -3,17 +3,23 @@
 import os
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from datetime import UTC, datetime
+from functools import partial
 from types import TracebackType
 
 import anyio
 import anyio.lowlevel
 
+from huks_async.access.policy import Caller, Nobody, Policy
+from huks_async.keys.attestation.authority import AttestationCa, Mode, SoftwareAuthority
 from huks_async.keys.lifecycle import KeyMaker
 from huks_async.keys.sealing import Sealer
 from huks_async.keys.shelf import KeyCache, KeyShelf
 from huks_async.keys.storekey import open_store_key
+from huks_async.keystore.attestation import AttestationFunctions
+from huks_async.keystore.kem import KemFunctions
 from huks_async.keystore.legacy import LegacyFunctions
 from huks_async.keystore.opening import (
     DEFAULT_NAMESPACE,
@@ -24,8 +30,9 @@ from huks_async.keystore.opening import (
 )
 from huks_async.keystore.other_users import OtherUserFunctions
 from huks_async.keystore.parts import Parts
+from huks_async.keystore.places import FIRST_USER, Place, Places, check_namespace, check_user
 from huks_async.keystore.statistics import KeystoreStatistics
-from huks_async.keystore.unbuilt import UnbuiltFunctions
+from huks_async.keystore.wrapping import WrappingFunctions
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
 from huks_async.rootkeys import RootKey
@@ -34,21 +41,29 @@ from huks_async.runtime.forks import tell_after_fork
 from huks_async.runtime.workers import WorkerPool
 from huks_async.sessions.dispatch import Dispatcher
 from huks_async.sessions.driver import SessionDriver
+from huks_async.sessions.idle import end_idle_sessions
 from huks_async.sessions.monitor import LowMemoryMonitor, trim_heap
 from huks_async.sessions.pressure import Sensor, choose_sensor
 from huks_async.sessions.table import SessionTable
 from huks_async.stores import Store
 
 MAX_WORKERS = 4
+WORKER_NICE = 5
 LOW_MEMORY = "purged on low memory"
-IDLE = "timed out"
 PURGED_BY_CALL = "purged as stale by the service"
 _PURGE_BATCH = 500
 
-_open_keystores: ContextVar[tuple["Keystore", ...]] = ContextVar("open_keystores", default=())
+open_keystores: ContextVar[tuple["Keystore", ...]] = ContextVar("open_keystores", default=())
+"""The keystores whose blocks this context is in, the innermost last."""
 
 
-class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
+class Keystore(
+    LegacyFunctions,
+    WrappingFunctions,
+    KemFunctions,
+    AttestationFunctions,
+    OtherUserFunctions,
+):
     """A HUKS keystore: the documented functions as coroutines, on one store and one root key.
 
     Made by `Keystore.open` and used in an `async with` block (or with `aclose`). Within the block it is
@@ -65,6 +80,10 @@ class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
         root_key: RootKey | None = None,
         *,
         namespace: str = DEFAULT_NAMESPACE,
+        user_id: int = FIRST_USER,
+        policy: Policy | None = None,
+        wrapping_key: RootKey | None = None,
+        attestation_ca: AttestationCa | None = None,
         limits: Limits | None = None,
         profile: str | None = None,
         monitor: bool = True,
@@ -82,6 +101,12 @@ class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
                 in the user's data folder.
             root_key: what protects the store's key. Default: a file beside the store, made at first use.
             namespace: the caller, what an application is on a device; its aliases and sessions are its own.
+            user_id: the user it works for, 100 or more; each user of a namespace has keys of their own.
+            policy: who may use other users' and groups' keys; nobody by default. See `Policy`.
+            wrapping_key: the operator's key that `wrapKeyItem` and `unwrapKeyItem` work under; without
+                it they answer 801. It is opened and closed with the keystore.
+            attestation_ca: the authority that certifies keys; default: one made of software, which the
+                store keeps.
             limits: of sessions; default as the profile says.
             profile: `server` or `device`; default $HUKS_ASYNC_PROFILE, else `server`.
             monitor: purge stale sessions when memory is short, as long as the keystore is open.
@@ -96,12 +121,13 @@ class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
             BusinessError: 401 for a wrong argument.
         """
         keystore = cls.__new__(cls)
-        if not isinstance(namespace, str) or not namespace:
-            raise BusinessError(401, f"namespace must be a non-empty str, got {namespace!r}")
         chosen_profile = choose_profile(profile)
         keystore._profile = chosen_profile
         keystore._limits = choose_limits(limits, chosen_profile)
-        keystore._namespace = namespace
+        keystore._caller = Caller(check_namespace(namespace), check_user(user_id))
+        keystore._wrapping_key = wrapping_key
+        keystore._attestation_ca = attestation_ca
+        keystore._policy = policy or Nobody()
         keystore._store = choose_store(store)
         keystore._root_key = choose_root_key(root_key, keystore._store, store)
         keystore._key_cache = key_cache or KeyCache()
@@ -111,6 +137,9 @@ class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
         keystore._with_monitor = monitor
         keystore._on_purge = on_purge
         keystore._background = Background()
+        keystore._idle_timer = Background()
+        keystore._monitor_scope = None
+        keystore._changing = False
         keystore._monitor = LowMemoryMonitor(keystore._purge_on_low_memory, sensor, clock=clock)
         keystore._monitor.add_shrinker(keystore._shrink)
         keystore._parts = None
@@ -118,7 +147,10 @@ class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
 
     _profile: str
     _limits: Limits
-    _namespace: str
+    _caller: Caller
+    _policy: Policy
+    _wrapping_key: RootKey | None
+    _attestation_ca: AttestationCa | None
     _store: Store
     _root_key: RootKey
     _key_cache: KeyCache
@@ -128,6 +160,9 @@ class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
     _with_monitor: bool
     _on_purge: Callable[[int], object] | None
     _background: Background
+    _idle_timer: Background
+    _monitor_scope: anyio.CancelScope | None
+    _changing: bool
     _monitor: LowMemoryMonitor
 
     @property
@@ -136,8 +171,8 @@ class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
         return self._parts is not None
 
     async def __aenter__(self) -> "Keystore":
-        await self._open()
-        _open_keystores.set((*_open_keystores.get(), self))
+        await self.aopen()
+        open_keystores.set((*open_keystores.get(), self))
         return self
 
     async def __aexit__(
@@ -146,66 +181,125 @@ class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        _open_keystores.set(tuple(keystore for keystore in _open_keystores.get() if keystore is not self))
+        open_keystores.set(tuple(keystore for keystore in open_keystores.get() if keystore is not self))
         await self.aclose()
 
-    async def _open(self) -> None:
-        if self._parts is not None:
-            raise BusinessError(12000012, "this keystore is open already")
-        device = self._profile == "device"
-        pool = WorkerPool(self._workers)
+    async def aopen(self) -> None:
+        """Open the keystore, without making it the current one. Ended by `aclose`.
+
+        Raises:
+            BusinessError: 12000012 when it is open already, or the root key is not that of the store;
+                12000004 when the store cannot be opened.
+        """
+        if self._parts is not None or self._changing:
+            state = "open already" if self._parts is not None else "being opened or closed by another task"
+            raise BusinessError(12000012, f"this keystore is {state}")
+        self._changing = True
         try:
-            await self._store.open()
-            await self._root_key.open()
-            store_key = await open_store_key(self._store, self._root_key)
-        except BaseException:
-            with anyio.CancelScope(shield=True):
-                await self._close_store()
-            raise
-        shelf = KeyShelf(self._store, Sealer(store_key), self._namespace, self._key_cache, self._clock)
-        table = SessionTable(self._limits, self._clock, device=device, debug=self._debug)
-        self._parts = Parts(
-            store=self._store,
-            pool=pool,
-            shelf=shelf,
-            maker=KeyMaker(shelf, pool, device=device),
-            table=table,
-            driver=SessionDriver(table, Dispatcher(pool)),
-            limits=self._limits,
-            device=device,
-            namespace=self._namespace,
-        )
+            try:
+                await self._store.open()
+                await self._root_key.open()
+                if self._wrapping_key is not None:
+                    await self._wrapping_key.open()
+                store_key = await open_store_key(self._store, self._root_key)
+            except BaseException:
+                with anyio.CancelScope(shield=True):
+                    await self._close_store()
+                raise
+        finally:
+            self._changing = False
+        # nothing below waits, so nothing can be left half done
+        self._parts = self._make_parts(store_key)
         tell_after_fork(self)
         if self._with_monitor:
-            await self._background.start(self._monitor.run)
+            self._background.start(self._monitor.run)
+        if self._limits.max_idle is not None:
+            self._idle_timer.start(partial(end_idle_sessions, self._parts.table, self._limits.max_idle))
+
+    def _make_parts(self, store_key: bytes) -> Parts:
+        device = self._profile == "device"
+        pool = WorkerPool(self._workers, nice=WORKER_NICE)
+        sealer = Sealer(store_key)
+
+        def open_place(namespace: str) -> Place:
+            shelf = KeyShelf(self._store, sealer, namespace, self._key_cache, self._clock)
+            return Place(shelf, KeyMaker(shelf, pool, device=device))
+
+        places = Places(open_place, self._caller, self._policy, device=device)
+        table = SessionTable(
+            self._limits, self._clock, device=device, debug=self._debug, on_purge=self._on_purge
+        )
+        dispatcher = Dispatcher(pool)
+        return Parts(
+            store=self._store,
+            pool=pool,
+            shelf=places.own.shelf,
+            maker=places.own.maker,
+            table=table,
+            driver=SessionDriver(table, dispatcher),
+            dispatcher=dispatcher,
+            limits=self._limits,
+            device=device,
+            namespace=self._caller.namespace,
+            places=places,
+            wrapping_key=self._wrapping_key,
+            authority=self._authority(store_key),
+            now=_now,
+        )
+
+    def _authority(self, store_key: bytes) -> Callable[[Mode], Awaitable[AttestationCa]]:
+        given = self._attestation_ca
+        if given is None:
+            return SoftwareAuthority(self._store, store_key, _now).issuer
+
+        async def operators(mode: Mode) -> AttestationCa:
+            return given
+
+        return operators
 
     async def aclose(self) -> None:
-        """Close the keystore: calls that are running end, open sessions are aborted, the store is closed.
+        """Close the keystore: open sessions are aborted, calls that are running end, the store is closed.
 
-        Does nothing when it is closed.
+        Does nothing when it is closed. Closes it also when cancelled.
         """
         parts, self._parts = self._parts, None
         if parts is None:
             return
         self._why_closed = "it was closed"
-        with anyio.CancelScope(shield=True):
-            await self._background.stop()
-            left = parts.table.close()
-            parts.pool.close()
-            parts.shelf.shrink()
-            await self._close_store()
-        for line in left:
-            warnings.warn(line, ResourceWarning, stacklevel=2)
+        left = parts.table.close()
+        parts.pool.close()
+        parts.places.shrink()
+        if self._monitor_scope is not None:
+            self._monitor_scope.cancel()
+        self._changing = True
+        try:
+            # Task.cancel() reaches into shields, so each step must follow whatever befalls the one before
+            with anyio.CancelScope(shield=True):
+                try:
+                    await self._background.stop()
+                finally:
+                    try:
+                        await self._idle_timer.stop()
+                    finally:
+                        await self._close_store()
+        finally:
+            self._changing = False
+            for line in left:
+                warnings.warn(line, ResourceWarning, stacklevel=2)
 
     def after_fork(self) -> None:
         """Refuse any use in a child process: threads, locks and database connections are the parent's."""
         if self._parts is not None:
             self._parts = None
+            self._background.forget()
+            self._idle_timer.forget()
             self._why_closed = "it was opened before a fork; open another one in the child process"
 
     async def _close_store(self) -> None:
         try:
             await self._root_key.aclose()
+            if self._wrapping_key is not None:
+                await self._wrapping_key.aclose()
         finally:
             await self._store.aclose()
 
@@ -219,7 +313,8 @@ class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
         """
         self._open_parts()
         await self._background.stop()
-        await self._monitor.run()
+        with anyio.CancelScope() as self._monitor_scope:
+            await self._monitor.run()
 
     async def purge_stale_sessions(self) -> int:
         """End all sessions idle for longer than `Limits.stale_after`, and give memory back.
@@ -232,7 +327,7 @@ class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
         parts = self._open_parts()
         ended = 0
         while True:
-            batch = self._purge(parts, _PURGE_BATCH, PURGED_BY_CALL)
+            batch = parts.table.purge_stale(_PURGE_BATCH, self._limits.stale_after, PURGED_BY_CALL)
             ended += batch
             if batch < _PURGE_BATCH:
                 break
@@ -243,17 +338,13 @@ class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
         return ended
 
     def _purge_on_low_memory(self, at_most: int) -> int:
-        return 0 if self._parts is None else self._purge(self._parts, at_most, LOW_MEMORY)
-
-    def _purge(self, parts: Parts, at_most: int, cause: str) -> int:
-        ended = parts.table.purge_stale(at_most, parts.limits.stale_after, cause)
-        if ended and self._on_purge is not None:
-            self._on_purge(ended)
-        return ended
+        if self._parts is None:
+            return 0
+        return self._parts.table.purge_stale(at_most, self._limits.stale_after, LOW_MEMORY)
 
     def _shrink(self) -> None:
         if self._parts is not None:
-            self._parts.shelf.shrink()
+            self._parts.places.shrink()
 
     def statistics(self) -> KeystoreStatistics:
         """Give a snapshot of counters."""
@@ -273,35 +364,11 @@ class Keystore(LegacyFunctions, OtherUserFunctions, UnbuiltFunctions):
             purged=dict(counts.purged),
             peak_open=counts.peak_open,
             peak_bytes_held=counts.peak_bytes,
-            cached_keys=len(parts.shelf),
+            cached_keys=len(parts.places),
             jobs=parts.pool.active,
             memory=self._monitor.statistics(),
         )
 
 
-class _Default:
-    """The default keystore of one event loop, opened at its first use."""
-
-    def __init__(self) -> None:
-        self.keystore = Keystore.open()
-        self.lock = anyio.Lock()
-
-
-_default: anyio.lowlevel.RunVar[_Default] = anyio.lowlevel.RunVar("huks_async default keystore")
-
-
-async def current_keystore() -> Keystore:
-    """Give the innermost open keystore of this context, else the default one of this event loop."""
-    for keystore in reversed(_open_keystores.get()):
-        if keystore.is_open:
-            return keystore
-    try:
-        default = _default.get()
-    except LookupError:
-        default = _Default()
-        _default.set(default)
-    if not default.keystore.is_open:
-        async with default.lock:
-            if not default.keystore.is_open:
-                await default.keystore._open()
-    return default.keystore
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,76 +1,80 @@
 """The documented functions for another user's keys.
 
-Who may act for whom is decided by a policy; without one, nobody may: the answer is 201, and 202 in
-the device profile, where these functions are for system applications.
+Who may act for whom is decided by the policy of the keystore; without one, nobody may: the answer is
+201, and 202 in the device profile, where these functions are for system applications. They take the
+keys that this keystore's own application has for that user, nothing else.
 """
 
-from collections.abc import Sequence
-
-from huks_async.keystore.parts import HasParts, other_user_refused
-from huks_async.model.errors import BusinessError
-from huks_async.model.params import HuksParam, Options
+from huks_async.keystore.attestation import AttestationFunctions
+from huks_async.keystore.items import ItemFunctions
+from huks_async.keystore.key_sessions import SessionFunctions
+from huks_async.keystore.parts import HasParts, Parts, parts_of_user
+from huks_async.keystore.wrapping import WrappingFunctions
+from huks_async.model.params import Options, Properties
 from huks_async.model.results import HuksReturnResult, HuksSessionHandle
 
 
-class OtherUserFunctions(HasParts):
-    """The forms with a user id; each refuses as its documentation says."""
+class _UserKeys(ItemFunctions, SessionFunctions, WrappingFunctions, AttestationFunctions):
+    """The functions on the keys of one user."""
 
-    def _refuse_user(self, user: object) -> BusinessError:
-        parts = self._open_parts()
-        if isinstance(user, bool) or not isinstance(user, int):
-            return BusinessError(401, f"userId must be an int, got {type(user).__name__}")
-        if not -(2**31) <= user < 2**31:
-            return BusinessError(401, f"userId: got {user}, accepted are 32-bit numbers, -2^31 … 2^31 - 1")
-        return other_user_refused(device=parts.device)
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+
+class OtherUserFunctions(HasParts):
+    """The forms with a user id. Each takes and raises what the form without it does, and 201, 202."""
+
+    def _keys_of(self, user_id: int) -> _UserKeys:
+        return _UserKeys(parts_of_user(self._open_parts(), user_id))
 
     async def generateKeyItemAsUser(self, userId: int, keyAlias: str, huksOptions: Options) -> None:
-        """Do what `generateKeyItem` does for keys of user `userId`; refused (201, 202)."""
-        raise self._refuse_user(userId)
+        """Do what `generateKeyItem` does for keys of user `userId`."""
+        await self._keys_of(userId).generateKeyItem(keyAlias, huksOptions)
 
     async def deleteKeyItemAsUser(self, userId: int, keyAlias: str, huksOptions: Options) -> None:
-        """Do what `deleteKeyItem` does for keys of user `userId`; refused (201, 202)."""
-        raise self._refuse_user(userId)
+        """Do what `deleteKeyItem` does for keys of user `userId`."""
+        await self._keys_of(userId).deleteKeyItem(keyAlias, huksOptions)
 
     async def importKeyItemAsUser(self, userId: int, keyAlias: str, huksOptions: Options) -> None:
-        """Do what `importKeyItem` does for keys of user `userId`; refused (201, 202)."""
-        raise self._refuse_user(userId)
+        """Do what `importKeyItem` does for keys of user `userId`."""
+        await self._keys_of(userId).importKeyItem(keyAlias, huksOptions)
 
     async def importWrappedKeyItemAsUser(
         self, userId: int, keyAlias: str, wrappingKeyAlias: str, huksOptions: Options
     ) -> None:
-        """Do what `importWrappedKeyItem` does for keys of user `userId`; refused (201, 202)."""
-        raise self._refuse_user(userId)
+        """Do what `importWrappedKeyItem` does for keys of user `userId`, the wrapping key among them."""
+        await self._keys_of(userId).importWrappedKeyItem(keyAlias, wrappingKeyAlias, huksOptions)
 
     async def exportKeyItemAsUser(self, userId: int, keyAlias: str, huksOptions: Options) -> HuksReturnResult:
-        """Do what `exportKeyItem` does for keys of user `userId`; refused (201, 202)."""
-        raise self._refuse_user(userId)
+        """Do what `exportKeyItem` does for keys of user `userId`."""
+        return await self._keys_of(userId).exportKeyItem(keyAlias, huksOptions)
 
     async def getKeyItemPropertiesAsUser(
         self, userId: int, keyAlias: str, huksOptions: Options
     ) -> HuksReturnResult:
-        """Do what `getKeyItemProperties` does for keys of user `userId`; refused (201, 202)."""
-        raise self._refuse_user(userId)
+        """Do what `getKeyItemProperties` does for keys of user `userId`."""
+        return await self._keys_of(userId).getKeyItemProperties(keyAlias, huksOptions)
 
     async def hasKeyItemAsUser(self, userId: int, keyAlias: str, huksOptions: Options) -> bool:
-        """Do what `hasKeyItem` does for keys of user `userId`; refused (201, 202)."""
-        raise self._refuse_user(userId)
+        """Do what `hasKeyItem` does for keys of user `userId`."""
+        return await self._keys_of(userId).hasKeyItem(keyAlias, huksOptions)
 
     async def initSessionAsUser(self, userId: int, keyAlias: str, huksOptions: Options) -> HuksSessionHandle:
-        """Do what `initSession` does for keys of user `userId`; refused (201, 202)."""
-        raise self._refuse_user(userId)
+        """Do what `initSession` does for keys of user `userId`; update, finish and abort have no such form."""
+        return await self._keys_of(userId).initSession(keyAlias, huksOptions)
 
     async def attestKeyItemAsUser(self, userId: int, keyAlias: str, huksOptions: Options) -> HuksReturnResult:
-        """Do what `attestKeyItem` does for keys of user `userId`; refused (201, 202)."""
-        raise self._refuse_user(userId)
+        """Do what `attestKeyItem` does for keys of user `userId`."""
+        return await self._keys_of(userId).attestKeyItem(keyAlias, huksOptions)
 
     async def anonAttestKeyItemAsUser(
         self, userId: int, keyAlias: str, huksOptions: Options
     ) -> HuksReturnResult:
-        """Do what `anonAttestKeyItem` does for keys of user `userId`; refused (201, 202)."""
-        raise self._refuse_user(userId)
+        """Do what `anonAttestKeyItem` does for keys of user `userId`."""
+        return await self._keys_of(userId).anonAttestKeyItem(keyAlias, huksOptions)
 
     async def anonAttestKeyItemOfflineAsUser(
-        self, userId: int, keyAlias: str, params: Sequence[HuksParam]
+        self, userId: int, keyAlias: str, params: Properties
     ) -> HuksReturnResult:
-        """Do what `anonAttestKeyItemOffline` does for keys of user `userId`; refused (201, 202)."""
-        raise self._refuse_user(userId)
+        """Do what `anonAttestKeyItemOffline` does for keys of user `userId`."""
+        return await self._keys_of(userId).anonAttestKeyItemOffline(keyAlias, params)

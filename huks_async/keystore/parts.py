@@ -1,24 +1,39 @@
 """What the functions of a keystore work with, and the checks that all of them begin with."""
 
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
 
+from huks_async.keys.aliases import storage_level
+from huks_async.keys.attestation.authority import AttestationCa, Mode
 from huks_async.keys.lifecycle import KeyMaker
 from huks_async.keys.shelf import KeyShelf
-from huks_async.model.errors import BusinessError
+from huks_async.keystore.places import FIRST_USER, Places
+from huks_async.model.enums import HuksAuthStorageLevel
+from huks_async.model.errors import BusinessError, ParameterSetError
 from huks_async.model.limits import Limits
 from huks_async.model.params import ParamSet
-from huks_async.model.tags import InnerTag
+from huks_async.model.tags import HuksTag, InnerTag
+from huks_async.rootkeys import RootKey
 from huks_async.runtime.workers import WorkerPool
+from huks_async.sessions.dispatch import Dispatcher
 from huks_async.sessions.driver import SessionDriver
 from huks_async.sessions.table import SessionTable
 from huks_async.stores.base import Store
 
 _SPECIFIC_USER = int(InnerTag.SPECIFIC_USER_ID)
+_ACCESS_GROUP = int(HuksTag.HUKS_TAG_KEY_ACCESS_GROUP)
+_KEY_CLASS = int(HuksTag.HUKS_TAG_KEY_CLASS)
 
 
 @dataclass(slots=True)
 class Parts:
-    """The open parts of a keystore."""
+    """The open parts of a keystore, with the keys that a call works on.
+
+    Sessions belong to the caller whichever keys they use, so `namespace` is the caller's; `shelf` and
+    `maker` are those of the keys.
+    """
 
     store: Store
     pool: WorkerPool
@@ -26,9 +41,15 @@ class Parts:
     maker: KeyMaker
     table: SessionTable
     driver: SessionDriver
+    dispatcher: Dispatcher
     limits: Limits
     device: bool
     namespace: str
+    places: Places
+    wrapping_key: RootKey | None
+    authority: Callable[[Mode], Awaitable[AttestationCa]]
+    now: Callable[[], datetime]
+    acts_for: int | None = None
 
 
 class HasParts:
@@ -44,14 +65,58 @@ class HasParts:
         return parts
 
 
-def refuse_other_user(params: ParamSet, *, device: bool) -> None:
-    """Refuse a call for another user: 202 on a device, 201 where the policy allows nobody."""
-    if _SPECIFIC_USER in params.numbers:
-        raise other_user_refused(device=device)
+def parts_for(parts: Parts, params: ParamSet) -> Parts:
+    """The parts that a call with these parameters works on: a user's or group's where they name one.
+
+    Raises:
+        BusinessError: 201, 202 or 401 for another user, 12000001 or 12000018 for a group.
+    """
+    user_id, group = params.numbers.get(_SPECIFIC_USER), params.blobs.get(_ACCESS_GROUP)
+    if user_id is not None:
+        if parts.acts_for is None:
+            parts = parts_of_user(parts, user_id)
+        elif user_id != parts.acts_for:
+            raise ParameterSetError(
+                401, f"two users are given: {parts.acts_for}, and {user_id} in the parameters"
+            )
+    if parts.acts_for is not None:
+        _check_other_user(parts.acts_for, params)
+    elif group is not None:
+        place = parts.places.of_group(group)
+        return replace(parts, shelf=place.shelf, maker=place.maker)
+    return parts
 
 
-def other_user_refused(*, device: bool) -> BusinessError:
-    """The error for acting for another user."""
-    if device:
-        return BusinessError(202, "acting for another user is for system applications")
-    return BusinessError(201, "no policy allows this keystore to act for another user")
+def parts_of_user(parts: Parts, user_id: int) -> Parts:
+    """The parts that a call for a user works on.
+
+    Raises:
+        BusinessError: 401 for what is no user id; 202 on a device; 201 where the policy says no.
+    """
+    place = parts.places.of_user(user_id)
+    return replace(parts, shelf=place.shelf, maker=place.maker, acts_for=user_id)
+
+
+def _check_other_user(user_id: int, params: ParamSet) -> None:
+    if _ACCESS_GROUP in params.blobs or params.numbers.get(_KEY_CLASS):
+        raise BusinessError(
+            12000001, "keys of groups and of external providers have no user: leave out userId"
+        )
+    level = storage_level(params)
+    if user_id < FIRST_USER and level != HuksAuthStorageLevel.HUKS_AUTH_STORAGE_LEVEL_DE:
+        raise BusinessError(
+            401,
+            f"HUKS_TAG_AUTH_STORAGE_LEVEL: got {level} for user {user_id}; users below {FIRST_USER} are the "
+            "system's and have keys of level DE (0) only",
+        )
+
+
+@contextmanager
+def newer_codes() -> Iterator[None]:
+    """Give mistakes in arguments the code that the newest functions have for them: 12000018."""
+    try:
+        yield
+    except BusinessError as error:
+        if error.code != 401:
+            raise
+        raise BusinessError(12000018, error.message, reason=error.reason) from None

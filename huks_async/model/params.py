@@ -130,34 +130,57 @@ def parse_properties(properties: object) -> ParamSet:
     """
     if not properties and (properties is None or type(properties) is list):
         return _EMPTY
-    # Runs for every session: a list of mappings, without a mistake, takes the short way.
-    numbers: dict[int, int] = {}
-    blobs: dict[int, bytes] = {}
-    kinds = _KINDS
     if type(properties) is not list:
         properties = _listed(properties)
+    scanned = scan(properties)
+    if scanned is None:
+        return _parse_any(properties)
+    plan, blobs = scanned
+    numbers = dict(zip(plan[::2], plan[1::2], strict=True))
+    if len(numbers) + len(blobs) != len(properties) or len(properties) > MAX_PARAMS:
+        raise _illegal_set(properties)
+    return ParamSet(numbers, blobs)
+
+
+def scan(properties: list[Any]) -> tuple[tuple[int, ...], dict[int, bytes]] | None:
+    """Look through a list of mappings, the form that most callers use.
+
+    This runs for every session, so it does the least that tells whether a list was seen before: it
+    checks each value, but leaves it to `parse_properties` to find a number that is given twice.
+
+    Returns:
+        tags and values of the numbers in turn, as a key, and the byte strings by tag; None where the
+        parser has to look, because the form is another one or something is wrong.
+    """
+    key: list[int] = []
+    add = key.append
+    blobs: dict[int, bytes] = {}
+    size = 0
+    kinds = _KINDS
     try:
         for param in properties:
             tag, value = param["tag"], param["value"]
             kind = kinds[tag]
             if kind == _NUMBER:
-                if type(value) is int and 0 <= value <= _ALWAYS_IN_RANGE:
-                    numbers[tag] = value
-                else:
-                    numbers[tag] = _number(tag, value)
+                if type(value) is not int or not 0 <= value <= _ALWAYS_IN_RANGE:
+                    value = _number(tag, value)
+                add(tag)
+                add(value)
             elif kind == _BYTES:
-                blobs[tag] = value if type(value) is bytes else as_bytes(value, tag_name(tag))
+                blobs[tag] = value = value if type(value) is bytes else as_bytes(value, tag_name(tag))
+                size += len(value)
             else:
-                numbers[tag] = _bool(tag, value)
+                add(tag)
+                add(_bool(tag, value))
     except (KeyError, TypeError):
-        return _parse_any(properties)
-    if len(numbers) + len(blobs) != len(properties) or len(properties) > MAX_PARAMS:
-        raise _illegal_set(properties)
-    if blobs:
-        _check_total(blobs)
+        return None
+    if len(key) // 2 + len(blobs) != len(properties) or size > MAX_PARAM_BYTES:
+        return None  # the same byte string twice, or too much of them
     if _AAD in blobs:
-        _merge_associated_data(blobs)
-    return ParamSet(numbers, blobs)
+        if _ASSOCIATED_DATA in blobs:
+            return None
+        blobs[_ASSOCIATED_DATA] = blobs.pop(_AAD)
+    return tuple(key), blobs
 
 
 def _parse_any(properties: list[Any]) -> ParamSet:
@@ -180,25 +203,16 @@ def _parse_any(properties: list[Any]) -> ParamSet:
             raise _unknown_tag(tag)
     if len(numbers) + len(blobs) != len(properties) or len(properties) > MAX_PARAMS:
         raise _illegal_set(properties)
-    _check_total(blobs)
-    _merge_associated_data(blobs)
-    return ParamSet(numbers, blobs)
-
-
-def _check_total(blobs: dict[int, bytes]) -> None:
-    total = sum(map(len, blobs.values()))
-    if total > MAX_PARAM_BYTES:
+    if sum(map(len, blobs.values())) > MAX_PARAM_BYTES:
         raise ParameterSetError(
             _ILLEGAL,
-            f"the values of the parameters have {total} bytes, accepted {MAX_PARAM_BYTES} in one set",
+            f"the values of the parameters have more than {MAX_PARAM_BYTES} bytes together, which is the most "
+            "that one set takes",
         )
-
-
-def _merge_associated_data(blobs: dict[int, bytes]) -> None:
-    """Two tags name one parameter: the newer one wins, and the older one names it from here on."""
-    newer = blobs.pop(_AAD, None)
-    if newer is not None:
-        blobs[_ASSOCIATED_DATA] = newer
+    # two tags name one parameter: the newer one wins, and the older one names it from here on
+    if _AAD in blobs:
+        blobs[_ASSOCIATED_DATA] = blobs.pop(_AAD)
+    return ParamSet(numbers, blobs)
 
 
 def parse_options(options: object) -> tuple[ParamSet, BytesLike]:
@@ -206,7 +220,7 @@ def parse_options(options: object) -> tuple[ParamSet, BytesLike]:
 
     The data is not copied unless it must be; a caller that keeps it past the call copies it.
     """
-    properties, data = _split(options)
+    properties, data = split_options(options)
     if type(data) is not bytes:
         data = b"" if data is None else as_buffer(data, "inData")
     return (_EMPTY if properties == [] else parse_properties(properties)), data
@@ -214,10 +228,11 @@ def parse_options(options: object) -> tuple[ParamSet, BytesLike]:
 
 def parse_parameters(options: object) -> ParamSet:
     """Parse the parameters of options for a call that does not use `inData`, whatever it is."""
-    return parse_properties(_split(options)[0])
+    return parse_properties(split_options(options)[0])
 
 
-def _split(options: object) -> tuple[Any, Any]:
+def split_options(options: object) -> tuple[Any, Any]:
+    """The properties and the data of options, unchecked; 401 for what is no options object."""
     """The properties and the data of options, unchecked; 401 for what is no options object."""
     if type(options) is dict or isinstance(options, Mapping):
         return options.get("properties"), options.get("inData")
@@ -336,5 +351,7 @@ __all__ = [
     "parse_options",
     "parse_parameters",
     "parse_properties",
+    "scan",
+    "split_options",
     "tag_name",
 ]

@@ -13,7 +13,7 @@ class HuksSessionHandle:
     challenge: bytes = b""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class HuksReturnResult:
     """The result of a call; what it does not give is empty, never None."""
 
@@ -21,6 +21,19 @@ class HuksReturnResult:
     properties: list[HuksParam] = field(default_factory=list)
     certChains: list[str] = field(default_factory=list)
     sharedSecret: bytes = b""
+
+    # by hand: one is made for every call of every session, and default factories cost as much again
+    def __init__(
+        self,
+        outData: bytes = b"",
+        properties: list[HuksParam] | None = None,
+        certChains: list[str] | None = None,
+        sharedSecret: bytes = b"",
+    ) -> None:
+        self.outData = outData
+        self.properties = [] if properties is None else properties
+        self.certChains = [] if certChains is None else certChains
+        self.sharedSecret = sharedSecret
 
 
 @dataclass(slots=True)

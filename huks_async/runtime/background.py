@@ -1,63 +1,93 @@
 """A coroutine in the background of an object that is opened and closed."""
 
+import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import anyio
-import anyio.abc
-import anyio.lowlevel
+
+logger = logging.getLogger("huks_async")
+
+Function = Callable[[], Coroutine[Any, Any, None]]
+Stop = Callable[[], Awaitable[None]]
 
 
 class Background:
     """Runs one coroutine from `start` until it ends or `stop` is called, which waits for its end.
 
-    Under asyncio this is a task owned by the object, not a task group: a task group must be left in the
-    task that entered it, while service frameworks and test fixtures open and close in different tasks.
-    Under trio, where every task needs one, it is a task group.
+    The task belongs to the event loop, not to a task group: a task group must be left in the task that
+    entered it, while service frameworks and test fixtures open and close in different tasks. Both
+    asyncio.run and trio.run cancel it, and wait for its end, when the main task has ended.
     """
 
     def __init__(self) -> None:
-        self._stop: Callable[[], Awaitable[None]] | None = None
+        self._stop: Stop | None = None
 
     @property
     def running(self) -> bool:
         """Whether something was started and not stopped."""
         return self._stop is not None
 
-    async def start(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Start `function()`."""
-        if anyio.get_cancelled_exc_class().__module__.startswith("asyncio"):
-            self._stop = _start_asyncio(function)
-        else:
-            group = anyio.create_task_group()
-            await group.__aenter__()
-            group.start_soon(function)
-            self._stop = _group_stopper(group)
+    def start(self, function: Function) -> None:
+        """Start `function()`. What it raises is logged."""
+        on_asyncio = anyio.get_cancelled_exc_class().__module__.startswith("asyncio")
+        self._stop = _start_asyncio(function) if on_asyncio else _start_trio(function)
 
     async def stop(self) -> None:
-        """Cancel the coroutine and wait for its end. Does nothing if there is none."""
+        """Cancel the coroutine and wait for its end, also when cancelled. Does nothing if there is none."""
         stop, self._stop = self._stop, None
         if stop is not None:
             await stop()
 
+    def forget(self) -> None:
+        """Do as if nothing had been started: after a fork, where the task is the parent's."""
+        self._stop = None
 
-def _start_asyncio(function: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], Awaitable[None]]:
+
+async def _logged(function: Function) -> None:
+    try:
+        await function()
+    except Exception:
+        logger.exception("a background task of huks_async failed and has ended")
+
+
+def _start_asyncio(function: Function) -> Stop:
     import asyncio
 
-    task = asyncio.get_running_loop().create_task(function(), name="huks_async background")
+    task = asyncio.get_running_loop().create_task(_logged(function), name="huks_async background")
 
     async def stop() -> None:
         task.cancel()
-        await asyncio.wait([task])
-        if not task.cancelled():
-            task.exception()  # marks it as seen; what runs here logs its own failures
+        cancelled: asyncio.CancelledError | None = None
+        with anyio.CancelScope(shield=True):
+            while not task.done():
+                try:
+                    await asyncio.wait([task])
+                except asyncio.CancelledError as error:  # Task.cancel() does not heed shields
+                    cancelled = error
+        if cancelled is not None:
+            raise cancelled
 
     return stop
 
 
-def _group_stopper(group: anyio.abc.TaskGroup) -> Callable[[], Awaitable[None]]:
+def _start_trio(function: Function) -> Stop:
+    import trio
+
+    scope, ended = trio.CancelScope(), trio.Event()
+
+    async def run() -> None:
+        try:
+            with scope:
+                await _logged(function)
+        finally:
+            ended.set()
+
+    trio.lowlevel.spawn_system_task(run, name="huks_async background")
+
     async def stop() -> None:
-        group.cancel_scope.cancel()
-        await group.__aexit__(None, None, None)
+        scope.cancel()
+        with trio.CancelScope(shield=True):
+            await ended.wait()
 
     return stop

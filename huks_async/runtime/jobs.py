@@ -1,6 +1,6 @@
 """A piece of work that leaves the event loop, and the way its result comes back."""
 
-import asyncio
+import sys
 from collections import deque
 from collections.abc import Callable, Generator
 from typing import Any, Generic, Protocol, TypeVar
@@ -77,16 +77,22 @@ class Home:
 
 def current_home(known: Home | None) -> Home:
     """Give the home for the running event loop: the known one if it is that, else a new one."""
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
-        native: Any = anyio.lowlevel.current_token().native_token
-        if known is not None and known.key is native:
-            return known
-        return Home(native, native.run_sync_soon, _EventWaiter)
-    if known is not None and known.key is loop:
+    # Loading asyncio takes longer than all of this package; where nobody has, no loop of its runs.
+    if "asyncio" in sys.modules:
+        import asyncio
+
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            pass
+        else:
+            if known is not None and known.key is loop:
+                return known
+            return Home(loop, loop.call_soon_threadsafe, loop.create_future)
+    native: Any = anyio.lowlevel.current_token().native_token
+    if known is not None and known.key is native:
         return known
-    return Home(loop, loop.call_soon_threadsafe, loop.create_future)
+    return Home(native, native.run_sync_soon, _EventWaiter)
 
 
 class Job(Generic[T]):
@@ -186,5 +192,5 @@ class Job(Generic[T]):
                 self._waiter = self.home.new_waiter()
                 try:
                     await self._waiter
-                except asyncio.CancelledError:
+                except anyio.get_cancelled_exc_class():
                     continue

@@ -3,9 +3,6 @@
 from collections.abc import Callable
 from typing import TypeVar, TypeVarTuple, cast
 
-import anyio
-import anyio.to_process
-
 from huks_async.model.errors import BusinessError
 
 T = TypeVar("T")
@@ -23,6 +20,8 @@ async def run_in_process(function: Callable[[*Args], T], *args: *Args) -> T:
         BusinessError: 12000005 when the process could not be started or died.
 
     """
+    import anyio.to_process  # late: few programs need it, and it loads much
+
     try:
         value, error = await anyio.to_process.run_sync(_call, function, args, cancellable=True)
     except (anyio.BrokenWorkerProcess, OSError) as broken:

@@ -5,7 +5,10 @@ processor time: the queue is a C object, and results that arrive together share 
 threads are the same under asyncio, uvloop and trio.
 """
 
+import contextlib
+import os
 import queue
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -147,7 +150,16 @@ def _stop(desk: Desk, born: int) -> None:
         desk.stop()
 
 
-def _work(desk: Desk) -> None:
+def _yield_to_loop(nice: int) -> None:
+    """Lower this thread's priority, where threads have one of their own (Linux)."""
+    if nice and sys.platform == "linux":
+        thread = threading.get_native_id()
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + nice)
+
+
+def _work(desk: Desk, nice: int) -> None:
+    _yield_to_loop(nice)
     while True:
         job = desk.jobs.get()
         if job is None:
@@ -169,11 +181,14 @@ class WorkerPool(Crew):
     Args:
         size: how many threads at most.
         name: for the threads and for messages.
+        nice: how much the system prefers other threads to these, as `nice` counts, on Linux. With as many
+            busy threads as processors, an event loop of the same priority wakes up to 20 ms late; 5 makes
+            that 5 ms, and costs the threads nothing while the loop is idle.
 
     """
 
-    def __init__(self, size: int, *, name: str = "huks-worker") -> None:
-        super().__init__(size, name, _work)
+    def __init__(self, size: int, *, name: str = "huks-worker", nice: int = 0) -> None:
+        super().__init__(size, name, _work, nice)
 
     async def run(self, function: Callable[[*Args], T], *args: *Args) -> T:
         """Call `function(*args)` in a thread and give its result, or raise its exception.

@@ -1,12 +1,15 @@
 """The session as an `async with` block: it ends on every way out, cancellation included."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+import contextlib
+import warnings
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from contextlib import aclosing
 from types import TracebackType
 from typing import Protocol, TypeAlias
 
 from huks_async.model.enums import HuksCipherMode, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
-from huks_async.model.limits import Limits
+from huks_async.model.limits import MIB, Limits
 from huks_async.model.params import BytesLike, HuksOptions, Options, as_buffer, parse_parameters
 from huks_async.model.results import HuksReturnResult, HuksSessionHandle
 from huks_async.model.tags import HuksTag
@@ -15,6 +18,9 @@ from huks_async.sessions.spool import Spool
 
 Source: TypeAlias = AsyncIterable[BytesLike] | Iterable[BytesLike]
 """Chunks to stream: an asynchronous or plain iterable of bytes-like objects."""
+
+_MAX_SEGMENT = 4 * MIB
+"""`stream` cuts larger chunks, so that output comes in parts that are pleasant to handle."""
 
 _AUTHENTICATED = (HuksCipherMode.HUKS_MODE_GCM, HuksCipherMode.HUKS_MODE_CCM)
 
@@ -48,7 +54,13 @@ class KeySession:
     """
 
     def __init__(
-        self, api: SessionApi, alias: str, options: Options, pool: WorkerPool, limits: Limits
+        self,
+        api: SessionApi,
+        alias: str,
+        options: Options,
+        pool: WorkerPool,
+        limits: Limits,
+        place: str | None = None,
     ) -> None:
         self._api = api
         self._alias = alias
@@ -57,6 +69,17 @@ class KeySession:
         self._limits = limits
         self._open: HuksSessionHandle | None = None
         self._ended = False
+        self._place = place
+        self._stream: AsyncGenerator[bytes, None] | None = None
+
+    def __del__(self) -> None:
+        if not getattr(self, "_ended", True) and self._place is not None:
+            what = "entered: use it with `async with`" if self._open is None else "left"
+            warnings.warn(
+                f"a session block was never {what}; it was made at\n{self._place}",
+                ResourceWarning,
+                stacklevel=1,
+            )
 
     @property
     def handle(self) -> int:
@@ -71,7 +94,11 @@ class KeySession:
     async def __aenter__(self) -> "KeySession":
         if self._open is not None:
             raise BusinessError(12000012, "this session block was entered already; make a new one")
-        self._open = await self._api.initSession(self._alias, self._options)
+        try:
+            self._open = await self._api.initSession(self._alias, self._options)
+        except BaseException:
+            self._place = None  # there is no session to report
+            raise
         return self
 
     async def __aexit__(
@@ -80,10 +107,20 @@ class KeySession:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        try:
+            if self._stream is not None:
+                with contextlib.suppress(RuntimeError):  # another task is in it, and ends it itself
+                    await self._stream.aclose()
+        finally:
+            await self._end()
+
+    async def _end(self) -> None:
         if not self._ended and self._open is not None:
             self._ended = True
-            # does not wait for anything, so it is safe while the block is cancelled
-            await self._api.abortSession(self._open.handle, HuksOptions())
+            # does not wait for anything, so it is safe while the block is cancelled; a keystore that was
+            # closed meanwhile has ended the session itself
+            with contextlib.suppress(BusinessError):
+                await self._api.abortSession(self._open.handle, HuksOptions())
 
     async def update(self, data: BytesLike, *, token: BytesLike | None = None) -> bytes:
         """Feed a segment; give the output that is ready. Errors as `updateSession`."""
@@ -112,38 +149,45 @@ class KeySession:
         self._ended = True
         return result.outData
 
-    async def stream(self, source: Source) -> AsyncIterator[bytes]:
+    def stream(self, source: Source) -> AsyncGenerator[bytes, None]:
         """Feed all chunks of `source`, finish, and give the output in parts as it comes.
 
         Args:
             source: chunks of any size; larger ones than a call takes are cut.
 
         Decryption with GCM or CCM gives nothing before the tag was verified: the plaintext waits in a
-        spool of bounded memory, on disk only in encrypted form. Close the iterator if you leave it early
-        (`contextlib.aclosing`); leaving the session block ends the session in any case.
+        spool of bounded memory, on disk only in encrypted form. An iteration that was left early ends with
+        the session block, at the latest.
         """
-        if self._holds_back():
-            spool = Spool(self._pool)
-            try:
-                async for part in self._feed(source):
-                    await spool.add(part)
-                async for part in spool.release():
-                    yield part
-            finally:
-                spool.close()
-        else:
-            async for part in self._feed(source):
-                yield part
+        self._stream = self._held_back(source) if self._holds_back() else self._feed(source)
+        return self._stream
 
-    async def _feed(self, source: Source) -> AsyncIterator[bytes]:
-        most = self._limits.max_call_bytes
-        async for chunk in _chunks(source):
-            view = chunk if len(chunk) <= most else memoryview(chunk)
-            for start in range(0, len(view), most):
-                segment = view if len(view) <= most else view[start : start + most]
-                part = await self.update(segment)
-                if part:
+    async def _held_back(self, source: Source) -> AsyncGenerator[bytes, None]:
+        spool = Spool(self._pool)
+        try:
+            async with aclosing(self._feed(source)) as parts:
+                async for part in parts:
+                    await spool.add(part)
+            async with aclosing(spool.release()) as parts:
+                async for part in parts:
                     yield part
+        finally:
+            await spool.aclose()
+
+    async def _feed(self, source: Source) -> AsyncGenerator[bytes, None]:
+        most = min(self._limits.max_call_bytes, _MAX_SEGMENT)
+        async with aclosing(_chunks(source)) as chunks:
+            async for chunk in chunks:
+                if len(chunk) <= most:
+                    part = await self.update(chunk)
+                    if part:
+                        yield part
+                    continue
+                view = memoryview(chunk)
+                for start in range(0, len(view), most):
+                    part = await self.update(view[start : start + most])
+                    if part:
+                        yield part
         last = await self.finish()
         if last:
             yield last
@@ -161,7 +205,7 @@ class KeySession:
         return self._open
 
 
-async def _chunks(source: Source) -> AsyncIterator[BytesLike]:
+async def _chunks(source: Source) -> AsyncGenerator[BytesLike, None]:
     if isinstance(source, (bytes, bytearray, memoryview, str)):
         raise BusinessError(
             401, "stream takes an iterable of chunks, not one buffer: use stream([data]) or finish(data)"

@@ -1,6 +1,5 @@
 """The low-memory monitor: when memory is short, stale sessions go, oldest first."""
 
-import ctypes
 import inspect
 import time
 from collections.abc import Awaitable, Callable
@@ -35,6 +34,8 @@ def trim_heap() -> bool:
     Without it glibc keeps more than half of what ended sessions have used. Takes milliseconds; the
     interpreter's lock is not held.
     """
+    import ctypes
+
     try:
         trim = ctypes.CDLL(None).malloc_trim
     except (OSError, AttributeError, TypeError):

@@ -6,12 +6,14 @@ lives in this object only.
 """
 
 import os
-import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import suppress
 from typing import IO, Any
 
+import anyio
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from huks_async.model.errors import BusinessError
 from huks_async.runtime.workers import WorkerPool
 
 MEMORY_BYTES = 1024 * 1024
@@ -39,7 +41,7 @@ class Spool:
             self._size = 0
             await self._pool.run_shielded(self._write, block)
 
-    async def release(self) -> AsyncIterator[bytes]:
+    async def release(self) -> AsyncGenerator[bytes, None]:
         """Give everything back, in order."""
         if self._file is not None:
             await self._pool.run_shielded(self._file.seek, 0)
@@ -54,15 +56,22 @@ class Spool:
             self._parts.clear()
             yield rest
 
-    def close(self) -> None:
-        """Drop what is left."""
+    async def aclose(self) -> None:
+        """Drop what is left, also when cancelled. Does nothing the second time."""
         self._parts.clear()
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            try:
+                # in a worker: the system frees the blocks of a large file in tens of milliseconds
+                with anyio.CancelScope(shield=True), suppress(BusinessError):
+                    await self._pool.run_shielded(file.close)
+            finally:
+                file.close()
 
     def _write(self, block: bytes) -> None:
         if self._file is None:
+            import tempfile  # late: most programs never fill a spool
+
             self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed by close()
         view = memoryview(self._encryptor.update(block))
         while view:

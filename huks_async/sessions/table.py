@@ -1,17 +1,21 @@
 """The table of open sessions: handles, owners, limits, staleness, and why a session is gone."""
 
+import math
 import os
 import struct
 import traceback
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from logging import getLogger
 from typing import Any
 
 from huks_async.crypto.operation import Operation
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
 from huks_async.sessions.session import Session
+
+logger = getLogger("huks_async")
 
 # Handles are numbers in ArkTS, so 53 bits; a device has 32. Random, so that no one guesses another's.
 _SERVER_HANDLE_MASK = 2**53 - 1
@@ -23,6 +27,9 @@ _MAX_REMEMBERED = 4096
 
 FINISHED = "it was finished"
 ABORTED = "it was aborted"
+# causes of a purge; they read on as "… after 61 s idle"
+IDLE = "timed out"
+MAKE_ROOM = "purged to make room"
 
 
 @dataclass(slots=True)
@@ -42,13 +49,19 @@ class SessionTable:
     """All open sessions of a keystore, least recently used first."""
 
     def __init__(
-        self, limits: Limits, clock: Callable[[], float], *, device: bool = False, debug: bool = False
+        self,
+        limits: Limits,
+        clock: Callable[[], float],
+        *,
+        device: bool = False,
+        debug: bool = False,
+        on_purge: Callable[[int], object] | None = None,
     ) -> None:
         self.limits = limits
         self.counts = SessionCounts()
         self.held = 0
         self._clock = clock
-        self._debug = debug
+        self.debug = debug
         self._mask = _DEVICE_HANDLE_MASK if device else _SERVER_HANDLE_MASK
         self._random: list[int] = []
         self._sessions: OrderedDict[int, Session] = OrderedDict()
@@ -60,6 +73,9 @@ class SessionTable:
         self._order = 0
         self._max_sessions = limits.max_sessions
         self._max_per_caller = limits.max_sessions_per_caller
+        self._max_idle = limits.max_idle
+        self._on_purge = on_purge
+        self._closed = False
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -86,23 +102,21 @@ class SessionTable:
         self._per_owner[owner] = owned + 1
         if len(sessions) > self.counts.peak_open:
             self.counts.peak_open = len(sessions)
-        if self._debug:
-            self._places[handle] = "".join(traceback.format_stack(limit=12)[:-2])
+        if self.debug:
+            self._places[handle] = self.place()
         return session
 
+    @staticmethod
+    def place() -> str:
+        """Where the program is, outside of this file, for reports in debug mode."""
+        return "".join(traceback.format_stack(limit=12)[:-2])
+
     def take(self, handle: int, owner: str) -> Session:
-        """Mark a session busy for a call that leaves it open.
+        """Mark a session busy for a call.
 
         Raises:
             BusinessError: 12000011 when it is gone, is another caller's, or has a call running.
         """
-        session = self.take_last(handle, owner)
-        session.used = self._clock()
-        self._sessions.move_to_end(handle)
-        return session
-
-    def take_last(self, handle: int, owner: str) -> Session:
-        """Mark a session busy for the call that ends it. Errors as `take`."""
         session = self._sessions.get(handle)
         if session is None or session.owner != owner:
             raise self.gone(handle, owner)
@@ -111,6 +125,9 @@ class SessionTable:
                 12000011,
                 f"session {handle} has another call running; one session takes one call at a time",
             )
+        if self._max_idle is not None and self._clock() - session.used > self._max_idle:
+            self._expire(session)
+            raise self.gone(handle, owner)
         session.busy = True
         return session
 
@@ -123,7 +140,9 @@ class SessionTable:
         session.busy = False
         if session.handle not in self._sessions:
             return  # the keystore was closed meanwhile
+        # here, not when the call begins: the order of sessions is that of their last use, which ends now
         session.used = self._clock()
+        self._sessions.move_to_end(session.handle)
         held = session.operation.held
         if held != session.held:
             self.held += held - session.held
@@ -163,22 +182,48 @@ class SessionTable:
         """
         now = self._clock()
         ended = 0
-        while ended < at_most and self._sessions:
-            session = next(iter(self._sessions.values()))
-            if session.busy:
-                if session.used == now:
-                    break  # all that follow were used at this very moment
-                # a session counts as used as long as its call runs
-                session.used = now
-                self._sessions.move_to_end(session.handle)
-                continue
-            idle = now - session.used
-            if idle <= idle_longer_than:
+        while ended < at_most:
+            session = self._longest_idle(now)
+            if session is None or now - session.used <= idle_longer_than:
                 break
-            self._remove(session, f"it was {cause} after {idle:.0f} s idle")
-            self.counts.purged[cause] += 1
+            self._remove(session, _fate(cause, now - session.used))
             ended += 1
+        if ended:
+            self.counts.purged[cause] += ended
+            self._tell(ended)
         return ended
+
+    def next_idle_end(self) -> float:
+        """Seconds until the next session may have idled for `Limits.max_idle`, which must not be None."""
+        assert self._max_idle is not None
+        now = self._clock()
+        session = self._longest_idle(now)
+        return self._max_idle if session is None else session.used + self._max_idle - now
+
+    def _longest_idle(self, now: float) -> Session | None:
+        sessions = self._sessions
+        while sessions:
+            session = next(iter(sessions.values()))
+            if not session.busy:
+                return session
+            if session.used == now:
+                break  # all that follow are in a call, too
+            # a session counts as used as long as its call runs
+            session.used = now
+            sessions.move_to_end(session.handle)
+        return None
+
+    def _expire(self, session: Session) -> None:
+        self._remove(session, _fate(IDLE, self._clock() - session.used))
+        self.counts.purged[IDLE] += 1
+        self._tell(1)
+
+    def _tell(self, ended: int) -> None:
+        if self._on_purge is not None:
+            try:
+                self._on_purge(ended)
+            except Exception:
+                logger.exception("on_purge failed; the sessions were ended all the same")
 
     def close(self) -> list[str]:
         """End every session, for a keystore that closes.
@@ -186,6 +231,8 @@ class SessionTable:
         Returns:
             in debug mode, a line for each session that was left, with the place where it was opened.
         """
+        self._closed = True
+        self._max_sessions = 0  # so that `open` asks for room, which a closed table does not have
         left = [
             f"session {handle} was never finished nor aborted; it was opened at\n{place}"
             for handle, place in self._places.items()
@@ -217,6 +264,8 @@ class SessionTable:
 
     def _make_room(self, owner: str) -> None:
         limits = self.limits
+        if self._closed:
+            raise BusinessError(12000012, "the keystore was closed while the session was being opened")
         if limits.evict_oldest_idle:
             while self._per_owner.get(owner, 0) >= limits.max_sessions_per_caller:
                 self._evict_oldest(owner, limits.max_sessions_per_caller)
@@ -227,7 +276,7 @@ class SessionTable:
             self._per_owner.get(owner, 0) >= limits.max_sessions_per_caller
             or len(self._sessions) >= limits.max_sessions
         ):
-            if not self.purge_stale(1, limits.stale_after, "purged to make room"):
+            if not self.purge_stale(1, min(limits.stale_after, limits.max_idle or math.inf), MAKE_ROOM):
                 raise self._limit_reached(owner)
 
     def _evict_oldest(self, owner: str | None, limit: int) -> None:
@@ -263,7 +312,7 @@ class SessionTable:
         if len(self._fates) >= _MAX_REMEMBERED:
             self._older_fates = self._fates
             self._fates = {}
-        if self._debug:
+        if self.debug:
             self._places.pop(session.handle, None)
         return True
 
@@ -273,5 +322,9 @@ class SessionTable:
                 # one system call for many handles
                 self._random.extend(struct.unpack(f"{_RANDOM_BATCH}Q", os.urandom(8 * _RANDOM_BATCH)))
             handle = self._random.pop() & self._mask
-            if handle not in self._sessions and handle not in self._fates:
+            if handle not in self._sessions and handle not in self._fates and handle not in self._older_fates:
                 return handle
+
+
+def _fate(cause: str, idle: float) -> str:
+    return f"it {'' if cause == IDLE else 'was '}{cause} after {idle:.0f} s idle"

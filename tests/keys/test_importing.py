@@ -437,6 +437,7 @@ def test_slow_imports_are_known() -> None:
     """Private RSA, DSA and DH keys are announced as slow; everything else is not."""
     assert is_slow(params(RSA, 2048, PAIR))
     assert is_slow(params(DH, 4096, PRIVATE))
+    assert is_slow(params(DSA, 3072))
     assert not is_slow(params(RSA, 2048))
     assert not is_slow(params(ECC, 256, PAIR))
     assert not is_slow(params(AES, 256))

@@ -16,13 +16,6 @@ from huks_async.sessions.pressure.base import (
     Sleep,
     logger,
 )
-from huks_async.sessions.pressure.cgroup import GroupLimitSensor
-from huks_async.sessions.pressure.combine import CombinedSensor, FallbackSensor, SensorFactory
-from huks_async.sessions.pressure.meminfo import MeminfoSensor
-from huks_async.sessions.pressure.portable import PortableSensor
-from huks_async.sessions.pressure.psi import open_group_psi, open_system_psi
-from huks_async.sessions.pressure.signals import open_v1_group_signal
-from huks_async.sessions.pressure.systemd import WATCH, open_systemd_sensor, turned_off
 
 
 def choose_sensor(
@@ -51,6 +44,15 @@ def choose_sensor(
         A sensor, never None: where nothing can be sensed, one that is silent and says why.
 
     """
+    # late: loaded where a monitor begins to run, not wherever this package is imported
+    from huks_async.sessions.pressure.cgroup import GroupLimitSensor
+    from huks_async.sessions.pressure.combine import CombinedSensor, FallbackSensor, SensorFactory
+    from huks_async.sessions.pressure.meminfo import MeminfoSensor
+    from huks_async.sessions.pressure.portable import PortableSensor
+    from huks_async.sessions.pressure.psi import open_group_psi, open_system_psi
+    from huks_async.sessions.pressure.signals import open_v1_group_signal
+    from huks_async.sessions.pressure.systemd import WATCH, open_systemd_sensor, turned_off
+
     levels = thresholds or PressureThresholds()
     if turned_off(environ):
         logger.info("the service manager asks not to watch memory (%s=%s)", WATCH, os.devnull)

@@ -1,0 +1,152 @@
+"""Keys and the store: opening cached and uncached keys, generating them durably, and very many of them."""
+
+import asyncio
+import itertools
+import os
+import random
+import sqlite3
+import tempfile
+import time
+from contextlib import closing
+
+import huks_async as huks
+from benchmarks import ours
+from benchmarks.measuring import Case, Run, Settings, interleave
+from benchmarks.metric import Outcome, metric
+
+_NO_CACHE = huks.KeyCache(keys=0)
+
+
+def _inits(keystore: huks.Keystore, aliases: list[str]) -> Run:
+    """`initSession` alone: the sessions are aborted after the clock was stopped."""
+    chosen = itertools.cycle(aliases)
+
+    async def run(times: int) -> float:
+        start = time.perf_counter()
+        sessions = [await keystore.initSession(next(chosen), ours.SESSIONS["gcm"]) for _ in range(times)]
+        passed = time.perf_counter() - start
+        for session in sessions:
+            await keystore.abortSession(session.handle, ours.options({}))
+        return passed
+
+    return run
+
+
+@metric(11, "cached-key", "init with a cached key / with an uncached key", target=0.1, floor=0.2)
+async def cached(settings: Settings) -> Outcome:
+    """`initSession` on a key that is kept ready against one that is read and unsealed each time."""
+    async with (
+        ours.open_keystore(settings, "gcm") as keeping,
+        ours.open_keystore(settings, "gcm", key_cache=_NO_CACHE) as reading,
+    ):
+        samples = await interleave(
+            settings,
+            [Case("cached", _inits(keeping, ["gcm"])), Case("uncached", _inits(reading, ["gcm"]))],
+        )
+    return Outcome(values=samples.ratios("cached", "uncached"), parts=samples.microseconds())
+
+
+def _generations(keystore: huks.Keystore, tasks: int) -> Run:
+    """Generate keys under new aliases, `tasks` at once; repetitions are keys."""
+    numbers = itertools.count()
+
+    async def one_task(times: int) -> None:
+        for _ in range(times):
+            await keystore.generateKeyItem(f"{tasks}-{next(numbers)}", ours.KEYS["gcm"])
+
+    async def run(times: int) -> None:
+        each, rest = divmod(times, tasks)
+        await asyncio.gather(*(one_task(each + (number < rest)) for number in range(tasks)))
+
+    return run
+
+
+@metric(12, "generate", "durable generate AES / inline SQLite insert", target=1.8, floor=2.5)
+async def generate(settings: Settings) -> Outcome:
+    """`generateKeyItem` until the key is on disk, against a bare insert of as many bytes, also synced."""
+    with tempfile.TemporaryDirectory(dir=settings.folder) as folder:
+        async with ours.open_keystore(settings) as keystore:
+            with closing(_plain_table(folder)) as connection:
+                numbers = itertools.count()
+
+                def insert(times: int) -> None:
+                    for _ in range(times):
+                        connection.execute(
+                            "INSERT INTO item VALUES (?, ?)", (f"{next(numbers)}", os.urandom(300))
+                        )
+
+                samples = await interleave(
+                    settings,
+                    [Case("generateKeyItem", _generations(keystore, 1)), Case("SQLite insert", insert)],
+                    times=40 if settings.quick else 200,
+                )
+    return Outcome(values=samples.ratios("generateKeyItem", "SQLite insert"), parts=samples.microseconds())
+
+
+def _plain_table(folder: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(os.path.join(folder, "plain.db"), isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("CREATE TABLE item (alias TEXT PRIMARY KEY, blob BLOB) WITHOUT ROWID")
+    return connection
+
+
+@metric(13, "generate-tasks", "durable generate: 64 tasks / one, throughput", target=10, floor=5, higher=True)
+async def generate_together(settings: Settings) -> Outcome:
+    """Keys that 64 tasks generate at once against one after the other: commits are shared."""
+    async with ours.open_keystore(settings) as keystore:
+        samples = await interleave(
+            settings,
+            [Case("one task", _generations(keystore, 1)), Case("64 tasks", _generations(keystore, 64))],
+            times=256 if settings.quick else 640,
+        )
+    return Outcome(
+        values=samples.ratios("one task", "64 tasks"),
+        parts={case: 1 / samples.median(case) for case in samples.seconds},
+        unit="keys/s",
+    )
+
+
+@metric(14, "million-keys", "init (uncached) with 10⁶ stored keys / with 10³", target=4, floor=6)
+async def among_many(settings: Settings) -> Outcome:
+    """`initSession` on random keys of a large store, against those of a small one; nothing is cached."""
+    few, many = 1_000, 100_000 if settings.quick else 1_000_000
+    async with (
+        ours.open_keystore(settings, key_cache=_NO_CACHE) as small,
+        ours.open_keystore(settings, key_cache=_NO_CACHE) as large,
+    ):
+        cases = []
+        for keystore, count in ((small, few), (large, many)):
+            # known keys, in an order that has nothing to do with their places in the file
+            aliases = [os.urandom(8).hex() for _ in range(min(count, 5_000))]
+            tasks = (keystore.generateKeyItem(alias, ours.KEYS["gcm"]) for alias in aliases)
+            await asyncio.gather(*tasks)
+            _fill(_path(keystore), count - len(aliases))
+            random.shuffle(aliases)
+            cases.append(Case(f"{count} keys", _inits(keystore, aliases)))
+        samples = await interleave(settings, cases)
+    return Outcome(values=samples.ratios(f"{many} keys", f"{few} keys"), parts=samples.microseconds())
+
+
+def _path(keystore: huks.Keystore) -> str:
+    store = keystore._store
+    assert isinstance(store, huks.SqliteStore)
+    return store.path
+
+
+def _fill(path: str, rows: int) -> None:
+    """Put keys that nobody will open into the store's file, as large as real ones."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        sample = connection.execute("SELECT namespace, level, version, blob FROM item LIMIT 1").fetchone()
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("BEGIN")
+        namespace, level, version, blob = sample
+        connection.executemany(
+            "INSERT INTO item VALUES (?, ?, ?, ?, ?)",
+            (
+                (namespace, level, alias, version, blob)
+                for alias in sorted(os.urandom(8).hex().encode() for _ in range(rows))
+            ),
+        )
+        connection.execute("COMMIT")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

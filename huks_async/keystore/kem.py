@@ -1,0 +1,128 @@
+"""The documented functions on key encapsulation."""
+
+from dataclasses import dataclass
+
+from huks_async.keys import kem
+from huks_async.keys.aliases import check_alias, storage_level
+from huks_async.keystore.parts import HasParts, Parts, newer_codes, parts_for
+from huks_async.model.enums import HuksKeyFlag
+from huks_async.model.errors import BusinessError
+from huks_async.model.params import BytesLike, ParamSet, Properties, as_buffer, parse_properties
+from huks_async.model.results import HuksReturnResult
+
+
+class KemFunctions(HasParts):
+    """Make and open shared secrets with ML-KEM keys. Mistakes in arguments are 12000018 here."""
+
+    async def encapsulate(
+        self,
+        keyAlias: str,
+        params: Properties,
+        sharedKeyAlias: str | None = None,
+        sharedKeyParams: Properties | None = None,
+    ) -> HuksReturnResult:
+        """Make a shared secret for the holder of an ML-KEM key's private half.
+
+        Args:
+            keyAlias: a key pair, or a peer's imported public key, whose purposes hold WRAP.
+            params: parameters (not options): ALGORITHM = ML_KEM; AUTH_STORAGE_LEVEL where the key has one.
+            sharedKeyAlias: where to store the secret as a key; None gives it out.
+            sharedKeyParams: what the stored key is: as for an import of a symmetric key of 256 bits.
+
+        Returns:
+            `outData`: the ciphertext for the peer, 1088 bytes (768) or 1568 (1024); `sharedSecret`: the
+            secret of 32 bytes, empty where it was stored.
+
+        Raises:
+            BusinessError: 12000018 for a wrong argument, or only one of alias and parameters of the
+                shared key; 12000011 for an unknown alias; 12000002 and 12000003 for parameters that are
+                missing or wrong, or a key of another purpose; 12000017 where the shared key exists and
+                may not be replaced.
+
+        A stored key's HUKS_TAG_KEY_FLAG says that it was generated.
+        """
+        parts = self._open_parts()
+        with newer_codes():
+            alias = check_alias(keyAlias)
+            own = parse_properties(params)
+            target = _shared_key(parts, sharedKeyAlias, sharedKeyParams)
+            parts = parts_for(parts, own)
+            if target is not None:
+                await target.check()
+            item = await parts.shelf.find(alias, storage_level(own))
+            ciphertext, secret = kem.encapsulate(item, own)
+            if target is None:
+                return HuksReturnResult(ciphertext, sharedSecret=secret)
+            await target.store(secret, HuksKeyFlag.HUKS_KEY_FLAG_GENERATE_KEY)
+            return HuksReturnResult(ciphertext)
+
+    async def decapsulate(
+        self,
+        keyAlias: str,
+        params: Properties,
+        encapData: BytesLike,
+        sharedKeyAlias: str | None = None,
+        sharedKeyParams: Properties | None = None,
+    ) -> HuksReturnResult:
+        """Open a shared secret that a peer made with `encapsulate`.
+
+        Args:
+            keyAlias: a key with its private half, whose purposes hold UNWRAP.
+            params: as for `encapsulate`.
+            encapData: the ciphertext.
+            sharedKeyAlias: as for `encapsulate`.
+            sharedKeyParams: as for `encapsulate`.
+
+        Returns:
+            `sharedSecret`: 32 bytes, empty where it was stored.
+
+        Raises:
+            BusinessError: as `encapsulate`; 12000018 for a ciphertext of another length.
+
+        A ciphertext that was changed gives another secret, not an error (FIPS 203). A stored key's
+        HUKS_TAG_KEY_FLAG says that it was imported.
+        """
+        parts = self._open_parts()
+        with newer_codes():
+            alias = check_alias(keyAlias)
+            own = parse_properties(params)
+            data = as_buffer(encapData, "encapData")
+            target = _shared_key(parts, sharedKeyAlias, sharedKeyParams)
+            parts = parts_for(parts, own)
+            if target is not None:
+                await target.check()
+            item = await parts.shelf.find(alias, storage_level(own))
+            secret = kem.decapsulate(item, own, data)
+            if target is None:
+                return HuksReturnResult(sharedSecret=secret)
+            await target.store(secret, HuksKeyFlag.HUKS_KEY_FLAG_IMPORT_KEY)
+            return HuksReturnResult()
+
+
+@dataclass(frozen=True, slots=True)
+class _SharedKey:
+    """Where a shared secret is to be stored."""
+
+    parts: Parts
+    alias: str
+    params: ParamSet
+
+    async def check(self) -> None:
+        await self.parts.maker.check_secret(self.alias, self.params)
+
+    async def store(self, secret: bytes, flag: HuksKeyFlag) -> None:
+        await self.parts.maker.store_secret(self.alias, self.params, secret, flag)
+
+
+def _shared_key(parts: Parts, alias: object, params: Properties | None) -> _SharedKey | None:
+    if alias is None and params is None:
+        return None
+    if alias is None or params is None:
+        missing = "sharedKeyAlias" if alias is None else "sharedKeyParams"
+        raise BusinessError(
+            12000018, f"{missing} is missing: a stored secret needs both alias and parameters"
+        )
+    name = check_alias(alias, "sharedKeyAlias")
+    parsed = parse_properties(params)
+    kem.check_secret_params(parsed)
+    return _SharedKey(parts_for(parts, parsed), name, parsed)

@@ -1,0 +1,143 @@
+"""The namespaces that one keystore's calls reach: the caller's own, other users', and groups'.
+
+Within a store a namespace is a text: the application's name for its first user, and for others
+that name with the user's number; a group's name with the user's number. The separator cannot occur in
+a name, so that no two of them are ever the same text. Items are sealed under a key of their namespace.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from huks_async.access.policy import Caller, Nobody, Policy
+from huks_async.keys.lifecycle import KeyMaker
+from huks_async.keys.shelf import KeyShelf
+from huks_async.model.errors import BusinessError
+
+SEPARATOR = "\x1f"
+FIRST_USER = 100
+"""The user that a keystore works for unless it is told; below are the system's, as on a device."""
+
+MAX_GROUP_BYTES = 128
+_MAX_USER = 2**31 - 1
+# others than the own one; one that is left out is opened again when it is needed
+_MAX_OPEN_PLACES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The keys of one namespace."""
+
+    shelf: KeyShelf
+    maker: KeyMaker
+
+
+class Places:
+    """Finds the place a call is for, if the policy lets the caller go there."""
+
+    def __init__(
+        self, open_place: Callable[[str], Place], caller: Caller, policy: Policy, *, device: bool
+    ) -> None:
+        self.caller = caller
+        self.own = open_place(namespace_of(caller.namespace, caller.user_id))
+        self._open_place = open_place
+        self._policy = policy
+        self._device = device
+        self._others: OrderedDict[str, Place] = OrderedDict()
+
+    def of_user(self, user_id: object) -> Place:
+        """The keys of the caller's application that belong to a user.
+
+        Raises:
+            BusinessError: 401 for what is no user id; 202 on a device; 201 where the policy says no.
+        """
+        if isinstance(user_id, bool) or not isinstance(user_id, int):
+            raise BusinessError(401, f"userId must be an int, got {type(user_id).__name__}")
+        if not -_MAX_USER - 1 <= user_id <= _MAX_USER:
+            raise BusinessError(401, f"userId: got {user_id}, which is no number of 32 bits")
+        if self._device:
+            raise BusinessError(202, "acting for another user is for system applications")
+        if user_id < 0:
+            raise BusinessError(401, f"userId: got {user_id}, accepted 0 … {_MAX_USER}")
+        caller = self.caller
+        if not self._policy.may_act_for(caller, user_id):
+            raise BusinessError(
+                201,
+                f"no policy allows {caller.namespace!r} of user {caller.user_id} to act for user {user_id}; "
+                "see Keystore.open(policy=…)",
+            )
+        if user_id == caller.user_id:
+            return self.own
+        return self._other(namespace_of(caller.namespace, user_id))
+
+    def of_group(self, name: bytes) -> Place:
+        """The keys that the members of an access group share.
+
+        Raises:
+            BusinessError: 401 for a name that is none; 12000001 without a policy on the server; 12000018
+                where the policy does not list the group.
+        """
+        if not 0 < len(name) <= MAX_GROUP_BYTES:
+            raise BusinessError(
+                401, f"HUKS_TAG_KEY_ACCESS_GROUP has {len(name)} bytes, accepted 1 … {MAX_GROUP_BYTES}"
+            )
+        if isinstance(self._policy, Nobody) and not self._device:
+            raise BusinessError(
+                12000001,
+                "HUKS_TAG_KEY_ACCESS_GROUP: this keystore has no policy that knows groups; "
+                "see Keystore.open(policy=…)",
+            )
+        if name not in {group.encode() for group in self._policy.groups_of(self.caller)}:
+            raise BusinessError(
+                12000018,
+                f"HUKS_TAG_KEY_ACCESS_GROUP: {self.caller.namespace!r} does not belong to the group "
+                f"{name.decode(errors='replace')!r}",
+            )
+        group = f"{SEPARATOR}group{SEPARATOR}{name.hex()}"
+        return self._other(namespace_of(group, self.caller.user_id))
+
+    def shrink(self) -> None:
+        """Drop what is kept ready, under memory pressure."""
+        self.own.shelf.shrink()
+        for place in self._others.values():
+            place.shelf.shrink()
+        self._others.clear()
+
+    def __len__(self) -> int:
+        return len(self.own.shelf) + sum(len(place.shelf) for place in self._others.values())
+
+    def _other(self, namespace: str) -> Place:
+        place = self._others.get(namespace)
+        if place is None:
+            place = self._others[namespace] = self._open_place(namespace)
+            if len(self._others) > _MAX_OPEN_PLACES:
+                _, oldest = self._others.popitem(last=False)
+                oldest.shelf.shrink()
+        else:
+            self._others.move_to_end(namespace)
+        return place
+
+
+def namespace_of(name: str, user_id: int) -> str:
+    """The namespace of an application or group for one user."""
+    return name if user_id == FIRST_USER else f"{name}{SEPARATOR}user{SEPARATOR}{user_id}"
+
+
+def check_namespace(namespace: object) -> str:
+    """Check the name of an application; 401 for anything but text without the separator."""
+    if not isinstance(namespace, str) or not namespace or SEPARATOR in namespace:
+        raise BusinessError(
+            401, f"namespace must be a non-empty str without {SEPARATOR!r}, got {namespace!r}"
+        )
+    return namespace
+
+
+def check_user(user_id: object) -> int:
+    """Check the user a keystore works for; 401 for anything but a user id of 100 or more."""
+    if isinstance(user_id, bool) or not isinstance(user_id, int) or not FIRST_USER <= user_id <= _MAX_USER:
+        raise BusinessError(
+            401,
+            f"user_id: got {user_id!r}, accepted {FIRST_USER} … {_MAX_USER}; lower ones are the system's, "
+            "reached with the …AsUser functions",
+        )
+    return user_id

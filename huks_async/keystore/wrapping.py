@@ -1,0 +1,98 @@
+"""The documented functions on keys that come in or go out encrypted."""
+
+from huks_async.keys.aliases import check_alias, storage_level
+from huks_async.keys.opaque import MAX_BLOB_BYTES, check_wrap_type, unwrap_item, wrap_item
+from huks_async.keystore.parts import HasParts, Parts, newer_codes, parts_for
+from huks_async.model.errors import BusinessError
+from huks_async.model.params import BytesLike, Options, as_buffer, parse_options, parse_parameters
+from huks_async.model.results import HuksReturnResult
+from huks_async.rootkeys import RootKey
+
+
+class WrappingFunctions(HasParts):
+    """Import a key that a server encrypted for this keystore; give keys out under an operator's key."""
+
+    async def importWrappedKeyItem(self, keyAlias: str, wrappingKeyAlias: str, options: Options) -> None:
+        """Import a key that was encrypted for a key of this keystore, and store it under `keyAlias`.
+
+        Args:
+            keyAlias: 1 … 128 bytes in UTF-8.
+            wrappingKeyAlias: the key it was encrypted for: X25519 or ECC 256 of purpose UNWRAP (suites 1
+                and 2), SM2 with purpose DECRYPT (suite 5); at the same storage level as the new key.
+            options: UNWRAP_ALGORITHM_SUITE, and the new key's parameters as for `importKeyItem`; for a key
+                pair in suite 5 also ASYMMETRIC_PUBLIC_KEY_DATA. `inData` is the container, at most
+                1 MiB; `pack_wrapped_key` makes one.
+
+        Raises:
+            BusinessError: as `importKeyItem`; 12000002 without and 12000003 for an unknown suite, or a
+                wrapping key of another purpose; 401 for a malformed container; 12000006 where it does
+                not decrypt.
+        """
+        parts = self._open_parts()
+        alias = check_alias(keyAlias)
+        wrapping_alias = check_alias(wrappingKeyAlias, "wrappingKeyAlias")
+        params, data = parse_options(options)
+        parts = parts_for(parts, params)
+        await parts.maker.import_wrapped(alias, wrapping_alias, params, as_buffer(data, "inData"))
+
+    async def wrapKeyItem(self, keyAlias: str, params: Options) -> HuksReturnResult:
+        """Give a key, with all its attributes, in `outData`, wrapped under the operator's key.
+
+        Args:
+            keyAlias: a key that was made with IS_ALLOWED_WRAP = true.
+            params: options with KEY_WRAP_TYPE = 2, and AUTH_STORAGE_LEVEL where the key has one.
+
+        Raises:
+            BusinessError: 801 without `Keystore.open(wrapping_key=…)`, and in the device profile;
+                12000018 for a wrong argument or without KEY_WRAP_TYPE, 12000012 for another value of it
+                or a key that must not be wrapped; 12000011 for an unknown alias.
+
+        The blob opens under the same operator's key, in the same namespace, in any store.
+        """
+        parts = self._open_parts()
+        with newer_codes():
+            alias = check_alias(keyAlias)
+            parsed = parse_parameters(params)
+            storage_level(parsed)
+        check_wrap_type(parsed)
+        operator = _operators_key(parts, "wrapKeyItem")
+        parts = parts_for(parts, parsed)
+        return HuksReturnResult(await wrap_item(parts.shelf, alias, parsed, operator))
+
+    async def unwrapKeyItem(self, keyAlias: str, params: Options, wrappedKey: BytesLike) -> HuksReturnResult:
+        """Store a key that `wrapKeyItem` gave, with the attributes and the storage level it had.
+
+        Args:
+            keyAlias: where to store it; it may be another alias than before.
+            params: options with KEY_WRAP_TYPE = 2; KEY_OVERRIDE = false keeps an older key.
+            wrappedKey: the blob.
+
+        Returns:
+            an empty result.
+
+        Raises:
+            BusinessError: as `wrapKeyItem`; 12000012 for a blob that was changed, or comes from another
+                key or namespace; 12000017 where the alias exists and may not be replaced; 12000018 for
+                another storage level than the key had.
+        """
+        parts = self._open_parts()
+        with newer_codes():
+            alias = check_alias(keyAlias)
+            parsed = parse_parameters(params)
+            storage_level(parsed)
+            blob = as_buffer(wrappedKey, "wrappedKey")
+            if not 0 < len(blob) <= MAX_BLOB_BYTES:
+                raise BusinessError(401, f"wrappedKey has {len(blob)} bytes, accepted 1 … {MAX_BLOB_BYTES}")
+        check_wrap_type(parsed)
+        operator = _operators_key(parts, "unwrapKeyItem")
+        parts = parts_for(parts, parsed)
+        await unwrap_item(parts.shelf, alias, parsed, bytes(blob), operator)
+        return HuksReturnResult()
+
+
+def _operators_key(parts: Parts, function: str) -> RootKey:
+    if parts.device or parts.wrapping_key is None:
+        raise BusinessError(
+            801, f"{function} needs an operator's wrapping key: Keystore.open(wrapping_key=…), server profile"
+        )
+    return parts.wrapping_key
