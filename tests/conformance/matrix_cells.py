@@ -135,10 +135,6 @@ def _wrong_sizes(algorithm: Algorithm) -> Iterator[Neighbour]:
             if size >= 0 and not inside:
                 key = small_key(algorithm, usage, KEY_SIZE=size)
                 yield Neighbour(f"size {size}", key, None, 401 if mac else 12000003)
-        for size in legal:
-            if not is_generable(algorithm, size):
-                key = small_key(algorithm, usage, KEY_SIZE=size)
-                yield Neighbour(f"size {size} is not generated", key, None, 12000001)
         yield Neighbour("no size", small_key(algorithm, usage, KEY_SIZE=None), None, 12000002)
         yield Neighbour("no purpose", small_key(algorithm, usage, PURPOSE=None), None, 12000002)
 

@@ -20,6 +20,7 @@ EXTENSIONS: set[Form] = {
     ("ML_DSA", "AGREE", None, None, None),
     ("ML_DSA", "UNWRAP", None, None, None),
     # the reference's engine takes them although no table lists them
+    ("RSA", "ENCRYPT|DECRYPT", None, "OAEP", "MD5"),
     ("RSA", "ENCRYPT|DECRYPT", None, "OAEP", "SHA1"),
     ("RSA", "ENCRYPT|DECRYPT", None, "OAEP", "SHA224"),
     ("RSA", "SIGN|VERIFY", None, "PSS", "MD5"),
