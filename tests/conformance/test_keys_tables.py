@@ -349,7 +349,7 @@ async def test_a_failing_call_keeps_the_old_key(either: huks.Keystore) -> None:
     for call, given in (
         (either.generateKeyItem, options(**AES | {"KEY_SIZE": 200})),
         (either.generateKeyItem, options(**AES | {"KEY_STORAGE_FLAG": 0})),
-        (either.generateKeyItem, options(**key(s.RSA, 512, s.SIGNATURE))),
+        (either.generateKeyItem, options(**key(s.ECDH, 256, s.AGREE))),
         (either.importKeyItem, options(b"short", **AES)),
         (either.importKeyItem, options(P256.blob(z=bytes(32)), **ECC_PAIR)),
     ):
