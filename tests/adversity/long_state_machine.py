@@ -1,6 +1,6 @@
 """The state machine for a long time: random steps on keystore and model, compared at each step.
 
-    python -m tests.adversity.long_state_machine [steps] [seed] [seconds at most]
+python -m tests.adversity.long_state_machine [steps] [seed] [seconds at most]
 """
 
 import asyncio
@@ -27,7 +27,9 @@ async def walk(steps: int, seed: int, seconds: float) -> None:
             now = time.monotonic()
             if now - told > 30 or now - began > seconds:
                 told = now
-                print(f"{step} steps in {now - began:.0f} s, {len(machine.sessions)} sessions open", flush=True)
+                print(
+                    f"{step} steps in {now - began:.0f} s, {len(machine.sessions)} sessions open", flush=True
+                )
             if now - began > seconds:
                 break
     await machine.stop()

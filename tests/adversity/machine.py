@@ -105,7 +105,10 @@ class Machine:
 
     def _expect_gone(self, error: huks.BusinessError, handle: int) -> None:
         assert error.code == 12000011, error
-        assert self.ended.get(handle, "never existed") in error.message, (error.message, self.ended.get(handle))
+        assert self.ended.get(handle, "never existed") in error.message, (
+            error.message,
+            self.ended.get(handle),
+        )
 
     # --- steps ---------------------------------------------------------------------------------------
 
