@@ -120,15 +120,6 @@ def check_key(numbers: Mapping[int, int], *, device: bool = False) -> tuple[Algo
     return algorithm, usage, size
 
 
-def check_generable(algorithm: Algorithm, size: int) -> None:
-    """Refuse sizes that no kept library generates any more (12000001)."""
-    if has_size(algorithm.ungenerable, size):
-        raise BusinessError(
-            12000001,
-            f"{algorithm.number.name} keys of {size} bits cannot be generated: {algorithm.ungenerable_reason}",
-        )
-
-
 def _key_algorithm(numbers: Mapping[int, int], device: bool) -> Algorithm:
     number = numbers.get(_ALGORITHM)
     if number is None:
@@ -162,6 +153,7 @@ def _bad_purpose(algorithm: Algorithm, purposes: int) -> BusinessError:
 
 def _check_fixed_values(algorithm: Algorithm, usage: Usage, numbers: Mapping[int, int]) -> None:
     """Values that a key fixes must be legal; those that play no part are stored and ignored."""
+    _check_refused_padding(usage, numbers.get(_PADDING))
     for tag, accepted in ((_PADDING, usage.paddings), (_DIGEST, usage.digests), (_MODE, usage.modes)):
         value = numbers.get(tag)
         if value is not None and accepted and value not in accepted:
@@ -211,7 +203,9 @@ def check_session(
             reason=_E.HUKS_ERROR_INVALID_ARGUMENT,
         )
     served = SESSION_ALGORITHMS[group]
-    if number not in served or (device and not _on_device(number)):
+    if device:
+        served = frozenset(known for known in served if _on_device(known))
+    if number not in served:
         raise BusinessError(
             12000003,
             f"HUKS_TAG_ALGORITHM: got {_shown(_ALGORITHM, number)}, {purpose_names(purpose)} sessions serve "
@@ -232,6 +226,7 @@ def _match_key(
         raise BusinessError(12000012, "the stored key has purposes that its algorithm does not know")
     if usage.compares_algorithm and number != algorithm.number:
         raise _mismatch(_ALGORITHM, algorithm.number, number)
+    _check_refused_padding(usage, session.get(_PADDING))
     values = {}
     for tag, accepted in ((_DIGEST, usage.digests), (_MODE, usage.modes), (_PADDING, usage.paddings)):
         if accepted:
@@ -290,6 +285,12 @@ def _settled_value(
             reason=_MISSING[tag],
         )
     return given
+
+
+def _check_refused_padding(usage: Usage, padding: int | None) -> None:
+    reason = usage.refused_paddings.get(padding) if padding is not None else None
+    if reason is not None:
+        raise BusinessError(12000001, f"{_shown(_PADDING, padding or 0)} is not supported: {reason}")
 
 
 def _check_rsa_signature(key: Mapping[int, int], session: Mapping[int, int]) -> None:
@@ -383,4 +384,4 @@ def purpose_names(purposes: int) -> str:
     return " | ".join(names + ([hex(rest)] if rest or not names else []))
 
 
-__all__ = ["check_generable", "check_key", "check_session", "purpose_names"]
+__all__ = ["check_key", "check_session", "purpose_names"]

@@ -1,5 +1,6 @@
-"""DSA signatures. Keys have 1024 bits with q of 160, or 2048, 3072, 4096: what the library below takes."""
+"""DSA signatures. The prime p has 512 to 4096 bits; q has 160 where p has less than 2048, else 256."""
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from huks_async.crypto import signing
+from huks_async.crypto.dsa_encoding import pkcs8_of, spki_of
 from huks_async.crypto.family import OperationSpec, Starter
 from huks_async.crypto.legacy import warn_legacy
 from huks_async.crypto.material import KeyMaterial
@@ -26,7 +28,9 @@ from huks_async.model.enums import HuksErrorCode, HuksKeyAlg, HuksKeyDigest, Huk
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike
 
-SIZES = (1024, 2048, 3072, 4096)
+SIZES = range(512, 4097, 8)
+_COMMON_SIZES = (1024, 2048, 3072, 4096)
+_BLINDING_BITS = 64
 
 _PREHASHED = {algorithm.name: Prehashed(algorithm) for algorithm in signing.HASHES.values()}
 
@@ -44,8 +48,9 @@ class DsaKey:
 def _check_size(size: int) -> None:
     if size not in SIZES:
         raise BusinessError(
-            12000001,
-            f"DSA keys of {size} bits are not in the library below; it has 1024, 2048, 3072 and 4096",
+            12000003,
+            f"HUKS_TAG_KEY_SIZE {size} is no DSA size; accepted: multiples of 8 from 512 to 4096",
+            reason=HuksErrorCode.HUKS_ERROR_INVALID_KEY_SIZE,
         )
 
 
@@ -61,13 +66,32 @@ def generate(algorithm: int, size: int) -> KeyMaterial:
     """Make a new key with parameters of its own. Takes seconds of CPU from 3072 bits on.
 
     Raises:
-        BusinessError: 12000001 for sizes other than 1024, 2048, 3072 and 4096.
+        BusinessError: 12000003 for a size that HUKS does not know; 12000001 for sizes other than 1024,
+            2048, 3072 and 4096 where the extra `legacy` is not installed.
 
     """
     _check_size(size)
     warn_legacy("DSA")
+    if size not in _COMMON_SIZES:
+        return _generate_uncommon(algorithm, size)
     private = dsa.generate_private_key(size)
     return KeyMaterial(algorithm, size, _pkcs8(private), _spki(private.public_key()))
+
+
+def _generate_uncommon(algorithm: int, size: int) -> KeyMaterial:
+    """A key in a new group whose primes libcrypto finds; no library makes whole keys of these sizes."""
+    from huks_async.crypto.libcrypto_keys import prime
+    from huks_async.crypto.libcrypto_search import LEGACY, libcrypto_for
+
+    library = libcrypto_for("DSA", LEGACY, f"generation of a DSA key of {size} bits")
+    q = prime(library, 160 if size < 2048 else 256)
+    p = prime(library, size, 2 * q)
+    # FIPS 186-4, A.2.1: any h will do unless the power is 1
+    g = next(power for h in range(2, 100) if (power := pow(h, (p - 1) // q, p)) != 1)
+    x = secrets.randbelow(q - 1) + 1
+    # a random multiple of the order hides x from whoever measures the time of the power
+    y = pow(g, x + q * secrets.randbits(_BLINDING_BITS), p)
+    return KeyMaterial(algorithm, size, pkcs8_of(p, q, g, x), spki_of(p, q, g, y))
 
 
 def load(material: KeyMaterial) -> DsaKey:
@@ -98,8 +122,8 @@ def material_from_parts(size: int, x: bytes, y: bytes, p: bytes, q: bytes, g: by
         g: the generator.
 
     Raises:
-        BusinessError: 401 for numbers that are no key or do not belong together, 12000001 for a
-            size that the library below does not take.
+        BusinessError: 401 for numbers that are no key or do not belong together, 12000003 for a size
+            that HUKS does not know.
 
     """
     _check_size(size)
@@ -117,12 +141,8 @@ def material_from_parts(size: int, x: bytes, y: bytes, p: bytes, q: bytes, g: by
     computed = element if y else pow(generator, value, prime)
     if not 1 < computed < prime or pow(computed, order, prime) != 1:
         raise BusinessError(401, "the public DSA value is not in the group")
-    public = dsa.DSAPublicNumbers(computed, dsa.DSAParameterNumbers(prime, order, generator))
-    try:
-        secret = _pkcs8(dsa.DSAPrivateNumbers(value, public).private_key()) if x else b""
-        spki = _spki(public.public_key()) if y else b""
-    except ValueError:
-        raise BusinessError(401, "the numbers are not a DSA key") from None
+    secret = pkcs8_of(prime, order, generator, value) if x else b""
+    spki = spki_of(prime, order, generator, computed) if y else b""
     return KeyMaterial(HuksKeyAlg.HUKS_ALG_DSA, size, secret, spki)
 
 
@@ -148,7 +168,7 @@ def material_from_spki(spki: bytes, algorithm: int, size: int) -> KeyMaterial:
 
     Raises:
         BusinessError: 401 for other bytes, another algorithm or size, or numbers that are no key;
-            12000001 for a size that the library below does not take.
+            12000003 for a size that HUKS does not know.
 
     """
     _check_size(size)
@@ -187,14 +207,15 @@ def starter(spec: OperationSpec) -> Starter:
         algorithm = signing.hash_for(spec.digest, what="DSA")
     warn_legacy("DSA")
     limits = spec.limits
+    row = next(common for common in _COMMON_SIZES if spec.size <= common)
 
     def start_sign(key: DsaKey, _: Mapping[int, bytes]) -> Operation:
         if key.private is None:
             raise BusinessError(401, "the DSA key has no private half, which signing needs")
-        return signing.signer(f"dsa-{spec.size}-sign", algorithm, limits, partial(_sign, key.private))
+        return signing.signer(f"dsa-{row}-sign", algorithm, limits, partial(_sign, key.private))
 
     def start_verify(key: DsaKey, _: Mapping[int, bytes]) -> Operation:
-        return signing.verifier(f"dsa-{spec.size}-verify", algorithm, limits, partial(_verify, key))
+        return signing.verifier(f"dsa-{row}-verify", algorithm, limits, partial(_verify, key))
 
     return start_sign if spec.purpose == HuksKeyPurpose.HUKS_KEY_PURPOSE_SIGN else start_verify
 

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, cast
 
-from huks_async.crypto.authorise import check_generable, check_key, check_session
+from huks_async.crypto.authorise import check_session
 from huks_async.crypto.family import Family, OperationSpec, Starter
 from huks_async.crypto.material import KeyMaterial
-from huks_async.crypto.matrix import Algorithm, Usage
 from huks_async.model.enums import HuksCipherMode, HuksKeyAlg
 from huks_async.model.limits import Limits
 from huks_async.model.tags import HuksTag
@@ -51,16 +50,6 @@ def _family(name: str) -> Family:
         family = cast("Family", import_module(f"huks_async.crypto.{name}"))
         _families[name] = family
     return family
-
-
-def check_new_key(
-    numbers: Mapping[int, int], *, generate: bool, device: bool = False
-) -> tuple[Algorithm, Usage, int]:
-    """Check the parameters of a new key; see `authorise.check_key`."""
-    algorithm, usage, size = check_key(numbers, device=device)
-    if generate:
-        check_generable(algorithm, size)
-    return algorithm, usage, size
 
 
 def generate(algorithm: int, size: int) -> KeyMaterial:

@@ -1,14 +1,16 @@
 """OpenSSL's libcrypto (3.0 or later) through ctypes, for what `cryptography` does not offer.
 
-That is SM2, and ML-DSA and ML-KEM with expanded private keys. ctypes lets other threads run during
-every call. Which library is loaded is decided in `libcrypto_search`.
+That is SM2, ML-DSA and ML-KEM with expanded private keys, small RSA keys, DSA groups of unusual sizes and
+OAEP with MD5. ctypes lets other threads run during every call. Which library is loaded is decided in
+`libcrypto_search`.
 """
 
 import ctypes
+from collections.abc import Mapping
 from ctypes import c_char_p, c_int, c_long, c_size_t, c_uint, c_void_p
 
-_OCTETS, _INTEGER = 5, 1
-_UNMODIFIED = c_size_t(-1).value
+_OCTETS, _TEXT, _INTEGER, UNSIGNED = 5, 4, 1, 2
+UNMODIFIED = c_size_t(-1).value
 _EVP_PKEY_KEYPAIR = 0x87
 
 
@@ -16,7 +18,7 @@ class LibcryptoError(Exception):
     """libcrypto refused a key or an operation; it does not say more, so neither do we."""
 
 
-class _Param(ctypes.Structure):
+class Param(ctypes.Structure):
     """OSSL_PARAM of OpenSSL 3."""
 
     _fields_ = (
@@ -29,6 +31,11 @@ class _Param(ctypes.Structure):
 
 
 _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
+    "BN_bin2bn": (c_void_p, (c_char_p, c_int, c_void_p)),
+    "BN_bn2binpad": (c_int, (c_void_p, c_void_p, c_int)),
+    "BN_free": (None, (c_void_p,)),
+    "BN_generate_prime_ex": (c_int, (c_void_p, c_int, c_int, c_void_p, c_void_p, c_void_p)),
+    "BN_new": (c_void_p, ()),
     "ERR_clear_error": (None, ()),
     "EVP_DigestSign": (c_int, (c_void_p, c_void_p, c_void_p, c_char_p, c_size_t)),
     "EVP_DigestSignInit_ex": (
@@ -40,27 +47,49 @@ _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "EVP_PKEY_CTX_free": (None, (c_void_p,)),
     "EVP_PKEY_CTX_new_from_name": (c_void_p, (c_void_p, c_char_p, c_char_p)),
     "EVP_PKEY_CTX_new_from_pkey": (c_void_p, (c_void_p, c_void_p, c_char_p)),
+    "EVP_PKEY_CTX_set_params": (c_int, (c_void_p, c_void_p)),
     "EVP_PKEY_decapsulate": (c_int, (c_void_p, c_void_p, c_void_p, c_char_p, c_size_t)),
     "EVP_PKEY_decapsulate_init": (c_int, (c_void_p, c_void_p)),
     "EVP_PKEY_decrypt": (c_int, (c_void_p, c_void_p, c_void_p, c_char_p, c_size_t)),
-    "EVP_PKEY_decrypt_init": (c_int, (c_void_p,)),
+    "EVP_PKEY_decrypt_init_ex": (c_int, (c_void_p, c_void_p)),
     "EVP_PKEY_encrypt": (c_int, (c_void_p, c_void_p, c_void_p, c_char_p, c_size_t)),
-    "EVP_PKEY_encrypt_init": (c_int, (c_void_p,)),
+    "EVP_PKEY_encrypt_init_ex": (c_int, (c_void_p, c_void_p)),
     "EVP_PKEY_free": (None, (c_void_p,)),
     "EVP_PKEY_fromdata": (c_int, (c_void_p, c_void_p, c_int, c_void_p)),
     "EVP_PKEY_fromdata_init": (c_int, (c_void_p,)),
+    "EVP_PKEY_generate": (c_int, (c_void_p, c_void_p)),
     "EVP_PKEY_get_octet_string_param": (
         c_int,
         (c_void_p, c_char_p, c_void_p, c_size_t, c_void_p),
     ),
     "EVP_PKEY_is_a": (c_int, (c_void_p, c_char_p)),
+    "EVP_PKEY_keygen_init": (c_int, (c_void_p,)),
     "EVP_PKEY_sign": (c_int, (c_void_p, c_void_p, c_void_p, c_char_p, c_size_t)),
     "EVP_PKEY_sign_init": (c_int, (c_void_p,)),
     "EVP_PKEY_verify": (c_int, (c_void_p, c_char_p, c_size_t, c_char_p, c_size_t)),
     "EVP_PKEY_verify_init": (c_int, (c_void_p,)),
     "d2i_AutoPrivateKey": (c_void_p, (c_void_p, c_void_p, c_long)),
     "d2i_PUBKEY": (c_void_p, (c_void_p, c_void_p, c_long)),
+    "i2d_PrivateKey": (c_int, (c_void_p, c_void_p)),
 }
+
+
+_INITIALISE = {
+    "decapsulate": "EVP_PKEY_decapsulate_init",
+    "decrypt": "EVP_PKEY_decrypt_init_ex",
+    "encrypt": "EVP_PKEY_encrypt_init_ex",
+    "sign": "EVP_PKEY_sign_init",
+}
+
+
+def _texts(settings: Mapping[str, str]) -> tuple[ctypes.Array[Param], list[object]]:
+    """OSSL_PARAMs of text, and what must live as long as they."""
+    buffers = [ctypes.create_string_buffer(value.encode()) for value in settings.values()]
+    params = [
+        Param(name.encode(), _TEXT, ctypes.addressof(buffer), len(buffer) - 1, UNMODIFIED)
+        for name, buffer in zip(settings, buffers, strict=True)
+    ]
+    return (Param * (len(params) + 1))(*params, Param()), list(buffers)
 
 
 class EvpKey:
@@ -133,8 +162,8 @@ class Libcrypto:
     def raw_private_key(self, algorithm: str, data: bytes) -> EvpKey:
         """Make a key from the bytes that its standard calls the private key."""
         octets = ctypes.create_string_buffer(data, len(data))
-        params = (_Param * 2)(
-            _Param(b"priv", _OCTETS, ctypes.addressof(octets), len(data), _UNMODIFIED), _Param()
+        params = (Param * 2)(
+            Param(b"priv", _OCTETS, ctypes.addressof(octets), len(data), UNMODIFIED), Param()
         )
         pointer = c_void_p()
         context = self.calls.EVP_PKEY_CTX_new_from_name(None, algorithm.encode(), None)
@@ -149,7 +178,7 @@ class Libcrypto:
             self.calls.EVP_PKEY_CTX_free(context)
             ctypes.memset(octets, 0, len(data))
         if not made or not pointer.value:
-            raise self._refused(f"no {algorithm} private key")
+            raise self.refused(f"no {algorithm} private key")
         return EvpKey(self, pointer.value)
 
     def octets(self, key: EvpKey, name: str, room: int) -> bytes:
@@ -159,22 +188,31 @@ class Libcrypto:
             key.pointer, name.encode(), out, room, ctypes.byref(length)
         )
         if done != 1:
-            raise self._refused(f"the key has no {name!r}")
+            raise self.refused(f"the key has no {name!r}")
         return out.raw[: length.value]
 
-    def transform(self, step: str, key: EvpKey, data: bytes, *, secret: bool = False) -> bytes:
+    def transform(
+        self,
+        step: str,
+        key: EvpKey,
+        data: bytes,
+        *,
+        secret: bool = False,
+        settings: Mapping[str, str] | None = None,
+    ) -> bytes:
         """Run one of sign, encrypt, decrypt, decapsulate; `secret` output is wiped from our buffer."""
-        initialise = getattr(self.calls, f"EVP_PKEY_{step}_init")
+        initialise = getattr(self.calls, _INITIALISE[step])
         run = getattr(self.calls, f"EVP_PKEY_{step}")
         context = self._context(key)
+        params, _keep = _texts(settings or {})
         try:
             length = c_size_t()
-            ready = initialise(context, None) if step == "decapsulate" else initialise(context)
+            ready = initialise(context) if step == "sign" else initialise(context, params)
             if ready != 1 or run(context, None, ctypes.byref(length), data, len(data)) != 1:
-                raise self._refused(step)
+                raise self.refused(step)
             out = ctypes.create_string_buffer(length.value)
             if run(context, out, ctypes.byref(length), data, len(data)) != 1:
-                raise self._refused(step)
+                raise self.refused(step)
             result = ctypes.string_at(out, length.value)
             if secret:
                 ctypes.memset(out, 0, len(out))
@@ -187,7 +225,7 @@ class Libcrypto:
         context = self._context(key)
         try:
             if self.calls.EVP_PKEY_verify_init(context) != 1:
-                raise self._refused("verify")
+                raise self.refused("verify")
             right = self.calls.EVP_PKEY_verify(context, signature, len(signature), digest, len(digest)) == 1
             if not right:
                 self.calls.ERR_clear_error()
@@ -198,15 +236,15 @@ class Libcrypto:
     def sign_mu(self, key: EvpKey, mu: bytes, signature_bytes: int) -> bytes:
         """Sign the message representative mu of FIPS 204, algorithm 7 step 6."""
         is_mu = c_int(1)
-        params = (_Param * 2)(
-            _Param(b"mu", _INTEGER, ctypes.addressof(is_mu), ctypes.sizeof(is_mu), _UNMODIFIED), _Param()
+        params = (Param * 2)(
+            Param(b"mu", _INTEGER, ctypes.addressof(is_mu), ctypes.sizeof(is_mu), UNMODIFIED), Param()
         )
         out, length = ctypes.create_string_buffer(signature_bytes), c_size_t(signature_bytes)
         context = self.calls.EVP_MD_CTX_new()
         try:
             begun = self.calls.EVP_DigestSignInit_ex(context, None, None, None, None, key.pointer, params)
             if begun != 1 or self.calls.EVP_DigestSign(context, out, ctypes.byref(length), mu, len(mu)) != 1:
-                raise self._refused("sign")
+                raise self.refused("sign")
             return out.raw[: length.value]
         finally:
             self.calls.EVP_MD_CTX_free(context)
@@ -214,10 +252,11 @@ class Libcrypto:
     def _context(self, key: EvpKey) -> int:
         context = self.calls.EVP_PKEY_CTX_new_from_pkey(None, key.pointer, None)
         if not context:
-            raise self._refused("no context")
+            raise self.refused("no context")
         return int(context)
 
-    def _refused(self, what: str) -> LibcryptoError:
+    def refused(self, what: str) -> LibcryptoError:
+        """The error to raise after a call failed; forgets what libcrypto noted about it."""
         # the error queue belongs to the thread, and others (ssl) may look at it
         self.calls.ERR_clear_error()
         return LibcryptoError(what)

@@ -4,7 +4,7 @@
 
 1. the library that the environment variable `HUKS_ASYNC_LIBCRYPTO` names, and then no other;
 2. the system's library;
-3. the one inside the wheel of `psycopg-binary`, which the extras `sm2` and `pqc-expanded` install:
+3. the one inside the wheel of `psycopg-binary`, which the extras `sm2`, `pqc-expanded` and `legacy` install:
    a wheel that follows OpenSSL's releases and leaves the symbols open.
 
 Releases with known timing leaks in elliptic-curve multiplication (CVE-2026-54872, CVE-2026-54875,
@@ -23,6 +23,8 @@ from huks_async.model.errors import BusinessError
 
 PATH_VARIABLE = "HUKS_ASYNC_LIBCRYPTO"
 ACCEPT_VARIABLE = "HUKS_ASYNC_LIBCRYPTO_ACCEPT"
+LEGACY = "legacy"
+"""The extra that brings a library for what was dropped elsewhere: small RSA, odd DSA sizes, OAEP with MD5."""
 
 _FIXED_IN: dict[tuple[int, int], int] = {(3, 0): 23, (3, 4): 8, (3, 5): 9, (3, 6): 5, (4, 0): 3}
 _GATE = ", ".join(f"{major}.{minor}.{patch}" for (major, minor), patch in _FIXED_IN.items())
@@ -45,17 +47,17 @@ def is_sound(version: tuple[int, int, int]) -> bool:
 
 
 @functools.cache
-def libcrypto_for(algorithm: str, extra: str) -> Libcrypto:
-    """The first sound libcrypto that knows the algorithm.
+def libcrypto_for(algorithm: str, extra: str, what: str = "") -> Libcrypto:
+    """The first sound libcrypto that knows the algorithm; `what` is wanted of it, for the message.
 
     Raises:
         BusinessError: 12000001 where there is none; the message names the extra that brings one.
 
     """
-    return find(algorithm, extra, os.environ)
+    return find(algorithm, extra, os.environ, what)
 
 
-def find(algorithm: str, extra: str, environment: Mapping[str, str]) -> Libcrypto:
+def find(algorithm: str, extra: str, environment: Mapping[str, str], what: str = "") -> Libcrypto:
     """Like `libcrypto_for`, without a memory, under the given environment variables."""
     accepted = environment.get(ACCEPT_VARIABLE)
     passed_over = []
@@ -77,7 +79,7 @@ def find(algorithm: str, extra: str, environment: Mapping[str, str]) -> Libcrypt
         passed_over.append(f"{path}: {library.version_text} is built without {algorithm}")
     raise BusinessError(
         _NOT_SUPPORTED,
-        f"{algorithm} needs OpenSSL's libcrypto {_GATE} or a later one of these branches: install the extra "
+        f"{what or algorithm} needs OpenSSL's libcrypto {_GATE} or a later one of these branches: install the extra "
         f"'huks-async[{extra}]', or name a library in {PATH_VARIABLE} (and in {ACCEPT_VARIABLE} the version, "
         f"if your distribution has mended an older one). Looked at: {'; '.join(passed_over) or 'nothing'}",
     )

@@ -5,8 +5,8 @@ A `Form` is one legal combination of block mode, padding and digest; a `Usage` i
 purposes allows; an `Algorithm` has sizes and usages. Purposes of a key must come from one group.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from huks_async.model.enums import (
@@ -74,6 +74,7 @@ class Usage:
         sizes: the sizes that have this usage, where not all have.
         device: whether a device with the standard software engine has it too.
         note: what a reader of the table should know.
+        refused_paddings: declared paddings that are refused as not supported, with the reason.
     """
 
     purposes: int
@@ -83,21 +84,21 @@ class Usage:
     sizes: Sizes | None = None
     device: bool = True
     note: str = ""
+    refused_paddings: Mapping[int, str] = field(default_factory=dict)
 
-    @property
-    def modes(self) -> tuple[int, ...]:
-        """All block modes of the forms, in order."""
-        return _distinct(form.mode for form in self.forms)
+    modes: tuple[int, ...] = field(init=False)
+    """All block modes of the forms, in order."""
+    paddings: tuple[int, ...] = field(init=False)
+    """All paddings of the forms, in order."""
+    digests: tuple[int, ...] = field(init=False)
+    """All digests of the forms, in order."""
 
-    @property
-    def paddings(self) -> tuple[int, ...]:
-        """All paddings of the forms, in order."""
-        return _distinct(form.padding for form in self.forms)
-
-    @property
-    def digests(self) -> tuple[int, ...]:
-        """All digests of the forms, in order."""
-        return _distinct(digest for form in self.forms for digest in form.digests)
+    def __post_init__(self) -> None:
+        # once: every check of a key reads them
+        put = object.__setattr__
+        put(self, "modes", _distinct(form.mode for form in self.forms))
+        put(self, "paddings", _distinct(form.padding for form in self.forms))
+        put(self, "digests", _distinct(digest for form in self.forms for digest in form.digests))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ class Algorithm:
         usages: what the keys may do; the purposes of one key come from one usage.
         since: the API level that brought it.
         legacy_sizes: sizes that work as documented but are weak today.
-        ungenerable: sizes that no kept library generates any more, with the reason.
+        extra_sizes: sizes whose generation needs the extra `legacy`; import and use do not.
     """
 
     number: HuksKeyAlg
@@ -118,8 +119,7 @@ class Algorithm:
     usages: tuple[Usage, ...]
     since: str
     legacy_sizes: Sizes = ()
-    ungenerable: Sizes = ()
-    ungenerable_reason: str = ""
+    extra_sizes: Sizes = ()
     device: bool = True
 
 
@@ -141,6 +141,10 @@ def list_sizes(sizes: Sizes) -> str:
 
 
 _A = HuksKeyAlg
+_NO_9796_2 = (
+    "it exists on small devices only, and which of the standard's three schemes they run, with which hash and "
+    "trailer, is documented nowhere; use HUKS_PADDING_PSS"
+)
 _MAC_OVER_CIPHER_KEY = "an HMAC session over the key's bytes"
 _KDF = (int(_A.HUKS_ALG_HKDF), int(_A.HUKS_ALG_PBKDF2))
 _BLOCK = tuple(Form(mode, padding) for mode in (_ECB, _CBC) for padding in (_NONE, _PKCS7))
@@ -214,8 +218,9 @@ _ALL = (
                 (
                     Form(padding=_NONE, digests=tuple(HuksKeyDigest), digest_needed=False),
                     Form(padding=_PKCS1, digests=tuple(HuksKeyDigest), digest_needed=False),
-                    Form(padding=_OAEP, digests=_SHA),
+                    Form(padding=_OAEP, digests=(_MD5, *_SHA)),
                 ),
+                note="OAEP with MD5 needs the extra `legacy`",
             ),
             Usage(
                 SIGNATURE,
@@ -225,12 +230,12 @@ _ALL = (
                     Form(padding=_PSS, digests=(_NO_DIGEST, _MD5, *_SHA)),
                     Form(padding=_NONE, digests=(_NO_DIGEST,)),
                 ),
+                refused_paddings={HuksKeyPadding.HUKS_PADDING_ISO_IEC_9796_2: _NO_9796_2},
             ),
         ),
         "8",
         legacy_sizes=(512, 768, range(1024, 2048, 8)),
-        ungenerable=(512, 768),
-        ungenerable_reason="libraries generate RSA keys from 1024 bits on; smaller ones can be imported",
+        extra_sizes=(512, 768),
     ),
     Algorithm(
         _A.HUKS_ALG_ECC,
@@ -248,13 +253,12 @@ _ALL = (
         (Usage(SIGNATURE, (_A.HUKS_ALG_DSA,), (Form(digests=(_NO_DIGEST, *_SHA)),)),),
         "8",
         legacy_sizes=(range(512, 4097, 8),),
-        ungenerable=(
+        extra_sizes=(
             range(512, 1024, 8),
             range(1032, 2048, 8),
             range(2056, 3072, 8),
             range(3080, 4096, 8),
         ),
-        ungenerable_reason="libraries generate DSA keys of 1024, 2048, 3072 and 4096 bits only",
     ),
     Algorithm(
         _A.HUKS_ALG_DH,

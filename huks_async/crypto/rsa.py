@@ -50,19 +50,30 @@ def generate(algorithm: int, size: int) -> KeyMaterial:
     """Make a new key with the public exponent 65537.
 
     Raises:
-        BusinessError: 12000003 for a size that HUKS does not know, 12000001 for 512 and 768.
+        BusinessError: 12000003 for a size that HUKS does not know, 12000001 for 512 and 768 where the
+            extra `legacy` is not installed.
 
     """
     _check_size(size, 12000003)
-    if size < SMALLEST_GENERATED:
-        raise BusinessError(
-            12000001,
-            f"RSA keys of {size} bits are not generated here: the library below makes none under "
-            f"{SMALLEST_GENERATED} bits; such a key can be imported",
-        )
     if size < STRONG:
         warn_legacy(f"RSA with {size} bits")
+    if size < SMALLEST_GENERATED:
+        return _material(_generate_small(size))
     return _material(rsa.generate_private_key(PUBLIC_EXPONENT, size))
+
+
+def _generate_small(size: int) -> rsa.RSAPrivateKey:
+    """`cryptography` works with keys below 1024 bits and makes none; libcrypto does, from 512 on."""
+    from huks_async.crypto.libcrypto_keys import generate_rsa
+    from huks_async.crypto.libcrypto_search import LEGACY, libcrypto_for
+
+    der = generate_rsa(libcrypto_for("RSA", LEGACY, f"generation of an RSA key of {size} bits"), size)
+    try:
+        private = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
+    finally:
+        der[:] = bytes(len(der))
+    assert isinstance(private, rsa.RSAPrivateKey)
+    return private
 
 
 def load(material: KeyMaterial) -> RsaKey:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
@@ -17,7 +17,10 @@ from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike
 from huks_async.model.tags import HuksTag, InnerTag
 
-Scheme: TypeAlias = padding.OAEP | padding.PKCS1v15 | None
+if TYPE_CHECKING:
+    from huks_async.crypto.oaep_md5 import Md5Oaep
+
+Scheme: TypeAlias = "padding.OAEP | padding.PKCS1v15 | Md5Oaep | None"
 """None: no padding."""
 
 
@@ -27,7 +30,7 @@ def encryption(spec: OperationSpec) -> Starter:
     Raises:
         BusinessError: 12000002 without padding, 12000003 for a padding or digest that is not for
             encryption, 12000004 for OAEP without HUKS_TAG_KEY_SIZE or with a key too small for
-            the digest, 12000001 for OAEP with MD5.
+            the digest, 12000001 for OAEP with MD5 where the extra `legacy` is not installed.
 
     """
     scheme = _scheme(spec)
@@ -58,7 +61,9 @@ def _encrypt(key: RsaKey, scheme: Scheme, data: BytesLike) -> bytes:
     if scheme is None:
         return raw_public(key, data)
     try:
-        return key.public.encrypt(bytes(data), scheme)
+        if isinstance(scheme, padding.AsymmetricPadding):
+            return key.public.encrypt(bytes(data), scheme)
+        return scheme.encrypt(key, bytes(data))
     except ValueError:
         raise BusinessError(
             12000006,
@@ -67,7 +72,7 @@ def _encrypt(key: RsaKey, scheme: Scheme, data: BytesLike) -> bytes:
         ) from None
 
 
-def _capacity(key: RsaKey, scheme: padding.OAEP | padding.PKCS1v15) -> int:
+def _capacity(key: RsaKey, scheme: "padding.OAEP | padding.PKCS1v15 | Md5Oaep") -> int:
     if isinstance(scheme, padding.PKCS1v15):
         return key.length - 11
     return key.length - 2 * scheme.algorithm.digest_size - 2
@@ -80,7 +85,9 @@ def _decrypt(key: RsaKey, scheme: Scheme, data: BytesLike) -> bytes:
     try:
         # With PKCS1_V1_5 a block of wrong padding gives random bytes (implicit rejection), on purpose:
         # an error would tell an attacker about the plaintext, one question at a time (Bleichenbacher 1998).
-        return private.decrypt(bytes(data), scheme)
+        if isinstance(scheme, padding.AsymmetricPadding):
+            return private.decrypt(bytes(data), scheme)
+        return scheme.decrypt(key, bytes(data))
     except ValueError:
         raise BusinessError(
             12000006, f"the ciphertext ({len(data)} bytes) was not made for this key and padding"
@@ -102,7 +109,7 @@ def _scheme(spec: OperationSpec) -> Scheme:
     )
 
 
-def _oaep(spec: OperationSpec) -> padding.OAEP:
+def _oaep(spec: OperationSpec) -> "padding.OAEP | Md5Oaep":
     if spec.digest is None:
         raise BusinessError(
             12000002,
@@ -120,17 +127,19 @@ def _oaep(spec: OperationSpec) -> padding.OAEP:
             12000004,
             f"OAEP with {name_of(spec.digest)} needs a key of at least {8 * least} bits; this one has {spec.size}",
         )
+    if HuksKeyDigest.HUKS_DIGEST_MD5 in (spec.digest, mask):
+        from huks_async.crypto.oaep_md5 import Md5Oaep
+
+        return Md5Oaep(label_hash, mask_hash)
     return padding.OAEP(padding.MGF1(mask_hash), label_hash, None)
 
 
 def _oaep_hash(digest: int, tag: str) -> hashes.HashAlgorithm:
-    if digest == HuksKeyDigest.HUKS_DIGEST_MD5:
-        raise BusinessError(12000001, "OAEP with MD5 is not in the library below; use HUKS_DIGEST_SHA256")
     algorithm = HASHES.get(digest)
     if algorithm is None:
         raise BusinessError(
             12000003,
-            f"{tag} {name_of(digest)} is not for OAEP; accepted: HUKS_DIGEST_SHA1 to HUKS_DIGEST_SHA512",
+            f"{tag} {name_of(digest)} is not for OAEP; accepted: HUKS_DIGEST_MD5, HUKS_DIGEST_SHA1 to HUKS_DIGEST_SHA512",
             reason=HuksErrorCode.HUKS_ERROR_INVALID_DIGEST,
         )
     if digest in WEAK_HASHES:

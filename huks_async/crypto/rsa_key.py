@@ -4,6 +4,7 @@ import secrets
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike
@@ -26,6 +27,15 @@ class RsaKey:
     def length(self) -> int:
         """Bytes of the modulus: of every signature and ciphertext."""
         return (self.public.key_size + 7) // 8
+
+    def spki(self) -> bytes:
+        """The public half, for another library."""
+        return self.public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+    def pkcs8(self) -> bytearray:
+        """The private half, for another library, in a buffer that the caller wipes."""
+        private = private_of(self, "this operation")
+        return bytearray(private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()))
 
 
 def cost_row(size: int, half: str) -> str:

@@ -122,7 +122,7 @@ class SessionFunctions(HasParts):
         The session is gone afterwards, whatever happens.
         """
         parts = self._parts or self._open_parts()
-        params, data = _segment(parts, handle, options, token)
+        params, data = _segment(parts, handle, options, token, ends=True)
         out, session = await parts.driver.finish(parts.namespace, handle, data)
         rule = session.context
         if rule is not None:
@@ -187,7 +187,7 @@ async def _make_plan(parts: Parts, keyAlias: str, properties: object) -> tuple[P
 
 
 def _segment(
-    parts: Parts, handle: int, options: object, token: BytesLike | None
+    parts: Parts, handle: int, options: object, token: BytesLike | None, ends: bool = False
 ) -> tuple[ParamSet, BytesLike]:
     """Check the arguments of a call on a session; a set that is illegal as a whole ends the session."""
     if type(handle) is not int:
@@ -201,7 +201,11 @@ def _segment(
     except ParameterSetError as error:
         raise parts.driver.fail(parts.namespace, handle, error) from None
     if params.numbers and params.numbers.get(_SECURITY_LEVEL):
-        raise BusinessError(401, "HUKS_TAG_KEY_SECURITY_LEVEL: a session takes no level but 0 (TEE)")
+        wrong = BusinessError(401, "HUKS_TAG_KEY_SECURITY_LEVEL: a session takes no level but 0 (TEE)")
+        if ends:
+            raise parts.driver.fail(parts.namespace, handle, wrong)
+        parts.table.give_back(parts.table.take(handle, parts.namespace))
+        raise wrong
     return params, data
 
 

@@ -1,10 +1,12 @@
 """What the functions of a keystore work with, and the checks that all of them begin with."""
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from huks_async.keys.aliases import storage_level
+from huks_async.keys.attestation.authority import AttestationCa, Mode
 from huks_async.keys.lifecycle import KeyMaker
 from huks_async.keys.shelf import KeyShelf
 from huks_async.keystore.places import FIRST_USER, Places
@@ -45,6 +47,8 @@ class Parts:
     namespace: str
     places: Places
     wrapping_key: RootKey | None
+    authority: Callable[[Mode], Awaitable[AttestationCa]]
+    now: Callable[[], datetime]
     acts_for: int | None = None
 
 
