@@ -15,6 +15,7 @@ import time
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 from ticker import AES, ENCRYPT, HMAC, options
 
 import huks_async as huks
@@ -42,7 +43,7 @@ class Ticker:
 
     async def run(self) -> None:
         while True:
-            await anyio.sleep(0)
+            await anyio.lowlevel.checkpoint()
             now = time.perf_counter()
             self.longest = max(self.longest, now - self.last)
             self.last = now
@@ -98,12 +99,12 @@ async def measure(count: int, kind: str) -> None:
             f"{(resident() - memory) / count:.0f} bytes each, longest stall {stall * 1e3:.1f} ms"
         )
         many = empty_purge(table)
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         ticker.reset()
         began = time.perf_counter()
         ended = await keystore.purge_stale_sessions()
         took = time.perf_counter() - began
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         print(
             f"{ended} stale sessions purged in {took * 1e3:.0f} ms, longest stall {ticker.longest * 1e3:.1f} ms; "
             f"memory now {(resident() - memory) / 1e6:.0f} MB above the start"

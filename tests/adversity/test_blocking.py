@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import threading
+from typing import ClassVar
 
 import pytest
 
@@ -23,7 +24,7 @@ def alarmed():
 class Traced(sqlite3.Connection):
     """A connection that notes the threads it is used in."""
 
-    seen: set[str] = set()
+    seen: ClassVar[set[str]] = set()
 
     def execute(self, *args):
         self.seen.add(threading.current_thread().name)
