@@ -282,6 +282,8 @@ class Keystore(
                         await self._idle_timer.stop()
                     finally:
                         await self._close_store()
+                while parts.table.release(_PURGE_BATCH):
+                    await anyio.lowlevel.checkpoint()
         finally:
             self._changing = False
             for line in left:

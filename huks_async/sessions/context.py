@@ -153,7 +153,8 @@ class KeySession:
         """Feed all chunks of `source`, finish, and give the output in parts as it comes.
 
         Args:
-            source: chunks of any size; larger ones than a call takes are cut.
+            source: chunks of any size; larger ones than a call takes are cut. An asynchronous generator is
+                closed when the stream ends.
 
         Decryption with GCM or CCM gives nothing before the tag was verified: the plaintext waits in a
         spool of bounded memory, on disk only in encrypted form. An iteration that was left early ends with
@@ -210,7 +211,12 @@ async def _chunks(source: Source) -> AsyncGenerator[BytesLike, None]:
         raise BusinessError(
             401, "stream takes an iterable of chunks, not one buffer: use stream([data]) or finish(data)"
         )
-    if isinstance(source, AsyncIterable):
+    if isinstance(source, AsyncGenerator):
+        # written in place, as it often is, nobody else can close it
+        async with aclosing(source):
+            async for chunk in source:
+                yield as_buffer(chunk, "a chunk")
+    elif isinstance(source, AsyncIterable):
         async for chunk in source:
             yield as_buffer(chunk, "a chunk")
     elif isinstance(source, Iterable):

@@ -1,0 +1,342 @@
+"""The table of sessions: limits, order of use, staleness, fates, counters."""
+
+import pytest
+
+from huks_async.crypto.operation import Operation
+from huks_async.model.errors import BusinessError
+from huks_async.model.limits import Limits
+from huks_async.sessions import table as module
+from huks_async.sessions.session import Session
+from huks_async.sessions.table import IDLE, SessionTable
+
+
+class Clock:
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+class Holding(Operation):
+    kind = "aes-gcm"
+
+    def __init__(self, held=0):
+        self.held = held
+
+
+def make(clock=None, **limits):
+    options = {name: limits.pop(name) for name in ("device", "debug", "on_purge") if name in limits}
+    return SessionTable(Limits(**limits), clock or Clock(), **options)
+
+
+def open_some(table, count, clock=None, owner="app"):
+    handles = []
+    for _ in range(count):
+        handles.append(table.open(owner, Holding()).handle)
+        if clock is not None:
+            clock.now += 1
+    return handles
+
+
+def why_gone(table, handle, owner="app"):
+    with pytest.raises(BusinessError) as gone:
+        table.take(handle, owner)
+    assert gone.value.code == 12000011
+    return gone.value.message
+
+
+def test_handles_are_random_numbers_within_a_javascript_number():
+    """No two are equal, they use the whole range of 53 bits (a device: 32), and show no order."""
+    for device, bits in ((False, 53), (True, 32)):
+        handles = open_some(make(device=device), 2000)
+        assert len(set(handles)) == 2000
+        assert 2 ** (bits - 3) < max(handles) < 2**bits
+        assert handles != sorted(handles)
+
+
+@pytest.mark.parametrize("end", ["finish", "fail", "abort"])
+def test_an_ended_session_tells_its_fate_to_its_owner_alone(end):
+    """The message says why; another caller learns nothing, and cannot end it either."""
+    table = make()
+    session = table.open("app", Holding())
+    table.abort(session.handle, "other")
+    assert "never existed" in why_gone(table, session.handle, "other")
+    assert len(table) == 1
+    if end == "finish":
+        table.finish(table.take(session.handle, "app"))
+        expected = "it was finished"
+    elif end == "fail":
+        table.fail(table.take(session.handle, "app"), "the padding is wrong")
+        expected = "it failed: the padding is wrong"
+    else:
+        table.abort(session.handle, "app")
+        expected = "it was aborted"
+    assert expected in why_gone(table, session.handle)
+    assert "never existed" in why_gone(table, session.handle, "other")
+    counts = table.counts
+    assert (counts.finished, counts.failed, counts.aborted) == (
+        end == "finish",
+        end == "fail",
+        end == "abort",
+    )
+
+
+def test_fates_are_remembered_for_thousands_of_sessions_and_not_for_ever():
+    """The last thousands of ended sessions are known; memory for them is bounded."""
+    table = make()
+    handles = open_some(table, 20_000)
+    for handle in handles:
+        table.abort(handle, "app")
+    assert "aborted" in why_gone(table, handles[-1])
+    assert "aborted" in why_gone(table, handles[-4000])
+    assert "ended long ago" in why_gone(table, handles[0])
+    assert len(table._fates) + len(table._older_fates) <= 2 * module._MAX_REMEMBERED
+
+
+def test_a_busy_session_refuses_a_second_call_and_ignores_abort():
+    """12000011 for the call, nothing for the abort."""
+    table = make()
+    session = table.open("app", Holding())
+    table.take(session.handle, "app")
+    assert "another call running" in why_gone(table, session.handle)
+    table.abort(session.handle, "app")
+    assert len(table) == 1
+    assert table.count_busy() == 1
+    table.give_back(session)
+    assert table.count_busy() == 0
+    assert table.take(session.handle, "app") is session
+
+
+def test_purge_takes_the_longest_idle_first_in_batches():
+    """Oldest use first, no more than asked for, none that is not stale, with the documented message."""
+    clock = Clock()
+    table = make(clock)
+    handles = open_some(table, 10, clock)
+    table.give_back(table.take(handles[0], "app"))  # used last
+    clock.now += 55  # handles 1 … 4 are idle for more than 60 s, 5 for 60 s
+    assert table.count_stale() == 4
+    assert table.purge_stale(2, 60.0, "purged on low memory") == 2
+    assert "purged on low memory after 64 s idle" in why_gone(table, handles[1])
+    assert "purged on low memory after 63 s idle" in why_gone(table, handles[2])
+    assert table.purge_stale(100, 60.0, "purged on low memory") == 2
+    assert table.purge_stale(100, 60.0, "purged on low memory") == 0
+    assert set(table._sessions) == {handles[0], *handles[5:]}
+    assert table.counts.purged == {"purged on low memory": 4}
+
+
+def test_exactly_stale_is_not_stale():
+    """Longer than the limit, not as long."""
+    clock = Clock()
+    table = make(clock)
+    open_some(table, 1)
+    clock.now += 60
+    assert table.purge_stale(1, 60.0, "purged") == 0
+    clock.now += 0.001
+    assert table.purge_stale(1, 60.0, "purged") == 1
+
+
+def test_purge_never_touches_a_session_in_a_call_and_goes_past_it():
+    """Busy sessions at the head stay, and those behind them go."""
+    clock = Clock()
+    table = make(clock)
+    handles = open_some(table, 6)
+    busy = [table.take(handle, "app") for handle in handles[:3]]
+    clock.now += 1000
+    assert table.purge_stale(100, 60.0, "purged") == 3
+    assert set(table._sessions) == set(handles[:3])
+    for session in busy:
+        table.give_back(session)
+    assert table.purge_stale(100, 60.0, "purged") == 0, "their idle time begins when the call ends"
+
+
+def test_idle_time_begins_when_a_call_ends():
+    """A session whose call ran long stands behind those that were used meanwhile."""
+    clock = Clock()
+    table = make(clock)
+    long_call = table.open("app", Holding())
+    table.take(long_call.handle, "app")
+    clock.now += 10
+    other = table.open("app", Holding())
+    clock.now += 10
+    table.give_back(long_call)
+    clock.now += 55
+    assert table.purge_stale(10, 60.0, "purged") == 1
+    assert "after 65 s" in why_gone(table, other.handle)
+    assert table.take(long_call.handle, "app") is long_call
+
+
+def test_a_purge_that_finds_nothing_looks_at_one_session(monkeypatch):
+    """Its cost does not grow with the number of open sessions."""
+    looked = 0
+
+    class Counting(Session):
+        __slots__ = ("_used",)
+
+        @property
+        def used(self):
+            nonlocal looked
+            looked += 1
+            return self._used
+
+        @used.setter
+        def used(self, value):
+            self._used = value
+
+    monkeypatch.setattr(module, "Session", Counting)
+    seen = {}
+    for count in (10, 5000):
+        table = make()
+        open_some(table, count)
+        looked = 0
+        assert table.purge_stale(500, 60.0, "purged") == 0
+        seen[count] = looked
+    assert seen[10] == seen[5000] <= 2
+
+
+def test_on_purge_is_told_of_every_purge_and_may_fail(caplog):
+    """Batches, room that was made, the idle limit; what it raises is logged and does no harm."""
+    clock, told = Clock(), []
+
+    def on_purge(count):
+        told.append(count)
+        raise RuntimeError("the callback is broken")
+
+    table = make(clock, max_sessions=5, max_idle=100.0, on_purge=on_purge)
+    handles = open_some(table, 5)
+    clock.now += 61
+    table.open("app", Holding())
+    assert told == [1]
+    assert "purged to make room after 61 s idle" in why_gone(table, handles[0])
+    table.purge_stale(2, 60.0, "purged")
+    assert told == [1, 2]
+    clock.now += 40
+    assert "it timed out after 101 s idle" in why_gone(table, handles[4])
+    assert told == [1, 2, 1]
+    assert table.counts.purged == {"purged to make room": 1, "purged": 2, IDLE: 1}
+    assert caplog.text.count("on_purge failed") == 3
+
+
+def test_at_the_limit_a_server_refuses_unless_one_is_stale():
+    """12000010 names the limit; a session in a call makes no room however old."""
+    clock = Clock()
+    table = make(clock, max_sessions=3)
+    handles = open_some(table, 3)
+    with pytest.raises(BusinessError, match=r"3 sessions are open.*Limits\.max_sessions") as full:
+        table.open("app", Holding())
+    assert full.value.code == 12000010
+    for handle in handles:
+        table.take(handle, "app")
+    clock.now += 1000
+    with pytest.raises(BusinessError):
+        table.open("app", Holding())
+    assert len(table) == 3
+
+
+def test_a_limit_for_each_caller():
+    """One caller at its limit does not keep another one out."""
+    table = make(max_sessions_per_caller=2)
+    open_some(table, 2)
+    with pytest.raises(BusinessError) as full:
+        table.open("app", Holding())
+    assert full.value.code == 12000010
+    open_some(table, 2, owner="other")
+    assert len(table) == 4
+
+
+def test_a_device_evicts_the_first_opened_that_is_idle():
+    """By the order of opening, not of use; sessions in a call are passed over; all busy is 12000010."""
+    table = SessionTable(Limits.device(), Clock(), device=True)
+    handles = open_some(table, 32)
+    table.give_back(table.take(handles[0], "app"))
+    table.take(handles[1], "app")
+    handles += open_some(table, 2)
+    assert "evicted" in why_gone(table, handles[0])
+    assert "another call running" in why_gone(table, handles[1])
+    assert "evicted" in why_gone(table, handles[2])
+    assert table.counts.evicted == 2
+    for session in list(table._sessions.values()):
+        session.busy = True
+    with pytest.raises(BusinessError) as full:
+        table.open("app", Holding())
+    assert full.value.code == 12000010
+
+
+def test_the_limit_of_all_callers_of_a_device():
+    """At 96 in all, the first opened goes, whoever owns it."""
+    table = SessionTable(Limits.device(), Clock(), device=True)
+    handles = [open_some(table, 32, owner=f"app{number}") for number in range(3)]
+    open_some(table, 1, owner="app9")
+    assert len(table) == 96
+    assert "evicted" in why_gone(table, handles[0][0], "app0")
+
+
+def test_the_idle_limit_holds_at_once_without_any_timer():
+    """A call on a session that idled too long finds it gone; one in time goes through."""
+    clock = Clock()
+    table = make(clock, max_idle=10.0)
+    first, second = open_some(table, 2)
+    clock.now += 10
+    table.give_back(table.take(first, "app"))
+    clock.now += 0.5
+    assert "it timed out after 10 s idle" in why_gone(table, second)
+    table.give_back(table.take(first, "app"))
+    assert table.next_idle_end() == 10.0
+
+
+def test_sessions_beyond_the_idle_limit_make_room():
+    """Even where the idle limit is shorter than the stale rule."""
+    clock = Clock()
+    table = make(clock, max_idle=10.0, max_sessions=1)
+    open_some(table, 1)
+    clock.now += 11
+    open_some(table, 1)
+    assert len(table) == 1
+
+
+def test_held_bytes_are_counted_and_bounded():
+    """Bytes come and go with their sessions; the session that breaks the bound is ended with 12000014."""
+    table = make(max_held_bytes=100)
+    operation = Holding()
+    session = table.open("app", operation)
+    table.take(session.handle, "app")
+    operation.held = 60
+    table.give_back(session)
+    other_operation = Holding()
+    other = table.open("app", other_operation)
+    table.take(other.handle, "app")
+    other_operation.held = 41
+    with pytest.raises(BusinessError, match=r"101 bytes, accepted 100.*max_held_bytes") as full:
+        table.give_back(other)
+    assert full.value.code == 12000014
+    assert "held too many bytes" in why_gone(table, other.handle)
+    assert table.held == 60
+    assert table.counts.peak_bytes == 101
+    table.abort(session.handle, "app")
+    assert table.held == 0
+
+
+def test_a_closed_table_takes_no_session():
+    """What was open is gone with that reason, and a late opening is refused."""
+    table = make(max_sessions=10)
+    session = table.open("app", Holding(5))
+    table.take(session.handle, "app")
+    table.close()
+    table.give_back(session)
+    assert len(table) == 0
+    assert table.held == 0
+    assert "its keystore was closed" in why_gone(table, session.handle)
+    with pytest.raises(BusinessError, match="closed") as refused:
+        table.open("app", Holding())
+    assert refused.value.code == 12000012
+
+
+def test_debug_mode_names_the_place_of_each_session_left():
+    """Only those left open, and this file in the report."""
+    table = make(debug=True)
+    kept, ended = open_some(table, 2)
+    table.abort(ended, "app")
+    (line,) = table.close()
+    assert str(kept) in line
+    assert "test_table.py" in line
+    assert "open_some" in line
