@@ -229,13 +229,15 @@ class Keystore(
         table = SessionTable(
             self._limits, self._clock, device=device, debug=self._debug, on_purge=self._on_purge
         )
+        dispatcher = Dispatcher(pool)
         return Parts(
             store=self._store,
             pool=pool,
             shelf=places.own.shelf,
             maker=places.own.maker,
             table=table,
-            driver=SessionDriver(table, Dispatcher(pool)),
+            driver=SessionDriver(table, dispatcher),
+            dispatcher=dispatcher,
             limits=self._limits,
             device=device,
             namespace=self._caller.namespace,

@@ -17,6 +17,7 @@ from huks_async.model.params import ParamSet
 from huks_async.model.tags import HuksTag, InnerTag
 from huks_async.rootkeys import RootKey
 from huks_async.runtime.workers import WorkerPool
+from huks_async.sessions.dispatch import Dispatcher
 from huks_async.sessions.driver import SessionDriver
 from huks_async.sessions.table import SessionTable
 from huks_async.stores.base import Store
@@ -40,6 +41,7 @@ class Parts:
     maker: KeyMaker
     table: SessionTable
     driver: SessionDriver
+    dispatcher: Dispatcher
     limits: Limits
     device: bool
     namespace: str
