@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from huks_async._version import __version__
-from huks_async.cli import console, crypt, demo, doctor, keys, signing
+from huks_async.cli import attest, console, crypt, demo, doctor, keys, signing
 from huks_async.cli.interrupts import Interrupted, drive
 from huks_async.model.errors import BusinessError
 
@@ -24,6 +24,7 @@ app.command(crypt.encrypt)
 app.command(crypt.decrypt)
 app.command(signing.sign)
 app.command(signing.verify)
+app.command(attest.verify_attestation_command, name="verify-attestation")
 app.command(doctor.doctor)
 app.command(doctor.algorithms)
 

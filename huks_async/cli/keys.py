@@ -1,4 +1,4 @@
-"""`huks keys`: generate, list, show, delete, export."""
+"""`huks keys`: generate, list, show, delete, export; attesting is in `attest`."""
 
 import sys
 from typing import Annotated, Literal
@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from huks_async.cli.arguments import HERE, Alias, OutputName, Place
+from huks_async.cli.attest import attest, attestation_root
 from huks_async.cli.console import CommandError, say, usage_error
 from huks_async.cli.files import open_output, refuse_terminal
 from huks_async.cli.parameters import KINDS, describe, options
@@ -15,7 +16,9 @@ from huks_async.model.tags import HuksTag
 
 _EXISTS = 12000017
 
-app = App(name="keys", help="Make, look at and remove keys.")
+app = App(name="keys", help="Make, look at, attest and remove keys.")
+app.command(attest)
+app.command(attestation_root)
 
 
 @app.command

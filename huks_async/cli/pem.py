@@ -1,4 +1,4 @@
-"""Public keys in the form other programs read."""
+"""Public keys and certificates in the form other programs read."""
 
 import base64
 import textwrap
@@ -25,3 +25,9 @@ def to_pem(der: bytes) -> bytes:
     """PEM text of a SubjectPublicKeyInfo (RFC 7468), of algorithms unknown to the library below too."""
     lines = textwrap.wrap(base64.b64encode(der).decode(), 64)
     return "\n".join(["-----BEGIN PUBLIC KEY-----", *lines, "-----END PUBLIC KEY-----", ""]).encode()
+
+
+def to_pem_lines(pem: str) -> bytes:
+    """PEM whose body is one long line, in the lines of 64 characters that every program reads."""
+    begin, body, end = pem.split("\n")
+    return "\n".join([begin, *textwrap.wrap(body, 64), end, ""]).encode()

@@ -1,6 +1,6 @@
 """What AES-GCM and AES-CCM share: their parameters and the mistakes in them."""
 
-from huks_async.model.enums import HuksKeyPurpose
+from huks_async.model.enums import HuksErrorCode, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
 from huks_async.model.tags import HuksTag
 
@@ -18,6 +18,7 @@ def bad_tag_length(length: int, what: str, accepted: str) -> BusinessError:
     return BusinessError(
         12000003,
         f"HUKS_TAG_AE_TAG_LEN is {length} bytes; {what} takes {accepted}, and {FULL_TAG} when absent",
+        reason=HuksErrorCode.HUKS_ERROR_INVALID_AE_TAG,
     )
 
 
@@ -26,6 +27,7 @@ def wrong_tag_length(length: int, expected: int) -> BusinessError:
     return BusinessError(
         12000018,
         f"HUKS_TAG_AE_TAG has {length} bytes; expected are {expected} (HUKS_TAG_AE_TAG_LEN, {FULL_TAG} when absent)",
+        reason=HuksErrorCode.HUKS_ERROR_INVALID_AE_TAG,
     )
 
 

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from huks_async.crypto import finite_field
 from huks_async.crypto.finite_field import DHPublicKey
 from huks_async.crypto.operation import Operation
+from huks_async.model.enums import HuksErrorCode
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike
 
@@ -81,7 +82,9 @@ class Agreement(Operation):
         """
         if self._secret is not None:
             raise BusinessError(
-                12000012, "an agreement takes the peer's public key in one update; this is a second"
+                12000012,
+                "an agreement takes the peer's public key in one update; this is a second",
+                reason=HuksErrorCode.HUKS_FAILURE,
             )
         if not len(data):
             raise BusinessError(401, "update of an agreement takes the peer's public key as inData, got none")
@@ -94,7 +97,9 @@ class Agreement(Operation):
         secret = self._secret
         if secret is None:
             raise BusinessError(
-                401, "finish of an agreement needs an update with the peer's public key before it"
+                401,
+                "finish of an agreement needs an update with the peer's public key before it",
+                reason=HuksErrorCode.HUKS_ERROR_NULL_POINTER,
             )
         self._secret = None
         self.held = 0

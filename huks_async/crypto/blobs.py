@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from huks_async.model.enums import HuksErrorCode
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import tag_name
 
@@ -20,5 +21,9 @@ def required(blobs: Mapping[int, bytes], tag: int, what: str) -> bytes:
     """The bytes under `tag`; 401 where they are absent or empty. `what` says who needs them."""
     value = optional(blobs, tag)
     if value is None:
-        raise BusinessError(_ILLEGAL, f"{tag_name(tag)} is absent; {what} needs it")
+        raise BusinessError(
+            _ILLEGAL,
+            f"{tag_name(tag)} is absent; {what} needs it",
+            reason=HuksErrorCode.HUKS_ERROR_PARAM_NOT_EXIST,
+        )
     return value

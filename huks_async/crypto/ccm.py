@@ -21,6 +21,7 @@ from huks_async.crypto.blobs import optional, required
 from huks_async.crypto.family import OperationSpec, Starter
 from huks_async.crypto.operation import CollectingOperation, Operation
 from huks_async.crypto.secret import SecretKey
+from huks_async.model.enums import HuksErrorCode
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike
 
@@ -128,7 +129,9 @@ def starter(spec: OperationSpec) -> Starter:
         tag = blobs.get(TAG)
         if not tag:
             raise BusinessError(
-                _MISSING, "HUKS_TAG_AE_TAG is absent or has 0 bytes; AES-CCM decryption needs it"
+                _MISSING,
+                "HUKS_TAG_AE_TAG is absent or has 0 bytes; AES-CCM decryption needs it",
+                reason=HuksErrorCode.HUKS_ERROR_CHECK_GET_AE_TAG_FAIL,
             )
         if len(tag) != length:
             raise wrong_tag_length(len(tag), length)

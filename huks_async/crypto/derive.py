@@ -13,7 +13,7 @@ from huks_async.crypto.digests import HASHES, digest_name
 from huks_async.crypto.family import OperationSpec, Starter
 from huks_async.crypto.operation import Operation
 from huks_async.crypto.secret import SecretKey, generate, load
-from huks_async.model.enums import HuksKeyAlg, HuksKeyDigest
+from huks_async.model.enums import HuksErrorCode, HuksKeyAlg, HuksKeyDigest
 from huks_async.model.errors import BusinessError, HuksCompatibilityWarning
 from huks_async.model.limits import MIB
 from huks_async.model.params import BytesLike
@@ -79,7 +79,11 @@ class Derivation(Operation):
 
         """
         if self._derived:
-            raise BusinessError(_EXTERNAL, "a derivation takes one update, and this is the second")
+            raise BusinessError(
+                _EXTERNAL,
+                "a derivation takes one update, and this is the second",
+                reason=HuksErrorCode.HUKS_FAILURE,
+            )
         self._derived = self._derive()
         self.held = len(self._derived)
         self.work = 0.0
@@ -93,7 +97,11 @@ class Derivation(Operation):
 
         """
         if not self._derived:
-            raise BusinessError(_ILLEGAL, "nothing was derived; call update once before finish")
+            raise BusinessError(
+                _ILLEGAL,
+                "nothing was derived; call update once before finish",
+                reason=HuksErrorCode.HUKS_ERROR_NULL_POINTER,
+            )
         derived, self._derived = self._derived, b""
         self.held = 0
         return derived

@@ -255,7 +255,6 @@ class MlDsaVerification(_MlDsaOperation):
             raise BusinessError(
                 _CRYPTO,
                 f"the {parameters.name} signature is wrong for this message, context and key",
-                reason=HuksErrorCode.HUKS_ERROR_VERIFICATION_FAILED,
             ) from None
         return b""
 

@@ -94,7 +94,6 @@ def wrong_signature() -> BusinessError:
     return BusinessError(
         12000006,
         "the signature does not belong to this message, key and parameters",
-        reason=HuksErrorCode.HUKS_ERROR_VERIFICATION_FAILED,
     )
 
 

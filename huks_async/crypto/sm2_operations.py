@@ -190,7 +190,6 @@ class Sm2Verification(_SignatureOperation):
             raise BusinessError(
                 _CRYPTO,
                 "the SM2 signature is wrong for this message and key",
-                reason=HuksErrorCode.HUKS_ERROR_VERIFICATION_FAILED,
             )
         return b""
 

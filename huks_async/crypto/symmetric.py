@@ -17,7 +17,7 @@ from huks_async.crypto.legacy import warn_legacy
 from huks_async.crypto.operation import Operation
 from huks_async.crypto.scratch import update_blocks, update_but_last
 from huks_async.crypto.secret import SecretKey, generate, load
-from huks_async.model.enums import HuksCipherMode, HuksKeyAlg, HuksKeyPadding, HuksKeyPurpose
+from huks_async.model.enums import HuksCipherMode, HuksErrorCode, HuksKeyAlg, HuksKeyPadding, HuksKeyPurpose
 from huks_async.model.errors import BusinessError, HuksCompatibilityWarning
 from huks_async.model.params import BytesLike, tag_name
 from huks_async.model.tags import HuksTag
@@ -239,7 +239,7 @@ def _wide_iv(blobs: Mapping[int, bytes], tag: int = _IV) -> bytes:
         return iv
     iv = required(blobs, tag, "this mode")
     if len(iv) > _BLOCK:
-        raise BusinessError(_INVALID, f"{tag_name(tag)} has {len(iv)} bytes; AES and SM4 take {_BLOCK}")
+        raise _bad_iv(f"{tag_name(tag)} has {len(iv)} bytes; AES and SM4 take {_BLOCK}")
     # documented samples pass 12 bytes, which devices complete with whatever memory follows
     warnings.warn(
         f"{tag_name(tag)} has {len(iv)} bytes and is extended with zeros to {_BLOCK}",
@@ -257,5 +257,9 @@ def _nonce_or_iv(blobs: Mapping[int, bytes]) -> bytes:
 def _des_iv(blobs: Mapping[int, bytes]) -> bytes:
     iv = required(blobs, _IV, "this mode")
     if len(iv) != _DES_BLOCK:
-        raise BusinessError(_INVALID, f"HUKS_TAG_IV has {len(iv)} bytes; DES and 3DES take {_DES_BLOCK}")
+        raise _bad_iv(f"HUKS_TAG_IV has {len(iv)} bytes; DES and 3DES take {_DES_BLOCK}")
     return iv
+
+
+def _bad_iv(message: str) -> BusinessError:
+    return BusinessError(_INVALID, message, reason=HuksErrorCode.HUKS_ERROR_INVALID_IV)

@@ -192,7 +192,9 @@ def _checked(make: Callable[[], KeyMaterial], algorithm: int) -> KeyMaterial:
     # what a library below says about bad numbers must not name them
     try:
         return make()
-    except BusinessError:
+    except BusinessError as error:
+        if error.code == 401 and error.reason == HuksErrorCode.HUKS_ERROR_INVALID_ARGUMENT:
+            raise invalid(error.message) from None
         raise
     except Exception as error:
         raise invalid(

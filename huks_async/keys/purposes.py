@@ -65,6 +65,13 @@ _RSA_PUBLIC_PADDINGS: dict[int, tuple[int, ...]] = {
 }
 
 
+_REASONS = {
+    HuksTag.HUKS_TAG_ALGORITHM: HuksErrorCode.HUKS_ERROR_CHECK_GET_ALG_FAIL,
+    HuksTag.HUKS_TAG_KEY_SIZE: HuksErrorCode.HUKS_ERROR_CHECK_GET_KEY_SIZE_FAIL,
+    HuksTag.HUKS_TAG_PURPOSE: HuksErrorCode.HUKS_ERROR_CHECK_GET_PURPOSE_FAIL,
+}
+
+
 def import_type(params: ParamSet) -> int:
     """HUKS_TAG_IMPORT_KEY_TYPE, whose default is a public (or symmetric) key."""
     given = params.number(HuksTag.HUKS_TAG_IMPORT_KEY_TYPE)
@@ -115,7 +122,7 @@ def required(params: ParamSet, tag: HuksTag) -> int:
     """
     value = params.number(tag)
     if value is None:
-        raise BusinessError(_MISSING, f"{tag.name} is missing; an import needs it")
+        raise BusinessError(_MISSING, f"{tag.name} is missing; an import needs it", reason=_REASONS.get(tag))
     return value
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from huks_async.keys.aliases import check_alias, storage_level
 from huks_async.keys.sealing import FORMAT_VERSION
 from huks_async.keystore.parts import HasParts, parts_for
+from huks_async.model.enums import HuksErrorCode
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import (
     HuksParam,
@@ -80,9 +81,11 @@ class ItemFunctions(HasParts):
             return HuksReturnResult(outData=material.public)
         if material.is_symmetric:
             # the codes are those of a device, which takes the raw key for a header that is too short or wrong
-            code = 401 if len(material.secret) >= 20 else 12000003
+            long = len(material.secret) >= 20
             raise BusinessError(
-                code, f"key {alias!r} is symmetric and has no public half; secret keys are never exported"
+                401 if long else 12000003,
+                f"key {alias!r} is symmetric and has no public half; secret keys are never exported",
+                reason=None if long else HuksErrorCode.HUKS_ERROR_INVALID_KEY_SIZE,
             )
         code = 12000003 if material.algorithm >= 200 else 12000001
         raise BusinessError(code, f"key {alias!r} was imported without its public half")

@@ -1,0 +1,140 @@
+"""`huks keys attest` and `attestation-root`, and `huks verify-attestation` on the other side."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from huks_async.cli.arguments import HERE, Alias, InputName, OutputName, Place
+from huks_async.cli.console import CommandError, usage_error
+from huks_async.cli.files import open_input, open_output
+from huks_async.cli.parameters import Tags, options, properties
+from huks_async.cli.pem import to_pem_lines
+from huks_async.keys.attestation import AttestationError, AttestationReport, verify_attestation
+from huks_async.model.enums import HuksKeyDigest, HuksKeyFlag, HuksKeyPadding
+
+_MAX_CHAIN_BYTES = 1024 * 1024
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----")
+
+Challenge = Annotated[
+    str, Parameter(name=["--challenge", "-c"], help="What the verifier gave, in hexadecimal digits.")
+]
+
+
+async def attest(
+    alias: Alias,
+    /,
+    *,
+    challenge: Challenge,
+    form: Annotated[
+        Literal["named", "anonymous", "offline"],
+        Parameter(name=["--form", "-f"], help="offline: anonymous, under an authority valid for 30 days."),
+    ] = "named",
+    key_id: Annotated[str | None, Parameter(help="Text to put beside the key, e.g. its name.")] = None,
+    output: OutputName = None,
+    place: Place = HERE,
+) -> None:
+    """Certify that the keystore holds a key: writes certificates in PEM, the key's first.
+
+    The authority is made of software and belongs to the store; see `huks keys attestation-root`.
+    """
+    tags: Tags = {"ATTESTATION_CHALLENGE": _challenge(challenge), **place.tags}
+    if key_id is not None:
+        tags["ATTESTATION_ID_ALIAS"] = key_id.encode()
+    async with place.open() as keystore:
+        if form == "offline":
+            result = await keystore.anonAttestKeyItemOffline(alias, properties(**tags))
+        elif form == "anonymous":
+            result = await keystore.anonAttestKeyItem(alias, options(**tags))
+        else:
+            result = await keystore.attestKeyItem(alias, options(**tags))
+    _write(result.certChains, output)
+
+
+async def attestation_root(*, output: OutputName = None, place: Place = HERE) -> None:
+    """Write the certificate that verifiers of this store's attestations are to trust, in PEM."""
+    async with place.open() as keystore:
+        root = await keystore.attestation_root()
+    _write([root], output)
+
+
+def verify_attestation_command(
+    chain: InputName,
+    /,
+    *,
+    challenge: Challenge,
+    root: Annotated[
+        list[Path], Parameter(name=["--root", "-r"], help="A file of certificates to trust; may be repeated.")
+    ],
+) -> None:
+    """Check certificates that `keys attest` wrote, and print what they say of the key."""
+    expected = _challenge(challenge)
+    roots = [
+        certificate
+        for path in root
+        for certificate in _certificates(path.read_bytes().decode("ascii", "replace"), str(path))
+    ]
+    with open_input(chain) as file:
+        text = file.read(_MAX_CHAIN_BYTES).decode("ascii", "replace")
+    try:
+        report = verify_attestation(_certificates(text, chain), expected, roots=roots)
+    except AttestationError as error:
+        raise CommandError(error.message, hint=f"reason: {error.refusal.name}") from None
+    for name, value in _told(report).items():
+        print(f"{name}: {value}")
+
+
+def _told(report: AttestationReport) -> dict[str, object]:
+    origin = "" if report.origin is None else HuksKeyFlag(report.origin).name.removeprefix("HUKS_KEY_FLAG_")
+    told: dict[str, object] = {
+        "vouched for by": "software" if report.is_software else f"hardware (level {report.level})",
+        "root": report.root,
+        "attested": report.not_before.isoformat(),
+        "valid until": report.not_after.isoformat(),
+        "key": report.public_key.hex(),
+        "key id": report.key_id.decode(errors="replace"),
+        "origin": origin.lower().replace("_", " "),
+        "application": ", ".join(f"{name}={value!r}" for name, value in report.application.items()),
+        "usage": ", ".join(report.groups),
+    }
+    for name, enum, value in (
+        ("digest", HuksKeyDigest, report.digest),
+        ("padding", HuksKeyPadding, report.padding),
+    ):
+        if value is not None:
+            told[name] = enum(value).name if value in list(enum) else value
+    if report.purposes is not None:
+        told["purposes"] = report.purposes
+    # a keystore's texts must not steer a terminal
+    return {name: _printable(str(value)) for name, value in told.items() if value != ""}
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else "�" for char in text)
+
+
+def _challenge(text: str) -> bytes:
+    try:
+        challenge = bytes.fromhex(text)
+    except ValueError:
+        challenge = b""
+    if not challenge:
+        raise usage_error(
+            "the challenge must be hexadecimal digits", hint="the verifier makes one: openssl rand -hex 32"
+        )
+    return challenge
+
+
+def _certificates(text: str, name: str) -> list[str]:
+    found = _CERTIFICATE.findall(text)
+    if not found:
+        raise usage_error(f"{name} has no certificates in PEM")
+    return found
+
+
+def _write(certificates: list[str], output: str | None) -> None:
+    with open_output(output) as target:
+        for certificate in certificates:
+            target.write(to_pem_lines(certificate))
+        target.commit()
