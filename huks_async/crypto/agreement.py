@@ -18,17 +18,24 @@ _DH_OIDS = (bytes.fromhex("06092a864886f70d010301"), bytes.fromhex("06072a8648ce
 
 
 def load_peer(
-    spki: bytes,
+    spki: bytes, prime: bytes = b""
 ) -> rsa.RSAPublicKey | ec.EllipticCurvePublicKey | dsa.DSAPublicKey | DHPublicKey:
     """The public key in a SubjectPublicKeyInfo (DER) that a peer sent.
 
+    Args:
+        spki: what the peer sent.
+        prime: of the only DH group that is expected, big-endian; empty: no DH key is expected.
+
     Raises:
         BusinessError: 401 for bytes that are none, or one of a kind that HUKS does not know;
-            12000006 for an elliptic curve that is not supported.
+            12000006 for an elliptic curve that is not supported, and for another DH group.
 
     """
     head = spki[:40]
     is_finite = any(oid in head for oid in _DH_OIDS)
+    if is_finite and not (prime and prime in spki):
+        # loading it would test the primes of a group that a stranger chose, for 0.2 s and more
+        raise wrong_peer("a DH key of another group")
     guard: AbstractContextManager[None] = finite_field.allowed() if is_finite else nullcontext()
     try:
         with guard:

@@ -203,7 +203,9 @@ def check_session(
             reason=_E.HUKS_ERROR_INVALID_ARGUMENT,
         )
     served = SESSION_ALGORITHMS[group]
-    if number not in served or (device and not _on_device(number)):
+    if device:
+        served = frozenset(known for known in served if _on_device(known))
+    if number not in served:
         raise BusinessError(
             12000003,
             f"HUKS_TAG_ALGORITHM: got {_shown(_ALGORITHM, number)}, {purpose_names(purpose)} sessions serve "

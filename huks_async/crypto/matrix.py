@@ -86,20 +86,19 @@ class Usage:
     note: str = ""
     refused_paddings: Mapping[int, str] = field(default_factory=dict)
 
-    @property
-    def modes(self) -> tuple[int, ...]:
-        """All block modes of the forms, in order."""
-        return _distinct(form.mode for form in self.forms)
+    modes: tuple[int, ...] = field(init=False)
+    """All block modes of the forms, in order."""
+    paddings: tuple[int, ...] = field(init=False)
+    """All paddings of the forms, in order."""
+    digests: tuple[int, ...] = field(init=False)
+    """All digests of the forms, in order."""
 
-    @property
-    def paddings(self) -> tuple[int, ...]:
-        """All paddings of the forms, in order."""
-        return _distinct(form.padding for form in self.forms)
-
-    @property
-    def digests(self) -> tuple[int, ...]:
-        """All digests of the forms, in order."""
-        return _distinct(digest for form in self.forms for digest in form.digests)
+    def __post_init__(self) -> None:
+        # once: every check of a key reads them
+        put = object.__setattr__
+        put(self, "modes", _distinct(form.mode for form in self.forms))
+        put(self, "paddings", _distinct(form.padding for form in self.forms))
+        put(self, "digests", _distinct(digest for form in self.forms for digest in form.digests))
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,13 +101,44 @@ def material_from_import(params: ParamSet, data: bytes) -> KeyMaterial:
         return _symmetric(algorithm, size, kind, bytes(data))
     if kind == _PUBLIC:
         return _public(algorithm, size, bytes(data))
+    return material_from_parts(parts_from_import(params, data), kind)
+
+
+def parts_from_import(params: ParamSet, data: bytes) -> KeyParts:
+    """Take apart the header form of a private key or a key pair, and check the lengths of its fields.
+
+    Raises:
+        BusinessError: 401 for bytes that have no such form or contradict ALGORITHM and KEY_SIZE.
+
+    """
+    algorithm, size, kind = required(params, _ALGORITHM), required(params, _KEY_SIZE), import_type(params)
     if kind not in (_PRIVATE, _PAIR):
         raise invalid(f"HUKS_TAG_IMPORT_KEY_TYPE takes 0 (public), 1 (private) or 2 (pair), got {kind}")
     if kind == _PRIVATE and algorithm in _RAW_PUBLIC and len(data) == 32:
-        parts = KeyParts(algorithm, size, {"public": b"", "private": bytes(data)})
-    else:
-        parts = unpack(data, algorithm=algorithm, size=size)
-    return material_from_parts(parts, kind)
+        return KeyParts(algorithm, size, {"public": b"", "private": bytes(data)})
+    parts = unpack(data, algorithm=algorithm, size=size)
+    check_parts(parts, kind)
+    return parts
+
+
+def translated(params: ParamSet, data: bytes) -> KeyMaterial | None:
+    """Do what an import begins with, before the other parameters are looked at.
+
+    Public and symmetric material is read; of an RSA or 25519 key in the header form, its header.
+
+    Returns:
+        the material, or None for private keys and key pairs, which are read last.
+
+    Raises:
+        BusinessError: see `material_from_import`.
+
+    """
+    algorithm = required(params, _ALGORITHM)
+    if algorithm in SYMMETRIC_ALGORITHMS or algorithm not in LAYOUTS or import_type(params) == _PUBLIC:
+        return material_from_import(params, data)
+    if algorithm == _RSA or (algorithm in _RAW_PUBLIC and len(data) != 32):
+        unpack(data, algorithm=algorithm)
+    return None
 
 
 def material_from_parts(parts: KeyParts, kind: int = _PAIR) -> KeyMaterial:
@@ -125,10 +156,11 @@ def _check_size(algorithm: int, size: int) -> None:
     sizes = _SIZES.get(algorithm)
     if size == 0 or (size % 8 if sizes is None else size not in sizes):
         accepted = "multiples of 8" if sizes is None else f"one of {list(sizes)}"
-        raise unsupported(
-            f"HUKS_TAG_KEY_SIZE {size}: {algorithm_name(algorithm)} takes {accepted}",
-            HuksErrorCode.HUKS_ERROR_INVALID_KEY_SIZE,
-        )
+        message = f"HUKS_TAG_KEY_SIZE {size}: {algorithm_name(algorithm)} takes {accepted}"
+        if algorithm in (HuksKeyAlg.HUKS_ALG_DES, HuksKeyAlg.HUKS_ALG_3DES):
+            # imports of these two are measured before their size is looked up
+            raise invalid(message)
+        raise unsupported(message, HuksErrorCode.HUKS_ERROR_INVALID_KEY_SIZE)
 
 
 def _symmetric(algorithm: int, size: int, kind: int, data: bytes) -> KeyMaterial:
@@ -262,4 +294,12 @@ _MAKERS: dict[int, Callable[[KeyParts], KeyMaterial]] = {
     _ML_KEM: _make_ml_kem,
 }
 
-__all__ = ["check_import_purpose", "import_type", "is_slow", "material_from_import", "material_from_parts"]
+__all__ = [
+    "check_import_purpose",
+    "import_type",
+    "is_slow",
+    "material_from_import",
+    "material_from_parts",
+    "parts_from_import",
+    "translated",
+]

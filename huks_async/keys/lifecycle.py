@@ -7,9 +7,14 @@ from huks_async.crypto.material import SYMMETRIC_ALGORITHMS, KeyMaterial
 from huks_async.crypto.matrix import ALGORITHMS, has_size, list_sizes
 from huks_async.keys.aliases import check_alias, storage_level
 from huks_async.keys.attributes import check_attributes, check_generation, may_override, stored_params
-from huks_async.keys.importing import check_import_purpose, is_slow, material_from_import
+from huks_async.keys.importing import (
+    check_import_purpose,
+    is_slow,
+    material_from_import,
+    parts_from_import,
+    translated,
+)
 from huks_async.keys.kem import check_secret_params
-from huks_async.keys.layouts import check_import_length
 from huks_async.keys.shelf import KeyShelf
 from huks_async.keys.wrapped import check_wrapping_purpose, open_wrapped, required_suite, split_container
 from huks_async.model.enums import HuksKeyAlg, HuksKeyFlag, HuksKeyStorageType
@@ -92,9 +97,14 @@ class KeyMaker:
 
     async def read_material(self, params: ParamSet, data: BytesLike) -> KeyMaterial:
         """Check the parameters and bytes of a key that comes in, and make material of them."""
+        # the documented order: bytes that can be read at once, parameters, other bytes, purpose
+        material = translated(params, bytes(data))
         check_key(params.numbers, device=self._device)
-        check_import_length(params.numbers[_T.HUKS_TAG_ALGORITHM], len(data))
+        if material is None:
+            parts_from_import(params, bytes(data))
         check_import_purpose(params)
+        if material is not None:
+            return material
         if is_slow(params):
             # the check of an RSA key's primes holds the interpreter for up to 0.3 s: no thread hides that
             return await run_in_process(material_from_import, params, bytes(data))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import chain
+from time import perf_counter
 
 from huks_async.keys.aliases import check_alias, storage_level
 from huks_async.keys.item import Plan
@@ -75,6 +76,9 @@ class SessionFunctions(HasParts):
                 plan = parts.shelf.plan(keyAlias, known)
         if plan is None:
             plan, blobs = await _make_plan(parts, keyAlias, properties)
+        dispatcher = parts.dispatcher
+        if perf_counter() > dispatcher.turn_ends:
+            await dispatcher.give_turn()
         operation = plan.starter(plan.ready, blobs)
         return HuksSessionHandle(parts.table.open(parts.namespace, operation, plan.context).handle)
 
@@ -118,8 +122,9 @@ class SessionFunctions(HasParts):
         The session is gone afterwards, whatever happens.
         """
         parts = self._parts or self._open_parts()
-        params, data = _segment(parts, handle, options, token)
-        out, session = await parts.driver.finish(parts.namespace, handle, data)
+        params, data = _segment(parts, handle, options, token, ends=True)
+        done = parts.driver.finish_now(parts.namespace, handle, data)
+        out, session = done or await parts.driver.finish(parts.namespace, handle, data)
         rule = session.context
         if rule is not None:
             # the session remembers its user; the group of the result is for finish to name
@@ -183,7 +188,7 @@ async def _make_plan(parts: Parts, keyAlias: str, properties: object) -> tuple[P
 
 
 def _segment(
-    parts: Parts, handle: int, options: object, token: BytesLike | None
+    parts: Parts, handle: int, options: object, token: BytesLike | None, ends: bool = False
 ) -> tuple[ParamSet, BytesLike]:
     """Check the arguments of a call on a session; a set that is illegal as a whole ends the session."""
     if type(handle) is not int:
@@ -197,7 +202,11 @@ def _segment(
     except ParameterSetError as error:
         raise parts.driver.fail(parts.namespace, handle, error) from None
     if params.numbers and params.numbers.get(_SECURITY_LEVEL):
-        raise BusinessError(401, "HUKS_TAG_KEY_SECURITY_LEVEL: a session takes no level but 0 (TEE)")
+        wrong = BusinessError(401, "HUKS_TAG_KEY_SECURITY_LEVEL: a session takes no level but 0 (TEE)")
+        if ends:
+            raise parts.driver.fail(parts.namespace, handle, wrong)
+        parts.table.give_back(parts.table.take(handle, parts.namespace))
+        raise wrong
     return params, data
 
 

@@ -17,10 +17,10 @@ class HuksSessionHandle:
 class HuksReturnResult:
     """The result of a call; what it does not give is empty, never None."""
 
-    outData: bytes
-    properties: list[HuksParam]
-    certChains: list[str]
-    sharedSecret: bytes
+    outData: bytes = b""
+    properties: list[HuksParam] = field(default_factory=list)
+    certChains: list[str] = field(default_factory=list)
+    sharedSecret: bytes = b""
 
     # by hand: one is made for every call of every session, and default factories cost as much again
     def __init__(

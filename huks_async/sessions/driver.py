@@ -50,6 +50,33 @@ class SessionDriver:
         self.table.give_back(session)
         return out
 
+    def finish_now(self, owner: str, handle: int, data: BytesLike) -> tuple[bytes, Session] | None:
+        """Do what `finish` does, if it can be done at once; None, with nothing changed, if it cannot.
+
+        The ordinary end of a small operation, without a coroutine of its own.
+        """
+        session = self.table.find(handle, owner)
+        operation = session.operation
+        cost = COSTS.get(operation.kind, UNKNOWN)
+        size = len(data)
+        if (
+            cost.finish * operation.work + cost.per_byte * (size + operation.held) > INLINE_MICROSECONDS
+            or perf_counter() > self._dispatcher.turn_ends
+            or size > self._max_call
+        ):
+            return None
+        # nobody else runs until it is done, so the session need not be marked
+        try:
+            out = operation.finish(data)
+        except BaseException as error:
+            self._end(session, error)
+            raise
+        if session.context is None:
+            self.table.finish(session)
+        else:
+            session.busy = True
+        return out, session
+
     async def finish(self, owner: str, handle: int, data: BytesLike) -> tuple[bytes, Session]:
         """Feed the last segment; gives the output and the session, which is ended unless it has a context.
 
@@ -62,10 +89,7 @@ class SessionDriver:
         cost = COSTS.get(operation.kind, UNKNOWN)
         estimate = cost.finish * operation.work + cost.per_byte * (len(data) + operation.held)
         try:
-            if estimate > INLINE_MICROSECONDS or perf_counter() > self._dispatcher.turn_ends:
-                out = await self._call(session, estimate, operation.finish, data)
-            else:
-                out = operation.finish(data)
+            out = await self._call(session, estimate, operation.finish, data)
         except BaseException as error:
             self._end(session, error)
             raise

@@ -71,6 +71,8 @@ class SessionTable:
         self._older_fates: dict[int, tuple[str, str]] = {}
         self._places: dict[int, str] = {}
         self._order = 0
+        # from this many sessions on, `open` has more to do: a new peak, or the limit
+        self._mark = 0
         self._max_sessions = limits.max_sessions
         self._max_per_caller = limits.max_sessions_per_caller
         self._max_idle = limits.max_idle
@@ -93,15 +95,15 @@ class SessionTable:
         """
         sessions = self._sessions
         owned = self._per_owner.get(owner, 0)
-        if len(sessions) >= self._max_sessions or owned >= self._max_per_caller:
+        if len(sessions) >= self._mark or owned >= self._max_per_caller:
             self._make_room(owner)
             owned = self._per_owner.get(owner, 0)
         self._order = order = self._order + 1
-        handle = self._new_handle()
+        handle = self._random.pop() & self._mask if self._random else 0
+        if not handle or handle in sessions or handle in self._fates or handle in self._older_fates:
+            handle = self._new_handle()
         session = sessions[handle] = Session(handle, owner, operation, order, self._clock(), context)
         self._per_owner[owner] = owned + 1
-        if len(sessions) > self.counts.peak_open:
-            self.counts.peak_open = len(sessions)
         if self.debug:
             self._places[handle] = self.place()
         return session
@@ -112,7 +114,13 @@ class SessionTable:
         return "".join(traceback.format_stack(limit=12)[:-2])
 
     def take(self, handle: int, owner: str) -> Session:
-        """Mark a session busy for a call.
+        """Mark a session busy for a call. Errors as `find`."""
+        session = self.find(handle, owner)
+        session.busy = True
+        return session
+
+    def find(self, handle: int, owner: str) -> Session:
+        """Give a session that can take a call.
 
         Raises:
             BusinessError: 12000011 when it is gone, is another caller's, or has a call running.
@@ -128,7 +136,6 @@ class SessionTable:
         if self._max_idle is not None and self._clock() - session.used > self._max_idle:
             self._expire(session)
             raise self.gone(handle, owner)
-        session.busy = True
         return session
 
     def give_back(self, session: Session) -> None:
@@ -232,7 +239,9 @@ class SessionTable:
             in debug mode, a line for each session that was left, with the place where it was opened.
         """
         self._closed = True
-        self._max_sessions = 0  # so that `open` asks for room, which a closed table does not have
+        self._max_sessions = self._mark = (
+            0  # so that `open` asks for room, which a closed table does not have
+        )
         left = [
             f"session {handle} was never finished nor aborted; it was opened at\n{place}"
             for handle, place in self._places.items()
@@ -263,6 +272,13 @@ class SessionTable:
         return BusinessError(12000011, f"session {handle} does not exist: {why}; open a new one")
 
     def _make_room(self, owner: str) -> None:
+        """Make room for one more session, where there is none; note a new peak."""
+        if len(self._sessions) >= self._max_sessions or self._per_owner.get(owner, 0) >= self._max_per_caller:
+            self._end_some(owner)
+        self.counts.peak_open = max(self.counts.peak_open, len(self._sessions) + 1)
+        self._mark = min(self._max_sessions, self.counts.peak_open)
+
+    def _end_some(self, owner: str) -> None:
         limits = self.limits
         if self._closed:
             raise BusinessError(12000012, "the keystore was closed while the session was being opened")

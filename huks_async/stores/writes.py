@@ -113,13 +113,14 @@ class GroupCommit:
 
     def _put(self, write: Put, version: int) -> int:
         key = row_key(write.name)
-        if self._current(write.name, key, write.expect):
-            self._connection.execute(
-                "UPDATE item SET version = ?, blob = ? WHERE namespace = ? AND level = ? AND alias = ?",
-                (version, write.blob, *key),
-            )
-        else:
-            self._connection.execute("INSERT INTO item VALUES (?, ?, ?, ?, ?)", (*key, version, write.blob))
+        if write.expect is not None:
+            self._current(write.name, key, write.expect)
+        # one statement in place of a look and a write: each costs as much as a good part of the row itself
+        self._connection.execute(
+            "INSERT INTO item VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT DO UPDATE SET version = excluded.version, blob = excluded.blob",
+            (*key, version, write.blob),
+        )
         return version
 
     def _delete(self, write: Delete) -> bool:

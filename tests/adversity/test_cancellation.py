@@ -229,13 +229,13 @@ async def all_points(keystore, way):
                 await keystore.importKeyItem("victim", support.imported(support.AES_KEY, support.KEY))
             keystore._parts.shelf.shrink()  # the way through the store has more points
             # a turn is due, which the driver gives before work on the loop
-            keystore._parts.driver._dispatcher.last_turn = 0.0
+            keystore._parts.driver._dispatcher.turn_ends = 0.0
             before = keystore.statistics()
             prepared = await preparation(keystore)
             if name == "purge_stale_sessions":
                 before = keystore.statistics()
             keystore._parts.shelf.shrink()
-            keystore._parts.driver._dispatcher.last_turn = 0.0
+            keystore._parts.driver._dispatcher.turn_ends = 0.0
             count, cancelled = await way(call(keystore, prepared), at)
             if name == "purge_stale_sessions":
                 # what was not purged yet is still there, and goes with the next call

@@ -21,12 +21,14 @@ OTHER_USER = [name for name in FUNCTIONS if name.endswith("AsUser")]
 
 KEYSTORE_EXTENSIONS = {
     "open": "describes a keystore",
+    "aopen": "opens it outside of an `async with` block",
     "aclose": "closes it",
     "is_open": "whether it can be used",
     "session": "a session as an `async with` block",
     "monitor_low_memory": "purges stale sessions from a task group of the caller's own",
     "purge_stale_sessions": "purges on a signal of the service's own",
     "statistics": "counters",
+    "attestation_root": "the certificate that verifiers of its attestations are to trust",
     "after_fork": "forgets, in a child process, what belongs to the parent",
 }
 MODULE_EXTENSIONS = {
@@ -35,6 +37,12 @@ MODULE_EXTENSIONS = {
     *("Keystore", "KeySession", "KeystoreStatistics", "KeyCache", "Limits", "current_keystore"),
     *("Store", "MemoryStore", "SqliteStore"),
     *("RootKey", "EphemeralRootKey", "FileRootKey", "PassphraseRootKey", "SystemdRootKey"),
+    # who may act for whom
+    *("Caller", "Policy"),
+    # the sending half of a wrapped import
+    *("WrappedKey", "pack_wrapped_key"),
+    # the receiving half of an attestation, and an operator's own authority
+    *("verify_attestation", "AttestationReport", "AttestationError", "AttestationRefusal", "AttestationCa"),
     # tags that the declaration leaves out
     "InnerTag",
     # errors by branch, and warnings

@@ -61,7 +61,7 @@ class Gate:
 async def until(condition):
     """Wait for what other threads do, which no event of the loop can tell."""
     condition = getattr(condition, "is_set", condition)
-    while not condition():  # noqa: ASYNC110
+    while not condition():
         await anyio.sleep(0.001)
 
 

@@ -114,7 +114,7 @@ class ByHand(Sensor):
 async def calm(monitor: LowMemoryMonitor) -> None:
     """Return when the episode is over: a task that waits for the trimming thread counts as blocked."""
     await anyio.wait_all_tasks_blocked()
-    while monitor.statistics().under_pressure:  # noqa: ASYNC110 - the monitor has no event for its end
+    while monitor.statistics().under_pressure:
         await anyio.sleep(0.001)
 
 
