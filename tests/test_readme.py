@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from huks_async.crypto import libcrypto_search
 from huks_async.keystore import UNBUILT
 
 TOP = Path(__file__).parent.parent
@@ -65,6 +66,23 @@ def test_error_page_is_made_from_the_table() -> None:
     """docs/errors.md is what its script prints."""
     render = runpy.run_path(str(TOP / "docs" / "make_errors.py"))["render"]
     assert (TOP / "docs" / "errors.md").read_text() == render()
+
+
+def test_algorithms_page_has_the_table_of_the_matrix() -> None:
+    """The table in docs/algorithms.md is what its script makes of the support matrix."""
+    render = runpy.run_path(str(TOP / "docs" / "make_algorithms.py"))["render"]
+    page = (TOP / "docs" / "algorithms.md").read_text()
+    assert render(page) == page
+    assert page.count("| **") == 16
+
+
+def test_algorithms_page_names_the_gate() -> None:
+    """The versions of libcrypto on the page are those that the search accepts."""
+    page = (TOP / "docs" / "algorithms.md").read_text()
+    for (major, minor), patch in libcrypto_search._FIXED_IN.items():
+        assert f"{major}.{minor}.{patch}" in page
+    for variable in (libcrypto_search.PATH_VARIABLE, libcrypto_search.ACCEPT_VARIABLE):
+        assert variable in page
 
 
 def test_everything_documented_is_built() -> None:

@@ -3,7 +3,6 @@
 In a session the key is the input key material or the password; the data of `update` is not used.
 """
 
-import warnings
 from collections.abc import Callable, Mapping
 
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -11,6 +10,7 @@ from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 
 from huks_async.crypto.digests import HASHES, digest_name
 from huks_async.crypto.family import OperationSpec, Starter
+from huks_async.crypto.legacy import warn_caller
 from huks_async.crypto.operation import Operation
 from huks_async.crypto.secret import SecretKey, generate, load
 from huks_async.model.enums import HuksErrorCode, HuksKeyAlg, HuksKeyDigest
@@ -172,10 +172,9 @@ def _pbkdf2_starter(digest: int, length: int, blocks: int, iterations: int | Non
         secret, salt = key.secret, blobs.get(_SALT, b"")
         if len(salt) < _MIN_SALT:
             # a documented sample passes 6 bytes, so that it must run
-            warnings.warn(
+            warn_caller(
                 f"HUKS_TAG_SALT has {len(salt)} bytes; PBKDF2 should have {_MIN_SALT} random bytes or more",
                 HuksCompatibilityWarning,
-                stacklevel=3,
             )
         # every block of output repeats all iterations
         return Derivation(kind, rounds * blocks, lambda: pbkdf2(digest, secret, salt, rounds, length))

@@ -71,7 +71,6 @@ def generate(algorithm: int, size: int) -> KeyMaterial:
 
     """
     _check_size(size)
-    warn_legacy("DSA")
     if size not in _COMMON_SIZES:
         return _generate_uncommon(algorithm, size)
     private = dsa.generate_private_key(size)

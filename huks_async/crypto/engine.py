@@ -53,7 +53,10 @@ def _family(name: str) -> Family:
 
 
 def generate(algorithm: int, size: int) -> KeyMaterial:
-    """Make a new random key. May take hundreds of milliseconds (RSA) or seconds (DSA)."""
+    """Make a new random key. May take hundreds of milliseconds (RSA) or seconds (DSA).
+
+    Does not warn of weak algorithms and sizes, because a worker thread cannot point at the caller.
+    """
     return _family(_KEY_FAMILY[algorithm]).generate(algorithm, size)
 
 

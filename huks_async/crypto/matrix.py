@@ -289,10 +289,15 @@ _ALL = (
         _A.HUKS_ALG_SM2,
         (256,),
         (
-            Usage(CIPHER, (_A.HUKS_ALG_SM2,), (Form(padding=_NONE, digests=(_SM3,), padding_needed=False),)),
+            Usage(
+                CIPHER,
+                (_A.HUKS_ALG_SM2,),
+                (Form(padding=_NONE, digests=(_SM3,), padding_needed=False),),
+                note="decryption opens wrapped keys of suite 5, too",
+            ),
             Usage(SIGNATURE, (_A.HUKS_ALG_SM2,), (Form(digests=(_SM3, _NO_DIGEST)),)),
             Usage(AGREE, note="accepted for a key; no session serves it"),
-            Usage(UNWRAP, note="opens wrapped keys of suites 3, 4 and 5"),
+            Usage(UNWRAP, note="for wrapped keys of suites 3 and 4, which are not declared and not built"),
         ),
         "9",
     ),

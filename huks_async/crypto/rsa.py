@@ -55,8 +55,6 @@ def generate(algorithm: int, size: int) -> KeyMaterial:
 
     """
     _check_size(size, 12000003)
-    if size < STRONG:
-        warn_legacy(f"RSA with {size} bits")
     if size < SMALLEST_GENERATED:
         return _material(_generate_small(size))
     return _material(rsa.generate_private_key(PUBLIC_EXPONENT, size))

@@ -3,7 +3,6 @@
 GCM and CCM are in `aead`.
 """
 
-import warnings
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
@@ -13,7 +12,7 @@ from cryptography.hazmat.primitives.padding import PKCS7
 
 from huks_async.crypto.blobs import required
 from huks_async.crypto.family import OperationSpec, Starter
-from huks_async.crypto.legacy import warn_legacy
+from huks_async.crypto.legacy import warn_caller, warn_legacy
 from huks_async.crypto.operation import Operation
 from huks_async.crypto.scratch import update_blocks, update_but_last
 from huks_async.crypto.secret import SecretKey, generate, load
@@ -241,10 +240,9 @@ def _wide_iv(blobs: Mapping[int, bytes], tag: int = _IV) -> bytes:
     if len(iv) > _BLOCK:
         raise _bad_iv(f"{tag_name(tag)} has {len(iv)} bytes; AES and SM4 take {_BLOCK}")
     # documented samples pass 12 bytes, which devices complete with whatever memory follows
-    warnings.warn(
+    warn_caller(
         f"{tag_name(tag)} has {len(iv)} bytes and is extended with zeros to {_BLOCK}",
         HuksCompatibilityWarning,
-        stacklevel=4,
     )
     return iv.ljust(_BLOCK, b"\0")
 

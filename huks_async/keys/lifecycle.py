@@ -2,6 +2,7 @@
 
 from huks_async.crypto import engine
 from huks_async.crypto.authorise import check_key
+from huks_async.crypto.legacy import warn_legacy
 from huks_async.crypto.material import SYMMETRIC_ALGORITHMS, KeyMaterial
 from huks_async.crypto.matrix import ALGORITHMS, has_size, list_sizes
 from huks_async.keys.aliases import check_alias, storage_level
@@ -52,6 +53,8 @@ class KeyMaker:
         level = await self._check_name(alias, params)
         check_attributes(params)
         algorithm, _, size = check_key(params.numbers, device=self._device)
+        if has_size(algorithm.legacy_sizes, size):
+            warn_legacy(f"{algorithm.number.name} of {size} bits")
         if algorithm.number in _QUICK:
             material = engine.generate(algorithm.number, size)
         else:
