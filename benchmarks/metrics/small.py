@@ -4,7 +4,7 @@ import os
 
 import huks_async as huks
 from benchmarks import ours
-from benchmarks.measuring import Case, Samples, Settings, calls, interleave
+from benchmarks.measuring import Case, Run, Samples, Settings, calls, interleave
 from benchmarks.metric import Outcome, metric
 from benchmarks.peers import raw, softhsm, tink
 
@@ -40,7 +40,7 @@ async def against_context(settings: Settings) -> Outcome:
     return Outcome(values=samples.ratios(_OURS, peer), parts=samples.microseconds())
 
 
-def _fresh(keystore: huks.Keystore) -> ours.Run:
+def _fresh(keystore: huks.Keystore) -> Run:
     *fixed, aad = ours.SESSIONS["gcm"]["properties"]
     fixed = [each for each in fixed if each["tag"] != huks.HuksTag.HUKS_TAG_NONCE]
 

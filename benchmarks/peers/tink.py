@@ -9,7 +9,7 @@ NAME = "tink"
 def gcm(aad: bytes, data: bytes) -> Call:
     """AES-256-GCM; tink makes the nonce."""
     try:
-        import tink
+        import tink  # type: ignore[import-untyped]
         from tink import aead
     except ImportError:
         raise PeerMissing("tink is not installed (extra: bench)") from None
@@ -21,7 +21,7 @@ def gcm(aad: bytes, data: bytes) -> Call:
 def ecdsa(data: bytes) -> Call:
     """ECDSA P-256 with SHA-256."""
     try:
-        import tink
+        import tink  # type: ignore[import-untyped]
         from tink import signature
     except ImportError:
         raise PeerMissing("tink is not installed (extra: bench)") from None
