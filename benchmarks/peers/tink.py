@@ -21,7 +21,7 @@ def gcm(aad: bytes, data: bytes) -> Call:
 def ecdsa(data: bytes) -> Call:
     """ECDSA P-256 with SHA-256."""
     try:
-        import tink  # type: ignore[import-untyped]
+        import tink
         from tink import signature
     except ImportError:
         raise PeerMissing("tink is not installed (extra: bench)") from None
