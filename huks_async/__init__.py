@@ -35,6 +35,13 @@ from huks_async.arkts import (
     updateSession,
     wrapKeyItem,
 )
+from huks_async.keys.attestation import (
+    AttestationCa,
+    AttestationError,
+    AttestationRefusal,
+    AttestationReport,
+    verify_attestation,
+)
 from huks_async.keys.shelf import KeyCache
 from huks_async.keystore import Keystore, current_keystore
 from huks_async.keystore.statistics import KeystoreStatistics
@@ -115,6 +122,10 @@ from huks_async.stores import MemoryStore, SqliteStore, Store
 
 __all__ = [
     "AlgorithmParameterError",
+    "AttestationCa",
+    "AttestationError",
+    "AttestationRefusal",
+    "AttestationReport",
     "BusinessError",
     "Caller",
     "CommunicationError",
@@ -227,5 +238,6 @@ __all__ = [
     "unwrapKeyItem",
     "update",
     "updateSession",
+    "verify_attestation",
     "wrapKeyItem",
 ]

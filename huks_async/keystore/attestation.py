@@ -1,22 +1,107 @@
 """The documented functions on attestation."""
 
-from huks_async.keystore.parts import HasParts
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from huks_async.keys.aliases import check_alias, storage_level
+from huks_async.keys.attestation.authority import Mode
+from huks_async.keys.attestation.certificates import issue_key_certificate, to_pem
+from huks_async.keys.attestation.request import check_key, check_request, make_claims
+from huks_async.keystore.parts import HasParts, Parts, newer_codes, parts_for
 from huks_async.model.errors import BusinessError
-from huks_async.model.params import Options, Properties
+from huks_async.model.params import Options, ParamSet, Properties, parse_parameters, parse_properties
 from huks_async.model.results import HuksReturnResult
+from huks_async.model.tags import HuksTag, InnerTag
+
+_ANONYMOUS_MODE = InnerTag.ANONYMOUS_ATTESTATION_MODE
+_OFFLINE = 1
 
 
 class AttestationFunctions(HasParts):
-    """Not built yet."""
+    """Certify that a key is held by this keystore.
+
+    The certificates are those of the store's own software authority, unless an operator gave another one
+    (`Keystore.open(attestation_ca=…)`). Verify them with `verify_attestation`.
+    """
 
     async def attestKeyItem(self, keyAlias: str, options: Options) -> HuksReturnResult:
-        """Not supported yet (801)."""
-        raise BusinessError(801, "attestation is not built")
+        """Certify a key under this keystore's name; `certChains` has four certificates.
+
+        Args:
+            keyAlias: an RSA, ECC (P-256, P-384, P-521), X25519, Ed25519 or SM2 key.
+            options: ATTESTATION_CHALLENGE, bytes of the verifier; optionally ATTESTATION_ID_ALIAS,
+                ATTESTATION_ID_SEC_LEVEL_INFO and ATTESTATION_ID_VERSION_INFO, free bytes.
+
+        Returns:
+            `certChains`: PEM, the key's certificate first, the root last.
+
+        Raises:
+            BusinessError: 201 in the device profile; 401 without a challenge or for a key of another
+                algorithm; 12000001 for another curve; 12000011 for an unknown alias; 12000012 for ids of
+                a device, which a server does not have.
+        """
+        parts = self._open_parts()
+        alias = check_alias(keyAlias)
+        params = parse_parameters(options)
+        if parts.device:
+            raise BusinessError(201, "attestKeyItem needs the permission ATTEST_KEY, which applications lack")
+        return await _attest(parts, alias, params, Mode.DEVICE)
 
     async def anonAttestKeyItem(self, keyAlias: str, options: Options) -> HuksReturnResult:
-        """Not supported yet (801)."""
-        raise BusinessError(801, "attestation is not built")
+        """Certify a key without this keystore's name; `certChains` has three certificates.
+
+        Args:
+            keyAlias: as for `attestKeyItem`.
+            options: as for `attestKeyItem`.
+
+        Raises:
+            BusinessError: as `attestKeyItem`; 201 for ids of a device in the device profile.
+        """
+        parts = self._open_parts()
+        alias = check_alias(keyAlias)
+        return await _attest(parts, alias, parse_parameters(options), Mode.ANONYMOUS)
 
     async def anonAttestKeyItemOffline(self, keyAlias: str, params: Properties) -> HuksReturnResult:
-        """Not supported yet (801)."""
-        raise BusinessError(801, "attestation is not built")
+        """Certify a key under an authority that is valid for 30 days; `certChains` has four certificates.
+
+        Args:
+            keyAlias: as for `attestKeyItem`.
+            params: parameters (not options), as for `attestKeyItem`.
+
+        Raises:
+            BusinessError: as `anonAttestKeyItem`, with 12000018 for 401.
+        """
+        parts = self._open_parts()
+        with newer_codes():
+            alias = check_alias(keyAlias)
+            parsed = parse_properties(params)
+            if parsed.numbers.get(_ANONYMOUS_MODE, _OFFLINE) != _OFFLINE:
+                raise BusinessError(401, f"tag {_ANONYMOUS_MODE.name}: accepted {_OFFLINE} alone")
+            return await _attest(parts, alias, parsed, Mode.OFFLINE)
+
+    async def attestation_root(self) -> str:
+        """Give the root certificate that verifiers of this keystore's attestations are to trust, in PEM.
+
+        An extension of the documented surface. Carry it to them on a way they trust.
+        """
+        issuer = await self._open_parts().authority(Mode.DEVICE)
+        return to_pem(issuer.chain[-1].public_bytes(Encoding.DER))
+
+
+async def _attest(parts: Parts, alias: str, params: ParamSet, mode: Mode) -> HuksReturnResult:
+    parts = parts_for(parts, params)
+    check_request(params, device=parts.device)
+    item = await parts.shelf.find(alias, storage_level(params))
+    check_key(item)
+    issuer = await parts.authority(mode)
+    extension = make_claims(params, item, parts.namespace, issuer.claim_level)
+    certificate = await parts.pool.run(
+        issue_key_certificate,
+        issuer.chain[0],
+        issuer.private_key,
+        item.material,
+        item.params.numbers[HuksTag.HUKS_TAG_PURPOSE],
+        extension,
+        parts.now(),
+    )
+    above = [to_pem(one.public_bytes(Encoding.DER)) for one in issuer.chain]
+    return HuksReturnResult(certChains=[to_pem(certificate), *above])

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import chain
+from time import perf_counter
 
 from huks_async.keys.aliases import check_alias, storage_level
 from huks_async.keys.item import Plan
@@ -75,6 +76,9 @@ class SessionFunctions(HasParts):
                 plan = parts.shelf.plan(keyAlias, known)
         if plan is None:
             plan, blobs = await _make_plan(parts, keyAlias, properties)
+        dispatcher = parts.dispatcher
+        if perf_counter() > dispatcher.turn_ends:
+            await dispatcher.give_turn()
         operation = plan.starter(plan.ready, blobs)
         return HuksSessionHandle(parts.table.open(parts.namespace, operation, plan.context).handle)
 

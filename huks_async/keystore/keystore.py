@@ -3,8 +3,9 @@
 import os
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from functools import partial
 from types import TracebackType
 
@@ -12,6 +13,7 @@ import anyio
 import anyio.lowlevel
 
 from huks_async.access.policy import Caller, Nobody, Policy
+from huks_async.keys.attestation.authority import AttestationCa, Mode, SoftwareAuthority
 from huks_async.keys.lifecycle import KeyMaker
 from huks_async.keys.sealing import Sealer
 from huks_async.keys.shelf import KeyCache, KeyShelf
@@ -81,6 +83,7 @@ class Keystore(
         user_id: int = FIRST_USER,
         policy: Policy | None = None,
         wrapping_key: RootKey | None = None,
+        attestation_ca: AttestationCa | None = None,
         limits: Limits | None = None,
         profile: str | None = None,
         monitor: bool = True,
@@ -102,6 +105,8 @@ class Keystore(
             policy: who may use other users' and groups' keys; nobody by default. See `Policy`.
             wrapping_key: the operator's key that `wrapKeyItem` and `unwrapKeyItem` work under; without
                 it they answer 801. It is opened and closed with the keystore.
+            attestation_ca: the authority that certifies keys; default: one made of software, which the
+                store keeps.
             limits: of sessions; default as the profile says.
             profile: `server` or `device`; default $HUKS_ASYNC_PROFILE, else `server`.
             monitor: purge stale sessions when memory is short, as long as the keystore is open.
@@ -121,6 +126,7 @@ class Keystore(
         keystore._limits = choose_limits(limits, chosen_profile)
         keystore._caller = Caller(check_namespace(namespace), check_user(user_id))
         keystore._wrapping_key = wrapping_key
+        keystore._attestation_ca = attestation_ca
         keystore._policy = policy or Nobody()
         keystore._store = choose_store(store)
         keystore._root_key = choose_root_key(root_key, keystore._store, store)
@@ -144,6 +150,7 @@ class Keystore(
     _caller: Caller
     _policy: Policy
     _wrapping_key: RootKey | None
+    _attestation_ca: AttestationCa | None
     _store: Store
     _root_key: RootKey
     _key_cache: KeyCache
@@ -222,19 +229,33 @@ class Keystore(
         table = SessionTable(
             self._limits, self._clock, device=device, debug=self._debug, on_purge=self._on_purge
         )
+        dispatcher = Dispatcher(pool)
         return Parts(
             store=self._store,
             pool=pool,
             shelf=places.own.shelf,
             maker=places.own.maker,
             table=table,
-            driver=SessionDriver(table, Dispatcher(pool)),
+            driver=SessionDriver(table, dispatcher),
+            dispatcher=dispatcher,
             limits=self._limits,
             device=device,
             namespace=self._caller.namespace,
             places=places,
             wrapping_key=self._wrapping_key,
+            authority=self._authority(store_key),
+            now=_now,
         )
+
+    def _authority(self, store_key: bytes) -> Callable[[Mode], Awaitable[AttestationCa]]:
+        given = self._attestation_ca
+        if given is None:
+            return SoftwareAuthority(self._store, store_key, _now).issuer
+
+        async def operators(mode: Mode) -> AttestationCa:
+            return given
+
+        return operators
 
     async def aclose(self) -> None:
         """Close the keystore: open sessions are aborted, calls that are running end, the store is closed.
@@ -347,3 +368,7 @@ class Keystore(
             jobs=parts.pool.active,
             memory=self._monitor.statistics(),
         )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,10 +1,12 @@
 """What the functions of a keystore work with, and the checks that all of them begin with."""
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from huks_async.keys.aliases import storage_level
+from huks_async.keys.attestation.authority import AttestationCa, Mode
 from huks_async.keys.lifecycle import KeyMaker
 from huks_async.keys.shelf import KeyShelf
 from huks_async.keystore.places import FIRST_USER, Places
@@ -15,6 +17,7 @@ from huks_async.model.params import ParamSet
 from huks_async.model.tags import HuksTag, InnerTag
 from huks_async.rootkeys import RootKey
 from huks_async.runtime.workers import WorkerPool
+from huks_async.sessions.dispatch import Dispatcher
 from huks_async.sessions.driver import SessionDriver
 from huks_async.sessions.table import SessionTable
 from huks_async.stores.base import Store
@@ -38,11 +41,14 @@ class Parts:
     maker: KeyMaker
     table: SessionTable
     driver: SessionDriver
+    dispatcher: Dispatcher
     limits: Limits
     device: bool
     namespace: str
     places: Places
     wrapping_key: RootKey | None
+    authority: Callable[[Mode], Awaitable[AttestationCa]]
+    now: Callable[[], datetime]
     acts_for: int | None = None
 
 

@@ -2,6 +2,8 @@
 
 from bisect import bisect_left, bisect_right, insort
 
+import anyio.lowlevel
+
 from huks_async.runtime.forks import generation, refuse_after_fork
 from huks_async.stores.base import ItemName, Row, Store, StoreConflictError, encode_name
 
@@ -39,14 +41,14 @@ class MemoryStore(Store):
 
     async def get(self, name: ItemName) -> Row | None:
         """Give a row, None where there is none."""
-        self._check()
+        await self._turn()
         _check_name(name)
         shelf = self._shelves.get((name.namespace, name.level))
         return None if shelf is None else shelf.rows.get(name.alias)
 
     async def put(self, name: ItemName, blob: bytes, *, expect: int | None = None) -> int:
         """Create or replace a row, and give its new version."""
-        self._check()
+        await self._turn()
         _check_name(name)
         shelf = self._shelves.get((name.namespace, name.level))
         old = None if shelf is None else shelf.rows.get(name.alias)
@@ -62,7 +64,7 @@ class MemoryStore(Store):
 
     async def delete(self, name: ItemName, *, expect: int | None = None) -> bool:
         """Remove a row, and tell whether there was one."""
-        self._check()
+        await self._turn()
         _check_name(name)
         shelf = self._shelves.get((name.namespace, name.level))
         old = None if shelf is None else shelf.rows.get(name.alias)
@@ -80,7 +82,7 @@ class MemoryStore(Store):
         self, namespace: str, level: int, *, after: str | None = None, limit: int = 1000
     ) -> list[str]:
         """Give a page of aliases, ordered by their UTF-8 bytes."""
-        self._check()
+        await self._turn()
         encode_name("namespace", namespace)
         if after is not None:
             encode_name("alias", after)
@@ -92,7 +94,7 @@ class MemoryStore(Store):
 
     async def count(self, namespace: str, level: int) -> int:
         """Give the number of rows."""
-        self._check()
+        await self._turn()
         encode_name("namespace", namespace)
         shelf = self._shelves.get((namespace, level))
         return 0 if shelf is None else len(shelf.rows)
@@ -118,6 +120,11 @@ class MemoryStore(Store):
     def stamp(self) -> object:
         """Give the number of changes so far."""
         return self._changes
+
+    async def _turn(self) -> None:
+        # like every store, and so a loop of calls lets other tasks run
+        self._check()
+        await anyio.lowlevel.checkpoint()
 
     def _check(self) -> None:
         refuse_after_fork(self._born, f"the store {self.address}")

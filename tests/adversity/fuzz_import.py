@@ -1,5 +1,6 @@
 """Throw malformed keys at every parser of imports: `python tests/adversity/fuzz_import.py 1000000`.
 
+Parsers are those of headers, DER, PEM, JWK, SM2 ciphertexts and containers of wrapped keys.
 Prints how many inputs were tried, how they ended, what else than a BusinessError came out (which must
 be nothing) and how much memory grew. Ends with status 1 if anything else came out, or if memory grew
 by more than a few megabytes.
@@ -7,6 +8,7 @@ by more than a few megabytes.
 
 import argparse
 import collections
+import json
 import os
 import random
 import struct
@@ -14,11 +16,25 @@ import sys
 import time
 from collections.abc import Callable
 
-from huks_async.crypto import edwards, elliptic
-from huks_async.keys.convert import from_pkcs8, from_spki, to_layout, to_pkcs8, to_spki
+from huks_async.crypto import edwards, elliptic, mldsa, mlkem, sm2
+from huks_async.crypto.agreement import load_peer
+from huks_async.crypto.material import KeyMaterial
+from huks_async.crypto.sm2_encoding import parse_ciphertext, point_from_spki
+from huks_async.keys.convert import (
+    from_layout,
+    from_pem,
+    from_pkcs8,
+    from_spki,
+    to_layout,
+    to_pem,
+    to_pkcs8,
+    to_spki,
+)
+from huks_async.keys.envelope import pack_envelope
 from huks_async.keys.importing import material_from_import
+from huks_async.keys.jwk import from_jwk, to_jwk
 from huks_async.keys.layouts import LAYOUTS, unpack
-from huks_async.keys.wrapped import open_wrapped, pack_wrapped, split_container
+from huks_async.keys.wrapped import SM2_SM4_ECB, open_wrapped, pack_wrapped, split_container
 from huks_async.model.enums import HuksKeyAlg
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import ParamSet
@@ -38,6 +54,21 @@ def resident_bytes() -> int:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def _postquantum() -> list[KeyMaterial]:
+    return [
+        mldsa.generate(HuksKeyAlg.HUKS_ALG_ML_DSA, 44),
+        mlkem.generate(HuksKeyAlg.HUKS_ALG_ML_KEM, 768),
+    ]
+
+
+def _sm2() -> KeyMaterial | None:
+    try:
+        return sm2.generate(HuksKeyAlg.HUKS_ALG_SM2, 256)
+    except BusinessError as error:
+        print(f"without SM2: {error.message}")
+        return None
+
+
 class Inputs:
     """Makes malformed keys: random bytes, lying headers, and real keys that were damaged."""
 
@@ -45,13 +76,25 @@ class Inputs:
         self._random = random.Random(seed)
         curve = elliptic.generate(HuksKeyAlg.HUKS_ALG_ECC, 256)
         montgomery = edwards.generate(HuksKeyAlg.HUKS_ALG_X25519, 256)
+        keys = [curve, montgomery, *_postquantum()]
         self._noise = self._random.randbytes(1 << 16)
         self.wrapping = {1: montgomery, 2: curve}
+        chinese = _sm2()
+        if chinese is not None:
+            keys.append(chinese)
+            self.wrapping[SM2_SM4_ECB] = chinese
         self.containers = {
-            suite: pack_wrapped(suite, bytes(32), key.public) for suite, key in self.wrapping.items()
+            suite: (
+                pack_envelope(bytes(16), key.public)
+                if suite == SM2_SM4_ECB
+                else pack_wrapped(suite, bytes(32), key.public)
+            )
+            for suite, key in self.wrapping.items()
         }
         self.headers = [to_layout(curve), to_layout(montgomery)]
-        self.ders = [to_spki(curve), to_spki(montgomery), to_pkcs8(curve), to_pkcs8(montgomery)]
+        self.ders = [convert(key) for key in keys for convert in (to_spki, to_pkcs8)]
+        self.pems = [to_pem(key, private=private).encode() for key in keys for private in (False, True)]
+        self.jwks = [to_jwk(key, private=True) for key in (curve, montgomery)]
         algorithms = [*LAYOUTS, HuksKeyAlg.HUKS_ALG_AES, HuksKeyAlg.HUKS_ALG_DES, 0, 999]
         self.sets = [
             ParamSet(
@@ -99,16 +142,53 @@ class Inputs:
             lambda: material_from_import(pick(self.sets), self.damaged(pick(self.headers))),
             lambda: split_container(pick((1, 2, 5)), self.noise()),
             lambda: split_container(2, self.damaged(self.containers[2])),
+            lambda: from_layout(self.damaged(pick(self.headers))),
+            lambda: from_jwk(self.noise()),
+            lambda: self._plain(parse_ciphertext, self.noise()),
+            lambda: self._plain(point_from_spki, self.damaged(pick(self.ders))),
         ]
         costly: list[Callable[[], object]] = [
             lambda: from_spki(self.damaged(pick(self.ders))),
             lambda: from_pkcs8(self.damaged(pick(self.ders))),
-            lambda: self._open(pick((1, 2))),
+            lambda: load_peer(self.damaged(pick(self.ders))),
+            lambda: from_pem(self.damaged(pick(self.pems))),
+            lambda: from_jwk(self.damaged(json.dumps(pick(self.jwks)).encode())),
+            lambda: from_jwk(self._damaged_members(pick(self.jwks))),
+            lambda: self._open(pick(tuple(self.wrapping))),
         ]
         return quick * 10 + costly
 
     def _open(self, suite: int) -> bytes:
-        return open_wrapped(suite, self.damaged(self.containers[suite]), self.wrapping[suite], ParamSet())
+        params = self._random.choice(self.sets)
+        return open_wrapped(suite, self.damaged(self.containers[suite]), self.wrapping[suite], params)
+
+    def _damaged_members(self, jwk: dict[str, str]) -> dict[str, object]:
+        """A JWK with a member replaced by another type, other text, or one of another key type."""
+        name = self._random.choice(tuple(jwk))
+        strange = (
+            None,
+            1,
+            [],
+            {},
+            "",
+            "A",
+            "P-256",
+            "X25519",
+            "OKP",
+            "RSA",
+            "oct",
+            self.noise().hex(),
+            "\ud800",
+        )
+        return {**jwk, name: self._random.choice(strange), "k": "AAAA"}
+
+    @staticmethod
+    def _plain(parse: Callable[[bytes], object], data: bytes) -> object:
+        """Run a parser of the layer below, whose error is a ValueError."""
+        try:
+            return parse(data)
+        except ValueError:
+            raise BusinessError(401, "refused") from None
 
 
 def run(count: int, seed: int) -> int:

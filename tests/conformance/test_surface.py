@@ -28,6 +28,7 @@ KEYSTORE_EXTENSIONS = {
     "monitor_low_memory": "purges stale sessions from a task group of the caller's own",
     "purge_stale_sessions": "purges on a signal of the service's own",
     "statistics": "counters",
+    "attestation_root": "the certificate that verifiers of its attestations are to trust",
     "after_fork": "forgets, in a child process, what belongs to the parent",
 }
 MODULE_EXTENSIONS = {
@@ -40,6 +41,8 @@ MODULE_EXTENSIONS = {
     *("Caller", "Policy"),
     # the sending half of a wrapped import
     *("WrappedKey", "pack_wrapped_key"),
+    # the receiving half of an attestation, and an operator's own authority
+    *("verify_attestation", "AttestationReport", "AttestationError", "AttestationRefusal", "AttestationCa"),
     # tags that the declaration leaves out
     "InnerTag",
     # errors by branch, and warnings

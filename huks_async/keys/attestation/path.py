@@ -1,0 +1,223 @@
+"""The path of an attestation: from the key's certificate to a root that the caller trusts."""
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from huks_async.keys.attestation.claims import decode_oid
+from huks_async.keys.attestation.report import AttestationError, AttestationRefusal
+from huks_async.keys.der import take
+from huks_async.model.errors import BusinessError
+
+MAX_CHAIN = 8
+MAX_CERTIFICATE_BYTES = 64 * 1024
+
+_R = AttestationRefusal
+_BASIC_CONSTRAINTS, _KEY_USAGE = "2.5.29.19", "2.5.29.15"
+_UNDERSTOOD = (_BASIC_CONSTRAINTS, _KEY_USAGE)
+_HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
+_MIN_RSA_BITS, _MIN_CURVE_BITS = 2048, 256
+_SEQUENCE, _OCTETS, _OID, _BOOLEAN = 0x30, 0x04, 0x06, 0x01
+_EXTENSIONS = 0xA3
+
+Trusted = x509.Certificate | str | bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """One extension of a certificate, not interpreted."""
+
+    critical: bool
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """What is read of a key's certificate, whose extensions and key may be more than libraries know."""
+
+    public_key: bytes
+    extensions: dict[str, Extension]
+
+
+def read_certificate(data: Trusted, what: str) -> x509.Certificate:
+    """A certificate from PEM or DER; MALFORMED_CERTIFICATE otherwise."""
+    if isinstance(data, x509.Certificate):
+        return data
+    raw = data.encode() if isinstance(data, str) else bytes(data)
+    try:
+        if len(raw) > MAX_CERTIFICATE_BYTES:
+            raise ValueError("too long")
+        if raw[:1] == b"\x30":
+            certificate = x509.load_der_x509_certificate(raw)
+        else:
+            certificate = x509.load_pem_x509_certificate(raw)
+        # what is read late must not fail late
+        _ = certificate.issuer, certificate.subject, certificate.not_valid_after_utc, certificate.version
+    except Exception as error:
+        raise AttestationError(_R.MALFORMED_CERTIFICATE, f"{what}: {type(error).__name__}") from None
+    return certificate
+
+
+def check_path(
+    chain: Sequence[x509.Certificate], roots: Iterable[Trusted], at: datetime
+) -> list[x509.Certificate]:
+    """Check everything about a path but the first certificate's own content.
+
+    Returns:
+        the path from the key's certificate to the trusted one.
+
+    Raises:
+        AttestationError: with the reason.
+    """
+    path = _anchored(chain, [read_certificate(root, "a root") for root in roots])
+    for index, certificate in enumerate(path):
+        name = f"certificate {index + 1} of {len(path)}"
+        if at < certificate.not_valid_before_utc:
+            raise AttestationError(
+                _R.NOT_YET_VALID, f"{name} is valid from {certificate.not_valid_before_utc}"
+            )
+        if at > certificate.not_valid_after_utc:
+            raise AttestationError(_R.EXPIRED, f"{name} was valid until {certificate.not_valid_after_utc}")
+        if index:
+            _check_authority(certificate, index - 1, name)
+    for index, (certificate, issuer) in enumerate(itertools.pairwise(path), start=1):
+        _check_signature(certificate, issuer, f"certificate {index} of {len(path)}")
+    return path
+
+
+def read_leaf(certificate: x509.Certificate) -> Leaf:
+    """Take the key's certificate apart.
+
+    Libraries refuse a whole certificate for one bad extension, and devices write a bad one (an empty
+    list of revocations), so this one is read by hand.
+
+    Raises:
+        AttestationError: MALFORMED_CERTIFICATE, UNKNOWN_CRITICAL_EXTENSION, KEY_IS_AUTHORITY.
+    """
+    try:
+        leaf = _read_leaf(certificate.tbs_certificate_bytes)
+    except (BusinessError, ValueError, IndexError):
+        raise AttestationError(_R.MALFORMED_CERTIFICATE, "the key's certificate") from None
+    for oid, extension in leaf.extensions.items():
+        if extension.critical and oid not in _UNDERSTOOD:
+            raise AttestationError(_R.UNKNOWN_CRITICAL_EXTENSION, f"{oid} in the key's certificate")
+    constraints = leaf.extensions.get(_BASIC_CONSTRAINTS)
+    # an empty sequence says that it is no authority
+    if constraints is not None and constraints.value != b"\x30\0":
+        raise AttestationError(_R.KEY_IS_AUTHORITY, "the key's certificate")
+    return leaf
+
+
+def _anchored(chain: Sequence[x509.Certificate], roots: Sequence[x509.Certificate]) -> list[x509.Certificate]:
+    for index, (certificate, issuer) in enumerate(itertools.pairwise(chain), start=1):
+        if certificate.issuer != issuer.subject:
+            raise AttestationError(
+                _R.WRONG_ORDER,
+                f"certificate {index} was issued by {certificate.issuer.rfc4514_string()!r}, the next is of "
+                f"{issuer.subject.rfc4514_string()!r}",
+            )
+    last = chain[-1]
+    if len(chain) > 1 and any(_der(last) == _der(root) for root in roots):
+        return list(chain)
+    for root in roots:
+        # a chain may leave out its root
+        if last.issuer == root.subject and _is_signed_by(last, root):
+            return [*chain, root]
+    raise AttestationError(_R.UNTRUSTED_ROOT, f"it ends at {last.subject.rfc4514_string()!r}")
+
+
+def _check_authority(certificate: x509.Certificate, below: int, name: str) -> None:
+    try:
+        extensions = certificate.extensions
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        raise AttestationError(_R.MALFORMED_CERTIFICATE, name) from None
+    for extension in extensions:
+        if extension.critical and extension.oid.dotted_string not in _UNDERSTOOD:
+            raise AttestationError(_R.UNKNOWN_CRITICAL_EXTENSION, f"{extension.oid.dotted_string} in {name}")
+    try:
+        constraints = extensions.get_extension_for_class(x509.BasicConstraints).value
+    except x509.ExtensionNotFound:
+        raise AttestationError(_R.NOT_AN_AUTHORITY, name) from None
+    if not constraints.ca:
+        raise AttestationError(_R.NOT_AN_AUTHORITY, name)
+    if constraints.path_length is not None and below > constraints.path_length:
+        raise AttestationError(
+            _R.PATH_TOO_LONG, f"{name} allows {constraints.path_length} authorities below, there are {below}"
+        )
+    try:
+        usage = extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound:
+        return
+    if not usage.key_cert_sign:
+        raise AttestationError(_R.ISSUER_KEY_USAGE, name)
+
+
+def _check_signature(certificate: x509.Certificate, issuer: x509.Certificate, name: str) -> None:
+    try:
+        key = issuer.public_key()
+        digest = certificate.signature_hash_algorithm
+    except (UnsupportedAlgorithm, ValueError):
+        raise AttestationError(_R.WEAK_SIGNATURE, f"{name}: of no known algorithm") from None
+    strong = (
+        (isinstance(key, rsa.RSAPublicKey) and key.key_size >= _MIN_RSA_BITS)
+        or (isinstance(key, ec.EllipticCurvePublicKey) and key.curve.key_size >= _MIN_CURVE_BITS)
+    ) and isinstance(digest, _HASHES)
+    if not strong and not isinstance(key, ed25519.Ed25519PublicKey):
+        raise AttestationError(_R.WEAK_SIGNATURE, f"{name}: {type(key).__name__}, {digest and digest.name}")
+    if not _is_signed_by(certificate, issuer):
+        raise AttestationError(_R.BAD_SIGNATURE, name)
+
+
+def _is_signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def _der(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(Encoding.DER)
+
+
+def _read_leaf(tbs: bytes) -> Leaf:
+    body, _ = take(tbs, 0, _SEQUENCE)
+    # version, serial number, algorithm, issuer, validity, subject
+    start = 0
+    for _ in range(6):
+        _, start = take(body, start, body[start])
+    key_start = start
+    _, start = take(body, start, _SEQUENCE)
+    public_key = body[key_start:start]
+    while start < len(body) and body[start] != _EXTENSIONS:
+        _, start = take(body, start, body[start])
+    extensions: dict[str, Extension] = {}
+    if start < len(body):
+        sequence, _ = take(take(body, start, _EXTENSIONS)[0], 0, _SEQUENCE)
+        at = 0
+        while at < len(sequence):
+            one, at = take(sequence, at, _SEQUENCE)
+            oid, extension = _read_extension(one)
+            if oid in extensions:
+                raise ValueError("an extension twice")
+            extensions[oid] = extension
+    return Leaf(public_key, extensions)
+
+
+def _read_extension(data: bytes) -> tuple[str, Extension]:
+    oid, start = take(data, 0, _OID)
+    critical = data[start] == _BOOLEAN
+    if critical:
+        flag, start = take(data, start, _BOOLEAN)
+        critical = flag != b"\0"
+    value, end = take(data, start, _OCTETS)
+    if end != len(data):
+        raise ValueError("bytes follow an extension")
+    return decode_oid(oid), Extension(critical, value)
