@@ -78,9 +78,9 @@ def sizes_of(algorithm: Algorithm, usage: Usage | None = None) -> list[int]:
 
 
 def is_generable(algorithm: Algorithm, size: int) -> bool:
-    """Whether keys of this size can be generated, by the matrix's own list."""
+    """Whether keys of this size can be generated without the extra for old sizes."""
     return not any(
-        size in entry if isinstance(entry, range) else size == entry for entry in algorithm.ungenerable
+        size in entry if isinstance(entry, range) else size == entry for entry in algorithm.extra_sizes
     )
 
 
@@ -120,7 +120,7 @@ def neighbours(algorithm: Algorithm) -> Iterator[Neighbour]:
 def small_key(algorithm: Algorithm, usage: Usage, **more: Any) -> dict[str, Any]:
     """Parameters of the smallest sensible key of a usage, with every choice left to the session."""
     sizes = [size for size in sizes_of(algorithm, usage) if is_generable(algorithm, size)]
-    size = next((size for size in sizes if size >= 1024), sizes[-1]) if algorithm.ungenerable else sizes[-1]
+    size = next((size for size in sizes if size >= 1024), sizes[-1]) if algorithm.extra_sizes else sizes[-1]
     return {"ALGORITHM": int(algorithm.number), "KEY_SIZE": size, "PURPOSE": usage.purposes} | more
 
 
