@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+Clock: TypeAlias = Callable[[], float]
 Run: TypeAlias = Callable[[int], Awaitable[float | None] | float | None]
 """Does a thing n times. May give the seconds that count, where some of the work is preparation."""
 
@@ -70,23 +71,27 @@ def calls(function: Callable[[], object]) -> Run:
     return run
 
 
-async def take_time(run: Run, times: int) -> float:
+async def take_time(run: Run, times: int, clock: Clock = time.perf_counter) -> float:
     """Seconds of `times` repetitions."""
-    start = time.perf_counter()
+    start = clock()
     counted = run(times)
     if inspect.isawaitable(counted):
         counted = await counted
-    passed = time.perf_counter() - start
+    passed = clock() - start
     return passed if counted is None else counted
 
 
-async def interleave(settings: Settings, cases: Sequence[Case], *, times: int | None = None) -> Samples:
+async def interleave(
+    settings: Settings, cases: Sequence[Case], *, times: int | None = None, clock: Clock = time.perf_counter
+) -> Samples:
     """Run all cases round by round, each round beginning with another one, without garbage collection.
 
     Args:
         settings: rounds, and seconds of a slice.
         cases: what takes turns.
         times: repetitions in a slice; by default as many as fill it.
+        clock: `time.thread_time` where all the work is done in this thread and nothing waits: processor
+            time does not swing with what else the machine does.
     """
     repetitions = {}
     for case in cases:
@@ -101,7 +106,7 @@ async def interleave(settings: Settings, cases: Sequence[Case], *, times: int | 
         try:
             for case in (*cases[first:], *cases[:first]):
                 count = repetitions[case.name]
-                seconds[case.name].append(await take_time(case.run, count) / count)
+                seconds[case.name].append(await take_time(case.run, count, clock) / count)
         finally:
             gc.enable()
     return Samples(seconds)

@@ -1,12 +1,12 @@
 """Keystores and options for the benchmarks: everything through the public API, options as mappings."""
 
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import huks_async as huks
-from benchmarks.measuring import Run, Settings
+from benchmarks.measuring import Settings
 from huks_async import HuksTag as Tag
 
 NONCE = bytes(range(12))
@@ -40,18 +40,18 @@ _CBC = _AES | {
     Tag.HUKS_TAG_BLOCK_MODE: huks.HuksCipherMode.HUKS_MODE_CBC,
     Tag.HUKS_TAG_PADDING: huks.HuksKeyPadding.HUKS_PADDING_PKCS7,
 }
-_SM4 = {
+_SM4: dict[int, Any] = {
     Tag.HUKS_TAG_ALGORITHM: huks.HuksKeyAlg.HUKS_ALG_SM4,
     Tag.HUKS_TAG_KEY_SIZE: huks.HuksKeySize.HUKS_SM4_KEY_SIZE_128,
     Tag.HUKS_TAG_BLOCK_MODE: huks.HuksCipherMode.HUKS_MODE_CTR,
     Tag.HUKS_TAG_PADDING: huks.HuksKeyPadding.HUKS_PADDING_NONE,
 }
-_ECDSA = {
+_ECDSA: dict[int, Any] = {
     Tag.HUKS_TAG_ALGORITHM: huks.HuksKeyAlg.HUKS_ALG_ECC,
     Tag.HUKS_TAG_KEY_SIZE: huks.HuksKeySize.HUKS_ECC_KEY_SIZE_256,
     Tag.HUKS_TAG_DIGEST: huks.HuksKeyDigest.HUKS_DIGEST_SHA256,
 }
-_RSA = {
+_RSA: dict[int, Any] = {
     Tag.HUKS_TAG_ALGORITHM: huks.HuksKeyAlg.HUKS_ALG_RSA,
     Tag.HUKS_TAG_KEY_SIZE: huks.HuksKeySize.HUKS_RSA_KEY_SIZE_2048,
     Tag.HUKS_TAG_DIGEST: huks.HuksKeyDigest.HUKS_DIGEST_SHA256,
@@ -89,7 +89,7 @@ async def open_keystore(settings: Settings, *keys: str, **arguments: Any) -> Asy
             yield keystore
 
 
-def init_and_finish(keystore: huks.Keystore, key: str, data: bytes) -> Run:
+def init_and_finish(keystore: huks.Keystore, key: str, data: bytes) -> Callable[[int], Awaitable[None]]:
     """A whole operation: `initSession`, then `finishSession` with all the data."""
     init, finish = keystore.initSession, keystore.finishSession
     begin, end = SESSIONS[key], options({}, data)

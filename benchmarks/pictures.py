@@ -87,7 +87,8 @@ def metrics_chart(metrics: list[dict[str, Any]]) -> str:
 
 def _share(metric: dict[str, Any], value: float) -> float:
     """How much of the way to the floor a value takes: 1 is the floor, less is better."""
-    return metric["floor"] / value if metric["better"] == "higher" else value / metric["floor"]
+    floor: float = metric["floor"]
+    return floor / value if metric["better"] == "higher" else value / floor
 
 
 def _page(title: str, height: int, rows: list[str]) -> str:

@@ -19,22 +19,17 @@ from collections.abc import Awaitable, Callable
 from benchmarks import ours
 from benchmarks.measuring import Settings
 
+Run = Callable[[int], Awaitable[None]]
+
 _DATA = bytes(64)
 
 
-async def _with_keystore(key: str, use: Callable[[ours.Run], Awaitable[None]]) -> None:
+async def _with_keystore(key: str, use: Callable[[Run], Awaitable[None]]) -> None:
     settings = Settings(quick=False, rounds=0, slice_seconds=0, folder=tempfile.gettempdir())
     async with ours.open_keystore(settings, key) as keystore:
         run = ours.init_and_finish(keystore, key, _DATA)
-        await _await(run, 1000)
+        await run(1000)
         await use(run)
-
-
-async def _await(run: ours.Run, times: int) -> None:
-    waiting = run(times)
-    assert not isinstance(waiting, float)
-    if waiting is not None:
-        await waiting
 
 
 async def steps(key: str, times: int) -> None:
@@ -42,7 +37,7 @@ async def steps(key: str, times: int) -> None:
     settings = Settings(quick=False, rounds=0, slice_seconds=0, folder=tempfile.gettempdir())
     async with ours.open_keystore(settings, key) as keystore:
         begin, end = ours.SESSIONS[key], ours.options({}, _DATA)
-        await _await(ours.init_and_finish(keystore, key, _DATA), 1000)
+        await ours.init_and_finish(keystore, key, _DATA)(1000)
         spent = {"initSession": 0.0, "updateSession": 0.0, "finishSession": 0.0, "the clock itself": 0.0}
         clock = time.perf_counter
         for _ in range(times):
@@ -64,10 +59,10 @@ async def steps(key: str, times: int) -> None:
 async def functions(key: str, times: int, lines: int) -> None:
     """Print cProfile's list, times for one init + finish."""
 
-    async def use(run: ours.Run) -> None:
+    async def use(run: Run) -> None:
         profile = cProfile.Profile()
         profile.enable()
-        await _await(run, times)
+        await run(times)
         profile.disable()
         rows = []
         for (file, line, name), (_, calls, own, total, _) in pstats.Stats(profile).stats.items():  # type: ignore[attr-defined]
@@ -84,10 +79,10 @@ async def functions(key: str, times: int, lines: int) -> None:
 async def _loop_for(key: str, seconds: float) -> None:
     """Init and finish for some seconds; what py-spy looks at."""
 
-    async def use(run: ours.Run) -> None:
+    async def use(run: Run) -> None:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            await _await(run, 1000)
+            await run(1000)
 
     await _with_keystore(key, use)
 

@@ -6,6 +6,7 @@ Not a metric: peers without sessions, parameters and key custody do less. It sho
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import huks_async as huks
@@ -41,13 +42,13 @@ def _operations(token: Any) -> Iterator[tuple[str, str, bytes, dict[str, Maker]]
     for size, length in SIZES.items():
         data = bytes(length)
         makers: dict[str, Maker] = {
-            "cryptography one-shot": lambda data=data: raw.gcm_one_shot(key, nonce, aad, data),
-            "cryptography context": lambda data=data: raw.gcm_context(key, nonce, aad, data),
-            tink.NAME: lambda data=data: tink.gcm(aad, data),
-            pycryptodome.NAME: lambda data=data: pycryptodome.gcm(key, nonce, aad, data),
+            "cryptography one-shot": partial(raw.gcm_one_shot, key, nonce, aad, data),
+            "cryptography context": partial(raw.gcm_context, key, nonce, aad, data),
+            tink.NAME: partial(tink.gcm, aad, data),
+            pycryptodome.NAME: partial(pycryptodome.gcm, key, nonce, aad, data),
         }
         if token is not None:
-            makers[softhsm.NAME] = lambda data=data: softhsm.gcm(token, nonce, aad, data)
+            makers[softhsm.NAME] = partial(softhsm.gcm, token, nonce, aad, data)
         yield f"AES-256-GCM {size}", "gcm", data, makers
     data = bytes(64)
     makers = {

@@ -3,6 +3,7 @@
 import asyncio
 import statistics
 import time
+from collections.abc import Awaitable
 from itertools import chain
 
 import huks_async as huks
@@ -22,7 +23,7 @@ async def _tick(late: list[float]) -> None:
         late.append(time.perf_counter() - due)
 
 
-async def lateness(work: asyncio.Future[object]) -> list[float]:
+async def lateness(work: Awaitable[object]) -> list[float]:
     """Run the ticker until the work is done; seconds by which each tick came late."""
     late: list[float] = []
     ticker = asyncio.create_task(_tick(late))

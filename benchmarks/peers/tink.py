@@ -9,7 +9,7 @@ NAME = "tink"
 def gcm(aad: bytes, data: bytes) -> Call:
     """AES-256-GCM; tink makes the nonce."""
     try:
-        import tink
+        import tink  # type: ignore[import-untyped]
         from tink import aead
     except ImportError:
         raise PeerMissing("tink is not installed (extra: bench)") from None

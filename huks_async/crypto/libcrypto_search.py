@@ -16,7 +16,6 @@ import functools
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from importlib import metadata
 
 from huks_async.crypto.libcrypto import Libcrypto
 from huks_async.model.errors import BusinessError
@@ -92,6 +91,8 @@ def candidates(environment: Mapping[str, str]) -> Iterator[str]:
         yield named
         return
     yield from _SYSTEM_NAMES
+    from importlib import metadata  # late: mostly a library of the system serves
+
     try:
         files = metadata.files(_WHEEL) or []
     except metadata.PackageNotFoundError:

@@ -1,6 +1,5 @@
 """Key encapsulation with stored ML-KEM keys: the checks, and where the secret goes."""
 
-from huks_async.crypto import mlkem
 from huks_async.crypto.material import SYMMETRIC_ALGORITHMS
 from huks_async.keys.item import KeyItem
 from huks_async.model.enums import HuksErrorCode, HuksKeyAlg, HuksKeyPurpose
@@ -8,7 +7,8 @@ from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, ParamSet
 from huks_async.model.tags import HuksTag
 
-SECRET_BITS = 8 * mlkem.SECRET_BYTES
+SECRET_BITS = 256
+"""Of every shared secret of ML-KEM (FIPS 203)."""
 
 _ALGORITHM = HuksTag.HUKS_TAG_ALGORITHM
 _KEY_SIZE = HuksTag.HUKS_TAG_KEY_SIZE
@@ -23,6 +23,8 @@ def encapsulate(item: KeyItem, params: ParamSet) -> tuple[bytes, bytes]:
             purposes lack WRAP.
     """
     _check_call(item, params, HuksKeyPurpose.HUKS_KEY_PURPOSE_WRAP)
+    from huks_async.crypto import mlkem  # late, as all families are
+
     return mlkem.encapsulate(item.ready)
 
 
@@ -34,6 +36,8 @@ def decapsulate(item: KeyItem, params: ParamSet, ciphertext: BytesLike) -> bytes
             12000018 for a ciphertext of another length.
     """
     _check_call(item, params, HuksKeyPurpose.HUKS_KEY_PURPOSE_UNWRAP)
+    from huks_async.crypto import mlkem
+
     return mlkem.decapsulate(item.ready, ciphertext)
 
 

@@ -336,6 +336,7 @@ class Keystore(
             await anyio.lowlevel.checkpoint()
         if ended:
             # freed memory stays with the C library until it is told to give it back
+            parts.table.compact()
             await parts.pool.run(trim_heap)
         return ended
 
@@ -347,6 +348,7 @@ class Keystore(
     def _shrink(self) -> None:
         if self._parts is not None:
             self._parts.places.shrink()
+            self._parts.table.compact()
 
     def statistics(self) -> KeystoreStatistics:
         """Give a snapshot of counters."""

@@ -25,6 +25,9 @@ _RANDOM_BATCH = 256
 # The table can tell the fate of this many ended sessions, and up to twice as many
 _MAX_REMEMBERED = 4096
 
+# A table of so many sessions is copied in less than a millisecond
+_QUICKLY_COPIED = 5000
+
 FINISHED = "it was finished"
 ABORTED = "it was aborted"
 # causes of a purge; they read on as "… after 61 s idle"
@@ -70,6 +73,7 @@ class SessionTable:
         # handle → (owner, why it ended) of the sessions that ended last; a full one becomes the older one
         self._fates: dict[int, tuple[str, str]] = {}
         self._older_fates: dict[int, tuple[str, str]] = {}
+        self._last_fate = ("", "")
         self._places: dict[int, str] = {}
         self._order = 0
         # from this many sessions on, `open` has more to do: a new peak, or the limit
@@ -200,6 +204,11 @@ class SessionTable:
             self.counts.purged[cause] += ended
             self._tell(ended)
         return ended
+
+    def compact(self) -> None:
+        """Let go of the table's own memory after a purge, because a dictionary does not shrink by itself."""
+        if len(self._sessions) <= _QUICKLY_COPIED:
+            self._sessions = OrderedDict(self._sessions)
 
     def next_idle_end(self) -> float:
         """Seconds until the next session may have idled for `Limits.max_idle`, which must not be None."""
@@ -338,7 +347,14 @@ class SessionTable:
         if session.held:
             self.held -= session.held
             session.held = 0
-        self._fates[session.handle] = (owner, fate)
+        # sessions that ended alike share a record: new ones would settle between the freed sessions and keep
+        # most of their memory from going back to the system
+        record = (owner, fate)
+        if record == self._last_fate:
+            record = self._last_fate
+        else:
+            self._last_fate = record
+        self._fates[session.handle] = record
         if len(self._fates) >= _MAX_REMEMBERED:
             self._older_fates = self._fates
             self._fates = {}

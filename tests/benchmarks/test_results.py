@@ -1,0 +1,171 @@
+"""The benchmarks themselves: fair sides, honest arithmetic, results that can be read."""
+
+import gc
+import json
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+
+import pytest
+
+import benchmarks.metrics  # noqa: F401  # enters the metrics
+from benchmarks import ours
+from benchmarks.__main__ import main
+from benchmarks.comparing import slower
+from benchmarks.measuring import Case, Samples, Settings, interleave
+from benchmarks.metric import METRICS, Outcome, PeerMissing, metric, record
+from benchmarks.peers import pycryptodome, raw
+from benchmarks.pictures import metrics_chart, pictures
+from benchmarks.tables import markdown
+
+SETTINGS = Settings(quick=True, rounds=7, slice_seconds=0.001, folder="/tmp")
+
+
+def result(**values: list[float]) -> dict:
+    """A result with these rounds, as the command writes it."""
+    metrics = {each.name: each for each in METRICS.values()}
+    return {
+        "machine": {},
+        "settings": {"quick": True},
+        "metrics": [record(metrics[name.replace("_", "-")], Outcome(values=v)) for name, v in values.items()],
+    }
+
+
+def test_every_metric_has_a_reachable_order() -> None:
+    """Numbers are 1 … 18 without gaps, names unique, and each target is better than its floor."""
+    assert sorted(METRICS) == list(range(1, 19))
+    assert len({each.name for each in METRICS.values()}) == 18
+    for each in METRICS.values():
+        assert each.verdict(each.target) == "target"
+        assert each.verdict(each.floor) == "floor"
+        worse = each.floor * (0.9 if each.higher else 1.1)
+        assert each.verdict(worse) == "missed"
+
+
+@pytest.mark.asyncio
+async def test_cases_take_turns_without_garbage_collection() -> None:
+    """Each round begins with another case, and the collector sleeps while they run."""
+    seen = []
+
+    def noting(name: str):
+        def run(times: int) -> float:
+            seen.append((name, gc.isenabled()))
+            return 2.0 * times if name == "a" else 1.0 * times
+
+        return run
+
+    cases = [Case("a", noting("a")), Case("b", noting("b")), Case("c", noting("c"))]
+    samples = await interleave(SETTINGS, cases, times=3)
+    rounds = seen[3:]  # the first three warm up
+    assert [name for name, _ in rounds[:9]] == ["a", "b", "c", "b", "c", "a", "c", "a", "b"]
+    assert not any(enabled for _, enabled in rounds)
+    assert gc.isenabled()
+    assert samples.ratios("a", "b") == [2.0] * 7
+    assert samples.microseconds() == {"a": 2e6, "b": 1e6, "c": 1e6}
+
+
+def test_ratios_are_taken_round_by_round() -> None:
+    """A slow phase of the machine that hits both sides leaves the ratio alone."""
+    samples = Samples({"mine": [2.0, 20.0, 2.0], "base": [1.0, 10.0, 1.0]})
+    assert samples.ratios("mine", "base") == [2.0, 2.0, 2.0]
+
+
+def test_compare_names_what_became_slower_and_nothing_else() -> None:
+    """Beyond the noise means: worse by more than 5 %, and the middle halves do not touch."""
+    old = result(
+        gcm_raw=[1.00, 1.01, 1.02],  # lower is better
+        stream_gcm=[0.90, 0.91, 0.92],  # higher is better
+        ecdsa_raw=[1.1, 1.2, 1.3],
+        many_open=[1.00, 1.00, 1.01],
+        stream_cbc=[1.2, 1.2, 1.2],
+    )
+    new = result(
+        gcm_raw=[1.20, 1.21, 1.22],  # slower
+        stream_gcm=[0.70, 0.71, 0.72],  # slower
+        ecdsa_raw=[1.15, 1.28, 1.4],  # within the noise
+        many_open=[1.03, 1.03, 1.04],  # beyond the noise, but not worth a line
+        stream_cbc=[1.4, 1.4, 1.4],  # faster
+    )
+    assert [line.partition(":")[0] for line in slower(old, new)] == ["gcm-raw", "stream-gcm"]
+    assert slower(new, new) == []
+
+
+def test_pictures_are_svg_whose_bars_keep_proportions() -> None:
+    """Well-formed, for light and dark pages, and a bar at the floor ends at the line of the floor."""
+    at_floor = result(gcm_raw=[1.2], stream_gcm=[0.8])
+    picture = ET.fromstring(metrics_chart(at_floor["metrics"]))
+    space = "{http://www.w3.org/2000/svg}"
+    line = next(each for each in picture.iter(f"{space}line") if each.get("class") == "line")
+    for bar in picture.iter(f"{space}rect"):
+        end = float(bar.get("x")) + float(bar.get("width"))
+        assert end == pytest.approx(float(line.get("x1")), abs=0.2)
+    assert "prefers-color-scheme: dark" in metrics_chart(at_floor["metrics"])
+    peers = {"unit": "µs", "operations": {"AES <&> 64 B": {"huks_async": 4.0, "tink": 2.0}}, "missing": {}}
+    drawn = dict(pictures(at_floor | {"peers": peers}))
+    bars = list(ET.fromstring(drawn["peers-aes-<&>-64-b.svg"]).iter(f"{space}rect"))
+    widths = {bar.get("class"): float(bar.get("width")) for bar in bars}
+    assert widths["ours"] == pytest.approx(2 * widths["other"], abs=0.2)
+
+
+def test_raw_peers_give_the_same_bytes() -> None:
+    """What is compared is the same work: all ways to AES-GCM agree."""
+    key, data = os.urandom(32), os.urandom(64)
+    expected = raw.gcm_one_shot(key, ours.NONCE, ours.AAD, data)()
+    assert raw.gcm_context(key, ours.NONCE, ours.AAD, data)() == expected
+    try:
+        text, tag = pycryptodome.gcm(key, ours.NONCE, ours.AAD, data)()
+    except PeerMissing as why:
+        pytest.skip(str(why))
+    assert text + tag == expected
+
+
+@pytest.mark.asyncio
+async def test_our_side_does_the_same_work(tmp_path) -> None:
+    """A session of the benchmarks gives as many bytes as the raw call: ciphertext and tag."""
+    settings = Settings(quick=True, rounds=1, slice_seconds=0, folder=str(tmp_path))
+    async with ours.open_keystore(settings, "gcm") as keystore:
+        session = await keystore.initSession("gcm", ours.SESSIONS["gcm"])
+        sealed = await keystore.finishSession(session.handle, ours.options({}, bytes(64)))
+    assert len(sealed.outData) == 64 + 16
+
+
+def test_the_command_measures_writes_and_compares(tmp_path) -> None:
+    """From the shell: a result with machine and rounds, a table, a picture; compared with itself it is no slower."""
+    command = [sys.executable, "-m", "benchmarks", "--quick", "--only", "cached-key", "--only", "11"]
+    command += ["--out", str(tmp_path / "out"), "--folder", str(tmp_path)]
+    process = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "written to" in process.stdout
+    written = json.loads((tmp_path / "out" / "results.json").read_text())
+    (found,) = written["metrics"]
+    assert found["name"] == "cached-key"
+    assert len(found["values"]) == 7
+    assert found["low"] <= found["value"] <= found["high"]
+    assert written["machine"]["packages"]["cryptography"]
+    assert "init with a cached key" in (tmp_path / "out" / "results.md").read_text()
+    again = [
+        "--read",
+        str(tmp_path / "out" / "results.json"),
+        "--compare",
+        str(tmp_path / "out" / "results.json"),
+    ]
+    process = subprocess.run(
+        [*command[:3], *again, "--out", str(tmp_path / "again")], check=True, capture_output=True, text=True
+    )
+    assert "nothing became slower" in process.stdout
+
+
+def test_a_missing_peer_is_named(tmp_path, monkeypatch, capsys) -> None:
+    """A metric whose peer is not installed stays in the table, with what to install."""
+    monkeypatch.delitem(METRICS, 3)
+
+    @metric(3, "gcm-tink", "against tink", target=2.5, floor=4)
+    async def missing(settings: Settings) -> Outcome:
+        raise PeerMissing("tink is not installed (extra: bench)")
+
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--quick", "--only", "gcm-tink", "--out", str(tmp_path)])
+    assert main() == 0
+    assert "missing: tink is not installed" in capsys.readouterr().out
+    written = json.loads((tmp_path / "results.json").read_text())
+    assert written["metrics"][0]["missing"] == "tink is not installed (extra: bench)"
+    assert "not measured" in markdown(written)
