@@ -95,7 +95,7 @@ async def interleave(
     """
     repetitions = {}
     for case in cases:
-        repetitions[case.name] = times or await _repetitions(case.run, settings.slice_seconds)
+        repetitions[case.name] = times or await _repetitions(case.run, settings.slice_seconds, clock)
         if times:
             await take_time(case.run, times)  # warm
     seconds: dict[str, list[float]] = {case.name: [] for case in cases}
@@ -112,13 +112,19 @@ async def interleave(
     return Samples(seconds)
 
 
-async def _repetitions(run: Run, slice_seconds: float) -> int:
+async def _repetitions(run: Run, slice_seconds: float, clock: Clock) -> int:
     """How many repetitions fill a slice; trying it warms everything up."""
     times = 1
     while True:
-        start = time.perf_counter()
-        await take_time(run, times)
-        passed = time.perf_counter() - start
+        # the faster of two: a pause of the whole process must not pass for work
+        passed = min([await _whole(run, times, clock) for _ in range(2)])
         if passed >= slice_seconds / 3:
             return max(1, round(times * slice_seconds / passed))
         times = times * 2 if passed < slice_seconds / 20 else round(times * slice_seconds / passed / 2) + 1
+
+
+async def _whole(run: Run, times: int, clock: Clock) -> float:
+    """Seconds of `times` repetitions, with whatever does not count."""
+    start = clock()
+    await take_time(run, times, clock)
+    return clock() - start
