@@ -259,10 +259,10 @@ def _settled_value(
     """The value of a tag that key and session agree on."""
     fixed, given = key.get(tag), session.get(tag)
     if tag == _DIGEST and algorithm.number == _RSA and usage.purposes == CIPHER:
-        # the digest plays no part in these two, and is not compared
+        # the digest plays no part in these two, and is neither compared nor looked at
         padding = session.get(_PADDING, key.get(_PADDING))
         if padding in (HuksKeyPadding.HUKS_PADDING_NONE, HuksKeyPadding.HUKS_PADDING_PKCS1_V1_5):
-            return given
+            return None
     if fixed is not None:
         if given == fixed:
             return given

@@ -53,7 +53,11 @@ def check_attributes(params: ParamSet) -> None:
                 raise _unsupported(
                     f"{tag.name}: no authenticator is configured, so the key could not be protected by it"
                 )
-    if numbers.get(_T.HUKS_TAG_IS_DEVICE_PASSWORD_SET):
+
+
+def check_device_password(params: ParamSet) -> None:
+    """Refuse a key that is to be usable with a device password only (12000016): there is none."""
+    if params.numbers.get(_T.HUKS_TAG_IS_DEVICE_PASSWORD_SET):
         raise BusinessError(12000016, "HUKS_TAG_IS_DEVICE_PASSWORD_SET: no device password exists here")
 
 

@@ -6,7 +6,13 @@ from huks_async.crypto.legacy import warn_legacy
 from huks_async.crypto.material import SYMMETRIC_ALGORITHMS, KeyMaterial
 from huks_async.crypto.matrix import ALGORITHMS, has_size, list_sizes
 from huks_async.keys.aliases import check_alias, storage_level
-from huks_async.keys.attributes import check_attributes, check_generation, may_override, stored_params
+from huks_async.keys.attributes import (
+    check_attributes,
+    check_device_password,
+    check_generation,
+    may_override,
+    stored_params,
+)
 from huks_async.keys.importing import (
     check_import_purpose,
     is_slow,
@@ -53,6 +59,7 @@ class KeyMaker:
         level = await self._check_name(alias, params)
         check_attributes(params)
         algorithm, _, size = check_key(params.numbers, device=self._device)
+        check_device_password(params)
         if has_size(algorithm.legacy_sizes, size):
             warn_legacy(f"{algorithm.number.name} of {size} bits")
         if algorithm.number in _QUICK:
@@ -178,5 +185,6 @@ class KeyMaker:
     async def _save(
         self, alias: str, level: int, params: ParamSet, material: KeyMaterial, flag: HuksKeyFlag
     ) -> None:
+        check_device_password(params)
         kept = stored_params(params, flag)
         await self._shelf.save(alias, level, kept, material, override=may_override(params))

@@ -20,6 +20,9 @@ from huks_async.model.tags import HuksTag
 _T = HuksTag
 # the format of stored parameters, as a device reports it
 _OS_VERSION = 1
+# a device's buffer for properties, and what one of them takes in it beside its bytes
+_MAX_PROPERTIES = 2048
+_PARAM_BYTES = 16
 _HIDDEN = frozenset({_T.HUKS_TAG_KEY})
 
 
@@ -129,7 +132,8 @@ class ItemFunctions(HasParts):
         """Give the parameters stored with a key in `properties`, without any key bytes.
 
         Raises:
-            BusinessError: 12000011 for an unknown alias.
+            BusinessError: 12000011 for an unknown alias; 401 in the device profile for more than 2048
+                bytes of properties.
         """
         parts = self._open_parts()
         alias = check_alias(keyAlias)
@@ -147,6 +151,11 @@ class ItemFunctions(HasParts):
             (_T.HUKS_TAG_PROCESS_NAME, parts.namespace.encode()),
         ]
         shown += [HuksParam(tag, value) for tag, value in added if tag not in given]
+        size = sum(_PARAM_BYTES + len(p.value) if isinstance(p.value, bytes) else _PARAM_BYTES for p in shown)
+        if parts.device and size > _MAX_PROPERTIES:
+            raise BusinessError(
+                401, f"the properties have {size} bytes, and a device gives {_MAX_PROPERTIES} at most"
+            )
         return HuksReturnResult(properties=shown)
 
     async def listAliases(self, options: Options) -> HuksListAliasesReturnResult:

@@ -513,3 +513,28 @@ async def test_ecdh_does_not_compare_key_size(keystore: huks.Keystore, size: int
     """KEY_SIZE of an ECDH session is one of the curve sizes, and not compared with the key's."""
     await keystore.generateKeyItem("key", options(**ECDH))
     assert len(await run(keystore, "key", P256.spki, **session(s.ECDH, s.AGREE, KEY_SIZE=size))) == 32
+
+
+async def test_a_device_gives_2048_bytes_of_properties() -> None:
+    """More properties than a device's buffer holds are 401 there, and given in full by a server."""
+    more = options(ALGORITHM=AES, KEY_SIZE=256, PURPOSE=s.ENCRYPT, ATTESTATION_CHALLENGE=bytes(4000))
+    async with huks.Keystore.open(store="memory:") as keystore:
+        await keystore.generateKeyItem("k", more)
+        assert (await keystore.getKeyItemProperties("k", NOTHING)).properties
+    async with huks.Keystore.open(store="memory:", profile="device") as keystore:
+        await keystore.generateKeyItem("k", more)
+        with refused(401, "2048"):
+            await keystore.getKeyItemProperties("k", NOTHING)
+
+
+async def test_a_device_password_is_asked_for_after_the_algorithm() -> None:
+    """A key that needs a device password: first its parameters are checked, then there is none (12000016)."""
+    async with huks.Keystore.open(store="memory:") as keystore:
+        with refused(12000002, "HUKS_TAG_ALGORITHM"):
+            await keystore.generateKeyItem("k", options(IS_DEVICE_PASSWORD_SET=True, KEY_SIZE=256))
+        wanting = {"ALGORITHM": AES, "KEY_SIZE": 256, "PURPOSE": s.ENCRYPT, "IS_DEVICE_PASSWORD_SET": True}
+        with refused(12000016):
+            await keystore.generateKeyItem("k", options(**wanting))
+        with refused(12000016):
+            await keystore.importKeyItem("k", options(bytes(32), **wanting))
+        assert not await keystore.hasKeyItem("k", NOTHING)

@@ -238,7 +238,7 @@ async def test_a_cancelled_call_in_a_worker_ends_its_session_at_once(driver):
     with anyio.CancelScope() as scope:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(driver.update, "app", handle, bytes(5 * MIB))
-            while not entered.is_set():  # noqa: ASYNC110 - there is no event for it
+            while not entered.is_set():
                 await anyio.sleep(0.001)
             scope.cancel()
     assert len(driver.table) == 0

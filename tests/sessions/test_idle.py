@@ -113,7 +113,7 @@ def test_a_keystore_ends_idle_sessions_by_itself(loop):
             await keystore.generateKeyItem("aes", support.AES_KEY)
             handle = (await keystore.initSession("aes", support.GCM_ENCRYPT)).handle
             with anyio.fail_after(10):
-                while keystore.statistics().open:  # noqa: ASYNC110 - there is no event for it
+                while keystore.statistics().open:
                     await anyio.sleep(0.01)
             assert keystore.statistics().purged == {"timed out": 1}
             with pytest.raises(huks.BusinessError, match="it timed out after") as gone:

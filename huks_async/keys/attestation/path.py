@@ -171,6 +171,9 @@ def _check_signature(certificate: x509.Certificate, issuer: x509.Certificate, na
     ) and isinstance(digest, _HASHES)
     if not strong and not isinstance(key, ed25519.Ed25519PublicKey):
         raise AttestationError(_R.WEAK_SIGNATURE, f"{name}: {type(key).__name__}, {digest and digest.name}")
+    # the count of unused bits before the signature is outside of what is signed, and readers mask it away
+    if not _der(certificate).endswith(b"\0" + certificate.signature):
+        raise AttestationError(_R.MALFORMED_CERTIFICATE, f"{name}: its signature is no whole bytes")
     if not _is_signed_by(certificate, issuer):
         raise AttestationError(_R.BAD_SIGNATURE, name)
 
