@@ -55,14 +55,15 @@ class SessionDriver:
 
         The ordinary end of a small operation, without a coroutine of its own.
         """
+        size = len(data)
+        if size > self._max_call:
+            return None  # told before an unknown handle is
         session = self.table.find(handle, owner)
         operation = session.operation
         cost = COSTS.get(operation.kind, UNKNOWN)
-        size = len(data)
         if (
             cost.finish * operation.work + cost.per_byte * (size + operation.held) > INLINE_MICROSECONDS
             or perf_counter() > self._dispatcher.turn_ends
-            or size > self._max_call
         ):
             return None
         # nobody else runs until it is done, so the session need not be marked
