@@ -517,7 +517,7 @@ async def test_ecdh_does_not_compare_key_size(keystore: huks.Keystore, size: int
 
 async def test_a_device_gives_2048_bytes_of_properties() -> None:
     """More properties than a device's buffer holds are 401 there, and given in full by a server."""
-    more = options(ALGORITHM=AES, KEY_SIZE=256, PURPOSE=s.ENCRYPT, ATTESTATION_CHALLENGE=bytes(4000))
+    more = options(ALGORITHM=s.AES, KEY_SIZE=256, PURPOSE=s.ENCRYPT, ATTESTATION_CHALLENGE=bytes(4000))
     async with huks.Keystore.open(store="memory:") as keystore:
         await keystore.generateKeyItem("k", more)
         assert (await keystore.getKeyItemProperties("k", NOTHING)).properties
@@ -532,7 +532,7 @@ async def test_a_device_password_is_asked_for_after_the_algorithm() -> None:
     async with huks.Keystore.open(store="memory:") as keystore:
         with refused(12000002, "HUKS_TAG_ALGORITHM"):
             await keystore.generateKeyItem("k", options(IS_DEVICE_PASSWORD_SET=True, KEY_SIZE=256))
-        wanting = {"ALGORITHM": AES, "KEY_SIZE": 256, "PURPOSE": s.ENCRYPT, "IS_DEVICE_PASSWORD_SET": True}
+        wanting = {"ALGORITHM": s.AES, "KEY_SIZE": 256, "PURPOSE": s.ENCRYPT, "IS_DEVICE_PASSWORD_SET": True}
         with refused(12000016):
             await keystore.generateKeyItem("k", options(**wanting))
         with refused(12000016):
