@@ -1,6 +1,7 @@
 """The arguments that commands share, among them where the keystore is."""
 
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Annotated
@@ -8,12 +9,17 @@ from typing import Annotated
 from cyclopts import Parameter
 
 import huks_async
+from huks_async.cli.console import CommandError, usage_error
 from huks_async.cli.files import STANDARD
 from huks_async.cli.parameters import Tags
 from huks_async.keystore.opening import DEFAULT_NAMESPACE
+from huks_async.model.errors import BusinessError
+
+_EXISTS = 12000017
 
 
-def _no_option(type_: object, value: str | None) -> None:
+def no_option(type_: object, value: str | None) -> None:
+    """Validate the name of a file."""
     # a word that may be "-" may be any word with a hyphen, a mistyped option too
     if value is not None and value.startswith("-") and value != STANDARD:
         raise ValueError(f"there is no option {value}; a file of this name is ./{value}")
@@ -22,7 +28,7 @@ def _no_option(type_: object, value: str | None) -> None:
 Alias = Annotated[str, Parameter(help="The key's name.")]
 InputName = Annotated[
     str,
-    Parameter(help="The file to read; - is standard input.", allow_leading_hyphen=True, validator=_no_option),
+    Parameter(help="The file to read; - is standard input.", allow_leading_hyphen=True, validator=no_option),
 ]
 OutputName = Annotated[
     str | None,
@@ -30,9 +36,36 @@ OutputName = Annotated[
         name=["--output", "-o"],
         help="The file to write; - is standard output.",
         allow_leading_hyphen=True,
-        validator=_no_option,
+        validator=no_option,
     ),
 ]
+
+
+def check_standard_input(*names: str | None) -> None:
+    """Refuse `-` as the name of more than one file to read."""
+    if names.count(STANDARD) > 1:
+        raise usage_error("standard input can be one of the files only, - is given for more")
+
+
+Replace = Annotated[bool, Parameter(negative=(), help="Replace a key of this name.")]
+
+
+@contextmanager
+def naming_replace(alias: str) -> Iterator[None]:
+    """Tell of `--replace` where a key of this name is in the way.
+
+    Raises:
+        CommandError: it is.
+
+    """
+    try:
+        yield
+    except BusinessError as error:
+        if error.code != _EXISTS:
+            raise
+        raise CommandError(
+            f"a key {alias!r} exists already", hint="--replace replaces it; what it encrypted is lost then"
+        ) from error
 
 
 class Level(IntEnum):

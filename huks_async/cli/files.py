@@ -18,6 +18,8 @@ SEGMENT = 100 * 1024
 
 STANDARD = "-"
 
+_OWNER_ONLY = 0o600
+
 
 class Output(Protocol):
     """Where results go. What was written counts only after `commit`."""
@@ -62,8 +64,15 @@ def segments(file: BinaryIO | io.FileIO, length: int | None = None) -> Iterator[
 
 
 @contextlib.contextmanager
-def open_output(name: str | None) -> Iterator[Output]:
-    """An output: standard output for None and `-`, else a file that replaces `name` at commit."""
+def open_output(name: str | None, *, private: bool = False) -> Iterator[Output]:
+    """An output: standard output for None and `-`, else a file that replaces `name` at commit.
+
+    Args:
+        name: the file.
+        private: whether its owner alone may read it; else the mode of the file it replaces, or the
+            usual one, holds.
+
+    """
     if name is None or name == STANDARD:
         yield _Direct(io.FileIO(sys.stdout.fileno(), "w", closefd=False))
         return
@@ -77,15 +86,15 @@ def open_output(name: str | None) -> Iterator[Output]:
         with target:
             yield _Direct(target)
         return
-    with _replacing(path) as output:
+    with _replacing(path, private) as output:
         yield output
 
 
-def refuse_terminal(output: str | None, what: str) -> None:
-    """Refuse to print bytes to a terminal unless `-` was asked for by name."""
+def refuse_terminal(output: str | None, what: str, *, nature: str = "binary") -> None:
+    """Refuse to print binary or secret bytes to a terminal unless `-` was asked for by name."""
     if output is None and sys.stdout.isatty():
         raise usage_error(
-            f"{what} is binary and standard output is a terminal",
+            f"{what} is {nature} and standard output is a terminal",
             hint="name a file with --output FILE, or force it with --output -",
         )
 
@@ -113,8 +122,9 @@ class _Replacing:
 
     hidden = True
 
-    def __init__(self, path: Path, temporary: Path, file: io.FileIO) -> None:
+    def __init__(self, path: Path, temporary: Path, file: io.FileIO, private: bool) -> None:
         self._path = path
+        self._private = private
         self._temporary = temporary
         self._file = file
         self._direct = _Direct(file)
@@ -133,6 +143,8 @@ class _Replacing:
             os.close(folder)
 
     def _mode(self) -> int:
+        if self._private:
+            return _OWNER_ONLY
         try:
             return stat.S_IMODE(self._path.stat().st_mode)
         except FileNotFoundError:
@@ -142,12 +154,12 @@ class _Replacing:
 
 
 @contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Output]:
+def _replacing(path: Path, private: bool) -> Iterator[Output]:
     temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}")
     # readable by nobody else while it is incomplete
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _OWNER_ONLY)
     try:
         with io.FileIO(descriptor, "w") as file:
-            yield _Replacing(path, temporary, file)
+            yield _Replacing(path, temporary, file, private)
     finally:
         temporary.unlink(missing_ok=True)

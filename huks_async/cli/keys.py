@@ -1,24 +1,31 @@
-"""`huks keys`: generate, list, show, delete, export; attesting is in `attest`."""
+"""`huks keys`: generate, list, show, delete, export.
+
+Attesting is in `attest`; keys that come from outside are in `key_import` and `key_forms`.
+"""
 
 import sys
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from huks_async.cli.arguments import HERE, Alias, OutputName, Place
+from huks_async.cli.arguments import HERE, Alias, OutputName, Place, Replace, naming_replace
 from huks_async.cli.attest import attest, attestation_root
 from huks_async.cli.console import CommandError, say, usage_error
 from huks_async.cli.files import open_output, refuse_terminal
+from huks_async.cli.key_forms import convert_key, describe_key, wrap_key
+from huks_async.cli.key_import import import_key, import_wrapped
 from huks_async.cli.parameters import KINDS, describe, options
 from huks_async.cli.pem import spki, to_pem
-from huks_async.model.errors import BusinessError
 from huks_async.model.tags import HuksTag
 
-_EXISTS = 12000017
-
-app = App(name="keys", help="Make, look at, attest and remove keys.")
+app = App(name="keys", help="Make, import, look at, attest, convert and remove keys.")
 app.command(attest)
 app.command(attestation_root)
+app.command(import_key, name="import")
+app.command(import_wrapped)
+app.command(convert_key, name="convert")
+app.command(describe_key, name="describe")
+app.command(wrap_key, name="wrap")
 
 
 @app.command
@@ -29,22 +36,15 @@ async def generate(
     kind: Annotated[
         str, Parameter(name=["--kind", "-k"], help=f"One of {', '.join(KINDS)}.")
     ] = "aes-256-gcm",
-    replace: Annotated[bool, Parameter(negative=(), help="Replace a key of this name.")] = False,
+    replace: Replace = False,
     place: Place = HERE,
 ) -> None:
     """Make a new key."""
     if kind not in KINDS:
         raise usage_error(f"there is no kind {kind!r}", hint=f"kinds are {', '.join(KINDS)}")
     async with place.open() as keystore:
-        try:
+        with naming_replace(alias):
             await keystore.generateKeyItem(alias, options(**KINDS[kind], KEY_OVERRIDE=replace, **place.tags))
-        except BusinessError as error:
-            if error.code != _EXISTS:
-                raise
-            raise CommandError(
-                f"a key {alias!r} exists already",
-                hint="--replace replaces it; what it encrypted is lost then",
-            ) from error
     say(f"made the key {alias!r} ({kind})")
 
 

@@ -13,6 +13,7 @@ from huks_async.model.enums import (
     HuksKeyPadding,
     HuksKeyPurpose,
     HuksRsaPssSaltLenType,
+    HuksUnwrapSuite,
 )
 from huks_async.model.params import HuksOptions, HuksParam, tag_name
 from huks_async.model.tags import HuksTag
@@ -48,6 +49,10 @@ def _pss(size: int) -> Tags:
     }
 
 
+def _unwrapping(algorithm: int) -> Tags:
+    return {"ALGORITHM": algorithm, "KEY_SIZE": 256, "PURPOSE": _P.HUKS_KEY_PURPOSE_UNWRAP}
+
+
 KINDS: dict[str, Tags] = {
     "aes-128-gcm": _aes(128),
     "aes-192-gcm": _aes(192),
@@ -61,8 +66,14 @@ KINDS: dict[str, Tags] = {
     "rsa-3072-pss": _pss(3072),
     "rsa-4096-pss": _pss(4096),
     "sm2": _signing(_A.HUKS_ALG_SM2, 256, _SM3),
+    "unwrap-p256": _unwrapping(_A.HUKS_ALG_ECC),
+    "unwrap-sm2": _signing(_A.HUKS_ALG_SM2, 256, _SM3) | {"PURPOSE": _CIPHER},
+    "unwrap-x25519": _unwrapping(_A.HUKS_ALG_X25519),
 }
-"""Kinds of keys that the command makes, with what a key of each is allowed to do."""
+"""Kinds of keys that the command makes, with what a key of each is allowed to do.
+
+The `unwrap-…` kinds open wrapped keys of suite 2, 5 and 1.
+"""
 
 
 def properties(**tags: int | bytes) -> list[HuksParam]:
@@ -99,7 +110,7 @@ def session_tags(alias: str, stored: Iterable[HuksParam], purpose: HuksKeyPurpos
     allowed = values.get(HuksTag.HUKS_TAG_PURPOSE, 0)
     if not isinstance(allowed, int) or not allowed & purpose:
         raise CommandError(
-            f"the key {alias!r} is made to {_purposes(allowed)}, not to {_purposes(purpose)}",
+            f"the key {alias!r} is made to {purposes_text(allowed)}, not to {purposes_text(purpose)}",
             hint="huks keys show ALIAS tells what a key is for",
         )
     tags: Tags = {
@@ -110,7 +121,8 @@ def session_tags(alias: str, stored: Iterable[HuksParam], purpose: HuksKeyPurpos
     return tags | {"PURPOSE": purpose}
 
 
-def _purposes(mask: object) -> str:
+def purposes_text(mask: object) -> str:
+    """The purposes of a mask in words."""
     names = [p.name.removeprefix("HUKS_KEY_PURPOSE_").lower() for p in _P if _has(mask, p)]
     return " and ".join(names) or "nothing"
 
@@ -129,6 +141,7 @@ _NAMES: dict[int, Callable[[int], object]] = {
     HuksTag.HUKS_TAG_AUTH_STORAGE_LEVEL: HuksAuthStorageLevel,
     HuksTag.HUKS_TAG_IMPORT_KEY_TYPE: HuksImportKeyType,
     HuksTag.HUKS_TAG_RSA_PSS_SALT_LEN_TYPE: HuksRsaPssSaltLenType,
+    HuksTag.HUKS_TAG_UNWRAP_ALGORITHM_SUITE: HuksUnwrapSuite,
 }
 
 
@@ -137,7 +150,7 @@ def describe(param: HuksParam) -> str:
     name = tag_name(param.tag).removeprefix("HUKS_TAG_").lower()
     value = param.value
     if param.tag == HuksTag.HUKS_TAG_PURPOSE:
-        return f"{name}: {_purposes(value)}"
+        return f"{name}: {purposes_text(value)}"
     if isinstance(value, (bytes, bytearray, memoryview)):
         data = bytes(value)
         return f"{name}: {data.decode() if data.isascii() and data.decode().isprintable() else data.hex()}"

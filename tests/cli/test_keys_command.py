@@ -17,7 +17,7 @@ from tests.cli.command_line import Huks, command
 def test_every_kind_can_be_made(huks: Huks, kind: str) -> None:
     """Each kind that the help names gives a key with its parameters."""
     done = huks("keys", "generate", "k", "--kind", kind)
-    if kind == "sm2" and done.code == 1 and "12000001" in done.err:
+    if "sm2" in kind and done.code == 1 and "12000001" in done.err:
         pytest.skip("no SM2 implementation on this machine")
     assert done.code == 0, done.err
     shown = huks("keys", "show", "k").out.decode()

@@ -1,0 +1,133 @@
+"""`huks keys import` and `import-wrapped`: keys that come from outside."""
+
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from huks_async.cli.arguments import (
+    HERE,
+    Alias,
+    InputName,
+    Place,
+    Replace,
+    check_standard_input,
+    naming_replace,
+    no_option,
+)
+from huks_async.cli.console import CommandError, say, usage_error
+from huks_async.cli.key_file import RECOGNISED, Reading, import_data, read_key, read_key_file
+from huks_async.cli.key_use import ALGORITHM_NAMES, TYPES, Use, algorithm_word, choose
+from huks_async.cli.parameters import Tags, options, purposes_text
+from huks_async.crypto.material import SYMMETRIC_ALGORITHMS
+from huks_async.crypto.matrix import ALGORITHMS, list_sizes
+from huks_async.model.enums import HuksKeyAlg, HuksUnwrapSuite
+from huks_async.model.tags import HuksTag
+
+_SUITES: dict[object, int] = {
+    HuksKeyAlg.HUKS_ALG_X25519: HuksUnwrapSuite.HUKS_UNWRAP_SUITE_X25519_AES_256_GCM_NOPADDING,
+    HuksKeyAlg.HUKS_ALG_ECC: HuksUnwrapSuite.HUKS_UNWRAP_SUITE_ECDH_AES_256_GCM_NOPADDING,
+    HuksKeyAlg.HUKS_ALG_SM2: HuksUnwrapSuite.HUKS_UNWRAP_SUITE_SM2_SM4_ECB_NOPADDING,
+}
+_ANY = Use()
+
+
+async def import_key(
+    alias: Alias,
+    file: InputName,
+    /,
+    *,
+    reading: Reading = RECOGNISED,
+    use: Use = _ANY,
+    replace: Replace = False,
+    place: Place = HERE,
+) -> None:
+    """Take a key of a file into the keystore.
+
+    PEM, PKCS#8, SubjectPublicKeyInfo, JWK and HUKS's header form tell what key they hold; raw bytes
+    need --algorithm.
+
+    The file stays where it is.
+    """
+    material = read_key(file, reading)
+    import_type, data = import_data(material)
+    tags = use.tags(material.algorithm, material.size, import_type)
+    async with place.open() as keystore:
+        with naming_replace(alias):
+            await keystore.importKeyItem(alias, options(data, **tags, KEY_OVERRIDE=replace, **place.tags))
+    _say_imported(alias, tags)
+
+
+async def import_wrapped(
+    alias: Alias,
+    file: InputName,
+    /,
+    *,
+    wrapping: Annotated[str, Parameter(name=["--with", "-w"], help="The key that it was encrypted for.")],
+    algorithm: Annotated[
+        str, Parameter(name=["--algorithm", "-a"], help=f"Of the new key: {', '.join(ALGORITHM_NAMES)}.")
+    ],
+    size: Annotated[
+        int | None, Parameter(name=["--size", "-s"], help="Of the new key: bits, or the parameter set.")
+    ] = None,
+    type_: Annotated[
+        Literal["public", "private", "pair"] | None,
+        Parameter(name=["--type", "-t"], help="Halves of the new key; a pair unless it is symmetric."),
+    ] = None,
+    public_key: Annotated[
+        str | None,
+        Parameter(
+            help="File with the public half of the new key: key pairs in suite 5 need it.",
+            allow_leading_hyphen=True,
+            validator=no_option,
+        ),
+    ] = None,
+    use: Use = _ANY,
+    replace: Replace = False,
+    place: Place = HERE,
+) -> None:
+    """Take a key into the keystore that `huks keys wrap` encrypted for one of its keys."""
+    number = choose(ALGORITHM_NAMES, algorithm, "algorithm")
+    half = type_ or ("public" if number in SYMMETRIC_ALGORITHMS else "pair")
+    tags = use.tags(number, _size(number, size), TYPES[half])
+    if public_key is not None:
+        tags["ASYMMETRIC_PUBLIC_KEY_DATA"] = _public_half(file, public_key, algorithm)
+    data = read_key_file(file)
+    async with place.open() as keystore:
+        found = (await keystore.getKeyItemProperties(wrapping, options(**place.tags))).properties
+        suite = _SUITES.get(next(p.value for p in found if p.tag == HuksTag.HUKS_TAG_ALGORITHM))
+        if suite is None:
+            raise CommandError(
+                f"the key {wrapping!r} is not one that keys are encrypted for",
+                hint="make one: huks keys generate ALIAS --kind unwrap-x25519",
+            )
+        tags |= {"UNWRAP_ALGORITHM_SUITE": suite, "KEY_OVERRIDE": replace, **place.tags}
+        with naming_replace(alias):
+            await keystore.importWrappedKeyItem(alias, wrapping, options(data, **tags))
+    _say_imported(alias, tags)
+
+
+def _size(algorithm: int, given: int | None) -> int:
+    if given is not None:
+        return given
+    sizes = ALGORITHMS[algorithm].sizes
+    if len(sizes) == 1 and isinstance(sizes[0], int):
+        return sizes[0]
+    raise usage_error(f"{algorithm_word(algorithm)} keys need --size", hint=f"sizes are {list_sizes(sizes)}")
+
+
+def _public_half(file: str, public_key: str, algorithm: str) -> bytes:
+    check_standard_input(file, public_key)
+    public = read_key(public_key, Reading(algorithm=algorithm)).public
+    if not public:
+        raise CommandError(f"{public_key} has no public half")
+    return public
+
+
+def _say_imported(alias: str, tags: Tags) -> None:
+    algorithm = int(tags["ALGORITHM"])
+    half = next(word for word, number in TYPES.items() if number == tags["IMPORT_KEY_TYPE"])
+    kind = "" if algorithm in SYMMETRIC_ALGORITHMS else f" {half}"
+    say(
+        f"imported the key {alias!r} ({algorithm_word(algorithm)} {int(tags['KEY_SIZE'])}{kind}) "
+        f"to {purposes_text(tags['PURPOSE'])}"
+    )
