@@ -418,13 +418,12 @@ def test_a_deadline_that_is_over_cancels_a_call_and_its_session(run):
             with pytest.raises(huks.BusinessError, match="cancelled"):
                 await keystore.finishSession(handle, data(b""))
             handle = await deriving(keystore)
-            with pytest.raises(TimeoutError), anyio.fail_after(0.0001):
-                while True:
-                    await keystore.updateSession(await deriving(keystore), support.NONE)
+            with pytest.raises(TimeoutError), anyio.fail_after(0):
+                await keystore.updateSession(handle, support.NONE)
             await idle(keystore)
             await keystore.abortSession(handle, support.NONE)
             statistics = keystore.statistics()
             assert statistics.busy == 0
-            assert statistics.failed >= 2
+            assert statistics.failed == 2
 
     run(main)
