@@ -6,10 +6,12 @@ import stat
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ed25519, x25519
+from cryptography.hazmat.primitives.asymmetric import ed25519, mldsa, mlkem, x25519
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from huks_async.cli.key_file import MAX_KEY_FILE, recognise
 from huks_async.model.enums import HuksKeyAlg
@@ -239,6 +241,57 @@ def test_purposes_and_parameters_by_option(huks: Huks, write: Write) -> None:
     shown = stored(huks, "signer")
     assert (shown["digest"], shown["padding"]) == ("HUKS_DIGEST_SHA512", "HUKS_PADDING_PKCS1_V1_5")
     assert "rsa_pss_salt_len_type" not in shown
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "length", "purpose"),
+    [
+        ("aes", 24, "encrypt and decrypt"),
+        ("sm4", 16, "encrypt and decrypt"),
+        ("des", 8, "encrypt and decrypt"),
+        ("3des", 24, "encrypt and decrypt"),
+        ("hmac", 40, "mac"),
+        ("sm3", 32, "mac"),
+        ("cmac", 16, "mac"),
+    ],
+)
+def test_every_symmetric_algorithm(
+    huks: Huks, write: Write, algorithm: str, length: int, purpose: str
+) -> None:
+    """Without options a symmetric key is for what it is most often for; derivation is an option of AES."""
+    path = write("key", bytes(range(length)))
+    done = huks("keys", "import", "k", path, "--algorithm", algorithm)
+    assert done.code == 0, done.err
+    assert stored(huks, "k")["purpose"] == purpose
+    if algorithm == "aes":
+        assert huks("keys", "import", "base", path, "-a", "aes", "-p", "derive").code == 0
+        assert stored(huks, "base")["digest"] == "HUKS_DIGEST_SHA256"
+
+
+@pytest.mark.parametrize(
+    ("generate", "algorithm", "size", "purpose"),
+    [
+        (mldsa.MLDSA65PrivateKey.generate, "ML_DSA", "65", "sign and verify"),
+        (mlkem.MLKEM768PrivateKey.generate, "ML_KEM", "768", "wrap and unwrap"),
+    ],
+)
+def test_post_quantum_keys(
+    huks: Huks, write: Write, generate: Callable[[], Any], algorithm: str, size: str, purpose: str
+) -> None:
+    """A seed in PKCS#8 is imported as the pair that it expands to; its public half alone as that half."""
+    key = generate()
+    private = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    done = huks("keys", "import", "pair", write("key", private))
+    if "12000001" in done.err:
+        pytest.skip("no library that expands the seeds of ML keys on this machine")
+    assert done.code == 0, done.err
+    shown = stored(huks, "pair")
+    assert (shown["algorithm"], shown["key_size"]) == (f"HUKS_ALG_{algorithm}", size)
+    assert shown["purpose"] == purpose
+    assert huks("keys", "export", "pair", "--form", "huks").out == spki
+    assert huks("keys", "import", "half", write("half", spki)).code == 0
+    assert stored(huks, "half")["purpose"] == purpose.split(" and ")[algorithm == "ML_DSA"]
 
 
 def test_purposes_that_the_key_cannot_have(huks: Huks, write: Write) -> None:
