@@ -205,7 +205,8 @@ def check_session(
     served = SESSION_ALGORITHMS[group]
     if device:
         served = frozenset(known for known in served if _on_device(known))
-    if number not in served:
+    # keys for SM2 agreement are declared and no engine serves them: such a session fails against its key
+    if number not in served and (group, number) != (AGREE, HuksKeyAlg.HUKS_ALG_SM2):
         raise BusinessError(
             12000003,
             f"HUKS_TAG_ALGORITHM: got {_shown(_ALGORITHM, number)}, {purpose_names(purpose)} sessions serve "
@@ -221,7 +222,7 @@ def _match_key(
     key: Mapping[int, int], session: Mapping[int, int], purpose: int, number: int
 ) -> tuple[Usage, Form]:
     algorithm = ALGORITHMS[key[_ALGORITHM]]
-    usage = usage_of(algorithm, key[_PURPOSE])
+    usage = usage_of(algorithm, key.get(_PURPOSE, 0))
     if usage is None:
         raise BusinessError(12000012, "the stored key has purposes that its algorithm does not know")
     if usage.compares_algorithm and number != algorithm.number:
@@ -276,6 +277,8 @@ def _settled_value(
         raise _mismatch(tag, fixed, given)
     if given is None and tag == _PADDING and not any(form.padding_needed for form in usage.forms):
         return None
+    if given == HuksKeyDigest.HUKS_DIGEST_NONE and tag == _DIGEST and given not in accepted:
+        raise _bad_value(tag, given, accepted, algorithm.number)
     if given is None or given not in accepted:
         got = "nothing" if given is None else _shown(tag, given)
         raise BusinessError(

@@ -8,8 +8,18 @@ from huks_async.model.errors import HuksLegacyWarning, HuksWarning
 _PACKAGE = __name__.partition(".")[0]
 
 
+_count = 0
+
+
+def times_warned() -> int:
+    """How often `warn_legacy` was called: what was prepared while it rose must not be kept, or it warns no more."""
+    return _count
+
+
 def warn_legacy(what: str) -> None:
     """Warn the caller that `what` (an algorithm, digest or key size) is weak today."""
+    global _count
+    _count += 1
     warn_caller(f"{what} is weak today; it works as documented", HuksLegacyWarning)
 
 

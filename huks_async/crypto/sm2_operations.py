@@ -209,8 +209,8 @@ class Sm2Cipher(CollectingOperation):
         self._limits = limits
 
     def update(self, data: BytesLike) -> bytes:
-        """Keep a copy of the segment; the first one must not be empty."""
-        if not len(data) and not self.held:
+        """Keep a copy of the segment, which must not be empty: a device refuses that for SM2 alone."""
+        if not len(data):
             raise _no_data("encrypt or decrypt")
         return super().update(data)
 

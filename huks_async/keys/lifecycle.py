@@ -85,7 +85,7 @@ class KeyMaker:
         split_container(suite, data)
         check_key(params.numbers, device=self._device)
         wrapping = await self._shelf.find(wrapping_alias, level)
-        check_wrapping_purpose(suite, wrapping.params.numbers[_T.HUKS_TAG_PURPOSE])
+        check_wrapping_purpose(suite, wrapping.params.numbers.get(_T.HUKS_TAG_PURPOSE, 0))
         plain = open_wrapped(suite, data, wrapping.material, params)
         material = await self.read_material(params, plain)
         await self._save(alias, level, params, material, HuksKeyFlag.HUKS_KEY_FLAG_IMPORT_KEY)
@@ -168,6 +168,10 @@ class KeyMaker:
                 f"HUKS_TAG_KEY_SIZE: got {size}, the result has {len(secret) * 8} bits; both must agree",
             )
         algorithm = ALGORITHMS[number]
+        if not params.number(_T.HUKS_TAG_PURPOSE):
+            raise BusinessError(401, "HUKS_TAG_PURPOSE is missing: a stored result needs it to be of use")
+        if self._device and not algorithm.device:
+            raise BusinessError(401, f"HUKS_TAG_ALGORITHM: a device has no {algorithm.number.name} keys")
         if not has_size(algorithm.sizes, size):
             raise BusinessError(
                 12000003,

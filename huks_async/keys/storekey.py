@@ -32,7 +32,17 @@ async def open_store_key(
     """
     wrapped = await store.get_meta(STORE_KEY)
     if wrapped is None:
+        if not await store.is_empty():
+            raise BusinessError(
+                12000012,
+                f"the store {store.address} has keys, but the key that they are sealed under is missing; "
+                "restore the store from a backup",
+            )
+        await root_key.open()
         wrapped = await store.put_meta(STORE_KEY, await root_key.wrap(random(KEY_SIZE)))
+    else:
+        # a root key that is made now cannot be the one of this store
+        await root_key.open(new=False)
     return await _unwrap(store, root_key, wrapped)
 
 

@@ -115,7 +115,9 @@ class _SharedKey:
 
 
 def _shared_key(parts: Parts, alias: object, params: Properties | None) -> _SharedKey | None:
-    if alias is None and params is None:
+    if alias == "":
+        alias = None  # documented: the secret is stored where the alias is not empty
+    if alias is None and not params:
         return None
     if alias is None or params is None:
         missing = "sharedKeyAlias" if alias is None else "sharedKeyParams"

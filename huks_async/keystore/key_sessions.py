@@ -1,9 +1,11 @@
 """The documented functions on key sessions."""
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from time import perf_counter
 
+from huks_async.crypto.legacy import times_warned
 from huks_async.keys.aliases import check_alias, storage_level
 from huks_async.keys.item import Plan
 from huks_async.keystore.parts import HasParts, Parts, parts_for
@@ -98,7 +100,8 @@ class SessionFunctions(HasParts):
                 401 for wrong arguments; 12000012 for a second agreement or derivation; 12000014 when
                 sessions hold too many bytes.
 
-        Any error of the operation ends the session. A cancelled call ends it, too.
+        Any error of the operation ends the session. A cancelled call ends it, too. A buffer that is passed
+        must not be changed before the call is over.
         """
         parts = self._parts or self._open_parts()
         data = _segment(parts, handle, options, token)[1]
@@ -127,10 +130,7 @@ class SessionFunctions(HasParts):
         out, session = done or await parts.driver.finish(parts.namespace, handle, data)
         rule = session.context
         if rule is not None:
-            # the session remembers its user; the group of the result is for finish to name
-            place = parts_for(rule.parts, params)
-            kept = place.maker.keep_secret(rule.base, params, out, rule.flag)
-            out = await parts.driver.complete(session, kept)
+            out = await parts.driver.complete(session, _keep_secret(rule, params, out))
         return HuksReturnResult(out)
 
     async def abortSession(self, handle: int, options: Options) -> None:
@@ -161,7 +161,8 @@ class SessionFunctions(HasParts):
         """
         parts = self._open_parts()
         place = parts.table.place() if parts.table.debug else None
-        return KeySession(self, keyAlias, options, parts.pool, parts.limits, place)
+        abandon = partial(parts.table.abandon, owner=parts.namespace)
+        return KeySession(self, keyAlias, options, parts.pool, parts.limits, abandon, place)
 
 
 async def _make_plan(parts: Parts, keyAlias: str, properties: object) -> tuple[Plan, dict[int, bytes]]:
@@ -182,9 +183,17 @@ async def _make_plan(parts: Parts, keyAlias: str, properties: object) -> tuple[P
     rule = (
         None if flag is None else _SecretRule(item.params, flag, parts if place.acts_for is None else place)
     )
+    before = times_warned()
     plan = item.plan(numbers, parts.limits, rule, device=parts.device)
-    place.shelf.keep_plan(item, level, known, plan)
+    if times_warned() == before:  # weak algorithms warn each time, so that a filter set later counts, too
+        place.shelf.keep_plan(item, level, known, plan)
     return plan, params.blobs
+
+
+async def _keep_secret(rule: _SecretRule, params: ParamSet, secret: bytes) -> bytes:
+    # the session remembers its user; the group of the result is for finish to name
+    place = parts_for(rule.parts, params)
+    return await place.maker.keep_secret(rule.base, params, secret, rule.flag)
 
 
 def _segment(

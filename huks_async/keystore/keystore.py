@@ -198,7 +198,6 @@ class Keystore(
         try:
             try:
                 await self._store.open()
-                await self._root_key.open()
                 if self._wrapping_key is not None:
                     await self._wrapping_key.open()
                 store_key = await open_store_key(self._store, self._root_key)
@@ -314,9 +313,14 @@ class Keystore(
         keystore runs itself is ended first.
         """
         self._open_parts()
-        await self._background.stop()
+        if self._monitor_scope is not None:
+            raise BusinessError(12000012, "this keystore's memory is monitored already, by another task")
         with anyio.CancelScope() as self._monitor_scope:
-            await self._monitor.run()
+            try:
+                await self._background.stop()
+                await self._monitor.run()
+            finally:
+                self._monitor_scope = None
 
     async def purge_stale_sessions(self) -> int:
         """End all sessions idle for longer than `Limits.stale_after`, and give memory back.

@@ -5,8 +5,9 @@ that name with the user's number; a group's name with the user's number. The sep
 a name, so that no two of them are ever the same text. Items are sealed under a key of their namespace.
 """
 
+import inspect
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from huks_async.access.policy import Caller, Nobody, Policy
@@ -60,14 +61,13 @@ class Places:
         if user_id < 0:
             raise BusinessError(401, f"userId: got {user_id}, accepted 0 … {_MAX_USER}")
         caller = self.caller
-        if not self._policy.may_act_for(caller, user_id):
+        if self._ask("may_act_for", user_id) is not True:
             raise BusinessError(
                 201,
                 f"no policy allows {caller.namespace!r} of user {caller.user_id} to act for user {user_id}; "
                 "see Keystore.open(policy=…)",
             )
-        if user_id == caller.user_id:
-            return self.own
+        # the caller's own keys too: what was prepared for calls with a user is not for calls without one
         return self._other(namespace_of(caller.namespace, user_id))
 
     def of_group(self, name: bytes) -> Place:
@@ -87,7 +87,10 @@ class Places:
                 "HUKS_TAG_KEY_ACCESS_GROUP: this keystore has no policy that knows groups; "
                 "see Keystore.open(policy=…)",
             )
-        if name not in {group.encode() for group in self._policy.groups_of(self.caller)}:
+        groups = self._ask("groups_of")
+        if isinstance(groups, (str, bytes)) or not isinstance(groups, Iterable):
+            raise _bad_policy("groups_of", "a collection of names", groups)
+        if name not in {group.encode() for group in groups if isinstance(group, str)}:
             raise BusinessError(
                 12000018,
                 f"HUKS_TAG_KEY_ACCESS_GROUP: {self.caller.namespace!r} does not belong to the group "
@@ -95,6 +98,21 @@ class Places:
             )
         group = f"{SEPARATOR}group{SEPARATOR}{name.hex()}"
         return self._other(namespace_of(group, self.caller.user_id))
+
+    def _ask(self, question: str, *more: object) -> object:
+        """Ask the policy; only a plain answer counts, and a failure is no permission."""
+        try:
+            answer: object = getattr(self._policy, question)(self.caller, *more)
+        except BusinessError:
+            raise
+        except Exception as error:
+            raise BusinessError(
+                12000012, f"the policy's {question} failed ({type(error).__name__}); nothing was permitted"
+            ) from error
+        if inspect.iscoroutine(answer):
+            answer.close()
+            raise _bad_policy(question, "an answer at once, from a plain function", answer)
+        return answer
 
     def shrink(self) -> None:
         """Drop what is kept ready, under memory pressure."""
@@ -118,6 +136,13 @@ class Places:
         return place
 
 
+def _bad_policy(question: str, wanted: str, got: object) -> BusinessError:
+    return BusinessError(
+        12000012,
+        f"the policy's {question} must give {wanted}, got {type(got).__name__}; nothing was permitted",
+    )
+
+
 def namespace_of(name: str, user_id: int) -> str:
     """The namespace of an application or group for one user."""
     return name if user_id == FIRST_USER else f"{name}{SEPARATOR}user{SEPARATOR}{user_id}"
@@ -129,6 +154,10 @@ def check_namespace(namespace: object) -> str:
         raise BusinessError(
             401, f"namespace must be a non-empty str without {SEPARATOR!r}, got {namespace!r}"
         )
+    try:
+        namespace.encode()
+    except UnicodeEncodeError:
+        raise BusinessError(401, "namespace is not valid Unicode: it holds lone surrogates") from None
     return namespace
 
 

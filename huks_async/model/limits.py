@@ -54,6 +54,8 @@ class Limits:
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"Limits.{name} must be at least 1, got {getattr(self, name)!r}")
+        if self.max_listed_aliases is not None and self.max_listed_aliases < 0:
+            raise ValueError(f"Limits.max_listed_aliases must be 0 or more, got {self.max_listed_aliases!r}")
         if not self.stale_after >= 0:
             raise ValueError(f"Limits.stale_after must be 0 or more seconds, got {self.stale_after!r}")
         if self.max_idle is not None and not self.max_idle > 0:

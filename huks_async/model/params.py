@@ -251,7 +251,7 @@ def as_buffer(value: object, what: str) -> BytesLike:
         return value
     try:
         view = memoryview(value)  # type: ignore[arg-type]
-    except TypeError:
+    except (TypeError, ValueError):  # ValueError: a memoryview that was released
         hint = "; encode text first" if isinstance(value, str) else ""
         raise BusinessError(
             _ILLEGAL, f"{what} must be bytes-like, got {type(value).__name__}{hint}"

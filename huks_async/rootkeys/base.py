@@ -22,8 +22,12 @@ class RootKey(ABC):
     def key_id(self) -> str:
         """A name for messages that tells one root key from another. No secret, and known after `open`."""
 
-    async def open(self) -> None:
-        """Make the root key ready. `wrap` and `unwrap` do so themselves where it was not called."""
+    async def open(self, *, new: bool = True) -> None:
+        """Make the root key ready. `wrap` and `unwrap` do so themselves where it was not called.
+
+        Args:
+            new: whether a root key that does not exist may be made; False for a store that has one.
+        """
         return
 
     async def aclose(self) -> None:

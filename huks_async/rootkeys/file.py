@@ -37,6 +37,14 @@ class FileRootKey(SecretRootKey):
         self.path = text
         self._create = create
 
+    async def open(self, *, new: bool = True) -> None:
+        """Read the file; make it where there is none and it may be new. Does nothing when it was read."""
+        create, self._create = self._create, self._create and new
+        try:
+            await super().open()
+        finally:
+            self._create = create
+
     async def _load(self) -> bytes:
         return await anyio.to_thread.run_sync(self._read_or_create)
 

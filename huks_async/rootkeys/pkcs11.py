@@ -57,7 +57,7 @@ class Pkcs11RootKey(RootKey):
         """Token and key label, with a slash between."""
         return f"{self._token}/{self._label}"
 
-    async def open(self) -> None:
+    async def open(self, *, new: bool = True) -> None:
         """Find the key in the token.
 
         Raises:

@@ -37,7 +37,7 @@ class SecretRootKey(RootKey):
     async def _load(self) -> bytes:
         """Give the 32 bytes."""
 
-    async def open(self) -> None:
+    async def open(self, *, new: bool = True) -> None:
         """Load the key. Does nothing when it is loaded."""
         await self._ready()
 

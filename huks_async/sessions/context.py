@@ -2,7 +2,7 @@
 
 import contextlib
 import warnings
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from contextlib import aclosing
 from types import TracebackType
 from typing import Protocol, TypeAlias
@@ -41,9 +41,6 @@ class SessionApi(Protocol):
     ) -> HuksReturnResult:
         """Finish."""
 
-    async def abortSession(self, handle: int, options: Options) -> None:
-        """Abort."""
-
 
 class KeySession:
     """A key session for one `async with` block; made by `Keystore.session`.
@@ -60,9 +57,11 @@ class KeySession:
         options: Options,
         pool: WorkerPool,
         limits: Limits,
+        abandon: Callable[[int], None],
         place: str | None = None,
     ) -> None:
         self._api = api
+        self._abandon = abandon
         self._alias = alias
         self._options = options
         self._pool = pool
@@ -95,6 +94,8 @@ class KeySession:
         if self._open is not None:
             raise BusinessError(12000012, "this session block was entered already; make a new one")
         try:
+            # taken apart once: an iterator gives its parameters once, and a list may change later
+            self._options = HuksOptions(parse_parameters(self._options).to_params())
             self._open = await self._api.initSession(self._alias, self._options)
         except BaseException:
             self._place = None  # there is no session to report
@@ -112,15 +113,13 @@ class KeySession:
                 with contextlib.suppress(RuntimeError):  # another task is in it, and ends it itself
                     await self._stream.aclose()
         finally:
-            await self._end()
+            self._end()
 
-    async def _end(self) -> None:
+    def _end(self) -> None:
         if not self._ended and self._open is not None:
             self._ended = True
-            # does not wait for anything, so it is safe while the block is cancelled; a keystore that was
-            # closed meanwhile has ended the session itself
-            with contextlib.suppress(BusinessError):
-                await self._api.abortSession(self._open.handle, HuksOptions())
+            # unlike abortSession, this ends a session too whose call still runs in another task
+            self._abandon(self._open.handle)
 
     async def update(self, data: BytesLike, *, token: BytesLike | None = None) -> bytes:
         """Feed a segment; give the output that is ready. Errors as `updateSession`."""

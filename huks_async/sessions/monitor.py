@@ -176,6 +176,11 @@ class LowMemoryMonitor:
             self._count(broken=1)
             logger.warning("no sensor of memory pressure: %s; next try in %g s", error, self._reopen_after)
             return
+        except Exception:
+            # protection must not end because a sensor has a fault of its own
+            self._count(broken=1)
+            logger.exception("the choice of a sensor failed; next try in %g s", self._reopen_after)
+            return
         self._count(sensor=self._sensor.name)
         try:
             while True:
@@ -184,6 +189,9 @@ class LowMemoryMonitor:
         except SensorBroken as error:
             self._count(broken=1)
             logger.warning("memory pressure is not sensed: %s; next try in %g s", error, self._reopen_after)
+        except Exception:
+            self._count(broken=1)
+            logger.exception("a sensor of memory pressure failed; next try in %g s", self._reopen_after)
         finally:
             self._count(sensor=self._sensor.name)
             self._sensor.close()

@@ -75,6 +75,7 @@ class SessionTable:
         self._older_fates: dict[int, tuple[str, str]] = {}
         self._last_fate = ("", "")
         self._places: dict[int, str] = {}
+        self._abandoned: set[int] = set()
         self._order = 0
         # from this many sessions on, `open` has more to do: a new peak, or the limit
         self._mark = 0
@@ -155,6 +156,9 @@ class SessionTable:
         # here, not when the call begins: the order of sessions is that of their last use, which ends now
         session.used = self._clock()
         self._sessions.move_to_end(session.handle)
+        if self._abandoned and session.handle in self._abandoned:
+            self.abort(session.handle, session.owner)
+            return
         held = session.operation.held
         if held != session.held:
             self.held += held - session.held
@@ -186,6 +190,14 @@ class SessionTable:
         if session is not None and session.owner == owner and not session.busy:
             self.counts.aborted += 1
             self._remove(session, ABORTED)
+
+    def abandon(self, handle: int, owner: str) -> None:
+        """Abort a session; one that is in a call is aborted when the call ends."""
+        session = self._sessions.get(handle)
+        if session is not None and session.owner == owner and session.busy:
+            self._abandoned.add(handle)
+        else:
+            self.abort(handle, owner)
 
     def purge_stale(self, at_most: int, idle_longer_than: float, cause: str) -> int:
         """End up to `at_most` sessions idle for longer than the given seconds, longest idle first.
@@ -358,6 +370,8 @@ class SessionTable:
         if len(self._fates) >= _MAX_REMEMBERED:
             self._older_fates = self._fates
             self._fates = {}
+        if self._abandoned:
+            self._abandoned.discard(session.handle)
         if self.debug:
             self._places.pop(session.handle, None)
         return True

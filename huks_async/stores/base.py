@@ -137,6 +137,10 @@ class Store(ABC):
         """Give the number of rows, without reading them all."""
 
     @abstractmethod
+    async def is_empty(self) -> bool:
+        """Tell whether there is no row in any namespace."""
+
+    @abstractmethod
     async def get_meta(self, name: str) -> bytes | None:
         """Give a value that belongs to the store itself, None where there is none."""
 

@@ -99,6 +99,11 @@ class MemoryStore(Store):
         shelf = self._shelves.get((namespace, level))
         return 0 if shelf is None else len(shelf.rows)
 
+    async def is_empty(self) -> bool:
+        """Tell whether there is no row in any namespace."""
+        await self._turn()
+        return not any(shelf.rows for shelf in self._shelves.values())
+
     async def get_meta(self, name: str) -> bytes | None:
         """Give a value that belongs to the store itself, None where there is none."""
         self._check()

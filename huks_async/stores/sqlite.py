@@ -168,6 +168,10 @@ class SqliteStore(Store):
         )
         return int(rows[0][0]) if rows else 0
 
+    async def is_empty(self) -> bool:
+        """Tell whether there is no row in any namespace."""
+        return not await self._select("SELECT 1 FROM item LIMIT 1")
+
     async def get_meta(self, name: str) -> bytes | None:
         """Give a value that belongs to the store itself, None where there is none."""
         rows = await self._select("SELECT value FROM meta WHERE name = ?", encode_name("name", name))

@@ -77,7 +77,11 @@ class GroupCommit:
     def _commit(self, writes: list[Write]) -> list[Outcome]:
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
-        ((before,),) = connection.execute("SELECT version FROM sequence").fetchall()
+        row = connection.execute("SELECT version FROM sequence").fetchone()
+        if row is None:
+            # the versions that were given are not known, so none can be given that is new
+            raise sqlite3.DatabaseError("the row that counts versions is missing")
+        before: int = row[0]
         version = before
         outcomes: list[Outcome] = []
         for write in writes:

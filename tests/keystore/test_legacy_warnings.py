@@ -149,17 +149,20 @@ async def test_a_loop_warns_once(keys: int) -> None:
     assert [each.category for each in caught] == [HuksLegacyWarning]
 
 
-async def test_sessions_of_a_kept_key_do_not_come_to_the_warning_again(
-    keystore: Keystore,
-) -> None:
-    """The warning belongs to the check of parameters, which sessions of the same parameters share."""
+async def test_a_filter_that_is_set_later_counts(keystore: Keystore) -> None:
+    """Each session warns, so that a service which turns the warning into an error later is heard."""
     values, purpose = WEAK_USES["AES in ECB"]
     await keystore.generateKeyItem("k", options(**values))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for _ in range(100):
             await keystore.initSession("k", opening(values, purpose))
-    assert len(caught) == 1
+    assert len(caught) == 100
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", HuksLegacyWarning)
+        with pytest.raises(HuksLegacyWarning):
+            await keystore.initSession("k", opening(values, purpose))
+    assert keystore.statistics().open == 100
 
 
 def _line_above() -> int:

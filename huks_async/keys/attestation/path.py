@@ -15,6 +15,7 @@ from huks_async.keys.attestation.claims import decode_oid
 from huks_async.keys.attestation.report import AttestationError, AttestationRefusal
 from huks_async.keys.der import take
 from huks_async.model.errors import BusinessError
+from huks_async.model.params import as_bytes
 
 MAX_CHAIN = 8
 MAX_CERTIFICATE_BYTES = 64 * 1024
@@ -50,8 +51,8 @@ def read_certificate(data: Trusted, what: str) -> x509.Certificate:
     """A certificate from PEM or DER; MALFORMED_CERTIFICATE otherwise."""
     if isinstance(data, x509.Certificate):
         return data
-    raw = data.encode() if isinstance(data, str) else bytes(data)
     try:
+        raw = data.encode() if isinstance(data, str) else as_bytes(data, what)
         if len(raw) > MAX_CERTIFICATE_BYTES:
             raise ValueError("too long")
         if raw[:1] == b"\x30":

@@ -47,8 +47,10 @@ def verify_attestation(
     """
     if isinstance(chain, (str, bytes)) or not isinstance(chain, Sequence):
         raise BusinessError(401, f"chain must be a list of certificates, got {type(chain).__name__}")
-    if isinstance(roots, (str, bytes)):
-        raise BusinessError(401, "roots must be a list of certificates, got one")
+    if isinstance(roots, (str, bytes)) or not isinstance(roots, Iterable):
+        raise BusinessError(401, f"roots must be a list of certificates, got {type(roots).__name__}")
+    if at is not None and not isinstance(at, datetime):
+        raise BusinessError(401, f"at must be a datetime, got {type(at).__name__}")
     expected = as_bytes(challenge, "challenge")
     when = at or datetime.now(UTC)
     if when.tzinfo is None:
