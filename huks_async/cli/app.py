@@ -1,8 +1,6 @@
 """The commands put together, and how each ends."""
 
 import inspect
-import os
-import sys
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
@@ -32,6 +30,7 @@ app.command(doctor.algorithms)
 def run(arguments: Sequence[str]) -> int:
     """Run one command to its exit code."""
     console.quiet_warnings()
+    console.accept_all_text()
     try:
         command, bound, _ = app.parse_args(list(arguments), exit_on_error=False, print_error=False)
     except CycloptsError as error:
@@ -41,7 +40,7 @@ def run(arguments: Sequence[str]) -> int:
         result = command(*bound.args, **bound.kwargs)
         if inspect.iscoroutine(result):
             result = drive(result)
-        sys.stdout.flush()
+        console.flush_output()
     except console.CommandError as error:
         console.report(error.message, error.hint)
         return error.status
@@ -49,8 +48,7 @@ def run(arguments: Sequence[str]) -> int:
         console.report_business_error(error)
         return console.FAILED
     except BrokenPipeError:
-        # the reader has gone; Python would complain again when it flushes at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # the reader has gone
         return console.FAILED
     except OSError as error:
         console.report(f"{error.filename}: {error.strerror}" if error.filename else str(error))

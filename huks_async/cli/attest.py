@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from huks_async.cli.arguments import HERE, Alias, InputName, OutputName, Place
-from huks_async.cli.console import CommandError, usage_error
+from huks_async.cli.console import CommandError, show, usage_error
 from huks_async.cli.files import open_input, open_output
 from huks_async.cli.parameters import Tags, options, properties
 from huks_async.cli.pem import to_pem_lines
@@ -82,7 +82,7 @@ def verify_attestation_command(
     except AttestationError as error:
         raise CommandError(error.message, hint=f"reason: {error.refusal.name}") from None
     for name, value in _told(report).items():
-        print(f"{name}: {value}")
+        show(f"{name}: {value}")
 
 
 def _told(report: AttestationReport) -> dict[str, object]:

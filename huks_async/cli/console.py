@@ -4,14 +4,21 @@ Three rules: data goes to standard output and nothing else does; everything for 
 standard error; a failure is one line `error: …`, with a line `hint: …` below it where something helps.
 """
 
+import contextlib
+import io
+import os
 import sys
+import unicodedata
 import warnings
+from collections.abc import Iterator
 from typing import TextIO
 
 from huks_async.model.errors import ERRORS, BusinessError
 
 FAILED = 1
 WRONG_USAGE = 2
+
+STANDARD_OUTPUT = "standard output"
 
 
 class CommandError(Exception):
@@ -29,9 +36,80 @@ def usage_error(message: str, *, hint: str | None = None) -> CommandError:
     return CommandError(message, hint=hint, status=WRONG_USAGE)
 
 
+@contextlib.contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Name the file in system errors that do not: those of calls that got a descriptor."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = name
+        raise
+
+
+def standard_input() -> TextIO:
+    """Standard input.
+
+    Raises:
+        CommandError: the command was started without one.
+
+    """
+    if sys.stdin is None:
+        raise CommandError("standard input is closed")
+    return sys.stdin
+
+
+def standard_output() -> TextIO:
+    """Standard output.
+
+    Raises:
+        CommandError: the command was started without one.
+
+    """
+    if sys.stdout is None:
+        raise CommandError(f"{STANDARD_OUTPUT} is closed")
+    return sys.stdout
+
+
+def show(text: str, *, flush: bool = False) -> None:
+    """A line of data."""
+    with _writing():
+        print(text, file=standard_output(), flush=flush)
+
+
+def flush_output() -> None:
+    """Write what standard output still holds."""
+    if sys.stdout is not None:
+        with _writing():
+            sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        with naming(STANDARD_OUTPUT):
+            yield
+    except OSError:
+        # what could not be written is still there; Python would complain again when it flushes at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
+
+
+def escape(text: str) -> str:
+    """The text on one line, as in a literal of Python: what a terminal would not print, and backslashes."""
+    return "".join(
+        char
+        if char != "\\" and (char.isprintable() or unicodedata.category(char) == "Zs")
+        else char.encode("unicode_escape").decode("ascii")
+        for char in text
+    )
+
+
 def say(text: str) -> None:
     """A line for people."""
-    print(text, file=sys.stderr)
+    # print takes None for standard output
+    if sys.stderr is not None:
+        print(text, file=sys.stderr)
 
 
 def report(message: str, hint: str | None = None) -> None:
@@ -62,3 +140,9 @@ def show_warning(
 def quiet_warnings() -> None:
     """Show warnings as lines `warning: …`."""
     warnings.showwarning = show_warning
+
+
+def accept_all_text() -> None:
+    """Escape on standard output the characters that its encoding does not have."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

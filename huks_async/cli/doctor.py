@@ -14,6 +14,7 @@ from cryptography.hazmat.backends.openssl import backend
 import huks_async
 from huks_async._version import __version__
 from huks_async.cli.arguments import HERE, Place
+from huks_async.cli.console import show
 from huks_async.cli.parameters import KINDS, options
 from huks_async.crypto import matrix
 from huks_async.keystore.opening import home_folder
@@ -31,9 +32,9 @@ async def doctor(*, place: Place = HERE) -> int:
         "memory pressure": _sensors(),
     }
     for title, lines in sections.items():
-        print(title)
+        show(title)
         for good, text in lines:
-            print(f"  {'' if good else 'PROBLEM: '}{text}")
+            show(f"  {'' if good else 'PROBLEM: '}{text}")
             problems += not good
     return 1 if problems else 0
 
@@ -108,7 +109,7 @@ def algorithms(*, device: bool = False) -> None:
         Only what a device with the standard software engine has too.
 
     """
-    print("algorithm  sizes  purposes  modes  paddings  digests")
+    show("algorithm  sizes  purposes  modes  paddings  digests")
     for algorithm in matrix.ALGORITHMS.values():
         for usage in algorithm.usages:
             if device and not (algorithm.device and usage.device):
@@ -121,7 +122,7 @@ def algorithms(*, device: bool = False) -> None:
                 _names(HuksKeyPadding, usage.paddings),
                 _names(HuksKeyDigest, usage.digests),
             )
-            print("  ".join(cells) + (f"  ({usage.note})" if usage.note else ""))
+            show("  ".join(cells) + (f"  ({usage.note})" if usage.note else ""))
 
 
 def _names(

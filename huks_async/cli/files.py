@@ -10,7 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from huks_async.cli.console import CommandError, usage_error
+from huks_async.cli.console import (
+    STANDARD_OUTPUT,
+    CommandError,
+    naming,
+    standard_input,
+    standard_output,
+    usage_error,
+)
 from huks_async.cli.interrupts import interruptible
 
 SEGMENT = 100 * 1024
@@ -40,7 +47,7 @@ class Output(Protocol):
 def open_input(name: str) -> Iterator[io.FileIO]:
     """A file, or standard input for `-`, opened without a buffer."""
     if name == STANDARD:
-        yield io.FileIO(sys.stdin.fileno(), closefd=False)
+        yield io.FileIO(standard_input().fileno(), closefd=False)
         return
     with interruptible():
         # opening a named pipe waits for its writer
@@ -74,7 +81,7 @@ def open_output(name: str | None, *, private: bool = False) -> Iterator[Output]:
 
     """
     if name is None or name == STANDARD:
-        yield _Direct(io.FileIO(sys.stdout.fileno(), "w", closefd=False))
+        yield _Direct(io.FileIO(standard_output().fileno(), "w", closefd=False), STANDARD_OUTPUT)
         return
     path = Path(os.path.realpath(name))
     if path.is_dir():
@@ -84,7 +91,7 @@ def open_output(name: str | None, *, private: bool = False) -> Iterator[Output]:
         with interruptible():
             target = io.FileIO(path, "w")
         with target:
-            yield _Direct(target)
+            yield _Direct(target, name)
         return
     with _replacing(path, private) as output:
         yield output
@@ -92,7 +99,7 @@ def open_output(name: str | None, *, private: bool = False) -> Iterator[Output]:
 
 def refuse_terminal(output: str | None, what: str, *, nature: str = "binary") -> None:
     """Refuse to print binary or secret bytes to a terminal unless `-` was asked for by name."""
-    if output is None and sys.stdout.isatty():
+    if output is None and standard_output().isatty():
         raise usage_error(
             f"{what} is {nature} and standard output is a terminal",
             hint="name a file with --output FILE, or force it with --output -",
@@ -104,13 +111,14 @@ class _Direct:
 
     hidden = False
 
-    def __init__(self, target: io.FileIO) -> None:
+    def __init__(self, target: io.FileIO, name: str) -> None:
         self._target = target
+        self._name = name
 
     def write(self, data: bytes) -> None:
         view = memoryview(data)
         while view:
-            with interruptible():
+            with interruptible(), naming(self._name):
                 view = view[self._target.write(view) :]
 
     def commit(self) -> None:
@@ -127,14 +135,15 @@ class _Replacing:
         self._private = private
         self._temporary = temporary
         self._file = file
-        self._direct = _Direct(file)
+        self._direct = _Direct(file, str(path))
 
     def write(self, data: bytes) -> None:
         self._direct.write(data)
 
     def commit(self) -> None:
-        os.fchmod(self._file.fileno(), self._mode())
-        os.fsync(self._file.fileno())
+        with naming(str(self._path)):
+            os.fchmod(self._file.fileno(), self._mode())
+            os.fsync(self._file.fileno())
         self._temporary.replace(self._path)
         folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:

@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from huks_async.cli.arguments import InputName, OutputName, check_standard_input
-from huks_async.cli.console import CommandError, say, usage_error
+from huks_async.cli.console import CommandError, say, show, usage_error
 from huks_async.cli.files import open_output, refuse_terminal
 from huks_async.cli.key_file import (
     RECOGNISED,
@@ -77,7 +77,7 @@ def describe_key(file: InputName, /) -> None:
     }
     for name, value in lines.items():
         if value != "":
-            print(f"{name}: {value}")
+            show(f"{name}: {value}")
 
 
 def wrap_key(

@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 
 from huks_async.cli.arguments import HERE, Alias, OutputName, Place, Replace, naming_replace
 from huks_async.cli.attest import attest, attestation_root
-from huks_async.cli.console import CommandError, say, usage_error
+from huks_async.cli.console import CommandError, escape, say, show, usage_error
 from huks_async.cli.files import open_output, refuse_terminal
 from huks_async.cli.key_forms import convert_key, describe_key, wrap_key
 from huks_async.cli.key_import import import_key, import_wrapped
@@ -50,20 +50,20 @@ async def generate(
 
 @app.command(name="list")
 async def list_keys(*, place: Place = HERE) -> None:
-    """Print the names of all keys, one a line."""
+    """Print the names of all keys, one a line; characters that do not print are escaped."""
     async with place.open() as keystore:
         aliases = (await keystore.listAliases(options(**place.tags))).keyAliases
     for alias in sorted(aliases):
-        print(alias)
+        show(escape(alias))
 
 
-@app.command
-async def show(alias: Alias, /, *, place: Place = HERE) -> None:
+@app.command(name="show")
+async def show_key(alias: Alias, /, *, place: Place = HERE) -> None:
     """Print what a key is and may do."""
     async with place.open() as keystore:
         stored = (await keystore.getKeyItemProperties(alias, options(**place.tags))).properties
     for param in stored:
-        print(describe(param))
+        show(describe(param))
 
 
 @app.command
@@ -110,7 +110,7 @@ async def export(
 
 
 def _confirm(question: str) -> None:
-    if not sys.stdin.isatty():
+    if sys.stdin is None or sys.stderr is None or not sys.stdin.isatty():
         raise usage_error("deleting needs a confirmation", hint="add --yes")
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:

@@ -1,12 +1,19 @@
 """`huks sign` and `huks verify`."""
 
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 import huks_async
-from huks_async.cli.arguments import HERE, Alias, InputName, OutputName, Place
+from huks_async.cli.arguments import (
+    HERE,
+    Alias,
+    InputName,
+    OutputName,
+    Place,
+    check_standard_input,
+    no_option,
+)
 from huks_async.cli.console import CommandError, say
 from huks_async.cli.files import STANDARD, open_input, open_output, refuse_terminal, segments
 from huks_async.cli.parameters import Tags, options, session_tags
@@ -35,10 +42,19 @@ async def verify(
     file: InputName = STANDARD,
     /,
     *,
-    signature: Annotated[str, Parameter(name=["--signature", "-s"], help="File with the bare signature.")],
+    signature: Annotated[
+        str,
+        Parameter(
+            name=["--signature", "-s"],
+            help="File with the bare signature; - is standard input.",
+            allow_leading_hyphen=True,
+            validator=no_option,
+        ),
+    ],
     place: Place = HERE,
 ) -> None:
     """Verify a file's signature. A bad one ends with code 1."""
+    check_standard_input(signature, file)
     given = _read_signature(signature)
     async with place.open() as keystore:
         tags = await _tags(keystore, alias, place, HuksKeyPurpose.HUKS_KEY_PURPOSE_VERIFY)
@@ -59,13 +75,15 @@ def _nothing(data: bytes) -> None:
 
 
 def _read_signature(name: str) -> bytes:
-    with Path(name).open("rb") as file:
-        data = file.read(_MAX_SIGNATURE + 1)
+    data = bytearray()
+    with open_input(name) as file:
+        for piece in segments(file):
+            data += piece
+            if len(data) > _MAX_SIGNATURE:
+                raise CommandError(f"{name} is longer than any signature")
     if not data:
         raise CommandError(f"{name} is empty, so it holds no signature")
-    if len(data) > _MAX_SIGNATURE:
-        raise CommandError(f"{name} is longer than any signature")
-    return data
+    return bytes(data)
 
 
 async def _tags(keystore: "huks_async.Keystore", alias: str, place: Place, purpose: HuksKeyPurpose) -> Tags:

@@ -170,7 +170,7 @@ ERRORS: dict[int, ErrorFact] = dict(
             _X.HUKS_ERR_CODE_NOT_SUPPORTED_API,
             NotSupportedError,
             "the function does not exist here",
-            "see the list of functions in the documentation",
+            "see what is not supported: docs/limitations.md",
             _R.HUKS_ERROR_NOT_SUPPORTED,
         ),
         _fact(

@@ -159,13 +159,13 @@ def test_a_link_stays_a_link(huks: Huks, tmp_path: Path, document: Path) -> None
 
 
 def test_a_full_disk_leaves_nothing(huks: Huks, tmp_path: Path, document: Path) -> None:
-    """A device without space is an error of the operation, not a traceback."""
+    """A device without space is an error of the operation that names it, not a traceback."""
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
     huks("keys", "generate", "k")
     done = huks("encrypt", "k", document, "-o", "/dev/full")
     assert done.code == 1
-    assert "No space left" in done.err
+    assert done.err == "error: /dev/full: No space left on device\n"
 
 
 @pytest.mark.parametrize("kind", ["ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "rsa-2048-pss", "ed25519"])

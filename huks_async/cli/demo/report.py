@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Self
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+from huks_async.cli.console import show
+
 if TYPE_CHECKING:
     from huks_async.cli.demo.witness import Witness
 
@@ -83,8 +85,8 @@ class Reporter:
             self._bar.remove_task(task)
 
     def _print(self, text: str) -> None:
-        if self._bar.disable or not sys.stdout.isatty():
-            print(text, flush=True)
+        if self._bar.disable or sys.stdout is None or not sys.stdout.isatty():
+            show(text, flush=True)
         else:
             # above the bar, which owns the terminal
             self._bar.console.print(text, markup=False, highlight=False)
