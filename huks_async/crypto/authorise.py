@@ -205,8 +205,9 @@ def check_session(
     served = SESSION_ALGORITHMS[group]
     if device:
         served = frozenset(known for known in served if _on_device(known))
-    # keys for SM2 agreement are declared and no engine serves them: such a session fails against its key
-    if number not in served and (group, number) != (AGREE, HuksKeyAlg.HUKS_ALG_SM2):
+    # keys for SM2 agreement are declared and no engine serves them: their session fails against the key
+    for_sm2 = group == AGREE and number == key.get(_ALGORITHM) == HuksKeyAlg.HUKS_ALG_SM2
+    if number not in served and not for_sm2:
         raise BusinessError(
             12000003,
             f"HUKS_TAG_ALGORITHM: got {_shown(_ALGORITHM, number)}, {purpose_names(purpose)} sessions serve "
@@ -277,7 +278,8 @@ def _settled_value(
         raise _mismatch(tag, fixed, given)
     if given is None and tag == _PADDING and not any(form.padding_needed for form in usage.forms):
         return None
-    if given == HuksKeyDigest.HUKS_DIGEST_NONE and tag == _DIGEST and given not in accepted:
+    if (algorithm.number, usage.purposes, tag) == (HuksKeyAlg.HUKS_ALG_SM2, CIPHER, _DIGEST) and given == 0:
+        # HUKS_DIGEST_NONE: a digest that SM2 knows, though not for encryption
         raise _bad_value(tag, given, accepted, algorithm.number)
     if given is None or given not in accepted:
         got = "nothing" if given is None else _shown(tag, given)

@@ -82,10 +82,11 @@ async def test_a_root_key_can_be_changed():
 
 @pytest.mark.asyncio
 async def test_a_root_key_file_that_was_lost_does_not_open_the_store(tmp_path):
-    """A new root key file is another key: the store is refused, not begun anew."""
+    """A new root key file would be another key: the store is refused, and no new file misleads."""
     store = MemoryStore()
     await open_store_key(store, FileRootKey(tmp_path / "root.key"))
     (tmp_path / "root.key").unlink()
-    with pytest.raises(BusinessError, match="wrapped by the root key") as caught:
+    with pytest.raises(BusinessError, match="cannot be read or created") as caught:
         await open_store_key(store, FileRootKey(tmp_path / "root.key"))
-    assert caught.value.code == 12000012
+    assert caught.value.code == 12000004
+    assert not (tmp_path / "root.key").exists()
