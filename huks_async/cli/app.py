@@ -22,7 +22,8 @@ app.command(crypt.encrypt)
 app.command(crypt.decrypt)
 app.command(signing.sign)
 app.command(signing.verify)
-app.command(attest.verify_attestation_command, name="verify-attestation")
+for where in (app, keys.app):
+    where.command(attest.verify_attestation_command, name="verify-attestation")
 app.command(doctor.doctor)
 app.command(doctor.algorithms)
 

@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import stat
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import cryptography
 from cryptography.hazmat.backends.openssl import backend
@@ -16,9 +16,8 @@ from huks_async._version import __version__
 from huks_async.cli.arguments import HERE, Place
 from huks_async.cli.console import show
 from huks_async.cli.parameters import KINDS, options
-from huks_async.crypto import matrix
+from huks_async.crypto import support_table
 from huks_async.keystore.opening import home_folder
-from huks_async.model.enums import HuksCipherMode, HuksKeyDigest, HuksKeyPadding, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
 from huks_async.sessions.pressure import SensorStatus, choose_sensor
 
@@ -109,28 +108,9 @@ def algorithms(*, device: bool = False) -> None:
         Only what a device with the standard software engine has too.
 
     """
-    show("algorithm  sizes  purposes  modes  paddings  digests")
-    for algorithm in matrix.ALGORITHMS.values():
-        for usage in algorithm.usages:
-            if device and not (algorithm.device and usage.device):
-                continue
-            cells = (
-                algorithm.number.name.removeprefix("HUKS_ALG_"),
-                matrix.list_sizes(usage.sizes or algorithm.sizes),
-                _names(HuksKeyPurpose, (p for p in HuksKeyPurpose if p & usage.purposes), "+"),
-                _names(HuksCipherMode, usage.modes),
-                _names(HuksKeyPadding, usage.paddings),
-                _names(HuksKeyDigest, usage.digests),
-            )
-            show("  ".join(cells) + (f"  ({usage.note})" if usage.note else ""))
-
-
-def _names(
-    enum: type[HuksKeyPurpose] | type[HuksCipherMode] | type[HuksKeyPadding] | type[HuksKeyDigest],
-    values: Iterable[int],
-    separator: str = ", ",
-) -> str:
-    names = [enum(value).name.removeprefix("HUKS_") for value in values]
-    for prefix in ("KEY_PURPOSE_", "MODE_", "PADDING_", "DIGEST_"):
-        names = [name.removeprefix(prefix) for name in names]
-    return separator.join(names) or "-"
+    show("  ".join(support_table.COLUMNS).lower())
+    name = sizes = ""
+    for row in support_table.rows(device=device):
+        if row[0]:
+            name, sizes = row[0], row[1]
+        show("  ".join((name, row[1] or sizes, *(cell for cell in row[2:] if cell))))
