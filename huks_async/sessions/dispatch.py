@@ -5,15 +5,10 @@ if this loop has not done so for `TURN_SECONDS`.
 """
 
 import time
-from collections.abc import Callable
-from typing import TypeVar
 
 import anyio.lowlevel
 
 from huks_async.runtime.workers import WorkerPool
-from huks_async.sessions.costs import INLINE_MICROSECONDS
-
-T = TypeVar("T")
 
 TURN_SECONDS = 0.0002
 """How long inline work may go on before others get a turn. A timer comes two to three turns late at worst.
@@ -44,11 +39,3 @@ class Dispatcher:
             self._waiting -= 1
         # those that wait here go on in the same round of the loop, so they share one turn
         self.turn_ends = time.perf_counter() + TURN_SECONDS / (1 + self._waiting)
-
-    async def run(self, microseconds: float, function: Callable[..., T], *args: object) -> T:
-        """Run `function(*args)`, inline or in a worker, by its estimated cost."""
-        if microseconds > INLINE_MICROSECONDS:
-            return await self.pool.run(function, *args)
-        if time.perf_counter() > self.turn_ends:
-            await self.give_turn()
-        return function(*args)
