@@ -10,6 +10,7 @@ import pytest
 
 import huks_async as huks
 from huks_async.keystore import UNBUILT
+from tests.conformance import support
 from tests.conformance.support import NOTHING, refused
 
 FACTS: dict[str, Any] = json.loads((Path(__file__).parent / "facts" / "surface.json").read_text())
@@ -154,6 +155,31 @@ async def test_forms_for_another_user_are_refused(profile: str, code: int, name:
         wrong = ["100", *_arguments(name)[1:]]
         with refused(401, "userId", "str"):
             await getattr(keystore, name)(*wrong)
+
+
+CONDITIONAL = {
+    "wrapKeyItem": (801, "no operator's wrapping key is configured: Keystore.open(wrapping_key=…)"),
+    "unwrapKeyItem": (801, "no operator's wrapping key is configured: Keystore.open(wrapping_key=…)"),
+} | dict.fromkeys(
+    OTHER_USER, (201, "no policy lets the caller act for another user: Keystore.open(policy=…)")
+)
+
+
+@pytest.mark.asyncio
+async def test_functions_that_need_something_say_what(
+    keystore: huks.Keystore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A keystore without extras refuses exactly these functions as such, with the code and a way out; listed."""
+    made = support.options(ALGORITHM=support.AES, KEY_SIZE=256, PURPOSE=support.ENCRYPT, IS_ALLOWED_WRAP=True)
+    await keystore.generateKeyItem("k", made)
+    wrapping = support.options(KEY_WRAP_TYPE=2)
+    with capsys.disabled():
+        print()
+        for name, (code, reason) in CONDITIONAL.items():
+            print(f"{name}: {code}, {reason}")
+            arguments = {"wrapKeyItem": ("k", wrapping), "unwrapKeyItem": ("k", wrapping, b"blob")}
+            with refused(code, reason.rpartition(": ")[2].partition("(")[0]):
+                await getattr(keystore, name)(*arguments.get(name, _arguments(name)))
 
 
 def _spec(name: str) -> Any:
