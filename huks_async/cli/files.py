@@ -122,7 +122,8 @@ class _Direct:
                 view = view[self._target.write(view) :]
 
     def commit(self) -> None:
-        pass
+        # what a stream was given is out already; there is nothing left to make visible
+        return
 
 
 class _Replacing:

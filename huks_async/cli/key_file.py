@@ -137,7 +137,7 @@ def recognise(data: bytes, algorithm: int | None = None) -> KeyForm:
         try:
             unpack(data)
         except BusinessError:
-            pass
+            pass  # its first bytes look like a header by chance: the other forms are tried
         else:
             return "layout"
     return _der_form(data) or "raw"
