@@ -106,7 +106,7 @@ class SessionFunctions(HasParts):
         must not be changed before the call is over.
         """
         parts = self._parts or self._open_parts()
-        data = None
+        data: BytesLike | None = None
         if type(options) is dict and token is None and type(handle) is int:
             data = _plain_data(options)
         if data is None:
@@ -136,7 +136,7 @@ class SessionFunctions(HasParts):
         The session is gone afterwards, whatever happens.
         """
         parts = self._parts or self._open_parts()
-        data = None
+        data: BytesLike | None = None
         if type(options) is dict and token is None and type(handle) is int:
             data = _plain_data(options)
         params = NO_PARAMETERS
