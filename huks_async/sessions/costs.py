@@ -126,14 +126,13 @@ def _inline_bytes(fixed: float, per_byte: float) -> int:
     return int(left / per_byte) if per_byte else sys.maxsize
 
 
-# the answers that most calls need, without arithmetic; for an operation whose `work` is 1
+# the answers that most calls need, without arithmetic; derivations with iterations have none
+_FIXED = {kind: cost for kind, cost in COSTS.items() if not kind.startswith("pbkdf2")}
 UPDATES_INLINE: dict[str, int] = {
-    kind: _inline_bytes(cost.update, cost.per_byte) for kind, cost in COSTS.items()
+    kind: _inline_bytes(cost.update, cost.per_byte) for kind, cost in _FIXED.items()
 }
-"""Kind → how many bytes an update has at most that is done on the event loop."""
+"""Kind → how many bytes an update may have to be surely done on the event loop."""
 FINISHES_INLINE: dict[str, int] = {
-    kind: _inline_bytes(cost.finish, cost.per_byte) for kind, cost in COSTS.items()
+    kind: _inline_bytes(cost.finish, cost.per_byte) for kind, cost in _FIXED.items()
 }
 """Kind → the same for a finish, together with the bytes that the operation holds."""
-COLLECTED_INLINE = _inline_bytes(0, COPY_PER_BYTE)
-"""How many bytes an update has at most that only collects them."""

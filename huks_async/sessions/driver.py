@@ -12,7 +12,6 @@ from typing import TypeVar
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike
 from huks_async.sessions.costs import (
-    COLLECTED_INLINE,
     COPY_PER_BYTE,
     COSTS,
     FINISHES_INLINE,
@@ -36,6 +35,8 @@ class SessionDriver:
     def __init__(self, table: SessionTable, dispatcher: Dispatcher) -> None:
         self.table = table
         self._max_call = table.limits.max_call_bytes
+        self._updates_at_once = {kind: min(most, self._max_call) for kind, most in UPDATES_INLINE.items()}
+        self._finishes_at_once = {kind: min(most, self._max_call) for kind, most in FINISHES_INLINE.items()}
         self._dispatcher = dispatcher
 
     async def update(self, owner: str, handle: int, data: BytesLike) -> bytes:
@@ -60,23 +61,25 @@ class SessionDriver:
 
     def update_now(self, owner: str, handle: int, data: BytesLike) -> bytes | None:
         """Do what `update` does, if it can be done at once; None, with nothing changed, if it cannot."""
-        size = len(data)
-        if perf_counter() > self._dispatcher.turn_ends or size > self._max_call:
+        if perf_counter() > self._dispatcher.turn_ends:
             return None
         table = self.table
         session = table.sessions.get(handle)
         if session is None or session.busy or session.owner != owner or table.max_idle is not None:
             session = table.find(handle, owner)  # or raise the error
         operation = session.operation
-        most = COLLECTED_INLINE if operation.collects else UPDATES_INLINE.get(operation.kind, -1)
-        if size > most or operation.work > 1.0:
+        if len(data) > self._updates_at_once.get(operation.kind, -1):
             return None
+        # nobody else runs until it is done, so the session need not be marked
         try:
             out = operation.update(data)
         except BaseException as error:
             self._end(session, error)
             raise
-        table.touch(session)
+        session.used = table.clock()
+        table.sessions.move_to_end(handle)
+        if operation.held != session.held:
+            table.account(session)
         return out
 
     def finish_now(self, owner: str, handle: int, data: BytesLike) -> tuple[bytes, Session] | None:
@@ -84,17 +87,16 @@ class SessionDriver:
 
         The ordinary end of a small operation, without a coroutine of its own.
         """
-        size = len(data)
-        if perf_counter() > self._dispatcher.turn_ends or size > self._max_call:
+        if perf_counter() > self._dispatcher.turn_ends:
             return None
         table = self.table
         session = table.sessions.get(handle)
         if session is None or session.busy or session.owner != owner or table.max_idle is not None:
             session = table.find(handle, owner)  # or raise the error
         operation = session.operation
-        if operation.work > 1.0 or size + operation.held > FINISHES_INLINE.get(operation.kind, -1):
+        most = self._finishes_at_once.get(operation.kind, -1)
+        if len(data) + operation.held > most or operation.work > 1.0:
             return None
-        # nobody else runs until it is done, so the session need not be marked
         try:
             out = operation.finish(data)
         except BaseException as error:

@@ -65,7 +65,7 @@ class SessionTable:
         self.limits = limits
         self.counts = SessionCounts()
         self.held = 0
-        self._clock = clock
+        self.clock = clock
         self.debug = debug
         self._mask = _DEVICE_HANDLE_MASK if device else _SERVER_HANDLE_MASK
         self._handles: list[int] = []
@@ -115,7 +115,7 @@ class SessionTable:
         session.owner = owner
         session.operation = operation
         session.order = order
-        session.used = self._clock()
+        session.used = self.clock()
         session.context = context
         session.busy = False
         session.held = 0
@@ -150,7 +150,7 @@ class SessionTable:
                 12000011,
                 f"session {handle} has another call running; one session takes one call at a time",
             )
-        if self.max_idle is not None and self._clock() - session.used > self.max_idle:
+        if self.max_idle is not None and self.clock() - session.used > self.max_idle:
             self._expire(session)
             raise self.gone(handle, owner)
         return session
@@ -168,26 +168,26 @@ class SessionTable:
         if self._abandoned and session.handle in self._abandoned:
             self.abort(session.handle, session.owner)
             return
-        self.touch(session)
-
-    def touch(self, session: Session) -> None:
-        """Note that a call left a session open; account for what the operation holds now. Errors as `give_back`."""
-        session.used = self._clock()
+        session.used = self.clock()
         self.sessions.move_to_end(session.handle)
+        if session.operation.held != session.held:
+            self.account(session)
+
+    def account(self, session: Session) -> None:
+        """Note how many bytes the operation of a session holds now. Errors as `give_back`."""
         held = session.operation.held
-        if held != session.held:
-            self.held += held - session.held
-            session.held = held
-            if self.held > self.counts.peak_bytes:
-                self.counts.peak_bytes = self.held
-            if self.held > self.limits.max_held_bytes:
-                total = self.held
-                self.fail(session, "all sessions together held too many bytes")
-                raise BusinessError(
-                    12000014,
-                    f"the open sessions hold {total} bytes, accepted {self.limits.max_held_bytes} "
-                    "(Limits.max_held_bytes); this session was ended",
-                )
+        self.held += held - session.held
+        session.held = held
+        if self.held > self.counts.peak_bytes:
+            self.counts.peak_bytes = self.held
+        if self.held > self.limits.max_held_bytes:
+            total = self.held
+            self.fail(session, "all sessions together held too many bytes")
+            raise BusinessError(
+                12000014,
+                f"the open sessions hold {total} bytes, accepted {self.limits.max_held_bytes} "
+                "(Limits.max_held_bytes); this session was ended",
+            )
 
     def finish(self, session: Session) -> None:
         """Remove a session that finished."""
@@ -219,7 +219,7 @@ class SessionTable:
 
         Sessions in a call are never touched. The cost does not grow with the number of open sessions.
         """
-        now = self._clock()
+        now = self.clock()
         ended = 0
         while ended < at_most:
             session = self._longest_idle(now)
@@ -240,7 +240,7 @@ class SessionTable:
     def next_idle_end(self) -> float:
         """Seconds until the next session may have idled for `Limits.max_idle`, which must not be None."""
         assert self.max_idle is not None
-        now = self._clock()
+        now = self.clock()
         session = self._longest_idle(now)
         return self.max_idle if session is None else session.used + self.max_idle - now
 
@@ -258,7 +258,7 @@ class SessionTable:
         return None
 
     def _expire(self, session: Session) -> None:
-        self._remove(session, _fate(IDLE, self._clock() - session.used))
+        self._remove(session, _fate(IDLE, self.clock() - session.used))
         self.counts.purged[IDLE] += 1
         self._tell(1)
 
@@ -300,7 +300,7 @@ class SessionTable:
 
     def count_stale(self) -> int:
         """How many sessions may be purged now. Looks at the stale ones only."""
-        now, count = self._clock(), 0
+        now, count = self.clock(), 0
         for session in self.sessions.values():
             if session.busy:
                 continue
