@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import anyio
 
+from huks_async.runtime.workers import run_to_its_end
 from huks_async.sessions.pressure.base import (
     PressureEvent,
     Sensor,
@@ -69,9 +70,9 @@ class FallbackSensor(Sensor):
                 logger.warning("%s: sensor %s broke: %s", self._role, self._sensor.name, error)
                 self._passed_over.append(str(error))
                 self._failures += 1
-                self._sensor.close()
+                await self._sensor.aclose()
                 self._sensor = None
-                self._open_next()
+                await run_to_its_end(self._open_next, name="huks-sensor")
         raise SensorBroken(f"{self._role}: no sensor is left")
 
     def under_pressure(self) -> bool:
@@ -83,6 +84,10 @@ class FallbackSensor(Sensor):
         self._left = iter(())
         if self._sensor:
             self._sensor.close()
+
+    async def aclose(self) -> None:
+        """Close it in a thread."""
+        await run_to_its_end(self.close, name="huks-sensor")
 
     def status(self) -> SensorStatus:
         """That of the sensor in use."""
@@ -142,7 +147,7 @@ class CombinedSensor(Sensor):
             logger.warning("sensor %s is dropped: %s", sensor.name, error)
             self._sensors.remove(sensor)
             self._broken.append(sensor.status())
-            sensor.close()
+            await sensor.aclose()
 
     def under_pressure(self) -> bool:
         """Whether any of them is."""
@@ -154,6 +159,10 @@ class CombinedSensor(Sensor):
         """Close all."""
         for sensor in self._sensors:
             sensor.close()
+
+    async def aclose(self) -> None:
+        """Close all in a thread."""
+        await run_to_its_end(self.close, name="huks-sensor")
 
     def status(self) -> SensorStatus:
         """States and counters of all."""
