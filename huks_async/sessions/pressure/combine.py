@@ -1,6 +1,7 @@
 """Sensors made of sensors: the first of a list that works, and several at once."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any
 
 import anyio
 
@@ -16,6 +17,10 @@ from huks_async.sessions.pressure.base import (
 )
 
 SensorFactory = Callable[[], Sensor]
+
+
+def _given(coroutine: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None]:
+    return coroutine
 
 
 class FallbackSensor(Sensor):
@@ -127,18 +132,26 @@ class CombinedSensor(Sensor):
         if len(self._sensors) == 1:
             await self._wait_one(self._sensors[0], events)
         elif self._sensors:
-            async with anyio.create_task_group() as tasks:
-
-                async def watch(sensor: Sensor) -> None:
-                    await self._wait_one(sensor, events)
-                    if events or not self._sensors:
-                        tasks.cancel_scope.cancel()
-
-                for sensor in list(self._sensors):
-                    tasks.start_soon(watch, sensor)
+            await self._wait_all(events)
         if not events:
             raise SensorBroken("no sensor is left")
         return events[0]
+
+    async def _wait_all(self, events: list[PressureEvent]) -> None:
+        async def watch(sensor: Sensor) -> None:
+            await self._wait_one(sensor, events)
+            if events or not self._sensors:
+                tasks.cancel_scope.cancel()
+
+        watches = [watch(sensor) for sensor in self._sensors]
+        try:
+            async with anyio.create_task_group() as tasks:
+                for each in watches:
+                    tasks.start_soon(_given, each)
+        finally:
+            # a loop that ends cancels tasks before they begin, and leaves what they were to await
+            for each in watches:
+                each.close()
 
     async def _wait_one(self, sensor: Sensor, events: list[PressureEvent]) -> None:
         try:

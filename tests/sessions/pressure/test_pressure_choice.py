@@ -1,6 +1,7 @@
 """Which sensors are chosen, and what happens when they break."""
 
 import asyncio
+import gc
 import os
 import socket
 import threading
@@ -82,6 +83,24 @@ async def test_the_first_of_several_wakes() -> None:
     assert both.name == "slow + quick"
     both.close()
     assert (slow.closed, quick.closed) == (1, 1)
+
+
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_loop_that_ends_at_once_leaves_no_wait_that_never_began(loop: str, turns: int) -> None:
+    """The end of a loop cancels tasks, also those that have not begun; Python would warn of what they await."""
+    factory = asyncio.new_event_loop if loop == "asyncio" else pytest.importorskip("uvloop").new_event_loop
+
+    async def main() -> None:
+        both = CombinedSensor([SilentSensor("here"), SilentSensor("there")])
+        task = asyncio.create_task(both.wait())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        assert not task.done()
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main())
+    gc.collect()
 
 
 @pytest.mark.asyncio
