@@ -19,7 +19,7 @@ from huks_async.cli.parameters import KINDS, options
 from huks_async.crypto import support_table
 from huks_async.keystore.opening import home_folder
 from huks_async.model.errors import BusinessError
-from huks_async.sessions.pressure import SensorStatus, choose_sensor
+from huks_async.sessions.pressure import SensorStatus, open_sensor
 
 
 async def doctor(*, place: Place = HERE) -> int:
@@ -28,7 +28,7 @@ async def doctor(*, place: Place = HERE) -> int:
     sections = {
         "versions": _versions(),
         "keystore": await _keystore(place),
-        "memory pressure": _sensors(),
+        "memory pressure": await _sensors(),
     }
     for title, lines in sections.items():
         show(title)
@@ -85,12 +85,12 @@ def _home() -> Iterator[Finding]:
             yield not mode & 0o077, f"{path}: mode {mode:04o}{', open to others' if mode & 0o077 else ''}"
 
 
-def _sensors() -> list[Finding]:
-    sensor = choose_sensor()
+async def _sensors() -> list[Finding]:
+    sensor = await open_sensor()
     try:
         status = sensor.status()
     finally:
-        sensor.close()
+        await sensor.aclose()
     used = [(True, f"{part.name}: {part.source}") for part in _leaves(status)]
     return used + [(True, f"not used: {reason}") for reason in status.passed_over]
 

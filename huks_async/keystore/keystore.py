@@ -43,7 +43,7 @@ from huks_async.sessions.dispatch import Dispatcher
 from huks_async.sessions.driver import SessionDriver
 from huks_async.sessions.idle import end_idle_sessions
 from huks_async.sessions.monitor import LowMemoryMonitor, trim_heap
-from huks_async.sessions.pressure import Sensor, choose_sensor
+from huks_async.sessions.pressure import Sensor, open_sensor
 from huks_async.sessions.table import SessionTable
 from huks_async.stores import Store
 
@@ -87,7 +87,7 @@ class Keystore(
         limits: Limits | None = None,
         profile: str | None = None,
         monitor: bool = True,
-        sensor: Callable[[], Sensor] = choose_sensor,
+        sensor: Callable[[], Awaitable[Sensor] | Sensor] = open_sensor,
         on_purge: Callable[[int], object] | None = None,
         key_cache: KeyCache | None = None,
         workers: int | None = None,
@@ -110,7 +110,7 @@ class Keystore(
             limits: of sessions; default as the profile says.
             profile: `server` or `device`; default $HUKS_ASYNC_PROFILE, else `server`.
             monitor: purge stale sessions when memory is short, as long as the keystore is open.
-            sensor: makes the sensor of memory pressure; chosen automatically by default.
+            sensor: makes the sensor of memory pressure, at once or as a coroutine; chosen automatically by default.
             on_purge: called with the number of sessions whenever some were purged.
             key_cache: how many opened keys are kept ready, and for how long.
             workers: threads for work that would hold up the event loop; default: processors, at most 4.

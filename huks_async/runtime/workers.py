@@ -207,6 +207,14 @@ class WorkerPool(Crew):
         return await self._submit(function, args).outcome(shield=True)
 
 
+async def run_to_its_end(function: Callable[[], T], *, name: str) -> T:
+    """Call `function()` in a thread of its own and give its result, or raise its exception.
+
+    For calls that are rare. The call takes place, and its end is waited for, also when this await is cancelled.
+    """
+    return await WorkerPool(1, name=name).finish(function).outcome(shield=True, drop=False)
+
+
 class SerialWorker(WorkerPool):
     """One thread: calls run one after the other, in the order in which they came."""
 

@@ -20,11 +20,12 @@ from huks_async.sessions.pressure.base import (
     SensorUnavailable,
     Sleep,
 )
-from huks_async.sessions.pressure.choose import choose_sensor
+from huks_async.sessions.pressure.choose import open_sensor
 
 logger: Final = getLogger("huks_async.pressure")
 
 Purge = Callable[[int], Awaitable[int] | int]
+SensorFactory = Callable[[], Awaitable[Sensor] | Sensor]
 Shrinker = Callable[[], object]
 
 
@@ -96,7 +97,7 @@ class LowMemoryMonitor:
     def __init__(
         self,
         purge: Purge,
-        sensor_factory: Callable[[], Sensor] = choose_sensor,
+        sensor_factory: SensorFactory = open_sensor,
         *,
         clock: Clock = time.monotonic,
         sleep: Sleep = anyio.sleep,
@@ -171,7 +172,8 @@ class LowMemoryMonitor:
     async def _watch(self) -> None:
         """Wait and relieve with one sensor until it breaks."""
         try:
-            self._sensor = self._sensor_factory()
+            made = self._sensor_factory()
+            self._sensor = await made if inspect.isawaitable(made) else made
         except SensorUnavailable as error:
             self._count(broken=1)
             logger.warning("no sensor of memory pressure: %s; next try in %g s", error, self._reopen_after)
@@ -194,8 +196,8 @@ class LowMemoryMonitor:
             logger.exception("a sensor of memory pressure failed; next try in %g s", self._reopen_after)
         finally:
             self._count(sensor=self._sensor.name)
-            self._sensor.close()
-            self._sensor = None
+            sensor, self._sensor = self._sensor, None
+            await sensor.aclose()
 
     async def _relieve(self, event: PressureEvent, sensor: Sensor) -> None:
         """One episode: from the event until memory is not short any more."""

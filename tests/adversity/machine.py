@@ -149,7 +149,7 @@ class Machine:
         assert handle not in self.sessions
         if full:
             # the one that was used longest ago made room, if the keystore had not ended idle ones before
-            oldest = min(self.sessions, key=lambda h: self.sessions[h].used)
+            oldest = next(iter(self.sessions))
             assert self.clock() - self.sessions[oldest].used > STALE
             self._end(oldest, "purged to make room", "purged")
         self.sessions[handle] = Modelled(kind, self.keys[kind], self.clock())
@@ -163,7 +163,8 @@ class Machine:
             assert handle not in self.sessions
             self._expect_gone(error, handle)
             return
-        session = self.sessions[handle]
+        # to the end: of sessions used at one reading of the clock, the order of use tells the oldest
+        session = self.sessions[handle] = self.sessions.pop(handle)
         session.used = self.clock()
         session.fed += piece
         session.out += out

@@ -85,7 +85,7 @@ async def _race(address: str, rounds: int) -> tuple[int, int]:
                     there = True
         finally:
             other.stdin.close()
-            other.wait(20)
+            other.wait(120)
             other.stdout.close()
     return rounds, outdated
 

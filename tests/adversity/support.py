@@ -151,7 +151,7 @@ def descriptors() -> dict[int, str]:
 
 def wait_until(condition: Any, what: str) -> None:
     """Wait, blocking, for what happens outside of the event loop."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 120
     while not condition():
-        assert time.monotonic() < end, f"{what} did not come true in 20 s"
+        assert time.monotonic() < end, f"{what} did not come true in 120 s"
         time.sleep(0.002)

@@ -170,11 +170,12 @@ def test_closing_while_calls_run_hangs_nothing(run, tmp_path, store):
             except huks.BusinessError as error:
                 ends.append((error.code, error.message))
 
-        with anyio.fail_after(20):
+        with anyio.fail_after(120):
             async with anyio.create_task_group() as tasks:
                 for number in range(30):
                     tasks.start_soon(worker, number)
-                await anyio.sleep(0.15)
+                while len(texts) < 5:
+                    await anyio.sleep(0.001)
                 await keystore.aclose()
         assert len(ends) == 30
         for code, message in ends:

@@ -11,6 +11,7 @@ import time
 import pytest
 
 import huks_async as huks
+from huks_async.stores import SqliteStore
 from tests.adversity import support
 from tests.adversity.support import data
 
@@ -47,7 +48,7 @@ def start(script, *arguments):
 
 def finished(process):
     process.stdout.close()
-    return process.wait(20)
+    return process.wait(120)
 
 
 async def mac_of(keystore, alias, text):
@@ -70,9 +71,9 @@ def test_acknowledged_keys_survive_kill_9(tmp_path, after):
     assert len(acknowledged) >= after - 1
 
     async def main():
-        began = time.monotonic()
-        async with huks.Keystore.open(address, monitor=False) as keystore:
-            assert time.monotonic() - began < 5, "the store did not open at once"
+        # opens at once: a lock that was left behind would be an error
+        store = SqliteStore(f"{tmp_path}/keys.db", busy_timeout=0)
+        async with huks.Keystore.open(store, monitor=False) as keystore:
             aliases = (await keystore.listAliases(support.NONE)).keyAliases
             assert set(acknowledged) <= set(aliases)
             for alias in aliases:  # those that were not acknowledged are whole, too

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tests.adversity.machine import KINDS, Machine
+from tests.adversity.machine import KINDS, MOST, STALE, Machine
 
 kinds = st.sampled_from(KINDS)
 pieces = st.binary(max_size=60)
@@ -100,6 +100,24 @@ def test_three_thousand_random_steps_agree_with_the_model():
         await machine.start()
         for _ in range(3000):
             await machine.random_step(rng)
+            machine.check()
+        await machine.stop()
+
+    asyncio.run(main())
+
+
+def test_of_sessions_used_at_one_reading_of_the_clock_the_first_makes_room():
+    """The order of use decides where the time of use does not: a full table, of which one session was fed."""
+
+    async def main():
+        machine = Machine()
+        await machine.start()
+        for _ in range(MOST):
+            await machine.init("gcm")
+        await machine.update(next(iter(machine.sessions)), b"x")
+        await machine.advance(STALE + 1)
+        for _ in range(MOST):
+            await machine.init("gcm")
             machine.check()
         await machine.stop()
 

@@ -248,7 +248,7 @@ def test_a_signal_ends_cleanly(
         process.stdin.flush()
         _wait_for(lambda: bool(_leftovers(tmp_path)))
         process.send_signal(number)
-        assert process.wait(timeout=30) == 128 + number
+        assert process.wait(timeout=120) == 128 + number
         assert process.stderr.read() == b"interrupted\n"
     assert not target.exists()
     assert _leftovers(tmp_path) == []
@@ -263,11 +263,11 @@ def test_a_closed_reader_is_no_error(huks_process: Huks, home: Path, document: P
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
-        assert process.wait(timeout=30) == 1
+        assert process.wait(timeout=120) == 1
         assert process.stderr.read() == b""
 
 
-def _wait_for(condition: object, seconds: float = 30) -> None:
+def _wait_for(condition: object, seconds: float = 120) -> None:
     assert callable(condition)
     end = time.monotonic() + seconds
     while not condition():

@@ -1,11 +1,13 @@
 """The session model line by line: limits and eviction, busy handles, endings, states, sizes, outputs, parameters."""
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
 
 import huks_async as huks
+from huks_async.crypto import derive
 from tests.conformance import support as s
 from tests.conformance.support import NOTHING, Params, data, options, refused, run
 from tests.conformance.test_content_errors import (
@@ -50,6 +52,19 @@ async def opened(keystore: huks.Keystore, made: Params, given: Params) -> int:
     return (await keystore.initSession("key", options(**given))).handle
 
 
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """What PBKDF2 waits for, so that a call lasts as long as a test wants."""
+    opened, derived = threading.Event(), derive.pbkdf2
+
+    def wait(*arguments: Any) -> bytes:
+        assert opened.wait(120)
+        return derived(*arguments)
+
+    monkeypatch.setattr(derive, "pbkdf2", wait)
+    return opened
+
+
 # --- limits and eviction ------------------------------------------------------------------------
 
 
@@ -75,7 +90,7 @@ async def test_device_limit_of_all_sessions() -> None:
     assert (huks.Limits.device().max_sessions, huks.Limits.device().max_sessions_per_caller) == (96, 32)
 
 
-async def test_device_evicts_no_session_in_a_call() -> None:
+async def test_device_evicts_no_session_in_a_call(gate: threading.Event) -> None:
     """The oldest session that has no call running goes; when all have one, 12000010."""
     limits = huks.Limits(max_sessions=2, max_sessions_per_caller=2, evict_oldest_idle=True)
     async with huks.Keystore.open("memory:", limits=limits, monitor=False) as keystore:
@@ -94,6 +109,7 @@ async def test_device_evicts_no_session_in_a_call() -> None:
             assert not first.done()
             with refused(12000010):
                 await keystore.initSession("key", slow)
+            gate.set()
         assert second.done()
         for handle in busy:
             assert len((await keystore.finishSession(handle, NOTHING)).outData) == 32
@@ -166,7 +182,7 @@ async def test_sessions_are_their_callers_own(tmp_path: Any) -> None:
 # --- busy, endings, states ------------------------------------------------------------------------
 
 
-async def test_busy_handle(either: huks.Keystore) -> None:
+async def test_busy_handle(either: huks.Keystore, gate: threading.Event) -> None:
     """A second call does not wait: update and finish are refused, abort does nothing; the first goes on."""
     handle = await opened(either, BASE, PBKDF2 | {"ITERATION": 300_000})
     async with asyncio.TaskGroup() as group:
@@ -177,6 +193,7 @@ async def test_busy_handle(either: huks.Keystore) -> None:
                 await call(handle, data(b""))
         assert await either.abortSession(handle, NOTHING) is None
         assert not running.done()
+        gate.set()
     assert len((await either.finishSession(handle, NOTHING)).outData) == 32
 
 

@@ -67,13 +67,11 @@ def test_enum_has_exactly_the_declared_members(name: str) -> None:
 def test_interface_has_exactly_the_declared_fields(name: str) -> None:
     """Fields have the declared names and order; those that are optional can be left out."""
     declared = FACTS["interfaces"][name]
-    fields = dataclasses.fields(getattr(huks, name))
-    assert [field.name for field in fields] == list(declared)
-    for field in fields:
-        has_default = (
-            field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
-        )
-        assert has_default or not declared[field.name]["optional"], field.name
+    kind = getattr(huks, name)
+    assert [field.name for field in dataclasses.fields(kind)] == list(declared)
+    for argument in inspect.signature(kind).parameters.values():
+        can_be_left_out = argument.default is not inspect.Parameter.empty
+        assert can_be_left_out or not declared[argument.name]["optional"], argument.name
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -10,6 +10,7 @@ import time
 import weakref
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from huks_async.model.errors import BusinessError
@@ -37,9 +38,7 @@ def threads_of(name):
 
 
 def wait_until(condition):
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end, "the condition did not come true in 10 s"
+    while not condition():  # the time limit of the test ends this
         time.sleep(0.001)
 
 
@@ -53,7 +52,7 @@ class Gate:
 
     def __call__(self):
         self.entered.set()
-        assert self.open.wait(10)
+        assert self.open.wait(120)
         self.left.set()
         return "through"
 
@@ -102,9 +101,10 @@ def test_a_call_cancelled_before_it_began_is_dropped(run, method):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(pool.run, gate)
             await until(gate.entered)
-            with anyio.move_on_after(0.01) as scope:
-                await getattr(pool, method)(ran.append, 1)
-            assert scope.cancelled_caught
+            async with anyio.create_task_group() as dropped:
+                dropped.start_soon(getattr(pool, method), ran.append, 1)
+                await until(lambda: pool.active == 2)
+                dropped.cancel_scope.cancel()
             gate.open.set()
         assert await pool.run(len, "ab") == 2
         assert ran == []
@@ -137,13 +137,19 @@ def test_a_shielded_call_ends_before_its_cancellation_goes_on(run):
     """A cancelled scope around a shielded call ends only after the job."""
     pool, gate = WorkerPool(1), Gate()
 
+    async def open_later():
+        for _ in range(20):  # the cancellation arrives meanwhile
+            await anyio.lowlevel.checkpoint()
+        gate.open.set()
+
     async def main():
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(pool.run_shielded, gate)
-            await until(gate.entered)
-            tasks.cancel_scope.cancel()
-            threading.Timer(0.05, gate.open.set).start()
-        assert gate.left.is_set()
+        async with anyio.create_task_group() as others:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(pool.run_shielded, gate)
+                await until(gate.entered)
+                others.start_soon(open_later)
+                tasks.cancel_scope.cancel()
+            assert gate.left.is_set()
 
     run(main)
     pool.close()
@@ -157,7 +163,8 @@ async def test_a_shielded_call_withstands_several_task_cancellations():
     await until(gate.entered)
     for _ in range(5):
         task.cancel()
-        await asyncio.sleep(0.002)
+        for _ in range(5):
+            await asyncio.sleep(0)
         assert not task.done()
     gate.open.set()
     with pytest.raises(asyncio.CancelledError):
@@ -206,7 +213,7 @@ def test_threads_start_when_they_are_needed(run):
                 tasks.start_soon(pool.run, gate)
             await until(lambda: pool.active == 5)
             await until(lambda: sum(gate.entered.is_set() for gate in gates) >= 3)
-            await anyio.sleep(0.01)
+            assert pool.threads == 3
             assert sum(gate.entered.is_set() for gate in gates) == 3
             for gate in gates:
                 gate.open.set()
@@ -343,7 +350,7 @@ async def test_results_that_arrive_together_share_one_wake_up():
     pool = SerialWorker()
     tasks = [asyncio.ensure_future(pool.run(int, str(number))) for number in range(100)]
     await asyncio.sleep(0)
-    while pool.active:
+    while len(pool._home._finished) < 100:
         time.sleep(0.001)  # noqa: ASYNC251 - the loop is to be busy
     assert await asyncio.gather(*tasks) == list(range(100))
     assert len(calls) == 1
@@ -377,9 +384,10 @@ def test_a_batch_worker_takes_all_that_wait_at_once(run):
             await until(gate.entered)
             for number in range(5):
                 tasks.start_soon(ask, number)
-            with anyio.move_on_after(0.02):
-                await worker.run("dropped")
-            await until(lambda: worker.active == 7)
+            async with anyio.create_task_group() as dropped:
+                dropped.start_soon(worker.run, "dropped")
+                await until(lambda: worker.active == 7)
+                dropped.cancel_scope.cancel()
             gate.open.set()
         assert len(batches) == 2
         assert sorted(batches[1]) == list(range(5))

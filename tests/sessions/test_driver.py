@@ -231,7 +231,7 @@ async def test_a_cancelled_call_in_a_worker_ends_its_session_at_once(driver):
     class Slow(Echo):
         def update(self, data):
             entered.set()
-            assert release.wait(10)
+            assert release.wait(120)
             return b""
 
     handle = opened(driver, Slow())

@@ -152,7 +152,7 @@ async def test_a_closed_store_takes_no_locks_from_another(path):
 @pytest.mark.asyncio
 async def test_without_a_map_of_the_log_there_is_no_stamp(path, monkeypatch):
     """Where the file cannot be mapped, the store says that it cannot tell, and works."""
-    assert walindex.map_header(str(path)) is None
+    assert await anyio.to_thread.run_sync(walindex.map_header, str(path)) is None
     monkeypatch.setattr("huks_async.stores.walindex.mmap.mmap", Mock(side_effect=OSError("no maps here")))
     store = SqliteStore(path)
     await store.open()
@@ -207,21 +207,30 @@ async def test_a_cancelled_close_still_closes(path):
 
 
 @pytest.mark.asyncio
-async def test_a_started_write_is_waited_for_when_cancelled(path):
+async def test_a_started_write_is_waited_for_when_cancelled(path, monkeypatch):
     """A put that waits for a lock in the database ends before its cancellation, and leaves no transaction."""
+    begun, commit = threading.Event(), GroupCommit.__call__
+
+    def begin(self, writes):
+        begun.set()
+        return commit(self, writes)
+
+    monkeypatch.setattr(GroupCommit, "__call__", begin)
     store = SqliteStore(path)
     await store.open()
     with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
         other.execute("BEGIN IMMEDIATE")
         task = asyncio.create_task(store.put(A, b"x"))
-        await asyncio.sleep(0.05)
+        while not begun.is_set():
+            await asyncio.sleep(0.001)
         task.cancel()
         late = asyncio.create_task(store.put(ItemName("app", 2, "late"), b"x"))
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0)
         assert not task.done()
         late.cancel()
         await asyncio.sleep(0)
         await asyncio.sleep(0)
+        assert not task.done()
         assert late.cancelled(), "a write that has not begun is dropped at once"
         other.execute("COMMIT")
         with pytest.raises(asyncio.CancelledError):

@@ -10,7 +10,7 @@ from huks_async.sessions.pressure.base import (
     SensorUnavailable,
     SilentSensor,
 )
-from huks_async.sessions.pressure.choose import choose_sensor
+from huks_async.sessions.pressure.choose import choose_sensor, open_sensor
 
 __all__ = [
     "PressureEvent",
@@ -22,4 +22,5 @@ __all__ = [
     "SensorUnavailable",
     "SilentSensor",
     "choose_sensor",
+    "open_sensor",
 ]

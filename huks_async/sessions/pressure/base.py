@@ -191,6 +191,10 @@ class Sensor(ABC):
     def close(self) -> None:
         """Give descriptors back. May be called again."""
 
+    async def aclose(self) -> None:
+        """Close, without holding up the event loop where `close` takes long. Closes it also when cancelled."""
+        self.close()
+
     @abstractmethod
     def status(self) -> SensorStatus:
         """State and counters."""

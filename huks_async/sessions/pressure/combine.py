@@ -1,9 +1,11 @@
 """Sensors made of sensors: the first of a list that works, and several at once."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any
 
 import anyio
 
+from huks_async.runtime.workers import run_to_its_end
 from huks_async.sessions.pressure.base import (
     PressureEvent,
     Sensor,
@@ -15,6 +17,10 @@ from huks_async.sessions.pressure.base import (
 )
 
 SensorFactory = Callable[[], Sensor]
+
+
+def _given(coroutine: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None]:
+    return coroutine
 
 
 class FallbackSensor(Sensor):
@@ -69,9 +75,9 @@ class FallbackSensor(Sensor):
                 logger.warning("%s: sensor %s broke: %s", self._role, self._sensor.name, error)
                 self._passed_over.append(str(error))
                 self._failures += 1
-                self._sensor.close()
+                await self._sensor.aclose()
                 self._sensor = None
-                self._open_next()
+                await run_to_its_end(self._open_next, name="huks-sensor")
         raise SensorBroken(f"{self._role}: no sensor is left")
 
     def under_pressure(self) -> bool:
@@ -83,6 +89,10 @@ class FallbackSensor(Sensor):
         self._left = iter(())
         if self._sensor:
             self._sensor.close()
+
+    async def aclose(self) -> None:
+        """Close it in a thread."""
+        await run_to_its_end(self.close, name="huks-sensor")
 
     def status(self) -> SensorStatus:
         """That of the sensor in use."""
@@ -122,18 +132,26 @@ class CombinedSensor(Sensor):
         if len(self._sensors) == 1:
             await self._wait_one(self._sensors[0], events)
         elif self._sensors:
-            async with anyio.create_task_group() as tasks:
-
-                async def watch(sensor: Sensor) -> None:
-                    await self._wait_one(sensor, events)
-                    if events or not self._sensors:
-                        tasks.cancel_scope.cancel()
-
-                for sensor in list(self._sensors):
-                    tasks.start_soon(watch, sensor)
+            await self._wait_all(events)
         if not events:
             raise SensorBroken("no sensor is left")
         return events[0]
+
+    async def _wait_all(self, events: list[PressureEvent]) -> None:
+        async def watch(sensor: Sensor) -> None:
+            await self._wait_one(sensor, events)
+            if events or not self._sensors:
+                tasks.cancel_scope.cancel()
+
+        watches = [watch(sensor) for sensor in self._sensors]
+        try:
+            async with anyio.create_task_group() as tasks:
+                for each in watches:
+                    tasks.start_soon(_given, each)
+        finally:
+            # a loop that ends cancels tasks before they begin, and leaves what they were to await
+            for each in watches:
+                each.close()
 
     async def _wait_one(self, sensor: Sensor, events: list[PressureEvent]) -> None:
         try:
@@ -142,7 +160,7 @@ class CombinedSensor(Sensor):
             logger.warning("sensor %s is dropped: %s", sensor.name, error)
             self._sensors.remove(sensor)
             self._broken.append(sensor.status())
-            sensor.close()
+            await sensor.aclose()
 
     def under_pressure(self) -> bool:
         """Whether any of them is."""
@@ -154,6 +172,10 @@ class CombinedSensor(Sensor):
         """Close all."""
         for sensor in self._sensors:
             sensor.close()
+
+    async def aclose(self) -> None:
+        """Close all in a thread."""
+        await run_to_its_end(self.close, name="huks-sensor")
 
     def status(self) -> SensorStatus:
         """States and counters of all."""

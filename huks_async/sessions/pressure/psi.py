@@ -6,6 +6,7 @@ from pathlib import Path
 
 import anyio.lowlevel
 
+from huks_async.runtime.workers import run_to_its_end
 from huks_async.sessions.pressure.base import (
     Clock,
     Hysteresis,
@@ -147,6 +148,10 @@ class PsiSensor(Sensor):
         if self._file.fileno() >= 0:
             self._trigger.close()
             self._close_files()
+
+    async def aclose(self) -> None:
+        """Unregister the trigger in a thread: the kernel takes some 7 ms, until no processor looks at it."""
+        await run_to_its_end(self.close, name="huks-sensor")
 
     def _close_files(self) -> None:
         self._file.close()

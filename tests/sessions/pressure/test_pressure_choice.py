@@ -1,12 +1,17 @@
 """Which sensors are chosen, and what happens when they break."""
 
+import asyncio
+import gc
 import os
 import socket
+import threading
+from functools import partial
 
 import anyio
+import anyio.to_thread
 import pytest
 
-from huks_async.sessions.pressure import choose_sensor
+from huks_async.sessions.pressure import choose, choose_sensor, open_sensor
 from huks_async.sessions.pressure.base import (
     PressureEvent,
     Sensor,
@@ -78,6 +83,24 @@ async def test_the_first_of_several_wakes() -> None:
     assert both.name == "slow + quick"
     both.close()
     assert (slow.closed, quick.closed) == (1, 1)
+
+
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_loop_that_ends_at_once_leaves_no_wait_that_never_began(loop: str, turns: int) -> None:
+    """The end of a loop cancels tasks, also those that have not begun; Python would warn of what they await."""
+    factory = asyncio.new_event_loop if loop == "asyncio" else pytest.importorskip("uvloop").new_event_loop
+
+    async def main() -> None:
+        both = CombinedSensor([SilentSensor("here"), SilentSensor("there")])
+        task = asyncio.create_task(both.wait())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        assert not task.done()
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main())
+    gc.collect()
 
 
 @pytest.mark.asyncio
@@ -172,7 +195,9 @@ async def test_choice_wakes_on_the_container_alone(machine, virtual) -> None:
     """A full container wakes while the machine has plenty."""
     machine.v2()
     machine.v2_group("sys/fs/cgroup/app", limit=100 * MIB)
-    sensor = choose_sensor(root=machine.root, environ={}, clock=virtual.clock, sleep=virtual.sleep)
+    sensor = await anyio.to_thread.run_sync(
+        partial(choose_sensor, root=machine.root, environ={}, clock=virtual.clock, sleep=virtual.sleep)
+    )
     virtual.at(3, lambda: machine.v2_group("sys/fs/cgroup/app", current=95 * MIB, limit=100 * MIB))
     assert (await sensor.wait()).sensor == "container limit"
     sensor.close()
@@ -182,7 +207,9 @@ async def test_choice_wakes_on_the_container_alone(machine, virtual) -> None:
 async def test_choice_when_the_machine_s_file_breaks(machine, virtual, caplog) -> None:
     """A machine's file that turns to garbage hands over to the portable sensor."""
     pytest.importorskip("psutil")
-    sensor = choose_sensor(root=machine.root, environ={}, clock=virtual.clock, sleep=virtual.sleep)
+    sensor = await anyio.to_thread.run_sync(
+        partial(choose_sensor, root=machine.root, environ={}, clock=virtual.clock, sleep=virtual.sleep)
+    )
     assert names(sensor) == ["machine: available memory"]
     machine.write("proc/meminfo", "garbage")
     with anyio.CancelScope() as scope:
@@ -219,7 +246,7 @@ def test_choice_turned_off(machine, caplog) -> None:
 async def test_choice_where_nothing_can_be_sensed(tmp_path, monkeypatch, caplog) -> None:
     """Nothing to read and no psutil: silent, with every reason told."""
     monkeypatch.setitem(__import__("sys").modules, "psutil", None)
-    sensor = choose_sensor(root=tmp_path, environ={})
+    sensor = await anyio.to_thread.run_sync(partial(choose_sensor, root=tmp_path, environ={}))
     assert sensor.status().state == SensorState.OFF
     assert any("psutil is not installed" in reason for reason in sensor.status().passed_over)
     assert "cannot be sensed" in caplog.text
@@ -239,3 +266,51 @@ def test_choice_on_this_machine_gives_its_descriptors_back() -> None:
     sensor.close()
     if before:
         assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.asyncio
+async def test_a_sensor_is_found_and_given_up_beside_the_loop(monkeypatch) -> None:
+    """Looking for sensors takes 1 to 20 ms, and the kernel 7 to let go of a trigger: the loop does neither."""
+    threads = []
+
+    class Noted(CombinedSensor):
+        def close(self) -> None:
+            threads.append(threading.current_thread())
+            super().close()
+
+    def find() -> Sensor:
+        threads.append(threading.current_thread())
+        return Noted([SilentSensor("here")])
+
+    monkeypatch.setattr(choose, "choose_sensor", find)
+    sensor = await open_sensor()
+    await sensor.aclose()
+    assert len(threads) == 2
+    assert threading.current_thread() not in threads
+
+
+@pytest.mark.asyncio
+async def test_a_sensor_that_nobody_waits_for_any_more_is_closed(monkeypatch) -> None:
+    """A search that is cancelled goes to its end, and what it found is closed."""
+    searching, found, closed = threading.Event(), threading.Event(), []
+
+    class Noted(SilentSensor):
+        def close(self) -> None:
+            closed.append(True)
+
+    def find() -> Sensor:
+        searching.set()
+        assert found.wait(120)
+        return Noted("here")
+
+    monkeypatch.setattr(choose, "choose_sensor", find)
+    task = asyncio.create_task(open_sensor())
+    while not searching.is_set():
+        await asyncio.sleep(0.001)
+    task.cancel()
+    await asyncio.sleep(0)
+    assert not task.done()
+    found.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert closed == [True]

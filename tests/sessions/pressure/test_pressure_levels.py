@@ -1,8 +1,10 @@
 """Hysteresis, and the sensors that read a level: groups of both versions, meminfo, psutil."""
 
 import builtins
+from functools import partial
 from math import inf
 
+import anyio.to_thread
 import pytest
 
 from huks_async.sessions.pressure.base import (
@@ -146,7 +148,9 @@ async def test_limit_sensor_wakes_and_calms(machine, virtual) -> None:
     machine.v2()
     group = "sys/fs/cgroup/app"
     machine.v2_group(group, current=50 * MIB, limit=100 * MIB)
-    sensor = GroupLimitSensor(machine.root, clock=virtual.clock, sleep=virtual.sleep)
+    sensor = await anyio.to_thread.run_sync(
+        partial(GroupLimitSensor, machine.root, clock=virtual.clock, sleep=virtual.sleep)
+    )
     virtual.at(4.5, lambda: machine.v2_group(group, current=92 * MIB, limit=100 * MIB))
     event = await sensor.wait()
     assert (event.sensor, event.at) == ("container limit", 1005)
@@ -205,7 +209,9 @@ async def test_five_bad_readings_break_the_sensor(machine, virtual, garbage: byt
     """Half-written and garbage files are counted, and five in a row break the sensor."""
     machine.v2()
     machine.v2_group("sys/fs/cgroup/app", limit=100 * MIB)
-    sensor = GroupLimitSensor(machine.root, clock=virtual.clock, sleep=virtual.sleep)
+    sensor = await anyio.to_thread.run_sync(
+        partial(GroupLimitSensor, machine.root, clock=virtual.clock, sleep=virtual.sleep)
+    )
     machine.write("sys/fs/cgroup/app/memory.current", garbage)
     for _ in range(4):
         assert not sensor.under_pressure()
@@ -271,7 +277,9 @@ def deny(monkeypatch, name: str) -> None:
 @pytest.mark.asyncio
 async def test_meminfo_wakes_and_calms(machine, virtual) -> None:
     """Short below 5 % available, calm again from 8 %."""
-    sensor = MeminfoSensor(machine.root, clock=virtual.clock, sleep=virtual.sleep)
+    sensor = await anyio.to_thread.run_sync(
+        partial(MeminfoSensor, machine.root, clock=virtual.clock, sleep=virtual.sleep)
+    )
     virtual.at(2.5, lambda: machine.meminfo(available=390_000))
     event = await sensor.wait()
     assert event.at == 1003

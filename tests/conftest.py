@@ -1,0 +1,36 @@
+"""The switch `--blockbuster`."""
+
+from collections.abc import Iterator
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the switch."""
+    parser.addoption(
+        "--blockbuster",
+        action="store_true",
+        help="fail each test in which a call of huks_async blocks an event loop (needs blockbuster)",
+    )
+
+
+@pytest.fixture(scope="session")
+def _loops_are_guarded(request: pytest.FixtureRequest) -> Iterator[list[str] | None]:
+    if not request.config.getoption("--blockbuster"):
+        yield None
+        return
+    from tests import blocking_guard
+
+    with blocking_guard.guard() as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def _no_blocking_call(_loops_are_guarded: list[str] | None) -> Iterator[None]:
+    if _loops_are_guarded is None:
+        yield
+        return
+    _loops_are_guarded.clear()
+    yield
+    if _loops_are_guarded:
+        pytest.fail("\n".join(["blocking calls on an event loop:", *_loops_are_guarded]))
