@@ -3,22 +3,21 @@
 import os
 import time
 import warnings
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextvars import ContextVar
-from datetime import UTC, datetime
 from functools import partial
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.lowlevel
 
 from huks_async.access.policy import Caller, Nobody, Policy
-from huks_async.keys.attestation.authority import AttestationCa, Mode, SoftwareAuthority
 from huks_async.keys.lifecycle import KeyMaker
 from huks_async.keys.sealing import Sealer
 from huks_async.keys.shelf import KeyCache, KeyShelf
 from huks_async.keys.storekey import open_store_key
-from huks_async.keystore.attestation import AttestationFunctions
+from huks_async.keystore.attestation import AttestationFunctions, Authority
 from huks_async.keystore.kem import KemFunctions
 from huks_async.keystore.legacy import LegacyFunctions
 from huks_async.keystore.opening import (
@@ -31,7 +30,6 @@ from huks_async.keystore.opening import (
 from huks_async.keystore.other_users import OtherUserFunctions
 from huks_async.keystore.parts import Parts
 from huks_async.keystore.places import FIRST_USER, Place, Places, check_namespace, check_user
-from huks_async.keystore.statistics import KeystoreStatistics
 from huks_async.keystore.wrapping import WrappingFunctions
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
@@ -46,6 +44,10 @@ from huks_async.sessions.monitor import LowMemoryMonitor, trim_heap
 from huks_async.sessions.pressure import Sensor, choose_sensor
 from huks_async.sessions.table import SessionTable
 from huks_async.stores import Store
+
+if TYPE_CHECKING:
+    from huks_async.keys.attestation import AttestationCa
+    from huks_async.keystore.statistics import KeystoreStatistics
 
 MAX_WORKERS = 4
 WORKER_NICE = 5
@@ -83,7 +85,7 @@ class Keystore(
         user_id: int = FIRST_USER,
         policy: Policy | None = None,
         wrapping_key: RootKey | None = None,
-        attestation_ca: AttestationCa | None = None,
+        attestation_ca: "AttestationCa | None" = None,
         limits: Limits | None = None,
         profile: str | None = None,
         monitor: bool = True,
@@ -150,7 +152,7 @@ class Keystore(
     _caller: Caller
     _policy: Policy
     _wrapping_key: RootKey | None
-    _attestation_ca: AttestationCa | None
+    _attestation_ca: "AttestationCa | None"
     _store: Store
     _root_key: RootKey
     _key_cache: KeyCache
@@ -242,19 +244,8 @@ class Keystore(
             namespace=self._caller.namespace,
             places=places,
             wrapping_key=self._wrapping_key,
-            authority=self._authority(store_key),
-            now=_now,
+            authority=Authority(self._attestation_ca, self._store, store_key).issuer,
         )
-
-    def _authority(self, store_key: bytes) -> Callable[[Mode], Awaitable[AttestationCa]]:
-        given = self._attestation_ca
-        if given is None:
-            return SoftwareAuthority(self._store, store_key, _now).issuer
-
-        async def operators(mode: Mode) -> AttestationCa:
-            return given
-
-        return operators
 
     async def aclose(self) -> None:
         """Close the keystore: open sessions are aborted, calls that are running end, the store is closed.
@@ -354,8 +345,10 @@ class Keystore(
             self._parts.places.shrink()
             self._parts.table.compact()
 
-    def statistics(self) -> KeystoreStatistics:
+    def statistics(self) -> "KeystoreStatistics":
         """Give a snapshot of counters."""
+        from huks_async.keystore.statistics import KeystoreStatistics  # late: not every service asks
+
         parts = self._open_parts()
         table = parts.table
         counts = table.counts
@@ -376,7 +369,3 @@ class Keystore(
             jobs=parts.pool.active,
             memory=self._monitor.statistics(),
         )
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
