@@ -40,14 +40,14 @@ from huks_async.runtime.workers import WorkerPool
 from huks_async.sessions.dispatch import Dispatcher
 from huks_async.sessions.driver import SessionDriver
 from huks_async.sessions.idle import end_idle_sessions
-from huks_async.sessions.monitor import LowMemoryMonitor, trim_heap
-from huks_async.sessions.pressure import Sensor, choose_sensor
 from huks_async.sessions.table import SessionTable
 from huks_async.stores import Store
 
 if TYPE_CHECKING:
     from huks_async.keys.attestation import AttestationCa
     from huks_async.keystore.statistics import KeystoreStatistics
+    from huks_async.sessions.monitor import LowMemoryMonitor
+    from huks_async.sessions.pressure import Sensor
 
 MAX_WORKERS = 4
 WORKER_NICE = 5
@@ -89,7 +89,7 @@ class Keystore(
         limits: Limits | None = None,
         profile: str | None = None,
         monitor: bool = True,
-        sensor: Callable[[], Sensor] = choose_sensor,
+        sensor: "Callable[[], Sensor] | None" = None,
         on_purge: Callable[[int], object] | None = None,
         key_cache: KeyCache | None = None,
         workers: int | None = None,
@@ -112,7 +112,7 @@ class Keystore(
             limits: of sessions; default as the profile says.
             profile: `server` or `device`; default $HUKS_ASYNC_PROFILE, else `server`.
             monitor: purge stale sessions when memory is short, as long as the keystore is open.
-            sensor: makes the sensor of memory pressure; chosen automatically by default.
+            sensor: makes the sensor of memory pressure; default: what this machine has to tell, combined.
             on_purge: called with the number of sessions whenever some were purged.
             key_cache: how many opened keys are kept ready, and for how long.
             workers: threads for work that would hold up the event loop; default: processors, at most 4.
@@ -122,6 +122,10 @@ class Keystore(
         Raises:
             BusinessError: 401 for a wrong argument.
         """
+        # here and not above: programs that only import names of this library need no sensors
+        from huks_async.sessions.monitor import LowMemoryMonitor
+        from huks_async.sessions.pressure import choose_sensor
+
         keystore = cls.__new__(cls)
         chosen_profile = choose_profile(profile)
         keystore._profile = chosen_profile
@@ -142,7 +146,9 @@ class Keystore(
         keystore._idle_timer = Background()
         keystore._monitor_scope = None
         keystore._changing = False
-        keystore._monitor = LowMemoryMonitor(keystore._purge_on_low_memory, sensor, clock=clock)
+        keystore._monitor = LowMemoryMonitor(
+            keystore._purge_on_low_memory, sensor or choose_sensor, clock=clock
+        )
         keystore._monitor.add_shrinker(keystore._shrink)
         keystore._parts = None
         return keystore
@@ -163,9 +169,9 @@ class Keystore(
     _on_purge: Callable[[int], object] | None
     _background: Background
     _idle_timer: Background
-    _monitor_scope: anyio.CancelScope | None
+    _monitor_scope: "anyio.CancelScope | None"  # quoted: half of anyio comes with it
     _changing: bool
-    _monitor: LowMemoryMonitor
+    _monitor: "LowMemoryMonitor"
 
     @property
     def is_open(self) -> bool:
@@ -331,6 +337,8 @@ class Keystore(
             await anyio.lowlevel.checkpoint()
         if ended:
             # freed memory stays with the C library until it is told to give it back
+            from huks_async.sessions.monitor import trim_heap
+
             parts.table.compact()
             await parts.pool.run(trim_heap)
         return ended

@@ -2,13 +2,16 @@
 
 import os
 import sys
-from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
 from huks_async.rootkeys import EphemeralRootKey, FileRootKey, RootKey
-from huks_async.stores import MemoryStore, SqliteStore, Store, open_store
+from huks_async.stores import MemoryStore, Store, open_store
+
+# late here: SQLite and paths are for keystores in files
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Profile: TypeAlias = Literal["server", "device"]
 
@@ -17,8 +20,10 @@ HOME_VARIABLE = "HUKS_ASYNC_HOME"
 PROFILE_VARIABLE = "HUKS_ASYNC_PROFILE"
 
 
-def home_folder() -> Path:
+def home_folder() -> "Path":
     """The folder of the default keystore: $HUKS_ASYNC_HOME, else `huks_async` in the user's data folder."""
+    from pathlib import Path
+
     given = os.environ.get(HOME_VARIABLE)
     if given:
         return Path(given).expanduser()
@@ -49,6 +54,8 @@ def choose_limits(limits: Limits | None, profile: Profile) -> Limits:
 def choose_store(store: str | Store | None) -> Store:
     """The store that was given, else the SQLite file in the home folder."""
     if store is None:
+        from huks_async.stores import SqliteStore
+
         return SqliteStore(str(home_folder() / "keystore.db"))
     return open_store(store)
 
@@ -61,6 +68,8 @@ def choose_root_key(root_key: RootKey | None, store: Store, given: str | Store |
         return FileRootKey(home_folder() / "root.key")
     if isinstance(store, MemoryStore):
         return EphemeralRootKey()
+    from huks_async.stores import SqliteStore
+
     if isinstance(store, SqliteStore):
         return FileRootKey(f"{store.path}.root-key")
     raise BusinessError(

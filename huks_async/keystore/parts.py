@@ -29,7 +29,7 @@ _ACCESS_GROUP = int(HuksTag.HUKS_TAG_KEY_ACCESS_GROUP)
 _KEY_CLASS = int(HuksTag.HUKS_TAG_KEY_CLASS)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Parts:
     """The open parts of a keystore, with the keys that a call works on.
 

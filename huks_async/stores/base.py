@@ -6,13 +6,12 @@ with versions and compare-and-set, listings by pages, and nothing that only one 
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from huks_async.model.errors import BusinessError
 
 
-@dataclass(frozen=True, slots=True)
-class ItemName:
+class ItemName(NamedTuple):
     """The name of a row.
 
     Args:
@@ -27,8 +26,7 @@ class ItemName:
     alias: str
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """A row's content, and its version: a number that a store gives once and never again."""
 
     version: int
