@@ -178,8 +178,12 @@ def _signature(spec: OperationSpec, verb: str) -> Starter:
     kind = f"ecdsa-p{spec.size}-{verb}"
     limits = spec.limits
 
+    scheme = None if algorithm is None else ec.ECDSA(algorithm)
+
     def start_sign(key: EllipticKey, _: Mapping[int, bytes]) -> Operation:
-        return signing.signer(kind, algorithm, limits, partial(_sign, private_of(key, "signing")))
+        private = private_of(key, "signing")
+        whole = None if scheme is None else (lambda message: private.sign(message, scheme))
+        return signing.signer(kind, algorithm, limits, partial(_sign, private), whole)
 
     def start_verify(key: EllipticKey, _: Mapping[int, bytes]) -> Operation:
         return signing.verifier(kind, algorithm, limits, partial(_verify, key))

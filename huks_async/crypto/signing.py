@@ -169,25 +169,37 @@ def _never(_: BytesLike) -> bytes:
 
 
 class StreamedSigner(Operation):
-    """Hashes the message as it comes and signs the hash at finish."""
+    """Hashes the message as it comes and signs the hash at finish.
 
-    __slots__ = ("_algorithm", "_hash", "_sign", "kind")
+    A message that comes in one piece is left to `whole`, where there is one: the library hashes it on its
+    way to the signature for less than a hash object costs.
+    """
 
-    def __init__(self, kind: str, algorithm: hashes.HashAlgorithm, sign: SignHash) -> None:
+    __slots__ = ("_algorithm", "_hash", "_sign", "_whole", "kind")
+
+    def __init__(
+        self, kind: str, algorithm: hashes.HashAlgorithm, sign: SignHash, whole: SignMessage | None = None
+    ) -> None:
         self.kind = kind
         self._algorithm = algorithm
-        self._hash = hashes.Hash(algorithm)
+        self._hash: hashes.Hash | None = None
         self._sign = sign
+        self._whole = whole
 
     def update(self, data: BytesLike) -> bytes:
         """Hash a segment of the message."""
-        self._hash.update(data)
+        running = self._hash
+        if running is None:
+            running = self._hash = hashes.Hash(self._algorithm)
+        running.update(data)
         return b""
 
     def finish(self, data: BytesLike) -> bytes:
         """Hash the last segment; give the signature."""
-        self._hash.update(data)
-        return self._sign(self._hash.finalize(), self._algorithm)
+        if self._hash is None and self._whole is not None:
+            return self._whole(data)
+        self.update(data)
+        return self._sign(self._hash.finalize(), self._algorithm)  # type: ignore[union-attr]  # by update
 
 
 class StreamedVerifier(Operation):
@@ -214,11 +226,15 @@ class StreamedVerifier(Operation):
 
 
 def signer(
-    kind: str, algorithm: hashes.HashAlgorithm | None, limits: Limits, sign: SignHash
+    kind: str,
+    algorithm: hashes.HashAlgorithm | None,
+    limits: Limits,
+    sign: SignHash,
+    whole: SignMessage | None = None,
 ) -> StreamedSigner | Collected:
     """A running signature over a hash: streamed, or (algorithm None) over a hash that the caller made."""
     if algorithm is not None:
-        return StreamedSigner(kind, algorithm, sign)
+        return StreamedSigner(kind, algorithm, sign, whole)
 
     def sign_value(value: BytesLike) -> bytes:
         return sign(bytes(value), hash_of_length(len(value)))

@@ -1,8 +1,9 @@
 """The key items of one namespace: found, kept ready, put away, removed."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import Any
 
 from huks_async.crypto.material import KeyMaterial
 from huks_async.keys.item import KeyItem, Plan, PlanKey
@@ -31,6 +32,8 @@ _UNKNOWN = object()
 
 # a service uses few combinations with one key; beyond this they are prepared again
 _MAX_PLANS = 32
+# and few places of a program open sessions on one key; beyond this, lists are parsed again
+_MAX_FORMS = 4
 
 
 class _Kept:
@@ -41,6 +44,29 @@ class _Kept:
         self.stamp = stamp
         self.until = until
         self.plans: list[tuple[str, PlanKey]] = []
+
+
+# stands for a byte string, which differs from session to session
+_ANY_BYTES = object()
+# so that all values of a list have less than 4 MiB, whatever their number
+_SMALL = 64 * 1024
+
+
+class _Form:
+    """A list of mappings that was parsed: which objects are its tags and values.
+
+    Integers never change, so a list that consists of the same objects means the same, types and all. The
+    mappings may have changed, so they are looked into each time.
+    """
+
+    __slots__ = ("kept", "names", "plan", "tags", "values")
+
+    def __init__(self, properties: list[Any], blobs: Collection[int], kept: _Kept, plan: Plan) -> None:
+        self.tags = tuple(param["tag"] for param in properties)
+        self.names = tuple(map(int, self.tags))
+        self.values = tuple(_ANY_BYTES if param["tag"] in blobs else param["value"] for param in properties)
+        self.kept = kept
+        self.plan = plan
 
 
 class KeyShelf:
@@ -61,6 +87,52 @@ class KeyShelf:
         self._clock = clock
         self._kept: OrderedDict[tuple[int, str], _Kept] = OrderedDict()
         self._plans: dict[tuple[str, PlanKey], tuple[_Kept, Plan]] = {}
+        self._forms: dict[str, list[_Form]] = {}
+
+    def recall(self, alias: str, properties: list[Any]) -> tuple[Plan, dict[int, bytes]] | None:
+        """Recognise a list of mappings whose objects an earlier session with this key had, too.
+
+        Does not wait; takes any object for an alias, and any list.
+
+        Returns:
+            the plan, if the key is known to be current, and the byte strings by tag.
+        """
+        try:
+            for form in self._forms[alias]:
+                blobs = {}
+                place = 0
+                tags, values = form.tags, form.values
+                if len(properties) != len(tags):
+                    continue
+                for param in properties:
+                    value = param["value"]
+                    if value is not values[place]:
+                        if values[place] is not _ANY_BYTES or type(value) is not bytes or len(value) > _SMALL:
+                            break
+                        blobs[form.names[place]] = value
+                    if param["tag"] is not tags[place]:
+                        break
+                    place += 1
+                else:
+                    kept = form.kept
+                    if kept.stamp == self._store.stamp() and self._clock() <= kept.until:
+                        return form.plan, blobs
+        except (KeyError, TypeError):
+            pass  # a new alias, or something for the parser
+        return None
+
+    def keep_form(
+        self, alias: str, known: PlanKey, properties: list[Any], blobs: Collection[int]
+    ) -> None:
+        """Recognise such a list from now on, as long as the plan for its numbers is kept."""
+        found = self._plans.get((alias, known))
+        if found is None or 2 * len(properties) != len(known) + 2 * len(blobs):
+            return
+        form = _Form(properties, blobs, *found)
+        if form.values.count(_ANY_BYTES) == len(blobs):  # not so where a tag has a newer name
+            forms = self._forms.setdefault(alias, [])
+            forms.insert(0, form)
+            del forms[_MAX_FORMS:]
 
     def plan(self, alias: str, known: PlanKey) -> Plan | None:
         """The plan of an earlier session with the same key and numbers, if the key is known to be current.
@@ -166,6 +238,7 @@ class KeyShelf:
         """Drop all kept items, under memory pressure; gives how many."""
         dropped = len(self._kept)
         self._plans.clear()
+        self._forms.clear()
         for kept in self._kept.values():
             kept.item.forget()
         self._kept.clear()
@@ -194,6 +267,7 @@ class KeyShelf:
         kept.item.forget()
 
     def _drop_plans(self, kept: _Kept) -> None:
+        self._forms.pop(kept.item.alias, None)
         for key in kept.plans:
             found = self._plans.get(key)
             if found is not None and found[0] is kept:

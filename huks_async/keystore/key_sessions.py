@@ -12,6 +12,7 @@ from huks_async.keystore.parts import HasParts, Parts, parts_for
 from huks_async.model.enums import HuksKeyFlag, HuksKeyPurpose
 from huks_async.model.errors import BusinessError, ParameterSetError
 from huks_async.model.params import (
+    NO_PARAMETERS,
     BytesLike,
     Options,
     ParamSet,
@@ -68,21 +69,15 @@ class SessionFunctions(HasParts):
         The session pins the key: deleting or replacing it later does not disturb the session.
         """
         parts = self._parts or self._open_parts()
-        properties = split_options(options)[0]
-        scanned = scan(properties) if type(properties) is list else None
-        plan: Plan | None = None
-        if scanned is not None:
-            # what was checked once for this key and these numbers holds for the next session, too
-            known, blobs = scanned
-            if _ACCESS_GROUP not in blobs:
-                plan = parts.shelf.plan(keyAlias, known)
-        if plan is None:
-            plan, blobs = await _make_plan(parts, keyAlias, properties)
+        properties = options.get("properties") if type(options) is dict else split_options(options)[0]
+        # what was checked once for this key and these numbers holds for the next session, too
+        known = parts.shelf.recall(keyAlias, properties) if type(properties) is list else None
+        (starter, ready, context), blobs = known or await _plan_for(parts, keyAlias, properties)
         dispatcher = parts.dispatcher
         if perf_counter() > dispatcher.turn_ends:
             await dispatcher.give_turn()
-        operation = plan.starter(plan.ready, blobs)
-        return HuksSessionHandle(parts.table.open(parts.namespace, operation, plan.context).handle)
+        session = parts.table.open(parts.namespace, starter(ready, blobs), context)
+        return HuksSessionHandle(session.handle)
 
     async def updateSession(
         self, handle: int, options: Options, token: BytesLike | None = None
@@ -125,7 +120,7 @@ class SessionFunctions(HasParts):
         The session is gone afterwards, whatever happens.
         """
         parts = self._parts or self._open_parts()
-        params, data = _segment(parts, handle, options, token, ends=True)
+        params, data = _plain(handle, options, token) or _segment(parts, handle, options, token, ends=True)
         done = parts.driver.finish_now(parts.namespace, handle, data)
         out, session = done or await parts.driver.finish(parts.namespace, handle, data)
         rule = session.context
@@ -165,6 +160,21 @@ class SessionFunctions(HasParts):
         return KeySession(self, keyAlias, options, parts.pool, parts.limits, abandon, place)
 
 
+async def _plan_for(parts: Parts, keyAlias: str, properties: object) -> tuple[Plan, dict[int, bytes]]:
+    """The plan of an earlier session with the same key and numbers, or a new one."""
+    scanned = scan(properties) if type(properties) is list else None
+    if scanned is None:
+        return await _make_plan(parts, keyAlias, properties)
+    known, blobs = scanned
+    if _ACCESS_GROUP in blobs:
+        return await _make_plan(parts, keyAlias, properties)  # asks the policy each time
+    plan = parts.shelf.plan(keyAlias, known)
+    if plan is None:
+        plan, blobs = await _make_plan(parts, keyAlias, properties)
+    parts.shelf.keep_form(keyAlias, known, properties, blobs)
+    return plan, blobs
+
+
 async def _make_plan(parts: Parts, keyAlias: str, properties: object) -> tuple[Plan, dict[int, bytes]]:
     """Check everything about a session that its number parameters decide, and keep the outcome."""
     params = parse_properties(properties)
@@ -194,6 +204,15 @@ async def _keep_secret(rule: _SecretRule, params: ParamSet, secret: bytes) -> by
     # the session remembers its user; the group of the result is for finish to name
     place = parts_for(rule.parts, params)
     return await place.maker.keep_secret(rule.base, params, secret, rule.flag)
+
+
+def _plain(handle: object, options: object, token: object) -> tuple[ParamSet, bytes] | None:
+    """The arguments of a call on a session in their ordinary form: a mapping with bytes and no parameters."""
+    if type(handle) is int and token is None and type(options) is dict:
+        properties, data = options.get("properties"), options.get("inData")
+        if type(data) is bytes and (properties is None or (type(properties) is list and not properties)):
+            return NO_PARAMETERS, data
+    return None
 
 
 def _segment(

@@ -116,7 +116,7 @@ _ASSOCIATED_DATA = int(HuksTag.HUKS_TAG_ASSOCIATED_DATA)
 
 
 # shared by all calls without parameters; nothing that the parser gives is changed afterwards
-_EMPTY = ParamSet()
+NO_PARAMETERS = ParamSet()
 
 
 def parse_properties(properties: object) -> ParamSet:
@@ -129,7 +129,7 @@ def parse_properties(properties: object) -> ParamSet:
 
     """
     if not properties and (properties is None or type(properties) is list):
-        return _EMPTY
+        return NO_PARAMETERS
     if type(properties) is not list:
         properties = _listed(properties)
     scanned = scan(properties)
@@ -162,7 +162,8 @@ def scan(properties: list[Any]) -> tuple[tuple[int, ...], dict[int, bytes]] | No
             tag, value = param["tag"], param["value"]
             kind = kinds[tag]
             if kind == _NUMBER:
-                if type(value) is not int or not 0 <= value <= _ALWAYS_IN_RANGE:
+                # members of enums count, too, which `type(value) is int` would not say
+                if value is True or value is False or not isinstance(value, int) or not 0 <= value <= _ALWAYS_IN_RANGE:
                     value = _number(tag, value)
                 add(tag)
                 add(value)
@@ -223,7 +224,7 @@ def parse_options(options: object) -> tuple[ParamSet, BytesLike]:
     properties, data = split_options(options)
     if type(data) is not bytes:
         data = b"" if data is None else as_buffer(data, "inData")
-    return (_EMPTY if properties == [] else parse_properties(properties)), data
+    return (NO_PARAMETERS if properties == [] else parse_properties(properties)), data
 
 
 def parse_parameters(options: object) -> ParamSet:
@@ -339,6 +340,7 @@ def _illegal_set(properties: list[Any]) -> BusinessError:
 __all__ = [
     "MAX_PARAMS",
     "MAX_PARAM_BYTES",
+    "NO_PARAMETERS",
     "BytesLike",
     "HuksOptions",
     "HuksParam",

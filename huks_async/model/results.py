@@ -1,39 +1,71 @@
 """What the documented functions give back. Field names are those of the declaration."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from huks_async.model.params import HuksParam
 
+# One of these is made for every call of every session, so fields that a call does not give are not even
+# set: reading one makes its empty value.
 
-@dataclass(slots=True)
+
+@dataclass(slots=True, init=False)
 class HuksSessionHandle:
     """An open session: its handle (0 … 2^53 - 1) and, for keys bound to authentication, 32 bytes of challenge."""
 
     handle: int
-    challenge: bytes = b""
+    challenge: bytes
+
+    def __init__(self, handle: int, challenge: bytes | None = None) -> None:
+        self.handle = handle
+        if challenge is not None:
+            self.challenge = challenge
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            return _make_empty(self, name, {"challenge": bytes})
 
 
 @dataclass(slots=True, init=False)
 class HuksReturnResult:
     """The result of a call; what it does not give is empty, never None."""
 
-    outData: bytes = b""
-    properties: list[HuksParam] = field(default_factory=list)
-    certChains: list[str] = field(default_factory=list)
-    sharedSecret: bytes = b""
+    outData: bytes
+    properties: list[HuksParam]
+    certChains: list[str]
+    sharedSecret: bytes
 
-    # by hand: one is made for every call of every session, and default factories cost as much again
     def __init__(
         self,
         outData: bytes = b"",
         properties: list[HuksParam] | None = None,
         certChains: list[str] | None = None,
-        sharedSecret: bytes = b"",
+        sharedSecret: bytes | None = None,
     ) -> None:
         self.outData = outData
-        self.properties = [] if properties is None else properties
-        self.certChains = [] if certChains is None else certChains
-        self.sharedSecret = sharedSecret
+        if properties is not None:
+            self.properties = properties
+        if certChains is not None:
+            self.certChains = certChains
+        if sharedSecret is not None:
+            self.sharedSecret = sharedSecret
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            return _make_empty(self, name, {"properties": list, "certChains": list, "sharedSecret": bytes})
+
+
+def _make_empty(result: object, name: str, kinds: dict[str, type]) -> Any:
+    try:
+        empty = kinds[name]()
+    except KeyError:
+        raise AttributeError(
+            f"{type(result).__name__!r} object has no attribute {name!r}", name=name, obj=result
+        ) from None
+    setattr(result, name, empty)
+    return empty
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ below `INLINE_MICROSECONDS` is done at once, on the loop. Figures are microsecon
 2025 and need to be right within a factor of two only.
 """
 
+import sys
 from typing import NamedTuple
 
 INLINE_MICROSECONDS = 200.0
@@ -115,3 +116,22 @@ COSTS: dict[str, Cost] = {
 
 UNKNOWN = Cost(1000, 1000, 0.01)
 """An operation without a row goes to a worker."""
+
+
+def _inline_bytes(fixed: float, per_byte: float) -> int:
+    """How many bytes a call may have to be done at once; -1 where it may not, however few."""
+    left = INLINE_MICROSECONDS - fixed
+    if left < 0:
+        return -1
+    return int(left / per_byte) if per_byte else sys.maxsize
+
+
+# the answers that most calls need, without arithmetic; for an operation whose `work` is 1
+UPDATES_INLINE: dict[str, int] = {
+    kind: _inline_bytes(cost.update, cost.per_byte) for kind, cost in COSTS.items()
+}
+"""Kind → how many bytes an update has at most that is done on the event loop."""
+FINISHES_INLINE: dict[str, int] = {
+    kind: _inline_bytes(cost.finish, cost.per_byte) for kind, cost in COSTS.items()
+}
+"""Kind → the same for a finish, together with the bytes that the operation holds."""

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike
-from huks_async.sessions.costs import COPY_PER_BYTE, COSTS, INLINE_MICROSECONDS, UNKNOWN
+from huks_async.sessions.costs import COPY_PER_BYTE, COSTS, FINISHES_INLINE, INLINE_MICROSECONDS, UNKNOWN
 from huks_async.sessions.dispatch import Dispatcher
 from huks_async.sessions.session import Session
 from huks_async.sessions.table import SessionTable
@@ -58,10 +58,10 @@ class SessionDriver:
         size = len(data)
         if perf_counter() > self._dispatcher.turn_ends or size > self._max_call:
             return None
-        session = self.table.find(handle, owner)
+        table = self.table
+        session = table.find(handle, owner)
         operation = session.operation
-        cost = COSTS.get(operation.kind, UNKNOWN)
-        if cost.finish * operation.work + cost.per_byte * (size + operation.held) > INLINE_MICROSECONDS:
+        if operation.work > 1.0 or size + operation.held > FINISHES_INLINE.get(operation.kind, -1):
             return None
         # nobody else runs until it is done, so the session need not be marked
         try:
@@ -70,7 +70,7 @@ class SessionDriver:
             self._end(session, error)
             raise
         if session.context is None:
-            self.table.finish(session)
+            table.finish(session)
         else:
             session.busy = True
         return out, session

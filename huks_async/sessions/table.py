@@ -20,7 +20,7 @@ logger = getLogger("huks_async")
 # Handles are numbers in ArkTS, so 53 bits; a device has 32. Random, so that no one guesses another's.
 _SERVER_HANDLE_MASK = 2**53 - 1
 _DEVICE_HANDLE_MASK = 2**32 - 1
-_RANDOM_BATCH = 256
+_HANDLE_BATCH = 256
 
 # The table can tell the fate of this many ended sessions, and up to twice as many
 _MAX_REMEMBERED = 4096
@@ -66,7 +66,7 @@ class SessionTable:
         self._clock = clock
         self.debug = debug
         self._mask = _DEVICE_HANDLE_MASK if device else _SERVER_HANDLE_MASK
-        self._random: list[int] = []
+        self._handles: list[int] = []
         self._sessions: OrderedDict[int, Session] = OrderedDict()
         self._dying = self._sessions
         self._per_owner: dict[str, int] = {}
@@ -104,10 +104,9 @@ class SessionTable:
         if len(sessions) >= self._mark or owned >= self._max_per_caller:
             self._make_room(owner)
             owned = self._per_owner.get(owner, 0)
+        handles = self._handles or self._new_handles()
+        handle = handles.pop()
         self._order = order = self._order + 1
-        handle = self._random.pop() & self._mask if self._random else 0
-        if not handle or handle in sessions or handle in self._fates or handle in self._older_fates:
-            handle = self._new_handle()
         session = sessions[handle] = Session(handle, owner, operation, order, self._clock(), context)
         self._per_owner[owner] = owned + 1
         if self.debug:
@@ -361,11 +360,9 @@ class SessionTable:
             session.held = 0
         # sessions that ended alike share a record: new ones would settle between the freed sessions and keep
         # most of their memory from going back to the system
-        record = (owner, fate)
-        if record == self._last_fate:
-            record = self._last_fate
-        else:
-            self._last_fate = record
+        record = self._last_fate
+        if record[1] != fate or record[0] != owner:
+            record = self._last_fate = (owner, fate)
         self._fates[session.handle] = record
         if len(self._fates) >= _MAX_REMEMBERED:
             self._older_fates = self._fates
@@ -376,14 +373,17 @@ class SessionTable:
             self._places.pop(session.handle, None)
         return True
 
-    def _new_handle(self) -> int:
-        while True:
-            if not self._random:
-                # one system call for many handles
-                self._random.extend(struct.unpack(f"{_RANDOM_BATCH}Q", os.urandom(8 * _RANDOM_BATCH)))
-            handle = self._random.pop() & self._mask
-            if handle not in self._sessions and handle not in self._fates and handle not in self._older_fates:
-                return handle
+    def _new_handles(self) -> list[int]:
+        """Handles that no session has, nor any ended one that is remembered. Only `open` hands them out."""
+        handles = self._handles
+        while not handles:
+            # one system call for many handles
+            random = struct.unpack(f"{_HANDLE_BATCH}Q", os.urandom(8 * _HANDLE_BATCH))
+            for handle in {number & self._mask for number in random}:
+                taken = handle in self._sessions or handle in self._fates or handle in self._older_fates
+                if handle and not taken:
+                    handles.append(handle)
+        return handles
 
 
 def _fate(cause: str, idle: float) -> str:

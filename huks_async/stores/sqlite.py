@@ -10,7 +10,7 @@ import anyio
 
 from huks_async.model.errors import BusinessError
 from huks_async.runtime.batches import BatchWorker
-from huks_async.runtime.forks import generation, refuse_after_fork
+from huks_async.runtime.forks import generation, refuse_after_fork, tell_after_fork
 from huks_async.runtime.workers import SerialWorker
 from huks_async.stores.base import ItemName, Row, Store, encode_name
 from huks_async.stores.faults import storage_error
@@ -79,6 +79,11 @@ class SqliteStore(Store):
         self._reader: SerialWorker | None = None
         self._writer: BatchWorker[Write, Outcome] | None = None
         self._changes = 0
+        tell_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Vouch for nothing in a child process."""
+        self._header = None
 
     async def open(self) -> None:
         """Open the database, creating it where there is none. Does nothing when it is open."""
@@ -190,9 +195,7 @@ class SqliteStore(Store):
     def stamp(self) -> object | None:
         """Give the state of the WAL index, which every commit of any process changes before it returns."""
         header = self._header
-        if header is None or self._born != generation():
-            return None
-        return self._changes, header[:HEADER_SIZE]
+        return None if header is None else (self._changes, header[:HEADER_SIZE])
 
     async def _write(self, write: Write) -> Outcome:
         refuse_after_fork(self._born, f"the store {self.address}")
