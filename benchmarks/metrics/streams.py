@@ -47,8 +47,7 @@ def _streamer(side: str, key: str, segments: int, settings: Settings) -> Iterato
 
 
 async def _throughput(settings: Settings, key: str) -> Outcome:
-    megabytes = 20 if settings.quick else _MEGABYTES
-    segments = round(megabytes * 1e6 / SEGMENT_BYTES)
+    segments = round(_MEGABYTES * 1e6 / SEGMENT_BYTES)
     seconds: dict[str, list[float]] = {side: [] for side in _SIDES}
     with ExitStack() as stack:
         streams = {side: stack.enter_context(_streamer(side, key, segments, settings)) for side in _SIDES}

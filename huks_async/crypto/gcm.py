@@ -30,6 +30,7 @@ from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike
 
 _CRYPTO_FAIL = 12000006
+_new_object = object.__new__
 
 _NONCE_MADE = 12
 _NONCE_MIN, _NONCE_MAX = 8, 128
@@ -138,7 +139,13 @@ def starter(spec: OperationSpec) -> Starter:
             appended = b""
         if length != FULL_TAG or aad == b"" or not _NONCE_MIN <= len(nonce) <= _NONCE_MAX:
             raise _fault(blobs, length)
-        return GcmEncryption(key, nonce, aad, appended)
+        operation = _new_object(GcmEncryption)
+        operation._key = key
+        operation._nonce = nonce
+        operation._aad = aad
+        operation._appended = appended
+        operation._context = None
+        return operation
 
     def decrypt(key: SecretKey, blobs: Mapping[int, bytes]) -> Operation:
         aad = blobs.get(AAD)

@@ -46,8 +46,6 @@ class _Kept:
         self.plans: list[tuple[str, PlanKey]] = []
 
 
-# stands for a byte string, which differs from session to session
-_ANY_BYTES = object()
 # so that all values of a list have less than 4 MiB, whatever their number
 _SMALL = 64 * 1024
 
@@ -59,12 +57,20 @@ class _Form:
     mappings may have changed, so they are looked into each time.
     """
 
-    __slots__ = ("kept", "names", "plan", "tags", "values")
+    __slots__ = ("blobs", "kept", "length", "numbers", "plan")
 
     def __init__(self, properties: list[Any], blobs: Collection[int], kept: _Kept, plan: Plan) -> None:
-        self.tags = tuple(param["tag"] for param in properties)
-        self.names = tuple(map(int, self.tags))
-        self.values = tuple(_ANY_BYTES if param["tag"] in blobs else param["value"] for param in properties)
+        self.length = len(properties)
+        self.numbers: list[tuple[int, int, int]] = []
+        """(place in the list, tag, value)"""
+        self.blobs: list[tuple[int, int, int]] = []
+        """(place in the list, tag as the caller has it, tag)"""
+        for place, param in enumerate(properties):
+            tag, value = param["tag"], param["value"]
+            if tag in blobs:
+                self.blobs.append((place, tag, int(tag)))
+            else:
+                self.numbers.append((place, tag, value))
         self.kept = kept
         self.plan = plan
 
@@ -99,37 +105,35 @@ class KeyShelf:
         """
         try:
             for form in self._forms[alias]:
-                blobs = {}
-                place = 0
-                tags, values = form.tags, form.values
-                if len(properties) != len(tags):
+                if len(properties) != form.length:
                     continue
-                for param in properties:
-                    value = param["value"]
-                    if value is not values[place]:
-                        if values[place] is not _ANY_BYTES or type(value) is not bytes or len(value) > _SMALL:
-                            break
-                        blobs[form.names[place]] = value
-                    if param["tag"] is not tags[place]:
+                for place, tag, number in form.numbers:
+                    param = properties[place]
+                    if param["value"] is not number or param["tag"] is not tag:
                         break
-                    place += 1
                 else:
+                    blobs = {}
+                    for place, tag, name in form.blobs:
+                        param = properties[place]
+                        value = param["value"]
+                        if param["tag"] is not tag or type(value) is not bytes or len(value) > _SMALL:
+                            return None
+                        blobs[name] = value
                     kept = form.kept
                     if kept.stamp == self._store.stamp() and self._clock() <= kept.until:
                         return form.plan, blobs
+                    return None
         except (KeyError, TypeError):
             pass  # a new alias, or something for the parser
         return None
 
-    def keep_form(
-        self, alias: str, known: PlanKey, properties: list[Any], blobs: Collection[int]
-    ) -> None:
+    def keep_form(self, alias: str, known: PlanKey, properties: list[Any], blobs: Collection[int]) -> None:
         """Recognise such a list from now on, as long as the plan for its numbers is kept."""
         found = self._plans.get((alias, known))
-        if found is None or 2 * len(properties) != len(known) + 2 * len(blobs):
+        if found is None or found[0].stamp is _UNKNOWN:
             return
         form = _Form(properties, blobs, *found)
-        if form.values.count(_ANY_BYTES) == len(blobs):  # not so where a tag has a newer name
+        if len(form.blobs) == len(blobs):  # not so where a tag has a newer name
             forms = self._forms.setdefault(alias, [])
             forms.insert(0, form)
             del forms[_MAX_FORMS:]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from time import perf_counter
+from typing import Any
 
 from huks_async.crypto.legacy import times_warned
 from huks_async.keys.aliases import check_alias, storage_level
@@ -35,6 +36,9 @@ _RESULT_FLAGS = {
     int(HuksKeyPurpose.HUKS_KEY_PURPOSE_AGREE): HuksKeyFlag.HUKS_KEY_FLAG_AGREE_KEY,
     int(HuksKeyPurpose.HUKS_KEY_PURPOSE_DERIVE): HuksKeyFlag.HUKS_KEY_FLAG_DERIVE_KEY,
 }
+
+
+_new_object = object.__new__
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,10 @@ class SessionFunctions(HasParts):
         if perf_counter() > dispatcher.turn_ends:
             await dispatcher.give_turn()
         session = parts.table.open(parts.namespace, starter(ready, blobs), context)
-        return HuksSessionHandle(session.handle)
+        # results are made without a call of __init__, which would be a noticeable part of a short session
+        opened = _new_object(HuksSessionHandle)
+        opened.handle = session.handle
+        return opened
 
     async def updateSession(
         self, handle: int, options: Options, token: BytesLike | None = None
@@ -99,8 +106,17 @@ class SessionFunctions(HasParts):
         must not be changed before the call is over.
         """
         parts = self._parts or self._open_parts()
-        data = _segment(parts, handle, options, token)[1]
-        return HuksReturnResult(await parts.driver.update(parts.namespace, handle, data))
+        data: BytesLike | None = None
+        if type(options) is dict and token is None and type(handle) is int:
+            data = _plain_data(options)
+        if data is None:
+            data = _segment(parts, handle, options, token)[1]
+        out = parts.driver.update_now(parts.namespace, handle, data)
+        if out is None:
+            out = await parts.driver.update(parts.namespace, handle, data)
+        result = _new_object(HuksReturnResult)
+        result.outData = out
+        return result
 
     async def finishSession(
         self, handle: int, options: Options, token: BytesLike | None = None
@@ -120,13 +136,20 @@ class SessionFunctions(HasParts):
         The session is gone afterwards, whatever happens.
         """
         parts = self._parts or self._open_parts()
-        params, data = _plain(handle, options, token) or _segment(parts, handle, options, token, ends=True)
+        data: BytesLike | None = None
+        if type(options) is dict and token is None and type(handle) is int:
+            data = _plain_data(options)
+        params = NO_PARAMETERS
+        if data is None:
+            params, data = _segment(parts, handle, options, token, ends=True)
         done = parts.driver.finish_now(parts.namespace, handle, data)
         out, session = done or await parts.driver.finish(parts.namespace, handle, data)
         rule = session.context
         if rule is not None:
             out = await parts.driver.complete(session, _keep_secret(rule, params, out))
-        return HuksReturnResult(out)
+        result = _new_object(HuksReturnResult)
+        result.outData = out
+        return result
 
     async def abortSession(self, handle: int, options: Options) -> None:
         """End a session without a result.
@@ -160,18 +183,20 @@ class SessionFunctions(HasParts):
         return KeySession(self, keyAlias, options, parts.pool, parts.limits, abandon, place)
 
 
-async def _plan_for(parts: Parts, keyAlias: str, properties: object) -> tuple[Plan, dict[int, bytes]]:
+async def _plan_for(parts: Parts, keyAlias: str, properties: Any) -> tuple[Plan, dict[int, bytes]]:
     """The plan of an earlier session with the same key and numbers, or a new one."""
     scanned = scan(properties) if type(properties) is list else None
     if scanned is None:
         return await _make_plan(parts, keyAlias, properties)
     known, blobs = scanned
-    if _ACCESS_GROUP in blobs:
-        return await _make_plan(parts, keyAlias, properties)  # asks the policy each time
+    if _ACCESS_GROUP in blobs:  # the policy is asked each time
+        return await _make_plan(parts, keyAlias, properties)
     plan = parts.shelf.plan(keyAlias, known)
     if plan is None:
         plan, blobs = await _make_plan(parts, keyAlias, properties)
-    parts.shelf.keep_form(keyAlias, known, properties, blobs)
+    # a list that is known already was only outdated, because the store had changed
+    if parts.shelf.recall(keyAlias, properties) is None:
+        parts.shelf.keep_form(keyAlias, known, properties, blobs)
     return plan, blobs
 
 
@@ -206,12 +231,11 @@ async def _keep_secret(rule: _SecretRule, params: ParamSet, secret: bytes) -> by
     return await place.maker.keep_secret(rule.base, params, secret, rule.flag)
 
 
-def _plain(handle: object, options: object, token: object) -> tuple[ParamSet, bytes] | None:
-    """The arguments of a call on a session in their ordinary form: a mapping with bytes and no parameters."""
-    if type(handle) is int and token is None and type(options) is dict:
-        properties, data = options.get("properties"), options.get("inData")
-        if type(data) is bytes and (properties is None or (type(properties) is list and not properties)):
-            return NO_PARAMETERS, data
+def _plain_data(options: dict[str, Any]) -> bytes | None:
+    """The data of options in their ordinary form: bytes, and no parameters. None: something to look into."""
+    properties, data = options.get("properties"), options.get("inData")
+    if type(data) is bytes and (properties is None or (type(properties) is list and not properties)):
+        return data
     return None
 
 

@@ -128,10 +128,12 @@ def parse_properties(properties: object) -> ParamSet:
             than 4 MiB of values.
 
     """
-    if not properties and (properties is None or type(properties) is list):
+    if properties is None:
         return NO_PARAMETERS
     if type(properties) is not list:
         properties = _listed(properties)
+    if not properties:
+        return NO_PARAMETERS
     scanned = scan(properties)
     if scanned is None:
         return _parse_any(properties)
@@ -163,7 +165,12 @@ def scan(properties: list[Any]) -> tuple[tuple[int, ...], dict[int, bytes]] | No
             kind = kinds[tag]
             if kind == _NUMBER:
                 # members of enums count, too, which `type(value) is int` would not say
-                if value is True or value is False or not isinstance(value, int) or not 0 <= value <= _ALWAYS_IN_RANGE:
+                if (
+                    value is True
+                    or value is False
+                    or not isinstance(value, int)
+                    or not 0 <= value <= _ALWAYS_IN_RANGE
+                ):
                     value = _number(tag, value)
                 add(tag)
                 add(value)
@@ -224,7 +231,7 @@ def parse_options(options: object) -> tuple[ParamSet, BytesLike]:
     properties, data = split_options(options)
     if type(data) is not bytes:
         data = b"" if data is None else as_buffer(data, "inData")
-    return (NO_PARAMETERS if properties == [] else parse_properties(properties)), data
+    return parse_properties(properties), data
 
 
 def parse_parameters(options: object) -> ParamSet:

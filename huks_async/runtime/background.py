@@ -6,6 +6,8 @@ from typing import Any
 
 import anyio
 
+from huks_async.runtime.rounds import on_asyncio
+
 logger = logging.getLogger("huks_async")
 
 Function = Callable[[], Coroutine[Any, Any, None]]
@@ -30,8 +32,7 @@ class Background:
 
     def start(self, function: Function) -> None:
         """Start `function()`. What it raises is logged."""
-        on_asyncio = anyio.get_cancelled_exc_class().__module__.startswith("asyncio")
-        self._stop = _start_asyncio(function) if on_asyncio else _start_trio(function)
+        self._stop = _start_asyncio(function) if on_asyncio() else _start_trio(function)
 
     async def stop(self) -> None:
         """Cancel the coroutine and wait for its end, also when cancelled. Does nothing if there is none."""

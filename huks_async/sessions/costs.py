@@ -135,3 +135,5 @@ FINISHES_INLINE: dict[str, int] = {
     kind: _inline_bytes(cost.finish, cost.per_byte) for kind, cost in COSTS.items()
 }
 """Kind → the same for a finish, together with the bytes that the operation holds."""
+COLLECTED_INLINE = _inline_bytes(0, COPY_PER_BYTE)
+"""How many bytes an update has at most that only collects them."""

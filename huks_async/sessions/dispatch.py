@@ -5,14 +5,22 @@ if this loop has not done so for `TURN_SECONDS`.
 """
 
 import time
+from collections import deque
+from collections.abc import Awaitable, Callable
 
-import anyio.lowlevel
+import anyio
 
+from huks_async.runtime.rounds import next_round
 from huks_async.runtime.workers import WorkerPool
 
-TURN_SECONDS = 0.0002
-"""How long inline work may go on before others get a turn. A timer comes two to three turns late at worst.
-Yielding by time instead of at each call keeps 0.9 of the raw throughput instead of 0.7."""
+TURN_SECONDS = 0.0004
+"""How long inline work may go on before others get a turn: what a timer is late at most, however many
+sessions are busy. Yielding by time instead of at each call keeps 0.9 of the raw throughput instead of 0.7."""
+
+_ROUNDS = 3
+"""Rounds of the loop between two turns. With one, a timer that ends during a turn is seen after the next turn,
+and its task runs after the one that follows. In the second round nothing but the timer is seen, and its task
+comes first in the third. The rounds are cheap: 2 µs each, beside 16 µs for the first one."""
 
 
 class Dispatcher:
@@ -23,19 +31,43 @@ class Dispatcher:
         turn_ends: `time.perf_counter()` when the loop should run others before more is done inline.
     """
 
-    __slots__ = ("_waiting", "pool", "turn_ends")
+    __slots__ = ("_line", "_next_round", "_taken", "pool", "turn_ends")
 
     def __init__(self, pool: WorkerPool) -> None:
         self.pool = pool
         self.turn_ends = 0.0
-        self._waiting = 0
+        self._next_round: Callable[[], Awaitable[object]] | None = None
+        self._taken = False
+        # Calls that wait for their turn, and get it one by one: if all went on in the same round of the
+        # loop, a timer would be as many turns late as there are busy sessions.
+        self._line: deque[anyio.Event] = deque()
 
     async def give_turn(self) -> None:
-        """Let the other tasks of the loop run once."""
-        self._waiting += 1
+        """Let the other tasks of the loop run, and take the next turn."""
+        if self._taken:
+            called = anyio.Event()
+            self._line.append(called)
+            try:
+                await called.wait()
+            except BaseException:
+                if called.is_set():
+                    self._call_next()
+                else:
+                    self._line.remove(called)
+                raise
+        self._taken = True
         try:
-            await anyio.lowlevel.checkpoint()
+            if self._next_round is None:
+                self._next_round = next_round()
+            for _ in range(_ROUNDS):
+                await self._next_round()
+            self.turn_ends = time.perf_counter() + TURN_SECONDS
         finally:
-            self._waiting -= 1
-        # those that wait here go on in the same round of the loop, so they share one turn
-        self.turn_ends = time.perf_counter() + TURN_SECONDS / (1 + self._waiting)
+            self._call_next()
+
+    def _call_next(self) -> None:
+        # whoever is called runs in the next round of the loop
+        if self._line:
+            self._line.popleft().set()
+        else:
+            self._taken = False

@@ -11,7 +11,15 @@ from typing import TypeVar
 
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike
-from huks_async.sessions.costs import COPY_PER_BYTE, COSTS, FINISHES_INLINE, INLINE_MICROSECONDS, UNKNOWN
+from huks_async.sessions.costs import (
+    COLLECTED_INLINE,
+    COPY_PER_BYTE,
+    COSTS,
+    FINISHES_INLINE,
+    INLINE_MICROSECONDS,
+    UNKNOWN,
+    UPDATES_INLINE,
+)
 from huks_async.sessions.dispatch import Dispatcher
 from huks_async.sessions.session import Session
 from huks_async.sessions.table import SessionTable
@@ -50,6 +58,27 @@ class SessionDriver:
         self.table.give_back(session)
         return out
 
+    def update_now(self, owner: str, handle: int, data: BytesLike) -> bytes | None:
+        """Do what `update` does, if it can be done at once; None, with nothing changed, if it cannot."""
+        size = len(data)
+        if perf_counter() > self._dispatcher.turn_ends or size > self._max_call:
+            return None
+        table = self.table
+        session = table.sessions.get(handle)
+        if session is None or session.busy or session.owner != owner or table.max_idle is not None:
+            session = table.find(handle, owner)  # or raise the error
+        operation = session.operation
+        most = COLLECTED_INLINE if operation.collects else UPDATES_INLINE.get(operation.kind, -1)
+        if size > most or operation.work > 1.0:
+            return None
+        try:
+            out = operation.update(data)
+        except BaseException as error:
+            self._end(session, error)
+            raise
+        table.touch(session)
+        return out
+
     def finish_now(self, owner: str, handle: int, data: BytesLike) -> tuple[bytes, Session] | None:
         """Do what `finish` does, if it can be done at once; None, with nothing changed, if it cannot.
 
@@ -59,7 +88,9 @@ class SessionDriver:
         if perf_counter() > self._dispatcher.turn_ends or size > self._max_call:
             return None
         table = self.table
-        session = table.find(handle, owner)
+        session = table.sessions.get(handle)
+        if session is None or session.busy or session.owner != owner or table.max_idle is not None:
+            session = table.find(handle, owner)  # or raise the error
         operation = session.operation
         if operation.work > 1.0 or size + operation.held > FINISHES_INLINE.get(operation.kind, -1):
             return None

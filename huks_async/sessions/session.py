@@ -21,17 +21,14 @@ class Session:
 
     __slots__ = ("busy", "context", "handle", "held", "operation", "order", "owner", "used")
 
-    def __init__(
-        self, handle: int, owner: str, operation: Operation, order: int, used: float, context: Any
-    ) -> None:
-        self.handle = handle
-        self.owner = owner
-        self.operation = operation
-        self.order = order
-        self.used = used
-        self.context = context
-        self.busy = False
-        self.held = 0
+    handle: int
+    owner: str
+    operation: Operation
+    order: int
+    used: float
+    context: Any
+    busy: bool
+    held: int
 
     def __repr__(self) -> str:
         state = "busy" if self.busy else "idle"

@@ -17,6 +17,8 @@ from huks_async.sessions.session import Session
 
 logger = getLogger("huks_async")
 
+_new_object = object.__new__
+
 # Handles are numbers in ArkTS, so 53 bits; a device has 32. Random, so that no one guesses another's.
 _SERVER_HANDLE_MASK = 2**53 - 1
 _DEVICE_HANDLE_MASK = 2**32 - 1
@@ -67,8 +69,8 @@ class SessionTable:
         self.debug = debug
         self._mask = _DEVICE_HANDLE_MASK if device else _SERVER_HANDLE_MASK
         self._handles: list[int] = []
-        self._sessions: OrderedDict[int, Session] = OrderedDict()
-        self._dying = self._sessions
+        self.sessions: OrderedDict[int, Session] = OrderedDict()
+        self._dying = self.sessions
         self._per_owner: dict[str, int] = {}
         # handle → (owner, why it ended) of the sessions that ended last; a full one becomes the older one
         self._fates: dict[int, tuple[str, str]] = {}
@@ -81,12 +83,12 @@ class SessionTable:
         self._mark = 0
         self._max_sessions = limits.max_sessions
         self._max_per_caller = limits.max_sessions_per_caller
-        self._max_idle = limits.max_idle
+        self.max_idle = limits.max_idle
         self._on_purge = on_purge
         self._closed = False
 
     def __len__(self) -> int:
-        return len(self._sessions)
+        return len(self.sessions)
 
     @property
     def opened(self) -> int:
@@ -99,7 +101,7 @@ class SessionTable:
         Raises:
             BusinessError: 12000010 when no session can make room.
         """
-        sessions = self._sessions
+        sessions = self.sessions
         owned = self._per_owner.get(owner, 0)
         if len(sessions) >= self._mark or owned >= self._max_per_caller:
             self._make_room(owner)
@@ -107,7 +109,17 @@ class SessionTable:
         handles = self._handles or self._new_handles()
         handle = handles.pop()
         self._order = order = self._order + 1
-        session = sessions[handle] = Session(handle, owner, operation, order, self._clock(), context)
+        # set here, because a call of `Session.__init__` would be a noticeable part of a short session
+        session = _new_object(Session)
+        session.handle = handle
+        session.owner = owner
+        session.operation = operation
+        session.order = order
+        session.used = self._clock()
+        session.context = context
+        session.busy = False
+        session.held = 0
+        sessions[handle] = session
         self._per_owner[owner] = owned + 1
         if self.debug:
             self._places[handle] = self.place()
@@ -130,7 +142,7 @@ class SessionTable:
         Raises:
             BusinessError: 12000011 when it is gone, is another caller's, or has a call running.
         """
-        session = self._sessions.get(handle)
+        session = self.sessions.get(handle)
         if session is None or session.owner != owner:
             raise self.gone(handle, owner)
         if session.busy:
@@ -138,7 +150,7 @@ class SessionTable:
                 12000011,
                 f"session {handle} has another call running; one session takes one call at a time",
             )
-        if self._max_idle is not None and self._clock() - session.used > self._max_idle:
+        if self.max_idle is not None and self._clock() - session.used > self.max_idle:
             self._expire(session)
             raise self.gone(handle, owner)
         return session
@@ -150,14 +162,18 @@ class SessionTable:
             BusinessError: 12000014 when all sessions together hold too much; this one is ended.
         """
         session.busy = False
-        if session.handle not in self._sessions:
+        if session.handle not in self.sessions:
             return  # the keystore was closed meanwhile
         # here, not when the call begins: the order of sessions is that of their last use, which ends now
-        session.used = self._clock()
-        self._sessions.move_to_end(session.handle)
         if self._abandoned and session.handle in self._abandoned:
             self.abort(session.handle, session.owner)
             return
+        self.touch(session)
+
+    def touch(self, session: Session) -> None:
+        """Note that a call left a session open; account for what the operation holds now. Errors as `give_back`."""
+        session.used = self._clock()
+        self.sessions.move_to_end(session.handle)
         held = session.operation.held
         if held != session.held:
             self.held += held - session.held
@@ -185,14 +201,14 @@ class SessionTable:
 
     def abort(self, handle: int, owner: str) -> None:
         """Remove a session that is not in a call; anything else is left as it is."""
-        session = self._sessions.get(handle)
+        session = self.sessions.get(handle)
         if session is not None and session.owner == owner and not session.busy:
             self.counts.aborted += 1
             self._remove(session, ABORTED)
 
     def abandon(self, handle: int, owner: str) -> None:
         """Abort a session; one that is in a call is aborted when the call ends."""
-        session = self._sessions.get(handle)
+        session = self.sessions.get(handle)
         if session is not None and session.owner == owner and session.busy:
             self._abandoned.add(handle)
         else:
@@ -218,18 +234,18 @@ class SessionTable:
 
     def compact(self) -> None:
         """Let go of the table's own memory after a purge, because a dictionary does not shrink by itself."""
-        if len(self._sessions) <= _QUICKLY_COPIED:
-            self._sessions = OrderedDict(self._sessions)
+        if len(self.sessions) <= _QUICKLY_COPIED:
+            self.sessions = OrderedDict(self.sessions)
 
     def next_idle_end(self) -> float:
         """Seconds until the next session may have idled for `Limits.max_idle`, which must not be None."""
-        assert self._max_idle is not None
+        assert self.max_idle is not None
         now = self._clock()
         session = self._longest_idle(now)
-        return self._max_idle if session is None else session.used + self._max_idle - now
+        return self.max_idle if session is None else session.used + self.max_idle - now
 
     def _longest_idle(self, now: float) -> Session | None:
-        sessions = self._sessions
+        sessions = self.sessions
         while sessions:
             session = next(iter(sessions.values()))
             if not session.busy:
@@ -267,7 +283,7 @@ class SessionTable:
             f"session {handle} was never finished nor aborted; it was opened at\n{place}"
             for handle, place in self._places.items()
         ]
-        self._dying, self._sessions = self._sessions, OrderedDict()
+        self._dying, self.sessions = self.sessions, OrderedDict()
         self._per_owner.clear()
         self._places.clear()
         self.held = 0
@@ -285,7 +301,7 @@ class SessionTable:
     def count_stale(self) -> int:
         """How many sessions may be purged now. Looks at the stale ones only."""
         now, count = self._clock(), 0
-        for session in self._sessions.values():
+        for session in self.sessions.values():
             if session.busy:
                 continue
             if now - session.used <= self.limits.stale_after:
@@ -295,7 +311,7 @@ class SessionTable:
 
     def count_busy(self) -> int:
         """How many sessions have a call running."""
-        return sum(session.busy for session in self._sessions.values())
+        return sum(session.busy for session in self.sessions.values())
 
     def gone(self, handle: int, owner: str) -> BusinessError:
         """The error for a handle that has no session, with its fate where that is known."""
@@ -307,9 +323,9 @@ class SessionTable:
 
     def _make_room(self, owner: str) -> None:
         """Make room for one more session, where there is none; note a new peak."""
-        if len(self._sessions) >= self._max_sessions or self._per_owner.get(owner, 0) >= self._max_per_caller:
+        if len(self.sessions) >= self._max_sessions or self._per_owner.get(owner, 0) >= self._max_per_caller:
             self._end_some(owner)
-        self.counts.peak_open = max(self.counts.peak_open, len(self._sessions) + 1)
+        self.counts.peak_open = max(self.counts.peak_open, len(self.sessions) + 1)
         self._mark = min(self._max_sessions, self.counts.peak_open)
 
     def _end_some(self, owner: str) -> None:
@@ -319,12 +335,12 @@ class SessionTable:
         if limits.evict_oldest_idle:
             while self._per_owner.get(owner, 0) >= limits.max_sessions_per_caller:
                 self._evict_oldest(owner, limits.max_sessions_per_caller)
-            while len(self._sessions) >= limits.max_sessions:
+            while len(self.sessions) >= limits.max_sessions:
                 self._evict_oldest(None, limits.max_sessions)
             return
         while (
             self._per_owner.get(owner, 0) >= limits.max_sessions_per_caller
-            or len(self._sessions) >= limits.max_sessions
+            or len(self.sessions) >= limits.max_sessions
         ):
             if not self.purge_stale(1, min(limits.stale_after, limits.max_idle or math.inf), MAKE_ROOM):
                 raise self._limit_reached(owner)
@@ -332,7 +348,7 @@ class SessionTable:
     def _evict_oldest(self, owner: str | None, limit: int) -> None:
         idle = [
             session
-            for session in self._sessions.values()
+            for session in self.sessions.values()
             if not session.busy and (owner is None or session.owner == owner)
         ]
         if not idle:
@@ -345,13 +361,13 @@ class SessionTable:
         limits = self.limits
         return BusinessError(
             12000010,
-            f"{len(self._sessions)} sessions are open, {self._per_owner.get(owner, 0)} of them of this caller; accepted "
+            f"{len(self.sessions)} sessions are open, {self._per_owner.get(owner, 0)} of them of this caller; accepted "
             f"{limits.max_sessions} in all and {limits.max_sessions_per_caller} a caller, and none can make "
             "room: finish or abort sessions, or raise Limits.max_sessions",
         )
 
     def _remove(self, session: Session, fate: str) -> bool:
-        if self._sessions.pop(session.handle, None) is None:
+        if self.sessions.pop(session.handle, None) is None:
             return False
         owner = session.owner
         self._per_owner[owner] -= 1
@@ -380,7 +396,7 @@ class SessionTable:
             # one system call for many handles
             random = struct.unpack(f"{_HANDLE_BATCH}Q", os.urandom(8 * _HANDLE_BATCH))
             for handle in {number & self._mask for number in random}:
-                taken = handle in self._sessions or handle in self._fates or handle in self._older_fates
+                taken = handle in self.sessions or handle in self._fates or handle in self._older_fates
                 if handle and not taken:
                     handles.append(handle)
         return handles

@@ -244,7 +244,7 @@ class Machine:
         """Compare the whole state."""
         self._expire()
         table = self.keystore._parts.table
-        assert set(table._sessions) == set(self.sessions), (len(table), len(self.sessions))
+        assert set(table.sessions) == set(self.sessions), (len(table), len(self.sessions))
         statistics = self.keystore.statistics()
         now = self.clock()
         assert statistics.open == len(self.sessions)
@@ -255,7 +255,7 @@ class Machine:
         assert statistics.aborted == self.counts["aborted"]
         assert statistics.failed == self.counts["failed"]
         assert sum(statistics.purged.values()) == self.counts["purged"]
-        assert statistics.bytes_held == sum(s.held for s in table._sessions.values())
+        assert statistics.bytes_held == sum(s.held for s in table.sessions.values())
 
     async def random_step(self, rng: random.Random) -> None:
         """One step, as a service would weigh them."""

@@ -121,7 +121,7 @@ def test_purge_takes_the_longest_idle_first_in_batches():
     assert "purged on low memory after 63 s idle" in why_gone(table, handles[2])
     assert table.purge_stale(100, 60.0, "purged on low memory") == 2
     assert table.purge_stale(100, 60.0, "purged on low memory") == 0
-    assert set(table._sessions) == {handles[0], *handles[5:]}
+    assert set(table.sessions) == {handles[0], *handles[5:]}
     assert table.counts.purged == {"purged on low memory": 4}
 
 
@@ -144,7 +144,7 @@ def test_purge_never_touches_a_session_in_a_call_and_goes_past_it():
     busy = [table.take(handle, "app") for handle in handles[:3]]
     clock.now += 1000
     assert table.purge_stale(100, 60.0, "purged") == 3
-    assert set(table._sessions) == set(handles[:3])
+    assert set(table.sessions) == set(handles[:3])
     for session in busy:
         table.give_back(session)
     assert table.purge_stale(100, 60.0, "purged") == 0, "their idle time begins when the call ends"
@@ -255,7 +255,7 @@ def test_a_device_evicts_the_first_opened_that_is_idle():
     assert "another call running" in why_gone(table, handles[1])
     assert "evicted" in why_gone(table, handles[2])
     assert table.counts.evicted == 2
-    for session in list(table._sessions.values()):
+    for session in list(table.sessions.values()):
         session.busy = True
     with pytest.raises(BusinessError) as full:
         table.open("app", Holding())

@@ -1,0 +1,218 @@
+"""Options that repeat: what was learnt from an earlier session never hides a change of the later ones."""
+
+import copy
+from decimal import Decimal
+
+import anyio
+import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import huks_async as huks
+from huks_async import HuksTag as Tag
+
+KEY = bytes(range(32))
+NONCE = b"twelve bytes"
+AAD = b"header"
+DATA = b"data"
+
+NUMBERS = {
+    Tag.HUKS_TAG_ALGORITHM: huks.HuksKeyAlg.HUKS_ALG_AES,
+    Tag.HUKS_TAG_KEY_SIZE: 256,
+    Tag.HUKS_TAG_PURPOSE: 1,
+    Tag.HUKS_TAG_PADDING: 0,
+    Tag.HUKS_TAG_BLOCK_MODE: huks.HuksCipherMode.HUKS_MODE_GCM,
+}
+BLOBS = {Tag.HUKS_TAG_NONCE: NONCE, Tag.HUKS_TAG_ASSOCIATED_DATA: AAD}
+
+
+def listed(*sets):
+    """Parameters as new mappings around the same objects."""
+    return [{"tag": tag, "value": value} for each in sets for tag, value in each.items()]
+
+
+async def import_key(keystore, key=KEY):
+    """An AES key that encrypts and decrypts."""
+    both = NUMBERS | {Tag.HUKS_TAG_PURPOSE: 3}
+    await keystore.importKeyItem("key", {"properties": listed(both), "inData": key})
+
+
+async def seal(keystore, properties):
+    """What one session gives."""
+    session = await keystore.initSession("key", {"properties": properties})
+    return (await keystore.finishSession(session.handle, {"inData": DATA})).outData
+
+
+async def outcome(keystore, properties):
+    """The output or the code of the error."""
+    try:
+        return await seal(keystore, properties)
+    except huks.BusinessError as error:
+        return error.code
+
+
+def use(main, **arguments):
+    """Run `main` with a keystore that has the key."""
+
+    async def run():
+        async with huks.Keystore.open("memory:", **arguments) as keystore:
+            await import_key(keystore)
+            return await main(keystore)
+
+    return anyio.run(run)
+
+
+def test_each_session_has_its_own_bytes():
+    """Nonce and associated data are those of the session at hand, under both names of the tag."""
+
+    async def main(keystore):
+        for turn in range(6):
+            nonce, aad = bytes([turn]) * 12, bytes([turn]) * (turn + 1)
+            for tag in (Tag.HUKS_TAG_ASSOCIATED_DATA, Tag.HUKS_TAG_AAD):
+                blobs = {Tag.HUKS_TAG_NONCE: nonce, tag: aad}
+                assert await seal(keystore, listed(NUMBERS, blobs)) == AESGCM(KEY).encrypt(nonce, DATA, aad)
+
+    use(main)
+
+
+def test_a_list_that_its_caller_changes_is_read_again():
+    """Tags, values and length are looked at each time, though list and mappings are the same objects."""
+
+    async def main(keystore):
+        properties = listed(NUMBERS, BLOBS)
+        sealed = [await seal(keystore, properties) for _ in range(3)]
+        assert sealed == [AESGCM(KEY).encrypt(NONCE, DATA, AAD)] * 3
+        properties[6]["value"] = b"another header"
+        assert await seal(keystore, properties) == AESGCM(KEY).encrypt(NONCE, DATA, b"another header")
+        properties[6]["value"] = bytearray(b"a buffer")
+        assert await seal(keystore, properties) == AESGCM(KEY).encrypt(NONCE, DATA, b"a buffer")
+        properties[2]["value"] = 2
+        properties.append({"tag": Tag.HUKS_TAG_AE_TAG, "value": bytes(16)})
+        assert await outcome(keystore, properties) == 12000006  # decrypts now
+        properties[2]["value"] = 1
+        del properties[7:], properties[5:]
+        assert len(await seal(keystore, properties)) == len(DATA) + 16 + 12
+        properties[3]["tag"] = Tag.HUKS_TAG_DIGEST
+        assert await outcome(keystore, properties) == 401
+
+    use(main)
+
+
+@pytest.mark.parametrize("value", [True, 1.0, Decimal(1), "1", None, b"1", 1 + 0j])
+def test_a_number_of_another_type_is_refused_before_and_after(value):
+    """What equals the right number is not the right number, however often that one was seen."""
+
+    async def main(keystore):
+        wrong = listed(NUMBERS | {Tag.HUKS_TAG_PURPOSE: value}, BLOBS)
+        assert await outcome(keystore, wrong) == 401
+        for _ in range(3):
+            await seal(keystore, listed(NUMBERS, BLOBS))
+        assert await outcome(keystore, wrong) == 401
+
+    use(main)
+
+
+@pytest.mark.parametrize("value", [None, "twelve bytes", 12, [1], bytes(4 * 1024 * 1024)])
+def test_bytes_of_another_type_or_size_are_refused_before_and_after(value):
+    """Text and numbers where bytes belong, and more bytes than a set of parameters takes."""
+
+    async def main(keystore):
+        wrong = listed(NUMBERS, BLOBS | {Tag.HUKS_TAG_ASSOCIATED_DATA: value})
+        assert await outcome(keystore, wrong) == 401
+        for _ in range(3):
+            await seal(keystore, listed(NUMBERS, BLOBS))
+        assert await outcome(keystore, wrong) == 401
+
+    use(main)
+
+
+@pytest.mark.parametrize("address", ["memory:", "sqlite"])
+def test_a_replaced_key_is_used_at_once_and_a_deleted_one_never(address, tmp_path):
+    """The same list after the key has changed; `stale_race` does so from two processes."""
+
+    async def main():
+        store = address if address == "memory:" else f"sqlite:///{tmp_path}/keystore.db"
+        async with huks.Keystore.open(store) as keystore:
+            properties = listed(NUMBERS, BLOBS)
+            for turn in range(5):
+                key = bytes([turn]) * 32
+                await import_key(keystore, key)
+                for _ in range(3):
+                    assert await seal(keystore, properties) == AESGCM(key).encrypt(NONCE, DATA, AAD)
+            await keystore.deleteKeyItem("key", {"properties": []})
+            assert await outcome(keystore, properties) == 12000011
+
+    anyio.run(main)
+
+
+VALUES = st.sampled_from(
+    [
+        *NUMBERS.values(),
+        *BLOBS.values(),
+        2,
+        3,
+        True,
+        False,
+        256.0,
+        -1,
+        2**40,
+        b"",
+        bytes(8),
+        "text",
+        None,
+        128,
+    ]
+)
+CHANGES = st.lists(
+    st.tuples(
+        st.sampled_from(["value", "tag", "drop", "double", "swap", "append", "lose"]),
+        st.integers(0, 6),
+        st.one_of(VALUES, st.sampled_from(list(Tag))),
+    ),
+    max_size=3,
+)
+
+
+def _change(properties, changes):
+    for what, place, value in changes:
+        if not properties:
+            return
+        place %= len(properties)
+        if what in ("value", "tag"):
+            properties[place][what] = value
+        elif what == "drop":
+            del properties[place]
+        elif what == "double":
+            properties.append(dict(properties[place]))
+        elif what == "swap":
+            properties[place], properties[0] = properties[0], properties[place]
+        elif what == "append":
+            properties.append({"tag": value, "value": value})
+        else:
+            properties[place].pop("value", None)
+
+
+@given(st.lists(CHANGES, min_size=1, max_size=6))
+@settings(max_examples=150, deadline=None)
+def test_a_keystore_that_remembers_agrees_with_one_that_does_not(rounds):
+    """Any changes to a list that was used before: the same bytes or the same error, whatever is kept ready."""
+
+    async def with_lists(keystore, warm):
+        results = []
+        properties = listed(NUMBERS, BLOBS)
+        for changes in rounds:
+            for _ in range(2 if warm else 1):
+                if warm:
+                    await seal(keystore, listed(NUMBERS, BLOBS))
+            changed = properties
+            _change(changed, copy.deepcopy(changes))
+            got = await outcome(keystore, changed)
+            if isinstance(got, bytes) and len(got) > len(DATA) + 16:
+                got = "a nonce was made"
+            results.append(got)
+        return results
+
+    remembering = use(lambda keystore: with_lists(keystore, warm=True))
+    forgetful = use(lambda keystore: with_lists(keystore, warm=False), key_cache=huks.KeyCache(keys=0))
+    assert remembering == forgetful
