@@ -97,12 +97,13 @@ from huks_async.model.results import (
     HuksSessionHandle,
 )
 from huks_async.model.tags import HuksTag, HuksTagType, InnerTag
-from huks_async.rootkeys import EphemeralRootKey, FileRootKey, RootKey
+from huks_async.rootkeys import RootKey
 from huks_async.sessions.context import KeySession
-from huks_async.stores import MemoryStore, Store
+from huks_async.stores import Store
 
-# What most programs never use is loaded at the first use of its name: attestation, for one, brings all of
-# X.509 along. Type checkers read the imports, the interpreter the table.
+# What most programs never use, and of several kinds the one that a program uses, is loaded at the first use
+# of its name: attestation, for one, brings all of X.509 along. Type checkers read the imports, the
+# interpreter the table.
 if TYPE_CHECKING:
     from huks_async.keys.attestation import (
         AttestationCa,
@@ -126,8 +127,8 @@ if TYPE_CHECKING:
         update,
     )
     from huks_async.provisioning import WrappedKey, pack_wrapped_key
-    from huks_async.rootkeys import PassphraseRootKey, SystemdRootKey
-    from huks_async.stores import SqliteStore
+    from huks_async.rootkeys import EphemeralRootKey, FileRootKey, PassphraseRootKey, SystemdRootKey
+    from huks_async.stores import MemoryStore, SqliteStore
 else:
     __getattr__ = late_names(
         __name__,
@@ -154,8 +155,8 @@ else:
                 "update",
             ),
             ".provisioning": ("WrappedKey", "pack_wrapped_key"),
-            ".rootkeys": ("PassphraseRootKey", "SystemdRootKey"),
-            ".stores": ("SqliteStore",),
+            ".rootkeys": ("EphemeralRootKey", "FileRootKey", "PassphraseRootKey", "SystemdRootKey"),
+            ".stores": ("MemoryStore", "SqliteStore"),
         },
     )
 

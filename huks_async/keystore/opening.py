@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
-from huks_async.rootkeys import EphemeralRootKey, FileRootKey, RootKey
-from huks_async.stores import MemoryStore, Store, open_store
+from huks_async.rootkeys import RootKey
+from huks_async.stores import Store, open_store
 
-# late here: SQLite and paths are for keystores in files
+# late here: what a keystore in a file needs
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -65,13 +65,13 @@ def choose_root_key(root_key: RootKey | None, store: Store, given: str | Store |
     if root_key is not None:
         return root_key
     if given is None:
-        return FileRootKey(home_folder() / "root.key")
-    if isinstance(store, MemoryStore):
-        return EphemeralRootKey()
-    from huks_async.stores import SqliteStore
+        from huks_async.rootkeys import FileRootKey
 
-    if isinstance(store, SqliteStore):
-        return FileRootKey(f"{store.path}.root-key")
-    raise BusinessError(
-        401, f"root_key is missing: a store like {store.address} has no default; give e.g. FileRootKey(path)"
-    )
+        return FileRootKey(home_folder() / "root.key")
+    default = store.default_root_key()
+    if default is None:
+        raise BusinessError(
+            401,
+            f"root_key is missing: a store like {store.address} has no default; give e.g. FileRootKey(path)",
+        )
+    return default

@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING
 
 from huks_async._late import late_names
 from huks_async.rootkeys.base import RootKey
-from huks_async.rootkeys.ephemeral import EphemeralRootKey
-from huks_async.rootkeys.file import FileRootKey
 
+# a program loads the kind of root key that it uses
 if TYPE_CHECKING:
+    from huks_async.rootkeys.ephemeral import EphemeralRootKey
+    from huks_async.rootkeys.file import FileRootKey
     from huks_async.rootkeys.passphrase import PassphraseRootKey
     from huks_async.rootkeys.pkcs11 import Pkcs11RootKey
     from huks_async.rootkeys.systemd import SystemdRootKey
@@ -15,6 +16,8 @@ else:
     __getattr__ = late_names(
         __name__,
         {
+            ".ephemeral": ("EphemeralRootKey",),
+            ".file": ("FileRootKey",),
             ".passphrase": ("PassphraseRootKey",),
             ".pkcs11": ("Pkcs11RootKey",),
             ".systemd": ("SystemdRootKey",),

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 from huks_async.model.errors import BusinessError
+from huks_async.rootkeys.base import RootKey
 
 
 class ItemName(NamedTuple):
@@ -71,6 +72,10 @@ class Store(ABC):
 
     address: str
     """The store's address for messages, without secrets."""
+
+    def default_root_key(self) -> RootKey | None:
+        """Give the root key that a keystore on this store has when it is given none; None: it needs one."""
+        return None
 
     @abstractmethod
     async def open(self) -> None:

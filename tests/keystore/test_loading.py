@@ -38,21 +38,26 @@ UNUSED = {
     "huks_async.keys.opaque",
     "huks_async.keys.wrapped",
     "huks_async.keystore.statistics",
+    "huks_async.rootkeys.ephemeral",
+    "huks_async.rootkeys.file",
     "huks_async.rootkeys.passphrase",
     "huks_async.rootkeys.pkcs11",
     "huks_async.rootkeys.systemd",
     "huks_async.runtime.processes",
     "huks_async.sessions.monitor",
     "huks_async.sessions.pressure",
+    "huks_async.stores.memory",
     "huks_async.stores.sqlite",
 }
-# these come with the event loop, or with the monitor of an open keystore
+# these come with the event loop, or with a keystore in memory and its monitor
 OF_AN_OPEN_KEYSTORE = {
     "asyncio",
     "ssl",
     "subprocess",
+    "huks_async.rootkeys.ephemeral",
     "huks_async.sessions.monitor",
     "huks_async.sessions.pressure",
+    "huks_async.stores.memory",
 }
 OWN_KEY = """
 import asyncio, json, os, sys, huks_async
