@@ -72,6 +72,8 @@ def test_each_session_has_its_own_bytes():
             for tag in (Tag.HUKS_TAG_ASSOCIATED_DATA, Tag.HUKS_TAG_AAD):
                 blobs = {Tag.HUKS_TAG_NONCE: nonce, tag: aad}
                 assert await seal(keystore, listed(NUMBERS, blobs)) == AESGCM(KEY).encrypt(nonce, DATA, aad)
+                blobs[tag] = AAD
+                assert await seal(keystore, listed(NUMBERS, blobs)) == AESGCM(KEY).encrypt(nonce, DATA, AAD)
 
     use(main)
 
