@@ -28,6 +28,7 @@ async def hold_sessions(count: int, folder: str, *, fed: bool) -> None:
     """Open sessions, feed each once or not at all, purge them."""
     settings = Settings(quick=False, rounds=0, slice_seconds=0, folder=folder)
     limits = huks.Limits(stale_after=0)
+    # no monitor: where the machine itself is short of memory, it would purge before its turn
     async with ours.open_keystore(settings, "gcm", limits=limits, monitor=False) as keystore:
         handles = array.array("q", [0]) * count
         call = ours.options({}, bytes(64))

@@ -1,5 +1,8 @@
 """HUKS key sessions for async Python: HarmonyOS's universal keystore API on servers."""
 
+from typing import TYPE_CHECKING
+
+from huks_async._late import late_names
 from huks_async._version import __version__
 from huks_async.access.policy import Caller, Policy
 from huks_async.arkts import (
@@ -35,29 +38,8 @@ from huks_async.arkts import (
     updateSession,
     wrapKeyItem,
 )
-from huks_async.keys.attestation import (
-    AttestationCa,
-    AttestationError,
-    AttestationRefusal,
-    AttestationReport,
-    verify_attestation,
-)
 from huks_async.keys.shelf import KeyCache
 from huks_async.keystore import Keystore, current_keystore
-from huks_async.keystore.statistics import KeystoreStatistics
-from huks_async.legacy import (
-    abort,
-    deleteKey,
-    exportKey,
-    finish,
-    generateKey,
-    getKeyProperties,
-    getSdkVersion,
-    importKey,
-    init,
-    isKeyExist,
-    update,
-)
 from huks_async.model.enums import (
     HuksAuthAccessType,
     HuksAuthStorageLevel,
@@ -115,10 +97,73 @@ from huks_async.model.results import (
     HuksSessionHandle,
 )
 from huks_async.model.tags import HuksTag, HuksTagType, InnerTag
-from huks_async.provisioning import WrappedKey, pack_wrapped_key
-from huks_async.rootkeys import EphemeralRootKey, FileRootKey, PassphraseRootKey, RootKey, SystemdRootKey
+from huks_async.rootkeys import RootKey
 from huks_async.sessions.context import KeySession
-from huks_async.stores import MemoryStore, SqliteStore, Store
+from huks_async.stores import Store
+
+# What most programs never use, and of several kinds the one that a program uses, is loaded at the first use
+# of its name: attestation, for one, brings all of X.509 along. Type checkers read the imports, the
+# interpreter the table.
+if TYPE_CHECKING:
+    from huks_async.keys.attestation import (
+        AttestationCa,
+        AttestationError,
+        AttestationRefusal,
+        AttestationReport,
+        verify_attestation,
+    )
+    from huks_async.keystore.statistics import KeystoreStatistics
+    from huks_async.legacy import (
+        abort,
+        deleteKey,
+        exportKey,
+        finish,
+        generateKey,
+        getKeyProperties,
+        getSdkVersion,
+        importKey,
+        init,
+        isKeyExist,
+        update,
+    )
+    from huks_async.provisioning import WrappedKey, pack_wrapped_key
+    from huks_async.rootkeys import EphemeralRootKey, FileRootKey, PassphraseRootKey, SystemdRootKey
+    from huks_async.stores import MemoryStore, SqliteStore
+else:
+    __getattr__ = late_names(
+        __name__,
+        {
+            ".keys.attestation": (
+                "AttestationCa",
+                "AttestationError",
+                "AttestationRefusal",
+                "AttestationReport",
+                "verify_attestation",
+            ),
+            ".keystore.statistics": ("KeystoreStatistics",),
+            ".legacy": (
+                "abort",
+                "deleteKey",
+                "exportKey",
+                "finish",
+                "generateKey",
+                "getKeyProperties",
+                "getSdkVersion",
+                "importKey",
+                "init",
+                "isKeyExist",
+                "update",
+            ),
+            ".provisioning": ("WrappedKey", "pack_wrapped_key"),
+            ".rootkeys": ("EphemeralRootKey", "FileRootKey", "PassphraseRootKey", "SystemdRootKey"),
+            ".stores": ("MemoryStore", "SqliteStore"),
+        },
+    )
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
 
 __all__ = [
     "AlgorithmParameterError",

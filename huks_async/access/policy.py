@@ -6,12 +6,10 @@ store itself is not held back by them.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """Who calls: what an application of one user is on a device.
 
     Attributes:

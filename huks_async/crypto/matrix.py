@@ -6,8 +6,7 @@ purposes allows; an `Algorithm` has sizes and usages. Purposes of a key must com
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from huks_async.model.enums import (
     HuksCipherMode,
@@ -48,8 +47,7 @@ UNWRAP = int(HuksKeyPurpose.HUKS_KEY_PURPOSE_UNWRAP)
 Sizes: TypeAlias = tuple[int | range, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(NamedTuple):
     """A legal combination. None: the parameter plays no part; no digests: likewise.
 
     A parameter that is not needed may be left out by both key and session.
@@ -62,7 +60,6 @@ class Form:
     padding_needed: bool = True
 
 
-@dataclass(frozen=True, slots=True)
 class Usage:
     """What a group of purposes allows.
 
@@ -75,34 +72,40 @@ class Usage:
         device: whether a device with the standard software engine has it too.
         note: what a reader of the table should know.
         refused_paddings: declared paddings that are refused as not supported, with the reason.
+
+    Attributes:
+        modes: all block modes of the forms, in order.
+        paddings: all paddings of the forms, in order.
+        digests: all digests of the forms, in order.
     """
 
-    purposes: int
-    sessions: tuple[int, ...] = ()
-    forms: tuple[Form, ...] = (Form(),)
-    compares_algorithm: bool = True
-    sizes: Sizes | None = None
-    device: bool = True
-    note: str = ""
-    refused_paddings: Mapping[int, str] = field(default_factory=dict)
-
-    modes: tuple[int, ...] = field(init=False)
-    """All block modes of the forms, in order."""
-    paddings: tuple[int, ...] = field(init=False)
-    """All paddings of the forms, in order."""
-    digests: tuple[int, ...] = field(init=False)
-    """All digests of the forms, in order."""
-
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        purposes: int,
+        sessions: tuple[int, ...] = (),
+        forms: tuple[Form, ...] = (Form(),),
+        *,
+        compares_algorithm: bool = True,
+        sizes: Sizes | None = None,
+        device: bool = True,
+        note: str = "",
+        refused_paddings: Mapping[int, str] | None = None,
+    ) -> None:
+        self.purposes = purposes
+        self.sessions = sessions
+        self.forms = forms
+        self.compares_algorithm = compares_algorithm
+        self.sizes = sizes
+        self.device = device
+        self.note = note
+        self.refused_paddings = refused_paddings or {}
         # once: every check of a key reads them
-        put = object.__setattr__
-        put(self, "modes", _distinct(form.mode for form in self.forms))
-        put(self, "paddings", _distinct(form.padding for form in self.forms))
-        put(self, "digests", _distinct(digest for form in self.forms for digest in form.digests))
+        self.modes = _distinct(form.mode for form in forms)
+        self.paddings = _distinct(form.padding for form in forms)
+        self.digests = _distinct(digest for form in forms for digest in form.digests)
 
 
-@dataclass(frozen=True, slots=True)
-class Algorithm:
+class Algorithm(NamedTuple):
     """Keys of one algorithm.
 
     Args:

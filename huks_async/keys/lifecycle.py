@@ -13,21 +13,11 @@ from huks_async.keys.attributes import (
     may_override,
     stored_params,
 )
-from huks_async.keys.importing import (
-    check_import_purpose,
-    is_slow,
-    material_from_import,
-    parts_from_import,
-    translated,
-)
-from huks_async.keys.kem import check_secret_params
 from huks_async.keys.shelf import KeyShelf
-from huks_async.keys.wrapped import check_wrapping_purpose, open_wrapped, required_suite, split_container
 from huks_async.model.enums import HuksKeyAlg, HuksKeyFlag, HuksKeyStorageType
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, ParamSet
 from huks_async.model.tags import HuksTag
-from huks_async.runtime.processes import run_in_process
 from huks_async.runtime.workers import WorkerPool
 
 _T = HuksTag
@@ -79,19 +69,23 @@ class KeyMaker:
         self, alias: str, wrapping_alias: str, params: ParamSet, data: BytesLike
     ) -> None:
         """Import a key that came encrypted for another key; see `Keystore.importWrappedKeyItem`."""
+        from huks_async.keys import wrapped  # late, as all that most services never do
+
         level = await self._check_name(alias, params)
         check_attributes(params)
-        suite = required_suite(params)
-        split_container(suite, data)
+        suite = wrapped.required_suite(params)
+        wrapped.split_container(suite, data)
         check_key(params.numbers, device=self._device)
         wrapping = await self._shelf.find(wrapping_alias, level)
-        check_wrapping_purpose(suite, wrapping.params.numbers.get(_T.HUKS_TAG_PURPOSE, 0))
-        plain = open_wrapped(suite, data, wrapping.material, params)
+        wrapped.check_wrapping_purpose(suite, wrapping.params.numbers.get(_T.HUKS_TAG_PURPOSE, 0))
+        plain = wrapped.open_wrapped(suite, data, wrapping.material, params)
         material = await self.read_material(params, plain)
         await self._save(alias, level, params, material, HuksKeyFlag.HUKS_KEY_FLAG_IMPORT_KEY)
 
     async def check_secret(self, alias: str, params: ParamSet) -> None:
         """Check that an encapsulated secret can be stored as this key, before there is one."""
+        from huks_async.keys.kem import check_secret_params
+
         await self._check_name(alias, params)
         check_secret_params(params)
         check_attributes(params)
@@ -104,18 +98,22 @@ class KeyMaker:
 
     async def read_material(self, params: ParamSet, data: BytesLike) -> KeyMaterial:
         """Check the parameters and bytes of a key that comes in, and make material of them."""
+        from huks_async.keys import importing
+
         # the documented order: bytes that can be read at once, parameters, other bytes, purpose
-        material = translated(params, bytes(data))
+        material = importing.translated(params, bytes(data))
         check_key(params.numbers, device=self._device)
         if material is None:
-            parts_from_import(params, bytes(data))
-        check_import_purpose(params)
+            importing.parts_from_import(params, bytes(data))
+        importing.check_import_purpose(params)
         if material is not None:
             return material
-        if is_slow(params):
+        if importing.is_slow(params):
+            from huks_async.runtime.processes import run_in_process
+
             # the check of an RSA key's primes holds the interpreter for up to 0.3 s: no thread hides that
-            return await run_in_process(material_from_import, params, bytes(data))
-        return material_from_import(params, bytes(data))
+            return await run_in_process(importing.material_from_import, params, bytes(data))
+        return importing.material_from_import(params, bytes(data))
 
     async def keep_secret(self, base: ParamSet, params: ParamSet, secret: bytes, flag: HuksKeyFlag) -> bytes:
         """Decide at finish where the result of an agreement or derivation goes.

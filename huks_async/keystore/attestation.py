@@ -1,16 +1,18 @@
 """The documented functions on attestation."""
 
-from cryptography.hazmat.primitives.serialization import Encoding
+from typing import TYPE_CHECKING
 
 from huks_async.keys.aliases import check_alias, storage_level
-from huks_async.keys.attestation.authority import Mode
-from huks_async.keys.attestation.certificates import issue_key_certificate, to_pem
-from huks_async.keys.attestation.request import check_key, check_request, make_claims
 from huks_async.keystore.parts import HasParts, Parts, newer_codes, parts_for
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import Options, ParamSet, Properties, parse_parameters, parse_properties
 from huks_async.model.results import HuksReturnResult
 from huks_async.model.tags import HuksTag, InnerTag
+from huks_async.stores.base import Store
+
+# X.509 is loaded by the first attestation: most services never make one
+if TYPE_CHECKING:
+    from huks_async.keys.attestation import AttestationCa, Mode, SoftwareAuthority
 
 _ANONYMOUS_MODE = InnerTag.ANONYMOUS_ATTESTATION_MODE
 _OFFLINE = 1
@@ -44,7 +46,7 @@ class AttestationFunctions(HasParts):
         params = parse_parameters(options)
         if parts.device:
             raise BusinessError(201, "attestKeyItem needs the permission ATTEST_KEY, which applications lack")
-        return await _attest(parts, alias, params, Mode.DEVICE)
+        return await _attest(parts, alias, params, "device")
 
     async def anonAttestKeyItem(self, keyAlias: str, options: Options) -> HuksReturnResult:
         """Certify a key without this keystore's name; `certChains` has three certificates.
@@ -58,7 +60,7 @@ class AttestationFunctions(HasParts):
         """
         parts = self._open_parts()
         alias = check_alias(keyAlias)
-        return await _attest(parts, alias, parse_parameters(options), Mode.ANONYMOUS)
+        return await _attest(parts, alias, parse_parameters(options), "anonymous")
 
     async def anonAttestKeyItemOffline(self, keyAlias: str, params: Properties) -> HuksReturnResult:
         """Certify a key under an authority that is valid for 30 days; `certChains` has four certificates.
@@ -76,18 +78,45 @@ class AttestationFunctions(HasParts):
             parsed = parse_properties(params)
             if parsed.numbers.get(_ANONYMOUS_MODE, _OFFLINE) != _OFFLINE:
                 raise BusinessError(401, f"tag {_ANONYMOUS_MODE.name}: accepted {_OFFLINE} alone")
-            return await _attest(parts, alias, parsed, Mode.OFFLINE)
+            return await _attest(parts, alias, parsed, "offline")
 
     async def attestation_root(self) -> str:
         """Give the root certificate that verifiers of this keystore's attestations are to trust, in PEM.
 
         An extension of the documented surface. Carry it to them on a way they trust.
         """
-        issuer = await self._open_parts().authority(Mode.DEVICE)
-        return to_pem(issuer.chain[-1].public_bytes(Encoding.DER))
+        issuer = await self._open_parts().authority("device")
+        from huks_async.keys.attestation.certificates import chain_to_pem
+
+        return chain_to_pem(issuer.chain)[-1]
 
 
-async def _attest(parts: Parts, alias: str, params: ParamSet, mode: Mode) -> HuksReturnResult:
+class Authority:
+    """Who certifies the keys of a keystore: the operator's authority, else the store's own of software."""
+
+    def __init__(self, given: "AttestationCa | None", store: Store, store_key: bytes) -> None:
+        self._given = given
+        self._store = store
+        self._store_key = store_key
+        self._software: SoftwareAuthority | None = None
+
+    async def issuer(self, mode: "Mode") -> "AttestationCa":
+        """The authority for an attestation of this mode; see `SoftwareAuthority.issuer`."""
+        if self._given is not None:
+            return self._given
+        if self._software is None:
+            from huks_async.keys.attestation import SoftwareAuthority
+
+            self._software = SoftwareAuthority(self._store, self._store_key)
+        return await self._software.issuer(mode)
+
+
+async def _attest(parts: Parts, alias: str, params: ParamSet, mode: "Mode") -> HuksReturnResult:
+    from datetime import UTC, datetime
+
+    from huks_async.keys.attestation.certificates import chain_to_pem, issue_key_certificate, to_pem
+    from huks_async.keys.attestation.request import check_key, check_request, make_claims
+
     parts = parts_for(parts, params)
     check_request(params, device=parts.device)
     item = await parts.shelf.find(alias, storage_level(params))
@@ -101,7 +130,6 @@ async def _attest(parts: Parts, alias: str, params: ParamSet, mode: Mode) -> Huk
         item.material,
         item.params.numbers[HuksTag.HUKS_TAG_PURPOSE],
         extension,
-        parts.now(),
+        datetime.now(UTC),
     )
-    above = [to_pem(one.public_bytes(Encoding.DER)) for one in issuer.chain]
-    return HuksReturnResult(certChains=[to_pem(certificate), *above])
+    return HuksReturnResult(certChains=[to_pem(certificate), *chain_to_pem(issuer.chain)])

@@ -1,8 +1,7 @@
 """The documented functions on key encapsulation."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from huks_async.keys import kem
 from huks_async.keys.aliases import check_alias, storage_level
 from huks_async.keystore.parts import HasParts, Parts, newer_codes, parts_for
 from huks_async.model.enums import HuksKeyFlag
@@ -41,6 +40,8 @@ class KemFunctions(HasParts):
 
         A stored key's HUKS_TAG_KEY_FLAG says that it was generated.
         """
+        from huks_async.keys import kem  # late, as all that knows one kind of key
+
         parts = self._open_parts()
         with newer_codes():
             alias = check_alias(keyAlias)
@@ -82,6 +83,8 @@ class KemFunctions(HasParts):
         A ciphertext that was changed gives another secret, not an error (FIPS 203). A stored key's
         HUKS_TAG_KEY_FLAG says that it was imported.
         """
+        from huks_async.keys import kem
+
         parts = self._open_parts()
         with newer_codes():
             alias = check_alias(keyAlias)
@@ -99,8 +102,7 @@ class KemFunctions(HasParts):
             return HuksReturnResult()
 
 
-@dataclass(frozen=True, slots=True)
-class _SharedKey:
+class _SharedKey(NamedTuple):
     """Where a shared secret is to be stored."""
 
     parts: Parts
@@ -126,5 +128,7 @@ def _shared_key(parts: Parts, alias: object, params: Properties | None) -> _Shar
         )
     name = check_alias(alias, "sharedKeyAlias")
     parsed = parse_properties(params)
+    from huks_async.keys import kem
+
     kem.check_secret_params(parsed)
     return _SharedKey(parts_for(parts, parsed), name, parsed)

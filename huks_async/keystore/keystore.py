@@ -3,22 +3,21 @@
 import os
 import time
 import warnings
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextvars import ContextVar
-from datetime import UTC, datetime
 from functools import partial
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.lowlevel
 
 from huks_async.access.policy import Caller, Nobody, Policy
-from huks_async.keys.attestation.authority import AttestationCa, Mode, SoftwareAuthority
 from huks_async.keys.lifecycle import KeyMaker
 from huks_async.keys.sealing import Sealer
 from huks_async.keys.shelf import KeyCache, KeyShelf
 from huks_async.keys.storekey import open_store_key
-from huks_async.keystore.attestation import AttestationFunctions
+from huks_async.keystore.attestation import AttestationFunctions, Authority
 from huks_async.keystore.kem import KemFunctions
 from huks_async.keystore.legacy import LegacyFunctions
 from huks_async.keystore.opening import (
@@ -31,7 +30,6 @@ from huks_async.keystore.opening import (
 from huks_async.keystore.other_users import OtherUserFunctions
 from huks_async.keystore.parts import Parts
 from huks_async.keystore.places import FIRST_USER, Place, Places, check_namespace, check_user
-from huks_async.keystore.statistics import KeystoreStatistics
 from huks_async.keystore.wrapping import WrappingFunctions
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
@@ -42,10 +40,14 @@ from huks_async.runtime.workers import WorkerPool
 from huks_async.sessions.dispatch import Dispatcher
 from huks_async.sessions.driver import SessionDriver
 from huks_async.sessions.idle import end_idle_sessions
-from huks_async.sessions.monitor import LowMemoryMonitor, trim_heap
-from huks_async.sessions.pressure import Sensor, open_sensor
 from huks_async.sessions.table import SessionTable
 from huks_async.stores import Store
+
+if TYPE_CHECKING:
+    from huks_async.keys.attestation import AttestationCa
+    from huks_async.keystore.statistics import KeystoreStatistics
+    from huks_async.sessions.monitor import LowMemoryMonitor
+    from huks_async.sessions.pressure import Sensor
 
 MAX_WORKERS = 4
 WORKER_NICE = 5
@@ -83,11 +85,11 @@ class Keystore(
         user_id: int = FIRST_USER,
         policy: Policy | None = None,
         wrapping_key: RootKey | None = None,
-        attestation_ca: AttestationCa | None = None,
+        attestation_ca: "AttestationCa | None" = None,
         limits: Limits | None = None,
         profile: str | None = None,
         monitor: bool = True,
-        sensor: Callable[[], Awaitable[Sensor] | Sensor] = open_sensor,
+        sensor: "Callable[[], Awaitable[Sensor] | Sensor] | None" = None,
         on_purge: Callable[[int], object] | None = None,
         key_cache: KeyCache | None = None,
         workers: int | None = None,
@@ -110,7 +112,8 @@ class Keystore(
             limits: of sessions; default as the profile says.
             profile: `server` or `device`; default $HUKS_ASYNC_PROFILE, else `server`.
             monitor: purge stale sessions when memory is short, as long as the keystore is open.
-            sensor: makes the sensor of memory pressure, at once or as a coroutine; chosen automatically by default.
+            sensor: makes the sensor of memory pressure, at once or as a coroutine; default: what this machine has
+                to tell, combined.
             on_purge: called with the number of sessions whenever some were purged.
             key_cache: how many opened keys are kept ready, and for how long.
             workers: threads for work that would hold up the event loop; default: processors, at most 4.
@@ -120,6 +123,10 @@ class Keystore(
         Raises:
             BusinessError: 401 for a wrong argument.
         """
+        # here and not above: programs that only import names of this library need no sensors
+        from huks_async.sessions.monitor import LowMemoryMonitor
+        from huks_async.sessions.pressure import open_sensor
+
         keystore = cls.__new__(cls)
         chosen_profile = choose_profile(profile)
         keystore._profile = chosen_profile
@@ -140,7 +147,9 @@ class Keystore(
         keystore._idle_timer = Background()
         keystore._monitor_scope = None
         keystore._changing = False
-        keystore._monitor = LowMemoryMonitor(keystore._purge_on_low_memory, sensor, clock=clock)
+        keystore._monitor = LowMemoryMonitor(
+            keystore._purge_on_low_memory, sensor or open_sensor, clock=clock
+        )
         keystore._monitor.add_shrinker(keystore._shrink)
         keystore._parts = None
         return keystore
@@ -150,7 +159,7 @@ class Keystore(
     _caller: Caller
     _policy: Policy
     _wrapping_key: RootKey | None
-    _attestation_ca: AttestationCa | None
+    _attestation_ca: "AttestationCa | None"
     _store: Store
     _root_key: RootKey
     _key_cache: KeyCache
@@ -161,9 +170,9 @@ class Keystore(
     _on_purge: Callable[[int], object] | None
     _background: Background
     _idle_timer: Background
-    _monitor_scope: anyio.CancelScope | None
+    _monitor_scope: "anyio.CancelScope | None"  # quoted: half of anyio comes with it
     _changing: bool
-    _monitor: LowMemoryMonitor
+    _monitor: "LowMemoryMonitor"
 
     @property
     def is_open(self) -> bool:
@@ -242,19 +251,8 @@ class Keystore(
             namespace=self._caller.namespace,
             places=places,
             wrapping_key=self._wrapping_key,
-            authority=self._authority(store_key),
-            now=_now,
+            authority=Authority(self._attestation_ca, self._store, store_key).issuer,
         )
-
-    def _authority(self, store_key: bytes) -> Callable[[Mode], Awaitable[AttestationCa]]:
-        given = self._attestation_ca
-        if given is None:
-            return SoftwareAuthority(self._store, store_key, _now).issuer
-
-        async def operators(mode: Mode) -> AttestationCa:
-            return given
-
-        return operators
 
     async def aclose(self) -> None:
         """Close the keystore: open sessions are aborted, calls that are running end, the store is closed.
@@ -340,6 +338,8 @@ class Keystore(
             await anyio.lowlevel.checkpoint()
         if ended:
             # freed memory stays with the C library until it is told to give it back
+            from huks_async.sessions.monitor import trim_heap
+
             parts.table.compact()
             await parts.pool.run(trim_heap)
         return ended
@@ -354,8 +354,10 @@ class Keystore(
             self._parts.places.shrink()
             self._parts.table.compact()
 
-    def statistics(self) -> KeystoreStatistics:
+    def statistics(self) -> "KeystoreStatistics":
         """Give a snapshot of counters."""
+        from huks_async.keystore.statistics import KeystoreStatistics  # late: not every service asks
+
         parts = self._open_parts()
         table = parts.table
         counts = table.counts
@@ -376,7 +378,3 @@ class Keystore(
             jobs=parts.pool.active,
             memory=self._monitor.statistics(),
         )
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -2,13 +2,16 @@
 
 import os
 import sys
-from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
-from huks_async.rootkeys import EphemeralRootKey, FileRootKey, RootKey
-from huks_async.stores import MemoryStore, SqliteStore, Store, open_store
+from huks_async.rootkeys import RootKey
+from huks_async.stores import Store, open_store
+
+# late here: what a keystore in a file needs
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Profile: TypeAlias = Literal["server", "device"]
 
@@ -17,8 +20,10 @@ HOME_VARIABLE = "HUKS_ASYNC_HOME"
 PROFILE_VARIABLE = "HUKS_ASYNC_PROFILE"
 
 
-def home_folder() -> Path:
+def home_folder() -> "Path":
     """The folder of the default keystore: $HUKS_ASYNC_HOME, else `huks_async` in the user's data folder."""
+    from pathlib import Path
+
     given = os.environ.get(HOME_VARIABLE)
     if given:
         return Path(given).expanduser()
@@ -49,6 +54,8 @@ def choose_limits(limits: Limits | None, profile: Profile) -> Limits:
 def choose_store(store: str | Store | None) -> Store:
     """The store that was given, else the SQLite file in the home folder."""
     if store is None:
+        from huks_async.stores import SqliteStore
+
         return SqliteStore(str(home_folder() / "keystore.db"))
     return open_store(store)
 
@@ -58,11 +65,13 @@ def choose_root_key(root_key: RootKey | None, store: Store, given: str | Store |
     if root_key is not None:
         return root_key
     if given is None:
+        from huks_async.rootkeys import FileRootKey
+
         return FileRootKey(home_folder() / "root.key")
-    if isinstance(store, MemoryStore):
-        return EphemeralRootKey()
-    if isinstance(store, SqliteStore):
-        return FileRootKey(f"{store.path}.root-key")
-    raise BusinessError(
-        401, f"root_key is missing: a store like {store.address} has no default; give e.g. FileRootKey(path)"
-    )
+    default = store.default_root_key()
+    if default is None:
+        raise BusinessError(
+            401,
+            f"root_key is missing: a store like {store.address} has no default; give e.g. FileRootKey(path)",
+        )
+    return default

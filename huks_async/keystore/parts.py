@@ -3,10 +3,9 @@
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from typing import TYPE_CHECKING
 
 from huks_async.keys.aliases import storage_level
-from huks_async.keys.attestation.authority import AttestationCa, Mode
 from huks_async.keys.lifecycle import KeyMaker
 from huks_async.keys.shelf import KeyShelf
 from huks_async.keystore.places import FIRST_USER, Places
@@ -22,12 +21,15 @@ from huks_async.sessions.driver import SessionDriver
 from huks_async.sessions.table import SessionTable
 from huks_async.stores.base import Store
 
+if TYPE_CHECKING:
+    from huks_async.keys.attestation import AttestationCa, Mode
+
 _SPECIFIC_USER = int(InnerTag.SPECIFIC_USER_ID)
 _ACCESS_GROUP = int(HuksTag.HUKS_TAG_KEY_ACCESS_GROUP)
 _KEY_CLASS = int(HuksTag.HUKS_TAG_KEY_CLASS)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Parts:
     """The open parts of a keystore, with the keys that a call works on.
 
@@ -47,8 +49,7 @@ class Parts:
     namespace: str
     places: Places
     wrapping_key: RootKey | None
-    authority: Callable[[Mode], Awaitable[AttestationCa]]
-    now: Callable[[], datetime]
+    authority: "Callable[[Mode], Awaitable[AttestationCa]]"
     acts_for: int | None = None
 
 

@@ -8,7 +8,7 @@ a name, so that no two of them are ever the same text. Items are sealed under a 
 import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from huks_async.access.policy import Caller, Nobody, Policy
 from huks_async.keys.lifecycle import KeyMaker
@@ -25,8 +25,7 @@ _MAX_USER = 2**31 - 1
 _MAX_OPEN_PLACES = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """The keys of one namespace."""
 
     shelf: KeyShelf

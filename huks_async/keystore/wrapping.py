@@ -1,7 +1,6 @@
 """The documented functions on keys that come in or go out encrypted."""
 
 from huks_async.keys.aliases import check_alias, storage_level
-from huks_async.keys.opaque import MAX_BLOB_BYTES, check_wrap_type, unwrap_item, wrap_item
 from huks_async.keystore.parts import HasParts, Parts, newer_codes, parts_for
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, Options, as_buffer, parse_options, parse_parameters
@@ -49,6 +48,8 @@ class WrappingFunctions(HasParts):
 
         The blob opens under the same operator's key, in the same namespace, in any store.
         """
+        from huks_async.keys.opaque import check_wrap_type, wrap_item  # late: few services wrap
+
         parts = self._open_parts()
         with newer_codes():
             alias = check_alias(keyAlias)
@@ -75,6 +76,8 @@ class WrappingFunctions(HasParts):
                 key or namespace; 12000017 where the alias exists and may not be replaced; 12000018 for
                 another storage level than the key had.
         """
+        from huks_async.keys.opaque import MAX_BLOB_BYTES, check_wrap_type, unwrap_item
+
         parts = self._open_parts()
         with newer_codes():
             alias = check_alias(keyAlias)

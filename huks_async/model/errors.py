@@ -5,8 +5,7 @@ Every failure that a caller can cause or meet is a `BusinessError`, raised from 
 so that callers can catch by branch (`except ItemNotFoundError`) or look at `error.code`.
 """
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, NamedTuple
 
 from huks_async.model.enums import HuksErrorCode, HuksExceptionErrCode
 
@@ -116,8 +115,7 @@ class ProviderError(BusinessError):
     """An external provider, token or secure element failed."""
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorFact:
+class ErrorFact(NamedTuple):
     """A row of the error table: what a code means and what helps."""
 
     code: int
@@ -126,8 +124,6 @@ class ErrorFact:
     cause: str
     way_out: str
     reason: HuksErrorCode
-
-    columns: ClassVar[tuple[str, ...]] = ("code", "name", "branch", "cause", "way_out")
 
 
 def _fact(

@@ -10,7 +10,7 @@ n bytes      header: what the kind needs to unwrap (key id, parameters of a deri
 """
 
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -30,8 +30,7 @@ _NONCE_SIZE = 12
 _TAG_SIZE = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """A wrapped key, taken apart. It is authenticated only when it was opened."""
 
     kind: int

@@ -1,11 +1,10 @@
 """A root key in a file that only its owner can read."""
 
-import hashlib
 import os
-import secrets
 import stat
 
 import anyio.to_thread
+from cryptography.hazmat.primitives.hashes import SHA256, Hash
 
 from huks_async.model.errors import BusinessError
 from huks_async.rootkeys.secret import SecretRootKey
@@ -94,7 +93,7 @@ class FileRootKey(SecretRootKey):
             wrong = f"it has {size} bytes instead of {FILE_SIZE}"
         elif not body.startswith(_MAGIC):
             wrong = "it does not begin like a root key file of a known format"
-        elif checksum != hashlib.sha256(body).digest()[:_CHECKSUM_SIZE]:
+        elif checksum != _checksum(body):
             wrong = "its checksum does not fit its key"
         if wrong is not None:
             raise BusinessError(
@@ -107,12 +106,12 @@ class FileRootKey(SecretRootKey):
     def _make(self) -> None:
         directory = os.path.dirname(self.path)
         os.makedirs(directory, mode=0o700, exist_ok=True)
-        body = _MAGIC + secrets.token_bytes(KEY_SIZE)
-        draft = f"{self.path}.{secrets.token_hex(8)}.new"
+        body = _MAGIC + os.urandom(KEY_SIZE)
+        draft = f"{self.path}.{os.urandom(8).hex()}.new"
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(body + hashlib.sha256(body).digest()[:_CHECKSUM_SIZE])
+                file.write(body + _checksum(body))
                 file.flush()
                 os.fsync(file.fileno())
             try:
@@ -122,6 +121,12 @@ class FileRootKey(SecretRootKey):
         finally:
             os.unlink(draft)
             _sync_directory(directory)
+
+
+def _checksum(body: bytes) -> bytes:
+    digest = Hash(SHA256())
+    digest.update(body)
+    return digest.finalize()[:_CHECKSUM_SIZE]
 
 
 def _sync_directory(directory: str) -> None:

@@ -1,7 +1,9 @@
 """Root keys that are 32 bytes this process knows, wherever they come from."""
 
-import hmac
 from abc import abstractmethod
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 
 from huks_async.model.errors import BusinessError
 from huks_async.rootkeys.base import RootKey
@@ -10,7 +12,9 @@ from huks_async.rootkeys.envelope import KIND_KEY, parse, seal
 
 def derive(root: bytes, purpose: bytes) -> bytes:
     """Derive 32 bytes from a root key: HMAC-SHA256, the root key itself being uniform."""
-    return hmac.digest(root, b"huks_async root key/" + purpose, "sha256")
+    digest = HMAC(root, SHA256())
+    digest.update(b"huks_async root key/" + purpose)
+    return digest.finalize()
 
 
 def identify(root: bytes) -> str:

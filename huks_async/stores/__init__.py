@@ -1,9 +1,17 @@
 """Where sealed key items are kept: the Store protocol and its implementations."""
 
+from typing import TYPE_CHECKING
+
+from huks_async._late import late_names
 from huks_async.model.errors import BusinessError
 from huks_async.stores.base import ItemName, Row, Store, StoreConflictError
-from huks_async.stores.memory import MemoryStore
-from huks_async.stores.sqlite import SqliteStore
+
+# a program loads the store that it uses
+if TYPE_CHECKING:
+    from huks_async.stores.memory import MemoryStore
+    from huks_async.stores.sqlite import SqliteStore
+else:
+    __getattr__ = late_names(__name__, {".memory": ("MemoryStore",), ".sqlite": ("SqliteStore",)})
 
 __all__ = ["ItemName", "MemoryStore", "Row", "SqliteStore", "Store", "StoreConflictError", "open_store"]
 
@@ -38,8 +46,12 @@ def open_store(address: str | Store) -> Store:
             f"accepted: {_ACCEPTED}, or an object of a class of your own that implements huks_async.stores.Store",
         )
     if scheme == "memory" and not rest.strip("/"):
+        from huks_async.stores.memory import MemoryStore
+
         return MemoryStore()
     if scheme == "sqlite" and rest.startswith("///") and len(rest) > 3:
+        from huks_async.stores.sqlite import SqliteStore
+
         return SqliteStore(rest[3:])
     raise BusinessError(
         401, f"no store has an address of this kind ({scheme + ':'!r} …); accepted: {_ACCEPTED}"

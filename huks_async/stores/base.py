@@ -6,13 +6,13 @@ with versions and compare-and-set, listings by pages, and nothing that only one 
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from huks_async.model.errors import BusinessError
+from huks_async.rootkeys.base import RootKey
 
 
-@dataclass(frozen=True, slots=True)
-class ItemName:
+class ItemName(NamedTuple):
     """The name of a row.
 
     Args:
@@ -27,8 +27,7 @@ class ItemName:
     alias: str
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """A row's content, and its version: a number that a store gives once and never again."""
 
     version: int
@@ -73,6 +72,10 @@ class Store(ABC):
 
     address: str
     """The store's address for messages, without secrets."""
+
+    def default_root_key(self) -> RootKey | None:
+        """Give the root key that a keystore on this store has when it is given none; None: it needs one."""
+        return None
 
     @abstractmethod
     async def open(self) -> None:

@@ -4,6 +4,7 @@ from bisect import bisect_left, bisect_right, insort
 
 import anyio.lowlevel
 
+from huks_async.rootkeys.ephemeral import EphemeralRootKey
 from huks_async.runtime.forks import generation, refuse_after_fork
 from huks_async.stores.base import ItemName, Row, Store, StoreConflictError, encode_name
 
@@ -31,6 +32,10 @@ class MemoryStore(Store):
         self._version = 0
         self._changes = 0
         self._born = generation()
+
+    def default_root_key(self) -> EphemeralRootKey:
+        """Give a root key that ends with the process, as the store does."""
+        return EphemeralRootKey()
 
     async def open(self) -> None:
         """Do nothing: a store in memory is always open."""

@@ -1,7 +1,6 @@
 """The database file: how it comes into being, its tables, and the steps from one schema to the next."""
 
 import os
-import secrets
 import sqlite3
 from contextlib import closing
 
@@ -128,7 +127,7 @@ def _create(path: str, busy_timeout: float) -> None:
     """
     directory = os.path.dirname(path)
     os.makedirs(directory, mode=0o700, exist_ok=True)
-    draft = f"{path}.{secrets.token_hex(8)}.new"
+    draft = f"{path}.{os.urandom(8).hex()}.new"
     os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     try:
         with closing(_open(draft, busy_timeout)) as connection:

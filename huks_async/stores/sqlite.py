@@ -9,6 +9,7 @@ from typing import Any, TypeVar, TypeVarTuple, cast
 import anyio
 
 from huks_async.model.errors import BusinessError
+from huks_async.rootkeys.file import FileRootKey
 from huks_async.runtime.batches import BatchWorker
 from huks_async.runtime.forks import generation, refuse_after_fork, tell_after_fork
 from huks_async.runtime.workers import SerialWorker
@@ -84,6 +85,10 @@ class SqliteStore(Store):
     def after_fork(self) -> None:
         """Vouch for nothing in a child process."""
         self._header = None
+
+    def default_root_key(self) -> FileRootKey:
+        """Give a root key in a file beside the database."""
+        return FileRootKey(f"{self.path}.root-key")
 
     async def open(self) -> None:
         """Open the database, creating it where there is none. Does nothing when it is open."""

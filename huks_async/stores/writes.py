@@ -1,15 +1,13 @@
 """The writing side of the SQLite store: all writes that wait become one transaction."""
 
 import sqlite3
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from huks_async.stores.base import ItemName, StoreConflictError, encode_name
 from huks_async.stores.faults import storage_error
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(NamedTuple):
     """Create or replace a row; gives its new version."""
 
     name: ItemName
@@ -17,16 +15,14 @@ class Put:
     expect: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(NamedTuple):
     """Remove a row; tells whether there was one."""
 
     name: ItemName
     expect: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class PutMeta:
+class PutMeta(NamedTuple):
     """Set a value of the store; gives the value that is there now."""
 
     name: str

@@ -25,7 +25,7 @@ from huks_async import (
     MemoryStore,
     verify_attestation,
 )
-from huks_async.keys.attestation import Mode, SoftwareAuthority
+from huks_async.keys.attestation import SoftwareAuthority
 from huks_async.keys.attestation.authority import META
 from tests.keys.key_samples import sample
 from tests.keystore.attestation_support import Authority, authority
@@ -339,7 +339,7 @@ async def test_the_authority_is_sealed(tmp_path: Path) -> None:
         await chain_of(keystore, "ec")
         store = keystore._open_parts().store
         sealed = await store.get_meta(META)
-        issuer = await keystore._open_parts().authority(Mode.DEVICE)
+        issuer = await keystore._open_parts().authority("device")
     assert sealed is not None
     private = issuer.private_key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     assert private[36:68] not in everything_in(tmp_path)
@@ -359,11 +359,11 @@ async def test_the_offline_authority_is_renewed() -> None:
     store = MemoryStore()
     await store.open()
     software = SoftwareAuthority(store, bytes(32), lambda: clock[0])
-    first = await software.issuer(Mode.OFFLINE)
+    first = await software.issuer("offline")
     clock[0] += timedelta(days=30, seconds=-3600)
-    assert await software.issuer(Mode.OFFLINE) is first
+    assert await software.issuer("offline") is first
     clock[0] += timedelta(seconds=1)
-    second = await software.issuer(Mode.OFFLINE)
+    second = await software.issuer("offline")
     assert second.chain[0].not_valid_after_utc > first.chain[0].not_valid_after_utc
     assert second.chain[1:] == first.chain[1:]
     await store.aclose()

@@ -12,8 +12,10 @@ import sys
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from huks_async.keystore import Keystore
 from huks_async.model.errors import BusinessError
 from huks_async.rootkeys import EphemeralRootKey, FileRootKey, PassphraseRootKey, SystemdRootKey
+from huks_async.stores import MemoryStore, SqliteStore
 
 blockbuster = pytest.importorskip("blockbuster", reason="blockbuster is not installed")
 
@@ -290,3 +292,22 @@ async def test_no_root_key_shows_itself(root_key, tmp_path):
     shown = repr(root_key) + root_key.key_id
     assert secret.hex() not in shown
     assert "correct horse" not in shown
+
+
+def test_each_store_says_which_root_key_suits_it(tmp_path):
+    """In memory one that ends with the process, in a file one beside it; a store of a caller's own needs one."""
+
+    class Own(MemoryStore):
+        def default_root_key(self):
+            return None
+
+    assert isinstance(MemoryStore().default_root_key(), EphemeralRootKey)
+    beside = SqliteStore(tmp_path / "keys.db").default_root_key()
+    assert isinstance(beside, FileRootKey)
+    assert beside.path == f"{tmp_path}/keys.db.root-key"
+    with pytest.raises(
+        BusinessError, match="root_key is missing: a store like memory: has no default"
+    ) as caught:
+        Keystore.open(Own())
+    assert caught.value.code == 401
+    Keystore.open(Own(), EphemeralRootKey())

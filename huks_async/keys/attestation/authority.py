@@ -5,13 +5,13 @@ store and its root key can state anything in its name. Its names say that it is 
 its claims (level 0).
 """
 
-import enum
 import os
 import secrets
 import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Literal, TypeAlias
 
 from cryptography import x509
 from cryptography.exceptions import InvalidTag
@@ -31,6 +31,9 @@ from huks_async.keys.attestation.certificates import CaKey, issue_ca
 from huks_async.model.errors import BusinessError
 from huks_async.stores import Store
 
+Mode: TypeAlias = Literal["device", "anonymous", "offline"]
+"""Which of the three attestations."""
+
 META = "attestation-ca"
 """The name under which a store keeps its sealed authority."""
 
@@ -42,14 +45,6 @@ _MAGIC = b"HKa1"
 _NONCE_BYTES = 12
 _LENGTH = struct.Struct("<I")
 _HIGHEST_LEVEL = 3
-
-
-class Mode(enum.Enum):
-    """Which of the three attestations."""
-
-    DEVICE = "device"
-    ANONYMOUS = "anonymous"
-    OFFLINE = "offline"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +117,7 @@ class SoftwareAuthority:
 
     async def root(self) -> x509.Certificate:
         """The certificate that verifiers are to trust."""
-        return (await self.issuer(Mode.DEVICE)).chain[-1]
+        return (await self.issuer("device")).chain[-1]
 
     async def issuer(self, mode: Mode) -> AttestationCa:
         """The authority for an attestation of this mode.
@@ -132,7 +127,7 @@ class SoftwareAuthority:
         """
         if not self._opened:
             await self._open()
-        if mode is Mode.OFFLINE:
+        if mode == "offline":
             return self._offline()
         return self._opened[mode]
 
@@ -143,14 +138,14 @@ class SoftwareAuthority:
             sealed = await self._store.put_meta(META, self._seal(_make(self.now())))
         device_key, anonymous_key, *chain = _split(self._unseal(sealed))
         device, device_ca, anonymous, root = (x509.load_der_x509_certificate(der) for der in chain)
-        self._opened[Mode.DEVICE] = AttestationCa(_load(device_key), (device, device_ca, root))
-        self._opened[Mode.ANONYMOUS] = AttestationCa(_load(anonymous_key), (anonymous, root))
+        self._opened["device"] = AttestationCa(_load(device_key), (device, device_ca, root))
+        self._opened["anonymous"] = AttestationCa(_load(anonymous_key), (anonymous, root))
 
     def _offline(self) -> AttestationCa:
-        kept = self._opened.get(Mode.OFFLINE)
+        kept = self._opened.get("offline")
         now = self.now()
         if kept is None or kept.chain[0].not_valid_after_utc - now < _RENEW_BEFORE:
-            above = self._opened[Mode.ANONYMOUS]
+            above = self._opened["anonymous"]
             key = ec.generate_private_key(ec.SECP256R1())
             certificate = issue_ca(
                 f"software offline anonymous attestation {secrets.token_hex(4)}",
@@ -161,7 +156,7 @@ class SoftwareAuthority:
                 start=now - _EARLIER,
                 end=now + timedelta(days=OFFLINE_DAYS),
             )
-            kept = self._opened[Mode.OFFLINE] = AttestationCa(key, (certificate, *above.chain))
+            kept = self._opened["offline"] = AttestationCa(key, (certificate, *above.chain))
         return kept
 
     def _seal(self, plain: bytes) -> bytes:

@@ -1,6 +1,7 @@
 """Certificates: those of keys, and those of the software authority."""
 
 import base64
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from cryptography import x509
@@ -123,6 +124,11 @@ def to_pem(der: bytes) -> str:
     """PEM as devices write it: the base64 is one line, and no line end follows."""
     body = base64.b64encode(der).decode()
     return f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----"
+
+
+def chain_to_pem(chain: Iterable[x509.Certificate]) -> list[str]:
+    """Each certificate of a chain in the same form."""
+    return [to_pem(one.public_bytes(Encoding.DER)) for one in chain]
 
 
 def _name(common_name: str) -> x509.Name:

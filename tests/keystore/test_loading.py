@@ -1,0 +1,241 @@
+"""What `import huks_async` loads, and that what it leaves out comes when it is asked for."""
+
+import ast
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import huks_async
+import huks_async.rootkeys
+import huks_async.stores
+
+# what a service that encrypts with a key of its own has no use for
+UNUSED = {
+    "cryptography.x509",
+    "cryptography.hazmat.primitives.serialization",
+    "sqlite3",
+    "ssl",
+    "email",
+    "json",
+    "multiprocessing",
+    "subprocess",
+    "tempfile",
+    "asyncio",
+    "trio",
+    "huks_async.cli",
+    "huks_async.legacy",
+    "huks_async.provisioning",
+    "huks_async.keys.attestation",
+    "huks_async.keys.importing",
+    "huks_async.keys.jwk",
+    "huks_async.keys.kem",
+    "huks_async.keys.opaque",
+    "huks_async.keys.wrapped",
+    "huks_async.keystore.statistics",
+    "huks_async.rootkeys.ephemeral",
+    "huks_async.rootkeys.file",
+    "huks_async.rootkeys.passphrase",
+    "huks_async.rootkeys.pkcs11",
+    "huks_async.rootkeys.systemd",
+    "huks_async.runtime.processes",
+    "huks_async.sessions.monitor",
+    "huks_async.sessions.pressure",
+    "huks_async.stores.memory",
+    "huks_async.stores.sqlite",
+}
+# these come with the event loop, or with a keystore in memory and its monitor
+OF_AN_OPEN_KEYSTORE = {
+    "asyncio",
+    "ssl",
+    "subprocess",
+    "huks_async.rootkeys.ephemeral",
+    "huks_async.sessions.monitor",
+    "huks_async.sessions.pressure",
+    "huks_async.stores.memory",
+}
+OWN_KEY = """
+import asyncio, json, os, sys, huks_async
+from huks_async import HuksTag as T
+def options(purpose, **more):
+    tags = {T.HUKS_TAG_ALGORITHM: 20, T.HUKS_TAG_KEY_SIZE: 256, T.HUKS_TAG_PURPOSE: purpose,
+            T.HUKS_TAG_BLOCK_MODE: 32, T.HUKS_TAG_PADDING: 0, T.HUKS_TAG_NONCE: bytes(12)}
+    return {"properties": [{"tag": tag, "value": value} for tag, value in tags.items()], **more}
+"""
+
+
+def _run(code: str, folder: Path) -> Any:
+    """Run code in a new interpreter, and give what it prints as JSON."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    process = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert process.returncode == 0, process.stderr
+    return json.loads(process.stdout)
+
+
+def test_import_loads_nothing_that_few_services_use(tmp_path: Path) -> None:
+    """Attestation, SQLite, imports of keys, other processes and the event loop are left out."""
+    loaded = _run(
+        "import sys, huks_async; names = [*sys.modules]; import json; print(json.dumps(names))", tmp_path
+    )
+    assert "huks_async.keystore.keystore" in loaded
+    assert UNUSED & set(loaded) == set()
+
+
+def test_a_service_with_a_key_of_its_own_loads_no_more(tmp_path: Path) -> None:
+    """Generating an AES key and encrypting with it brings in neither X.509 nor a database."""
+    loaded = _run(
+        OWN_KEY.replace("json, ", "")
+        + """
+async def main():
+    async with huks_async.Keystore.open("memory:") as keystore:
+        await keystore.generateKeyItem("key", options(3))
+        session = await keystore.initSession("key", options(1))
+        result = await keystore.finishSession(session.handle, options(1, inData=b"text"))
+        assert len(result.outData) == 20
+asyncio.run(main())
+names = [*sys.modules]
+import json
+print(json.dumps(names))
+""",
+        tmp_path,
+    )
+    assert "huks_async.crypto.gcm" in loaded
+    assert (UNUSED - OF_AN_OPEN_KEYSTORE) & set(loaded) == set()
+
+
+def test_ending_sessions_and_keystores_loads_nothing(tmp_path: Path) -> None:
+    """Abort and close find all their modules loaded: they may run while the interpreter shuts down."""
+    came = _run(
+        OWN_KEY
+        + """
+async def main():
+    keystore = huks_async.Keystore.open("sqlite:///keys.db", debug=True, limits=huks_async.Limits(max_idle=60))
+    await keystore.aopen()
+    await keystore.generateKeyItem("key", options(3))
+    one, two = [await keystore.initSession("key", options(1)) for _ in range(2)]
+    await keystore.finishSession(two.handle, options(1))
+    three = await keystore.initSession("key", options(1))
+    await asyncio.sleep(0.1)  # the monitor settles
+    before = {*sys.modules}
+    await keystore.abortSession(one.handle, {})
+    import warnings
+    with warnings.catch_warnings(record=True):
+        warnings.simplefilter("always")
+        await keystore.aclose()
+    print(json.dumps(sorted({*sys.modules} - before)))
+asyncio.run(main())
+""",
+        tmp_path,
+    )
+    assert came == []
+
+
+def test_every_public_name_is_there_and_comes_from_its_home(tmp_path: Path) -> None:
+    """`dir` shows all names before they are loaded, and each is the object that its own module defines."""
+    facts = _run(
+        """
+import huks_async as huks, sys
+shown, homes = dir(huks), {}
+late = [name for name in huks.__all__ if name not in vars(huks)]
+for name in huks.__all__:
+    value = getattr(huks, name)
+    assert vars(huks)[name] is value
+    home = getattr(value, "__module__", None)
+    if home and home.startswith("huks_async"):
+        homes[name] = getattr(sys.modules[home], value.__name__) is value
+everything = {}
+exec("from huks_async import *", everything)
+import json
+print(json.dumps([shown, late, homes, [name for name in huks.__all__ if name not in everything]]))
+""",
+        tmp_path,
+    )
+    shown, late, homes, missing = facts
+    assert set(huks_async.__all__) <= set(shown)
+    assert {"AttestationCa", "SqliteStore", "generateKey", "pack_wrapped_key"} <= set(late)
+    assert len(homes) > 100
+    assert all(homes.values()), homes
+    assert missing == []
+
+
+@pytest.mark.parametrize(
+    "package", [huks_async, huks_async.stores, huks_async.rootkeys], ids=lambda p: p.__name__
+)
+def test_type_checkers_see_the_objects_that_programs_get(package: Any) -> None:
+    """The imports that only type checkers read name the objects that the package gives late."""
+    tree = ast.parse(Path(package.__file__).read_text())
+    (block,) = (
+        node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    )
+    pairs = [
+        (one.module, alias.name)
+        for one in block.body
+        if isinstance(one, ast.ImportFrom)
+        for alias in one.names
+    ]
+    assert pairs
+    for module, name in pairs:
+        assert getattr(package, name) is getattr(importlib.import_module(module or ""), name), name
+
+
+@pytest.mark.parametrize(
+    "package", [huks_async, huks_async.stores, huks_async.rootkeys], ids=lambda p: p.__name__
+)
+def test_an_unknown_name_is_an_attribute_error(package: Any) -> None:
+    """A misspelt name is refused as by any module, with both names."""
+    with pytest.raises(AttributeError, match=rf"module '{package.__name__}' has no attribute 'SqlStore'"):
+        _ = package.SqlStore
+    assert not hasattr(package, "__wrapped__")
+
+
+def test_late_names_come_after_the_working_directory_went_away(tmp_path: Path) -> None:
+    """A daemon in a removed directory still gets what it uses for the first time."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    count = _run(
+        OWN_KEY
+        + """
+os.rmdir(os.getcwd())
+async def main():
+    async with huks_async.Keystore.open("memory:") as keystore:
+        tags = {T.HUKS_TAG_ALGORITHM: 2, T.HUKS_TAG_KEY_SIZE: 256, T.HUKS_TAG_PURPOSE: 4}
+        await keystore.generateKeyItem("ec", {"properties": [{"tag": t, "value": v} for t, v in tags.items()]})
+        challenge = {"properties": [{"tag": T.HUKS_TAG_ATTESTATION_CHALLENGE, "value": b"challenge"}]}
+        chain = (await keystore.attestKeyItem("ec", challenge)).certChains
+        report = huks_async.verify_attestation(chain, b"challenge", roots=chain[-1:])
+        assert type(report) is huks_async.AttestationReport
+        print(json.dumps(len(chain)))
+asyncio.run(main())
+""",
+        gone,
+    )
+    assert count == 4
+
+
+def test_threads_that_ask_at_once_get_one_object(tmp_path: Path) -> None:
+    """The first use of a late name by many threads loads its module once."""
+    assert _run(
+        """
+import huks_async, json, threading
+start, seen = threading.Barrier(8), []
+def ask():
+    start.wait()
+    seen.append((huks_async.AttestationCa, huks_async.SqliteStore, huks_async.init))
+threads = [threading.Thread(target=ask) for _ in range(8)]
+[one.start() for one in threads]
+[one.join() for one in threads]
+print(json.dumps([len(seen), len(set(seen))]))
+""",
+        tmp_path,
+    ) == [8, 1]
