@@ -10,8 +10,7 @@ the byte strings of one call (nonce, data to authenticate, salt, …) and gives 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from huks_async.crypto.material import KeyMaterial
 from huks_async.crypto.operation import Operation
@@ -21,8 +20,7 @@ Starter: TypeAlias = Callable[[Any, Mapping[int, bytes]], Operation]
 """(ready key from `Family.load`, byte parameters by tag) → operation. Raises BusinessError."""
 
 
-@dataclass(frozen=True, slots=True)
-class OperationSpec:
+class OperationSpec(NamedTuple):
     """What a session is to do, as far as numbers say it.
 
     Args:

@@ -1,10 +1,9 @@
 """The documented functions on key sessions."""
 
-from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 from huks_async.crypto.legacy import times_warned
 from huks_async.keys.aliases import check_alias, storage_level
@@ -41,8 +40,7 @@ _RESULT_FLAGS = {
 _new_object = object.__new__
 
 
-@dataclass(frozen=True, slots=True)
-class _SecretRule:
+class _SecretRule(NamedTuple):
     """What finish needs of a session whose result may become a key."""
 
     base: ParamSet

@@ -3,7 +3,6 @@
 import math
 import os
 import struct
-import traceback
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -37,7 +36,7 @@ IDLE = "timed out"
 MAKE_ROOM = "purged to make room"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class SessionCounts:
     """Counters of a table since it was made."""
 
@@ -128,6 +127,8 @@ class SessionTable:
     @staticmethod
     def place() -> str:
         """Where the program is, outside of this file, for reports in debug mode."""
+        import traceback  # nobody else needs it
+
         return "".join(traceback.format_stack(limit=12)[:-2])
 
     def take(self, handle: int, owner: str) -> Session:
