@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any, NamedTuple, TypeAlias
 
 from huks_async.crypto import engine
@@ -57,13 +58,11 @@ _TYPE_MASK = 0xF000_0000
 
 def encode_params(params: ParamSet) -> bytes:
     """The parameters as bytes: per parameter the tag, then 8 bytes of number or a length and bytes."""
-    parts = [struct.pack("<H", len(params))]
-    for tag, value in params:
-        if isinstance(value, bytes):
-            parts.append(struct.pack("<II", tag, len(value)) + value)
-        else:
-            # long ones use the sign's bit for their value
-            parts.append(struct.pack("<IQ", tag, value & 0xFFFF_FFFF_FFFF_FFFF))
+    # long ones use the sign's bit for their value
+    numbers = [(tag, value & 0xFFFF_FFFF_FFFF_FFFF) for tag, value in params.numbers.items()]
+    parts = [struct.pack(f"<H{'IQ' * len(numbers)}", len(params), *chain.from_iterable(numbers))]
+    for tag, blob in params.blobs.items():
+        parts.append(struct.pack("<II", tag, len(blob)) + blob)
     return b"".join(parts)
 
 
