@@ -1,7 +1,5 @@
 """The ready form of symmetric keys: raw bytes, and the objects made from them when first needed."""
 
-import os
-
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.ciphers import BlockCipherAlgorithm, algorithms
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -11,6 +9,7 @@ from huks_async.crypto.digests import HASHES
 from huks_async.crypto.material import KeyMaterial
 from huks_async.model.enums import HuksKeyAlg
 from huks_async.model.errors import BusinessError
+from huks_async.runtime.randomness import random_bytes
 
 _AES = int(HuksKeyAlg.HUKS_ALG_AES)
 _SM4 = int(HuksKeyAlg.HUKS_ALG_SM4)
@@ -76,7 +75,7 @@ def generate(algorithm: int, size: int) -> KeyMaterial:
         raise BusinessError(
             _ILLEGAL, f"HUKS_TAG_KEY_SIZE is {size} bits; a symmetric key has a positive multiple of 8"
         )
-    secret = os.urandom(size // 8)
+    secret = random_bytes(size // 8)
     if algorithm in _DES_FAMILY:
         secret = secret.translate(_ODD_PARITY)
     return KeyMaterial(algorithm, size, secret)

@@ -4,7 +4,7 @@ from huks_async.crypto import engine
 from huks_async.crypto.authorise import check_key
 from huks_async.crypto.legacy import warn_legacy
 from huks_async.crypto.material import SYMMETRIC_ALGORITHMS, KeyMaterial
-from huks_async.crypto.matrix import ALGORITHMS, has_size, list_sizes
+from huks_async.crypto.matrix import ALGORITHMS, Algorithm, has_size, list_sizes
 from huks_async.keys.aliases import check_alias, storage_level
 from huks_async.keys.attributes import (
     check_attributes,
@@ -34,6 +34,8 @@ _QUICK = SYMMETRIC_ALGORITHMS | {
     HuksKeyAlg.HUKS_ALG_ML_KEM,
 }
 
+_MAX_CHECKED = 64
+
 
 class KeyMaker:
     """Makes key items of one shelf."""
@@ -42,13 +44,14 @@ class KeyMaker:
         self._shelf = shelf
         self._pool = pool
         self._device = device
+        self._checked: dict[tuple[tuple[int, int], ...], tuple[Algorithm, int]] = {}
 
     async def generate(self, alias: str, params: ParamSet) -> None:
         """Generate a key under `alias`; see `Keystore.generateKeyItem`."""
         check_generation(params)
         level = await self._check_name(alias, params)
         check_attributes(params)
-        algorithm, _, size = check_key(params.numbers, device=self._device)
+        algorithm, size = self._check_numbers(params)
         check_device_password(params)
         if has_size(algorithm.legacy_sizes, size):
             warn_legacy(f"{algorithm.number.name} of {size} bits")
@@ -57,6 +60,17 @@ class KeyMaker:
         else:
             material = await self._pool.run(engine.generate, algorithm.number, size)
         await self._save(alias, level, params, material, HuksKeyFlag.HUKS_KEY_FLAG_GENERATE_KEY)
+
+    def _check_numbers(self, params: ParamSet) -> tuple[Algorithm, int]:
+        """Check numbers against the matrix once: a service makes many keys alike."""
+        numbers = tuple(params.numbers.items())
+        checked = self._checked.get(numbers)
+        if checked is None:
+            algorithm, _, size = check_key(params.numbers, device=self._device)
+            if len(self._checked) >= _MAX_CHECKED:
+                self._checked.clear()
+            checked = self._checked[numbers] = algorithm, size
+        return checked
 
     async def import_plain(self, alias: str, params: ParamSet, data: BytesLike) -> None:
         """Import key material under `alias`; see `Keystore.importKeyItem`."""

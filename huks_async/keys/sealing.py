@@ -13,7 +13,6 @@ alias and everything before the nonce, so an item moved to another alias, level 
 one field of another item, does not open.
 """
 
-import os
 import struct
 
 from cryptography.exceptions import InvalidTag
@@ -25,39 +24,13 @@ from huks_async.crypto.material import KeyMaterial
 from huks_async.keys.item import decode_params, encode_params
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import ParamSet
-from huks_async.runtime.forks import generation
+from huks_async.runtime.randomness import random_bytes
 from huks_async.stores.base import ItemName
 
 FORMAT_VERSION = 1
 _MAGIC = b"HKi1"
 _NONCE_BYTES = 12
-_NONCES_AT_ONCE = 64
 _MATERIAL = struct.Struct("<HIII")
-
-
-class _Nonces:
-    """Random nonces, fetched many at a time.
-
-    `os.urandom` lets go of the interpreter's lock, and beside a busy writer it takes longer to get that
-    back than to seal an item.
-    """
-
-    def __init__(self) -> None:
-        self._left: list[bytes] = []
-        self._generation = generation()
-
-    def take(self) -> bytes:
-        """A nonce that nobody else gets, in a child process neither."""
-        while True:
-            if self._generation != generation():
-                self._left, self._generation = [], generation()
-            try:
-                return self._left.pop()
-            except IndexError:
-                random = os.urandom(_NONCE_BYTES * _NONCES_AT_ONCE)
-                self._left += [
-                    random[start : start + _NONCE_BYTES] for start in range(0, len(random), _NONCE_BYTES)
-                ]
 
 
 class Sealer:
@@ -66,13 +39,12 @@ class Sealer:
     def __init__(self, store_key: bytes) -> None:
         self._store_key = store_key
         self._ciphers: dict[str, AESGCM] = {}
-        self._nonces = _Nonces()
 
     def seal(self, name: ItemName, params: ParamSet, material: KeyMaterial) -> bytes:
         """Make the stored form of a key item."""
         encoded = encode_params(params)
         head = _MAGIC + struct.pack("<I", len(encoded)) + encoded
-        nonce = self._nonces.take()
+        nonce = random_bytes(_NONCE_BYTES)
         plain = (
             _MATERIAL.pack(material.algorithm, material.size, len(material.secret), len(material.public))
             + material.secret
