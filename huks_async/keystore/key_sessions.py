@@ -104,10 +104,16 @@ class SessionFunctions(HasParts):
         must not be changed before the call is over.
         """
         parts = self._parts or self._open_parts()
-        data: BytesLike | None = None
-        if type(options) is dict and token is None and type(handle) is int:
-            data = _plain_data(options)
-        if data is None:
+        if (
+            type(options) is not dict
+            or type(data := options.get("inData")) is not bytes
+            or not (
+                (properties := options.get("properties")) is None
+                or (type(properties) is list and not properties)
+            )
+            or token is not None
+            or type(handle) is not int
+        ):  # not the ordinary form: to be looked into
             data = _segment(parts, handle, options, token)[1]
         out = parts.driver.update_now(parts.namespace, handle, data)
         if out is None:
@@ -134,17 +140,24 @@ class SessionFunctions(HasParts):
         The session is gone afterwards, whatever happens.
         """
         parts = self._parts or self._open_parts()
-        data: BytesLike | None = None
-        if type(options) is dict and token is None and type(handle) is int:
-            data = _plain_data(options)
         params = NO_PARAMETERS
-        if data is None:
+        if (
+            type(options) is not dict
+            or type(data := options.get("inData")) is not bytes
+            or not (
+                (properties := options.get("properties")) is None
+                or (type(properties) is list and not properties)
+            )
+            or token is not None
+            or type(handle) is not int
+        ):  # not the ordinary form: to be looked into
             params, data = _segment(parts, handle, options, token, ends=True)
-        done = parts.driver.finish_now(parts.namespace, handle, data)
-        out, session = done or await parts.driver.finish(parts.namespace, handle, data)
-        rule = session.context
-        if rule is not None:
-            out = await parts.driver.complete(session, _keep_secret(rule, params, out))
+        out = parts.driver.finish_now(parts.namespace, handle, data)
+        if out is None:
+            out, session = await parts.driver.finish(parts.namespace, handle, data)
+            rule = session.context
+            if rule is not None:
+                out = await parts.driver.complete(session, _keep_secret(rule, params, out))
         result = _new_object(HuksReturnResult)
         result.outData = out
         return result
@@ -227,14 +240,6 @@ async def _keep_secret(rule: _SecretRule, params: ParamSet, secret: bytes) -> by
     # the session remembers its user; the group of the result is for finish to name
     place = parts_for(rule.parts, params)
     return await place.maker.keep_secret(rule.base, params, secret, rule.flag)
-
-
-def _plain_data(options: dict[str, Any]) -> bytes | None:
-    """The data of options in their ordinary form: bytes, and no parameters. None: something to look into."""
-    properties, data = options.get("properties"), options.get("inData")
-    if type(data) is bytes and (properties is None or (type(properties) is list and not properties)):
-        return data
-    return None
 
 
 def _segment(

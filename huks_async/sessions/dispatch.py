@@ -13,7 +13,7 @@ import anyio
 from huks_async.runtime.rounds import next_round
 from huks_async.runtime.workers import WorkerPool
 
-TURN_SECONDS = 0.0004
+TURN_SECONDS = 0.0005
 """How long inline work may go on before others get a turn: what a timer is late at most, however many
 sessions are busy. Yielding by time instead of at each call keeps 0.9 of the raw throughput instead of 0.7."""
 

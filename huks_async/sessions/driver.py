@@ -21,7 +21,7 @@ from huks_async.sessions.costs import (
 )
 from huks_async.sessions.dispatch import Dispatcher
 from huks_async.sessions.session import Session
-from huks_async.sessions.table import SessionTable
+from huks_async.sessions.table import FINISHED, SessionTable
 
 T = TypeVar("T")
 
@@ -82,7 +82,7 @@ class SessionDriver:
             table.account(session)
         return out
 
-    def finish_now(self, owner: str, handle: int, data: BytesLike) -> tuple[bytes, Session] | None:
+    def finish_now(self, owner: str, handle: int, data: BytesLike) -> bytes | None:
         """Do what `finish` does, if it can be done at once; None, with nothing changed, if it cannot.
 
         The ordinary end of a small operation, without a coroutine of its own.
@@ -95,18 +95,15 @@ class SessionDriver:
             session = table.find(handle, owner)  # or raise the error
         operation = session.operation
         most = self._finishes_at_once.get(operation.kind, -1)
-        if len(data) + operation.held > most or operation.work > 1.0:
+        if len(data) + operation.held > most or operation.work > 1.0 or session.context is not None:
             return None
         try:
             out = operation.finish(data)
         except BaseException as error:
             self._end(session, error)
             raise
-        if session.context is None:
-            table.finish(session)
-        else:
-            session.busy = True
-        return out, session
+        table.remove(session, FINISHED)
+        return out
 
     async def finish(self, owner: str, handle: int, data: BytesLike) -> tuple[bytes, Session]:
         """Feed the last segment; gives the output and the session, which is ended unless it has a context.

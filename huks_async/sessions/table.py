@@ -6,6 +6,7 @@ import struct
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import filterfalse
 from logging import getLogger
 from typing import Any
 
@@ -192,12 +193,11 @@ class SessionTable:
 
     def finish(self, session: Session) -> None:
         """Remove a session that finished."""
-        if self._remove(session, FINISHED):
-            self.counts.finished += 1
+        self.remove(session, FINISHED)
 
     def fail(self, session: Session, why: str) -> None:
         """Remove a session whose operation failed or was cancelled."""
-        if self._remove(session, f"it failed: {why}"):
+        if self.remove(session, f"it failed: {why}"):
             self.counts.failed += 1
 
     def abort(self, handle: int, owner: str) -> None:
@@ -205,7 +205,7 @@ class SessionTable:
         session = self.sessions.get(handle)
         if session is not None and session.owner == owner and not session.busy:
             self.counts.aborted += 1
-            self._remove(session, ABORTED)
+            self.remove(session, ABORTED)
 
     def abandon(self, handle: int, owner: str) -> None:
         """Abort a session; one that is in a call is aborted when the call ends."""
@@ -226,7 +226,7 @@ class SessionTable:
             session = self._longest_idle(now)
             if session is None or now - session.used <= idle_longer_than:
                 break
-            self._remove(session, _fate(cause, now - session.used))
+            self.remove(session, _fate(cause, now - session.used))
             ended += 1
         if ended:
             self.counts.purged[cause] += ended
@@ -259,7 +259,7 @@ class SessionTable:
         return None
 
     def _expire(self, session: Session) -> None:
-        self._remove(session, _fate(IDLE, self.clock() - session.used))
+        self.remove(session, _fate(IDLE, self.clock() - session.used))
         self.counts.purged[IDLE] += 1
         self._tell(1)
 
@@ -356,7 +356,7 @@ class SessionTable:
             raise self._limit_reached(owner or "")
         victim = min(idle, key=lambda session: session.order)
         self.counts.evicted += 1
-        self._remove(victim, f"it was evicted as the oldest idle session at the limit of {limit}")
+        self.remove(victim, f"it was evicted as the oldest idle session at the limit of {limit}")
 
     def _limit_reached(self, owner: str) -> BusinessError:
         limits = self.limits
@@ -367,11 +367,14 @@ class SessionTable:
             "room: finish or abort sessions, or raise Limits.max_sessions",
         )
 
-    def _remove(self, session: Session, fate: str) -> bool:
+    def remove(self, session: Session, fate: str) -> bool:
+        """Remove a session, and remember why; False when it is gone already. Counts those that finished."""
         if self.sessions.pop(session.handle, None) is None:
             return False
         owner = session.owner
         self._per_owner[owner] -= 1
+        if fate is FINISHED:
+            self.counts.finished += 1
         if session.held:
             self.held -= session.held
             session.held = 0
@@ -396,10 +399,9 @@ class SessionTable:
         while not handles:
             # one system call for many handles
             random = struct.unpack(f"{_HANDLE_BATCH}Q", os.urandom(8 * _HANDLE_BATCH))
-            for handle in {number & self._mask for number in random}:
-                taken = handle in self.sessions or handle in self._fates or handle in self._older_fates
-                if handle and not taken:
-                    handles.append(handle)
+            fresh = {number & self._mask for number in random}
+            fresh = fresh.difference(self._fates, self._older_fates, (0,))
+            handles.extend(filterfalse(self.sessions.__contains__, fresh))
         return handles
 
 
