@@ -128,6 +128,7 @@ def starter(spec: OperationSpec) -> Starter:
     """Prepare AES-GCM; what is wrong with the parameters is told when an operation starts."""
     length = spec.numbers.get(TAG_LENGTH, FULL_TAG)
 
+    wrong_length = length != FULL_TAG
     # one test decides the ordinary case; which mistake comes first is told by _fault
 
     def encrypt(key: SecretKey, blobs: Mapping[int, bytes]) -> Operation:
@@ -137,7 +138,7 @@ def starter(spec: OperationSpec) -> Starter:
             nonce = appended = os.urandom(_NONCE_MADE)
         else:
             appended = b""
-        if length != FULL_TAG or aad == b"" or not _NONCE_MIN <= len(nonce) <= _NONCE_MAX:
+        if wrong_length or aad == b"" or not _NONCE_MIN <= len(nonce) <= _NONCE_MAX:
             raise _fault(blobs, length)
         operation = _new_object(GcmEncryption)
         operation._key = key

@@ -71,7 +71,9 @@ class SessionTable:
         self._handles: list[int] = []
         self.sessions: OrderedDict[int, Session] = OrderedDict()
         self._dying = self.sessions
-        self._per_owner: dict[str, int] = {}
+        # the sessions of a keystore are its caller's, so they need not be counted for each owner
+        self._owner: str | None = None
+        self._several_owners = False
         # handle → (owner, why it ended) of the sessions that ended last; a full one becomes the older one
         self._fates: dict[int, tuple[str, str]] = {}
         self._older_fates: dict[int, tuple[str, str]] = {}
@@ -102,10 +104,10 @@ class SessionTable:
             BusinessError: 12000010 when no session can make room.
         """
         sessions = self.sessions
-        owned = self._per_owner.get(owner, 0)
-        if len(sessions) >= self._mark or owned >= self._max_per_caller:
+        if owner is not self._owner:
+            self._meet(owner)
+        if len(sessions) >= self._mark:
             self._make_room(owner)
-            owned = self._per_owner.get(owner, 0)
         handles = self._handles or self._new_handles()
         handle = handles.pop()
         self._order = order = self._order + 1
@@ -120,7 +122,6 @@ class SessionTable:
         session.busy = False
         session.held = 0
         sessions[handle] = session
-        self._per_owner[owner] = owned + 1
         if self.debug:
             self._places[handle] = self.place()
         return session
@@ -285,7 +286,6 @@ class SessionTable:
             for handle, place in self._places.items()
         ]
         self._dying, self.sessions = self.sessions, OrderedDict()
-        self._per_owner.clear()
         self._places.clear()
         self.held = 0
         return left
@@ -324,24 +324,34 @@ class SessionTable:
 
     def _make_room(self, owner: str) -> None:
         """Make room for one more session, where there is none; note a new peak."""
-        if len(self.sessions) >= self._max_sessions or self._per_owner.get(owner, 0) >= self._max_per_caller:
+        if len(self.sessions) >= self._max_sessions or self._owned(owner) >= self._max_per_caller:
             self._end_some(owner)
         self.counts.peak_open = max(self.counts.peak_open, len(self.sessions) + 1)
-        self._mark = min(self._max_sessions, self.counts.peak_open)
+        self._mark = min(self._max_sessions, self._max_per_caller, self.counts.peak_open)
+
+    def _meet(self, owner: str) -> None:
+        if self._owner is None:
+            self._owner = owner
+        self._several_owners = self._several_owners or owner != self._owner
+
+    def _owned(self, owner: str) -> int:
+        """How many sessions an owner has."""
+        if not self._several_owners:
+            return len(self.sessions)
+        return sum(session.owner == owner for session in self.sessions.values())
 
     def _end_some(self, owner: str) -> None:
         limits = self.limits
         if self._closed:
             raise BusinessError(12000012, "the keystore was closed while the session was being opened")
         if limits.evict_oldest_idle:
-            while self._per_owner.get(owner, 0) >= limits.max_sessions_per_caller:
+            while self._owned(owner) >= limits.max_sessions_per_caller:
                 self._evict_oldest(owner, limits.max_sessions_per_caller)
             while len(self.sessions) >= limits.max_sessions:
                 self._evict_oldest(None, limits.max_sessions)
             return
         while (
-            self._per_owner.get(owner, 0) >= limits.max_sessions_per_caller
-            or len(self.sessions) >= limits.max_sessions
+            self._owned(owner) >= limits.max_sessions_per_caller or len(self.sessions) >= limits.max_sessions
         ):
             if not self.purge_stale(1, min(limits.stale_after, limits.max_idle or math.inf), MAKE_ROOM):
                 raise self._limit_reached(owner)
@@ -362,7 +372,7 @@ class SessionTable:
         limits = self.limits
         return BusinessError(
             12000010,
-            f"{len(self.sessions)} sessions are open, {self._per_owner.get(owner, 0)} of them of this caller; accepted "
+            f"{len(self.sessions)} sessions are open, {self._owned(owner)} of them of this caller; accepted "
             f"{limits.max_sessions} in all and {limits.max_sessions_per_caller} a caller, and none can make "
             "room: finish or abort sessions, or raise Limits.max_sessions",
         )
@@ -372,7 +382,6 @@ class SessionTable:
         if self.sessions.pop(session.handle, None) is None:
             return False
         owner = session.owner
-        self._per_owner[owner] -= 1
         if fate is FINISHED:
             self.counts.finished += 1
         if session.held:
