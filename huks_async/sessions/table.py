@@ -408,8 +408,9 @@ class SessionTable:
         while not handles:
             # one system call for many handles
             random = struct.unpack(f"{_HANDLE_BATCH}Q", os.urandom(8 * _HANDLE_BATCH))
-            fresh = {number & self._mask for number in random}
-            fresh = fresh.difference(self._fates, self._older_fates, (0,))
+            fresh = {number & self._mask for number in random} - {0}
+            # one after the other: `difference` looks through all of a second dictionary
+            fresh = fresh.difference(self._fates).difference(self._older_fates)
             handles.extend(filterfalse(self.sessions.__contains__, fresh))
         return handles
 
