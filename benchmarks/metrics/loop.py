@@ -1,6 +1,7 @@
 """The event loop under load: how late a task comes that wants to run every millisecond."""
 
 import asyncio
+import random
 import statistics
 import time
 from collections.abc import Awaitable
@@ -18,8 +19,10 @@ _TICK = 0.001
 
 async def _tick(late: list[float]) -> None:
     while True:
-        due = time.perf_counter() + _TICK
-        await asyncio.sleep(_TICK)
+        # not quite regular: a ticker in step with the turns of sessions would always come just after one
+        tick = random.uniform(0.75, 1.25) * _TICK
+        due = time.perf_counter() + tick
+        await asyncio.sleep(tick)
         late.append(time.perf_counter() - due)
 
 
