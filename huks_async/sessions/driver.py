@@ -66,7 +66,9 @@ class SessionDriver:
         table = self.table
         session = table.sessions.get(handle)
         if session is None or session.busy or session.owner != owner or table.max_idle is not None:
-            session = table.find(handle, owner)  # or raise the error
+            if len(data) > self._max_call:
+                return None  # what is wrong with the call itself is told first
+            session = table.find(handle, owner)
         operation = session.operation
         if len(data) > self._updates_at_once.get(operation.kind, -1):
             return None
@@ -92,7 +94,9 @@ class SessionDriver:
         table = self.table
         session = table.sessions.get(handle)
         if session is None or session.busy or session.owner != owner or table.max_idle is not None:
-            session = table.find(handle, owner)  # or raise the error
+            if len(data) > self._max_call:
+                return None  # what is wrong with the call itself is told first
+            session = table.find(handle, owner)
         operation = session.operation
         most = self._finishes_at_once.get(operation.kind, -1)
         if len(data) + operation.held > most or operation.work > 1.0 or session.context is not None:
