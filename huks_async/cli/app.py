@@ -6,26 +6,51 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from huks_async._version import __version__
-from huks_async.cli import attest, console, crypt, demo, doctor, keys, signing
-from huks_async.cli.interrupts import Interrupted, drive
+from huks_async.cli.commands import GROUPS, TOP, Commands
+from huks_async.cli.shell import console
+from huks_async.cli.shell.interrupts import Interrupted, drive
 from huks_async.model.errors import BusinessError
 
-app = App(
-    name="huks",
-    help="Keys that never leave their keystore: make them, use them on files and pipes.",
-    version=__version__,
-    help_format="plaintext",
-)
-app.command(demo.demo)
-app.command(keys.app)
-app.command(crypt.encrypt)
-app.command(crypt.decrypt)
-app.command(signing.sign)
-app.command(signing.verify)
-for where in (app, keys.app):
-    where.command(attest.verify_attestation_command, name="verify-attestation")
-app.command(doctor.doctor)
-app.command(doctor.algorithms)
+_ROOM = "huks_async.cli"
+
+
+_HELP = frozenset({"--help", "-h"})
+
+
+def build_app(*, whole: bool = True) -> App:
+    """The tree of commands for the parser.
+
+    Args:
+        whole: whether each command's module is loaded, so that help can tell what each does; else only
+            that of the command that is run.
+
+    """
+    top = App(
+        name="huks",
+        help="Keys that never leave their keystore: make them, use them on files and pipes.",
+        version=__version__,
+        help_format="plaintext",
+    )
+    _add(top, TOP, whole)
+    for word, (purpose, commands) in GROUPS.items():
+        group = App(name=word, help=purpose)
+        _add(group, commands, whole)
+        top.command(group)
+    return top
+
+
+def _add(parent: App, commands: Commands, whole: bool) -> None:
+    for word, place in commands.items():
+        parent.command(f"{_ROOM}.{place}", name=word)
+    if whole:
+        parent.resolved_commands()
+
+
+def _asks_for_help(arguments: Sequence[str]) -> bool:
+    # a group without a command of its own answers with its help, as the bare command does
+    return (
+        not arguments or tuple(arguments) in {(word,) for word in GROUPS} or not _HELP.isdisjoint(arguments)
+    )
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -33,7 +58,9 @@ def run(arguments: Sequence[str]) -> int:
     console.quiet_warnings()
     console.accept_all_text()
     try:
-        command, bound, _ = app.parse_args(list(arguments), exit_on_error=False, print_error=False)
+        command, bound, _ = build_app(whole=_asks_for_help(arguments)).parse_args(
+            list(arguments), exit_on_error=False, print_error=False
+        )
     except CycloptsError as error:
         console.report(str(error).strip(), "huks --help, or huks COMMAND --help")
         return console.WRONG_USAGE

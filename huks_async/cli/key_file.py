@@ -8,10 +8,10 @@ from typing import Annotated, Literal, TypeAlias
 
 from cyclopts import Parameter
 
-from huks_async.cli.arguments import check_standard_input, no_option
-from huks_async.cli.console import CommandError, say, usage_error
-from huks_async.cli.files import open_input, segments
-from huks_async.cli.key_use import ALGORITHM_NAMES, TYPES, algorithm_word, choose
+from huks_async.cli.shell.console import CommandError, say, usage_error
+from huks_async.cli.shell.files import open_input, segments
+from huks_async.cli.words.arguments import check_standard_input, no_option
+from huks_async.cli.words.key_use import ALGORITHM_NAMES, TYPES, algorithm_word, choose
 from huks_async.crypto.material import SYMMETRIC_ALGORITHMS, KeyMaterial
 from huks_async.keys import convert
 from huks_async.keys.layouts import LAYOUTS, unpack

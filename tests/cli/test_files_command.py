@@ -14,8 +14,8 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 import huks_async
-from huks_async.cli import container
-from huks_async.cli.parameters import KINDS, options
+from huks_async.cli.operations import container
+from huks_async.cli.words.parameters import KINDS, options
 from tests.cli.command_line import Huks, command
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import huks_async
-from huks_async.cli.parameters import KINDS, options
+from huks_async.cli.words.parameters import KINDS, options
 from tests.cli.command_line import Done, Huks, command
 
 

@@ -10,11 +10,11 @@ from typing import Annotated
 from cyclopts import Parameter
 
 import huks_async
-from huks_async.cli.console import CommandError, usage_error
 from huks_async.cli.demo.operations import OPERATIONS
 from huks_async.cli.demo.report import Reporter, peak_memory
 from huks_async.cli.demo.stage import Stage, digest_of, size_of, write_random
 from huks_async.cli.demo.witness import Witness
+from huks_async.cli.shell.console import CommandError, usage_error
 
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 

@@ -7,9 +7,9 @@ import time
 from collections.abc import Awaitable, Callable
 
 from huks_async.cli.demo.stage import Stage, digest_of
-from huks_async.cli.files import SEGMENT
-from huks_async.cli.parameters import KINDS, Tags, options
 from huks_async.cli.pem import spki, to_pem
+from huks_async.cli.shell.files import SEGMENT
+from huks_async.cli.words.parameters import KINDS, Tags, options
 from huks_async.model.enums import (
     HuksCipherMode,
     HuksKeyAlg,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from huks_async.cli.console import show
+from huks_async.cli.shell.console import show
 
 if TYPE_CHECKING:
     from huks_async.cli.demo.witness import Witness

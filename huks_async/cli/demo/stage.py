@@ -11,9 +11,9 @@ from pathlib import Path
 import huks_async
 from huks_async.cli.demo.report import Reporter
 from huks_async.cli.demo.witness import Witness
-from huks_async.cli.files import open_input, segments
-from huks_async.cli.parameters import Tags, options
-from huks_async.cli.pump import pump
+from huks_async.cli.operations.pump import pump
+from huks_async.cli.shell.files import open_input, segments
+from huks_async.cli.words.parameters import Tags, options
 from huks_async.model.enums import HuksExceptionErrCode
 from huks_async.model.errors import BusinessError
 

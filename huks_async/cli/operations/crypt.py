@@ -3,12 +3,12 @@
 import os
 
 import huks_async
-from huks_async.cli import container
-from huks_async.cli.arguments import HERE, Alias, InputName, OutputName, Place
-from huks_async.cli.console import CommandError
-from huks_async.cli.files import STANDARD, open_input, open_output, refuse_terminal, segments
-from huks_async.cli.parameters import Tags, options, session_tags
-from huks_async.cli.pump import pump, pump_verified
+from huks_async.cli.operations import container
+from huks_async.cli.operations.pump import pump, pump_verified
+from huks_async.cli.shell.console import CommandError
+from huks_async.cli.shell.files import STANDARD, open_input, open_output, refuse_terminal, segments
+from huks_async.cli.words.arguments import HERE, Alias, InputName, OutputName, Place
+from huks_async.cli.words.parameters import Tags, options, session_tags
 from huks_async.model.enums import HuksCipherMode, HuksKeyAlg, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
 

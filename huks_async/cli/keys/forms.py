@@ -5,9 +5,6 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from huks_async.cli.arguments import InputName, OutputName, check_standard_input
-from huks_async.cli.console import CommandError, say, show, usage_error
-from huks_async.cli.files import open_output, refuse_terminal
 from huks_async.cli.key_file import (
     RECOGNISED,
     KeyForm,
@@ -18,8 +15,11 @@ from huks_async.cli.key_file import (
     read_key,
     read_key_file,
 )
-from huks_async.cli.key_use import algorithm_word
-from huks_async.cli.parameters import describe, properties
+from huks_async.cli.shell.console import CommandError, say, show, usage_error
+from huks_async.cli.shell.files import open_output, refuse_terminal
+from huks_async.cli.words.arguments import InputName, OutputName, check_standard_input
+from huks_async.cli.words.key_use import algorithm_word
+from huks_async.cli.words.parameters import describe, properties
 from huks_async.crypto.material import KeyMaterial
 from huks_async.keys import convert
 from huks_async.model.enums import HuksKeyAlg

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from huks_async.cli.console import CommandError
+from huks_async.cli.shell.console import CommandError
 from huks_async.model.enums import (
     HuksAuthStorageLevel,
     HuksCipherMode,

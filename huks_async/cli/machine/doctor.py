@@ -1,4 +1,4 @@
-"""`huks doctor` and `huks algorithms`: what this machine and this version offer."""
+"""`huks doctor`: what this machine and this version offer, and what needs care."""
 
 import os
 import platform
@@ -13,10 +13,9 @@ from cryptography.hazmat.backends.openssl import backend
 
 import huks_async
 from huks_async._version import __version__
-from huks_async.cli.arguments import HERE, Place
-from huks_async.cli.console import show
-from huks_async.cli.parameters import KINDS, options
-from huks_async.crypto import support_table
+from huks_async.cli.shell.console import show
+from huks_async.cli.words.arguments import HERE, Place
+from huks_async.cli.words.parameters import KINDS, options
 from huks_async.keystore.opening import home_folder
 from huks_async.model.errors import BusinessError
 from huks_async.sessions.pressure import SensorStatus, open_sensor
@@ -97,20 +96,3 @@ async def _sensors() -> list[Finding]:
 
 def _leaves(status: SensorStatus) -> list[SensorStatus]:
     return [leaf for part in status.parts for leaf in _leaves(part)] or [status]
-
-
-def algorithms(*, device: bool = False) -> None:
-    """Print the support matrix, a line for each group of purposes of each algorithm.
-
-    Parameters
-    ----------
-    device: bool
-        Only what a device with the standard software engine has too.
-
-    """
-    show("  ".join(support_table.COLUMNS).lower())
-    name = sizes = ""
-    for row in support_table.rows(device=device):
-        if row[0]:
-            name, sizes = row[0], row[1]
-        show("  ".join((name, row[1] or sizes, *(cell for cell in row[2:] if cell))))

@@ -4,7 +4,9 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from huks_async.cli.arguments import (
+from huks_async.cli.key_file import RECOGNISED, Reading, import_data, read_key, read_key_file
+from huks_async.cli.shell.console import CommandError, say, usage_error
+from huks_async.cli.words.arguments import (
     HERE,
     Alias,
     InputName,
@@ -14,10 +16,8 @@ from huks_async.cli.arguments import (
     naming_replace,
     no_option,
 )
-from huks_async.cli.console import CommandError, say, usage_error
-from huks_async.cli.key_file import RECOGNISED, Reading, import_data, read_key, read_key_file
-from huks_async.cli.key_use import ALGORITHM_NAMES, TYPES, Use, algorithm_word, choose
-from huks_async.cli.parameters import Tags, options, purposes_text
+from huks_async.cli.words.key_use import ALGORITHM_NAMES, TYPES, Use, algorithm_word, choose
+from huks_async.cli.words.parameters import Tags, options, purposes_text
 from huks_async.crypto.material import SYMMETRIC_ALGORITHMS
 from huks_async.crypto.matrix import ALGORITHMS, list_sizes
 from huks_async.model.enums import HuksKeyAlg, HuksUnwrapSuite

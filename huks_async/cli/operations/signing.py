@@ -5,7 +5,10 @@ from typing import Annotated
 from cyclopts import Parameter
 
 import huks_async
-from huks_async.cli.arguments import (
+from huks_async.cli.operations.pump import pump
+from huks_async.cli.shell.console import CommandError, say
+from huks_async.cli.shell.files import STANDARD, open_input, open_output, refuse_terminal, segments
+from huks_async.cli.words.arguments import (
     HERE,
     Alias,
     InputName,
@@ -14,10 +17,7 @@ from huks_async.cli.arguments import (
     check_standard_input,
     no_option,
 )
-from huks_async.cli.console import CommandError, say
-from huks_async.cli.files import STANDARD, open_input, open_output, refuse_terminal, segments
-from huks_async.cli.parameters import Tags, options, session_tags
-from huks_async.cli.pump import pump
+from huks_async.cli.words.parameters import Tags, options, session_tags
 from huks_async.model.enums import HuksKeyAlg, HuksKeyDigest, HuksKeyPadding, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
 

@@ -9,9 +9,9 @@ from typing import Annotated
 from cyclopts import Parameter
 
 import huks_async
-from huks_async.cli.console import CommandError, usage_error
-from huks_async.cli.files import STANDARD
-from huks_async.cli.parameters import Tags
+from huks_async.cli.shell.console import CommandError, usage_error
+from huks_async.cli.shell.files import STANDARD
+from huks_async.cli.words.parameters import Tags
 from huks_async.keystore.opening import DEFAULT_NAMESPACE
 from huks_async.model.errors import BusinessError
 

@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from huks_async.cli.arguments import HERE, Alias, InputName, OutputName, Place
-from huks_async.cli.console import CommandError, show, usage_error
-from huks_async.cli.files import open_input, open_output
-from huks_async.cli.parameters import Tags, options, properties
 from huks_async.cli.pem import to_pem_lines
+from huks_async.cli.shell.console import CommandError, show, usage_error
+from huks_async.cli.shell.files import open_input, open_output
+from huks_async.cli.words.arguments import HERE, Alias, InputName, OutputName, Place
+from huks_async.cli.words.parameters import Tags, options, properties
 from huks_async.keys.attestation import AttestationError, AttestationReport, verify_attestation
 from huks_async.model.enums import HuksKeyDigest, HuksKeyFlag, HuksKeyPadding
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from huks_async.cli.console import (
+from huks_async.cli.shell.console import (
     STANDARD_OUTPUT,
     CommandError,
     naming,
@@ -18,7 +18,7 @@ from huks_async.cli.console import (
     standard_output,
     usage_error,
 )
-from huks_async.cli.interrupts import interruptible
+from huks_async.cli.shell.interrupts import interruptible
 
 SEGMENT = 100 * 1024
 """Bytes that one call takes: the size HUKS advises."""

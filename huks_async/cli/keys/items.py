@@ -1,34 +1,21 @@
 """`huks keys`: generate, list, show, delete, export.
 
-Attesting is in `attest`; keys that come from outside are in `key_import` and `key_forms`.
+Attesting is in `attest`; keys that come from outside are in `imports` and `forms`.
 """
 
 import sys
 from typing import Annotated, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
-from huks_async.cli.arguments import HERE, Alias, OutputName, Place, Replace, naming_replace
-from huks_async.cli.attest import attest, attestation_root
-from huks_async.cli.console import CommandError, escape, say, show, usage_error
-from huks_async.cli.files import open_output, refuse_terminal
-from huks_async.cli.key_forms import convert_key, describe_key, wrap_key
-from huks_async.cli.key_import import import_key, import_wrapped
-from huks_async.cli.parameters import KINDS, describe, options
 from huks_async.cli.pem import spki, to_pem
+from huks_async.cli.shell.console import CommandError, escape, say, show, usage_error
+from huks_async.cli.shell.files import open_output, refuse_terminal
+from huks_async.cli.words.arguments import HERE, Alias, OutputName, Place, Replace, naming_replace
+from huks_async.cli.words.parameters import KINDS, describe, options
 from huks_async.model.tags import HuksTag
 
-app = App(name="keys", help="Make, import, look at, attest, convert and remove keys.")
-app.command(attest)
-app.command(attestation_root)
-app.command(import_key, name="import")
-app.command(import_wrapped)
-app.command(convert_key, name="convert")
-app.command(describe_key, name="describe")
-app.command(wrap_key, name="wrap")
 
-
-@app.command
 async def generate(
     alias: Alias,
     /,
@@ -48,7 +35,6 @@ async def generate(
     say(f"made the key {alias!r} ({kind})")
 
 
-@app.command(name="list")
 async def list_keys(*, place: Place = HERE) -> None:
     """Print the names of all keys, one a line; characters that do not print are escaped."""
     async with place.open() as keystore:
@@ -57,7 +43,6 @@ async def list_keys(*, place: Place = HERE) -> None:
         show(escape(alias))
 
 
-@app.command(name="show")
 async def show_key(alias: Alias, /, *, place: Place = HERE) -> None:
     """Print what a key is and may do."""
     async with place.open() as keystore:
@@ -66,7 +51,6 @@ async def show_key(alias: Alias, /, *, place: Place = HERE) -> None:
         show(describe(param))
 
 
-@app.command
 async def delete(
     alias: Alias,
     /,
@@ -82,7 +66,6 @@ async def delete(
     say(f"deleted the key {alias!r}")
 
 
-@app.command
 async def export(
     alias: Alias,
     /,

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from huks_async.cli.console import usage_error
-from huks_async.cli.parameters import Tags
+from huks_async.cli.shell.console import usage_error
+from huks_async.cli.words.parameters import Tags
 from huks_async.crypto.matrix import AGREE, ALGORITHMS, CIPHER, DERIVE, MAC, SIGNATURE, WRAPPING
 from huks_async.model.enums import (
     HuksCipherMode,

@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from huks_async.cli.console import CommandError
-from huks_async.cli.files import segments
+from huks_async.cli.shell.console import CommandError
+from huks_async.cli.shell.files import segments
 
 MAGIC = b"huksenc"
 HEADER = MAGIC + b"\x01"

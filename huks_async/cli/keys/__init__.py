@@ -1,0 +1,1 @@
+"""`huks keys …`: keys made, imported, looked at, attested, converted."""

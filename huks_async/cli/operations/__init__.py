@@ -1,0 +1,1 @@
+"""Keys used on files and pipes, and the format of encrypted files."""

@@ -1,0 +1,1 @@
+"""The words of the command line that several commands share: options, key parameters, purposes."""
