@@ -49,6 +49,8 @@ def open_systemd_sensor(
     watched = environ.get(WATCH, "")
     if not watched.startswith("/") or turned_off(environ):
         raise SensorUnavailable(f"{WATCH} is {watched!r}" if watched else f"{WATCH} is not set")
+    if "\0" in watched:  # said here, since each version of Python words it in another way
+        raise SensorUnavailable(f"{WATCH} is {watched!r}, and a path holds no null byte")
     try:
         line = base64.b64decode(environ.get(WRITE, ""), validate=True)
     except (binascii.Error, ValueError) as error:
