@@ -38,7 +38,7 @@ from huks_async.arkts import (
     updateSession,
     wrapKeyItem,
 )
-from huks_async.keys.shelf import KeyCache
+from huks_async.keys.items.shelf import KeyCache
 from huks_async.keystore import Keystore, current_keystore
 from huks_async.model.enums import (
     HuksAuthAccessType,

@@ -7,7 +7,8 @@ trusts; what comes back may travel over any. Nothing here needs a keystore.
 from dataclasses import dataclass
 
 from huks_async.crypto import sm2_encoding
-from huks_async.keys import convert, envelope, wrapped
+from huks_async.keys.forms import convert
+from huks_async.keys.wrapping import envelope, wrapped
 from huks_async.model.enums import HuksImportKeyType, HuksUnwrapSuite
 from huks_async.model.params import BytesLike, HuksParam, as_bytes
 from huks_async.model.tags import HuksTag

@@ -5,15 +5,16 @@ from huks_async.crypto.authorise import check_key
 from huks_async.crypto.legacy import warn_legacy
 from huks_async.crypto.material import SYMMETRIC_ALGORITHMS, KeyMaterial
 from huks_async.crypto.matrix import ALGORITHMS, Algorithm, has_size, list_sizes
-from huks_async.keys.aliases import check_alias, storage_level
-from huks_async.keys.attributes import (
+from huks_async.keys.items.aliases import check_alias, storage_level
+from huks_async.keys.items.attributes import (
     check_attributes,
     check_device_password,
     check_generation,
     may_override,
     stored_params,
 )
-from huks_async.keys.shelf import KeyShelf
+from huks_async.keys.items.purposes import check_import_purpose
+from huks_async.keys.items.shelf import KeyShelf
 from huks_async.model.enums import HuksKeyAlg, HuksKeyFlag, HuksKeyStorageType
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, ParamSet
@@ -83,7 +84,7 @@ class KeyMaker:
         self, alias: str, wrapping_alias: str, params: ParamSet, data: BytesLike
     ) -> None:
         """Import a key that came encrypted for another key; see `Keystore.importWrappedKeyItem`."""
-        from huks_async.keys import wrapped  # late, as all that most services never do
+        from huks_async.keys.wrapping import wrapped  # late, as all that most services never do
 
         level = await self._check_name(alias, params)
         check_attributes(params)
@@ -98,7 +99,7 @@ class KeyMaker:
 
     async def check_secret(self, alias: str, params: ParamSet) -> None:
         """Check that an encapsulated secret can be stored as this key, before there is one."""
-        from huks_async.keys.kem import check_secret_params
+        from huks_async.keys.wrapping.encapsulation import check_secret_params
 
         await self._check_name(alias, params)
         check_secret_params(params)
@@ -112,14 +113,14 @@ class KeyMaker:
 
     async def read_material(self, params: ParamSet, data: BytesLike) -> KeyMaterial:
         """Check the parameters and bytes of a key that comes in, and make material of them."""
-        from huks_async.keys import importing
+        from huks_async.keys.forms import importing
 
         # the documented order: bytes that can be read at once, parameters, other bytes, purpose
         material = importing.translated(params, bytes(data))
         check_key(params.numbers, device=self._device)
         if material is None:
             importing.parts_from_import(params, bytes(data))
-        importing.check_import_purpose(params)
+        check_import_purpose(params)
         if material is not None:
             return material
         if importing.is_slow(params):

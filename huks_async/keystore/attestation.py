@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from huks_async.keys.aliases import check_alias, storage_level
+from huks_async.keys.items.aliases import check_alias, storage_level
 from huks_async.keystore.parts import HasParts, Parts, newer_codes, parts_for
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import Options, ParamSet, Properties, parse_parameters, parse_properties

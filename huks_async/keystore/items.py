@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from huks_async.keys.aliases import check_alias, storage_level
-from huks_async.keys.sealing import FORMAT_VERSION
+from huks_async.keys.items.aliases import check_alias, storage_level
+from huks_async.keys.items.sealing import FORMAT_VERSION
 from huks_async.keystore.parts import HasParts, parts_for
 from huks_async.model.enums import HuksErrorCode
 from huks_async.model.errors import BusinessError

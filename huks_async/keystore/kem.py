@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from huks_async.keys.aliases import check_alias, storage_level
+from huks_async.keys.items.aliases import check_alias, storage_level
 from huks_async.keystore.parts import HasParts, Parts, newer_codes, parts_for
 from huks_async.model.enums import HuksKeyFlag
 from huks_async.model.errors import BusinessError
@@ -40,7 +40,7 @@ class KemFunctions(HasParts):
 
         A stored key's HUKS_TAG_KEY_FLAG says that it was generated.
         """
-        from huks_async.keys import kem  # late, as all that knows one kind of key
+        from huks_async.keys.wrapping import encapsulation  # late, as all that knows one kind of key
 
         parts = self._open_parts()
         with newer_codes():
@@ -51,7 +51,7 @@ class KemFunctions(HasParts):
             if target is not None:
                 await target.check()
             item = await parts.shelf.find(alias, storage_level(own))
-            ciphertext, secret = kem.encapsulate(item, own)
+            ciphertext, secret = encapsulation.encapsulate(item, own)
             if target is None:
                 return HuksReturnResult(ciphertext, sharedSecret=secret)
             await target.store(secret, HuksKeyFlag.HUKS_KEY_FLAG_GENERATE_KEY)
@@ -83,7 +83,7 @@ class KemFunctions(HasParts):
         A ciphertext that was changed gives another secret, not an error (FIPS 203). A stored key's
         HUKS_TAG_KEY_FLAG says that it was imported.
         """
-        from huks_async.keys import kem
+        from huks_async.keys.wrapping import encapsulation
 
         parts = self._open_parts()
         with newer_codes():
@@ -95,7 +95,7 @@ class KemFunctions(HasParts):
             if target is not None:
                 await target.check()
             item = await parts.shelf.find(alias, storage_level(own))
-            secret = kem.decapsulate(item, own, data)
+            secret = encapsulation.decapsulate(item, own, data)
             if target is None:
                 return HuksReturnResult(sharedSecret=secret)
             await target.store(secret, HuksKeyFlag.HUKS_KEY_FLAG_IMPORT_KEY)
@@ -128,7 +128,7 @@ def _shared_key(parts: Parts, alias: object, params: Properties | None) -> _Shar
         )
     name = check_alias(alias, "sharedKeyAlias")
     parsed = parse_properties(params)
-    from huks_async.keys import kem
+    from huks_async.keys.wrapping import encapsulation
 
-    kem.check_secret_params(parsed)
+    encapsulation.check_secret_params(parsed)
     return _SharedKey(parts_for(parts, parsed), name, parsed)

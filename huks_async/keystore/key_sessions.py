@@ -6,8 +6,8 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 from huks_async.crypto.legacy import times_warned
-from huks_async.keys.aliases import check_alias, storage_level
-from huks_async.keys.item import Plan
+from huks_async.keys.items.aliases import check_alias, storage_level
+from huks_async.keys.items.item import Plan
 from huks_async.keystore.parts import HasParts, Parts, parts_for
 from huks_async.model.enums import HuksKeyFlag, HuksKeyPurpose
 from huks_async.model.errors import BusinessError, ParameterSetError

@@ -13,10 +13,10 @@ import anyio
 import anyio.lowlevel
 
 from huks_async.access.policy import Caller, Nobody, Policy
+from huks_async.keys.items.sealing import Sealer
+from huks_async.keys.items.shelf import KeyCache, KeyShelf
+from huks_async.keys.items.storekey import open_store_key
 from huks_async.keys.lifecycle import KeyMaker
-from huks_async.keys.sealing import Sealer
-from huks_async.keys.shelf import KeyCache, KeyShelf
-from huks_async.keys.storekey import open_store_key
 from huks_async.keystore.attestation import AttestationFunctions, Authority
 from huks_async.keystore.kem import KemFunctions
 from huks_async.keystore.legacy import LegacyFunctions

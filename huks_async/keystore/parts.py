@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from huks_async.keys.aliases import storage_level
+from huks_async.keys.items.aliases import storage_level
+from huks_async.keys.items.shelf import KeyShelf
 from huks_async.keys.lifecycle import KeyMaker
-from huks_async.keys.shelf import KeyShelf
 from huks_async.keystore.places import FIRST_USER, Places
 from huks_async.model.enums import HuksAuthStorageLevel
 from huks_async.model.errors import BusinessError, ParameterSetError

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from huks_async.access.policy import Caller, Nobody, Policy
+from huks_async.keys.items.shelf import KeyShelf
 from huks_async.keys.lifecycle import KeyMaker
-from huks_async.keys.shelf import KeyShelf
 from huks_async.model.errors import BusinessError
 
 SEPARATOR = "\x1f"

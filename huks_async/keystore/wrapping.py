@@ -1,6 +1,6 @@
 """The documented functions on keys that come in or go out encrypted."""
 
-from huks_async.keys.aliases import check_alias, storage_level
+from huks_async.keys.items.aliases import check_alias, storage_level
 from huks_async.keystore.parts import HasParts, Parts, newer_codes, parts_for
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, Options, as_buffer, parse_options, parse_parameters
@@ -48,7 +48,10 @@ class WrappingFunctions(HasParts):
 
         The blob opens under the same operator's key, in the same namespace, in any store.
         """
-        from huks_async.keys.opaque import check_wrap_type, wrap_item  # late: few services wrap
+        from huks_async.keys.wrapping.operator_wrap import (  # late: few services wrap
+            check_wrap_type,
+            wrap_item,
+        )
 
         parts = self._open_parts()
         with newer_codes():
@@ -76,7 +79,7 @@ class WrappingFunctions(HasParts):
                 key or namespace; 12000017 where the alias exists and may not be replaced; 12000018 for
                 another storage level than the key had.
         """
-        from huks_async.keys.opaque import MAX_BLOB_BYTES, check_wrap_type, unwrap_item
+        from huks_async.keys.wrapping.operator_wrap import MAX_BLOB_BYTES, check_wrap_type, unwrap_item
 
         parts = self._open_parts()
         with newer_codes():

@@ -20,7 +20,7 @@ from huks_async.crypto import edwards, elliptic, mldsa, mlkem, sm2
 from huks_async.crypto.agreement import load_peer
 from huks_async.crypto.material import KeyMaterial
 from huks_async.crypto.sm2_encoding import parse_ciphertext, point_from_spki
-from huks_async.keys.convert import (
+from huks_async.keys.forms.convert import (
     from_layout,
     from_pem,
     from_pkcs8,
@@ -30,11 +30,11 @@ from huks_async.keys.convert import (
     to_pkcs8,
     to_spki,
 )
-from huks_async.keys.envelope import pack_envelope
-from huks_async.keys.importing import material_from_import
-from huks_async.keys.jwk import from_jwk, to_jwk
-from huks_async.keys.layouts import LAYOUTS, unpack
-from huks_async.keys.wrapped import SM2_SM4_ECB, open_wrapped, pack_wrapped, split_container
+from huks_async.keys.forms.importing import material_from_import
+from huks_async.keys.forms.jwk import from_jwk, to_jwk
+from huks_async.keys.forms.layouts import LAYOUTS, unpack
+from huks_async.keys.wrapping.envelope import pack_envelope
+from huks_async.keys.wrapping.wrapped import SM2_SM4_ECB, open_wrapped, pack_wrapped, split_container
 from huks_async.model.enums import HuksKeyAlg
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import ParamSet

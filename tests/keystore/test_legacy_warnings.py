@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from huks_async import BusinessError, HuksKeyAlg, HuksLegacyWarning, Keystore
-from huks_async.keys.shelf import KeyCache
+from huks_async.keys.items.shelf import KeyCache
 from tests.keystore.support import DECRYPT, ENCRYPT, SIGN, VERIFY, key, options
 
 pytestmark = pytest.mark.asyncio

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from huks_async.keys.storekey import open_store_key
+from huks_async.keys.items.storekey import open_store_key
 from huks_async.model.errors import BusinessError
 from huks_async.rootkeys import EphemeralRootKey, Pkcs11RootKey
 from huks_async.stores import MemoryStore

@@ -7,9 +7,10 @@ import time
 from collections.abc import Awaitable, Callable
 
 from huks_async.cli.demo.stage import Stage, digest_of
-from huks_async.cli.pem import spki, to_pem
 from huks_async.cli.shell.files import SEGMENT
 from huks_async.cli.words.parameters import KINDS, Tags, options
+from huks_async.keys.forms.convert import spki_of_export
+from huks_async.keys.forms.pem import to_pem
 from huks_async.model.enums import (
     HuksCipherMode,
     HuksKeyAlg,
@@ -91,7 +92,8 @@ async def _sign(stage: Stage, name: str, alias: str, tags: Tags, *, pss: bool) -
     await _generate(stage, alias, tags)
     signature = await stage.through("sign", alias, tags | _SIGN, stage.file)
     public, written = stage.folder / f"{alias}.pem", stage.folder / f"{alias}.signature"
-    public.write_bytes(to_pem((await stage.keystore.exportKeyItem(alias, options())).outData))
+    exported = (await stage.keystore.exportKeyItem(alias, options())).outData
+    public.write_text(to_pem(exported, "PUBLIC KEY"))
     written.write_bytes(signature)
     good, by = stage.witness.verifies(public, written, stage.file, pss=pss)
     stage.reporter.check("the signature is good", by, good)
@@ -118,7 +120,7 @@ async def _agree(stage: Stage, name: str, alias: str, tags: Tags, algorithm: Huk
     private, public = stage.folder / f"{alias}-peer.pem", stage.folder / f"{alias}.pem"
     peer = stage.witness.make_peer(name, private)
     exported = (await stage.keystore.exportKeyItem(alias, options())).outData
-    public.write_bytes(to_pem(spki(exported, tags["ALGORITHM"])))
+    public.write_text(to_pem(spki_of_export(exported, int(tags["ALGORITHM"])), "PUBLIC KEY"))
     # HUKS takes X25519 keys bare: the last 32 bytes of the other side's SubjectPublicKeyInfo
     given = peer[-32:] if algorithm == HuksKeyAlg.HUKS_ALG_X25519 else peer
     started = time.perf_counter()

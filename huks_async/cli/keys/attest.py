@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from huks_async.cli.pem import to_pem_lines
 from huks_async.cli.shell.console import CommandError, show, usage_error
 from huks_async.cli.shell.files import open_input, open_output
 from huks_async.cli.words.arguments import HERE, Alias, InputName, OutputName, Place
 from huks_async.cli.words.parameters import Tags, options, properties
 from huks_async.keys.attestation import AttestationError, AttestationReport, verify_attestation
+from huks_async.keys.forms.pem import in_lines
 from huks_async.model.enums import HuksKeyDigest, HuksKeyFlag, HuksKeyPadding
 
 _MAX_CHAIN_BYTES = 1024 * 1024
@@ -136,5 +136,5 @@ def _certificates(text: str, name: str) -> list[str]:
 def _write(certificates: list[str], output: str | None) -> None:
     with open_output(output) as target:
         for certificate in certificates:
-            target.write(to_pem_lines(certificate))
+            target.write(in_lines(certificate).encode())
         target.commit()

@@ -5,12 +5,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from huks_async.cli.key_file import (
+from huks_async.cli.keys.key_file import (
     RECOGNISED,
-    KeyForm,
     Reading,
     half_of,
-    import_data,
     parse_key,
     read_key,
     read_key_file,
@@ -21,7 +19,9 @@ from huks_async.cli.words.arguments import InputName, OutputName, check_standard
 from huks_async.cli.words.key_use import algorithm_word
 from huks_async.cli.words.parameters import describe, properties
 from huks_async.crypto.material import KeyMaterial
-from huks_async.keys import convert
+from huks_async.keys.forms import convert
+from huks_async.keys.forms.describe import describe as describe_blob
+from huks_async.keys.forms.key_files import KeyForm, import_data
 from huks_async.model.enums import HuksKeyAlg
 from huks_async.model.tags import HuksTag
 from huks_async.provisioning import pack_wrapped_key
@@ -64,7 +64,7 @@ def convert_key(
 
 def describe_key(file: InputName, /) -> None:
     """Print what a file holds: form, algorithm, size, halves, lengths, fingerprint. No secret of it."""
-    told = convert.describe(read_key_file(file))
+    told = describe_blob(read_key_file(file))
     lines = {
         "form": told.form,
         "bytes": told.length,

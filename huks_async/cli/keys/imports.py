@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from huks_async.cli.key_file import RECOGNISED, Reading, import_data, read_key, read_key_file
+from huks_async.cli.keys.key_file import RECOGNISED, Reading, read_key, read_key_file
 from huks_async.cli.shell.console import CommandError, say, usage_error
 from huks_async.cli.words.arguments import (
     HERE,
@@ -20,6 +20,7 @@ from huks_async.cli.words.key_use import ALGORITHM_NAMES, TYPES, Use, algorithm_
 from huks_async.cli.words.parameters import Tags, options, purposes_text
 from huks_async.crypto.material import SYMMETRIC_ALGORITHMS
 from huks_async.crypto.matrix import ALGORITHMS, list_sizes
+from huks_async.keys.forms.key_files import import_data
 from huks_async.model.enums import HuksKeyAlg, HuksUnwrapSuite
 from huks_async.model.tags import HuksTag
 

@@ -8,11 +8,12 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from huks_async.cli.pem import spki, to_pem
 from huks_async.cli.shell.console import CommandError, escape, say, show, usage_error
 from huks_async.cli.shell.files import open_output, refuse_terminal
 from huks_async.cli.words.arguments import HERE, Alias, OutputName, Place, Replace, naming_replace
 from huks_async.cli.words.parameters import KINDS, describe, options
+from huks_async.keys.forms.convert import spki_of_export
+from huks_async.keys.forms.pem import to_pem
 from huks_async.model.tags import HuksTag
 
 
@@ -86,9 +87,10 @@ async def export(
         data = (await keystore.exportKeyItem(alias, options(**place.tags))).outData
         if form != "huks":
             stored = (await keystore.getKeyItemProperties(alias, options(**place.tags))).properties
-            data = spki(data, next(p.value for p in stored if p.tag == HuksTag.HUKS_TAG_ALGORITHM))
+            algorithm = next(int(p.value) for p in stored if p.tag == HuksTag.HUKS_TAG_ALGORITHM)
+            data = spki_of_export(data, algorithm)
     with open_output(output) as target:
-        target.write(to_pem(data) if form == "pem" else data)
+        target.write(to_pem(data, "PUBLIC KEY").encode() if form == "pem" else data)
         target.commit()
 
 

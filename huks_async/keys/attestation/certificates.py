@@ -12,7 +12,7 @@ from cryptography.x509.oid import NameOID
 
 from huks_async.crypto.material import KeyMaterial
 from huks_async.keys.attestation.claims import EXTENSION_OID
-from huks_async.keys.der import take, tlv
+from huks_async.keys.forms.der import take, tlv
 from huks_async.model.enums import HuksKeyAlg, HuksKeyPurpose
 
 ORGANIZATION = "huks_async software keystore"

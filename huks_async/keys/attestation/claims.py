@@ -7,7 +7,7 @@ Claim       ::= SEQUENCE { level INTEGER, oid OBJECT IDENTIFIER, value ANY }
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from huks_async.keys.der import take, tlv
+from huks_async.keys.forms.der import take, tlv
 
 EXTENSION_OID = "1.3.6.1.4.1.2011.2.376.1.3"
 VERSION = 0

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from huks_async.keys.attestation.claims import decode_oid
 from huks_async.keys.attestation.report import AttestationError, AttestationRefusal
-from huks_async.keys.der import take
+from huks_async.keys.forms.der import take
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import as_bytes
 

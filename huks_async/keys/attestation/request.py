@@ -4,8 +4,8 @@ import json
 
 from huks_async.keys.attestation import claims as c
 from huks_async.keys.attestation.claims import Claim, application_claim, bytes_claim, number_claim
-from huks_async.keys.item import KeyItem
-from huks_async.keys.layouts import algorithm_name
+from huks_async.keys.forms.layouts import algorithm_name
+from huks_async.keys.items.item import KeyItem
 from huks_async.model.enums import HuksErrorCode, HuksKeyAlg, HuksKeyDigest, HuksKeyPadding, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import ParamSet

@@ -2,7 +2,7 @@
 
 All of them work on bytes that the caller already holds; none reaches into a keystore, so none can
 take a private key out of one. Every reader gives `KeyMaterial`, checked like an import; every writer
-takes it. `describe` tells what a blob is without showing any secret of it.
+takes it.
 """
 
 import base64
@@ -23,12 +23,12 @@ from cryptography.hazmat.primitives.serialization import (
 
 from huks_async.crypto import finite_field, sm2_encoding
 from huks_async.crypto.material import KeyMaterial
-from huks_async.keys.der import Pkcs8, ml_pkcs8, ml_seed_pkcs8, read_ec_private_key, read_pkcs8
-from huks_async.keys.describe import Description, describe
-from huks_async.keys.importing import material_from_import, material_from_parts
-from huks_async.keys.jwk import from_jwk, to_jwk
-from huks_async.keys.layouts import KeyParts, algorithm_name, invalid, pack, unpack
-from huks_async.keys.parts import parts_of
+from huks_async.keys.forms import pem
+from huks_async.keys.forms.der import Pkcs8, ml_pkcs8, ml_seed_pkcs8, read_ec_private_key, read_pkcs8
+from huks_async.keys.forms.fields import parts_of
+from huks_async.keys.forms.importing import material_from_import, material_from_parts
+from huks_async.keys.forms.jwk import from_jwk, to_jwk
+from huks_async.keys.forms.layouts import KeyParts, algorithm_name, invalid, pack, unpack
 from huks_async.model.enums import HuksImportKeyType, HuksKeyAlg
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, ParamSet
@@ -126,6 +126,11 @@ def to_spki(material: KeyMaterial) -> bytes:
     return material.public
 
 
+def spki_of_export(exported: bytes, algorithm: int) -> bytes:
+    """SubjectPublicKeyInfo DER of what `exportKeyItem` gives, which is bare for the 25519 curves."""
+    return to_spki(KeyMaterial(algorithm, 0, public=exported))
+
+
 def from_spki(der: bytes) -> KeyMaterial:
     """Read SubjectPublicKeyInfo DER of any algorithm.
 
@@ -210,20 +215,18 @@ def from_pkcs8(der: bytes, password: bytes | None = None) -> KeyMaterial:
 def to_pem(material: KeyMaterial, *, private: bool = False) -> str:
     """PEM: `PRIVATE KEY` (PKCS#8, not encrypted) when asked for, else `PUBLIC KEY`."""
     der, label = (to_pkcs8(material), "PRIVATE KEY") if private else (to_spki(material), "PUBLIC KEY")
-    body = base64.b64encode(der).decode()
-    lines = "\n".join(body[start : start + 64] for start in range(0, len(body), 64))
-    return f"-----BEGIN {label}-----\n{lines}\n-----END {label}-----\n"
+    return pem.to_pem(der, label)
 
 
-def from_pem(pem: str | bytes, password: bytes | None = None) -> KeyMaterial:
+def from_pem(text: str | bytes, password: bytes | None = None) -> KeyMaterial:
     """Read the first key of a PEM text, public or private.
 
     Raises:
         BusinessError: 401 for a text without such a key, and as `from_pkcs8` and `from_spki`.
 
     """
-    text = pem.encode("utf-8", "replace") if isinstance(pem, str) else bytes(pem)
-    for found in _PEM.finditer(text):
+    data = text.encode("utf-8", "replace") if isinstance(text, str) else bytes(text)
+    for found in _PEM.finditer(data):
         label = found["label"].decode()
         if label not in ("PUBLIC KEY", "PRIVATE KEY") and not label.endswith(" PRIVATE KEY"):
             continue
@@ -234,7 +237,7 @@ def from_pem(pem: str | bytes, password: bytes | None = None) -> KeyMaterial:
         return from_spki(der) if label == "PUBLIC KEY" else from_pkcs8(der, password)
     hint = (
         "; this one is encrypted in the old way, convert it: openssl pkcs8 -topk8"
-        if b"DEK-Info" in text
+        if b"DEK-Info" in data
         else ""
     )
     raise invalid(f"no PUBLIC KEY or PRIVATE KEY in the PEM text{hint}")
@@ -290,14 +293,13 @@ def _no_form(algorithm: int, form: str) -> BusinessError:
 
 
 __all__ = [
-    "Description",
-    "describe",
     "from_jwk",
     "from_layout",
     "from_pem",
     "from_pkcs8",
     "from_raw",
     "from_spki",
+    "spki_of_export",
     "to_jwk",
     "to_layout",
     "to_pem",

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 
 from huks_async.crypto import mldsa, mlkem
 from huks_async.crypto.material import KeyMaterial
-from huks_async.keys.convert import to_pem
-from huks_async.keys.importing import check_import_purpose, is_slow, material_from_import
-from huks_async.keys.parts import parts_of
+from huks_async.keys.forms.convert import to_pem
+from huks_async.keys.forms.fields import parts_of
+from huks_async.keys.forms.importing import is_slow, material_from_import
+from huks_async.keys.items.purposes import check_import_purpose
 from huks_async.model.errors import BusinessError, HuksLegacyWarning
 from huks_async.model.params import ParamSet
 from tests.keys.key_samples import (
@@ -509,7 +510,7 @@ def test_any_bytes_are_a_key_or_a_business_error(
 
 def test_fuzzing_finds_nothing() -> None:
     """A short run of the fuzzing script meets nothing but documented refusals."""
-    path = Path(__file__).parents[1] / "adversity" / "fuzz_import.py"
+    path = Path(__file__).parents[2] / "adversity" / "fuzz_import.py"
     done = subprocess.run([sys.executable, str(path), "20000"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "no BusinessError: 0" in done.stdout

@@ -1,6 +1,7 @@
 """Which purposes an imported key may have, by algorithm and by the half that is imported."""
 
-from huks_async.keys.layouts import algorithm_name
+from huks_async.keys.forms.import_params import import_type, required, unsupported
+from huks_async.keys.forms.layouts import algorithm_name
 from huks_async.model.enums import (
     HuksErrorCode,
     HuksImportKeyType,
@@ -8,12 +9,8 @@ from huks_async.model.enums import (
     HuksKeyPadding,
     HuksKeyPurpose,
 )
-from huks_async.model.errors import BusinessError
 from huks_async.model.params import ParamSet
 from huks_async.model.tags import HuksTag
-
-_MISSING = 12000002
-_UNSUPPORTED = 12000003
 
 _PUBLIC = HuksImportKeyType.HUKS_KEY_TYPE_PUBLIC_KEY
 _PRIVATE = HuksImportKeyType.HUKS_KEY_TYPE_PRIVATE_KEY
@@ -65,19 +62,6 @@ _RSA_PUBLIC_PADDINGS: dict[int, tuple[int, ...]] = {
 }
 
 
-_REASONS = {
-    HuksTag.HUKS_TAG_ALGORITHM: HuksErrorCode.HUKS_ERROR_CHECK_GET_ALG_FAIL,
-    HuksTag.HUKS_TAG_KEY_SIZE: HuksErrorCode.HUKS_ERROR_CHECK_GET_KEY_SIZE_FAIL,
-    HuksTag.HUKS_TAG_PURPOSE: HuksErrorCode.HUKS_ERROR_CHECK_GET_PURPOSE_FAIL,
-}
-
-
-def import_type(params: ParamSet) -> int:
-    """HUKS_TAG_IMPORT_KEY_TYPE, whose default is a public (or symmetric) key."""
-    given = params.number(HuksTag.HUKS_TAG_IMPORT_KEY_TYPE)
-    return int(_PUBLIC) if given is None else given
-
-
 def check_import_purpose(params: ParamSet) -> None:
     """Check HUKS_TAG_PURPOSE against algorithm and import type, and the padding of RSA public keys.
 
@@ -111,21 +95,3 @@ def check_import_purpose(params: ParamSet) -> None:
                 f"takes one of {[int(one) for one in paddings]}",
                 HuksErrorCode.HUKS_ERROR_INVALID_PADDING,
             )
-
-
-def required(params: ParamSet, tag: HuksTag) -> int:
-    """The number under `tag`.
-
-    Raises:
-        BusinessError: 12000002 where it is missing.
-
-    """
-    value = params.number(tag)
-    if value is None:
-        raise BusinessError(_MISSING, f"{tag.name} is missing; an import needs it", reason=_REASONS.get(tag))
-    return value
-
-
-def unsupported(message: str, reason: HuksErrorCode) -> BusinessError:
-    """The error of a parameter's value that an import does not take: 12000003."""
-    return BusinessError(_UNSUPPORTED, message, reason=reason)

@@ -7,7 +7,8 @@ digests, modes, combinations of purposes); here the bytes are checked, and what 
 from collections.abc import Callable
 
 from huks_async.crypto.material import SYMMETRIC_ALGORITHMS, KeyMaterial
-from huks_async.keys.layouts import (
+from huks_async.keys.forms.import_params import import_type, required, unsupported
+from huks_async.keys.forms.layouts import (
     DEFAULT_RSA_EXPONENT,
     LAYOUTS,
     ML_DSA_BYTES,
@@ -19,7 +20,6 @@ from huks_async.keys.layouts import (
     invalid,
     unpack,
 )
-from huks_async.keys.purposes import check_import_purpose, import_type, required, unsupported
 from huks_async.model.enums import HuksErrorCode, HuksImportKeyType, HuksKeyAlg
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import ParamSet
@@ -295,13 +295,3 @@ _MAKERS: dict[int, Callable[[KeyParts], KeyMaterial]] = {
     _ML_DSA: _make_ml_dsa,
     _ML_KEM: _make_ml_kem,
 }
-
-__all__ = [
-    "check_import_purpose",
-    "import_type",
-    "is_slow",
-    "material_from_import",
-    "material_from_parts",
-    "parts_from_import",
-    "translated",
-]

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from huks_async.crypto import edwards, elliptic, sm2
 from huks_async.crypto.material import KeyMaterial
-from huks_async.keys.envelope import envelope_parts, pack_envelope
-from huks_async.keys.importing import material_from_import
-from huks_async.keys.wrapped import (
+from huks_async.keys.forms.importing import material_from_import
+from huks_async.keys.wrapping.envelope import envelope_parts, pack_envelope
+from huks_async.keys.wrapping.wrapped import (
     check_wrapping_purpose,
     join_container,
     material_from_wrapped,

@@ -20,10 +20,10 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from huks_async.crypto.material import KeyMaterial
-from huks_async.keys.aliases import storage_level
-from huks_async.keys.attributes import may_override
-from huks_async.keys.item import decode_params, encode_params
-from huks_async.keys.shelf import KeyShelf
+from huks_async.keys.items.aliases import storage_level
+from huks_async.keys.items.attributes import may_override
+from huks_async.keys.items.item import decode_params, encode_params
+from huks_async.keys.items.shelf import KeyShelf
 from huks_async.model.enums import HuksErrorCode, HuksKeyWrapType
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import ParamSet

@@ -25,9 +25,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from huks_async.crypto.material import KeyMaterial
-from huks_async.keys import envelope
-from huks_async.keys.importing import material_from_import
-from huks_async.keys.layouts import algorithm_name, invalid
+from huks_async.keys.forms.importing import material_from_import
+from huks_async.keys.forms.layouts import algorithm_name, invalid
+from huks_async.keys.wrapping import envelope
 from huks_async.model.enums import HuksErrorCode, HuksKeyAlg, HuksKeyPurpose, HuksUnwrapSuite
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, ParamSet

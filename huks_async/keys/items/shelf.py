@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from huks_async.crypto.material import KeyMaterial
-from huks_async.keys.item import KeyItem, Plan, PlanKey
-from huks_async.keys.sealing import Sealer
+from huks_async.keys.items.item import KeyItem, Plan, PlanKey
+from huks_async.keys.items.sealing import Sealer
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import ParamSet
 from huks_async.stores.base import ItemName, Store, StoreConflictError

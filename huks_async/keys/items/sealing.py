@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from huks_async.crypto.material import KeyMaterial
-from huks_async.keys.item import decode_params, encode_params
+from huks_async.keys.items.item import decode_params, encode_params
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import ParamSet
 from huks_async.runtime.randomness import random_bytes

@@ -14,9 +14,16 @@ import struct
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from huks_async.crypto.material import SYMMETRIC_ALGORITHMS, KeyMaterial
-from huks_async.keys.importing import import_type
-from huks_async.keys.layouts import LAYOUTS, KeyParts, algorithm_name, check_import_length, invalid, pack
-from huks_async.keys.parts import parts_of, public_fields
+from huks_async.keys.forms.fields import parts_of, public_fields
+from huks_async.keys.forms.import_params import import_type
+from huks_async.keys.forms.layouts import (
+    LAYOUTS,
+    KeyParts,
+    algorithm_name,
+    check_import_length,
+    invalid,
+    pack,
+)
 from huks_async.model.enums import HuksErrorCode, HuksImportKeyType, HuksKeyAlg
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import ParamSet

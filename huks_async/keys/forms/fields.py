@@ -5,8 +5,8 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key, l
 
 from huks_async.crypto import finite_field, sm2_encoding
 from huks_async.crypto.material import KeyMaterial
-from huks_async.keys.der import ml_seed_pkcs8
-from huks_async.keys.layouts import (
+from huks_async.keys.forms.der import ml_seed_pkcs8
+from huks_async.keys.forms.layouts import (
     LAYOUTS,
     ML_DSA_BYTES,
     ML_KEM_BYTES,

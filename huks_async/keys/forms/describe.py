@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from huks_async.crypto.material import KeyMaterial
-from huks_async.keys.layouts import LAYOUTS, algorithm_name, unpack
+from huks_async.keys.forms import convert
+from huks_async.keys.forms.layouts import LAYOUTS, algorithm_name, unpack
 from huks_async.model.errors import BusinessError
 
 _LENGTH = struct.Struct("<I")
@@ -49,8 +50,6 @@ def describe(blob: bytes | str) -> Description:
         blob: a key in any form that HUKS or this library handles; text is taken as UTF-8.
 
     """
-    from huks_async.keys import convert
-
     data = blob.encode("utf-8", "replace") if isinstance(blob, str) else bytes(blob)
     if len(data) > _MAX_DESCRIBED:
         return Description("unknown", len(data), note=f"longer than {_MAX_DESCRIBED} bytes")
@@ -86,8 +85,6 @@ def _of_material(form: str, length: int, material: KeyMaterial) -> Description:
 
 
 def _header_form(data: bytes) -> Description | None:
-    from huks_async.keys import convert
-
     if len(data) < 8 or int.from_bytes(data[:4], "little") not in LAYOUTS:
         return None
     try:

@@ -1,10 +1,9 @@
 """A key in a file: which form it has, and what key it is."""
 
-import json
 import os
 import string
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -13,18 +12,14 @@ from huks_async.cli.shell.files import open_input, segments
 from huks_async.cli.words.arguments import check_standard_input, no_option
 from huks_async.cli.words.key_use import ALGORITHM_NAMES, TYPES, algorithm_word, choose
 from huks_async.crypto.material import SYMMETRIC_ALGORITHMS, KeyMaterial
-from huks_async.keys import convert
-from huks_async.keys.layouts import LAYOUTS, unpack
+from huks_async.keys.forms import convert
+from huks_async.keys.forms.key_files import KeyForm, der_form, import_type_of, read_as, recognise
 from huks_async.model.enums import HuksKeyAlg
 from huks_async.model.errors import BusinessError
-
-KeyForm: TypeAlias = Literal["pem", "pkcs8", "spki", "jwk", "layout", "raw"]
 
 MAX_KEY_FILE = 1024 * 1024
 _RAW_HALVES = frozenset({int(HuksKeyAlg.HUKS_ALG_X25519), int(HuksKeyAlg.HUKS_ALG_ED25519)})
 _DIGITS = frozenset((string.hexdigits + string.whitespace).encode())
-_INTEGER, _BITS, _OCTETS, _SEQUENCE = 0x02, 0x03, 0x04, 0x30
-_AFTER_ALGORITHM: dict[int, KeyForm] = {_BITS: "spki", _OCTETS: "pkcs8"}
 _HINT_OF_ENCRYPTED = "if it is encrypted: --passphrase-file FILE or --passphrase-env NAME"
 
 
@@ -89,7 +84,7 @@ def parse_key(
     if reading.private:
         raise usage_error(f"--private is for raw bytes; the halves of a key in form {form} are seen")
     try:
-        material = _read(data, form, algorithm, password)
+        material = read_as(data, form, algorithm, password)
     except BusinessError as error:
         raise CommandError(
             f"{name}: {error.message} (code {error.code})", hint=_hint(data, password)
@@ -119,58 +114,9 @@ def read_key_file(name: str) -> bytes:
     return bytes(data)
 
 
-def recognise(data: bytes, algorithm: int | None = None) -> KeyForm:
-    """The form of a key, by its content; what has no structure is raw.
-
-    Args:
-        data: the key.
-        algorithm: what the key is said to be; symmetric keys are never taken for header form or DER.
-
-    """
-    if b"-----BEGIN " in data:
-        return "pem"
-    if _is_json_object(data):
-        return "jwk"
-    if algorithm in SYMMETRIC_ALGORITHMS:
-        return "raw"
-    if int.from_bytes(data[:4], "little") in LAYOUTS:
-        try:
-            unpack(data)
-        except BusinessError:
-            pass  # its first bytes look like a header by chance: the other forms are tried
-        else:
-            return "layout"
-    return _der_form(data) or "raw"
-
-
 def half_of(material: KeyMaterial) -> str:
     """The type that the key is imported as, a word of `TYPES`."""
-    if material.is_symmetric or not material.secret:
-        return "public"
-    return "pair" if material.public else "private"
-
-
-def import_data(material: KeyMaterial) -> tuple[int, bytes]:
-    """IMPORT_KEY_TYPE and `inData` that import this key."""
-    half = half_of(material)
-    if half != "public":
-        return TYPES[half], convert.to_layout(material)
-    return TYPES[half], material.secret if material.is_symmetric else material.public
-
-
-def _read(data: bytes, form: KeyForm, algorithm: int | None, password: bytes | None) -> KeyMaterial:
-    match form:
-        case "pem":
-            return convert.from_pem(data, password)
-        case "pkcs8":
-            return convert.from_pkcs8(data, password)
-        case "spki":
-            return convert.from_spki(data)
-        case "jwk":
-            if algorithm is None or algorithm not in SYMMETRIC_ALGORITHMS:
-                return convert.from_jwk(data)
-            return convert.from_jwk(data, algorithm=algorithm)
-    return convert.from_layout(data)
+    return next(word for word, number in TYPES.items() if number == import_type_of(material))
 
 
 def _raw(name: str, data: bytes, algorithm: int | None, *, private: bool) -> KeyMaterial:
@@ -218,45 +164,7 @@ def _hint(data: bytes, password: bytes | None) -> str | None:
         return "a key of OpenSSH; make a PKCS#8 copy of it: ssh-keygen -p -m PKCS8 -f COPY"
     if b"-----BEGIN CERTIFICATE" in data:
         return "a certificate; take its key out: openssl x509 -noout -pubkey -in FILE"
-    encrypted = b"-----BEGIN ENCRYPTED" in data or _der_form(data) == "pkcs8"
+    encrypted = b"-----BEGIN ENCRYPTED" in data or der_form(data) == "pkcs8"
     if not encrypted:
         return None
     return _HINT_OF_ENCRYPTED if password is None else "another passphrase, or a damaged file"
-
-
-def _is_json_object(data: bytes) -> bool:
-    if data.lstrip()[:1] != b"{":
-        return False
-    try:
-        return isinstance(json.loads(data), dict)
-    except (ValueError, RecursionError):
-        return False
-
-
-def _der_form(data: bytes) -> KeyForm | None:
-    # PrivateKeyInfo and its elders begin with their version. EncryptedPrivateKeyInfo and
-    # SubjectPublicKeyInfo both begin with an algorithm; an octet string or a bit string follows.
-    outer = _element(data, 0)
-    if outer is None or outer[0] != _SEQUENCE or outer[2] != len(data):
-        return None
-    first = _element(data, outer[1])
-    if first is None:
-        return None
-    if first[0] == _INTEGER:
-        return "pkcs8"
-    second = _element(data, first[2])
-    if first[0] != _SEQUENCE or second is None or second[2] != len(data):
-        return None
-    return _AFTER_ALGORITHM.get(second[0])
-
-
-def _element(data: bytes, start: int) -> tuple[int, int, int] | None:
-    """Tag of the DER element at `start`, where its content begins and where it ends."""
-    if start + 2 > len(data):
-        return None
-    length, content = data[start + 1], start + 2
-    if length >= 0x80:
-        width = length - 0x80
-        length = int.from_bytes(data[content : content + width], "big")
-        content += width
-    return (data[start], content, content + length) if content + length <= len(data) else None

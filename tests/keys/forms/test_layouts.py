@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from huks_async.keys.layouts import LAYOUTS, KeyParts, check_parts, pack, unpack
+from huks_async.keys.forms.layouts import LAYOUTS, KeyParts, check_parts, pack, unpack
 from huks_async.model.errors import BusinessError
 from tests.keys.key_samples import (
     DH,

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from huks_async.crypto import mldsa, mlkem
 from huks_async.crypto.material import KeyMaterial
-from huks_async.keys import convert
-from huks_async.keys.importing import material_from_import
-from huks_async.keys.wrapped import pack_wrapped
+from huks_async.keys.forms import convert
+from huks_async.keys.forms.describe import describe
+from huks_async.keys.forms.importing import material_from_import
+from huks_async.keys.wrapping.wrapped import pack_wrapped
 from huks_async.model.errors import BusinessError, HuksLegacyWarning
 from tests.keys.key_samples import (
     DH,
@@ -281,7 +282,7 @@ def test_descriptions_show_no_secret(algorithm: int, size: int) -> None:
         "PEM": key.pem,
     }
     for form, blob in forms.items():
-        found = convert.describe(blob)
+        found = describe(blob)
         assert found.form == form
         assert found.length == len(blob)
         assert (found.algorithm, found.size) == (
@@ -301,24 +302,24 @@ def test_descriptions_show_no_secret(algorithm: int, size: int) -> None:
 def test_descriptions_of_other_blobs() -> None:
     """Wrapped keys, JWKs, broken keys and raw bytes are told apart."""
     device = sample(X25519, 256).exported
-    wrapped = convert.describe(pack_wrapped(1, bytes(32), device))
+    wrapped = describe(pack_wrapped(1, bytes(32), device))
     assert wrapped.form.startswith("wrapped key")
     assert wrapped.fields["10"] == 32
-    jwk = convert.describe(json.dumps(convert.to_jwk(imported(ECC, 256), private=True)))
+    jwk = describe(json.dumps(convert.to_jwk(imported(ECC, 256), private=True)))
     assert (jwk.form, jwk.halves) == ("JWK", ("public", "private"))
-    oct_key = convert.describe('{"kty": "oct", "k": "AAECAwQFBgcICQoLDA0ODw"}')
+    oct_key = describe('{"kty": "oct", "k": "AAECAwQFBgcICQoLDA0ODw"}')
     assert (oct_key.algorithm, oct_key.halves, oct_key.size) == ("", ("private",), 128)
     key = sample(ECC, 256)
-    broken = convert.describe(key.blob(z=bytes(31) + b"\x01"))
+    broken = describe(key.blob(z=bytes(31) + b"\x01"))
     assert broken.form == "header form"
     assert "belong" in broken.note
     assert broken.fingerprint == ""
-    assert "header" in convert.describe(key.blob()[:15]).note
-    assert convert.describe(bytes(range(32))).note.endswith("256 bits")
-    assert convert.describe(b"\x30\x03\x02\x01\x00").form == "unknown"
-    assert convert.describe(b"").form == "raw or unknown"
-    assert convert.describe(bytes(2 * 1024 * 1024)).form == "unknown"
-    private = convert.describe(key.blob(x=b"", y=b""))
+    assert "header" in describe(key.blob()[:15]).note
+    assert describe(bytes(range(32))).note.endswith("256 bits")
+    assert describe(b"\x30\x03\x02\x01\x00").form == "unknown"
+    assert describe(b"").form == "raw or unknown"
+    assert describe(bytes(2 * 1024 * 1024)).form == "unknown"
+    private = describe(key.blob(x=b"", y=b""))
     assert private.halves == ("private",)
 
 
@@ -338,7 +339,7 @@ _SEEDS = [
 def test_any_bytes_are_described_or_refused(blob: bytes, at: int, piece: bytes) -> None:
     """Readers refuse with a documented code, and `describe` never fails, whatever comes in."""
     changed = blob[:at] + piece + blob[at + len(piece) :]
-    described = convert.describe(changed)
+    described = describe(changed)
     assert described.length == len(changed)
     for read in (
         convert.from_pem,

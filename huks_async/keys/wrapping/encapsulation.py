@@ -1,7 +1,7 @@
 """Key encapsulation with stored ML-KEM keys: the checks, and where the secret goes."""
 
 from huks_async.crypto.material import SYMMETRIC_ALGORITHMS
-from huks_async.keys.item import KeyItem
+from huks_async.keys.items.item import KeyItem
 from huks_async.model.enums import HuksErrorCode, HuksKeyAlg, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, ParamSet

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from huks_async.keys.storekey import open_store_key, rewrap_store_key
+from huks_async.keys.items.storekey import open_store_key, rewrap_store_key
 from huks_async.model.errors import BusinessError
 from huks_async.rootkeys import EphemeralRootKey, FileRootKey, PassphraseRootKey
 from huks_async.stores import MemoryStore, SqliteStore

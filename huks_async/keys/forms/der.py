@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from huks_async.keys.layouts import ML_DSA_BYTES, ML_KEM_BYTES, invalid
+from huks_async.keys.forms.layouts import ML_DSA_BYTES, ML_KEM_BYTES, invalid
 from huks_async.model.enums import HuksKeyAlg
 
 _INTEGER, _BITS, _OCTETS, _OID, _SEQUENCE = 0x02, 0x03, 0x04, 0x06, 0x30

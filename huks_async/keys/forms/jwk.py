@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from huks_async.crypto.material import KeyMaterial
-from huks_async.keys.importing import material_from_import, material_from_parts
-from huks_async.keys.layouts import KeyParts, algorithm_name, invalid
-from huks_async.keys.parts import parts_of, public_fields
+from huks_async.keys.forms.fields import parts_of, public_fields
+from huks_async.keys.forms.importing import material_from_import, material_from_parts
+from huks_async.keys.forms.layouts import KeyParts, algorithm_name, invalid
 from huks_async.model.enums import HuksKeyAlg
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import ParamSet
