@@ -5,7 +5,7 @@
 
 from pathlib import Path
 
-from huks_async.crypto.support_table import COLUMNS, rows
+from huks_async.crypto.rules.support_table import COLUMNS, rows
 
 PAGE = Path(__file__).parent / "algorithms.md"
 BEGIN, END = "<!-- table -->\n", "<!-- end of table -->\n"

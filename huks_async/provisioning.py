@@ -6,7 +6,7 @@ trusts; what comes back may travel over any. Nothing here needs a keystore.
 
 from dataclasses import dataclass
 
-from huks_async.crypto import sm2_encoding
+from huks_async.crypto.sm2 import encoding as sm2_encoding
 from huks_async.keys.forms import convert
 from huks_async.keys.wrapping import envelope, wrapped
 from huks_async.model.enums import HuksImportKeyType, HuksUnwrapSuite

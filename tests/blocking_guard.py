@@ -57,7 +57,7 @@ ALLOWED = [
     ),
     Allowed("tests/sessions/pressure/conftest.py", {"write"}, "a world that changes while sensors sleep"),
     Allowed(
-        "huks_async/crypto/libcrypto_search.py",
+        "huks_async/crypto/libcrypto/search.py",
         {"libcrypto_for"},
         "a library is loaded once in a process, as modules are, when a key first needs it",
     ),

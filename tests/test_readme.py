@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from huks_async.crypto import libcrypto_search
+from huks_async.crypto.libcrypto import search as libcrypto_search
 from huks_async.keystore import UNBUILT
 
 TOP = Path(__file__).parent.parent

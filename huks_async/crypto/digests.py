@@ -2,7 +2,7 @@
 
 from cryptography.hazmat.primitives import hashes
 
-from huks_async.crypto.legacy import warn_legacy
+from huks_async.crypto.caller_warnings import warn_legacy
 from huks_async.model.enums import HuksKeyDigest
 
 HASHES: dict[int, hashes.HashAlgorithm] = {

@@ -4,41 +4,42 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, cast
 
-from huks_async.crypto.authorise import check_session
 from huks_async.crypto.family import Family, OperationSpec, Starter
-from huks_async.crypto.material import KeyMaterial
+from huks_async.crypto.key_material import KeyMaterial
+from huks_async.crypto.rules.authorise import check_session
 from huks_async.model.enums import HuksCipherMode, HuksKeyAlg
 from huks_async.model.limits import Limits
 from huks_async.model.tags import HuksTag
 
 _A = HuksKeyAlg
 
-# Families are imported when a key of theirs is first used: most services use a few.
+# Where each family lives, below this package. A family is imported when a key of it is first used, because
+# most services use a few.
 _KEY_FAMILY: dict[int, str] = {
-    _A.HUKS_ALG_AES: "symmetric",
-    _A.HUKS_ALG_DES: "symmetric",
-    _A.HUKS_ALG_3DES: "symmetric",
-    _A.HUKS_ALG_SM4: "symmetric",
-    _A.HUKS_ALG_HMAC: "mac",
-    _A.HUKS_ALG_SM3: "mac",
-    _A.HUKS_ALG_CMAC: "mac",
-    _A.HUKS_ALG_RSA: "rsa",
-    _A.HUKS_ALG_ECC: "elliptic",
-    _A.HUKS_ALG_X25519: "edwards",
-    _A.HUKS_ALG_ED25519: "edwards",
-    _A.HUKS_ALG_DSA: "dsa",
-    _A.HUKS_ALG_DH: "dh",
-    _A.HUKS_ALG_SM2: "sm2",
-    _A.HUKS_ALG_ML_DSA: "mldsa",
-    _A.HUKS_ALG_ML_KEM: "mlkem",
+    _A.HUKS_ALG_AES: "symmetric.block_modes",
+    _A.HUKS_ALG_DES: "symmetric.block_modes",
+    _A.HUKS_ALG_3DES: "symmetric.block_modes",
+    _A.HUKS_ALG_SM4: "symmetric.block_modes",
+    _A.HUKS_ALG_HMAC: "mac_and_derivation.mac",
+    _A.HUKS_ALG_SM3: "mac_and_derivation.mac",
+    _A.HUKS_ALG_CMAC: "mac_and_derivation.mac",
+    _A.HUKS_ALG_RSA: "asymmetric.rsa",
+    _A.HUKS_ALG_ECC: "asymmetric.elliptic",
+    _A.HUKS_ALG_X25519: "asymmetric.curve25519",
+    _A.HUKS_ALG_ED25519: "asymmetric.curve25519",
+    _A.HUKS_ALG_DSA: "asymmetric.dsa",
+    _A.HUKS_ALG_DH: "asymmetric.dh",
+    _A.HUKS_ALG_SM2: "sm2.sm2",
+    _A.HUKS_ALG_ML_DSA: "postquantum.mldsa",
+    _A.HUKS_ALG_ML_KEM: "postquantum.mlkem",
 }
 # sessions whose algorithm is not that of the key
 _SESSION_FAMILY: dict[int, str] = {
-    _A.HUKS_ALG_HMAC: "mac",
-    _A.HUKS_ALG_SM3: "mac",
-    _A.HUKS_ALG_CMAC: "mac",
-    _A.HUKS_ALG_HKDF: "derive",
-    _A.HUKS_ALG_PBKDF2: "derive",
+    _A.HUKS_ALG_HMAC: "mac_and_derivation.mac",
+    _A.HUKS_ALG_SM3: "mac_and_derivation.mac",
+    _A.HUKS_ALG_CMAC: "mac_and_derivation.mac",
+    _A.HUKS_ALG_HKDF: "mac_and_derivation.derive",
+    _A.HUKS_ALG_PBKDF2: "mac_and_derivation.derive",
 }
 _AEAD_MODES = (HuksCipherMode.HUKS_MODE_GCM, HuksCipherMode.HUKS_MODE_CCM)
 _families: dict[str, Family] = {}
@@ -87,7 +88,7 @@ def prepare(
         nothing else, so it serves every session with the same numbers.
 
     Raises:
-        BusinessError: see `authorise.check_session`.
+        BusinessError: see `rules.authorise.check_session`.
     """
     usage, _ = check_session(key, session, device=device)
     algorithm = session[HuksTag.HUKS_TAG_ALGORITHM]
@@ -105,7 +106,7 @@ def prepare(
         key_numbers=key,
     )
     if mode in _AEAD_MODES:
-        name = "aead"
+        name = "symmetric.aead"
     else:
         name = _SESSION_FAMILY.get(algorithm) or _KEY_FAMILY[material.algorithm]
     return _family(name).starter(spec)

@@ -12,7 +12,7 @@ the byte strings of one call (nonce, data to authenticate, salt, …) and gives 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from huks_async.crypto.material import KeyMaterial
+from huks_async.crypto.key_material import KeyMaterial
 from huks_async.crypto.operation import Operation
 from huks_async.model.limits import Limits
 

@@ -1,10 +1,10 @@
 """How keys come to be: generated, imported, or kept from an agreement or derivation."""
 
 from huks_async.crypto import engine
-from huks_async.crypto.authorise import check_key
-from huks_async.crypto.legacy import warn_legacy
-from huks_async.crypto.material import SYMMETRIC_ALGORITHMS, KeyMaterial
-from huks_async.crypto.matrix import ALGORITHMS, Algorithm, has_size, list_sizes
+from huks_async.crypto.caller_warnings import warn_legacy
+from huks_async.crypto.key_material import SYMMETRIC_ALGORITHMS, KeyMaterial
+from huks_async.crypto.rules.authorise import check_key
+from huks_async.crypto.rules.matrix import ALGORITHMS, Algorithm, has_size, list_sizes
 from huks_async.keys.items.aliases import check_alias, storage_level
 from huks_async.keys.items.attributes import (
     check_attributes,

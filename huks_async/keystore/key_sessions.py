@@ -5,7 +5,7 @@ from itertools import chain
 from time import perf_counter
 from typing import Any, NamedTuple
 
-from huks_async.crypto.legacy import times_warned
+from huks_async.crypto.caller_warnings import times_warned
 from huks_async.keys.items.aliases import check_alias, storage_level
 from huks_async.keys.items.item import Plan
 from huks_async.keystore.parts import HasParts, Parts, parts_for

@@ -16,10 +16,12 @@ import sys
 import time
 from collections.abc import Callable
 
-from huks_async.crypto import edwards, elliptic, mldsa, mlkem, sm2
-from huks_async.crypto.agreement import load_peer
-from huks_async.crypto.material import KeyMaterial
-from huks_async.crypto.sm2_encoding import parse_ciphertext, point_from_spki
+from huks_async.crypto.asymmetric import curve25519, elliptic
+from huks_async.crypto.asymmetric.agreement import load_peer
+from huks_async.crypto.key_material import KeyMaterial
+from huks_async.crypto.postquantum import mldsa, mlkem
+from huks_async.crypto.sm2 import sm2
+from huks_async.crypto.sm2.encoding import parse_ciphertext, point_from_spki
 from huks_async.keys.forms.convert import (
     from_layout,
     from_pem,
@@ -75,7 +77,7 @@ class Inputs:
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
         curve = elliptic.generate(HuksKeyAlg.HUKS_ALG_ECC, 256)
-        montgomery = edwards.generate(HuksKeyAlg.HUKS_ALG_X25519, 256)
+        montgomery = curve25519.generate(HuksKeyAlg.HUKS_ALG_X25519, 256)
         keys = [curve, montgomery, *_postquantum()]
         self._noise = self._random.randbytes(1 << 16)
         self.wrapping = {1: montgomery, 2: curve}

@@ -651,7 +651,7 @@ def test_wrapped_keys_that_do_not_open(huks: Huks, write: Write, tmp_path: Path)
 def test_every_algorithm_has_a_word() -> None:
     """The command's words cover every algorithm that keys have."""
     from huks_async.cli.words.key_use import ALGORITHM_NAMES
-    from huks_async.crypto.matrix import ALGORITHMS
+    from huks_async.crypto.rules.matrix import ALGORITHMS
 
     assert set(ALGORITHM_NAMES.values()) == set(ALGORITHMS)
     assert ALGORITHM_NAMES["ml-dsa"] == HuksKeyAlg.HUKS_ALG_ML_DSA

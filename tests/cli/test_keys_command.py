@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
 
 from huks_async.cli.words.parameters import KINDS
-from huks_async.crypto import matrix
+from huks_async.crypto.rules import matrix
 from tests.cli.command_line import Huks, command
 
 

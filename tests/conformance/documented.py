@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from huks_async.crypto.matrix import ALGORITHMS
+from huks_async.crypto.rules.matrix import ALGORITHMS
 from huks_async.model.enums import HuksCipherMode, HuksKeyDigest, HuksKeyPadding, HuksKeyPurpose
 
 FACTS = Path(__file__).parent / "facts" / "algorithms.json"

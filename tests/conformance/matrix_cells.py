@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from huks_async.crypto.matrix import AGREE, ALGORITHMS, CIPHER, DERIVE, MAC, SIGNATURE, Algorithm, Usage
+from huks_async.crypto.rules.matrix import AGREE, ALGORITHMS, CIPHER, DERIVE, MAC, SIGNATURE, Algorithm, Usage
 from huks_async.model.enums import (
     HuksCipherMode,
     HuksKeyAlg,

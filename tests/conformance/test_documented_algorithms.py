@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import huks_async as huks
-from huks_async.crypto.authorise import check_key
+from huks_async.crypto.rules.authorise import check_key
 from huks_async.model.enums import HuksCipherMode, HuksKeyAlg, HuksKeyDigest, HuksKeyPadding, HuksKeyPurpose
 from huks_async.model.tags import HuksTag
 from tests.conformance.documented import facts, from_matrix, from_specification, numbers

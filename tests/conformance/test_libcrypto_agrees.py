@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import huks_async as huks
-from huks_async.crypto.libcrypto import EvpKey, Libcrypto
-from huks_async.crypto.libcrypto_search import libcrypto_for
+from huks_async.crypto.libcrypto.binding import EvpKey, Libcrypto
+from huks_async.crypto.libcrypto.search import libcrypto_for
 from tests.conformance import support as s
 
 pytestmark = pytest.mark.asyncio

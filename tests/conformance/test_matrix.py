@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 import huks_async as huks
-from huks_async.crypto.matrix import AGREE, ALGORITHMS, CIPHER, DERIVE, MAC, SIGNATURE, Algorithm
+from huks_async.crypto.rules.matrix import AGREE, ALGORITHMS, CIPHER, DERIVE, MAC, SIGNATURE, Algorithm
 from tests.conformance import support as s
 from tests.conformance.matrix_cells import Cell, cells, neighbours
 from tests.conformance.support import NOTHING, options, refused, run

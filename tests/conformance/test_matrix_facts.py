@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from huks_async.crypto.matrix import ALGORITHMS
+from huks_async.crypto.rules.matrix import ALGORITHMS
 from huks_async.model.enums import HuksCipherMode, HuksKeyAlg, HuksKeyDigest, HuksKeyPadding, HuksKeyPurpose
 
 SPEC = Path(__file__).parents[3] / "shared" / "spec" / "algorithms.json"

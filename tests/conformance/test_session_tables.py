@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import huks_async as huks
-from huks_async.crypto import derive
+from huks_async.crypto.mac_and_derivation import derive
 from tests.conformance import support as s
 from tests.conformance.support import NOTHING, Params, data, options, refused, run
 from tests.conformance.test_content_errors import (

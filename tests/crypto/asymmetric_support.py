@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from huks_async.crypto.family import Family, OperationSpec
-from huks_async.crypto.material import KeyMaterial
+from huks_async.crypto.key_material import KeyMaterial
 from huks_async.crypto.operation import Operation
 from huks_async.model.enums import HuksKeyAlg, HuksKeyDigest, HuksKeyPadding, HuksKeyPurpose
 from huks_async.model.errors import BusinessError

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from huks_async.crypto.matrix import ALGORITHMS, Algorithm, Form, Usage
+from huks_async.crypto.rules.matrix import ALGORITHMS, Algorithm, Form, Usage
 from huks_async.model.enums import HuksCipherMode, HuksKeyAlg, HuksKeyDigest, HuksKeyPadding, HuksKeyPurpose
 from huks_async.model.tags import HuksTag
 

@@ -13,7 +13,7 @@ import cryptography_vectors
 import pytest
 
 from huks_async.crypto.family import OperationSpec
-from huks_async.crypto.material import KeyMaterial
+from huks_async.crypto.key_material import KeyMaterial
 from huks_async.crypto.operation import Operation
 from huks_async.model.enums import HuksKeyAlg, HuksKeyPurpose
 from huks_async.model.errors import BusinessError

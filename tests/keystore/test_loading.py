@@ -110,7 +110,7 @@ print(json.dumps(names))
 """,
         tmp_path,
     )
-    assert "huks_async.crypto.gcm" in loaded
+    assert "huks_async.crypto.symmetric.gcm" in loaded
     assert (UNUSED - OF_AN_OPEN_KEYSTORE) & set(loaded) == set()
 
 

@@ -6,7 +6,7 @@ import warnings
 import pytest
 
 from huks_async.crypto import engine
-from huks_async.crypto.material import KeyMaterial
+from huks_async.crypto.key_material import KeyMaterial
 from huks_async.model.enums import HuksKeyAlg
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from huks_async import BusinessError, HuksOptions, HuksParam, HuksTag, Keystore
 from huks_async.crypto.family import Family, OperationSpec
-from huks_async.crypto.material import KeyMaterial
+from huks_async.crypto.key_material import KeyMaterial
 from huks_async.model.limits import Limits
 
 PATTERNS: tuple[tuple[int, ...], ...] = ((0,), (1,), (7,), (3, 5, 2), (16,), (13, 1, 29), (17,), (31, 37))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from huks_async.crypto import dh
+from huks_async.crypto.asymmetric import dh
 from tests.keys.key_samples import header_form
 from tests.vectors.keyforms import CURVES, big, curve_spki, der, numbers
 from tests.vectors.names import (

@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from huks_async import BusinessError
-from huks_async.crypto import dsa
-from huks_async.crypto.material import KeyMaterial
+from huks_async.crypto.asymmetric import dsa
+from huks_async.crypto.key_material import KeyMaterial
 from tests.keys.key_samples import header_form
 from tests.vectors.keyforms import CURVES, big, curve_spki, dsa_spki, numbers, signature
 from tests.vectors.names import (

@@ -3,8 +3,8 @@
 import pytest
 
 from huks_async import HuksTag
-from huks_async.crypto import derive, mac
-from huks_async.crypto.material import KeyMaterial
+from huks_async.crypto.key_material import KeyMaterial
+from huks_async.crypto.mac_and_derivation import derive, mac
 from tests.vectors.names import (
     AES,
     CBC,

@@ -9,8 +9,8 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
 from huks_async import BusinessError, HuksOptions, HuksTag
-from huks_async.crypto import mldsa, mlkem
-from huks_async.crypto.material import KeyMaterial
+from huks_async.crypto.key_material import KeyMaterial
+from huks_async.crypto.postquantum import mldsa, mlkem
 from tests.keys.key_samples import header_form
 from tests.vectors.keyforms import der
 from tests.vectors.names import ML_DSA, ML_KEM, PAIR, PUBLIC, SIGN, SIGNATURE, UNWRAP, VERIFY, WRAP

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from huks_async import HuksParam, HuksTag
-from huks_async.crypto import rsa
-from huks_async.crypto.material import KeyMaterial
+from huks_async.crypto.asymmetric import rsa
+from huks_async.crypto.key_material import KeyMaterial
 from huks_async.model.tags import InnerTag
 from tests.crypto.asymmetric_support import labelled
 from tests.keys.key_samples import header_form

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from huks_async import BusinessError, HuksParam, HuksTag
-from huks_async.crypto import derive
-from huks_async.crypto.material import KeyMaterial
+from huks_async.crypto.key_material import KeyMaterial
+from huks_async.crypto.mac_and_derivation import derive
 from tests.vectors.names import (
     AES,
     CBC,

@@ -18,7 +18,7 @@ from huks_async.cli.shell.files import open_output, refuse_terminal
 from huks_async.cli.words.arguments import InputName, OutputName, check_standard_input
 from huks_async.cli.words.key_use import algorithm_word
 from huks_async.cli.words.parameters import describe, properties
-from huks_async.crypto.material import KeyMaterial
+from huks_async.crypto.key_material import KeyMaterial
 from huks_async.keys.forms import convert
 from huks_async.keys.forms.describe import describe as describe_blob
 from huks_async.keys.forms.key_files import KeyForm, import_data

@@ -18,8 +18,8 @@ from huks_async.cli.words.arguments import (
 )
 from huks_async.cli.words.key_use import ALGORITHM_NAMES, TYPES, Use, algorithm_word, choose
 from huks_async.cli.words.parameters import Tags, options, purposes_text
-from huks_async.crypto.material import SYMMETRIC_ALGORITHMS
-from huks_async.crypto.matrix import ALGORITHMS, list_sizes
+from huks_async.crypto.key_material import SYMMETRIC_ALGORITHMS
+from huks_async.crypto.rules.matrix import ALGORITHMS, list_sizes
 from huks_async.keys.forms.key_files import import_data
 from huks_async.model.enums import HuksKeyAlg, HuksUnwrapSuite
 from huks_async.model.tags import HuksTag

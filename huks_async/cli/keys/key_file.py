@@ -11,7 +11,7 @@ from huks_async.cli.shell.console import CommandError, say, usage_error
 from huks_async.cli.shell.files import open_input, segments
 from huks_async.cli.words.arguments import check_standard_input, no_option
 from huks_async.cli.words.key_use import ALGORITHM_NAMES, TYPES, algorithm_word, choose
-from huks_async.crypto.material import SYMMETRIC_ALGORITHMS, KeyMaterial
+from huks_async.crypto.key_material import SYMMETRIC_ALGORITHMS, KeyMaterial
 from huks_async.keys.forms import convert
 from huks_async.keys.forms.key_files import KeyForm, der_form, import_type_of, read_as, recognise
 from huks_async.model.enums import HuksKeyAlg

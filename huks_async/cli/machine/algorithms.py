@@ -1,7 +1,7 @@
 """`huks algorithms`: what keys can be and do."""
 
 from huks_async.cli.shell.console import show
-from huks_async.crypto import support_table
+from huks_async.crypto.rules import support_table
 
 
 def algorithms(*, device: bool = False) -> None:

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from huks_async.cli.shell.console import usage_error
 from huks_async.cli.words.parameters import Tags
-from huks_async.crypto.matrix import AGREE, ALGORITHMS, CIPHER, DERIVE, MAC, SIGNATURE, WRAPPING
+from huks_async.crypto.rules.matrix import AGREE, ALGORITHMS, CIPHER, DERIVE, MAC, SIGNATURE, WRAPPING
 from huks_async.model.enums import (
     HuksCipherMode,
     HuksImportKeyType,

@@ -21,8 +21,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_public_key,
 )
 
-from huks_async.crypto import finite_field, sm2_encoding
-from huks_async.crypto.material import KeyMaterial
+from huks_async.crypto.asymmetric import finite_field
+from huks_async.crypto.key_material import KeyMaterial
+from huks_async.crypto.sm2 import encoding as sm2_encoding
 from huks_async.keys.forms import pem
 from huks_async.keys.forms.der import Pkcs8, ml_pkcs8, ml_seed_pkcs8, read_ec_private_key, read_pkcs8
 from huks_async.keys.forms.fields import parts_of

@@ -5,7 +5,7 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from huks_async.crypto.material import KeyMaterial
+from huks_async.crypto.key_material import KeyMaterial
 from huks_async.keys.forms import convert
 from huks_async.keys.forms.layouts import LAYOUTS, algorithm_name, unpack
 from huks_async.model.errors import BusinessError

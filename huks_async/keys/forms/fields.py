@@ -3,8 +3,9 @@
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
 
-from huks_async.crypto import finite_field, sm2_encoding
-from huks_async.crypto.material import KeyMaterial
+from huks_async.crypto.asymmetric import finite_field
+from huks_async.crypto.key_material import KeyMaterial
+from huks_async.crypto.sm2 import encoding as sm2_encoding
 from huks_async.keys.forms.der import ml_seed_pkcs8
 from huks_async.keys.forms.layouts import (
     LAYOUTS,
@@ -121,9 +122,9 @@ def _expanded(material: KeyMaterial) -> bytes:
     if len(material.secret) == wanted:
         return material.secret
     # a seed: the library below that runs expanded keys computes one
-    from huks_async.crypto.libcrypto import LibcryptoError
-    from huks_async.crypto.libcrypto_search import libcrypto_for
-    from huks_async.crypto.postquantum import EXTRA
+    from huks_async.crypto.libcrypto.binding import LibcryptoError
+    from huks_async.crypto.libcrypto.search import libcrypto_for
+    from huks_async.crypto.postquantum.key_checks import EXTRA
 
     name = f"ML-{'DSA' if material.algorithm == HuksKeyAlg.HUKS_ALG_ML_DSA else 'KEM'}-{material.size}"
     library = libcrypto_for(name, EXTRA)

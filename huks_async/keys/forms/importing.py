@@ -6,7 +6,7 @@ digests, modes, combinations of purposes); here the bytes are checked, and what 
 
 from collections.abc import Callable
 
-from huks_async.crypto.material import SYMMETRIC_ALGORITHMS, KeyMaterial
+from huks_async.crypto.key_material import SYMMETRIC_ALGORITHMS, KeyMaterial
 from huks_async.keys.forms.import_params import import_type, required, unsupported
 from huks_async.keys.forms.layouts import (
     DEFAULT_RSA_EXPONENT,
@@ -206,7 +206,9 @@ def _checked(make: Callable[[], KeyMaterial], algorithm: int) -> KeyMaterial:
 
 
 def _from_spki(algorithm: int, size: int, der: bytes) -> KeyMaterial:
-    from huks_async.crypto import dh, dsa, elliptic, mldsa, mlkem, rsa, sm2
+    from huks_async.crypto.asymmetric import dh, dsa, elliptic, rsa
+    from huks_async.crypto.postquantum import mldsa, mlkem
+    from huks_async.crypto.sm2 import sm2
 
     match algorithm:
         case HuksKeyAlg.HUKS_ALG_RSA:
@@ -225,7 +227,7 @@ def _from_spki(algorithm: int, size: int, der: bytes) -> KeyMaterial:
 
 
 def _make_rsa(parts: KeyParts) -> KeyMaterial:
-    from huks_async.crypto import rsa
+    from huks_async.crypto.asymmetric import rsa
 
     n, e, d = (int.from_bytes(parts[name], "big") for name in "ned")
     if not parts["e"]:
@@ -238,44 +240,44 @@ def _make_rsa(parts: KeyParts) -> KeyMaterial:
 
 
 def _make_ecc(parts: KeyParts) -> KeyMaterial:
-    from huks_async.crypto import elliptic
+    from huks_async.crypto.asymmetric import elliptic
 
     width = (parts.size + 7) // 8
     return elliptic.material_from_parts(parts.size, *(_padded(parts[name], width) for name in "xyz"))
 
 
 def _make_sm2(parts: KeyParts) -> KeyMaterial:
-    from huks_async.crypto import sm2
+    from huks_async.crypto.sm2 import sm2
 
     return sm2.material_from_parts(*(_padded(parts[name], 32) for name in "xyz"))
 
 
 def _make_dsa(parts: KeyParts) -> KeyMaterial:
-    from huks_async.crypto import dsa
+    from huks_async.crypto.asymmetric import dsa
 
     return dsa.material_from_parts(parts.size, *(parts[name] for name in "xypqg"))
 
 
 def _make_dh(parts: KeyParts) -> KeyMaterial:
-    from huks_async.crypto import dh
+    from huks_async.crypto.asymmetric import dh
 
     return dh.material_from_parts(parts.size, parts["public"], parts["private"])
 
 
 def _make_25519(parts: KeyParts) -> KeyMaterial:
-    from huks_async.crypto import edwards
+    from huks_async.crypto.asymmetric import curve25519
 
-    return edwards.material_from_parts(parts.algorithm, parts["public"], parts["private"])
+    return curve25519.material_from_parts(parts.algorithm, parts["public"], parts["private"])
 
 
 def _make_ml_dsa(parts: KeyParts) -> KeyMaterial:
-    from huks_async.crypto import mldsa
+    from huks_async.crypto.postquantum import mldsa
 
     return mldsa.material_from_parts(parts.size, parts["public"], parts["private"])
 
 
 def _make_ml_kem(parts: KeyParts) -> KeyMaterial:
-    from huks_async.crypto import mlkem
+    from huks_async.crypto.postquantum import mlkem
 
     return mlkem.material_from_parts(parts.size, parts["public"], parts["private"])
 

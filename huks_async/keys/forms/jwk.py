@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_private_key,
 )
 
-from huks_async.crypto.material import KeyMaterial
+from huks_async.crypto.key_material import KeyMaterial
 from huks_async.keys.forms.fields import parts_of, public_fields
 from huks_async.keys.forms.importing import material_from_import, material_from_parts
 from huks_async.keys.forms.layouts import KeyParts, algorithm_name, invalid
@@ -109,7 +109,7 @@ def _from_rsa(members: Mapping[str, Any]) -> KeyMaterial:
 
 
 def _from_ec(members: Mapping[str, Any], curve: object) -> KeyMaterial:
-    from huks_async.crypto import elliptic
+    from huks_async.crypto.asymmetric import elliptic
 
     size = next((bits for bits, name in _CURVES.items() if name == curve), None)
     if size is None:

@@ -3,7 +3,7 @@
 import json
 from typing import Literal, TypeAlias
 
-from huks_async.crypto.material import SYMMETRIC_ALGORITHMS, KeyMaterial
+from huks_async.crypto.key_material import SYMMETRIC_ALGORITHMS, KeyMaterial
 from huks_async.keys.forms import convert
 from huks_async.keys.forms.layouts import LAYOUTS, unpack
 from huks_async.model.enums import HuksImportKeyType

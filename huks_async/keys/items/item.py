@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from huks_async.crypto import engine
 from huks_async.crypto.family import Starter
-from huks_async.crypto.material import KeyMaterial
+from huks_async.crypto.key_material import KeyMaterial
 from huks_async.model.limits import Limits
 from huks_async.model.params import ParamSet
 from huks_async.model.tags import HuksTagType

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from huks_async.crypto.material import KeyMaterial
+from huks_async.crypto.key_material import KeyMaterial
 from huks_async.keys.items.item import KeyItem, Plan, PlanKey
 from huks_async.keys.items.sealing import Sealer
 from huks_async.model.errors import BusinessError

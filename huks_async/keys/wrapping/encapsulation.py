@@ -1,6 +1,6 @@
 """Key encapsulation with stored ML-KEM keys: the checks, and where the secret goes."""
 
-from huks_async.crypto.material import SYMMETRIC_ALGORITHMS
+from huks_async.crypto.key_material import SYMMETRIC_ALGORITHMS
 from huks_async.keys.items.item import KeyItem
 from huks_async.model.enums import HuksErrorCode, HuksKeyAlg, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
@@ -23,7 +23,7 @@ def encapsulate(item: KeyItem, params: ParamSet) -> tuple[bytes, bytes]:
             purposes lack WRAP.
     """
     _check_call(item, params, HuksKeyPurpose.HUKS_KEY_PURPOSE_WRAP)
-    from huks_async.crypto import mlkem  # late, as all families are
+    from huks_async.crypto.postquantum import mlkem  # late, as all families are
 
     return mlkem.encapsulate(item.ready)
 
@@ -36,7 +36,7 @@ def decapsulate(item: KeyItem, params: ParamSet, ciphertext: BytesLike) -> bytes
             12000018 for a ciphertext of another length.
     """
     _check_call(item, params, HuksKeyPurpose.HUKS_KEY_PURPOSE_UNWRAP)
-    from huks_async.crypto import mlkem
+    from huks_async.crypto.postquantum import mlkem
 
     return mlkem.decapsulate(item.ready, ciphertext)
 

@@ -13,7 +13,7 @@ import struct
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from huks_async.crypto.material import SYMMETRIC_ALGORITHMS, KeyMaterial
+from huks_async.crypto.key_material import SYMMETRIC_ALGORITHMS, KeyMaterial
 from huks_async.keys.forms.fields import parts_of, public_fields
 from huks_async.keys.forms.import_params import import_type
 from huks_async.keys.forms.layouts import (
@@ -171,12 +171,12 @@ def _bad_size(message: str) -> BusinessError:
 
 
 def _sm2_decrypt(wrapping: KeyMaterial, ciphertext: bytes) -> bytes:
-    from huks_async.crypto import sm2
+    from huks_async.crypto.sm2 import sm2
 
     return sm2.decrypt(sm2.load(wrapping), ciphertext)
 
 
 def _sm2_encrypt(public: bytes, plaintext: bytes) -> bytes:
-    from huks_async.crypto import sm2
+    from huks_async.crypto.sm2 import sm2
 
     return sm2.encrypt(sm2.load(sm2.material_from_spki(public)), plaintext)

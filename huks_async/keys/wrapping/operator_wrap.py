@@ -19,7 +19,7 @@ import struct
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from huks_async.crypto.material import KeyMaterial
+from huks_async.crypto.key_material import KeyMaterial
 from huks_async.keys.items.aliases import storage_level
 from huks_async.keys.items.attributes import may_override
 from huks_async.keys.items.item import decode_params, encode_params

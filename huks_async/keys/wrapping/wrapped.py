@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_public_key,
 )
 
-from huks_async.crypto.material import KeyMaterial
+from huks_async.crypto.key_material import KeyMaterial
 from huks_async.keys.forms.importing import material_from_import
 from huks_async.keys.forms.layouts import algorithm_name, invalid
 from huks_async.keys.wrapping import envelope

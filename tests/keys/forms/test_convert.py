@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from huks_async.crypto import mldsa, mlkem
-from huks_async.crypto.material import KeyMaterial
+from huks_async.crypto.key_material import KeyMaterial
+from huks_async.crypto.postquantum import mldsa, mlkem
 from huks_async.keys.forms import convert
 from huks_async.keys.forms.describe import describe
 from huks_async.keys.forms.importing import material_from_import

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from huks_async.crypto import mldsa, mlkem
-from huks_async.crypto.material import KeyMaterial
+from huks_async.crypto.key_material import KeyMaterial
+from huks_async.crypto.postquantum import mldsa, mlkem
 from huks_async.keys.forms.convert import to_pem
 from huks_async.keys.forms.fields import parts_of
 from huks_async.keys.forms.importing import is_slow, material_from_import

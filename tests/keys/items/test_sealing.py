@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from huks_async.crypto.material import KeyMaterial
+from huks_async.crypto.key_material import KeyMaterial
 from huks_async.keys.items.sealing import Sealer
 from huks_async.model.params import ParamSet
 from huks_async.stores.base import ItemName

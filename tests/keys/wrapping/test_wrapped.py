@@ -11,8 +11,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from huks_async.crypto import edwards, elliptic, sm2
-from huks_async.crypto.material import KeyMaterial
+from huks_async.crypto.asymmetric import curve25519, elliptic
+from huks_async.crypto.key_material import KeyMaterial
+from huks_async.crypto.sm2 import sm2
 from huks_async.keys.forms.importing import material_from_import
 from huks_async.keys.wrapping.envelope import envelope_parts, pack_envelope
 from huks_async.keys.wrapping.wrapped import (
@@ -44,7 +45,7 @@ from tests.keys.key_samples import (
 )
 
 AES, SM4 = 20, 152
-SUITES = {1: (X25519, edwards), 2: (ECC, elliptic)}
+SUITES = {1: (X25519, curve25519), 2: (ECC, elliptic)}
 
 
 def wrapping_key(suite: int) -> KeyMaterial:

@@ -1,0 +1,42 @@
+"""OAEP where the label or the mask is hashed with MD5: `cryptography` refuses that, libcrypto does it."""
+
+from cryptography.hazmat.primitives import hashes
+
+from huks_async.crypto.asymmetric.rsa_key import RsaKey
+from huks_async.crypto.libcrypto.binding import EvpKey, LibcryptoError
+from huks_async.crypto.libcrypto.search import LEGACY, libcrypto_for
+
+
+class Md5Oaep:
+    """A padding for `rsa_cipher`. Its methods raise ValueError for data that does not fit.
+
+    Attributes:
+        algorithm: the hash of the label.
+
+    """
+
+    __slots__ = ("_library", "_settings", "algorithm")
+
+    def __init__(self, label: hashes.HashAlgorithm, mask: hashes.HashAlgorithm) -> None:
+        self.algorithm = label
+        self._library = libcrypto_for("RSA", LEGACY, "OAEP with MD5")
+        self._settings = {"pad-mode": "oaep", "digest": label.name, "mgf1-digest": mask.name}
+
+    def encrypt(self, key: RsaKey, data: bytes) -> bytes:
+        """Encrypt at most one block."""
+        return self._run("encrypt", self._library.public_key("RSA", key.spki()), data)
+
+    def decrypt(self, key: RsaKey, data: bytes) -> bytes:
+        """Decrypt one block with the private half."""
+        der = key.pkcs8()
+        try:
+            private = self._library.private_key("RSA", der)
+        finally:
+            der[:] = bytes(len(der))
+        return self._run("decrypt", private, data)
+
+    def _run(self, step: str, key: EvpKey, data: bytes) -> bytes:
+        try:
+            return self._library.transform(step, key, data, secret=step == "decrypt", settings=self._settings)
+        except LibcryptoError as refused:
+            raise ValueError(str(refused)) from None

@@ -1,0 +1,167 @@
+"""Tests of Diffie-Hellman in the groups of RFC 7919."""
+
+from pathlib import Path
+
+import pytest
+
+from huks_async.crypto.asymmetric import dh, elliptic
+from huks_async.crypto.key_material import KeyMaterial
+from huks_async.model.tags import HuksTag
+from tests.crypto.asymmetric_support import (
+    AGREE,
+    DH,
+    SIGN,
+    make_spec,
+    openssl,
+    public_of,
+    refused,
+    run,
+    start,
+)
+
+SIZES = (2048, 3072, 4096)
+KEY_SIZE = HuksTag.HUKS_TAG_KEY_SIZE
+
+
+@pytest.fixture(scope="module")
+def keys() -> dict[int, KeyMaterial]:
+    return {size: dh.generate(DH, size) for size in SIZES}
+
+
+def theirs(size: int, tmp_path: Path) -> tuple[Path, bytes]:
+    """(file of a private key that OpenSSL made, its SubjectPublicKeyInfo)."""
+    private = openssl("genpkey", "-algorithm", "DH", "-pkeyopt", f"group:ffdhe{size}", "-outform", "DER")
+    path = tmp_path / "theirs"
+    path.write_bytes(private)
+    return path, openssl("pkey", "-inform", "DER", "-pubout", "-outform", "DER", given=private)
+
+
+def number(value: int) -> bytes:
+    return value.to_bytes((value.bit_length() + 7) // 8, "big")
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_openssl_agrees(size: int, keys: dict[int, KeyMaterial], tmp_path: Path) -> None:
+    """OpenSSL's derivation gives our secret, and a shorter KEY_SIZE its first bytes."""
+    path, spki = theirs(size, tmp_path)
+    (tmp_path / "ours").write_bytes(keys[size].public)
+    secret = openssl(
+        "pkeyutl", "-derive", "-inkey", str(path), "-keyform", "DER",
+        "-peerkey", str(tmp_path / "ours"), "-peerform", "DER", "-pkeyopt", "dh_pad:1",
+    )  # fmt: skip
+    assert len(secret) == size // 8
+    assert run(dh, AGREE, keys[size], spki, last=b"ignored", numbers={KEY_SIZE: size}) == secret
+    assert run(dh, AGREE, keys[size], spki, numbers={KEY_SIZE: 256}) == secret[:32]
+    assert run(dh, AGREE, keys[size], spki, numbers={KEY_SIZE: 8}) == secret[:1]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_groups_and_encodings_are_openssls(size: int, tmp_path: Path) -> None:
+    """The primes computed from the formula are OpenSSL's, and so is every byte of the public encoding."""
+    _, spki = theirs(size, tmp_path)
+    assert dh.material_from_spki(spki, DH, size).public == spki
+    assert f"ffdhe{size}".encode() in openssl(
+        "pkey", "-pubin", "-inform", "DER", "-noout", "-text", given=dh.generate(DH, size).public
+    )
+
+
+def test_the_secret_is_padded_on_the_left(keys: dict[int, KeyMaterial]) -> None:
+    """A secret with leading zeros keeps them before it is cut."""
+    p = dh.prime_of(2048)
+    exponent = 3
+    own = dh.material_from_parts(2048, b"", number(exponent))
+    # a peer whose cube is small: 2^5 needs one byte
+    peer = dh.material_from_parts(2048, number(32), b"")
+    secret = run(dh, AGREE, own, peer.public, numbers={KEY_SIZE: 2048})
+    assert secret == pow(32, exponent, p).to_bytes(256, "big")
+    assert run(dh, AGREE, own, peer.public, numbers={KEY_SIZE: 256}) == bytes(32)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "code"), [(None, 12000002), (2056, 12000003), (0, 12000003), (7, 12000003)]
+)
+def test_size_of_the_secret(wanted: int | None, code: int, keys: dict[int, KeyMaterial]) -> None:
+    """KEY_SIZE absent is 12000002; nothing, or more than the group gives, 12000003."""
+    numbers = {} if wanted is None else {KEY_SIZE: wanted}
+    with refused(code, "HUKS_TAG_KEY_SIZE"):
+        run(dh, AGREE, keys[2048], keys[2048].public, numbers=numbers)
+
+
+def test_wrong_peers(keys: dict[int, KeyMaterial]) -> None:
+    """Another group or algorithm is 12000006; what is no key, or a value without a secret, 401."""
+    rfc_3526 = openssl("genpkey", "-algorithm", "DH", "-pkeyopt", "group:modp_2048", "-outform", "DER")
+    p = dh.prime_of(2048)
+    peers = {
+        12000006: [
+            keys[3072].public,
+            elliptic.generate(2, 256).public,
+            openssl("pkey", "-inform", "DER", "-pubout", "-outform", "DER", given=rfc_3526),
+        ],
+        401: [b"", b"x", keys[2048].public[:-1], *(dh._spki(2048, y) for y in (0, 1, p - 1, p, p + 2))],
+    }
+    for code, spkis in peers.items():
+        for spki in spkis:
+            with refused(code):
+                run(dh, AGREE, keys[2048], spki, numbers={KEY_SIZE: 2048})
+
+
+def test_peers_in_the_form_of_x9_42(keys: dict[int, KeyMaterial]) -> None:
+    """The other standard form of a public DH key is understood too."""
+    p, y = dh.prime_of(2048), 2**200
+    oid = bytes.fromhex("06072a8648ce3e0201")
+    group = dh._der(0x30, dh._integer(p) + dh._integer(2) + dh._integer((p - 1) // 2))
+    spki = dh._der(0x30, dh._der(0x30, oid + group) + dh._der(0x03, b"\0" + dh._integer(y)))
+    pkcs3 = dh.material_from_spki(spki, DH, 2048).public
+    assert pkcs3 != spki
+    numbers = {KEY_SIZE: 2048}
+    assert run(dh, AGREE, keys[2048], spki, numbers=numbers) == run(
+        dh, AGREE, keys[2048], pkcs3, numbers=numbers
+    )
+
+
+def test_one_update(keys: dict[int, KeyMaterial]) -> None:
+    """A second update is 12000012, finish without any 401."""
+    with refused(12000012):
+        run(dh, AGREE, keys[2048], keys[2048].public, keys[2048].public, numbers={KEY_SIZE: 2048})
+    with refused(401):
+        run(dh, AGREE, keys[2048], numbers={KEY_SIZE: 2048})
+
+
+def test_halves_and_purposes(keys: dict[int, KeyMaterial]) -> None:
+    """A public key does not agree (401), a DH key does not sign (12000003)."""
+    with refused(401, "private"):
+        start(dh, AGREE, public_of(keys[2048]), numbers={KEY_SIZE: 2048})
+    with refused(12000003):
+        dh.starter(make_spec(SIGN, keys[2048]))
+    assert start(dh, AGREE, keys[3072], numbers={KEY_SIZE: 256}).kind == "dh-3072"
+    with refused(12000003):
+        dh.generate(DH, 1024)
+
+
+def test_import_of_parts() -> None:
+    """Halves import alone or together; values outside the group or that do not match are 401."""
+    p = dh.prime_of(2048)
+    for exponent in (2, (1 << 256) + 1, 1 << 2000, p - 3):
+        element = pow(2, exponent, p)
+        pair = dh.material_from_parts(2048, number(element), number(exponent))
+        assert dh.material_from_parts(2048, number(element), b"") == public_of(pair)
+        alone = dh.material_from_parts(2048, b"", number(exponent))
+        assert alone.public == b""
+        peer = dh.generate(DH, 2048)
+        secret = run(dh, AGREE, alone, peer.public, numbers={KEY_SIZE: 2048})
+        assert secret == run(dh, AGREE, peer, pair.public, numbers={KEY_SIZE: 2048})
+    for public, private in ((5, 3), (0, 0), (1, 0), (p - 1, 0), (p, 0), (p + 4, 0), (0, p - 1), (0, p + 5)):
+        with refused(401):
+            dh.material_from_parts(2048, number(public), number(private))
+    with refused(401):
+        dh.material_from_parts(1024, b"\5", b"")
+
+
+def test_import_of_spki(keys: dict[int, KeyMaterial]) -> None:
+    """A SubjectPublicKeyInfo imports with its own group alone."""
+    assert dh.material_from_spki(keys[3072].public, DH, 3072) == public_of(keys[3072])
+    p = dh.prime_of(2048)
+    for spki, size in ((keys[3072].public, 2048), (b"x", 2048), (dh._spki(2048, p - 1), 2048),
+                       (elliptic.generate(2, 256).public, 2048), (keys[2048].public, 1024)):  # fmt: skip
+        with refused(401):
+            dh.material_from_spki(spki, DH, size)
