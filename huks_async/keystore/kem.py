@@ -117,9 +117,9 @@ class _SharedKey(NamedTuple):
 
 
 def _shared_key(parts: Parts, alias: object, params: Properties | None) -> _SharedKey | None:
-    if alias == "":
+    if type(alias) is str and not alias:
         alias = None  # documented: the secret is stored where the alias is not empty
-    if alias is None and not params:
+    if alias is None and not len(parse_properties(params)):
         return None
     if alias is None or params is None:
         missing = "sharedKeyAlias" if alias is None else "sharedKeyParams"

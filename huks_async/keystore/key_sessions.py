@@ -24,6 +24,7 @@ from huks_async.model.params import (
     split_options,
 )
 from huks_async.model.results import HuksReturnResult, HuksSessionHandle
+from huks_async.model.showing import type_name
 from huks_async.model.tags import HuksTag
 from huks_async.sessions.context import KeySession
 
@@ -114,6 +115,7 @@ class SessionFunctions(HasParts):
             or token is not None
             or type(handle) is not int
         ):  # not the ordinary form: to be looked into
+            handle = _check_handle(handle)
             data = _segment(parts, handle, options, token)[1]
         out = parts.driver.update_now(parts.namespace, handle, data)
         if out is None:
@@ -151,6 +153,7 @@ class SessionFunctions(HasParts):
             or token is not None
             or type(handle) is not int
         ):  # not the ordinary form: to be looked into
+            handle = _check_handle(handle)
             params, data = _segment(parts, handle, options, token, ends=True)
         out = parts.driver.finish_now(parts.namespace, handle, data)
         if out is None:
@@ -171,7 +174,7 @@ class SessionFunctions(HasParts):
             BusinessError: 401 for wrong arguments.
         """
         parts = self._open_parts()
-        _check_handle(handle)
+        handle = _check_handle(handle)
         try:
             parse_parameters(options)
         except ParameterSetError as error:
@@ -246,8 +249,6 @@ def _segment(
     parts: Parts, handle: int, options: object, token: BytesLike | None, ends: bool = False
 ) -> tuple[ParamSet, BytesLike]:
     """Check the arguments of a call on a session; a set that is illegal as a whole ends the session."""
-    if type(handle) is not int:
-        _check_handle(handle)
     try:
         params, data = parse_options(options)
         if token is not None:
@@ -265,6 +266,7 @@ def _segment(
     return params, data
 
 
-def _check_handle(handle: object) -> None:
-    if isinstance(handle, bool) or not isinstance(handle, int):
-        raise BusinessError(401, f"handle must be an int, got {type(handle).__name__}")
+def _check_handle(handle: Any) -> int:
+    if type(handle) is bool or not issubclass(type(handle), int):
+        raise BusinessError(401, f"handle must be an int, got {type_name(handle)}")
+    return int.__int__(handle)

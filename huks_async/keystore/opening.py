@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
+from huks_async.model.showing import shown
 from huks_async.rootkeys import RootKey
 from huks_async.stores import Store, open_store
 
@@ -41,7 +42,7 @@ def choose_profile(profile: str | None) -> Profile:
         return "server"
     if name == "device":
         return "device"
-    raise BusinessError(401, f"profile: got {name!r}, accepted 'server' and 'device'")
+    raise BusinessError(401, f"profile: got {shown(name)}, accepted 'server' and 'device'")
 
 
 def choose_limits(limits: Limits | None, profile: Profile) -> Limits:

@@ -8,18 +8,22 @@ a name, so that no two of them are ever the same text. Items are sealed under a 
 import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from itertools import islice
+from typing import Any, NamedTuple
 
 from huks_async.access.policy import Caller, Nobody, Policy
 from huks_async.keys.items.shelf import KeyShelf
 from huks_async.keys.lifecycle import KeyMaker
 from huks_async.model.errors import BusinessError
+from huks_async.model.showing import shown, type_name
 
 SEPARATOR = "\x1f"
 FIRST_USER = 100
 """The user that a keystore works for unless it is told; below are the system's, as on a device."""
 
 MAX_GROUP_BYTES = 128
+# looked through at each call of a group's key, on the event loop
+_MAX_GROUPS = 1000
 _MAX_USER = 2**31 - 1
 # others than the own one; one that is left out is opened again when it is needed
 _MAX_OPEN_PLACES = 64
@@ -45,25 +49,26 @@ class Places:
         self._device = device
         self._others: OrderedDict[str, Place] = OrderedDict()
 
-    def of_user(self, user_id: object) -> Place:
+    def of_user(self, user_id: Any) -> Place:
         """The keys of the caller's application that belong to a user.
 
         Raises:
             BusinessError: 401 for what is no user id; 202 on a device; 201 where the policy says no.
         """
-        if isinstance(user_id, bool) or not isinstance(user_id, int):
-            raise BusinessError(401, f"userId must be an int, got {type(user_id).__name__}")
+        if type(user_id) is bool or not issubclass(type(user_id), int):
+            raise BusinessError(401, f"userId must be an int, got {type_name(user_id)}")
+        user_id = int.__int__(user_id)
         if not -_MAX_USER - 1 <= user_id <= _MAX_USER:
-            raise BusinessError(401, f"userId: got {user_id}, which is no number of 32 bits")
+            raise BusinessError(401, f"userId: got {shown(user_id)}, which is no number of 32 bits")
         if self._device:
             raise BusinessError(202, "acting for another user is for system applications")
         if user_id < 0:
-            raise BusinessError(401, f"userId: got {user_id}, accepted 0 … {_MAX_USER}")
+            raise BusinessError(401, f"userId: got {shown(user_id)}, accepted 0 … {_MAX_USER}")
         caller = self.caller
         if self._ask("may_act_for", user_id) is not True:
             raise BusinessError(
                 201,
-                f"no policy allows {caller.namespace!r} of user {caller.user_id} to act for user {user_id}; "
+                f"no policy allows {shown(caller.namespace)} of user {caller.user_id} to act for user {user_id}; "
                 "see Keystore.open(policy=…)",
             )
         # the caller's own keys too: what was prepared for calls with a user is not for calls without one
@@ -89,11 +94,17 @@ class Places:
         groups = self._ask("groups_of")
         if isinstance(groups, (str, bytes)) or not isinstance(groups, Iterable):
             raise _bad_policy("groups_of", "a collection of names", groups)
-        if name not in {group.encode() for group in groups if isinstance(group, str)}:
+        try:
+            known = [group for group in islice(groups, _MAX_GROUPS + 1) if type(group) is str]
+        except Exception as error:
+            raise _bad_policy("groups_of", "a collection of names that can be read", groups) from error
+        if len(known) > _MAX_GROUPS:
+            raise _bad_policy("groups_of", f"at most {_MAX_GROUPS} names", groups)
+        if name.decode(errors="replace") not in known:
             raise BusinessError(
                 12000018,
-                f"HUKS_TAG_KEY_ACCESS_GROUP: {self.caller.namespace!r} does not belong to the group "
-                f"{name.decode(errors='replace')!r}",
+                f"HUKS_TAG_KEY_ACCESS_GROUP: {shown(self.caller.namespace)} does not belong to the group "
+                f"{shown(name.decode(errors='replace'))}",
             )
         group = f"{SEPARATOR}group{SEPARATOR}{name.hex()}"
         return self._other(namespace_of(group, self.caller.user_id))
@@ -106,7 +117,7 @@ class Places:
             raise
         except Exception as error:
             raise BusinessError(
-                12000012, f"the policy's {question} failed ({type(error).__name__}); nothing was permitted"
+                12000012, f"the policy's {question} failed ({type_name(error)}); nothing was permitted"
             ) from error
         if inspect.iscoroutine(answer):
             answer.close()
@@ -138,7 +149,7 @@ class Places:
 def _bad_policy(question: str, wanted: str, got: object) -> BusinessError:
     return BusinessError(
         12000012,
-        f"the policy's {question} must give {wanted}, got {type(got).__name__}; nothing was permitted",
+        f"the policy's {question} must give {wanted}, got {type_name(got)}; nothing was permitted",
     )
 
 
@@ -147,11 +158,12 @@ def namespace_of(name: str, user_id: int) -> str:
     return name if user_id == FIRST_USER else f"{name}{SEPARATOR}user{SEPARATOR}{user_id}"
 
 
-def check_namespace(namespace: object) -> str:
+def check_namespace(namespace: Any) -> str:
     """Check the name of an application; 401 for anything but text without the separator."""
-    if not isinstance(namespace, str) or not namespace or SEPARATOR in namespace:
+    namespace = str.__str__(namespace) if issubclass(type(namespace), str) else namespace
+    if type(namespace) is not str or not namespace or SEPARATOR in namespace:
         raise BusinessError(
-            401, f"namespace must be a non-empty str without {SEPARATOR!r}, got {namespace!r}"
+            401, f"namespace must be a non-empty str without {SEPARATOR!r}, got {shown(namespace)}"
         )
     try:
         namespace.encode()
@@ -160,12 +172,14 @@ def check_namespace(namespace: object) -> str:
     return namespace
 
 
-def check_user(user_id: object) -> int:
+def check_user(user_id: Any) -> int:
     """Check the user a keystore works for; 401 for anything but a user id of 100 or more."""
-    if isinstance(user_id, bool) or not isinstance(user_id, int) or not FIRST_USER <= user_id <= _MAX_USER:
+    if issubclass(type(user_id), int) and type(user_id) is not bool:
+        user_id = int.__int__(user_id)
+    if type(user_id) is not int or not FIRST_USER <= user_id <= _MAX_USER:
         raise BusinessError(
             401,
-            f"user_id: got {user_id!r}, accepted {FIRST_USER} … {_MAX_USER}; lower ones are the system's, "
+            f"user_id: got {shown(user_id)}, accepted {FIRST_USER} … {_MAX_USER}; lower ones are the system's, "
             "reached with the …AsUser functions",
         )
     return user_id

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from huks_async.model.showing import shown
+
 KIB = 1024
 MIB = 1024 * KIB
 
@@ -53,13 +55,15 @@ class Limits:
             "max_held_bytes",
         ):
             if getattr(self, name) < 1:
-                raise ValueError(f"Limits.{name} must be at least 1, got {getattr(self, name)!r}")
+                raise ValueError(f"Limits.{name} must be at least 1, got {shown(getattr(self, name))}")
         if self.max_listed_aliases is not None and self.max_listed_aliases < 0:
-            raise ValueError(f"Limits.max_listed_aliases must be 0 or more, got {self.max_listed_aliases!r}")
+            raise ValueError(
+                f"Limits.max_listed_aliases must be 0 or more, got {shown(self.max_listed_aliases)}"
+            )
         if not self.stale_after >= 0:
-            raise ValueError(f"Limits.stale_after must be 0 or more seconds, got {self.stale_after!r}")
+            raise ValueError(f"Limits.stale_after must be 0 or more seconds, got {shown(self.stale_after)}")
         if self.max_idle is not None and not self.max_idle > 0:
-            raise ValueError(f"Limits.max_idle must be more than 0 seconds, got {self.max_idle!r}")
+            raise ValueError(f"Limits.max_idle must be more than 0 seconds, got {shown(self.max_idle)}")
 
     @classmethod
     def device(cls) -> "Limits":

@@ -2,10 +2,12 @@
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from huks_async.model.errors import BusinessError, ParameterSetError
+from huks_async.model.showing import shown, shown_list, type_name
 from huks_async.model.tags import INNER_TAGS, SERVICE_TAGS, HuksTag, HuksTagType
 
 BytesLike: TypeAlias = bytes | bytearray | memoryview
@@ -16,23 +18,47 @@ ParamValue: TypeAlias = int | bytes
 
 MAX_PARAMS = 42
 MAX_PARAM_BYTES = 4 * 1024 * 1024
+# Lists up to ten times as long as one set are looked through, so that the first mistake in them is named;
+# a longer one is refused unseen, because looking through a million parameters holds the event loop for 0.3 s.
+_MAX_LOOKED_AT = 10 * MAX_PARAMS
 _ILLEGAL = 401
 
 
 @dataclass(slots=True)
 class HuksParam:
-    """One parameter. `value` is an int, a bool or bytes, as the tag's type says."""
+    """One parameter. `value` is an int, a bool or bytes, as the tag's type says.
+
+    Its `repr` names the tag, and of bytes tells the length alone: they may be a key.
+    """
 
     tag: int
     value: bool | int | BytesLike
 
+    def __repr__(self) -> str:
+        return f"HuksParam({tag_name(self.tag)}, {_shown_value(self.value)})"
+
 
 @dataclass(slots=True)
 class HuksOptions:
-    """Parameters and input data of a call; both may be left out."""
+    """Parameters and input data of a call; both may be left out. Bytes show as their length in its `repr`."""
 
     properties: Iterable[HuksParam | Mapping[str, Any]] | None = None
     inData: BytesLike | None = None
+
+    def __repr__(self) -> str:
+        properties = shown_list(self.properties, _shown_param)
+        return f"HuksOptions(properties={properties}, inData={_shown_value(self.inData)})"
+
+
+def _shown_value(value: object) -> str:
+    # a text in place of bytes is a mistake, but may be a password all the same
+    return f"<{str.__len__(value)} characters>" if type(value) is str else shown(value)
+
+
+def _shown_param(param: object) -> str:
+    if type(param) is dict:
+        param = HuksParam(param.get("tag"), param.get("value"))  # type: ignore[arg-type]
+    return repr(param) if type(param) is HuksParam else shown(param)
 
 
 Properties: TypeAlias = Iterable[HuksParam | Mapping[str, Any]]
@@ -71,10 +97,8 @@ class ParamSet:
         yield from self.blobs.items()
 
     def __repr__(self) -> str:
-        # byte values may be secret, so only their lengths show
-        shown = [f"{tag_name(tag)}={value!r}" for tag, value in self.numbers.items()]
-        shown += [f"{tag_name(tag)}=<{len(value)} bytes>" for tag, value in self.blobs.items()]
-        return f"ParamSet({', '.join(shown)})"
+        parts = [f"{tag_name(tag)}={shown(value)}" for tag, value in self]
+        return f"ParamSet({', '.join(parts)})"
 
     def to_params(self) -> list[HuksParam]:
         """The same as a list of `HuksParam`, tags as `HuksTag` where the declaration knows them."""
@@ -83,11 +107,12 @@ class ParamSet:
 
 def tag_name(tag: object) -> str:
     """The documented name of a tag, or its number."""
-    member = _TAG_MEMBERS.get(tag) if isinstance(tag, int) else None
-    return member.name if member is not None else repr(tag)
+    name = _TAG_NAMES.get(int.__int__(tag)) if issubclass(type(tag), int) else None  # type: ignore[arg-type]
+    return shown(tag) if name is None else name
 
 
 _TAG_MEMBERS: dict[int, HuksTag] = {int(member): member for member in HuksTag}
+_TAG_NAMES: dict[int, str] = {int(member): member.name for member in (*INNER_TAGS, *HuksTag)}
 
 _NUMBER, _BOOL, _BYTES = 1, 2, 3
 _KIND_OF_TYPE = {
@@ -134,6 +159,8 @@ def parse_properties(properties: object) -> ParamSet:
         properties = _listed(properties)
     if not properties:
         return NO_PARAMETERS
+    if len(properties) > _MAX_LOOKED_AT:
+        raise _too_many(len(properties))
     scanned = scan(properties)
     if scanned is None:
         return _parse_any(properties)
@@ -164,14 +191,8 @@ def scan(properties: list[Any]) -> tuple[tuple[int, ...], dict[int, bytes]] | No
             tag, value = param["tag"], param["value"]
             kind = kinds[tag]
             if kind == _NUMBER:
-                # members of enums count, too, which `type(value) is int` would not say
-                if (
-                    value is True
-                    or value is False
-                    or not isinstance(value, int)
-                    or not 0 <= value <= _ALWAYS_IN_RANGE
-                ):
-                    value = _number(tag, value)
+                if type(value) is not int or not 0 <= value <= _ALWAYS_IN_RANGE:
+                    value = _number(tag, value)  # members of enums count, too
                 add(tag)
                 add(value)
             elif kind == _BYTES:
@@ -180,7 +201,9 @@ def scan(properties: list[Any]) -> tuple[tuple[int, ...], dict[int, bytes]] | No
             else:
                 add(tag)
                 add(_bool(tag, value))
-    except (KeyError, TypeError):
+    except BusinessError:
+        raise
+    except Exception:  # of a mapping of the caller's own, any
         return None
     if len(key) // 2 + len(blobs) != len(properties) or size > MAX_PARAM_BYTES:
         return None  # the same byte string twice, or too much of them
@@ -195,20 +218,21 @@ def _parse_any(properties: list[Any]) -> ParamSet:
     """Parse parameters of any documented form, and name the first mistake."""
     numbers: dict[int, int] = {}
     blobs: dict[int, bytes] = {}
-    for param in properties:
-        tag, value = _take_apart(param)
-        try:
-            kind = _KINDS.get(tag)
-        except TypeError:
-            kind = None
-        if kind == _NUMBER:
-            numbers[tag] = _number(tag, value)
-        elif kind == _BYTES:
-            blobs[tag] = as_bytes(value, tag_name(tag))
-        elif kind == _BOOL:
-            numbers[tag] = _bool(tag, value)
-        else:
-            raise _unknown_tag(tag)
+    with _reading("a parameter"):
+        for param in properties:
+            tag, value = _take_apart(param)
+            try:
+                kind = _KINDS.get(tag)
+            except TypeError:
+                kind = None
+            if kind == _NUMBER:
+                numbers[tag] = _number(tag, value)
+            elif kind == _BYTES:
+                blobs[tag] = as_bytes(value, tag_name(tag))
+            elif kind == _BOOL:
+                numbers[tag] = _bool(tag, value)
+            else:
+                raise _unknown_tag(tag)
     if len(numbers) + len(blobs) != len(properties) or len(properties) > MAX_PARAMS:
         raise _illegal_set(properties)
     if sum(map(len, blobs.values())) > MAX_PARAM_BYTES:
@@ -241,35 +265,39 @@ def parse_parameters(options: object) -> ParamSet:
 
 def split_options(options: object) -> tuple[Any, Any]:
     """The properties and the data of options, unchecked; 401 for what is no options object."""
-    """The properties and the data of options, unchecked; 401 for what is no options object."""
-    if type(options) is dict or isinstance(options, Mapping):
+    if type(options) is dict:
         return options.get("properties"), options.get("inData")
-    if isinstance(options, HuksOptions):
-        return options.properties, options.inData
+    with _reading("options"):
+        if isinstance(options, HuksOptions):
+            return options.properties, options.inData
+        if isinstance(options, Mapping):
+            return options.get("properties"), options.get("inData")
     raise BusinessError(
         _ILLEGAL,
-        f"options must be HuksOptions or a mapping with 'properties' and 'inData', "
-        f"got {type(options).__name__}",
+        f"options must be HuksOptions or a mapping with 'properties' and 'inData', got {type_name(options)}",
     )
 
 
 def as_buffer(value: object, what: str) -> BytesLike:
     """A buffer of single bytes over `value`, without a copy where possible; 401 for other things."""
-    if isinstance(value, (bytes, bytearray)):
+    if type(value) is bytes or type(value) is bytearray:
         return value
     try:
         view = memoryview(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):  # ValueError: a memoryview that was released
-        hint = "; encode text first" if isinstance(value, str) else ""
-        raise BusinessError(
-            _ILLEGAL, f"{what} must be bytes-like, got {type(value).__name__}{hint}"
-        ) from None
+    except MemoryError:
+        raise
+    except Exception:  # ValueError: a memoryview that was released; any, of a class with a buffer of its own
+        hint = "; encode text first" if issubclass(type(value), str) else ""
+        raise BusinessError(_ILLEGAL, f"{what} must be bytes-like, got {type_name(value)}{hint}") from None
     if view.itemsize != 1:
         raise BusinessError(
             _ILLEGAL,
             f"{what} must be a buffer of single bytes, got items of {view.itemsize} bytes",
         )
-    return view.cast("B") if view.c_contiguous else view.tobytes()
+    try:
+        return view.cast("B") if view.c_contiguous else view.tobytes()
+    except (TypeError, ValueError):  # the items are of a format that views cannot change
+        return view.tobytes()
 
 
 def as_bytes(value: object, what: str) -> bytes:
@@ -277,16 +305,30 @@ def as_bytes(value: object, what: str) -> bytes:
     return bytes(as_buffer(value, what))
 
 
-def _listed(properties: object) -> list[Any]:
-    if isinstance(properties, (str, bytes, bytearray, memoryview, Mapping)) or not isinstance(
-        properties, Iterable
-    ):
+@contextmanager
+def _reading(what: str) -> Iterator[None]:
+    """Make an error of the caller's arguments of whatever their own methods raise."""
+    try:
+        yield
+    except (BusinessError, MemoryError):
+        raise
+    except Exception as error:
         raise BusinessError(
-            _ILLEGAL,
-            f"properties must be a list of parameters, got {type(properties).__name__}; "
-            "a parameter is HuksParam(tag, value) or {'tag': …, 'value': …}",
-        )
-    return list(itertools.islice(properties, 10 * MAX_PARAMS))
+            _ILLEGAL, f"{what} could not be read: an object of the caller's raised {type_name(error)}"
+        ) from error
+
+
+def _listed(properties: object) -> list[Any]:
+    with _reading("properties"):
+        if isinstance(properties, Iterable) and not isinstance(
+            properties, (str, bytes, bytearray, memoryview, Mapping)
+        ):
+            return list(itertools.islice(properties, _MAX_LOOKED_AT + 1))
+    raise BusinessError(
+        _ILLEGAL,
+        f"properties must be a list of parameters, got {type_name(properties)}; "
+        "a parameter is HuksParam(tag, value) or {'tag': …, 'value': …}",
+    )
 
 
 def _take_apart(param: object) -> tuple[Any, Any]:
@@ -297,27 +339,28 @@ def _take_apart(param: object) -> tuple[Any, Any]:
             return param["tag"], param["value"]
         except KeyError as missing:
             raise BusinessError(
-                _ILLEGAL, f"a parameter has no {missing.args[0]!r}: it needs 'tag' and 'value'"
+                _ILLEGAL, f"a parameter has no {shown(missing.args[0])}: it needs 'tag' and 'value'"
             ) from None
     raise BusinessError(
         _ILLEGAL,
-        f"a parameter must be HuksParam(tag, value) or {{'tag': …, 'value': …}}, got {type(param).__name__}",
+        f"a parameter must be HuksParam(tag, value) or {{'tag': …, 'value': …}}, got {type_name(param)}",
     )
 
 
-def _number(tag: int, value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise BusinessError(_ILLEGAL, f"{tag_name(tag)} takes an int, got {type(value).__name__}")
-    if not 0 <= value <= _ALWAYS_IN_RANGE:
+def _number(tag: int, value: Any) -> int:
+    if not issubclass(type(value), int) or type(value) is bool:
+        raise BusinessError(_ILLEGAL, f"{tag_name(tag)} takes an int, got {type_name(value)}")
+    number: int = int.__int__(value)
+    if not 0 <= number <= _ALWAYS_IN_RANGE:
         low, high = _RANGE_OF_TYPE[HuksTagType(tag & _TYPE_MASK)]
-        if not low <= value <= high:
-            raise BusinessError(_ILLEGAL, f"{tag_name(tag)}: got {value}, accepted {low} … {high}")
-    return value
+        if not low <= number <= high:
+            raise BusinessError(_ILLEGAL, f"{tag_name(tag)}: got {shown(number)}, accepted {low} … {high}")
+    return number
 
 
 def _bool(tag: int, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise BusinessError(_ILLEGAL, f"{tag_name(tag)} takes a bool, got {type(value).__name__}")
+    if type(value) is not bool:
+        raise BusinessError(_ILLEGAL, f"{tag_name(tag)} takes a bool, got {type_name(value)}")
     return value
 
 
@@ -328,7 +371,7 @@ def _unknown_tag(tag: object) -> BusinessError:
         )
     return ParameterSetError(
         _ILLEGAL,
-        f"unknown tag {tag!r}; tags are the members of HuksTag",
+        f"unknown tag {shown(tag)}; tags are the members of HuksTag",
     )
 
 
@@ -339,8 +382,12 @@ def _illegal_set(properties: list[Any]) -> BusinessError:
         if tag in seen:
             return ParameterSetError(_ILLEGAL, f"{tag_name(tag)} is given twice; each tag may occur once")
         seen.add(tag)
+    return _too_many(len(properties))
+
+
+def _too_many(given: int) -> ParameterSetError:
     return ParameterSetError(
-        _ILLEGAL, f"{len(properties)} parameters given, at most {MAX_PARAMS} are accepted in one set"
+        _ILLEGAL, f"{given} parameters given, at most {MAX_PARAMS} are accepted in one set"
     )
 
 

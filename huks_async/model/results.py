@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from huks_async.model.params import HuksParam
+from huks_async.model.showing import shown, shown_list
+
+# What a call gives may be plaintext or a key, so `repr` tells the length of bytes alone.
 
 # One of these is made for every call of every session, so fields that a call does not give are not even
 # set: reading one makes its empty value.
@@ -20,6 +23,9 @@ class HuksSessionHandle:
         self.handle = handle
         if challenge is not None:
             self.challenge = challenge
+
+    def __repr__(self) -> str:
+        return f"HuksSessionHandle(handle={shown(self.handle)}, challenge={shown(self.challenge)})"
 
     if not TYPE_CHECKING:
 
@@ -50,6 +56,12 @@ class HuksReturnResult:
             self.certChains = certChains
         if sharedSecret is not None:
             self.sharedSecret = sharedSecret
+
+    def __repr__(self) -> str:
+        return (
+            f"HuksReturnResult(outData={shown(self.outData)}, properties={shown_list(self.properties, repr)}, "
+            f"certChains={shown_list(self.certChains)}, sharedSecret={shown(self.sharedSecret)})"
+        )
 
     if not TYPE_CHECKING:
 
@@ -83,6 +95,11 @@ class HuksHandle:
     handle: int = 0
     token: bytes = b""
 
+    def __repr__(self) -> str:
+        return (
+            f"HuksHandle(errorCode={self.errorCode}, handle={shown(self.handle)}, token={shown(self.token)})"
+        )
+
 
 @dataclass(slots=True)
 class HuksResult:
@@ -92,3 +109,9 @@ class HuksResult:
     outData: bytes = b""
     properties: list[HuksParam] = field(default_factory=list)
     certChains: list[str] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        return (
+            f"HuksResult(errorCode={self.errorCode}, outData={shown(self.outData)}, "
+            f"properties={shown_list(self.properties, repr)}, certChains={shown_list(self.certChains)})"
+        )

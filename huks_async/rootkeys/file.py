@@ -7,6 +7,7 @@ import anyio.to_thread
 from cryptography.hazmat.primitives.hashes import SHA256, Hash
 
 from huks_async.model.errors import BusinessError
+from huks_async.model.showing import shown
 from huks_async.rootkeys.secret import SecretRootKey
 
 KEY_SIZE = 32
@@ -31,7 +32,7 @@ class FileRootKey(SecretRootKey):
     def __init__(self, path: str | os.PathLike[str], *, create: bool = True) -> None:
         text = os.fspath(path)
         if not text or "\0" in text:
-            raise BusinessError(401, f"a root key file needs a path, got {text!r}")
+            raise BusinessError(401, f"a root key file needs a path, got {shown(text)}")
         super().__init__(f"the root key file {text}")
         self.path = text
         self._create = create

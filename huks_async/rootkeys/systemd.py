@@ -6,6 +6,7 @@ import re
 import anyio.to_thread
 
 from huks_async.model.errors import BusinessError
+from huks_async.model.showing import shown
 from huks_async.rootkeys.secret import SecretRootKey
 
 KEY_SIZE = 32
@@ -26,7 +27,7 @@ class SystemdRootKey(SecretRootKey):
         if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}", name):
             raise BusinessError(
                 401,
-                f"a credential's name has letters, digits, '.', '_' and '-', and no '.' in front; got {name!r}",
+                f"a credential's name has letters, digits, '.', '_' and '-', and no '.' in front; got {shown(name)}",
             )
         super().__init__(f"the systemd credential '{name}'")
         self._credential = name

@@ -12,6 +12,7 @@ from huks_async.model.errors import BusinessError
 from huks_async.model.limits import MIB, Limits
 from huks_async.model.params import BytesLike, HuksOptions, Options, as_buffer, parse_parameters
 from huks_async.model.results import HuksReturnResult, HuksSessionHandle
+from huks_async.model.showing import type_name
 from huks_async.model.tags import HuksTag
 from huks_async.runtime.workers import WorkerPool
 from huks_async.sessions.spool import Spool
@@ -222,4 +223,4 @@ async def _chunks(source: Source) -> AsyncGenerator[BytesLike, None]:
         for chunk in source:
             yield as_buffer(chunk, "a chunk")
     else:
-        raise BusinessError(401, f"stream takes an iterable of chunks, got {type(source).__name__}")
+        raise BusinessError(401, f"stream takes an iterable of chunks, got {type_name(source)}")

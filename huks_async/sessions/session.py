@@ -3,6 +3,7 @@
 from typing import Any
 
 from huks_async.crypto.operation import Operation
+from huks_async.model.showing import shown
 
 
 class Session:
@@ -32,4 +33,4 @@ class Session:
 
     def __repr__(self) -> str:
         state = "busy" if self.busy else "idle"
-        return f"<Session {self.handle} of {self.owner!r}: {self.operation.kind}, {state}>"
+        return f"<Session {self.handle} of {shown(self.owner)}: {self.operation.kind}, {state}>"

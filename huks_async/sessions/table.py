@@ -13,6 +13,7 @@ from typing import Any
 from huks_async.crypto.operation import Operation
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
+from huks_async.model.showing import shown
 from huks_async.sessions.session import Session
 
 logger = getLogger("huks_async")
@@ -317,10 +318,10 @@ class SessionTable:
     def gone(self, handle: int, owner: str) -> BusinessError:
         """The error for a handle that has no session, with its fate where that is known."""
         if self._closed:
-            return BusinessError(12000011, f"session {handle} does not exist: its keystore was closed")
+            return BusinessError(12000011, f"session {shown(handle)} does not exist: its keystore was closed")
         fate_owner, fate = self._fates.get(handle) or self._older_fates.get(handle) or (None, None)
         why = fate if fate is not None and fate_owner == owner else "it never existed, or ended long ago"
-        return BusinessError(12000011, f"session {handle} does not exist: {why}; open a new one")
+        return BusinessError(12000011, f"session {shown(handle)} does not exist: {why}; open a new one")
 
     def _make_room(self, owner: str) -> None:
         """Make room for one more session, where there is none; note a new peak."""

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from huks_async._late import late_names
 from huks_async.model.errors import BusinessError
+from huks_async.model.showing import shown, type_name
 from huks_async.stores.base import ItemName, Row, Store, StoreConflictError
 
 # a program loads the store that it uses
@@ -35,7 +36,7 @@ def open_store(address: str | Store) -> Store:
     if not isinstance(address, str):
         raise BusinessError(
             401,
-            f"a store address is a text or a Store object, got {type(address).__name__}; accepted: {_ACCEPTED}",
+            f"a store address is a text or a Store object, got {type_name(address)}; accepted: {_ACCEPTED}",
         )
     scheme, _, rest = address.partition(":")
     # of an address that is refused only the scheme is named: the rest may hold a password
@@ -54,5 +55,5 @@ def open_store(address: str | Store) -> Store:
 
         return SqliteStore(rest[3:])
     raise BusinessError(
-        401, f"no store has an address of this kind ({scheme + ':'!r} …); accepted: {_ACCEPTED}"
+        401, f"no store has an address of this kind ({shown(scheme + ':')} …); accepted: {_ACCEPTED}"
     )

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 from huks_async.model.errors import BusinessError
+from huks_async.model.showing import shown
 from huks_async.rootkeys.base import RootKey
 
 
@@ -180,5 +181,5 @@ def encode_name(kind: str, text: str) -> bytes:
     except UnicodeEncodeError:
         raise BusinessError(
             401,
-            f"the {kind} {text!r} holds a lone surrogate, which has no UTF-8 form; use valid Unicode text",
+            f"the {kind} {shown(text)} holds a lone surrogate, which has no UTF-8 form; use valid Unicode text",
         ) from None

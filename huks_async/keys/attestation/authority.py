@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from huks_async.keys.attestation.certificates import CaKey, issue_ca
 from huks_async.model.errors import BusinessError
+from huks_async.model.showing import type_name
 from huks_async.stores import Store
 
 Mode: TypeAlias = Literal["device", "anonymous", "offline"]
@@ -65,7 +66,7 @@ class AttestationCa:
     def __post_init__(self) -> None:
         if not isinstance(self.private_key, (ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey)):
             raise BusinessError(
-                401, f"an attestation key is RSA or elliptic curve, got {type(self.private_key).__name__}"
+                401, f"an attestation key is RSA or elliptic curve, got {type_name(self.private_key)}"
             )
         if not self.chain or self.chain[0].public_key() != self.private_key.public_key():
             raise BusinessError(401, "the first certificate of an attestation chain must be that of its key")
@@ -93,7 +94,7 @@ class AttestationCa:
         except (ValueError, TypeError) as error:
             # the library's words may quote what it read
             raise BusinessError(
-                401, f"no private key or certificates in PEM that can be read ({type(error).__name__})"
+                401, f"no private key or certificates in PEM that can be read ({type_name(error)})"
             ) from None
         return cls(key, certificates, claim_level)  # type: ignore[arg-type]
 

@@ -16,6 +16,7 @@ from huks_async.keys.attestation.report import AttestationError, AttestationRefu
 from huks_async.keys.forms.der import take
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import as_bytes
+from huks_async.model.showing import shown
 
 MAX_CHAIN = 8
 MAX_CERTIFICATE_BYTES = 64 * 1024
@@ -121,8 +122,8 @@ def _anchored(chain: Sequence[x509.Certificate], roots: Sequence[x509.Certificat
         if certificate.issuer != issuer.subject:
             raise AttestationError(
                 _R.WRONG_ORDER,
-                f"certificate {index} was issued by {certificate.issuer.rfc4514_string()!r}, the next is of "
-                f"{issuer.subject.rfc4514_string()!r}",
+                f"certificate {index} was issued by {shown(certificate.issuer.rfc4514_string())}, the next is of "
+                f"{shown(issuer.subject.rfc4514_string())}",
             )
     last = chain[-1]
     if len(chain) > 1 and any(_der(last) == _der(root) for root in roots):
@@ -131,7 +132,7 @@ def _anchored(chain: Sequence[x509.Certificate], roots: Sequence[x509.Certificat
         # a chain may leave out its root
         if last.issuer == root.subject and _is_signed_by(last, root):
             return [*chain, root]
-    raise AttestationError(_R.UNTRUSTED_ROOT, f"it ends at {last.subject.rfc4514_string()!r}")
+    raise AttestationError(_R.UNTRUSTED_ROOT, f"it ends at {shown(last.subject.rfc4514_string())}")
 
 
 def _check_authority(certificate: x509.Certificate, below: int, name: str) -> None:

@@ -16,6 +16,7 @@ from huks_async.keys.attestation.report import (
 )
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, as_bytes
+from huks_async.model.showing import type_name
 
 _R = AttestationRefusal
 
@@ -46,11 +47,11 @@ def verify_attestation(
         BusinessError: 401 for arguments of the wrong type.
     """
     if isinstance(chain, (str, bytes)) or not isinstance(chain, Sequence):
-        raise BusinessError(401, f"chain must be a list of certificates, got {type(chain).__name__}")
+        raise BusinessError(401, f"chain must be a list of certificates, got {type_name(chain)}")
     if isinstance(roots, (str, bytes)) or not isinstance(roots, Iterable):
-        raise BusinessError(401, f"roots must be a list of certificates, got {type(roots).__name__}")
+        raise BusinessError(401, f"roots must be a list of certificates, got {type_name(roots)}")
     if at is not None and not isinstance(at, datetime):
-        raise BusinessError(401, f"at must be a datetime, got {type(at).__name__}")
+        raise BusinessError(401, f"at must be a datetime, got {type_name(at)}")
     expected = as_bytes(challenge, "challenge")
     when = at or datetime.now(UTC)
     if when.tzinfo is None:
@@ -69,7 +70,7 @@ def verify_attestation(
         claims = c.decode(extension.value)
         fields = read_claims(claims)
     except (ValueError, BusinessError) as error:
-        raise AttestationError(_R.MALFORMED_ATTESTATION, type(error).__name__) from None
+        raise AttestationError(_R.MALFORMED_ATTESTATION, type_name(error)) from None
     _check_claims(claims, expected)
     return AttestationReport(
         public_key=leaf.public_key,

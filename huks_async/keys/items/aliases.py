@@ -1,8 +1,11 @@
 """Aliases and storage levels: the name of a key item."""
 
+from typing import Any
+
 from huks_async.model.enums import HuksAuthStorageLevel
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import ParamSet
+from huks_async.model.showing import type_name
 from huks_async.model.tags import HuksTag
 
 MAX_ALIAS_BYTES = 128
@@ -11,18 +14,19 @@ _LEVEL = int(HuksTag.HUKS_TAG_AUTH_STORAGE_LEVEL)
 _LEVELS = frozenset(HuksAuthStorageLevel)
 
 
-def check_alias(alias: object, what: str = "keyAlias") -> str:
+def check_alias(alias: Any, what: str = "keyAlias") -> str:
     """Check an alias: a string of 1 … 128 bytes in UTF-8; 401 otherwise."""
-    if not isinstance(alias, str):
-        raise BusinessError(401, f"{what} must be a str, got {type(alias).__name__}")
+    if not issubclass(type(alias), str):
+        raise BusinessError(401, f"{what} must be a str, got {type_name(alias)}")
+    text: str = str.__str__(alias)  # of a class below str, the text alone
     # an ASCII string has one byte a character, which spares the encoding
     try:
-        length = len(alias) if alias.isascii() else len(alias.encode())
+        length = len(text) if text.isascii() else len(text.encode())
     except UnicodeEncodeError:
         raise BusinessError(401, f"{what} is not valid Unicode: it holds lone surrogates") from None
     if not 0 < length <= MAX_ALIAS_BYTES:
         raise BusinessError(401, f"{what} has {length} bytes in UTF-8, accepted 1 … {MAX_ALIAS_BYTES}")
-    return alias
+    return text
 
 
 def storage_level(params: ParamSet) -> int:

@@ -24,6 +24,7 @@ from huks_async.crypto.key_material import KeyMaterial
 from huks_async.keys.items.item import decode_params, encode_params
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import ParamSet
+from huks_async.model.showing import shown
 from huks_async.runtime.randomness import random_bytes
 from huks_async.stores.base import ItemName
 
@@ -102,6 +103,6 @@ def _associated_data(name: ItemName, head: bytes) -> bytes:
 def _damaged(name: ItemName, how: str) -> BusinessError:
     return BusinessError(
         12000012,
-        f"the stored item of key {name.alias!r} (namespace {name.namespace!r}, level {name.level}) cannot be "
+        f"the stored item of key {shown(name.alias)} (namespace {shown(name.namespace)}, level {name.level}) cannot be "
         f"used: {how}. Restore it from a backup, or delete or replace the key; other keys are not affected",
     )

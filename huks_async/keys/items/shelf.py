@@ -10,6 +10,7 @@ from huks_async.keys.items.item import KeyItem, Plan, PlanKey
 from huks_async.keys.items.sealing import Sealer
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import ParamSet
+from huks_async.model.showing import shown
 from huks_async.stores.base import ItemName, Store, StoreConflictError
 
 
@@ -123,8 +124,8 @@ class KeyShelf:
                     if kept.stamp == self._store.stamp() and self._clock() <= kept.until:
                         return form.plan, blobs
                     return None
-        except (KeyError, TypeError):
-            pass  # a new alias, or something for the parser
+        except Exception:  # noqa: S110 - a new alias, or something for the parser; a caller's class may raise anything
+            pass
         return None
 
     def keep_form(self, alias: str, known: PlanKey, properties: list[Any], blobs: Collection[int]) -> None:
@@ -145,7 +146,7 @@ class KeyShelf:
         """
         try:
             kept, plan = self._plans[alias, known]
-        except (KeyError, TypeError):
+        except Exception:  # as above
             return None
         if kept.stamp != self._store.stamp() or self._clock() > kept.until:
             return None
@@ -286,12 +287,12 @@ class KeyShelf:
         """The error for an alias that does not exist."""
         return BusinessError(
             12000011,
-            f"no key {name.alias!r} in namespace {name.namespace!r} at storage level {name.level}; a key made "
+            f"no key {shown(name.alias)} in namespace {shown(name.namespace)} at storage level {name.level}; a key made "
             "with HUKS_TAG_AUTH_STORAGE_LEVEL is found with the same level only",
         )
 
     def exists_already(self, name: ItemName) -> BusinessError:
         """The error for an alias that exists and must not be replaced."""
         return BusinessError(
-            12000017, f"key {name.alias!r} exists, and HUKS_TAG_KEY_OVERRIDE is false; delete it first"
+            12000017, f"key {shown(name.alias)} exists, and HUKS_TAG_KEY_OVERRIDE is false; delete it first"
         )
