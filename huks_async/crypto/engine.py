@@ -5,7 +5,8 @@ from importlib import import_module
 from typing import Any, cast
 
 from huks_async.crypto.family import Family, OperationSpec, Starter
-from huks_async.crypto.key_material import KeyMaterial
+from huks_async.crypto.key_material import SYMMETRIC_ALGORITHMS, KeyMaterial
+from huks_async.crypto.openssl_random import stir
 from huks_async.crypto.rules.authorise import check_session
 from huks_async.model.enums import HuksCipherMode, HuksKeyAlg
 from huks_async.model.limits import Limits
@@ -58,7 +59,10 @@ def generate(algorithm: int, size: int) -> KeyMaterial:
 
     Does not warn of weak algorithms and sizes, because a worker thread cannot point at the caller.
     """
-    return _family(_KEY_FAMILY[algorithm]).generate(algorithm, size)
+    family = _family(_KEY_FAMILY[algorithm])
+    if algorithm not in SYMMETRIC_ALGORITHMS:
+        stir()
+    return family.generate(algorithm, size)
 
 
 def load(material: KeyMaterial) -> Any:

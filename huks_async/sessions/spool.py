@@ -5,7 +5,6 @@ here: in memory up to a bound, beyond it in an unnamed temporary file, encrypted
 lives in this object only.
 """
 
-import os
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import IO, Any
@@ -14,6 +13,7 @@ import anyio
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from huks_async.model.errors import BusinessError
+from huks_async.runtime.randomness import random_bytes
 from huks_async.runtime.workers import WorkerPool
 
 MEMORY_BYTES = 1024 * 1024
@@ -28,7 +28,7 @@ class Spool:
         self._parts: list[bytes] = []
         self._size = 0
         self._file: IO[bytes] | None = None
-        self._cipher = Cipher(algorithms.AES(os.urandom(32)), modes.CTR(os.urandom(16)))
+        self._cipher = Cipher(algorithms.AES(random_bytes(32)), modes.CTR(random_bytes(16)))
         self._encryptor = self._cipher.encryptor()
 
     async def add(self, data: bytes) -> None:

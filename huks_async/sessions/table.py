@@ -1,7 +1,6 @@
 """The table of open sessions: handles, owners, limits, staleness, and why a session is gone."""
 
 import math
-import os
 import struct
 from collections import Counter, OrderedDict
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from huks_async.crypto.operation import Operation
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
 from huks_async.model.showing import shown
+from huks_async.runtime.randomness import ForkWatch, random_bytes
 from huks_async.sessions.session import Session
 
 logger = getLogger("huks_async")
@@ -70,6 +70,8 @@ class SessionTable:
         self.debug = debug
         self._mask = _DEVICE_HANDLE_MASK if device else _SERVER_HANDLE_MASK
         self._handles: list[int] = []
+        self._fork_watch = ForkWatch()
+        self._ours = self._fork_watch.mark
         self.sessions: OrderedDict[int, Session] = OrderedDict()
         self._dying = self.sessions
         # the sessions of a keystore are its caller's, so they need not be counted for each owner
@@ -109,7 +111,7 @@ class SessionTable:
             self._meet(owner)
         if len(sessions) >= self._mark:
             self._make_room(owner)
-        handles = self._handles or self._new_handles()
+        handles = (self._ours[0] and self._handles) or self._new_handles()
         handle = handles.pop()
         self._order = order = self._order + 1
         # set here, because a call of `Session.__init__` would be a noticeable part of a short session
@@ -405,10 +407,15 @@ class SessionTable:
 
     def _new_handles(self) -> list[int]:
         """Handles that no session has, nor any ended one that is remembered. Only `open` hands them out."""
+        # Handles may wait here, unlike the bytes of keys: whoever knows one needs the process that gave it, too. But a
+        # client that is sent to another child of the same parent must not meet a stranger's session there, so
+        # a child begins anew. (Copies of a whole machine give the same handles until they are used up.)
         handles = self._handles
+        handles.clear()
+        self._fork_watch.renew()
         while not handles:
             # one system call for many handles
-            random = struct.unpack(f"{_HANDLE_BATCH}Q", os.urandom(8 * _HANDLE_BATCH))
+            random = struct.unpack(f"{_HANDLE_BATCH}Q", random_bytes(8 * _HANDLE_BATCH))
             fresh = {number & self._mask for number in random} - {0}
             # one after the other: `difference` looks through all of a second dictionary
             fresh = fresh.difference(self._fates).difference(self._older_fates)

@@ -18,6 +18,7 @@ from huks_async.crypto.asymmetric.rsa_key import (
 from huks_async.crypto.asymmetric.signing import HASHES, WEAK_HASHES, Collected, name_of
 from huks_async.crypto.caller_warnings import warn_legacy
 from huks_async.crypto.family import OperationSpec, Starter
+from huks_async.crypto.openssl_random import stir
 from huks_async.crypto.operation import Operation
 from huks_async.model.enums import HuksErrorCode, HuksKeyDigest, HuksKeyPadding
 from huks_async.model.errors import BusinessError
@@ -69,6 +70,7 @@ def _encrypt(key: RsaKey, scheme: Scheme, data: BytesLike) -> bytes:
         return raw_public(key, data)
     try:
         if isinstance(scheme, padding.AsymmetricPadding):
+            stir()
             return key.public.encrypt(bytes(data), scheme)
         return scheme.encrypt(key, bytes(data))
     except ValueError:

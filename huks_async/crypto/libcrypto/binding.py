@@ -7,11 +7,14 @@ OAEP with MD5. ctypes lets other threads run during every call. Which library is
 
 import ctypes
 from collections.abc import Mapping
-from ctypes import c_char_p, c_int, c_long, c_size_t, c_uint, c_void_p
+from ctypes import c_char_p, c_double, c_int, c_long, c_size_t, c_uint, c_void_p
+
+from huks_async.runtime.randomness import random_bytes
 
 _OCTETS, _TEXT, _INTEGER, UNSIGNED = 5, 4, 1, 2
 UNMODIFIED = c_size_t(-1).value
 _EVP_PKEY_KEYPAIR = 0x87
+_SEED_BYTES = 32
 
 
 class LibcryptoError(Exception):
@@ -68,6 +71,7 @@ _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "EVP_PKEY_sign_init": (c_int, (c_void_p,)),
     "EVP_PKEY_verify": (c_int, (c_void_p, c_char_p, c_size_t, c_char_p, c_size_t)),
     "EVP_PKEY_verify_init": (c_int, (c_void_p,)),
+    "RAND_add": (None, (c_char_p, c_int, c_double)),
     "d2i_AutoPrivateKey": (c_void_p, (c_void_p, c_void_p, c_long)),
     "d2i_PUBKEY": (c_void_p, (c_void_p, c_void_p, c_long)),
     "i2d_PrivateKey": (c_int, (c_void_p, c_void_p)),
@@ -138,6 +142,10 @@ class Libcrypto:
         self.calls.ERR_clear_error()
         return bool(context)
 
+    def stir(self) -> None:
+        """Give this library fresh randomness of the kernel's; `openssl_random` says why."""
+        self.calls.RAND_add(random_bytes(_SEED_BYTES), _SEED_BYTES, _SEED_BYTES)
+
     def private_key(self, algorithm: str, pkcs8: bytearray) -> EvpKey:
         """Load a PKCS#8 key. The buffer is the caller's to wipe."""
         return self._from_der("d2i_AutoPrivateKey", algorithm, pkcs8)
@@ -203,6 +211,7 @@ class Libcrypto:
         """Run one of sign, encrypt, decrypt, decapsulate; `secret` output is wiped from our buffer."""
         initialise = getattr(self.calls, _INITIALISE[step])
         run = getattr(self.calls, f"EVP_PKEY_{step}")
+        self.stir()
         context = self._context(key)
         params, _keep = _texts(settings or {})
         try:
@@ -235,6 +244,7 @@ class Libcrypto:
 
     def sign_mu(self, key: EvpKey, mu: bytes, signature_bytes: int) -> bytes:
         """Sign the message representative mu of FIPS 204, algorithm 7 step 6."""
+        self.stir()
         is_mu = c_int(1)
         params = (Param * 2)(
             Param(b"mu", _INTEGER, ctypes.addressof(is_mu), ctypes.sizeof(is_mu), UNMODIFIED), Param()

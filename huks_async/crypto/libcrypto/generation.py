@@ -13,6 +13,7 @@ def generate_rsa(library: Libcrypto, bits: int) -> bytearray:
         LibcryptoError: it makes no key of this size.
 
     """
+    library.stir()
     calls = library.calls
     size, pointer = c_size_t(bits), c_void_p()
     params = (Param * 2)(
@@ -44,6 +45,7 @@ def prime(library: Libcrypto, bits: int, step: int | None = None) -> int:
         LibcryptoError: out of memory or of random numbers.
 
     """
+    library.stir()
     calls = library.calls
     number, divisor = calls.BN_new(), None
     try:

@@ -15,6 +15,7 @@ from huks_async.crypto.family import OperationSpec, Starter
 from huks_async.crypto.key_material import KeyMaterial
 from huks_async.crypto.libcrypto.binding import EvpKey, Libcrypto, LibcryptoError
 from huks_async.crypto.libcrypto.search import libcrypto_for
+from huks_async.crypto.openssl_random import stir
 from huks_async.crypto.postquantum.key_checks import EXTRA, check_lengths, illegal_key, public_from_spki
 from huks_async.model.enums import HuksKeyAlg
 from huks_async.model.errors import BusinessError
@@ -161,6 +162,7 @@ def material_from_parts(size: int, public: bytes, private: bytes) -> KeyMaterial
 
 def encapsulate(key: MlKemKey) -> tuple[bytes, bytes]:
     """Make a secret for the holder of the private half: (ciphertext, secret of 32 bytes)."""
+    stir()
     secret, ciphertext = key.public.encapsulate()
     return ciphertext, secret
 

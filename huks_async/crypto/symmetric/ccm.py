@@ -1,6 +1,5 @@
 """AES-CCM, collected: the mode needs the length of its data before the first byte."""
 
-import os
 from collections.abc import Mapping
 
 from cryptography.exceptions import InvalidTag
@@ -24,6 +23,7 @@ from huks_async.crypto.symmetric.aead_parameters import (
 from huks_async.model.enums import HuksErrorCode
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike
+from huks_async.runtime.randomness import random_bytes
 
 _MISSING = 12000002
 _CRYPTO_FAIL = 12000006
@@ -89,7 +89,7 @@ class CcmEncryption(_Ccm):
         nonce = optional(self._blobs, NONCE)
         made = nonce is None
         if nonce is None:
-            nonce = os.urandom(_NONCE_MADE)
+            nonce = random_bytes(_NONCE_MADE)
         cipher, aad = self.prepare(data, nonce)
         sealed = cipher.encrypt(nonce, data, aad)
         return sealed + nonce if made else sealed

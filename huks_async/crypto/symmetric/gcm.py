@@ -1,6 +1,5 @@
 """AES-GCM, streamed; in one go where there is no `update`."""
 
-import os
 from collections.abc import Mapping
 
 from cryptography.exceptions import InvalidTag
@@ -28,6 +27,7 @@ from huks_async.crypto.symmetric.aead_parameters import (
 )
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike
+from huks_async.runtime.randomness import random_bytes
 
 _CRYPTO_FAIL = 12000006
 _new_object = object.__new__
@@ -135,7 +135,7 @@ def starter(spec: OperationSpec) -> Starter:
         aad = blobs.get(AAD)
         nonce = blobs.get(NONCE)
         if nonce is None:
-            nonce = appended = os.urandom(_NONCE_MADE)
+            nonce = appended = random_bytes(_NONCE_MADE)
         else:
             appended = b""
         if wrong_length or aad == b"" or not _NONCE_MIN <= len(nonce) <= _NONCE_MAX:

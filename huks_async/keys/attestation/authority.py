@@ -5,7 +5,6 @@ store and its root key can state anything in its name. Its names say that it is 
 its claims (level 0).
 """
 
-import os
 import secrets
 import struct
 from collections.abc import Callable, Iterable
@@ -27,9 +26,11 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from huks_async.crypto.openssl_random import stir
 from huks_async.keys.attestation.certificates import CaKey, issue_ca
 from huks_async.model.errors import BusinessError
 from huks_async.model.showing import type_name
+from huks_async.runtime.randomness import random_bytes
 from huks_async.stores import Store
 
 Mode: TypeAlias = Literal["device", "anonymous", "offline"]
@@ -147,6 +148,7 @@ class SoftwareAuthority:
         now = self.now()
         if kept is None or kept.chain[0].not_valid_after_utc - now < _RENEW_BEFORE:
             above = self._opened["anonymous"]
+            stir()
             key = ec.generate_private_key(ec.SECP256R1())
             certificate = issue_ca(
                 f"software offline anonymous attestation {secrets.token_hex(4)}",
@@ -161,7 +163,7 @@ class SoftwareAuthority:
         return kept
 
     def _seal(self, plain: bytes) -> bytes:
-        nonce = os.urandom(_NONCE_BYTES)
+        nonce = random_bytes(_NONCE_BYTES)
         return _MAGIC + nonce + self._cipher.encrypt(nonce, plain, _MAGIC)
 
     def _unseal(self, sealed: bytes) -> bytes:
@@ -181,6 +183,7 @@ class SoftwareAuthority:
 def _make(now: datetime) -> bytes:
     start = now - _EARLIER
     name = secrets.token_hex(4)
+    stir()
     root_key, ca_key, device_key, anonymous_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(4))
     root = issue_ca(f"software attestation root {name}", root_key, None, root_key, below=2, start=start)
     device_ca = issue_ca("software attestation CA", ca_key, root, root_key, below=1, start=start)

@@ -8,7 +8,6 @@ ECB without authentication is what the suite defines: a changed second field ope
 symmetric key. Where that matters choose suite 1 or 2.
 """
 
-import os
 import struct
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -28,6 +27,7 @@ from huks_async.model.enums import HuksErrorCode, HuksImportKeyType, HuksKeyAlg
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import ParamSet
 from huks_async.model.tags import HuksTag
+from huks_async.runtime.randomness import random_bytes
 
 _MISSING, _UNSUPPORTED, _NOT_HERE, _CRYPTO_FAIL = 12000002, 12000003, 12000001, 12000006
 _SM4_BYTES = 16
@@ -122,7 +122,7 @@ def pack_envelope(key_data: bytes, device_public_key: bytes) -> bytes:
     """
     if not key_data or len(key_data) % _BLOCK:
         raise _bad_size(f"key data in an envelope must be a multiple of {_BLOCK} bytes, got {len(key_data)}")
-    sm4 = os.urandom(_SM4_BYTES)
+    sm4 = random_bytes(_SM4_BYTES)
     sealed_sm4 = _sm2_encrypt(device_public_key, sm4)
     cipher = Cipher(algorithms.SM4(sm4), modes.ECB()).encryptor()  # noqa: S305 - the suite's definition
     fields = (sealed_sm4, cipher.update(bytes(key_data)) + cipher.finalize())

@@ -13,7 +13,6 @@ secret half (4), the number of the algorithm (2), the size (4), the secret and t
 namespace and all that precedes the nonce are authenticated: another application cannot open a blob.
 """
 
-import os
 import struct
 
 from cryptography.exceptions import InvalidTag
@@ -29,6 +28,7 @@ from huks_async.model.errors import BusinessError
 from huks_async.model.params import ParamSet
 from huks_async.model.tags import HuksTag
 from huks_async.rootkeys import RootKey
+from huks_async.runtime.randomness import random_bytes
 
 VERSION = 1
 MAX_BLOB_BYTES = 1024 * 1024
@@ -64,10 +64,10 @@ async def wrap_item(shelf: KeyShelf, alias: str, params: ParamSet, operator: Roo
             12000012,
             f"key {alias!r} must not be wrapped: it was made without HUKS_TAG_IS_ALLOWED_WRAP = true",
         )
-    content_key = os.urandom(_KEY_BYTES)
+    content_key = random_bytes(_KEY_BYTES)
     wrapped = await operator.wrap(content_key)
     head = _HEAD.pack(VERSION, len(wrapped)) + wrapped
-    nonce = os.urandom(_NONCE_BYTES)
+    nonce = random_bytes(_NONCE_BYTES)
     plain = _encode(level, item.params, item.material)
     return head + nonce + AESGCM(content_key).encrypt(nonce, plain, _bound(shelf, head))
 

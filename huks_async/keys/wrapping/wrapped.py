@@ -10,7 +10,6 @@ nonce and tag of the key; the key's length (4 bytes, little-endian); the key's c
 under the key-encryption key). What comes out is the `inData` of an import.
 """
 
-import os
 import struct
 from collections.abc import Sequence
 
@@ -25,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from huks_async.crypto.key_material import KeyMaterial
+from huks_async.crypto.openssl_random import stir
 from huks_async.keys.forms.importing import material_from_import
 from huks_async.keys.forms.layouts import algorithm_name, invalid
 from huks_async.keys.wrapping import envelope
@@ -32,6 +32,7 @@ from huks_async.model.enums import HuksErrorCode, HuksKeyAlg, HuksKeyPurpose, Hu
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, ParamSet
 from huks_async.model.tags import HuksTag
+from huks_async.runtime.randomness import random_bytes
 
 X25519_AES_256_GCM = int(HuksUnwrapSuite.HUKS_UNWRAP_SUITE_X25519_AES_256_GCM_NOPADDING)
 ECDH_AES_256_GCM = int(HuksUnwrapSuite.HUKS_UNWRAP_SUITE_ECDH_AES_256_GCM_NOPADDING)
@@ -169,8 +170,8 @@ def pack_wrapped(
     if not associated_data:
         raise invalid("associated_data must not be empty: a container has no empty fields")
     caller_public, shared = _new_agreement(suite, device_public_key)
-    kek = os.urandom(_KEK)
-    kek_nonce, key_nonce = os.urandom(_NONCE), os.urandom(_NONCE)
+    kek = random_bytes(_KEK)
+    kek_nonce, key_nonce = random_bytes(_NONCE), random_bytes(_NONCE)
     sealed_kek = AESGCM(shared).encrypt(kek_nonce, kek, associated_data)
     sealed_key = AESGCM(kek).encrypt(key_nonce, bytes(key), associated_data)
     return join_container(
@@ -240,12 +241,14 @@ def _agree_ecdh(wrapping: KeyMaterial, peer: bytes) -> bytes:
 def _new_agreement(suite: int, device_public_key: bytes) -> tuple[bytes, bytes]:
     if suite == X25519_AES_256_GCM:
         device = _x25519_public(device_public_key, "device_public_key")
+        stir()
         mine = x25519.X25519PrivateKey.generate()
         try:
             return mine.public_key().public_bytes_raw(), mine.exchange(device)
         except ValueError:
             raise invalid("device_public_key is an X25519 point of small order") from None
     point = _p256_public(device_public_key, "device_public_key")
+    stir()
     own = ec.generate_private_key(ec.SECP256R1())
     spki = own.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return spki, own.exchange(ec.ECDH(), point)
