@@ -4,6 +4,8 @@ An operation knows nothing of handles, tasks or time. Whoever drives it calls `u
 times and `finish` once, one call at a time, from any thread; after an exception it is dropped.
 """
 
+from collections.abc import Callable
+
 from huks_async.model.params import BytesLike
 
 
@@ -27,6 +29,17 @@ class Operation:
 
     def update(self, data: BytesLike) -> bytes:
         """Take a segment; give the output that is ready, often none."""
+        raise NotImplementedError
+
+    def portable_update(self) -> Callable[[], bytes] | None:
+        """What the next `update` computes, as a call that another process can make; None where there is none.
+
+        What the call gives goes to `take_result`, which is done instead of the update.
+        """
+        return None
+
+    def take_result(self, result: bytes) -> None:
+        """Go on as after an update that computed `result`."""
         raise NotImplementedError
 
     def finish(self, data: BytesLike) -> bytes:

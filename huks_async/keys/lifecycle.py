@@ -19,6 +19,7 @@ from huks_async.model.enums import HuksKeyAlg, HuksKeyFlag, HuksKeyStorageType
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, ParamSet
 from huks_async.model.tags import HuksTag
+from huks_async.runtime.processes import LONG_SECONDS, ProcessPool
 from huks_async.runtime.workers import WorkerPool
 
 _T = HuksTag
@@ -37,13 +38,23 @@ _QUICK = SYMMETRIC_ALGORITHMS | {
 
 _MAX_CHECKED = 64
 
+# What most searches for primes of 2048 bits need at most, in seconds: one in twenty takes longer. They grow with
+# about the fourth power of the size.
+_SEARCH_SECONDS: dict[int, float] = {HuksKeyAlg.HUKS_ALG_RSA: 0.3, HuksKeyAlg.HUKS_ALG_DSA: 1.5}
+
+
+def generation_seconds(algorithm: int, size: int) -> float:
+    """An estimate of the time that it takes to make a key."""
+    return _SEARCH_SECONDS.get(algorithm, 0.0) * (size / 2048) ** 4
+
 
 class KeyMaker:
     """Makes key items of one shelf."""
 
-    def __init__(self, shelf: KeyShelf, pool: WorkerPool, *, device: bool) -> None:
+    def __init__(self, shelf: KeyShelf, pool: WorkerPool, processes: ProcessPool, *, device: bool) -> None:
         self._shelf = shelf
         self._pool = pool
+        self._processes = processes
         self._device = device
         self._checked: dict[tuple[tuple[int, int], ...], tuple[Algorithm, int]] = {}
 
@@ -58,6 +69,8 @@ class KeyMaker:
             warn_legacy(f"{algorithm.number.name} of {size} bits")
         if algorithm.number in _QUICK:
             material = engine.generate(algorithm.number, size)
+        elif (seconds := generation_seconds(algorithm.number, size)) > LONG_SECONDS:
+            material = await self._processes.run(seconds, engine.generate, algorithm.number, size)
         else:
             material = await self._pool.run(engine.generate, algorithm.number, size)
         await self._save(alias, level, params, material, HuksKeyFlag.HUKS_KEY_FLAG_GENERATE_KEY)
@@ -124,10 +137,10 @@ class KeyMaker:
         if material is not None:
             return material
         if importing.is_slow(params):
-            from huks_async.runtime.processes import run_in_process
-
             # the check of an RSA key's primes holds the interpreter for up to 0.3 s: no thread hides that
-            return await run_in_process(importing.material_from_import, params, bytes(data))
+            return await self._processes.run(
+                importing.CHECK_SECONDS, importing.material_from_import, params, bytes(data)
+            )
         return importing.material_from_import(params, bytes(data))
 
     async def keep_secret(self, base: ParamSet, params: ParamSet, secret: bytes, flag: HuksKeyFlag) -> bytes:

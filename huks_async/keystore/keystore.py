@@ -36,6 +36,7 @@ from huks_async.model.limits import Limits
 from huks_async.rootkeys import RootKey
 from huks_async.runtime.background import Background
 from huks_async.runtime.forks import tell_after_fork
+from huks_async.runtime.processes import ProcessPool
 from huks_async.runtime.workers import WorkerPool
 from huks_async.sessions.dispatch import Dispatcher
 from huks_async.sessions.driver import SessionDriver
@@ -116,7 +117,8 @@ class Keystore(
                 to tell, combined.
             on_purge: called with the number of sessions whenever some were purged.
             key_cache: how many opened keys are kept ready, and for how long.
-            workers: threads for work that would hold up the event loop; default: processors, at most 4.
+            workers: threads for work that would hold up the event loop, and processes for work that takes
+                longer than a second; default: processors, at most 4.
             clock: gives seconds, monotonic.
             debug: remember where sessions were opened, and report those left open when the keystore closes.
 
@@ -227,17 +229,18 @@ class Keystore(
     def _make_parts(self, store_key: bytes) -> Parts:
         device = self._profile == "device"
         pool = WorkerPool(self._workers, nice=WORKER_NICE)
+        processes = ProcessPool(self._workers, "the keystore")
         sealer = Sealer(store_key)
 
         def open_place(namespace: str) -> Place:
             shelf = KeyShelf(self._store, sealer, namespace, self._key_cache, self._clock)
-            return Place(shelf, KeyMaker(shelf, pool, device=device))
+            return Place(shelf, KeyMaker(shelf, pool, processes, device=device))
 
         places = Places(open_place, self._caller, self._policy, device=device)
         table = SessionTable(
             self._limits, self._clock, device=device, debug=self._debug, on_purge=self._on_purge
         )
-        dispatcher = Dispatcher(pool)
+        dispatcher = Dispatcher(pool, processes)
         return Parts(
             store=self._store,
             pool=pool,
@@ -246,6 +249,7 @@ class Keystore(
             table=table,
             driver=SessionDriver(table, dispatcher),
             dispatcher=dispatcher,
+            processes=processes,
             limits=self._limits,
             device=device,
             namespace=self._caller.namespace,
@@ -257,6 +261,8 @@ class Keystore(
     async def aclose(self) -> None:
         """Close the keystore: open sessions are aborted, calls that are running end, the store is closed.
 
+        Calls in worker threads come to their end; those in processes raise 12000012.
+
         Does nothing when it is closed. Closes it also when cancelled.
         """
         parts, self._parts = self._parts, None
@@ -265,6 +271,7 @@ class Keystore(
         self._why_closed = "it was closed"
         left = parts.table.close()
         parts.pool.close()
+        parts.processes.close()
         parts.places.shrink()
         if self._monitor_scope is not None:
             self._monitor_scope.cancel()
@@ -278,7 +285,10 @@ class Keystore(
                     try:
                         await self._idle_timer.stop()
                     finally:
-                        await self._close_store()
+                        try:
+                            await parts.processes.ended()
+                        finally:
+                            await self._close_store()
                 while parts.table.release(_PURGE_BATCH):
                     await anyio.lowlevel.checkpoint()
         finally:
@@ -376,5 +386,7 @@ class Keystore(
             peak_bytes_held=counts.peak_bytes,
             cached_keys=len(parts.places),
             jobs=parts.pool.active,
+            processes=parts.processes.running,
+            processes_waited_for=parts.processes.waiting,
             memory=self._monitor.statistics(),
         )

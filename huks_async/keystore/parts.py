@@ -15,6 +15,7 @@ from huks_async.model.limits import Limits
 from huks_async.model.params import ParamSet
 from huks_async.model.tags import HuksTag, InnerTag
 from huks_async.rootkeys import RootKey
+from huks_async.runtime.processes import ProcessPool
 from huks_async.runtime.workers import WorkerPool
 from huks_async.sessions.dispatch import Dispatcher
 from huks_async.sessions.driver import SessionDriver
@@ -44,6 +45,7 @@ class Parts:
     table: SessionTable
     driver: SessionDriver
     dispatcher: Dispatcher
+    processes: ProcessPool
     limits: Limits
     device: bool
     namespace: str

@@ -25,6 +25,8 @@ class KeystoreStatistics:
         peak_bytes_held: most bytes held at once.
         cached_keys: opened keys kept ready now.
         jobs: calls in worker threads now, waiting ones included.
+        processes: calls in processes of their own now: long derivations, generation, checks of imported keys.
+        processes_waited_for: calls that wait for such a process.
         memory: what the low-memory monitor saw.
     """
 
@@ -42,4 +44,6 @@ class KeystoreStatistics:
     peak_bytes_held: int
     cached_keys: int
     jobs: int
+    processes: int
+    processes_waited_for: int
     memory: MonitorStatistics

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from huks_async.model.errors import BusinessError
 from huks_async.rootkeys.base import RootKey
 from huks_async.rootkeys.envelope import KIND_SCRYPT, parse, seal
+from huks_async.runtime.processes import LONG_SECONDS, run_in_process
 
 _HEADER = struct.Struct(">BBB16s")  # log2 of n, r, p, salt
 _SALT_SIZE = 16
@@ -16,11 +17,16 @@ _SALT_SIZE = 16
 _MAX_LOG_N, _MAX_R, _MAX_P = 20, 16, 16
 
 
+_SECONDS_PER_BLOCK = 3.3e-7
+"""0.35 s for the 2 ** 20 blocks of the default."""
+
+
 class PassphraseRootKey(RootKey):
     """Wraps under a key that scrypt (RFC 7914) derives from a passphrase.
 
     The parameters are kept with the wrapped key, so they can be raised later without a loss.
-    Deriving takes some 0.3 seconds and 128 MB with the default, in a thread.
+    Deriving takes some 0.3 seconds and 128 MB with the default, in a thread; with parameters that make it
+    take longer than a second, in a process, which ends when the call is cancelled.
 
     Args:
         passphrase: text (encoded as UTF-8) or bytes, not empty.
@@ -68,10 +74,17 @@ class PassphraseRootKey(RootKey):
                 12000012,
                 f"the wrapped store key is damaged: scrypt parameters {log_n}, {r}, {p} are out of range",
             )
-        scrypt = Scrypt(salt=salt, length=32, n=1 << log_n, r=r, p=p)
+        parameters = self._passphrase, salt, 1 << log_n, r, p
+        seconds = _SECONDS_PER_BLOCK * (r * p << log_n)
         try:
-            return await anyio.to_thread.run_sync(scrypt.derive, self._passphrase, abandon_on_cancel=True)
+            if seconds > LONG_SECONDS:
+                return await run_in_process(seconds, _scrypt, *parameters)
+            return await anyio.to_thread.run_sync(_scrypt, *parameters, abandon_on_cancel=True)
         except MemoryError:
             raise BusinessError(
                 12000014, f"scrypt needs {(r << log_n) >> 13} MB of memory, which the process did not get"
             ) from None
+
+
+def _scrypt(passphrase: bytes, salt: bytes, n: int, r: int, p: int) -> bytes:
+    return Scrypt(salt=salt, length=32, n=n, r=r, p=p).derive(passphrase)

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
+from huks_async.runtime.processes import ProcessPool
 from huks_async.runtime.rounds import next_round
 from huks_async.runtime.workers import WorkerPool
 
@@ -28,13 +29,15 @@ class Dispatcher:
 
     Attributes:
         pool: the worker threads.
+        processes: where calls run that take too long for them.
         turn_ends: `time.perf_counter()` when the loop should run others before more is done inline.
     """
 
-    __slots__ = ("_line", "_next_round", "_taken", "pool", "turn_ends")
+    __slots__ = ("_line", "_next_round", "_taken", "pool", "processes", "turn_ends")
 
-    def __init__(self, pool: WorkerPool) -> None:
+    def __init__(self, pool: WorkerPool, processes: ProcessPool) -> None:
         self.pool = pool
+        self.processes = processes
         self.turn_ends = 0.0
         self._next_round: Callable[[], Awaitable[object]] | None = None
         self._taken = False

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike
+from huks_async.runtime.processes import LONG_SECONDS
 from huks_async.sessions.costs import (
     COPY_PER_BYTE,
     COSTS,
@@ -24,6 +25,8 @@ from huks_async.sessions.session import Session
 from huks_async.sessions.table import FINISHED, SessionTable
 
 T = TypeVar("T")
+
+_LONG_MICROSECONDS = LONG_SECONDS * 1e6
 
 COPY_AT_ONCE = 1024 * 1024
 """How many bytes the event loop copies without a turn of the others: about 0.3 ms."""
@@ -160,13 +163,23 @@ class SessionDriver:
             await dispatcher.give_turn()
             return function(data)
         operation = session.operation
+        if estimate > _LONG_MICROSECONDS and function == operation.update:
+            portable = operation.portable_update()
+            if portable is not None:
+                operation.take_result(await dispatcher.processes.run(estimate / 1e6, portable))
+                return b""
         most = COSTS.get(operation.kind, UNKNOWN).slice_bytes
         if type(data) is not bytes:
             # the caller may change its buffer while the worker reads it
             data = bytes(data) if len(data) <= COPY_AT_ONCE else await self._copy(data)
         if most is None or len(data) <= most or operation.collects:
             return await dispatcher.pool.run(function, data)
-        return await dispatcher.pool.run(_in_slices, operation.update, function, data, most)
+        ended: list[None] = []
+        try:
+            return await dispatcher.pool.run(_in_slices, operation.update, function, data, most, ended)
+        except BaseException:
+            ended.append(None)
+            raise
 
     async def _copy(self, data: BytesLike) -> bytes:
         parts = []
@@ -197,11 +210,22 @@ class SessionDriver:
 
 
 def _in_slices(
-    update: Callable[[BytesLike], bytes], last: Callable[[BytesLike], bytes], data: bytes, most: int
+    update: Callable[[BytesLike], bytes],
+    last: Callable[[BytesLike], bytes],
+    data: bytes,
+    most: int,
+    ended: list[None],
 ) -> bytes:
-    """Feed data bit by bit: ciphers hold the interpreter's lock, and the event loop gets it in between."""
+    """Feed data bit by bit: ciphers hold the interpreter's lock, and the event loop gets it in between.
+
+    Stops after the next slice once `ended` has something in it: nobody waits for the output any more.
+    """
     view = memoryview(data)
     end = (len(data) - 1) // most * most
-    parts = [update(view[start : start + most]) for start in range(0, end, most)]
+    parts = []
+    for start in range(0, end, most):
+        if ended:
+            return b""
+        parts.append(update(view[start : start + most]))
     parts.append(last(view[end:]))
     return b"".join(parts)  # of bytes alone: large joins let go of the lock, too

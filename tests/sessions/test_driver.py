@@ -8,6 +8,7 @@ import pytest
 from huks_async.crypto.operation import CollectingOperation, Operation
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
+from huks_async.runtime.processes import ProcessPool
 from huks_async.runtime.workers import WorkerPool
 from huks_async.sessions.costs import COSTS, UNKNOWN, Cost
 from huks_async.sessions.dispatch import Dispatcher
@@ -46,7 +47,7 @@ class Collecting(CollectingOperation):
 @pytest.fixture
 def driver():
     pool = WorkerPool(2)
-    yield SessionDriver(SessionTable(Limits(), lambda: 0.0), Dispatcher(pool))
+    yield SessionDriver(SessionTable(Limits(), lambda: 0.0), Dispatcher(pool, ProcessPool(1, "the test")))
     pool.close()
 
 
@@ -186,7 +187,9 @@ async def test_any_error_ends_the_session(driver, call, size):
 async def test_a_call_that_is_too_large_leaves_the_session_open():
     """Refused before it reaches the session: 401, and the next call works."""
     pool = WorkerPool(1)
-    driver = SessionDriver(SessionTable(Limits(max_call_bytes=10), lambda: 0.0), Dispatcher(pool))
+    driver = SessionDriver(
+        SessionTable(Limits(max_call_bytes=10), lambda: 0.0), Dispatcher(pool, ProcessPool(1, "the test"))
+    )
     handle = opened(driver, Echo())
     for call in (driver.update, driver.finish):
         with pytest.raises(BusinessError, match="11 bytes, accepted 10") as refused:

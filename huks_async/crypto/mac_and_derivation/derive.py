@@ -4,6 +4,7 @@ In a session the key is the input key material or the password; the data of `upd
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
@@ -84,10 +85,18 @@ class Derivation(Operation):
                 "a derivation takes one update, and this is the second",
                 reason=HuksErrorCode.HUKS_FAILURE,
             )
-        self._derived = self._derive()
-        self.held = len(self._derived)
-        self.work = 0.0
+        self.take_result(self._derive())
         return b""
+
+    def portable_update(self) -> Callable[[], bytes] | None:
+        """The derivation itself, until it was made."""
+        return None if self._derived else self._derive
+
+    def take_result(self, result: bytes) -> None:
+        """Keep the derived bytes for `finish`."""
+        self._derived = result
+        self.held = len(result)
+        self.work = 0.0
 
     def finish(self, data: BytesLike) -> bytes:
         """The derived bytes; `data` is not used.
@@ -150,7 +159,7 @@ def _hkdf_starter(digest: int, length: int, blocks: int) -> Starter:
 
     def start(key: SecretKey, blobs: Mapping[int, bytes]) -> Operation:
         secret, salt, info = key.secret, blobs.get(_SALT), blobs.get(_INFO, b"")
-        return Derivation("hkdf", blocks, lambda: hkdf(digest, secret, salt, info, length))
+        return Derivation("hkdf", blocks, partial(hkdf, digest, secret, salt, info, length))
 
     return start
 
@@ -177,6 +186,6 @@ def _pbkdf2_starter(digest: int, length: int, blocks: int, iterations: int | Non
                 HuksCompatibilityWarning,
             )
         # every block of output repeats all iterations
-        return Derivation(kind, rounds * blocks, lambda: pbkdf2(digest, secret, salt, rounds, length))
+        return Derivation(kind, rounds * blocks, partial(pbkdf2, digest, secret, salt, rounds, length))
 
     return start

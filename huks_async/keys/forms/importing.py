@@ -61,6 +61,9 @@ _PUBLIC_TYPE_ONLY = frozenset({HuksKeyAlg.HUKS_ALG_DES, HuksKeyAlg.HUKS_ALG_3DES
 _RAW_PUBLIC = frozenset({_X25519, _ED25519})
 _MIN_RSA_EXPONENT = 65537
 
+CHECK_SECONDS = 0.5
+"""What the slowest check of a key that comes in takes: RSA or DH of 4096 bits."""
+
 
 def is_slow(params: ParamSet) -> bool:
     """Whether `material_from_import` may keep the interpreter busy for longer than a few milliseconds.
