@@ -19,7 +19,7 @@ from huks_async.model.enums import HuksKeyAlg, HuksKeyFlag, HuksKeyStorageType
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, ParamSet
 from huks_async.model.tags import HuksTag
-from huks_async.runtime.processes import LONG_SECONDS, ProcessPool
+from huks_async.runtime.process_pool import LONG_SECONDS, ProcessPool
 from huks_async.runtime.workers import WorkerPool
 
 _T = HuksTag

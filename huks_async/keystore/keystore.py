@@ -36,7 +36,7 @@ from huks_async.model.limits import Limits
 from huks_async.rootkeys import RootKey
 from huks_async.runtime.background import Background
 from huks_async.runtime.forks import tell_after_fork
-from huks_async.runtime.processes import ProcessPool
+from huks_async.runtime.process_pool import ProcessPool
 from huks_async.runtime.workers import WorkerPool
 from huks_async.sessions.dispatch import Dispatcher
 from huks_async.sessions.driver import SessionDriver

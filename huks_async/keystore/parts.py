@@ -15,7 +15,7 @@ from huks_async.model.limits import Limits
 from huks_async.model.params import ParamSet
 from huks_async.model.tags import HuksTag, InnerTag
 from huks_async.rootkeys import RootKey
-from huks_async.runtime.processes import ProcessPool
+from huks_async.runtime.process_pool import ProcessPool
 from huks_async.runtime.workers import WorkerPool
 from huks_async.sessions.dispatch import Dispatcher
 from huks_async.sessions.driver import SessionDriver

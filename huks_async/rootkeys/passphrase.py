@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from huks_async.model.errors import BusinessError
 from huks_async.rootkeys.base import RootKey
 from huks_async.rootkeys.envelope import KIND_SCRYPT, parse, seal
-from huks_async.runtime.processes import LONG_SECONDS, run_in_process
+from huks_async.runtime.process_pool import LONG_SECONDS, run_in_process
 
 _HEADER = struct.Struct(">BBB16s")  # log2 of n, r, p, salt
 _SALT_SIZE = 16

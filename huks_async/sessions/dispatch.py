@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
-from huks_async.runtime.processes import ProcessPool
+from huks_async.runtime.process_pool import ProcessPool
 from huks_async.runtime.rounds import next_round
 from huks_async.runtime.workers import WorkerPool
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike
-from huks_async.runtime.processes import LONG_SECONDS
+from huks_async.runtime.process_pool import LONG_SECONDS
 from huks_async.sessions.costs import (
     COPY_PER_BYTE,
     COSTS,

@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from huks_async.model.errors import BusinessError
-from huks_async.runtime.processes import run_in_process
+from huks_async.runtime.process_pool import run_in_process
 
 
 def test_a_process_gives_results_and_errors_and_its_end_is_named():

@@ -8,7 +8,7 @@ import pytest
 from huks_async.crypto.operation import CollectingOperation, Operation
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
-from huks_async.runtime.processes import ProcessPool
+from huks_async.runtime.process_pool import ProcessPool
 from huks_async.runtime.workers import WorkerPool
 from huks_async.sessions.costs import COSTS, UNKNOWN, Cost
 from huks_async.sessions.dispatch import Dispatcher

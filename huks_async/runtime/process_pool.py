@@ -1,0 +1,136 @@
+"""Processes for calls that a worker thread cannot carry, bounded in number.
+
+Long calls, because a thread cannot be told to end; and calls that hold the interpreter's lock, because no
+thread keeps the event loop free of them.
+"""
+
+import os
+from collections.abc import Callable
+from typing import TypeVar, TypeVarTuple, cast
+
+import anyio
+import anyio.lowlevel
+
+from huks_async.model.errors import BusinessError
+
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
+
+LONG_SECONDS = 1.0
+"""Work with a larger estimate runs in a process, which can be ended: below, a worker thread is soon free again,
+and starting a process, some 0.2 s, would be a noticeable part of the work."""
+
+_STOP_SECONDS = 10.0
+
+
+class ProcessPool:
+    """Runs calls in processes of their own, a bounded number at once, until it is closed.
+
+    Short and long calls have places of their own, so that a few long ones do not keep all others waiting.
+    Belongs to the event loop in which it is first used.
+
+    Args:
+        size: how many processes at most, of short and of long calls each.
+        owner: what is closed with it, for messages.
+
+    """
+
+    def __init__(self, size: int, owner: str) -> None:
+        self._size = size
+        self._places: dict[bool, anyio.Semaphore] = {}  # quoted: half of anyio comes with it
+        self._owner = owner
+        self._scopes: set[anyio.CancelScope] = set()
+        self._running = 0
+        self._closed = False
+        self._empty: anyio.Event | None = None
+
+    @property
+    def running(self) -> int:
+        """Processes that run."""
+        return self._running
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a process."""
+        return len(self._scopes) - self._running
+
+    async def run(self, seconds: float, function: Callable[[*Args], T], *args: *Args) -> T:
+        """Call `function(*args)` in a process of its own and give its result, or raise its exception.
+
+        Function, arguments and result are pickled: the function must be importable. A process lives for one
+        call. When this await is cancelled, or the pool is closed, the process is killed, and the await ends
+        when it is gone.
+
+        Args:
+            seconds: the estimate of the time that the call takes.
+            function: what to call.
+            args: with what.
+
+        Raises:
+            BusinessError: 12000005 when the process could not be started or died, 12000014 where the system
+                has no memory or no process left, 12000012 when the pool is closed, before or meanwhile.
+
+        """
+        from huks_async.runtime.processes import call_in_process  # late, as all that many services never do
+
+        if self._closed:
+            raise self._end_of(function)
+        answer: tuple[T | None, Exception | None] | None = None
+        with anyio.CancelScope() as scope:
+            self._scopes.add(scope)
+            try:
+                async with self._places_of(long=seconds > LONG_SECONDS):
+                    self._running += 1
+                    try:
+                        answer = await call_in_process(function, args)
+                    finally:
+                        self._running -= 1
+            finally:
+                self._scopes.discard(scope)
+                if self._empty is not None and not self._scopes:
+                    self._empty.set()
+        if answer is None:
+            raise self._end_of(function)
+        value, error = answer
+        if error is not None:
+            raise error
+        return cast("T", value)
+
+    def _places_of(self, *, long: bool) -> "anyio.Semaphore":
+        places = self._places.get(long)
+        if places is None:
+            places = self._places[long] = anyio.Semaphore(self._size)
+        return places
+
+    def close(self) -> None:
+        """End all calls, which raise 12000012; await `ended` afterwards. Can be called twice."""
+        self._closed = True
+        for scope in self._scopes:
+            scope.cancel()
+
+    async def ended(self) -> None:
+        """Wait until all processes are gone. A process that was killed is, at once, unless the kernel is stuck."""
+        if self._scopes:
+            self._empty = anyio.Event()
+            with anyio.move_on_after(_STOP_SECONDS):
+                await self._empty.wait()
+
+    def _end_of(self, function: Callable[..., object]) -> BusinessError:
+        from huks_async.runtime.processes import name_of
+
+        return BusinessError(
+            12000012, f"{self._owner} was closed, and the process for {name_of(function)} with it"
+        )
+
+
+_shared: anyio.lowlevel.RunVar[ProcessPool] = anyio.lowlevel.RunVar("huks_async processes")
+
+
+async def run_in_process(seconds: float, function: Callable[[*Args], T], *args: *Args) -> T:
+    """Do as `ProcessPool.run` does, with a pool that all of this event loop share. For calls that no keystore has."""
+    try:
+        pool = _shared.get()
+    except LookupError:
+        pool = ProcessPool(os.cpu_count() or 1, "the event loop")
+        _shared.set(pool)
+    return await pool.run(seconds, function, *args)
