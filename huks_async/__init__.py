@@ -1,6 +1,13 @@
 """HUKS key sessions for async Python: HarmonyOS's universal keystore API on servers."""
 
+import sys
 from typing import TYPE_CHECKING
+
+if sys.argv[:1] == ["-m"] and "huks_async.cli" in sys.orig_argv:
+    # `python -m huks_async.cli` is on its way to the command and comes through here first
+    from huks_command import take_signals
+
+    take_signals()
 
 from huks_async._late import late_names
 from huks_async._version import __version__

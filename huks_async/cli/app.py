@@ -8,7 +8,7 @@ from cyclopts import App, CycloptsError
 from huks_async._version import __version__
 from huks_async.cli.commands import GROUPS, TOP, Commands
 from huks_async.cli.shell import console
-from huks_async.cli.shell.interrupts import Interrupted, drive
+from huks_async.cli.shell.interrupts import Interrupted, drive, watching
 from huks_async.model.errors import BusinessError
 
 _ROOM = "huks_async.cli"
@@ -65,10 +65,11 @@ def run(arguments: Sequence[str]) -> int:
         console.report(str(error).strip(), "huks --help, or huks COMMAND --help")
         return console.WRONG_USAGE
     try:
-        result = command(*bound.args, **bound.kwargs)
-        if inspect.iscoroutine(result):
-            result = drive(result)
-        console.flush_output()
+        with watching():
+            result = command(*bound.args, **bound.kwargs)
+            if inspect.iscoroutine(result):
+                result = drive(result)
+            console.flush_output()
     except console.CommandError as error:
         console.report(error.message, error.hint)
         return error.status
@@ -81,7 +82,7 @@ def run(arguments: Sequence[str]) -> int:
     except OSError as error:
         console.report(f"{error.filename}: {error.strerror}" if error.filename else str(error))
         return console.FAILED
-    except (Interrupted, KeyboardInterrupt) as signal:
+    except Interrupted as signal:
         console.say("interrupted")
-        return getattr(signal, "status", 130)
+        return signal.status
     return result if isinstance(result, int) else 0

@@ -27,7 +27,7 @@ GROUPS: dict[str, tuple[str, Commands]] = {
             "list": "keys.items:list_keys",
             "show": "keys.items:show_key",
             "delete": "keys.items:delete",
-            "export": "keys.items:export",
+            "export": "keys.export:export",
             "attest": "keys.attest:attest",
             "attestation-root": "keys.attest:attestation_root",
             "verify-attestation": "keys.attest:verify_attestation_command",

@@ -1,20 +1,17 @@
-"""`huks keys`: generate, list, show, delete, export.
+"""`huks keys`: generate, list, show, delete.
 
-Attesting is in `attest`; keys that come from outside are in `imports` and `forms`.
+Exporting is in `export`, attesting in `attest`; keys that come from outside are in `imports` and `forms`.
 """
 
 import sys
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from huks_async.cli.shell.console import CommandError, escape, say, show, usage_error
-from huks_async.cli.shell.files import open_output, refuse_terminal
-from huks_async.cli.words.arguments import HERE, Alias, OutputName, Place, Replace, naming_replace
+from huks_async.cli.shell.interrupts import interruptible
+from huks_async.cli.words.arguments import HERE, Alias, Place, Replace, naming_replace
 from huks_async.cli.words.parameters import KINDS, describe, options
-from huks_async.keys.forms.convert import spki_of_export
-from huks_async.keys.forms.pem import to_pem
-from huks_async.model.tags import HuksTag
 
 
 async def generate(
@@ -67,36 +64,11 @@ async def delete(
     say(f"deleted the key {alias!r}")
 
 
-async def export(
-    alias: Alias,
-    /,
-    *,
-    form: Annotated[
-        Literal["pem", "der", "huks"],
-        Parameter(
-            name=["--form", "-f"], help="pem or der: SubjectPublicKeyInfo; huks: as exportKeyItem gives it."
-        ),
-    ] = "pem",
-    output: OutputName = None,
-    place: Place = HERE,
-) -> None:
-    """Write the public half of a key pair."""
-    if form != "pem":
-        refuse_terminal(output, "the key in this form")
-    async with place.open() as keystore:
-        data = (await keystore.exportKeyItem(alias, options(**place.tags))).outData
-        if form != "huks":
-            stored = (await keystore.getKeyItemProperties(alias, options(**place.tags))).properties
-            algorithm = next(int(p.value) for p in stored if p.tag == HuksTag.HUKS_TAG_ALGORITHM)
-            data = spki_of_export(data, algorithm)
-    with open_output(output) as target:
-        target.write(to_pem(data, "PUBLIC KEY").encode() if form == "pem" else data)
-        target.commit()
-
-
 def _confirm(question: str) -> None:
     if sys.stdin is None or sys.stderr is None or not sys.stdin.isatty():
         raise usage_error("deleting needs a confirmation", hint="add --yes")
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+    with interruptible():
+        answer = sys.stdin.readline()
+    if answer.strip().lower() not in {"y", "yes"}:
         raise CommandError("not deleted")

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator
 from typing import TextIO
 
+from huks_async.cli.shell.interrupts import interruptible
 from huks_async.model.errors import ERRORS, BusinessError
 
 FAILED = 1
@@ -87,7 +88,7 @@ def flush_output() -> None:
 @contextlib.contextmanager
 def _writing() -> Iterator[None]:
     try:
-        with naming(STANDARD_OUTPUT):
+        with interruptible(), naming(STANDARD_OUTPUT):
             yield
     except OSError:
         # what could not be written is still there; Python would complain again when it flushes at exit

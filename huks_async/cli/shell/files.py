@@ -3,7 +3,6 @@
 import contextlib
 import io
 import os
-import secrets
 import stat
 import sys
 from collections.abc import Iterator
@@ -165,7 +164,7 @@ class _Replacing:
 
 @contextlib.contextmanager
 def _replacing(path: Path, private: bool) -> Iterator[Output]:
-    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}")
+    temporary = path.with_name(f".{path.name[:100]}.{os.urandom(8).hex()}")
     # readable by nobody else while it is incomplete
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _OWNER_ONLY)
     try:

@@ -87,7 +87,10 @@ class Place:
 
     def open(self) -> AbstractAsyncContextManager["huks_async.Keystore"]:
         """The keystore, by these options, the environment and the defaults."""
-        return huks_async.Keystore.open(self.store, namespace=self.namespace or DEFAULT_NAMESPACE)
+        # one command holds one session, so there are none to purge when memory is short
+        return huks_async.Keystore.open(
+            self.store, namespace=self.namespace or DEFAULT_NAMESPACE, monitor=False
+        )
 
     @property
     def tags(self) -> Tags:
