@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from huks_async.crypto.caller_warnings import times_warned
 from huks_async.keys.items.aliases import check_alias, storage_level
-from huks_async.keys.items.item import Plan
+from huks_async.keys.items.prepared import Prepared
 from huks_async.keystore.parts import HasParts, Parts, parts_for
 from huks_async.model.enums import HuksKeyFlag, HuksKeyPurpose
 from huks_async.model.errors import BusinessError, ParameterSetError
@@ -20,7 +20,6 @@ from huks_async.model.params import (
     parse_options,
     parse_parameters,
     parse_properties,
-    scan,
     split_options,
 )
 from huks_async.model.results import HuksReturnResult, HuksSessionHandle
@@ -73,9 +72,9 @@ class SessionFunctions(HasParts):
         """
         parts = self._parts or self._open_parts()
         properties = options.get("properties") if type(options) is dict else split_options(options)[0]
-        # what was checked once for this key and these numbers holds for the next session, too
+        # what was checked once for this key and these parameters holds for the next session, too
         known = parts.shelf.recall(keyAlias, properties) if type(properties) is list else None
-        (starter, ready, context), blobs = known or await _plan_for(parts, keyAlias, properties)
+        (starter, ready, context), blobs = known or await _prepare(parts, keyAlias, properties)
         dispatcher = parts.dispatcher
         if perf_counter() > dispatcher.turn_ends:
             await dispatcher.give_turn()
@@ -197,25 +196,12 @@ class SessionFunctions(HasParts):
         return KeySession(self, keyAlias, options, parts.pool, parts.limits, abandon, place)
 
 
-async def _plan_for(parts: Parts, keyAlias: str, properties: Any) -> tuple[Plan, dict[int, bytes]]:
-    """The plan of an earlier session with the same key and numbers, or a new one."""
-    scanned = scan(properties) if type(properties) is list else None
-    if scanned is None:
-        return await _make_plan(parts, keyAlias, properties)
-    known, blobs = scanned
-    if _ACCESS_GROUP in blobs:  # the policy is asked each time
-        return await _make_plan(parts, keyAlias, properties)
-    plan = parts.shelf.plan(keyAlias, known)
-    if plan is None:
-        plan, blobs = await _make_plan(parts, keyAlias, properties)
-    # a list that is known already was only outdated, because the store had changed
-    if parts.shelf.recall(keyAlias, properties) is None:
-        parts.shelf.keep_form(keyAlias, known, properties, blobs)
-    return plan, blobs
+async def _prepare(parts: Parts, keyAlias: str, properties: Any) -> Prepared:
+    """Parse the parameters of a session, look up its key, and let the key authorise them.
 
-
-async def _make_plan(parts: Parts, keyAlias: str, properties: object) -> tuple[Plan, dict[int, bytes]]:
-    """Check everything about a session that its number parameters decide, and keep the outcome."""
+    The outcome is remembered with the key, and spares the next session with the same numbers the last step,
+    and one with the same list all three.
+    """
     params = parse_properties(properties)
     alias = check_alias(keyAlias)
     numbers = params.numbers
@@ -223,19 +209,22 @@ async def _make_plan(parts: Parts, keyAlias: str, properties: object) -> tuple[P
     if numbers.get(_SECURITY_LEVEL):
         raise BusinessError(401, "HUKS_TAG_KEY_SECURITY_LEVEL: a session takes no level but 0 (TEE)")
     level = storage_level(params)
-    item = await place.shelf.find(alias, level)
-    known = tuple(chain.from_iterable(numbers.items()))
-    plan = place.shelf.plan(alias, known)
-    if plan is not None:
-        return plan, params.blobs  # the key was looked up again, and had not changed
-    flag = _RESULT_FLAGS.get(numbers.get(_PURPOSE, 0))
-    rule = (
-        None if flag is None else _SecretRule(item.params, flag, parts if place.acts_for is None else place)
-    )
-    before = times_warned()
-    plan = item.plan(numbers, parts.limits, rule, device=parts.device)
-    if times_warned() == before:  # weak algorithms warn each time, so that a filter set later counts, too
-        place.shelf.keep_plan(item, level, known, plan)
+    item = place.shelf.ready(alias, level) or await place.shelf.find(alias, level)
+    key = tuple(chain.from_iterable(numbers.items()))
+    plan = item.prepared.find(key)
+    if plan is None:
+        flag = _RESULT_FLAGS.get(numbers.get(_PURPOSE, 0))
+        home = parts if place.acts_for is None else place
+        rule = None if flag is None else _SecretRule(item.params, flag, home)
+        before = times_warned()
+        plan = item.plan(numbers, parts.limits, rule, device=parts.device)
+        if times_warned() > before:
+            return (
+                plan,
+                params.blobs,
+            )  # weak algorithms warn each time, so that a filter set later counts, too
+        item.prepared.keep(key, plan)
+    item.prepared.keep_list(properties, params.blobs, plan)
     return plan, params.blobs
 
 

@@ -3,37 +3,27 @@
 import struct
 from collections.abc import Mapping
 from itertools import chain
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
 
 from huks_async.crypto import engine
-from huks_async.crypto.family import Starter
 from huks_async.crypto.key_material import KeyMaterial
+from huks_async.keys.items.prepared import Plan, PreparedSessions
 from huks_async.model.limits import Limits
 from huks_async.model.params import ParamSet
 from huks_async.model.tags import HuksTagType
-
-PlanKey: TypeAlias = tuple[int, ...]
-"""The number parameters of a session: tag, value, tag, value, …"""
-
-
-class Plan(NamedTuple):
-    """What a session's number parameters come to, checked once for all sessions that repeat them."""
-
-    starter: Starter
-    ready: Any
-    context: Any
 
 
 class KeyItem:
     """One stored key: its parameters and its material."""
 
-    __slots__ = ("_ready", "alias", "material", "params", "version")
+    __slots__ = ("_ready", "alias", "material", "params", "prepared", "version")
 
     def __init__(self, alias: str, params: ParamSet, material: KeyMaterial, version: int) -> None:
         self.alias = alias
         self.params = params
         self.material = material
         self.version = version
+        self.prepared = PreparedSessions()
         self._ready: Any = None
 
     @property
@@ -51,6 +41,7 @@ class KeyItem:
     def forget(self) -> None:
         """Drop what was prepared from the key; running sessions keep what they have."""
         self._ready = None
+        self.prepared.clear()
 
 
 _TYPE_MASK = 0xF000_0000
