@@ -397,7 +397,7 @@ def test_round_trips_through_every_form(
     pair = sample(algorithm, size)
     path, target = write("key.pem", pair.pem), tmp_path / "target"
     for form in ("layout", "pkcs8", "pem"):
-        done = huks("keys", "convert", path, "--to", form, "--output", target)
+        done = huks("keys", "convert", path, "--to", form, "--output", target, "--force")
         skip_without_sm2(done, algorithm)
         assert (done.code, done.out, done.err) == (0, b"", "")
         path = write(f"key.{form}", target.read_bytes())
@@ -454,11 +454,11 @@ def test_modes_of_the_files(huks: Huks, write: Write, tmp_path: Path) -> None:
     target.touch()
     target.chmod(0o644)
     for form in ("pem", "jwk", "pkcs8", "layout"):
-        assert huks("keys", "convert", pem, "--to", form, "-o", target).code == 0
+        assert huks("keys", "convert", pem, "--to", form, "-o", target, "--force").code == 0
         assert stat.S_IMODE(target.stat().st_mode) == 0o600
         target.chmod(0o644)
     for form, *public in (("pem", "--public"), ("jwk", "--public"), ("spki",)):
-        assert huks("keys", "convert", pem, "--to", form, *public, "-o", target).code == 0
+        assert huks("keys", "convert", pem, "--to", form, *public, "-o", target, "--force").code == 0
         assert stat.S_IMODE(target.stat().st_mode) == 0o644
 
 

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from huks_async.cli.shell.console import CommandError, show, usage_error
-from huks_async.cli.shell.files import open_input, open_output
-from huks_async.cli.words.arguments import HERE, Alias, InputName, OutputName, Place
+from huks_async.cli.shell.files import open_input
+from huks_async.cli.words.arguments import HERE, TO_STANDARD_OUTPUT, Alias, Destination, InputName, Place
 from huks_async.cli.words.parameters import Tags, options, properties
 from huks_async.keys.attestation import AttestationError, AttestationReport, verify_attestation
 from huks_async.keys.forms.pem import in_lines
@@ -32,7 +32,7 @@ async def attest(
         Parameter(name=["--form", "-f"], help="offline: anonymous, under an authority valid for 30 days."),
     ] = "named",
     key_id: Annotated[str | None, Parameter(help="Text to put beside the key, e.g. its name.")] = None,
-    output: OutputName = None,
+    destination: Destination = TO_STANDARD_OUTPUT,
     place: Place = HERE,
 ) -> None:
     """Certify that the keystore holds a key: writes certificates in PEM, the key's first.
@@ -49,14 +49,14 @@ async def attest(
             result = await keystore.anonAttestKeyItem(alias, options(**tags))
         else:
             result = await keystore.attestKeyItem(alias, options(**tags))
-    _write(result.certChains, output)
+    _write(result.certChains, destination)
 
 
-async def attestation_root(*, output: OutputName = None, place: Place = HERE) -> None:
+async def attestation_root(*, destination: Destination = TO_STANDARD_OUTPUT, place: Place = HERE) -> None:
     """Write the certificate that verifiers of this store's attestations are to trust, in PEM."""
     async with place.open() as keystore:
         root = await keystore.attestation_root()
-    _write([root], output)
+    _write([root], destination)
 
 
 def verify_attestation_command(
@@ -133,8 +133,8 @@ def _certificates(text: str, name: str) -> list[str]:
     return found
 
 
-def _write(certificates: list[str], output: str | None) -> None:
-    with open_output(output) as target:
+def _write(certificates: list[str], destination: Destination) -> None:
+    with destination.open() as target:
         for certificate in certificates:
             target.write(in_lines(certificate).encode())
         target.commit()

@@ -4,8 +4,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from huks_async.cli.shell.files import open_output, refuse_terminal
-from huks_async.cli.words.arguments import HERE, Alias, OutputName, Place
+from huks_async.cli.words.arguments import HERE, TO_STANDARD_OUTPUT, Alias, Destination, Place
 from huks_async.cli.words.parameters import options
 from huks_async.keys.forms.convert import spki_of_export
 from huks_async.keys.forms.pem import to_pem
@@ -22,18 +21,18 @@ async def export(
             name=["--form", "-f"], help="pem or der: SubjectPublicKeyInfo; huks: as exportKeyItem gives it."
         ),
     ] = "pem",
-    output: OutputName = None,
+    destination: Destination = TO_STANDARD_OUTPUT,
     place: Place = HERE,
 ) -> None:
     """Write the public half of a key pair."""
     if form != "pem":
-        refuse_terminal(output, "the key in this form")
+        destination.refuse_terminal("the key in this form")
     async with place.open() as keystore:
         data = (await keystore.exportKeyItem(alias, options(**place.tags))).outData
         if form != "huks":
             stored = (await keystore.getKeyItemProperties(alias, options(**place.tags))).properties
             algorithm = next(int(p.value) for p in stored if p.tag == HuksTag.HUKS_TAG_ALGORITHM)
             data = spki_of_export(data, algorithm)
-    with open_output(output) as target:
+    with destination.open() as target:
         target.write(to_pem(data, "PUBLIC KEY").encode() if form == "pem" else data)
         target.commit()

@@ -14,8 +14,7 @@ from huks_async.cli.keys.key_file import (
     read_key_file,
 )
 from huks_async.cli.shell.console import CommandError, say, show, usage_error
-from huks_async.cli.shell.files import open_output, refuse_terminal
-from huks_async.cli.words.arguments import InputName, OutputName, check_standard_input
+from huks_async.cli.words.arguments import TO_STANDARD_OUTPUT, Destination, InputName, check_standard_input
 from huks_async.cli.words.key_use import algorithm_word
 from huks_async.cli.words.parameters import describe, properties
 from huks_async.crypto.key_material import KeyMaterial
@@ -39,7 +38,7 @@ def convert_key(
     public: Annotated[
         bool, Parameter(negative=(), help="Write the public half only, in form pem, jwk, raw or spki.")
     ] = False,
-    output: OutputName = None,
+    destination: Destination = TO_STANDARD_OUTPUT,
     reading: Reading = RECOGNISED,
 ) -> None:
     """Write a key file in another form: PEM, PKCS#8, SubjectPublicKeyInfo, JWK, HUKS's header form, raw.
@@ -54,10 +53,10 @@ def convert_key(
     private = bool(material.secret) and not public and to != "spki"
     data = _written(material, to, private=private)
     if private:
-        refuse_terminal(output, "the key", nature="secret")
+        destination.refuse_terminal("the key", nature="secret")
     elif to not in _TEXT:
-        refuse_terminal(output, "the key in this form")
-    with open_output(output, private=private) as target:
+        destination.refuse_terminal("the key in this form")
+    with destination.open(private=private) as target:
         target.write(data)
         target.commit()
 
@@ -91,14 +90,14 @@ def wrap_key(
             help="File with the public half of the device's wrapping key: X25519, P-256 or SM2.",
         ),
     ],
-    output: OutputName = None,
+    destination: Destination = TO_STANDARD_OUTPUT,
     reading: Reading = RECOGNISED,
 ) -> None:
     """Encrypt a key so that one device alone can import it, and say with which parameters.
 
     The file may be given to anybody; the device's public key must come over a way that is trusted.
     """
-    refuse_terminal(output, "the wrapped key")
+    destination.refuse_terminal("the wrapped key")
     check_standard_input(file, device, reading.passphrase_file)
     receiver = _receiver(device)
     material = read_key(file, reading)
@@ -109,7 +108,7 @@ def wrap_key(
         )
     import_type, data = import_data(material)
     packed = pack_wrapped_key(data, receiver, import_type=import_type)
-    with open_output(output) as target:
+    with destination.open() as target:
         target.write(packed.inData)
         target.commit()
     known = properties(ALGORITHM=material.algorithm, KEY_SIZE=material.size, IMPORT_KEY_TYPE=import_type)

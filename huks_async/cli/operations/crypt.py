@@ -6,8 +6,8 @@ import huks_async
 from huks_async.cli.operations import container
 from huks_async.cli.operations.pump import pump, pump_verified
 from huks_async.cli.shell.console import CommandError
-from huks_async.cli.shell.files import STANDARD, open_input, open_output, refuse_terminal, segments
-from huks_async.cli.words.arguments import HERE, Alias, InputName, OutputName, Place
+from huks_async.cli.shell.files import STANDARD, open_input, segments
+from huks_async.cli.words.arguments import HERE, TO_STANDARD_OUTPUT, Alias, Destination, InputName, Place
 from huks_async.cli.words.parameters import Tags, options, session_tags
 from huks_async.model.enums import HuksCipherMode, HuksKeyAlg, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
@@ -16,14 +16,19 @@ _CRYPTO_FAIL = 12000006
 
 
 async def encrypt(
-    alias: Alias, file: InputName = STANDARD, /, *, output: OutputName = None, place: Place = HERE
+    alias: Alias,
+    file: InputName = STANDARD,
+    /,
+    *,
+    destination: Destination = TO_STANDARD_OUTPUT,
+    place: Place = HERE,
 ) -> None:
     """Encrypt a file with an AES-GCM key."""
-    refuse_terminal(output, "the encrypted file")
+    destination.refuse_terminal("the encrypted file")
     async with place.open() as keystore:
         tags = await _gcm_tags(keystore, alias, place, HuksKeyPurpose.HUKS_KEY_PURPOSE_ENCRYPT)
         nonce = os.urandom(container.NONCE_BYTES)
-        with open_input(file) as source, open_output(output) as target:
+        with open_input(file) as source, destination.open(source=source) as target:
             target.write(container.HEADER + nonce)
             pieces = container.counted(segments(source))
             session_options = options(**tags, NONCE=nonce, ASSOCIATED_DATA=container.HEADER)
@@ -32,7 +37,12 @@ async def encrypt(
 
 
 async def decrypt(
-    alias: Alias, file: InputName = STANDARD, /, *, output: OutputName = None, place: Place = HERE
+    alias: Alias,
+    file: InputName = STANDARD,
+    /,
+    *,
+    destination: Destination = TO_STANDARD_OUTPUT,
+    place: Place = HERE,
 ) -> None:
     """Decrypt a file that `huks encrypt` made.
 
@@ -43,7 +53,7 @@ async def decrypt(
         with (
             open_input(file) as source,
             container.open_sealed(source) as sealed,
-            open_output(output) as target,
+            destination.open(source=source) as target,
         ):
             session_options = options(
                 **tags, NONCE=sealed.nonce, AE_TAG=sealed.tag, ASSOCIATED_DATA=container.HEADER

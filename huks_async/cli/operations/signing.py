@@ -7,12 +7,13 @@ from cyclopts import Parameter
 import huks_async
 from huks_async.cli.operations.pump import pump
 from huks_async.cli.shell.console import CommandError, say
-from huks_async.cli.shell.files import STANDARD, open_input, open_output, refuse_terminal, segments
+from huks_async.cli.shell.files import STANDARD, open_input, segments
 from huks_async.cli.words.arguments import (
     HERE,
+    TO_STANDARD_OUTPUT,
     Alias,
+    Destination,
     InputName,
-    OutputName,
     Place,
     check_standard_input,
     no_option,
@@ -26,13 +27,18 @@ _MAX_SIGNATURE = 64 * 1024
 
 
 async def sign(
-    alias: Alias, file: InputName = STANDARD, /, *, output: OutputName = None, place: Place = HERE
+    alias: Alias,
+    file: InputName = STANDARD,
+    /,
+    *,
+    destination: Destination = TO_STANDARD_OUTPUT,
+    place: Place = HERE,
 ) -> None:
     """Sign a file. The output is the bare signature."""
-    refuse_terminal(output, "the signature")
+    destination.refuse_terminal("the signature")
     async with place.open() as keystore:
         tags = await _tags(keystore, alias, place, HuksKeyPurpose.HUKS_KEY_PURPOSE_SIGN)
-        with open_input(file) as source, open_output(output) as target:
+        with open_input(file) as source, destination.open() as target:
             await pump(keystore, alias, options(**tags), segments(source), target.write)
             target.commit()
 

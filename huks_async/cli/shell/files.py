@@ -1,6 +1,7 @@
 """Files and pipes in constant memory: segments in, and outputs that appear only when they are complete."""
 
 import contextlib
+import errno
 import io
 import os
 import stat
@@ -25,6 +26,7 @@ SEGMENT = 100 * 1024
 STANDARD = "-"
 
 _OWNER_ONLY = 0o600
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
 class Output(Protocol):
@@ -70,30 +72,76 @@ def segments(file: BinaryIO | io.FileIO, length: int | None = None) -> Iterator[
 
 
 @contextlib.contextmanager
-def open_output(name: str | None, *, private: bool = False) -> Iterator[Output]:
-    """An output: standard output for None and `-`, else a file that replaces `name` at commit.
+def open_output(
+    name: str | None, *, private: bool = False, overwrite: bool = False, source: io.FileIO | None = None
+) -> Iterator[Output]:
+    """An output: standard output for None and `-`, else a file that appears under `name` at commit.
+
+    A name that is a symbolic link stays one: what it points to is written. Devices, pipes and open
+    descriptors (`/dev/stdout`) cannot be replaced and are written as the bytes come.
 
     Args:
         name: the file.
         private: whether its owner alone may read it; else the mode of the file it replaces, or the
             usual one, holds.
+        overwrite: whether a file of this name may be replaced.
+        source: what the command reads; it may be replaced in any case, by what becomes of it.
+
+    Raises:
+        CommandError: the name is a folder's, or that of a file that may not be replaced.
 
     """
     if name is None or name == STANDARD:
-        yield _Direct(io.FileIO(standard_output().fileno(), "w", closefd=False), STANDARD_OUTPUT)
+        yield _standard_output()
         return
-    path = Path(os.path.realpath(name))
-    if path.is_dir():
+    status = _status(name)
+    if status is not None and stat.S_ISDIR(status.st_mode):
         raise usage_error(f"{name} is a folder", hint="name the file to write")
-    if path.exists() and not path.is_file():
-        # a device or a named pipe cannot be replaced
+    if status is not None and _is_open_already(name, status):
+        yield _standard_output()
+        return
+    if (status is not None and not stat.S_ISREG(status.st_mode)) or _is_descriptor(name):
         with interruptible():
-            target = io.FileIO(path, "w")
+            # opening a named pipe waits for its reader
+            target = io.FileIO(name, "w")
         with target:
             yield _Direct(target, name)
         return
-    with _replacing(path, private) as output:
+    replaces = overwrite or _is_source(status, source)
+    if status is not None and not replaces:
+        raise _in_the_way(name)
+    with _replacing(name, private=private, replaces=replaces) as output:
         yield output
+
+
+def _standard_output() -> "_Direct":
+    return _Direct(io.FileIO(standard_output().fileno(), "w", closefd=False), STANDARD_OUTPUT)
+
+
+def _status(name: str) -> os.stat_result | None:
+    try:
+        return os.stat(name)
+    except FileNotFoundError:
+        return None
+
+
+def _is_open_already(name: str, status: os.stat_result) -> bool:
+    # `-o /dev/stdout` is to go where the shell has led standard output, at its position, a file or not
+    if sys.stdout is None or not name.startswith(("/dev/", "/proc/")):
+        return False
+    return os.path.samestat(status, os.fstat(sys.stdout.fileno()))
+
+
+def _is_descriptor(name: str) -> bool:
+    return os.path.realpath(os.path.dirname(name)).startswith("/proc/")
+
+
+def _is_source(status: os.stat_result | None, source: io.FileIO | None) -> bool:
+    return status is not None and source is not None and os.path.samestat(status, os.fstat(source.fileno()))
+
+
+def _in_the_way(name: str) -> CommandError:
+    return CommandError(f"{name} exists already", hint="--force overwrites it")
 
 
 def refuse_terminal(output: str | None, what: str, *, nature: str = "binary") -> None:
@@ -126,49 +174,80 @@ class _Direct:
 
 
 class _Replacing:
-    """Writes a temporary file beside the target and renames it at commit."""
+    """Writes a draft beside the target, which takes the target's place at commit."""
 
     hidden = True
 
-    def __init__(self, path: Path, temporary: Path, file: io.FileIO, private: bool) -> None:
-        self._path = path
-        self._private = private
-        self._temporary = temporary
+    def __init__(self, name: str, draft: Path, file: io.FileIO, *, private: bool, replaces: bool) -> None:
+        self._name = name
+        self._path = draft.with_name(os.path.basename(os.path.realpath(name)))
+        self._draft = draft
         self._file = file
-        self._direct = _Direct(file, str(path))
+        self._private = private
+        self._replaces = replaces
+        self._direct = _Direct(file, name)
 
     def write(self, data: bytes) -> None:
         self._direct.write(data)
 
     def commit(self) -> None:
-        with naming(str(self._path)):
-            os.fchmod(self._file.fileno(), self._mode())
+        with naming(self._name):
+            self._take_over()
             os.fsync(self._file.fileno())
-        self._temporary.replace(self._path)
+        if self._replaces:
+            self._draft.replace(self._path)
+        else:
+            self._appear()
         folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
 
-    def _mode(self) -> int:
-        if self._private:
-            return _OWNER_ONLY
+    def _appear(self) -> None:
         try:
-            return stat.S_IMODE(self._path.stat().st_mode)
+            # unlike a rename, a link never takes the place of a file that came in the meantime
+            self._path.hardlink_to(self._draft)
+        except FileExistsError:
+            raise _in_the_way(self._name) from None
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            if self._path.exists():
+                raise _in_the_way(self._name) from None
+            self._draft.replace(self._path)
+
+    def _take_over(self) -> None:
+        """Give the draft the owner and the mode that the result is to have."""
+        descriptor = self._file.fileno()
+        if self._private:
+            os.fchmod(descriptor, _OWNER_ONLY)
+            return
+        try:
+            before = self._path.stat()
         except FileNotFoundError:
             mask = os.umask(0)
             os.umask(mask)
-            return 0o666 & ~mask
+            os.fchmod(descriptor, 0o666 & ~mask)
+            return
+        with contextlib.suppress(PermissionError):
+            # only root can give files away, and only root needs to
+            os.fchown(descriptor, before.st_uid, before.st_gid)
+        os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
 
 
 @contextlib.contextmanager
-def _replacing(path: Path, private: bool) -> Iterator[Output]:
-    temporary = path.with_name(f".{path.name[:100]}.{os.urandom(8).hex()}")
-    # readable by nobody else while it is incomplete
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _OWNER_ONLY)
+def _replacing(name: str, *, private: bool, replaces: bool) -> Iterator[Output]:
+    path = Path(os.path.realpath(name))
+    draft = path.with_name(f".{path.name[:100]}.{os.urandom(8).hex()}")
+    try:
+        # readable by nobody else while it is incomplete
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _OWNER_ONLY)
+    except OSError as error:
+        error.filename = name
+        raise
     try:
         with io.FileIO(descriptor, "w") as file:
-            yield _Replacing(path, temporary, file, private)
+            yield _Replacing(name, draft, file, private=private, replaces=replaces)
     finally:
-        temporary.unlink(missing_ok=True)
+        draft.unlink(missing_ok=True)

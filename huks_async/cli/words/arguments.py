@@ -1,7 +1,8 @@
 """The arguments that commands share, among them where the keystore is."""
 
+import io
 from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Annotated
@@ -10,7 +11,7 @@ from cyclopts import Parameter
 
 import huks_async
 from huks_async.cli.shell.console import CommandError, usage_error
-from huks_async.cli.shell.files import STANDARD
+from huks_async.cli.shell.files import STANDARD, Output, open_output, refuse_terminal
 from huks_async.cli.words.parameters import Tags
 from huks_async.keystore.opening import DEFAULT_NAMESPACE
 from huks_async.model.errors import BusinessError
@@ -41,12 +42,35 @@ OutputName = Annotated[
 ]
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Destination:
+    """Where a result goes."""
+
+    output: OutputName = None
+    force: Annotated[bool, Parameter(negative=(), help="Overwrite the output file if it exists.")] = False
+
+    def open(
+        self, *, private: bool = False, source: io.FileIO | None = None
+    ) -> AbstractContextManager[Output]:
+        """The output, by these options; `open_output` says what the others mean."""
+        return open_output(self.output, private=private, overwrite=self.force, source=source)
+
+    def refuse_terminal(self, what: str, *, nature: str = "binary") -> None:
+        """Refuse to print binary or secret bytes to a terminal unless `-` was asked for by name."""
+        refuse_terminal(self.output, what, nature=nature)
+
+
+TO_STANDARD_OUTPUT = Destination()
+
+
 def check_standard_input(*names: str | None) -> None:
     """Refuse `-` as the name of more than one file to read."""
     if names.count(STANDARD) > 1:
         raise usage_error("standard input can be one of the files only, - is given for more")
 
 
+Json = Annotated[bool, Parameter(negative=(), help="Print one JSON document for programs.")]
 Replace = Annotated[bool, Parameter(negative=(), help="Replace a key of this name.")]
 
 

@@ -1,0 +1,172 @@
+"""Where results go: files that are in the way, links, devices and pipes, and what a result looks like there."""
+
+import contextlib
+import os
+import stat
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from huks_async.cli.shell import files
+from huks_async.cli.shell.console import CommandError
+from huks_async.cli.shell.files import open_output
+from tests.cli.command_line import Huks, command
+
+
+@pytest.fixture
+def prepared(huks: Huks, document: Path, tmp_path: Path) -> Path:
+    """A folder with every file that a command below reads."""
+    for name, kind in (("files", "aes-256-gcm"), ("signer", "ecdsa-p256"), ("mac", None), ("pair", None)):
+        words = {"mac": ("-a", "hmac", "-s", "256"), "pair": ("-a", "x25519")}.get(name, ("--kind", kind))
+        assert huks("keys", "generate", name, *words).code == 0
+    assert huks("encrypt", "files", document, "-o", tmp_path / "sealed").code == 0
+    subprocess.run(
+        ["openssl", "genpkey", "-algorithm", "X25519", "-out", tmp_path / "key.pem"],
+        check=True,
+        capture_output=True,
+    )
+    public = ["openssl", "pkey", "-in", tmp_path / "key.pem", "-pubout", "-out", tmp_path / "public.pem"]
+    subprocess.run(public, check=True, capture_output=True)
+    return tmp_path
+
+
+WRITERS = (
+    ("encrypt", "files", "document"),
+    ("decrypt", "files", "sealed"),
+    ("sign", "signer", "document"),
+    ("keys", "export", "signer"),
+    ("keys", "attest", "signer", "-c", "00ff"),
+    ("keys", "attestation-root"),
+    ("keys", "convert", "key.pem", "--to", "pkcs8"),
+    ("keys", "wrap", "key.pem", "--for", "public.pem"),
+)
+
+
+@pytest.mark.parametrize("words", WRITERS, ids=" ".join)
+def test_a_file_in_the_way_stays(
+    huks: Huks, prepared: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    """Every command that writes leaves what is there, says the way out, and takes it."""
+    monkeypatch.chdir(prepared)
+    target = prepared / "precious"
+    target.write_bytes(b"precious")
+    done = huks(*words, "-o", target)
+    assert (done.code, done.out) == (1, b"")
+    assert done.err == f"error: {target} exists already\nhint: --force overwrites it\n"
+    assert target.read_bytes() == b"precious"
+    assert huks(*words, "-o", target, "--force").code == 0
+    assert target.read_bytes() != b"precious"
+    assert huks(*words, "-o", prepared / "new").code == 0
+    assert not [path for path in prepared.iterdir() if path.name.startswith(".")]
+
+
+def test_a_file_that_came_meanwhile_stays(tmp_path: Path) -> None:
+    """What appears under the name between the look and the commit is not replaced."""
+    target = tmp_path / "target"
+    with pytest.raises(CommandError, match="exists already"), open_output(str(target)) as output:
+        output.write(b"ours")
+        target.write_bytes(b"theirs")
+        output.commit()
+    assert target.read_bytes() == b"theirs"
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]
+
+
+def test_file_systems_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a file cannot have two names the draft is renamed, and still over nothing."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(files.errno.EPERM, "no links here")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    target = tmp_path / "target"
+    with open_output(str(target)) as output:
+        output.write(b"ours")
+        output.commit()
+    assert target.read_bytes() == b"ours"
+    late = tmp_path / "late"
+    with pytest.raises(CommandError, match="exists already"), open_output(str(late)) as output:
+        late.write_bytes(b"theirs")
+        output.commit()
+    assert late.read_bytes() == b"theirs"
+
+
+def test_links_are_followed(huks: Huks, document: Path, tmp_path: Path) -> None:
+    """Through one link or several, relative and dangling, the file at their end is written, with its mode."""
+    huks("keys", "generate", "k")
+    room = tmp_path / "room"
+    room.mkdir()
+    (tmp_path / "first").symlink_to("room/second")
+    (room / "second").symlink_to("end")
+    assert huks("encrypt", "k", document, "-o", tmp_path / "first").code == 0
+    assert sorted(path.name for path in room.iterdir()) == ["end", "second"]
+    assert (tmp_path / "first").is_symlink()
+    assert (room / "second").is_symlink()
+    (room / "end").chmod(0o640)
+    before = (room / "end").read_bytes()
+    assert "exists already" in huks("encrypt", "k", document, "-o", tmp_path / "first").err
+    assert huks("encrypt", "k", document, "-o", tmp_path / "first", "--force").code == 0
+    assert (room / "end").read_bytes() != before
+    assert stat.S_IMODE((room / "end").stat().st_mode) == 0o640
+
+
+def test_the_file_that_is_read_may_be_replaced(huks: Huks, document: Path, tmp_path: Path) -> None:
+    """Encryption in place needs no word, by the file's name, a link to it, or from standard input."""
+    huks("keys", "generate", "k")
+    link = tmp_path / "link"
+    link.symlink_to(document)
+    content = document.read_bytes()
+    assert huks("encrypt", "k", link, "-o", document).code == 0
+    assert huks("decrypt", "k", document, "-o", link).code == 0
+    assert document.read_bytes() == content
+    done = huks("sign", "k", document, "-o", document)
+    assert done.code == 1, "a signature in place of what it signs is nothing that anybody wants"
+
+
+def test_a_folder_that_is_not_there_is_named(huks: Huks, document: Path, tmp_path: Path) -> None:
+    """The message speaks of the name that was given, not of the draft's."""
+    huks("keys", "generate", "k")
+    target = tmp_path / "nowhere" / "target"
+    done = huks("encrypt", "k", document, "-o", target)
+    assert (done.code, done.err) == (1, f"error: {target}: No such file or directory\n")
+
+
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+@pytest.mark.parametrize("into", ["pipe", "file", "appended"])
+def test_standard_output_by_its_name(
+    huks_process: Huks, document: Path, tmp_path: Path, name: str, into: str
+) -> None:
+    """`/dev/stdout` is what the shell has led there: nothing is replaced and nothing before it lost."""
+    huks_process("keys", "generate", "k")
+    words = command("encrypt", "k", document, "-o", name)
+    if into == "pipe":
+        sealed = subprocess.run(words, capture_output=True, timeout=60, check=True).stdout
+    else:
+        target = tmp_path / "target"
+        target.write_bytes(b"before")
+        inode = target.stat().st_ino
+        with target.open("ab" if into == "appended" else "wb") as file:
+            subprocess.run(words, stdout=file, timeout=60, check=True)
+        assert target.stat().st_ino == inode
+        sealed = target.read_bytes().removeprefix(b"before" if into == "appended" else b"")
+    assert huks_process("decrypt", "k", "-", stdin=sealed).out == document.read_bytes()
+
+
+def test_pipes_and_descriptors(huks_process: Huks, document: Path, tmp_path: Path) -> None:
+    """A named pipe and a descriptor of the shell's take the result as it comes."""
+    huks_process("keys", "generate", "k")
+    pipe, received = tmp_path / "pipe", bytearray()
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: received.extend(pipe.read_bytes()))
+    reader.start()
+    assert huks_process("encrypt", "k", document, "-o", pipe).code == 0
+    reader.join(60)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert huks_process("decrypt", "k", "-", stdin=bytes(received)).out == document.read_bytes()
+    target = tmp_path / "target"
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT, 0o600)
+    with contextlib.closing(os.fdopen(descriptor, "wb")):
+        words = command("encrypt", "k", document, "-o", f"/dev/fd/{descriptor}")
+        subprocess.run(words, pass_fds=[descriptor], timeout=60, check=True)
+    assert huks_process("decrypt", "k", target).out == document.read_bytes()
