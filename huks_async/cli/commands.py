@@ -23,7 +23,7 @@ GROUPS: dict[str, tuple[str, Commands]] = {
     "keys": (
         "Make, import, look at, attest, convert and remove keys.",
         {
-            "generate": "keys.items:generate",
+            "generate": "keys.generate:generate",
             "list": "keys.items:list_keys",
             "show": "keys.items:show_key",
             "delete": "keys.items:delete",

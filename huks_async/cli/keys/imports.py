@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from huks_async.cli.keys.key_file import RECOGNISED, Reading, read_key, read_key_file
-from huks_async.cli.shell.console import CommandError, say, usage_error
+from huks_async.cli.shell.console import CommandError, say
 from huks_async.cli.words.arguments import (
     HERE,
     Alias,
@@ -16,10 +16,9 @@ from huks_async.cli.words.arguments import (
     naming_replace,
     no_option,
 )
-from huks_async.cli.words.key_use import ALGORITHM_NAMES, TYPES, Use, algorithm_word, choose
+from huks_async.cli.words.key_use import ALGORITHM_NAMES, TYPES, Use, algorithm_word, choose, choose_size
 from huks_async.cli.words.parameters import Tags, options, purposes_text
 from huks_async.crypto.key_material import SYMMETRIC_ALGORITHMS
-from huks_async.crypto.rules.matrix import ALGORITHMS, list_sizes
 from huks_async.keys.forms.key_files import import_data
 from huks_async.model.enums import HuksKeyAlg, HuksUnwrapSuite
 from huks_async.model.tags import HuksTag
@@ -89,7 +88,7 @@ async def import_wrapped(
     """Take a key into the keystore that `huks keys wrap` encrypted for one of its keys."""
     number = choose(ALGORITHM_NAMES, algorithm, "algorithm")
     half = type_ or ("public" if number in SYMMETRIC_ALGORITHMS else "pair")
-    tags = use.tags(number, _size(number, size), TYPES[half])
+    tags = use.tags(number, choose_size(number, size), TYPES[half])
     if public_key is not None:
         tags["ASYMMETRIC_PUBLIC_KEY_DATA"] = _public_half(file, public_key, algorithm)
     data = read_key_file(file)
@@ -105,15 +104,6 @@ async def import_wrapped(
         with naming_replace(alias):
             await keystore.importWrappedKeyItem(alias, wrapping, options(data, **tags))
     _say_imported(alias, tags)
-
-
-def _size(algorithm: int, given: int | None) -> int:
-    if given is not None:
-        return given
-    sizes = ALGORITHMS[algorithm].sizes
-    if len(sizes) == 1 and isinstance(sizes[0], int):
-        return sizes[0]
-    raise usage_error(f"{algorithm_word(algorithm)} keys need --size", hint=f"sizes are {list_sizes(sizes)}")
 
 
 def _public_half(file: str, public_key: str, algorithm: str) -> bytes:

@@ -1,6 +1,7 @@
-"""`huks keys`: generate, list, show, delete.
+"""`huks keys list`, `show` and `delete`.
 
-Exporting is in `export`, attesting in `attest`; keys that come from outside are in `imports` and `forms`.
+Making is in `generate`, exporting in `export`, attesting in `attest`;
+keys that come from outside are in `imports` and `forms`.
 """
 
 import sys
@@ -10,27 +11,8 @@ from cyclopts import Parameter
 
 from huks_async.cli.shell.console import CommandError, escape, say, show, usage_error
 from huks_async.cli.shell.interrupts import interruptible
-from huks_async.cli.words.arguments import HERE, Alias, Place, Replace, naming_replace
-from huks_async.cli.words.parameters import KINDS, describe, options
-
-
-async def generate(
-    alias: Alias,
-    /,
-    *,
-    kind: Annotated[
-        str, Parameter(name=["--kind", "-k"], help=f"One of {', '.join(KINDS)}.")
-    ] = "aes-256-gcm",
-    replace: Replace = False,
-    place: Place = HERE,
-) -> None:
-    """Make a new key."""
-    if kind not in KINDS:
-        raise usage_error(f"there is no kind {kind!r}", hint=f"kinds are {', '.join(KINDS)}")
-    async with place.open() as keystore:
-        with naming_replace(alias):
-            await keystore.generateKeyItem(alias, options(**KINDS[kind], KEY_OVERRIDE=replace, **place.tags))
-    say(f"made the key {alias!r} ({kind})")
+from huks_async.cli.words.arguments import HERE, Alias, Place
+from huks_async.cli.words.parameters import describe, options
 
 
 async def list_keys(*, place: Place = HERE) -> None:

@@ -1,4 +1,4 @@
-"""What a key that comes from outside is for: options of its import, and what holds without them."""
+"""What a new key is for: options of its generation or import, and what holds without them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,16 @@ from cyclopts import Parameter
 
 from huks_async.cli.shell.console import usage_error
 from huks_async.cli.words.parameters import Tags
-from huks_async.crypto.rules.matrix import AGREE, ALGORITHMS, CIPHER, DERIVE, MAC, SIGNATURE, WRAPPING
+from huks_async.crypto.rules.matrix import (
+    AGREE,
+    ALGORITHMS,
+    CIPHER,
+    DERIVE,
+    MAC,
+    SIGNATURE,
+    WRAPPING,
+    list_sizes,
+)
 from huks_async.model.enums import (
     HuksCipherMode,
     HuksImportKeyType,
@@ -44,7 +53,10 @@ _PADDINGS = {
     "oaep": int(_OAEP),
     "pss": int(_PSS),
     "pkcs1": int(HuksKeyPadding.HUKS_PADDING_PKCS1_V1_5),
+    "pkcs5": int(HuksKeyPadding.HUKS_PADDING_PKCS5),
     "pkcs7": int(_PKCS7),
+    "iso-9796-2": int(HuksKeyPadding.HUKS_PADDING_ISO_IEC_9796_2),
+    "iso-9797-1": int(HuksKeyPadding.HUKS_PADDING_ISO_IEC_9797_1),
 }
 
 # the first that an algorithm has is what its keys are most often for
@@ -85,8 +97,8 @@ class Use:
     padding: Annotated[str | None, Parameter(help=f"One of {', '.join(_PADDINGS)}.")] = None
     mode: Annotated[str | None, Parameter(help=f"Block mode: one of {', '.join(_MODES)}.")] = None
 
-    def tags(self, algorithm: int, size: int, import_type: int) -> Tags:
-        """The tags of the import, its algorithm, size and type among them.
+    def tags(self, algorithm: int, size: int, import_type: int | None = None) -> Tags:
+        """The tags of the new key, its algorithm and size among them, and the type of its import.
 
         Raises:
             CommandError: a word that is none of its list.
@@ -106,13 +118,8 @@ class Use:
             tags["PADDING"] = choose(_PADDINGS, self.padding, "padding")
         if algorithm == _A.HUKS_ALG_RSA and tags.get("PADDING") == _PSS:
             tags["RSA_PSS_SALT_LEN_TYPE"] = HuksRsaPssSaltLenType.HUKS_RSA_PSS_SALT_LEN_DIGEST
-        fixed: Tags = {
-            "ALGORITHM": algorithm,
-            "KEY_SIZE": size,
-            "PURPOSE": mask,
-            "IMPORT_KEY_TYPE": import_type,
-        }
-        return tags | fixed
+        tags |= {"ALGORITHM": algorithm, "KEY_SIZE": size, "PURPOSE": mask}
+        return tags if import_type is None else tags | {"IMPORT_KEY_TYPE": import_type}
 
 
 def choose(table: Mapping[str, int], word: str, what: str) -> int:
@@ -128,15 +135,30 @@ def choose(table: Mapping[str, int], word: str, what: str) -> int:
     return number
 
 
+def choose_size(algorithm: int, given: int | None) -> int:
+    """The size that was given, or the only one of the algorithm.
+
+    Raises:
+        CommandError: none was given, and there are several.
+
+    """
+    if given is not None:
+        return given
+    sizes = ALGORITHMS[algorithm].sizes
+    if len(sizes) == 1 and isinstance(sizes[0], int):
+        return sizes[0]
+    raise usage_error(f"{algorithm_word(algorithm)} keys need --size", hint=f"sizes are {list_sizes(sizes)}")
+
+
 def algorithm_word(algorithm: int) -> str:
     """The opposite of `ALGORITHM_NAMES`."""
     return next(word for word, number in ALGORITHM_NAMES.items() if number == algorithm)
 
 
-def _usual_purposes(algorithm: int, import_type: int) -> int:
+def _usual_purposes(algorithm: int, import_type: int | None) -> int:
     has = [usage.purposes for usage in ALGORITHMS[algorithm].usages]
     group = _COMMON_OF.get(algorithm) or next(one for one in _COMMON if one in has)
-    return group if group in (CIPHER, MAC) else group & _OF_HALF.get(import_type, group)
+    return group if group in (CIPHER, MAC) else group & _OF_HALF.get(import_type or 0, group)
 
 
 def _usual(algorithm: int, size: int, purposes: int) -> Tags:
