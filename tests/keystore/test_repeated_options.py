@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 import huks_async as huks
 from huks_async import HuksTag as Tag
+from huks_async.stores.memory import MemoryStore
+from tests.adversity import remembered_options
 
 KEY = bytes(range(32))
 NONCE = b"twelve bytes"
@@ -218,3 +220,44 @@ def test_a_keystore_that_remembers_agrees_with_one_that_does_not(rounds):
     remembering = use(lambda keystore: with_lists(keystore, warm=True))
     forgetful = use(lambda keystore: with_lists(keystore, warm=False), key_cache=huks.KeyCache(keys=0))
     assert remembering == forgetful
+
+
+@pytest.mark.filterwarnings("ignore::huks_async.HuksWarning")
+def test_lists_that_change_between_two_sessions(capsys):
+    """Other values, types, objects, orders and levels, and keys that others replace: the same outcome."""
+    assert remembered_options.main(3000, 20260) == 0
+    assert "0 differences" in capsys.readouterr().out
+
+
+class CountingStore(MemoryStore):
+    """Counts how often a row is read."""
+
+    def __init__(self):
+        super().__init__()
+        self.reads = 0
+
+    async def get(self, name):
+        self.reads += 1
+        return await super().get(name)
+
+
+def test_a_kept_key_is_read_again_when_its_time_is_over():
+    """Until then no session reads the store; after it the next one does, however well known its list is."""
+    now, store = [0.0], CountingStore()
+
+    async def main():
+        root_key, cache = huks.EphemeralRootKey(), huks.KeyCache(seconds=60)
+        async with huks.Keystore.open(store, root_key, clock=lambda: now[0], key_cache=cache) as keystore:
+            await import_key(keystore)
+            properties = listed(NUMBERS, BLOBS)
+            await seal(keystore, properties)
+            for when, reads in ((1.0, 0), (60.0, 0), (60.5, 1), (61.0, 1), (120.5, 1), (120.6, 2)):
+                if when == 1.0:
+                    store.reads = 0
+                now[0] = when
+                await seal(keystore, properties)
+                assert (when, store.reads) == (when, reads)
+                await seal(keystore, [huks.HuksParam(**param) for param in properties])
+                assert (when, store.reads) == (when, reads)
+
+    anyio.run(main)
