@@ -112,6 +112,12 @@ from huks_async.stores import Store
 # of its name: attestation, for one, brings all of X.509 along. Type checkers read the imports, the
 # interpreter the table.
 if TYPE_CHECKING:
+    from huks_async.interchange import (
+        signature_from_raw,
+        signature_to_raw,
+        sm2_ciphertext_from_raw,
+        sm2_ciphertext_to_raw,
+    )
     from huks_async.keys.attestation import (
         AttestationCa,
         AttestationError,
@@ -146,6 +152,12 @@ else:
                 "AttestationRefusal",
                 "AttestationReport",
                 "verify_attestation",
+            ),
+            ".interchange": (
+                "signature_from_raw",
+                "signature_to_raw",
+                "sm2_ciphertext_from_raw",
+                "sm2_ciphertext_to_raw",
             ),
             ".keystore.statistics": ("KeystoreStatistics",),
             ".legacy": (
@@ -287,6 +299,10 @@ __all__ = [
     "isKeyItemExist",
     "listAliases",
     "pack_wrapped_key",
+    "signature_from_raw",
+    "signature_to_raw",
+    "sm2_ciphertext_from_raw",
+    "sm2_ciphertext_to_raw",
     "unwrapKeyItem",
     "update",
     "updateSession",

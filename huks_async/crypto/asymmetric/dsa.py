@@ -41,6 +41,8 @@ class DsaKey:
 
     public: dsa.DSAPublicKey
     private: dsa.DSAPrivateKey | None
+    width: int
+    """Bytes of the group's order, and so of each of the two numbers of a signature."""
     longest: int
     """Bytes of the longest signature."""
 
@@ -105,8 +107,9 @@ def load(material: KeyMaterial) -> DsaKey:
         assert isinstance(only, dsa.DSAPublicKey)
         public = only
     order = public.parameters().parameter_numbers().q
+    width = (order.bit_length() + 7) // 8
     # SEQUENCE of two INTEGERs, each perhaps with a leading zero
-    return DsaKey(public, private, 2 * ((order.bit_length() + 7) // 8) + 8)
+    return DsaKey(public, private, width, 2 * width + 8)
 
 
 def material_from_parts(size: int, x: bytes, y: bytes, p: bytes, q: bytes, g: bytes) -> KeyMaterial:
@@ -229,4 +232,4 @@ def _verify(key: DsaKey, signature: BytesLike, value: bytes, algorithm: hashes.H
     try:
         key.public.verify(signature, value, _PREHASHED[algorithm.name])
     except InvalidSignature:
-        raise signing.wrong_signature() from None
+        raise signing.wrong_signature(signature, key.width) from None

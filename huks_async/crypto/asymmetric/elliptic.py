@@ -203,7 +203,7 @@ def _verify(key: EllipticKey, signature: BytesLike, value: bytes, algorithm: has
     try:
         key.public.verify(signature, value, _SCHEMES[algorithm.name])
     except InvalidSignature:
-        raise signing.wrong_signature() from None
+        raise signing.wrong_signature(signature, (key.size + 7) // 8) from None
 
 
 def _agreement(spec: OperationSpec) -> Starter:

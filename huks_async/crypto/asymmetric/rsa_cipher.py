@@ -57,10 +57,11 @@ def decryption(spec: OperationSpec) -> Starter:
     kind = cost_row(spec.size, "private")
     limits = spec.limits
     work = RAW_PRIVATE_WORK if scheme is None else 1.0
+    hint = _mask_hint(spec) if spec.padding == HuksKeyPadding.HUKS_PADDING_OAEP else ""
 
     def start(key: RsaKey, _: Mapping[int, bytes]) -> Operation:
         private_of(key, "decryption")
-        return Collected(kind, limits, partial(_decrypt, key, scheme), work)
+        return Collected(kind, limits, partial(_decrypt, key, scheme, hint), work)
 
     return start
 
@@ -87,7 +88,21 @@ def _capacity(key: RsaKey, scheme: "padding.OAEP | padding.PKCS1v15 | Md5Oaep") 
     return key.length - 2 * scheme.algorithm.digest_size - 2
 
 
-def _decrypt(key: RsaKey, scheme: Scheme, data: BytesLike) -> bytes:
+def _mask_hint(spec: OperationSpec) -> str:
+    """What an OAEP decryption that failed should be asked first.
+
+    It depends on the parameters alone. An error that told which step failed would let an attacker decrypt by
+    asking (Manger 2001).
+    """
+    mask = spec.numbers.get(InnerTag.MGF_DIGEST, spec.digest)
+    return (
+        f"; OAEP hashes the label with {name_of(spec.digest)} and the mask with {name_of(mask)} here, and both must "
+        "be as the sender had them: InnerTag.MGF_DIGEST (tag 31) names the mask's digest where it is another; "
+        "Java's OAEPWithSHA-256AndMGF1Padding, unless told otherwise, has HUKS_DIGEST_SHA1 for the mask"
+    )
+
+
+def _decrypt(key: RsaKey, scheme: Scheme, hint: str, data: BytesLike) -> bytes:
     private = private_of(key, "decryption")
     if scheme is None:
         return raw_private(key, private, data)
@@ -99,7 +114,7 @@ def _decrypt(key: RsaKey, scheme: Scheme, data: BytesLike) -> bytes:
         return scheme.decrypt(key, bytes(data))
     except ValueError:
         raise BusinessError(
-            12000006, f"the ciphertext ({len(data)} bytes) was not made for this key and padding"
+            12000006, f"the ciphertext ({len(data)} bytes) was not made for this key and padding{hint}"
         ) from None
 
 

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from cryptography.hazmat.primitives import hashes
 
+from huks_async.crypto import signature_form
 from huks_async.crypto.operation import CollectingOperation, Operation
 from huks_async.model.enums import HuksErrorCode, HuksKeyDigest
 from huks_async.model.errors import BusinessError
@@ -89,11 +90,18 @@ def hash_of_length(length: int) -> hashes.HashAlgorithm:
     return algorithm
 
 
-def wrong_signature() -> BusinessError:
-    """The error for a signature that does not belong to message and key."""
+def wrong_signature(signature: BytesLike = b"", width: int = 0) -> BusinessError:
+    """The error for a signature that does not belong to message and key.
+
+    Args:
+        signature: what was given, where signatures of this kind are DER of two numbers.
+        width: bytes of each of these numbers.
+
+    """
     return BusinessError(
         12000006,
-        "the signature does not belong to this message, key and parameters",
+        "the signature does not belong to this message, key and parameters"
+        + (signature_form.hint(bytes(signature), width) if width else ""),
     )
 
 

@@ -13,6 +13,7 @@ N = 0xFFFFFFFE_FFFFFFFF_FFFFFFFF_FFFFFFFF_7203DF6B_21C6052B_53BBF409_39D54123
 GX = 0x32C4AE2C_1F198119_5F990446_6A39C994_8FE30BBF_F2660BE1_715A4589_334C74C7
 GY = 0xBC3736A2_F4F6779C_59BDCEE3_6B692153_D0A9877C_C62A4740_02DF32E5_2139F0A0
 
+BITS = 256
 FIELD = 32
 """Bytes of a coordinate, a scalar, an SM3 hash."""
 
@@ -36,6 +37,23 @@ def is_on_curve(point: bytes) -> bool:
     """Whether 64 bytes x ‖ y are a point of the curve, coordinates reduced."""
     x, y = int.from_bytes(point[:FIELD], "big"), int.from_bytes(point[FIELD:], "big")
     return len(point) == 2 * FIELD and x < P and y < P and (y * y - (x * x + A) * x - B) % P == 0
+
+
+def decompress(x: bytes, *, odd: bool) -> bytes:
+    """The point x ‖ y, 64 bytes, with this x (32 bytes) and a y that is odd or even.
+
+    Raises:
+        ValueError: the curve has no such point.
+
+    """
+    number = int.from_bytes(x, "big")
+    # a square root, since P is 3 modulo 4 (SEC 1, section 2.3.4)
+    root = pow((number * number + A) * number + B, (P + 1) // 4, P)
+    y = root if root & 1 == odd else P - root
+    point = x + y.to_bytes(FIELD, "big")
+    if not is_on_curve(point):
+        raise ValueError("not a point of the SM2 curve")
+    return point
 
 
 def is_scalar(secret: bytes) -> bool:
@@ -119,6 +137,21 @@ def parse_ciphertext(der: bytes) -> tuple[bytes, bytes, bytes]:
     if len(c3) != FIELD or not c2 or not is_on_curve(point):
         raise ValueError("not an SM2 ciphertext")
     return point, c3, c2
+
+
+def build_ciphertext(point: bytes, c3: bytes, c2: bytes) -> bytes:
+    """The opposite of `parse_ciphertext`."""
+    body = _positive(point[:FIELD]) + _positive(point[FIELD:])
+    for content in (c3, c2):
+        body += bytes((_OCTET_STRING,)) + _length(len(content)) + content
+    return bytes((_SEQUENCE,)) + _length(len(body)) + body
+
+
+def _positive(number: bytes) -> bytes:
+    """A big-endian number as INTEGER: without leading zeros, but for the one that keeps it positive."""
+    shortest = number.lstrip(b"\0") or b"\0"
+    content = b"\0" + shortest if shortest[0] > 0x7F else shortest
+    return bytes((_INTEGER, len(content))) + content
 
 
 def _take(der: bytes, tag: int) -> tuple[bytes, bytes]:

@@ -6,10 +6,12 @@ from typing import Any, Protocol
 
 from cryptography.hazmat.primitives import hashes
 
+from huks_async.crypto import signature_form
 from huks_async.crypto.libcrypto.binding import LibcryptoError
 from huks_async.crypto.operation import CollectingOperation, Operation
 from huks_async.crypto.sm2.backend import Sm2Backend
 from huks_async.crypto.sm2.encoding import FIELD, parse_ciphertext
+from huks_async.crypto.sm2.raw_ciphertext import looks_raw
 from huks_async.model.enums import HuksErrorCode
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
@@ -53,10 +55,24 @@ def decrypt(key: Sm2Key, ciphertext: BytesLike) -> bytes:
         parse_ciphertext(der)
         return key.backend.decrypt(key.handle, der)
     except ValueError:
-        # one message for all causes: which step failed is nobody's business
-        raise _failed(
-            "SM2 decryption failed: the data must be DER SEQUENCE {x, y, C3, C2}, encrypted to this key"
-        ) from None
+        raise _failed(_why_not_decrypted(der)) from None
+
+
+def _why_not_decrypted(data: bytes) -> str:
+    """One message for all causes, since which step failed is nobody's business.
+
+    Raw ciphertexts have another: that data is of that form can be seen without the key.
+    """
+    if looks_raw(data):
+        return (
+            f"SM2 decryption takes DER SEQUENCE {{x, y, C3, C2}} (GM/T 0009); these {len(data)} bytes begin with a "
+            "bare point of the curve, as raw C1‖C3‖C2 and C1‖C2‖C3 do: huks_async.sm2_ciphertext_from_raw makes DER "
+            "of either"
+        )
+    return (
+        "SM2 decryption failed: the data must be DER SEQUENCE {x, y, C3, C2} (GM/T 0009), encrypted to this key; "
+        "where huks_async.sm2_ciphertext_from_raw made it, the order (C1C3C2 or C1C2C3) may be the other one"
+    )
 
 
 class Message(Protocol):
@@ -189,7 +205,8 @@ class Sm2Verification(_SignatureOperation):
         if not right:
             raise BusinessError(
                 _CRYPTO,
-                "the SM2 signature is wrong for this message and key",
+                "the SM2 signature is wrong for this message and key"
+                + signature_form.hint(bytes(data), FIELD),
             )
         return b""
 
