@@ -6,9 +6,17 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from huks_async.cli.shell.console import CommandError, show, usage_error
+from huks_async.cli.shell.console import CommandError, show, show_json, usage_error
 from huks_async.cli.shell.files import open_input
-from huks_async.cli.words.arguments import HERE, TO_STANDARD_OUTPUT, Alias, Destination, InputName, Place
+from huks_async.cli.words.arguments import (
+    HERE,
+    TO_STANDARD_OUTPUT,
+    Alias,
+    Destination,
+    InputName,
+    Json,
+    Place,
+)
 from huks_async.cli.words.parameters import Tags, options, properties
 from huks_async.keys.attestation import AttestationError, AttestationReport, verify_attestation
 from huks_async.keys.forms.pem import in_lines
@@ -67,6 +75,7 @@ def verify_attestation_command(
     root: Annotated[
         list[Path], Parameter(name=["--root", "-r"], help="A file of certificates to trust; may be repeated.")
     ],
+    json: Json = False,
 ) -> None:
     """Check certificates that `keys attest` wrote, and print what they say of the key."""
     expected = _challenge(challenge)
@@ -81,8 +90,39 @@ def verify_attestation_command(
         report = verify_attestation(_certificates(text, chain), expected, roots=roots)
     except AttestationError as error:
         raise CommandError(error.message, hint=f"reason: {error.refusal.name}") from None
+    if json:
+        show_json(_for_programs(report))
+        return
     for name, value in _told(report).items():
         show(f"{name}: {value}")
+
+
+def _for_programs(report: AttestationReport) -> dict[str, object]:
+    return {
+        "public_key": report.public_key.hex(),
+        "level": report.level,
+        "software": report.is_software,
+        "challenge": report.challenge.hex(),
+        "key_id": report.key_id.hex(),
+        "origin": report.origin,
+        "application": {name: _plain(value) for name, value in report.application.items()},
+        "application_kind": report.application_kind,
+        "groups": list(report.groups),
+        "purposes": report.purposes,
+        "digest": report.digest,
+        "padding": report.padding,
+        "sign_type": report.sign_type,
+        "device_ids": dict(report.device_ids),
+        "not_before": report.not_before.isoformat(),
+        "not_after": report.not_after.isoformat(),
+        "root": report.root,
+    }
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, bytes):
+        return value.hex()
+    return value if isinstance(value, (int, str)) else str(value)
 
 
 def _told(report: AttestationReport) -> dict[str, object]:

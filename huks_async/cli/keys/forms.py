@@ -1,6 +1,6 @@
 """`huks keys convert`, `describe` and `wrap`: keys in files, without a keystore."""
 
-import json
+from json import dumps
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -13,8 +13,14 @@ from huks_async.cli.keys.key_file import (
     read_key,
     read_key_file,
 )
-from huks_async.cli.shell.console import CommandError, say, show, usage_error
-from huks_async.cli.words.arguments import TO_STANDARD_OUTPUT, Destination, InputName, check_standard_input
+from huks_async.cli.shell.console import CommandError, say, show, show_json, usage_error
+from huks_async.cli.words.arguments import (
+    TO_STANDARD_OUTPUT,
+    Destination,
+    InputName,
+    Json,
+    check_standard_input,
+)
 from huks_async.cli.words.key_use import algorithm_word
 from huks_async.cli.words.parameters import describe, properties
 from huks_async.crypto.key_material import KeyMaterial
@@ -61,9 +67,23 @@ def convert_key(
         target.commit()
 
 
-def describe_key(file: InputName, /) -> None:
+def describe_key(file: InputName, /, *, json: Json = False) -> None:
     """Print what a file holds: form, algorithm, size, halves, lengths, fingerprint. No secret of it."""
     told = describe_blob(read_key_file(file))
+    if json:
+        show_json(
+            {
+                "form": told.form,
+                "bytes": told.length,
+                "algorithm": told.algorithm or None,
+                "size": told.size or None,
+                "halves": list(told.halves),
+                "fields": dict(told.fields),
+                "sha256_of_public_half": told.fingerprint or None,
+                "note": told.note or None,
+            }
+        )
+        return
     lines = {
         "form": told.form,
         "bytes": told.length,
@@ -85,6 +105,7 @@ def wrap_key(
     *,
     device: Annotated[
         InputName,
+        Json,
         Parameter(
             name=["--for", "-F"],
             help="File with the public half of the device's wrapping key: X25519, P-256 or SM2.",
@@ -145,7 +166,7 @@ def _written(material: KeyMaterial, form: KeyForm, *, private: bool) -> bytes:
         case "spki":
             return convert.to_spki(material)
         case "jwk":
-            return (json.dumps(convert.to_jwk(material, private=private)) + "\n").encode()
+            return (dumps(convert.to_jwk(material, private=private)) + "\n").encode()
         case "layout":
             return convert.to_layout(material)
     return convert.to_raw(material, private=private)

@@ -9,24 +9,30 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from huks_async.cli.shell.console import CommandError, escape, say, show, usage_error
+from huks_async.cli.shell.console import CommandError, escape, say, show, show_json, usage_error
 from huks_async.cli.shell.interrupts import interruptible
-from huks_async.cli.words.arguments import HERE, Alias, Place
-from huks_async.cli.words.parameters import describe, options
+from huks_async.cli.words.arguments import HERE, Alias, Json, Place
+from huks_async.cli.words.parameters import describe, options, to_json
 
 
-async def list_keys(*, place: Place = HERE) -> None:
+async def list_keys(*, json: Json = False, place: Place = HERE) -> None:
     """Print the names of all keys, one a line; characters that do not print are escaped."""
     async with place.open() as keystore:
         aliases = (await keystore.listAliases(options(**place.tags))).keyAliases
+    if json:
+        show_json({"keys": [{"alias": alias} for alias in sorted(aliases)]})
+        return
     for alias in sorted(aliases):
         show(escape(alias))
 
 
-async def show_key(alias: Alias, /, *, place: Place = HERE) -> None:
+async def show_key(alias: Alias, /, *, json: Json = False, place: Place = HERE) -> None:
     """Print what a key is and may do."""
     async with place.open() as keystore:
         stored = (await keystore.getKeyItemProperties(alias, options(**place.tags))).properties
+    if json:
+        show_json({"alias": alias, "properties": [to_json(param) for param in stored]})
+        return
     for param in stored:
         show(describe(param))
 

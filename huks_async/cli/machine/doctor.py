@@ -7,47 +7,80 @@ import sqlite3
 import stat
 import subprocess
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import cryptography
 from cryptography.hazmat.backends.openssl import backend
 
 import huks_async
 from huks_async._version import __version__
-from huks_async.cli.shell.console import show
-from huks_async.cli.words.arguments import HERE, Place
+from huks_async.cli.shell.console import show, show_json
+from huks_async.cli.words.arguments import HERE, Json, Place
 from huks_async.cli.words.parameters import KINDS, options
 from huks_async.keystore.opening import home_folder
 from huks_async.model.errors import BusinessError
 from huks_async.sessions.pressure import SensorStatus, open_sensor
 
 
-async def doctor(*, place: Place = HERE) -> int:
+class Finding(NamedTuple):
+    """One thing that was looked at."""
+
+    good: bool
+    text: str
+
+
+async def doctor(*, json: Json = False, place: Place = HERE) -> int:
     """Look at versions, store, root key and sensors, and try a key out. Code 1: something needs care."""
-    problems = 0
+    versions = _versions()
     sections = {
-        "versions": _versions(),
         "keystore": await _keystore(place),
         "memory pressure": await _sensors(),
     }
-    for title, lines in sections.items():
-        show(title)
-        for good, text in lines:
-            show(f"  {'' if good else 'PROBLEM: '}{text}")
-            problems += not good
-    return 1 if problems else 0
+    sound = all(finding.good for findings in sections.values() for finding in findings)
+    if json:
+        show_json(
+            {
+                "sound": sound,
+                "versions": versions,
+                "findings": [
+                    {"section": section, **finding._asdict()}
+                    for section, findings in sections.items()
+                    for finding in findings
+                ],
+            }
+        )
+    else:
+        show("versions")
+        for line in _lines(versions):
+            show(f"  {line}")
+        for title, findings in sections.items():
+            show(title)
+            for good, text in findings:
+                show(f"  {'' if good else 'PROBLEM: '}{text}")
+    return 0 if sound else 1
 
 
-Finding = tuple[bool, str]
+def _versions() -> dict[str, str]:
+    return {
+        "huks_async": __version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cryptography": cryptography.__version__,
+        "openssl": backend.openssl_version_text(),
+        "sqlite": sqlite3.sqlite_version,
+        "openssl_command": _openssl_command(),
+        "profile": os.environ.get("HUKS_ASYNC_PROFILE", "server"),
+    }
 
 
-def _versions() -> list[Finding]:
+def _lines(versions: dict[str, str]) -> list[str]:
     return [
-        (True, f"huks-async {__version__}"),
-        (True, f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"),
-        (True, f"cryptography {cryptography.__version__} with {backend.openssl_version_text()}"),
-        (True, f"SQLite {sqlite3.sqlite_version}"),
-        (True, f"openssl command: {_openssl_command()}"),
-        (True, f"profile: {os.environ.get('HUKS_ASYNC_PROFILE', 'server')}"),
+        f"huks-async {versions['huks_async']}",
+        f"Python {versions['python']} on {versions['system']}",
+        f"cryptography {versions['cryptography']} with {versions['openssl']}",
+        f"SQLite {versions['sqlite']}",
+        f"openssl command: {versions['openssl_command']}",
+        f"profile: {versions['profile']}",
     ]
 
 
@@ -64,24 +97,28 @@ async def _keystore(place: Place) -> list[Finding]:
     try:
         async with place.open() as keystore:
             aliases = (await keystore.listAliases(options(**place.tags))).keyAliases
-            findings.append((True, f"opens; {len(aliases)} keys at this level"))
+            findings.append(Finding(True, f"opens; {len(aliases)} keys at this level"))
         async with huks_async.Keystore.open(store="memory:") as trial:
             await trial.generateKeyItem("doctor", options(**KINDS["aes-256-gcm"]))
-            findings.append((await trial.hasKeyItem("doctor", options()), "makes keys (tried in memory)"))
+            findings.append(
+                Finding(await trial.hasKeyItem("doctor", options()), "makes keys (tried in memory)")
+            )
     except BusinessError as error:
-        findings.append((False, str(error)))
+        findings.append(Finding(False, str(error)))
     return findings
 
 
 def _home() -> Iterator[Finding]:
     home = home_folder()
     if not home.exists():
-        yield True, f"{home} does not exist yet; it is made now"
+        yield Finding(True, f"{home} does not exist yet; it is made now")
         return
     for path in sorted((home, *home.iterdir())):
         mode = stat.S_IMODE(path.stat().st_mode)
         if path == home or path.is_file():
-            yield not mode & 0o077, f"{path}: mode {mode:04o}{', open to others' if mode & 0o077 else ''}"
+            yield Finding(
+                not mode & 0o077, f"{path}: mode {mode:04o}{', open to others' if mode & 0o077 else ''}"
+            )
 
 
 async def _sensors() -> list[Finding]:
@@ -90,8 +127,8 @@ async def _sensors() -> list[Finding]:
         status = sensor.status()
     finally:
         await sensor.aclose()
-    used = [(True, f"{part.name}: {part.source}") for part in _leaves(status)]
-    return used + [(True, f"not used: {reason}") for reason in status.passed_over]
+    used = [Finding(True, f"{part.name}: {part.source}") for part in _leaves(status)]
+    return used + [Finding(True, f"not used: {reason}") for reason in status.passed_over]
 
 
 def _leaves(status: SensorStatus) -> list[SensorStatus]:

@@ -6,11 +6,12 @@ standard error; a failure is one line `error: …`, with a line `hint: …` belo
 
 import contextlib
 import io
+import json
 import os
 import sys
 import unicodedata
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TextIO
 
 from huks_async.cli.shell.interrupts import interruptible
@@ -76,6 +77,11 @@ def show(text: str, *, flush: bool = False) -> None:
     """A line of data."""
     with _writing():
         print(text, file=standard_output(), flush=flush)
+
+
+def show_json(document: Mapping[str, object]) -> None:
+    """One JSON document as the whole of the data; characters beyond ASCII are escaped."""
+    show(json.dumps(document, indent=2))
 
 
 def flush_output() -> None:

@@ -46,9 +46,9 @@ TYPES: dict[str, int] = {
 """Import types by their words; symmetric keys are imported as `public`."""
 
 _PURPOSES = {one.name.removeprefix("HUKS_KEY_PURPOSE_").lower(): int(one) for one in _P}
-_DIGESTS = {one.name.removeprefix("HUKS_DIGEST_").lower(): int(one) for one in _D}
-_MODES = {one.name.removeprefix("HUKS_MODE_").lower(): int(one) for one in _M}
-_PADDINGS = {
+DIGEST_WORDS = {one.name.removeprefix("HUKS_DIGEST_").lower(): int(one) for one in _D}
+MODE_WORDS = {one.name.removeprefix("HUKS_MODE_").lower(): int(one) for one in _M}
+PADDING_WORDS = {
     "none": int(_NONE),
     "oaep": int(_OAEP),
     "pss": int(_PSS),
@@ -93,9 +93,9 @@ class Use:
             help=f"One of {', '.join(_PURPOSES)}; may be repeated. Default: what such keys are made for.",
         ),
     ] = None
-    digest: Annotated[str | None, Parameter(help=f"One of {', '.join(_DIGESTS)}.")] = None
-    padding: Annotated[str | None, Parameter(help=f"One of {', '.join(_PADDINGS)}.")] = None
-    mode: Annotated[str | None, Parameter(help=f"Block mode: one of {', '.join(_MODES)}.")] = None
+    digest: Annotated[str | None, Parameter(help=f"One of {', '.join(DIGEST_WORDS)}.")] = None
+    padding: Annotated[str | None, Parameter(help=f"One of {', '.join(PADDING_WORDS)}.")] = None
+    mode: Annotated[str | None, Parameter(help=f"Block mode: one of {', '.join(MODE_WORDS)}.")] = None
 
     def tags(self, algorithm: int, size: int, import_type: int | None = None) -> Tags:
         """The tags of the new key, its algorithm and size among them, and the type of its import.
@@ -110,12 +110,12 @@ class Use:
         mask = mask or _usual_purposes(algorithm, import_type)
         tags = _usual(algorithm, size, mask)
         if self.digest is not None:
-            tags["DIGEST"] = choose(_DIGESTS, self.digest, "digest")
+            tags["DIGEST"] = choose(DIGEST_WORDS, self.digest, "digest")
         if self.mode is not None:
-            tags["BLOCK_MODE"] = choose(_MODES, self.mode, "mode")
+            tags["BLOCK_MODE"] = choose(MODE_WORDS, self.mode, "mode")
             tags["PADDING"] = _usual_padding(algorithm, tags["BLOCK_MODE"])
         if self.padding is not None:
-            tags["PADDING"] = choose(_PADDINGS, self.padding, "padding")
+            tags["PADDING"] = choose(PADDING_WORDS, self.padding, "padding")
         if algorithm == _A.HUKS_ALG_RSA and tags.get("PADDING") == _PSS:
             tags["RSA_PSS_SALT_LEN_TYPE"] = HuksRsaPssSaltLenType.HUKS_RSA_PSS_SALT_LEN_DIGEST
         tags |= {"ALGORITHM": algorithm, "KEY_SIZE": size, "PURPOSE": mask}
@@ -150,9 +150,14 @@ def choose_size(algorithm: int, given: int | None) -> int:
     raise usage_error(f"{algorithm_word(algorithm)} keys need --size", hint=f"sizes are {list_sizes(sizes)}")
 
 
+def word_of(table: Mapping[str, int], number: int) -> str:
+    """The opposite of `choose`."""
+    return next(word for word, known in table.items() if known == number)
+
+
 def algorithm_word(algorithm: int) -> str:
     """The opposite of `ALGORITHM_NAMES`."""
-    return next(word for word, number in ALGORITHM_NAMES.items() if number == algorithm)
+    return word_of(ALGORITHM_NAMES, algorithm)
 
 
 def _usual_purposes(algorithm: int, import_type: int | None) -> int:

@@ -123,8 +123,12 @@ def session_tags(alias: str, stored: Iterable[HuksParam], purpose: HuksKeyPurpos
 
 def purposes_text(mask: object) -> str:
     """The purposes of a mask in words."""
-    names = [p.name.removeprefix("HUKS_KEY_PURPOSE_").lower() for p in _P if _has(mask, p)]
-    return " and ".join(names) or "nothing"
+    return " and ".join(purposes_words(mask)) or "nothing"
+
+
+def purposes_words(mask: object) -> list[str]:
+    """The purposes of a mask, as `--purpose` takes them."""
+    return [p.name.removeprefix("HUKS_KEY_PURPOSE_").lower() for p in _P if _has(mask, p)]
 
 
 def _has(mask: object, purpose: HuksKeyPurpose) -> bool:
@@ -154,10 +158,27 @@ def describe(param: HuksParam) -> str:
     if isinstance(value, (bytes, bytearray, memoryview)):
         data = bytes(value)
         return f"{name}: {data.decode() if data.isascii() and data.decode().isprintable() else data.hex()}"
-    named = _NAMES.get(param.tag)
-    if named is not None and not isinstance(value, bool):
-        try:
-            return f"{name}: {getattr(named(value), 'name', value)}"
-        except ValueError:
-            return f"{name}: {value}"
-    return f"{name}: {value}"
+    return f"{name}: {_enum_name(param) or value}"
+
+
+def to_json(param: HuksParam) -> dict[str, object]:
+    """A parameter for programs: its tag, and its value as a number, a truth value, or bytes in hex."""
+    value = param.value
+    told: dict[str, object] = {"tag": tag_name(param.tag), "number": int(param.tag)}
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return told | {"hex": bytes(value).hex()}
+    told["value"] = value if isinstance(value, bool) else int(value)
+    if param.tag == HuksTag.HUKS_TAG_PURPOSE:
+        told["purposes"] = purposes_words(value)
+    name = _enum_name(param)
+    return told if name is None else told | {"name": name}
+
+
+def _enum_name(param: HuksParam) -> str | None:
+    named, value = _NAMES.get(param.tag), param.value
+    if named is None or isinstance(value, bool) or not isinstance(value, int):
+        return None
+    try:
+        return str(getattr(named(value), "name", value))
+    except ValueError:
+        return None
