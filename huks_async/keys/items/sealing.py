@@ -1,23 +1,34 @@
-"""Key items at rest: sealed, so that any change of any field is noticed.
+r"""Key items at rest: sealed, so that any change of any field is noticed.
 
-A sealed item is, in this order (lengths little-endian):
+A sealed item of format 2 is, in this order (numbers little-endian):
 
-    4   magic "HKi1", the last character is the format version
+    4   magic "HKi2", the last character is the format version
+    4   generation of the store key that it is sealed under; 0, the first and only one so far
     4   length of the parameters
     n   the parameters (`item.encode_params`), readable but authenticated
-    12  nonce, random
-    m   AES-256-GCM of the material, with its 16-byte tag
+    16  random bytes
+    m   AES-256-SIV (RFC 5297) of the material: 16 bytes that depend on everything, then the ciphertext
 
-The key is HKDF-SHA256 of the store key for the namespace. Associated data are namespace, level,
-alias and everything before the nonce, so an item moved to another alias, level or namespace, or with
-one field of another item, does not open.
+The material is algorithm (2), size (4), length of the secret half (4), length of the public half (4), and
+both halves. The key is HKDF-SHA256 of the store key, 64 bytes, no salt, info "huks_async item 2\0" and the
+namespace. Associated data are two: first length of the namespace (4), storage level (4), length of the
+alias (4), namespace, alias (UTF-8) and everything before the random bytes; then the random bytes. So an item
+that is moved to another alias, level or namespace, or has one field of another item, does not open.
+
+AES-SIV needs nothing that must never repeat. If the random bytes of two items were equal, an item that is
+equal in everything else would be sealed alike, and no more could be seen. One key serves 2^48 writes
+(RFC 5297, section 7), which at 2,000 a second take 4,000 years.
+
+Format 1, "HKi1", is read and no longer written. It had no generation, 12 random bytes, and AES-256-GCM
+with these as nonce, under a key of 32 bytes with the info "huks_async item 1\0" and the namespace. Equal
+nonces would have given its key away, and 2^32 writes were its limit.
 """
 
 import struct
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from huks_async.crypto.key_material import KeyMaterial
@@ -28,9 +39,14 @@ from huks_async.model.showing import shown
 from huks_async.runtime.randomness import random_bytes
 from huks_async.stores.base import ItemName
 
-FORMAT_VERSION = 1
-_MAGIC = b"HKi1"
-_NONCE_BYTES = 12
+FORMAT_VERSION = 2
+GENERATION = 0
+
+_MAGIC_1, _MAGIC = b"HKi1", b"HKi2"
+_HEAD_1, _HEAD = struct.Struct("<4sI"), struct.Struct("<4sII")
+_NONCE_1_BYTES = 12
+_RANDOM_BYTES = 16
+_PLACE = struct.Struct("<III")
 _MATERIAL = struct.Struct("<HIII")
 
 
@@ -39,19 +55,19 @@ class Sealer:
 
     def __init__(self, store_key: bytes) -> None:
         self._store_key = store_key
-        self._ciphers: dict[str, AESGCM] = {}
+        self._ciphers: dict[str, AESSIV] = {}
 
     def seal(self, name: ItemName, params: ParamSet, material: KeyMaterial) -> bytes:
         """Make the stored form of a key item."""
         encoded = encode_params(params)
-        head = _MAGIC + struct.pack("<I", len(encoded)) + encoded
-        nonce = random_bytes(_NONCE_BYTES)
+        head = _HEAD.pack(_MAGIC, GENERATION, len(encoded)) + encoded
         plain = (
             _MATERIAL.pack(material.algorithm, material.size, len(material.secret), len(material.public))
             + material.secret
             + material.public
         )
-        return head + nonce + self._cipher(name).encrypt(nonce, plain, _associated_data(name, head))
+        random = random_bytes(_RANDOM_BYTES)
+        return head + random + self._cipher(name).encrypt(plain, [_bound(name, head), random])
 
     def open(self, name: ItemName, blob: bytes) -> tuple[ParamSet, KeyMaterial]:
         """Open a stored item.
@@ -59,50 +75,99 @@ class Sealer:
         Raises:
             BusinessError: 12000012 when the item is damaged, moved or of a newer format.
         """
-        if blob[:3] == _MAGIC[:3] and blob[3:4] > _MAGIC[3:]:
-            raise _damaged(name, "it was written by a newer version of this library; update the library")
-        if blob[:4] != _MAGIC or len(blob) < 8:
-            raise _damaged(name, "it does not begin as an item does")
-        head_end = 8 + struct.unpack_from("<I", blob, 4)[0]
-        nonce = blob[head_end : head_end + _NONCE_BYTES]
-        if len(nonce) != _NONCE_BYTES:
+        magic = blob[:4]
+        if magic == _MAGIC:
+            return self._open(name, blob)
+        if magic == _MAGIC_1:
+            return self._open_format_1(name, blob)
+        if magic[:3] == _MAGIC[:3] and magic[3:] > _MAGIC[3:]:
+            raise _newer(name, f"format {shown(magic[3:].decode('latin-1'))}, and {FORMAT_VERSION}")
+        raise _damaged(name, "it does not begin as an item does")
+
+    def _open(self, name: ItemName, blob: bytes) -> tuple[ParamSet, KeyMaterial]:
+        if len(blob) < _HEAD.size:
+            raise _damaged(name, "it is cut off")
+        _, generation, length = _HEAD.unpack_from(blob)
+        if generation != GENERATION:
+            raise _newer(name, f"generation {generation} of the store key, and {GENERATION}")
+        head_end = _HEAD.size + length
+        sealed_start = head_end + _RANDOM_BYTES
+        head, random = blob[:head_end], blob[head_end:sealed_start]
+        if len(random) != _RANDOM_BYTES:
+            raise _damaged(name, "it is cut off")
+        try:
+            plain = self._cipher(name).decrypt(blob[sealed_start:], [_bound(name, head), random])
+        except InvalidTag:
+            raise _changed(name) from None
+        return decode_params(head[_HEAD.size :]), _material(plain)
+
+    def _open_format_1(self, name: ItemName, blob: bytes) -> tuple[ParamSet, KeyMaterial]:
+        if len(blob) < _HEAD_1.size:
+            raise _damaged(name, "it is cut off")
+        _, length = _HEAD_1.unpack_from(blob)
+        head_end = _HEAD_1.size + length
+        nonce = blob[head_end : head_end + _NONCE_1_BYTES]
+        if len(nonce) != _NONCE_1_BYTES:
             raise _damaged(name, "it is cut off")
         head = blob[:head_end]
+        # not kept: an item of this format is opened a few times, until its key is replaced
+        cipher = AESGCM(self._derive(b"huks_async item 1\0", name, 32))
         try:
-            plain = self._cipher(name).decrypt(
-                nonce, blob[head_end + _NONCE_BYTES :], _associated_data(name, head)
-            )
+            plain = cipher.decrypt(nonce, blob[head_end + _NONCE_1_BYTES :], _bound(name, head))
         except InvalidTag:
-            raise _damaged(
-                name, "it was changed, moved from another alias, or sealed by another key"
-            ) from None
-        algorithm, size, secret_length, public_length = _MATERIAL.unpack_from(plain)
-        secret_end = _MATERIAL.size + secret_length
-        material = KeyMaterial(
-            algorithm,
-            size,
-            plain[_MATERIAL.size : secret_end],
-            plain[secret_end : secret_end + public_length],
-        )
-        return decode_params(head[8:]), material
+            raise _changed(name) from None
+        return decode_params(head[_HEAD_1.size :]), _material(plain)
 
-    def _cipher(self, name: ItemName) -> AESGCM:
+    def _cipher(self, name: ItemName) -> AESSIV:
         cipher = self._ciphers.get(name.namespace)
         if cipher is None:
-            info = b"huks_async item 1\0" + name.namespace.encode()
-            key = HKDF(hashes.SHA256(), 32, salt=None, info=info).derive(self._store_key)
-            cipher = self._ciphers[name.namespace] = AESGCM(key)
+            cipher = AESSIV(self._derive(b"huks_async item 2\0", name, 64))
+            self._ciphers[name.namespace] = cipher
         return cipher
 
+    def _derive(self, purpose: bytes, name: ItemName, size: int) -> bytes:
+        info = purpose + name.namespace.encode()
+        return HKDF(SHA256(), size, salt=None, info=info).derive(self._store_key)
 
-def _associated_data(name: ItemName, head: bytes) -> bytes:
+
+def _bound(name: ItemName, head: bytes) -> bytes:
     namespace, alias = name.namespace.encode(), name.alias.encode()
-    return struct.pack("<III", len(namespace), name.level, len(alias)) + namespace + alias + head
+    return _PLACE.pack(len(namespace), name.level, len(alias)) + namespace + alias + head
+
+
+def _material(plain: bytes) -> KeyMaterial:
+    algorithm, size, secret_length, public_length = _MATERIAL.unpack_from(plain)
+    secret_end = _MATERIAL.size + secret_length
+    return KeyMaterial(
+        algorithm,
+        size,
+        plain[_MATERIAL.size : secret_end],
+        plain[secret_end : secret_end + public_length],
+    )
+
+
+def _item(name: ItemName) -> str:
+    return (
+        f"the stored item of key {shown(name.alias)} (namespace {shown(name.namespace)}, level {name.level})"
+    )
 
 
 def _damaged(name: ItemName, how: str) -> BusinessError:
     return BusinessError(
         12000012,
-        f"the stored item of key {shown(name.alias)} (namespace {shown(name.namespace)}, level {name.level}) cannot be "
-        f"used: {how}. Restore it from a backup, or delete or replace the key; other keys are not affected",
+        f"{_item(name)} cannot be used: {how}. Restore it from a backup, or delete or replace the key; other keys "
+        "are not affected",
+    )
+
+
+def _changed(name: ItemName) -> BusinessError:
+    return _damaged(name, "it was changed, moved from another alias, or sealed by another key")
+
+
+def _newer(name: ItemName, has_and_knows: str) -> BusinessError:
+    return BusinessError(
+        12000012,
+        f"{_item(name)} was written by a newer version of this library: it has {has_and_knows} is the newest known "
+        "here. Nothing was changed; update the library of this process (if no newer one ever used this store, the item is "
+        "damaged: restore it from a backup)",
     )
