@@ -9,13 +9,13 @@ n bytes      header: what the kind needs to unwrap (key id, parameters of a deri
 16 bytes     tag over all of it
 """
 
-import os
 from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from huks_async.model.errors import BusinessError
+from huks_async.runtime.randomness import random_bytes
 
 FORMAT = 1
 KIND_KEY = 1
@@ -64,7 +64,7 @@ def seal(wrapping_key: bytes, kind: int, header: bytes, key: bytes) -> bytes:
     if len(key) != KEY_SIZE:
         raise BusinessError(401, f"a root key wraps keys of {KEY_SIZE} bytes, got {len(key)}")
     prefix = _prefix(kind, header)
-    nonce = os.urandom(_NONCE_SIZE)
+    nonce = random_bytes(_NONCE_SIZE)
     return prefix + nonce + AESGCM(wrapping_key).encrypt(nonce, key, prefix)
 
 

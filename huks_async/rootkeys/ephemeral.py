@@ -1,9 +1,8 @@
 """A root key that ends with the process."""
 
-import os
-
 from huks_async.model.errors import BusinessError
 from huks_async.rootkeys.secret import SecretRootKey
+from huks_async.runtime.randomness import random_bytes
 
 
 class EphemeralRootKey(SecretRootKey):
@@ -11,7 +10,7 @@ class EphemeralRootKey(SecretRootKey):
 
     def __init__(self) -> None:
         super().__init__("the ephemeral root key")
-        self._random: bytes | None = os.urandom(32)
+        self._random: bytes | None = random_bytes(32)
 
     async def _load(self) -> bytes:
         if self._random is None:

@@ -9,6 +9,9 @@ from cryptography.hazmat.primitives.hashes import SHA256, Hash
 from huks_async.model.errors import BusinessError
 from huks_async.model.showing import shown
 from huks_async.rootkeys.secret import SecretRootKey
+from huks_async.runtime.folders import make_folder, sync_folder
+from huks_async.runtime.randomness import random_bytes
+from huks_async.runtime.secret_files import chmod_for, too_open
 
 KEY_SIZE = 32
 _MAGIC = b"HUKSROOT\x00\x00\x00\x01"
@@ -18,10 +21,11 @@ FILE_SIZE = len(_MAGIC) + KEY_SIZE + _CHECKSUM_SIZE
 
 
 class FileRootKey(SecretRootKey):
-    """32 random bytes in a file with mode 0600.
+    """32 random bytes in a file that its owner alone can read, or root's and the group's.
 
     A file that is missing is created, complete at once: processes that race for it get the same key,
-    and one that is killed leaves either the file or none. A file that is there is never changed.
+    and one that is killed leaves either the file or none. A file that is there is never changed. It may have
+    mode 0600 or less, or 0640 or less if it is root's; symbolic links are followed, as a Kubernetes secret has them.
 
     Args:
         path: the file; a relative one is settled by the first use. A directory that is missing is created with mode 0700.
@@ -78,12 +82,12 @@ class FileRootKey(SecretRootKey):
     def _judge(self, facts: os.stat_result) -> None:
         if not stat.S_ISREG(facts.st_mode):
             raise BusinessError(12000004, f"{self._name} is not a regular file; give the path of a file")
-        mode = stat.S_IMODE(facts.st_mode)
-        if mode & 0o077:
+        wrong = too_open(facts)
+        if wrong is not None:
             raise BusinessError(
                 12000004,
-                f"{self._name} has mode {mode:04o}, so others than its owner have rights to it; if nobody has "
-                f"read it, run: chmod 600 '{self.path}'",
+                f"{self._name} {wrong}. If nobody has read it, run: chmod {chmod_for(facts)} '{self.path}' "
+                "(in a volume of Kubernetes: defaultMode: 0440)",
             )
 
     def _decode(self, content: bytes) -> bytes:
@@ -106,8 +110,8 @@ class FileRootKey(SecretRootKey):
 
     def _make(self) -> None:
         directory = os.path.dirname(self.path)
-        os.makedirs(directory, mode=0o700, exist_ok=True)
-        body = _MAGIC + os.urandom(KEY_SIZE)
+        make_folder(directory)
+        body = _MAGIC + random_bytes(KEY_SIZE)
         draft = f"{self.path}.{os.urandom(8).hex()}.new"
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
@@ -121,18 +125,10 @@ class FileRootKey(SecretRootKey):
                 return  # another process was faster: its key counts
         finally:
             os.unlink(draft)
-            _sync_directory(directory)
+            sync_folder(directory)
 
 
 def _checksum(body: bytes) -> bytes:
     digest = Hash(SHA256())
     digest.update(body)
     return digest.finalize()[:_CHECKSUM_SIZE]
-
-
-def _sync_directory(directory: str) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,6 +1,5 @@
 """A root key that is derived from a passphrase."""
 
-import os
 import struct
 
 import anyio.to_thread
@@ -10,6 +9,7 @@ from huks_async.model.errors import BusinessError
 from huks_async.rootkeys.base import RootKey
 from huks_async.rootkeys.envelope import KIND_SCRYPT, parse, seal
 from huks_async.runtime.process_pool import LONG_SECONDS, run_in_process
+from huks_async.runtime.randomness import random_bytes
 
 _HEADER = struct.Struct(">BBB16s")  # log2 of n, r, p, salt
 _SALT_SIZE = 16
@@ -55,7 +55,7 @@ class PassphraseRootKey(RootKey):
 
     async def wrap(self, key: bytes) -> bytes:
         """Wrap a key of 32 bytes, with a new salt."""
-        header = _HEADER.pack(*self._parameters, os.urandom(_SALT_SIZE))
+        header = _HEADER.pack(*self._parameters, random_bytes(_SALT_SIZE))
         return seal(await self._derive(header), KIND_SCRYPT, header, key)
 
     async def unwrap(self, wrapped: bytes) -> bytes:

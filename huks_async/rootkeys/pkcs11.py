@@ -11,6 +11,7 @@ import anyio.to_thread
 from huks_async.model.errors import BusinessError
 from huks_async.rootkeys.base import RootKey
 from huks_async.rootkeys.envelope import KIND_TOKEN, parse, seal
+from huks_async.runtime.randomness import random_bytes
 
 T = TypeVar("T")
 
@@ -78,7 +79,7 @@ class Pkcs11RootKey(RootKey):
 
     async def wrap(self, key: bytes) -> bytes:
         """Wrap a key of 32 bytes, with a new salt."""
-        salt = os.urandom(_SALT_SIZE)
+        salt = random_bytes(_SALT_SIZE)
         return seal(await self._derive(salt), KIND_TOKEN, salt, key)
 
     async def unwrap(self, wrapped: bytes) -> bytes:

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from huks_async.keystore import Keystore
 from huks_async.model.errors import BusinessError
 from huks_async.rootkeys import EphemeralRootKey, FileRootKey, PassphraseRootKey, SystemdRootKey
+from huks_async.runtime import folders
 from huks_async.stores import MemoryStore, SqliteStore
 
 blockbuster = pytest.importorskip("blockbuster", reason="blockbuster is not installed")
@@ -144,15 +145,58 @@ async def test_a_missing_key_file_is_not_made_where_that_is_not_wanted(tmp_path)
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o660, 0o666, 0o601])
+@pytest.mark.parametrize("mode", [0o604, 0o620, 0o660, 0o666, 0o601, 0o650])
 async def test_a_key_file_that_others_have_rights_to_is_refused(tmp_path, mode):
-    """Any right of group or others is 12000004, with the mode and the command that helps."""
+    """Whoever owns it: 12000004, with the mode, the rule and the command that helps."""
     path = tmp_path / "root.key"
     await FileRootKey(path).open()
     path.chmod(mode)
-    with pytest.raises(BusinessError, match=f"mode {mode:04o}.*chmod 600") as caught:
+    with pytest.raises(BusinessError, match=f"mode {mode:04o}.*at most 06[04]0 for.*chmod 6[04]0") as caught:
         await FileRootKey(path).open()
     assert caught.value.code == 12000004
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("mode", [0o400, 0o440, 0o600, 0o640])
+async def test_a_key_file_of_roots_may_be_read_by_its_group(tmp_path, mode):
+    """As Kubernetes hands it to a pod; a file of the process's own user may not."""
+    path = tmp_path / "root.key"
+    await FileRootKey(path).open()
+    path.chmod(mode)
+    if os.geteuid() == 0 or not mode & 0o040:
+        await FileRootKey(path).open()
+    else:
+        with pytest.raises(BusinessError, match="chmod 600"):
+            await FileRootKey(path).open()
+
+
+@pytest.mark.asyncio
+async def test_a_secret_of_kubernetes_is_followed_through_its_links(tmp_path):
+    """`root.key` leads through `..data`, which is swapped to another folder when the secret changes."""
+    first, second = tmp_path / "..2026_1", tmp_path / "..2026_2"
+    for folder in (first, second):
+        await FileRootKey(folder / "root.key").open()
+    (tmp_path / "..data").symlink_to(first.name)
+    path = tmp_path / "root.key"
+    path.symlink_to("..data/root.key")
+    root_key = FileRootKey(path, create=False)
+    await root_key.open()
+    before = root_key.key_id
+    await root_key.aclose()
+    (tmp_path / "..data_tmp").symlink_to(second.name)
+    (tmp_path / "..data_tmp").replace(tmp_path / "..data")
+    await root_key.open()
+    assert before != root_key.key_id
+
+
+@pytest.mark.asyncio
+async def test_every_folder_that_is_made_is_synced_in_the_one_above(tmp_path, monkeypatch):
+    """Or a power cut could take the folder, and with it the only root key of a store."""
+    synced = []
+    monkeypatch.setattr(folders, "sync_folder", lambda path: synced.append(path))
+    await FileRootKey(tmp_path / "a" / "b" / "c" / "root.key").open()
+    top = str(tmp_path)
+    assert synced == [top, f"{top}/a", f"{top}/a/b"]
 
 
 @pytest.mark.asyncio

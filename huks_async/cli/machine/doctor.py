@@ -19,6 +19,7 @@ from huks_async.cli.words.arguments import HERE, Json, Place
 from huks_async.cli.words.parameters import KINDS, options
 from huks_async.keystore.opening import home_folder
 from huks_async.model.errors import BusinessError
+from huks_async.runtime.secret_files import too_open
 from huks_async.sessions.pressure import SensorStatus, open_sensor
 
 
@@ -114,11 +115,15 @@ def _home() -> Iterator[Finding]:
         yield Finding(True, f"{home} does not exist yet; it is made now")
         return
     for path in sorted((home, *home.iterdir())):
-        mode = stat.S_IMODE(path.stat().st_mode)
-        if path == home or path.is_file():
+        facts = path.stat()
+        mode = stat.S_IMODE(facts.st_mode)
+        if path == home:
             yield Finding(
                 not mode & 0o077, f"{path}: mode {mode:04o}{', open to others' if mode & 0o077 else ''}"
             )
+        elif path.is_file():
+            wrong = too_open(facts)
+            yield Finding(wrong is None, f"{path} {wrong or f'has mode {mode:04o}'}")
 
 
 async def _sensors() -> list[Finding]:

@@ -1,10 +1,10 @@
 """The key of a store: 32 random bytes that the store keeps, wrapped by the root key."""
 
-import os
 from collections.abc import Callable
 
 from huks_async.model.errors import BusinessError
 from huks_async.rootkeys import RootKey
+from huks_async.runtime.randomness import random_bytes
 from huks_async.stores import Store
 
 STORE_KEY = "store-key"
@@ -14,7 +14,7 @@ KEY_SIZE = 32
 
 
 async def open_store_key(
-    store: Store, root_key: RootKey, *, random: Callable[[int], bytes] = os.urandom
+    store: Store, root_key: RootKey, *, random: Callable[[int], bytes] = random_bytes
 ) -> bytes:
     """Give the key of a store, 32 bytes. A store that has none gets one.
 

@@ -1,0 +1,40 @@
+"""Which files may hold a secret: the rule of PostgreSQL for the key of its server.
+
+A file of the process's own user must be closed to everybody else, so at most 0600. A file of root's may be
+read by its group, so at most 0640: that is how Kubernetes (`defaultMode: 0440`), systemd and distributions
+hand a secret to a service that must not change it.
+"""
+
+import os
+import stat
+
+_OWN_FORBIDDEN = 0o077
+_ROOT_FORBIDDEN = 0o037
+_ROOT = 0
+
+
+def too_open(facts: os.stat_result) -> str | None:
+    """Tell what is wrong with owner and mode of a file that holds a secret; None: nothing.
+
+    Args:
+        facts: of the open file, so that it is the file that is read, whatever its name leads to later.
+
+    Returns:
+        The continuation of a sentence that begins with the file's name, and ends with the rule.
+
+    """
+    mode, owner, own = stat.S_IMODE(facts.st_mode), facts.st_uid, os.geteuid()
+    if owner == _ROOT:
+        if not mode & _ROOT_FORBIDDEN:
+            return None
+    elif owner != own and own != _ROOT:
+        return f"belongs to user {owner}; a secret must be a file of this process's user ({own}) or of root's"
+    elif not mode & _OWN_FORBIDDEN:
+        return None
+    accepted = "0640 for a file of root's" if owner == _ROOT else "0600 for a file that is not root's"
+    return f"has mode {mode:04o}, so others have rights to it; accepted is at most {accepted}"
+
+
+def chmod_for(facts: os.stat_result) -> str:
+    """Give the mode that such a file should have, for the message."""
+    return "640" if facts.st_uid == _ROOT and stat.S_IMODE(facts.st_mode) & 0o040 else "600"
