@@ -87,7 +87,7 @@ def test_acknowledged_keys_survive_kill_9(tmp_path, after):
 REPLACER = """
 import asyncio, os, signal, sqlite3, sys
 import huks_async as huks
-from huks_async.stores import writes
+from huks_async.stores.sqlite import writes
 from tests.adversity import support
 
 point, address = sys.argv[1], sys.argv[2]
@@ -111,8 +111,8 @@ class Connection:
 
 armed = False
 first = writes.GroupCommit.__init__
-def init(self, connection, address):
-    first(self, Connection(connection), address)
+def init(self, connection, *more):
+    first(self, Connection(connection), *more)
 writes.GroupCommit.__init__ = init
 
 async def main():

@@ -19,10 +19,9 @@ from huks_async.stores import (
     SqliteStore,
     StoreConflictError,
     open_store,
-    schema,
-    walindex,
 )
-from huks_async.stores.writes import Delete, GroupCommit, Put, PutMeta
+from huks_async.stores.sqlite import connections, creation, schema
+from huks_async.stores.sqlite.writes import Delete, GroupCommit, Put, PutMeta
 
 A = ItemName("app", 2, "a")
 
@@ -73,7 +72,7 @@ async def test_files_are_for_their_owner_alone(path):
         await store.put(A, b"x")
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
         files = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
-        assert files == {"keys.db": 0o600, "keys.db-wal": 0o600, "keys.db-shm": 0o600}
+        assert files == {f"keys.db{part}": 0o600 for part in ("", "-wal", "-shm", ".lock")}
         await store.aclose()
         assert [file.name for file in path.parent.iterdir()] == ["keys.db"]
     finally:
@@ -152,8 +151,9 @@ async def test_a_closed_store_takes_no_locks_from_another(path):
 @pytest.mark.asyncio
 async def test_without_a_map_of_the_log_there_is_no_stamp(path, monkeypatch):
     """Where the file cannot be mapped, the store says that it cannot tell, and works."""
-    assert await anyio.to_thread.run_sync(walindex.map_header, str(path)) is None
-    monkeypatch.setattr("huks_async.stores.walindex.mmap.mmap", Mock(side_effect=OSError("no maps here")))
+    monkeypatch.setattr(
+        "huks_async.stores.sqlite.guards.mmap.mmap", Mock(side_effect=OSError("no maps here"))
+    )
     store = SqliteStore(path)
     await store.open()
     assert store.stamp() is None
@@ -261,7 +261,8 @@ async def test_a_database_that_stays_locked_is_named(path):
 def test_a_conflict_fails_alone_in_its_batch(path):
     """Writes of one batch are one transaction with an outcome each."""
     path.parent.mkdir()
-    connection = schema.connect(str(path), "s", 1)
+    creation.create(str(path), 1)
+    connection = connections.connect(str(path), 1)
     commits = []
     connection.set_trace_callback(
         lambda statement: commits.append(statement) if statement == "COMMIT" else None
@@ -288,7 +289,7 @@ def test_a_conflict_fails_alone_in_its_batch(path):
     with closing(sqlite3.connect(path)) as other:
         assert other.execute("SELECT alias, version, blob FROM item").fetchall() == [(b"a", 1, b"1")]
         assert other.execute("SELECT items FROM tally").fetchall() == [(1,)]
-    connection.close()
+    connections.close(connection)
 
 
 @pytest.mark.asyncio
@@ -297,7 +298,7 @@ async def test_a_full_disk_is_named_and_loses_nothing(path):
     store = SqliteStore(path)
     await store.open()
     version = await store.put(A, b"old")
-    connection = store._database.written
+    connection = store._engine._database.written
     connection.execute("PRAGMA max_page_count = 20")
     with pytest.raises(BusinessError, match="no space left") as caught:
         await store.put(A, b"x" * 200_000)

@@ -11,7 +11,7 @@ from huks_async.keys.items.prepared import Prepared
 from huks_async.keys.items.sealing import Sealer
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import ParamSet
-from huks_async.stores.base import ItemName, Store, StoreConflictError
+from huks_async.stores.base import ItemName, Row, Store, StoreConflictError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,10 +32,12 @@ _UNKNOWN = object()
 
 
 class _Kept:
-    __slots__ = ("item", "stamp", "until")
+    __slots__ = ("blob", "item", "stamp", "until")
 
-    def __init__(self, item: KeyItem, stamp: object, until: float) -> None:
+    def __init__(self, item: KeyItem, blob: bytes, stamp: object, until: float) -> None:
         self.item = item
+        # a store that was set back to an earlier copy gives its versions a second time, but never the same blob
+        self.blob = blob
         self.stamp = stamp
         self.until = until
 
@@ -99,14 +101,18 @@ class KeyShelf:
             self._drop(alias, level)
             raise self.absent(name)
         kept = self._kept.get((level, alias))
-        if kept is not None and kept.item.version == row.version and self._clock() <= kept.until:
+        if kept is not None and self._is_row(kept, row) and self._clock() <= kept.until:
             kept.stamp = _UNKNOWN if stamp is None else stamp
             self._latest[alias] = kept
             return kept.item
         params, material = self._sealer.open(name, row.blob)
         item = KeyItem(alias, params, material, row.version)
-        self._keep(item, level, stamp)
+        self._keep(item, row.blob, level, stamp)
         return item
+
+    @staticmethod
+    def _is_row(kept: _Kept, row: Row) -> bool:
+        return kept.item.version == row.version and kept.blob == row.blob
 
     async def save(
         self, alias: str, level: int, params: ParamSet, material: KeyMaterial, *, override: bool
@@ -165,12 +171,12 @@ class KeyShelf:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def _keep(self, item: KeyItem, level: int, stamp: object) -> None:
+    def _keep(self, item: KeyItem, blob: bytes, level: int, stamp: object) -> None:
         if self._cache.keys < 1:
             return
         self._drop(item.alias, level)
         until = self._clock() + self._cache.seconds
-        kept = _Kept(item, _UNKNOWN if stamp is None else stamp, until)
+        kept = _Kept(item, blob, _UNKNOWN if stamp is None else stamp, until)
         self._kept[level, item.alias] = self._latest[item.alias] = kept
         if len(self._kept) > self._cache.keys:
             self._forget(self._kept.popitem(last=False)[1])

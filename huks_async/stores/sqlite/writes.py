@@ -1,10 +1,14 @@
 """The writing side of the SQLite store: all writes that wait become one transaction."""
 
+import mmap
 import sqlite3
 from typing import NamedTuple, TypeAlias
 
+from huks_async.model.errors import BusinessError
 from huks_async.stores.base import ItemName, StoreConflictError, encode_name
-from huks_async.stores.faults import storage_error
+from huks_async.stores.sqlite.faults import storage_error
+from huks_async.stores.sqlite.schema import refuse_newer
+from huks_async.stores.sqlite.walindex import HEADER_SIZE
 
 
 class Put(NamedTuple):
@@ -52,9 +56,12 @@ class GroupCommit:
     transaction and are acknowledged together after it was committed.
     """
 
-    def __init__(self, connection: sqlite3.Connection, address: str) -> None:
+    def __init__(self, connection: sqlite3.Connection, address: str, header: mmap.mmap | None = None) -> None:
         self._connection = connection
         self._address = address
+        self._header = header
+        self._own: bytes | None = None
+        """The header after this connection's last commit: while it stays, nobody else has committed."""
 
     def __call__(self, writes: list[Write]) -> list[Outcome]:
         """Carry out the writes in order, and give the outcome of each after the commit."""
@@ -63,6 +70,9 @@ class GroupCommit:
         except (sqlite3.Error, OSError) as error:
             self._roll_back()
             return [storage_error(self._address, error) for _ in writes]
+        except BusinessError as error:
+            self._roll_back()
+            return [BusinessError(error.code, error.message) for _ in writes]
         except BaseException:
             self._roll_back()
             raise
@@ -77,6 +87,10 @@ class GroupCommit:
     def _commit(self, writes: list[Write]) -> list[Outcome]:
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
+        header = self._header
+        if header is None or header[:HEADER_SIZE] != self._own:
+            # a newer version of this package may have changed the tables since
+            refuse_newer(connection, self._address)
         row = connection.execute("SELECT version FROM sequence").fetchone()
         if row is None:
             # the versions that were given are not known, so none can be given that is new
@@ -113,6 +127,8 @@ class GroupCommit:
         if version != before:
             connection.execute("UPDATE sequence SET version = ?", (version,))
         connection.execute("COMMIT")
+        if header is not None:
+            self._own = header[:HEADER_SIZE]
         return outcomes
 
     def _current(self, name: ItemName, key: Key, expect: int | None) -> int:

@@ -1,55 +1,23 @@
 """The default store: a SQLite database that survives kill -9 and power loss, for any number of processes."""
 
-import mmap
 import os
 import sqlite3
-import threading
-from typing import Any, TypeVar, TypeVarTuple, cast
+import weakref
+from time import monotonic
+from typing import Any, cast
 
 import anyio
 
 from huks_async.model.errors import BusinessError
 from huks_async.rootkeys.file import FileRootKey
 from huks_async.runtime.batches import BatchWorker
-from huks_async.runtime.forks import generation, refuse_after_fork, tell_after_fork
+from huks_async.runtime.forks import generation, tell_after_fork
 from huks_async.runtime.workers import SerialWorker
 from huks_async.stores.base import ItemName, Row, Store, encode_name
-from huks_async.stores.faults import storage_error
-from huks_async.stores.schema import connect, connect_again
-from huks_async.stores.walindex import HEADER_SIZE, close_deleted, map_header
-from huks_async.stores.writes import Delete, GroupCommit, Outcome, Put, PutMeta, Write, row_key
-
-T = TypeVar("T")
-Args = TypeVarTuple("Args")
-
-
-class _Database:
-    """What an open store has: one connection to write and one to read, each with a thread of its own."""
-
-    def __init__(self, path: str, address: str, busy_timeout: float) -> None:
-        self._read_closed = threading.Event()
-        self.written = connect(path, address, busy_timeout)
-        try:
-            self.read = connect_again(path, busy_timeout)
-            try:
-                # a first read makes SQLite create the WAL index
-                self.read.execute("SELECT version FROM sequence").fetchall()
-                self.header = map_header(path)
-            except BaseException:
-                self.read.close()
-                raise
-        except BaseException:
-            self.written.close()
-            raise
-
-    def close_read(self) -> None:
-        self.read.close()
-        self._read_closed.set()
-
-    def close(self) -> None:
-        self._read_closed.wait()
-        self.written.close()
-        close_deleted()
+from huks_async.stores.sqlite.engine import Engine
+from huks_async.stores.sqlite.faults import storage_error
+from huks_async.stores.sqlite.walindex import HEADER_SIZE, View
+from huks_async.stores.sqlite.writes import Delete, Outcome, Put, PutMeta, Write, row_key
 
 
 class SqliteStore(Store):
@@ -74,17 +42,18 @@ class SqliteStore(Store):
             )
         self.path = text
         self._busy_timeout = busy_timeout
-        self._born = generation()
-        self._database: _Database | None = None
-        self._header: mmap.mmap | None = None
+        self._engine: Engine | None = None
+        self._view: View | None = None
         self._reader: SerialWorker | None = None
         self._writer: BatchWorker[Write, Outcome] | None = None
         self._changes = 0
-        tell_after_fork(self)
+        # of the process that opened the store; one that is only made belongs to whoever opens it
+        self._born = 0
+        self._process = 0
 
     def after_fork(self) -> None:
         """Vouch for nothing in a child process."""
-        self._header = None
+        self._view = None
 
     def default_root_key(self) -> FileRootKey:
         """Give a root key in a file beside the database."""
@@ -92,11 +61,13 @@ class SqliteStore(Store):
 
     async def open(self) -> None:
         """Open the database, creating it where there is none. Does nothing when it is open."""
-        refuse_after_fork(self._born, f"the store {self.address}")
-        if self._database is not None:
-            return
         if self._reader is None:
+            self._born, self._process = generation(), os.getpid()
             self._reader = SerialWorker(name="huks-store-read")
+            tell_after_fork(self)
+        self._refuse_in_child()
+        if self._engine is not None:
+            return
         try:
             await self._reader.run_shielded(self._open)
         except BaseException:
@@ -106,33 +77,48 @@ class SqliteStore(Store):
 
     def _open(self) -> None:
         # runs in the reader's thread, so that tasks that open the same store do it one after the other
-        if self._database is not None:
+        if self._engine is not None:
             return
-        self.path = os.path.abspath(
-            self.path
-        )  # asks the system, and so belongs here; later opens find it absolute
+        # asks the system, and so belongs here; later opens find it absolute
+        self.path = os.path.abspath(self.path)
+        # weakly, since the threads hold on to the engine: a store that is forgotten must end them
+        show = weakref.WeakMethod(self._show)
+
+        def show_view(view: View | None) -> None:
+            method = show()
+            if method is not None:
+                method(view)
+
+        engine = Engine(self.path, self.address, self._busy_timeout, show_view)
         try:
-            database = _Database(self.path, self.address, self._busy_timeout)
+            engine.open()
         except (sqlite3.Error, OSError) as error:
             raise storage_error(self.address, error) from error
-        self._writer = BatchWorker(GroupCommit(database.written, self.address), name="huks-store-write")
-        self._header = database.header
-        self._database = database
+        self._writer = BatchWorker(engine.commit, name="huks-store-write")
+        self._engine = engine
+
+    def _show(self, view: View | None) -> None:
+        self._view = view
 
     async def aclose(self) -> None:
-        """Close the database, after the writes that have begun. Does nothing when it is closed."""
-        if self._reader is None or self._born != generation():
+        """Close the database, after the writes that have begun. Does nothing when it is closed.
+
+        Does not wait for other processes: where one stands still in the middle of a commit, the log stays beside
+        the database, and whoever opens the store next takes it up.
+        """
+        if self._reader is None or self._in_child():
             return
         reader, self._reader = self._reader, None
         writer, self._writer = self._writer, None
-        database, self._database = self._database, None
-        self._header = None
-        if writer is None or database is None:
+        engine, self._engine = self._engine, None
+        self._view = None
+        if writer is None or engine is None:
             reader.close()
             return
         # Both ends are on their way before the first await, so that nothing that befalls it stops them.
-        reader.finish(database.close_read)
-        await writer.finish(database.close).outcome(shield=True, drop=False)
+        reader.finish(engine.close_read)
+        await writer.finish(engine.close).outcome(shield=True, drop=False)
+        self._view = None  # the last writes may have found other files and shown theirs
 
     async def get(self, name: ItemName) -> Row | None:
         """Give a row, None where there is none."""
@@ -184,8 +170,14 @@ class SqliteStore(Store):
 
     async def get_meta(self, name: str) -> bytes | None:
         """Give a value that belongs to the store itself, None where there is none."""
-        rows = await self._select("SELECT value FROM meta WHERE name = ?", encode_name("name", name))
-        return bytes(rows[0][0]) if rows else None
+        key = encode_name("name", name)
+        rows = await self._select("SELECT value FROM meta WHERE name = ?", key)
+        if not rows:
+            return None
+        value = bytes(rows[0][0])
+        if self._engine is not None:
+            self._engine.know(key, value)
+        return value
 
     async def put_meta(self, name: str, value: bytes) -> bytes:
         """Set a value unless there is one, and give the value that is there now."""
@@ -198,12 +190,19 @@ class SqliteStore(Store):
         await self._write(PutMeta(name, bytes(value), replace=True))
 
     def stamp(self) -> object | None:
-        """Give the state of the WAL index, which every commit of any process changes before it returns."""
-        header = self._header
-        return None if header is None else (self._changes, header[:HEADER_SIZE])
+        """Give the state of the WAL index, which every commit of any process changes before it returns.
+
+        It counts only while the path names the index: somebody may have put other files there, through which
+        others write since. The look at the path is good for half a millisecond, and nobody acknowledges
+        anything through files that are not at least a millisecond old.
+        """
+        view = self._view
+        if view is None or (monotonic() > view.until and not view.look()):
+            return None
+        return (self._changes, view.number, view.header[:HEADER_SIZE])
 
     async def _write(self, write: Write) -> Outcome:
-        refuse_after_fork(self._born, f"the store {self.address}")
+        self._refuse_in_child()
         if self._writer is None:
             raise self._closed()
         try:
@@ -212,23 +211,26 @@ class SqliteStore(Store):
             self._changes += 1
 
     async def _select(self, statement: str, *values: object) -> list[Any]:
-        refuse_after_fork(self._born, f"the store {self.address}")
-        database, reader = self._database, self._reader
-        if database is None or reader is None:
+        self._refuse_in_child()
+        engine, reader = self._engine, self._reader
+        if engine is None or reader is None:
             raise self._closed()
         try:
-            return await reader.run(_fetch_all, database.read, statement, values)
-        except sqlite3.ProgrammingError:
-            if self._database is database:
-                raise
-            raise self._closed() from None  # it was closed while this call waited
-        except sqlite3.Error as error:
+            return await reader.run(engine.select, statement, values)
+        except (sqlite3.Error, OSError) as error:
             raise storage_error(self.address, error) from error
+
+    def _in_child(self) -> bool:
+        # a fork by C code runs no handlers, and shows only in the number of the process
+        return self._reader is not None and (self._born != generation() or self._process != os.getpid())
+
+    def _refuse_in_child(self) -> None:
+        if self._in_child():
+            raise BusinessError(
+                12000012,
+                f"the store {self.address} was opened before this process was forked, and its threads stayed in the "
+                "parent; start processes by spawn or forkserver, or open the store after the fork only",
+            )
 
     def _closed(self) -> BusinessError:
         return BusinessError(12000012, f"the store {self.address} is not open; open it before use")
-
-
-def _fetch_all(connection: sqlite3.Connection, statement: str, values: tuple[Any, ...]) -> list[Any]:
-    # all rows at once: a half-read cursor would hold on to an old state of the database
-    return connection.execute(statement, values).fetchall()

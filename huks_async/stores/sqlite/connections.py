@@ -1,0 +1,53 @@
+"""Connections of SQLite, made as the store needs them and kept from the interpreter of a forked child."""
+
+import ctypes
+import sqlite3
+
+_keep = ctypes.pythonapi.Py_IncRef
+_keep.argtypes = [ctypes.py_object]
+_keep.restype = None
+_let_go = ctypes.pythonapi.Py_DecRef
+_let_go.argtypes = [ctypes.py_object]
+_let_go.restype = None
+
+
+def connect(path: str, busy_timeout: float) -> sqlite3.Connection:
+    """Open a connection to a database at an absolute path.
+
+    In a child process the interpreter would close it when it ends or collects garbage, and wait for ever for
+    a lock of SQLite's that a thread of the parent held. So it is never collected; `close` ends it.
+    """
+    connection = sqlite3.connect(
+        path, timeout=busy_timeout, isolation_level=None, check_same_thread=False, cached_statements=64
+    )
+    _keep(connection)
+    try:
+        # FULL: in WAL mode a commit is synced before it is acknowledged
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA secure_delete = ON")
+        connection.execute("PRAGMA journal_size_limit = 4194304")
+        # checkpoints are made under the lock of all processes, see checkpoints.py
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+    except BaseException:
+        close(connection)
+        raise
+    return connection
+
+
+def close(connection: sqlite3.Connection) -> None:
+    """Close a connection, in the process that opened it."""
+    try:
+        connection.close()
+    finally:
+        _let_go(connection)
+
+
+def pragma(connection: sqlite3.Connection, name: str) -> int:
+    """Give the value of a setting that is a number."""
+    ((value,),) = connection.execute(f"PRAGMA {name}").fetchall()
+    return int(value)
+
+
+def set_busy_timeout(connection: sqlite3.Connection, seconds: float) -> None:
+    """Set how long SQLite waits for locks of other programs."""
+    connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")

@@ -1,0 +1,107 @@
+"""How a database comes into being: complete, synced and looked over before it gets its name."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+from huks_async.stores.sqlite.connections import close, connect
+from huks_async.stores.sqlite.schema import migrate
+
+_DRAFT = ".new"
+
+
+def make_folder(path: str) -> None:
+    """Make a folder with mode 0700, and those above it that are missing, so that a power cut leaves them in place."""
+    missing = []
+    while not os.path.isdir(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    for folder in reversed(missing):
+        with suppress(FileExistsError):
+            os.mkdir(folder, 0o700)
+        # not only if it was made here: another process may have made it and not synced it yet
+        sync_folder(os.path.dirname(folder))
+
+
+def sync_folder(path: str) -> None:
+    """Make the names in a folder survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def create(path: str, busy_timeout: float) -> None:
+    """Make a database under a passing name and link it into place when it is complete.
+
+    The caller holds the commit lock. A full disk, a kill or a power cut leaves either a whole store or none.
+    The draft has no write-ahead log that a last checkpoint would have to copy, since that fails silently.
+    """
+    remove_drafts(path)
+    draft = f"{path}.{os.urandom(8).hex()}{_DRAFT}"
+    os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    try:
+        connection = connect(draft, busy_timeout)
+        try:
+            migrate(connection, draft)
+            connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        finally:
+            close(connection)
+        _look_over(draft)
+        with suppress(
+            FileExistsError
+        ):  # unlike a rename, this never replaces a file that was put there meanwhile
+            os.link(draft, path)
+        os.unlink(draft)
+        sync_folder(os.path.dirname(path))
+    finally:
+        for name in (draft, f"{draft}-wal", f"{draft}-shm", f"{draft}-journal"):
+            with suppress(FileNotFoundError):
+                os.unlink(name)
+
+
+def remove_drafts(path: str) -> None:
+    """Remove what killed processes have left, under the commit lock, where nobody else makes a draft."""
+    for name in _drafts(path):
+        with suppress(OSError):
+            os.unlink(name)
+
+
+def _drafts(path: str) -> Iterator[str]:
+    folder, name = os.path.split(path)
+    for entry in os.listdir(folder):
+        middle = entry.removeprefix(f"{name}.")
+        if middle != entry and middle[16:] in {
+            _DRAFT,
+            *(_DRAFT + tail for tail in ("-wal", "-shm", "-journal")),
+        }:
+            yield os.path.join(folder, entry)
+
+
+def _look_over(draft: str) -> None:
+    """Sync the draft and read it as it is in the file, without a log.
+
+    Raises:
+        sqlite3.DatabaseError: it is not sound.
+
+    """
+    descriptor = os.open(draft, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    with closing(open_still(draft)) as connection:
+        ((sound,),) = connection.execute("PRAGMA integrity_check").fetchall()
+        ((rows,),) = connection.execute("SELECT count(*) FROM sequence").fetchall()
+    if sound != "ok" or rows != 1:
+        raise sqlite3.DatabaseError(f"the new database is not whole ({sound})")
+    if os.path.exists(f"{draft}-wal") or os.path.exists(f"{draft}-journal"):
+        raise sqlite3.DatabaseError("the new database could not be completed")
+
+
+def open_still(path: str) -> sqlite3.Connection:
+    """Open a database for reading what the file itself holds: no locks, no log, nothing written."""
+    return sqlite3.connect(f"{Path(path).as_uri()}?immutable=1", uri=True, isolation_level=None)

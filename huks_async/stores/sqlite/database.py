@@ -1,0 +1,117 @@
+"""One set of open files: the database with its log and its shared memory, guarded against being pulled away."""
+
+import os
+import sqlite3
+import weakref
+from contextlib import suppress
+
+from huks_async.stores.sqlite import connections
+from huks_async.stores.sqlite.checkpoints import Checkpoints
+from huks_async.stores.sqlite.files import Files, look
+from huks_async.stores.sqlite.guards import Guard, close_unused
+from huks_async.stores.sqlite.walindex import HEADER_SIZE, MAPPED_SIZE
+from huks_async.stores.sqlite.writes import GroupCommit
+
+
+class Database:
+    """Two connections, one to write and one to read, with the guards of their files.
+
+    Made, written, checkpointed and closed under the commit lock.
+
+    Args:
+        path: the database, absolute and without symbolic links.
+        address: the store's address for messages.
+        written: the connection that writes.
+        read: the connection that reads; it has read already, so that the log and the shared memory exist.
+        guards: that of the database file, held, and that of the shared memory, which is taken here.
+        busy_timeout: seconds to wait for locks of other programs.
+
+    """
+
+    def __init__(
+        self,
+        path: str,
+        address: str,
+        written: sqlite3.Connection,
+        read: sqlite3.Connection,
+        guards: tuple[Guard, Guard],
+        busy_timeout: float,
+    ) -> None:
+        self.path = path
+        self.written = written
+        self.read = read
+        self._file, self._index = guards
+        self.files = look(path)
+        self.header = self._index.map(MAPPED_SIZE)
+        self.commit = GroupCommit(written, address, self.header)
+        self.checkpoints = Checkpoints(written, self.header, busy_timeout)
+        self._forgotten = weakref.finalize(self, _end, (read, written), guards, os.getpid())
+        self._forgotten.atexit = False
+
+    def is_named(self) -> bool:
+        """Whether the path names these files now."""
+        return look(self.path) == self.files
+
+    def state(self) -> bytes | None:
+        """Give the header of the index, which every commit changes; None where it cannot be seen."""
+        return None if self.header is None else self.header[:HEADER_SIZE]
+
+    def is_shared_here(self) -> bool:
+        """Whether another store of this process has the same file open."""
+        return self._file.used_here() > 1
+
+    def close(self, *, tidy: bool) -> bool:
+        """Close the files. SQLite writes and removes nothing at that, since the guards are held.
+
+        Args:
+            tidy: the commit lock is held and the files are those of the path: so if nobody else uses them,
+                copy the log into the database and remove it.
+
+        Returns:
+            whether the database is now a single file that nobody uses.
+
+        """
+        alone = tidy and not self.is_shared_here()
+        if alone:
+            self.checkpoints.empty()
+        self._forgotten.detach()
+        _close_both((self.read, self.written))
+        removed = alone and self._remove_log()
+        for guard in (self._index, self._file):
+            guard.release()
+        close_unused()
+        return removed
+
+    def _remove_log(self) -> bool:
+        # a program that opens the database meanwhile has to wait for the lock of its users first
+        if not (self._file.take_alone() and self._index.take_alone()):
+            return False
+        return remove_log(self.path, self.files)
+
+
+def remove_log(path: str, files: Files) -> bool:
+    """Remove a log that has nothing in it, and the shared memory, if they are these."""
+    try:
+        if look(path) != files or os.stat(f"{path}-wal").st_size > 0:
+            return False
+        os.unlink(f"{path}-wal")
+        os.unlink(f"{path}-shm")
+    except OSError:
+        return False
+    return True
+
+
+def _close_both(both: tuple[sqlite3.Connection, sqlite3.Connection]) -> None:
+    for connection in both:
+        with suppress(sqlite3.Error):
+            connections.close(connection)
+
+
+def _end(
+    both: tuple[sqlite3.Connection, sqlite3.Connection], guards: tuple[Guard, Guard], process: int
+) -> None:
+    """Close what was forgotten, unless this is a child process, to which it does not belong."""
+    if os.getpid() == process:
+        _close_both(both)
+        for guard in guards:
+            guard.release()

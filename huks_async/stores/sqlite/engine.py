@@ -1,0 +1,306 @@
+"""What the threads of a SQLite store do: open, commit, read, close, and follow the files that the path names.
+
+One rule holds throughout: a write is acknowledged only when it is in the files that the path names at that
+moment, under the commit lock; and what is read comes from these files.
+"""
+
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from huks_async.model.errors import BusinessError
+from huks_async.stores.sqlite.commitlock import CommitLock
+from huks_async.stores.sqlite.creation import create, make_folder
+from huks_async.stores.sqlite.database import Database
+from huks_async.stores.sqlite.faults import storage_error
+from huks_async.stores.sqlite.files import inode, look
+from huks_async.stores.sqlite.opening import UnsettledError, check_version, is_same_store, open_database
+from huks_async.stores.sqlite.walindex import View
+from huks_async.stores.sqlite.writes import Outcome, PutMeta, Write
+
+logger = logging.getLogger("huks_async")
+
+_PAUSE = 0.01
+_CLOSING = 0.25
+"""Seconds that a close waits for the lock. Without it the log stays, and the next user takes it up."""
+_READS = 3
+
+
+class Engine:
+    """The open files of a store, whichever they are by now.
+
+    `commit` is for one thread, `select` for another. The lock `_change` is held while the reading
+    connection is used and while the files are exchanged; it is always taken after the commit lock.
+
+    Args:
+        given: the database's path, absolute. Where it is a symbolic link, the link must go on leading to the
+            same file.
+        address: the store's address for messages.
+        busy_timeout: seconds to wait for other processes.
+        show: called with the view that vouches for what was read, or None, whenever it is another.
+
+    """
+
+    def __init__(
+        self, given: str, address: str, busy_timeout: float, show: "Callable[[View | None], None]"
+    ) -> None:
+        check_version(address)
+        # SQLite names log and shared memory after the file that a link leads to
+        self._path = os.path.realpath(given)
+        self._link = given if given != self._path else None
+        self._address = address
+        self._busy_timeout = busy_timeout
+        self._show = show
+        self._lock = CommitLock(self._path, address)
+        self._change = threading.Lock()
+        self._database: Database | None = None
+        self._views = 0
+        self._closed = False
+        self._read_closed = threading.Event()
+        self._known: dict[bytes, bytes] = {}
+
+    # --- opening and closing -----------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Open the database, creating it where there is none.
+
+        Raises:
+            BusinessError, sqlite3.Error, OSError: it cannot be opened.
+
+        """
+        deadline = time.monotonic() + self._busy_timeout
+        folder = os.path.dirname(self._path)
+        while True:
+            make_folder(folder)
+            try:
+                with self._lock.held(max(deadline - time.monotonic(), 0.0)), self._change:
+                    if not os.path.lexists(self._path):
+                        create(self._path, self._busy_timeout)
+                    self._use(open_database(self._path, self._address, self._busy_timeout))
+                return
+            except UnsettledError:
+                if time.monotonic() > deadline:
+                    raise self._unsettled() from None
+            time.sleep(_PAUSE)
+
+    def close_read(self) -> None:
+        """Tell that no more reads come."""
+        self._read_closed.set()
+
+    def close(self) -> None:
+        """Close the files, after the last read. Does not wait long for anybody."""
+        self._read_closed.wait()
+        try:
+            with self._lock.held(min(self._busy_timeout, _CLOSING)):
+                self._close(tidy=True)
+        except (BusinessError, OSError):  # somebody holds the lock and stands still: nothing is touched then
+            self._close(tidy=False)
+        self._lock.close()
+
+    def _close(self, *, tidy: bool) -> None:
+        with self._change:
+            database, self._database = self._database, None
+            self._closed = True
+            if database is not None and database.close(tidy=tidy and self._is_named(database)):
+                self._lock.remove()
+
+    def _use(self, database: Database | None) -> None:
+        self._database = database
+        view = None
+        if database is not None and database.header is not None and database.files.shared is not None:
+            self._views += 1
+            named = [(f"{self._path}-shm", database.files.shared)]
+            if self._link is not None and database.files.database is not None:
+                named.append((self._link, database.files.database))
+            view = View(named, database.header, self._views)
+        self._show(view)
+
+    # --- writing -----------------------------------------------------------------------------------
+
+    def commit(self, writes: list[Write]) -> list[Outcome]:
+        """Carry out writes as one transaction, and give the outcome of each after the commit."""
+        try:
+            with self._lock.held(self._busy_timeout):
+                database = self._settle()
+                before, changes = database.state(), database.written.total_changes
+                outcomes = database.commit(writes)
+                # a commit shows in the shared memory that the path names, or it was not in these files
+                unseen = (
+                    before is not None
+                    and changes != database.written.total_changes
+                    and before == database.state()
+                )
+                if unseen or not self._is_named(database):
+                    return [self._not_acknowledged(outcome) for outcome in outcomes]
+                self._remember(writes, outcomes)
+                database.checkpoints.after_commit()
+                return outcomes
+        except BusinessError as error:
+            return [BusinessError(error.code, error.message) for _ in writes]
+        except (sqlite3.Error, OSError) as error:
+            return [storage_error(self._address, error) for _ in writes]
+
+    def _remember(self, writes: list[Write], outcomes: list[Outcome]) -> None:
+        for write, outcome in zip(writes, outcomes, strict=True):
+            if isinstance(write, PutMeta) and isinstance(outcome, bytes):
+                self.know(write.name.encode(), outcome)
+
+    def know(self, name: bytes, value: bytes) -> None:
+        """Note a value of the store's own that was given out: a file put in place must have it, too."""
+        self._known[name] = value
+
+    def _not_acknowledged(self, outcome: Outcome) -> Outcome:
+        if isinstance(outcome, BaseException):
+            return outcome
+        return BusinessError(
+            12000004,
+            f"the files of the store {self._address} were moved, removed or replaced during this call, which is "
+            "therefore not acknowledged: it is in the files that were open, and not in those that the path names "
+            "now; try again",
+        )
+
+    # --- reading -----------------------------------------------------------------------------------
+
+    def select(self, statement: str, values: tuple[Any, ...]) -> list[Any]:
+        """Give the rows of a query, all at once, as one committed state of the database has them.
+
+        SQLite's locks may be gone without its knowledge, and then pages change while they are read. So a
+        result counts if nobody committed meanwhile, or if nobody can, because we hold the commit lock.
+        """
+        for _ in range(_READS):
+            with self._change:
+                database = self._current()
+                if database is not None and self._is_named(database):
+                    before = database.state()
+                    try:
+                        rows = database.read.execute(statement, values).fetchall()
+                    except sqlite3.DatabaseError:
+                        if before == database.state():
+                            raise
+                    else:
+                        if before == database.state():
+                            return rows
+                    continue
+            with self._lock.held(self._busy_timeout):
+                self._settle()
+        with self._lock.held(self._busy_timeout):
+            database = self._settle()
+            with self._change:
+                return database.read.execute(statement, values).fetchall()
+
+    def _current(self) -> Database | None:
+        if self._closed:
+            raise BusinessError(12000012, f"the store {self._address} is not open; open it before use")
+        return self._database
+
+    # --- following the path ------------------------------------------------------------------------
+
+    def _settle(self) -> Database:
+        """Give the database that the path names now, opened anew where that is safe. Under the commit lock.
+
+        Raises:
+            BusinessError: 12000004 when the path names none, or another store.
+
+        """
+        database = self._current()
+        if database is not None and self._is_named(database):
+            return database
+        with self._change:
+            try:
+                self._follow(database)
+            except UnsettledError:
+                raise self._unsettled() from None
+        database = self._database
+        assert database is not None
+        return database
+
+    def _is_named(self, database: Database) -> bool:
+        return database.is_named() and (self._link is None or inode(self._link) == database.files.database)
+
+    def _follow(self, old: Database | None) -> None:
+        names = look(self._path)
+        if names.database is None:
+            if old is not None:
+                self._save(old)
+            raise BusinessError(
+                12000004,
+                f"the store {self._address} is no longer at its path: it was moved or removed while it was open; "
+                "nothing of this call was acknowledged; put all its files back, or close this store and open it anew",
+            )
+        if self._link is not None and inode(self._link) != names.database:
+            raise BusinessError(
+                12000004,
+                f"the path of the store {self._address} is a link that leads to another file since it was opened; "
+                "nothing of this call was acknowledged; close this store and open it anew",
+            )
+        if old is not None and names.database == old.files.database:
+            self._renew(old)
+        elif old is not None:
+            self._exchange(old)
+        self._use(open_database(self._path, self._address, self._busy_timeout))
+        logger.warning(
+            "the files of the store %s were replaced while it was open; it was opened anew", self._address
+        )
+
+    def _renew(self, old: Database) -> None:
+        """Leave a set of files of which the log or the shared memory is gone, while the database stayed."""
+        if old.is_shared_here():
+            # SQLite would go on with the shared memory that the others have open
+            self._leave(old)
+            raise UnsettledError
+        self._save(old)
+        self._leave(old)
+
+    def _exchange(self, old: Database) -> None:
+        """Leave a database file in whose place another one was put, if that is the same store."""
+        if not is_same_store(self._path, self._known):
+            raise BusinessError(
+                12000004,
+                f"another store was put in the place of {self._address} while it was open; nothing of this call was "
+                "acknowledged; close this store and open it anew to use that one, or put the files back",
+            )
+        self._save(old)
+        self._leave(old)
+
+    def _save(self, old: Database) -> None:
+        """Write a log that has lost its name, or its database, back into the database file that it belongs to.
+
+        All users of these files share them still, so that is safe; unless the database has got another log or
+        shared memory since, through which others may have written.
+        """
+        names = look(self._path)
+        same = names.database == old.files.database
+        if same and (names.log not in {None, old.files.log} or names.shared not in {None, old.files.shared}):
+            return
+        saved = False
+        with suppress(sqlite3.Error):
+            saved = old.checkpoints.write_back()
+        if same and not saved:
+            raise BusinessError(
+                12000004,
+                f"the log of the store {self._address} was removed while it was in use, and could not be written back "
+                "into the database; nothing of this call was acknowledged; try again, with space on the disk",
+            )
+        if names.database is not None:
+            # what is left of the old set must not meet the new one
+            if names.log == old.files.log:
+                os.unlink(f"{self._path}-wal")
+            if names.shared == old.files.shared:
+                os.unlink(f"{self._path}-shm")
+
+    def _leave(self, old: Database) -> None:
+        self._use(None)
+        old.close(tidy=False)
+
+    def _unsettled(self) -> BusinessError:
+        return BusinessError(
+            12000004,
+            f"files of the store {self._address} were removed or replaced while other processes have it open, and "
+            "these have not noticed yet; nothing of this call was acknowledged; try again once they have used the "
+            "store, or end them",
+        )

@@ -1,0 +1,219 @@
+"""Locks on a database's files that only their owner gives up.
+
+SQLite's own locks are POSIX locks: they vanish when anything in the process closes any descriptor of the
+file, such as a backup or a checksum of the database by the application. Another process that closes the
+store then takes itself for the last user and removes the log under us, or we do so to others.
+
+So beside SQLite's locks each open database has two shared locks of its own, which belong to an open file
+description (`F_OFD_SETLK`) and not to the process:
+
+- on the bytes of the database file that SQLite locks exclusively at its last close, before it checkpoints
+  and deletes the log (os_unix.c, SHARED_FIRST; wal.c, sqlite3WalClose). Apart from that SQLite wants these
+  bytes alone only in rollback mode: to commit, to undo a hot journal, and to change the journal mode;
+- on the byte of the shared memory that SQLite locks exclusively before it takes the index for nobody's and
+  clears it (os_unix.c, UNIX_SHM_DMS).
+
+Both conflict with every other owner, this process's own SQLite included: while a guard is held nobody
+removes the log, and a close of ours writes nothing.
+"""
+
+import fcntl
+import mmap
+import os
+import struct
+import threading
+from typing import Final
+
+from huks_async.model.errors import BusinessError
+from huks_async.stores.sqlite.files import Inode
+
+DATABASE_USERS: Final = (0x40000002, 510)
+"""First byte and length of what every user of a database file locks, as shared."""
+INDEX_USERS: Final = (128, 1)
+"""The same of its shared memory."""
+_WHOLE = (0, 0)
+
+AVAILABLE: Final = hasattr(fcntl, "F_OFD_SETLK")
+"""Whether this system has such locks. Linux has; elsewhere nothing may close files of an open store."""
+
+_FLOCK = struct.Struct("hhqqi4x")
+
+
+class _Kept:
+    __slots__ = ("descriptor", "memory", "users")
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self.users = 0
+        # a map has a descriptor of its own, which must not be closed before its time either
+        self.memory: mmap.mmap | None = None
+
+
+# Descriptors stay here until nobody in any process uses the file, since closing them drops the locks of an
+# SQLite connection that the application itself may have.
+_kept: dict[Inode, _Kept] = {}
+_lock = threading.Lock()
+_process = os.getpid()
+_inherited: set[Inode] = set()
+"""Files that were open here before the fork that made this process."""
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()
+    _notice_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def _notice_fork() -> None:
+    # also called before each use, since a fork by C code runs no handlers
+    global _process
+    if os.getpid() == _process:
+        return
+    _process = os.getpid()
+    kept = list(_kept.items())
+    _kept.clear()
+    for inode, entry in kept:
+        if entry.users:
+            _inherited.add(inode)
+        # the lock is the parent's, and stays with the parent's descriptor
+        os.close(entry.descriptor)
+
+
+def refuse_inherited(inode: Inode | None, address: str) -> None:
+    """Refuse a database that was open in this process's parent when it was forked.
+
+    SQLite keeps a table of open files, whose copy in the child says that locks are held which are not.
+
+    Raises:
+        BusinessError: 12000012 with what to do.
+
+    """
+    with _lock:
+        _notice_fork()
+        inherited = inode in _inherited
+    if inherited:
+        raise BusinessError(
+            12000012,
+            f"the store {address} was open when this process was forked, and SQLite cannot open it a second time "
+            "in the child; start processes by spawn or forkserver, or open the store after the fork only",
+        )
+
+
+def _set(descriptor: int, kind: int, where: tuple[int, int]) -> bool:
+    """Set or give up a lock; False when somebody else has one against it."""
+    if not AVAILABLE:
+        return kind != fcntl.F_WRLCK
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, *where, 0))
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
+
+
+def _others(descriptor: int, where: tuple[int, int]) -> bool:
+    if not AVAILABLE:
+        return True
+    asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, *where, 0)
+    answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, asked)
+    return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
+
+
+def _entry(path: str) -> tuple[Inode, _Kept]:
+    _notice_fork()
+    found = os.stat(path)
+    inode = found.st_dev, found.st_ino
+    entry = _kept.get(inode)
+    if entry is None:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+        # the file may have been replaced between the two calls
+        found = os.fstat(descriptor)
+        inode = found.st_dev, found.st_ino
+        entry = _kept.setdefault(inode, _Kept(descriptor))
+    return inode, entry
+
+
+class Guard:
+    """A shared lock on a file of a database. The first holder of this process sets it, the last gives it up."""
+
+    def __init__(self, path: str, where: tuple[int, int]) -> None:
+        """Open the file without locking it.
+
+        Raises:
+            OSError: it cannot be opened for reading and writing.
+
+        """
+        self._where = where
+        self._held = False
+        with _lock:
+            self.inode, self._entry = _entry(path)
+
+    def hold(self) -> bool:
+        """Set the lock; False when somebody has the file for itself."""
+        with _lock:
+            if self._entry.users == 0 and not _set(self._entry.descriptor, fcntl.F_RDLCK, self._where):
+                return False
+            self._entry.users += 1
+            self._held = True
+            return True
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Read bytes of the file."""
+        return os.pread(self._entry.descriptor, length, offset)
+
+    def map(self, length: int) -> mmap.mmap | None:
+        """Map the beginning of the file, read-only; None where that is not possible."""
+        with _lock:
+            if self._entry.memory is None:
+                try:
+                    if os.fstat(self._entry.descriptor).st_size < length:
+                        return None
+                    self._entry.memory = mmap.mmap(self._entry.descriptor, length, prot=mmap.PROT_READ)
+                except (OSError, ValueError):
+                    return None
+            return self._entry.memory
+
+    def used_here(self) -> int:
+        """How many in this process hold this guard."""
+        return self._entry.users
+
+    def used_by_others(self) -> bool:
+        """Whether anybody else uses the file: another process, or a connection of this one's SQLite."""
+        return _others(self._entry.descriptor, self._where)
+
+    def take_alone(self) -> bool:
+        """Turn the lock into one that nobody else can share, until `release`; False when somebody does."""
+        with _lock:
+            return (
+                AVAILABLE
+                and self._held
+                and self._entry.users == 1
+                and _set(self._entry.descriptor, fcntl.F_WRLCK, self._where)
+            )
+
+    def release(self) -> None:
+        """Give the lock up. Connections to the database must be closed before."""
+        with _lock:
+            _notice_fork()
+            if self._held and _kept.get(self.inode) is self._entry:
+                self._held = False
+                self._entry.users -= 1
+                if self._entry.users == 0:
+                    _set(self._entry.descriptor, fcntl.F_UNLCK, self._where)
+
+
+def close_unused() -> None:
+    """Close the descriptors of files that nobody uses."""
+    with _lock:
+        _notice_fork()
+        for inode, entry in list(_kept.items()):
+            if entry.users == 0 and (
+                os.fstat(entry.descriptor).st_nlink == 0
+                or not AVAILABLE
+                or not _others(entry.descriptor, _WHOLE)
+            ):
+                del _kept[inode]
+                os.close(entry.descriptor)
+                # the map goes with its last reference, and with it the second descriptor

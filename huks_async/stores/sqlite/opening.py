@@ -1,0 +1,164 @@
+"""Opening the database that a path names, under the commit lock."""
+
+import os
+import sqlite3
+import time
+from collections.abc import Mapping
+from contextlib import closing
+
+from huks_async.model.errors import BusinessError
+from huks_async.stores.sqlite import connections
+from huks_async.stores.sqlite.creation import open_still, remove_drafts
+from huks_async.stores.sqlite.database import Database
+from huks_async.stores.sqlite.files import inode, look, wait_until_noticed
+from huks_async.stores.sqlite.guards import AVAILABLE, DATABASE_USERS, INDEX_USERS, Guard, refuse_inherited
+from huks_async.stores.sqlite.schema import APPLICATION_ID, migrate
+
+_OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
+_SMALLEST_FILE = 512  # one page of the smallest size
+_WAL_AT = 18  # bytes 18 and 19 of the file are 2 in WAL mode, https://www.sqlite.org/fileformat.html
+
+
+class UnsettledError(Exception):
+    """Somebody is about to change which files the store consists of. Try again after a moment."""
+
+
+def check_version(address: str) -> None:
+    """Refuse a SQLite that lacks what the store needs: 12000001."""
+    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+        raise BusinessError(
+            12000001,
+            f"the store {address} needs SQLite 3.37 or newer, this Python was linked with {sqlite3.sqlite_version}; "
+            "use a newer build of Python",
+        )
+
+
+def open_database(path: str, address: str, busy_timeout: float) -> Database:
+    """Open the database at an absolute path, and bring its schema up to date. The caller holds the commit lock.
+
+    Args:
+        path: absolute path of the file, without symbolic links.
+        address: the store's address for messages.
+        busy_timeout: seconds to wait for the locks of other programs.
+
+    Raises:
+        UnsettledError: see there.
+        BusinessError: 12000004 when the file is cut short, another program's, or of a newer schema; 12000012
+            when it was open in the parent of this process.
+        sqlite3.Error: anything else that keeps it from being opened.
+        OSError: a file cannot be opened.
+
+    """
+    found = os.stat(path)
+    refuse_inherited((found.st_dev, found.st_ino), address)
+    if found.st_size < _SMALLEST_FILE:
+        # SQLite would take an empty file for a new database. But files of ours are complete from the
+        # moment they get their name, so this one lost its content.
+        raise BusinessError(
+            12000004,
+            f"the store {address} is a file of {found.st_size} bytes, which a store never is: its content was "
+            "lost, or the file was made by hand; restore it from a backup, or remove it to begin a new store",
+        )
+    if found.st_nlink > 1:
+        _refuse_second_name(path, address)
+    file = Guard(path, DATABASE_USERS)
+    _check_settled(path, file)
+    written = read = None
+    try:
+        # in rollback mode SQLite needs the file for itself, to change the mode or to undo a hot journal
+        ready = file.read(_WAL_AT, 2) == b"\2\2" and not os.path.exists(f"{path}-journal")
+        if ready and not file.hold():
+            raise UnsettledError
+        written = connections.connect(path, busy_timeout)
+        _check(written, address)
+        if not ready and not file.hold():
+            raise UnsettledError
+        migrate(written, address)
+        read = connections.connect(path, busy_timeout)
+        read.execute("PRAGMA query_only = ON")
+        # a first read makes SQLite create the WAL index
+        read.execute("SELECT version FROM sequence").fetchall()
+        seen = time.monotonic()
+        index = Guard(f"{path}-shm", INDEX_USERS)
+        if not index.hold():
+            raise UnsettledError
+        try:
+            database = Database(path, address, written, read, (file, index), busy_timeout)
+            if database.files != (file.inode, inode(f"{path}-wal"), index.inode):
+                raise UnsettledError
+        except BaseException:
+            index.release()
+            raise
+    except BaseException:
+        for connection in (read, written):
+            if connection is not None:
+                connections.close(connection)
+        file.release()
+        raise
+    wait_until_noticed(seen)
+    return database
+
+
+def _refuse_second_name(path: str, address: str) -> None:
+    # a process that was killed while it made the store may have left the draft's name
+    remove_drafts(path)
+    if os.stat(path).st_nlink > 1:
+        raise BusinessError(
+            12000004,
+            f"the store {address} is a file with several names (hard links), each of which would get a log of its "
+            "own; make a copy in place of the link, or remove the other names",
+        )
+
+
+def _check_settled(path: str, file: Guard) -> None:
+    """Look whether the files at the path belong together, as far as their users tell.
+
+    Raises:
+        UnsettledError: the database is in use, but its log or shared memory is not there: whoever uses it will
+            write the log back at the next use. Or the shared memory is in use, but by users of another database.
+
+    """
+    if not AVAILABLE:
+        return
+    names = look(path)
+    if names.database != file.inode:
+        raise UnsettledError
+    if file.used_here() or file.used_by_others():
+        if None in names:
+            raise UnsettledError
+    elif names.shared is not None and Guard(f"{path}-shm", INDEX_USERS).used_by_others():
+        raise UnsettledError
+
+
+def _check(connection: sqlite3.Connection, address: str) -> None:
+    if connections.pragma(connection, "application_id") != APPLICATION_ID:
+        raise BusinessError(
+            12000004,
+            f"the store {address} is a database of another program (its application_id is not "
+            f"{APPLICATION_ID:#x}); nothing was changed; correct the address",
+        )
+    ((mode,),) = connection.execute("PRAGMA journal_mode = WAL").fetchall()
+    if mode != "wal":
+        raise BusinessError(
+            12000004,
+            f"the store {address} is on a file system without shared memory (journal mode {mode!r} instead of "
+            "'wal'); move it to a local disk",
+        )
+
+
+def is_same_store(path: str, known: Mapping[bytes, bytes]) -> bool:
+    """Whether a database that was put in the place of an open one is the same store, by what its file itself holds.
+
+    Args:
+        path: the new database.
+        known: values of the store's own that have been given out, the wrapped store key above all.
+
+    """
+    try:
+        with closing(open_still(path)) as connection:
+            if connections.pragma(connection, "application_id") != APPLICATION_ID:
+                return False
+            values = dict(connection.execute("SELECT name, value FROM meta"))
+    except sqlite3.Error:
+        return False
+    return all(values.get(name) == value for name, value in known.items())

@@ -1,0 +1,92 @@
+"""The tables of the database, and the steps from one schema to the next."""
+
+import sqlite3
+
+from huks_async.model.errors import BusinessError
+from huks_async.stores.sqlite.connections import pragma
+
+APPLICATION_ID = 0x48554B53
+"""Marks a SQLite file as ours ("HUKS")."""
+
+
+# Names are BLOBs, so that they sort by bytes and NUL is a character like any other. The sequence gives
+# every version once, whatever was deleted since. The tally makes count() a read of one row; it is kept
+# by triggers, so that no writer can forget it.
+_SCHEMA_1 = (
+    """CREATE TABLE item (
+        namespace BLOB NOT NULL,
+        level INTEGER NOT NULL,
+        alias BLOB NOT NULL,
+        version INTEGER NOT NULL,
+        blob BLOB NOT NULL,
+        PRIMARY KEY (namespace, level, alias)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE tally (
+        namespace BLOB NOT NULL,
+        level INTEGER NOT NULL,
+        items INTEGER NOT NULL,
+        PRIMARY KEY (namespace, level)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE sequence (
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        version INTEGER NOT NULL
+    ) STRICT""",
+    "INSERT INTO sequence VALUES (1, 0)",
+    """CREATE TABLE meta (
+        name BLOB NOT NULL PRIMARY KEY,
+        value BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TRIGGER item_added AFTER INSERT ON item BEGIN
+        INSERT INTO tally VALUES (NEW.namespace, NEW.level, 1)
+            ON CONFLICT DO UPDATE SET items = items + 1;
+    END""",
+    """CREATE TRIGGER item_removed AFTER DELETE ON item BEGIN
+        UPDATE tally SET items = items - 1 WHERE namespace = OLD.namespace AND level = OLD.level;
+        DELETE FROM tally WHERE namespace = OLD.namespace AND level = OLD.level AND items = 0;
+    END""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_SCHEMA_1,)
+"""The statements that lead from schema n to schema n + 1. Only ever added to."""
+
+
+def refuse_newer(connection: sqlite3.Connection, address: str) -> int:
+    """Give the schema of a database, within a transaction or without.
+
+    Raises:
+        BusinessError: 12000004 when a newer version of this package has made it.
+
+    """
+    version = pragma(connection, "user_version")
+    if version > len(MIGRATIONS):
+        raise BusinessError(
+            12000004,
+            f"the store {address} has schema {version}, and this version of huks_async knows schemas up to "
+            f"{len(MIGRATIONS)}; nothing was changed; use the version that wrote it, or a newer one",
+        )
+    return version
+
+
+def migrate(connection: sqlite3.Connection, address: str) -> None:
+    """Bring the schema up to date.
+
+    Raises:
+        BusinessError: 12000004 when it is newer than this package.
+
+    """
+    if refuse_newer(connection, address) == len(MIGRATIONS):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        # read again under the lock: another process may have been faster
+        version = refuse_newer(connection, address)
+        for step in MIGRATIONS[version:]:
+            for statement in step:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

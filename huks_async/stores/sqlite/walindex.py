@@ -1,0 +1,53 @@
+"""The header of SQLite's WAL index, which tells whether anybody has committed since.
+
+Each process that uses a database in WAL mode shares the file `-shm`. Its first 48 bytes, the header of
+the index (https://www.sqlite.org/walformat.html), hold a change counter, the end of the log and its
+checksum. A commit writes them before it returns, so a reader that sees the same bytes twice
+knows that no commit was acknowledged between. A look costs a copy of 48 bytes.
+"""
+
+import mmap
+import struct
+import time
+from collections.abc import Sequence
+
+from huks_async.stores.sqlite.files import LOOK_AGE, Inode, inode
+
+HEADER_SIZE = 48
+MAPPED_SIZE = 136
+
+_FRAMES = struct.Struct("I")
+_LAST_FRAME_AT = 16
+_BACKFILLED_AT = 96
+
+
+def frames(memory: mmap.mmap) -> tuple[int, int]:
+    """Give how many pages the log holds, and how many of them are in the database file already."""
+    return _FRAMES.unpack_from(memory, _LAST_FRAME_AT)[0], _FRAMES.unpack_from(memory, _BACKFILLED_AT)[0]
+
+
+class View:
+    """The header, and whether the path still names the file that it is in.
+
+    A look at the path is good for `LOOK_AGE`, so that the many uses of a key share one.
+    """
+
+    __slots__ = ("_named", "header", "number", "until")
+
+    def __init__(self, named: Sequence[tuple[str, Inode]], header: mmap.mmap, number: int) -> None:
+        self.header = header
+        self.number = number
+        """Tells views of one store apart, whatever their headers hold."""
+        self.until = 0.0
+        """The time of `time.monotonic` up to which the last look is good."""
+        self._named = named
+
+    def look(self) -> bool:
+        """Look at the paths again; False when one names another file or none."""
+        # the age counts from before the look
+        now = time.monotonic()
+        for path, expected in self._named:
+            if inode(path) != expected:
+                return False
+        self.until = now + LOOK_AGE
+        return True
