@@ -380,7 +380,7 @@ def test_a_damaged_key_gives_an_error_at_every_length(write: Write) -> None:
     """A key that is cut off is never recognised as a whole one in DER, and never breaks the command."""
     der = pkcs8(sample(ECC, 256).pem)
     assert recognise(der) == "pkcs8"
-    assert {recognise(der[:length]) for length in range(1, len(der))} == {"raw"}
+    assert {recognise(der[:length]) for length in range(1, len(der))} == {None}
     assert recognise(sample(ECC, 256).spki) == "spki"
     encrypted = pkcs8(sample(ECC, 256).pem, "-passout", "pass:long enough")
     assert recognise(encrypted) == "pkcs8"

@@ -36,7 +36,7 @@ _BARE_X25519, _X25519_BYTES = Reading(form="raw", algorithm="x25519"), 32
 _TEXT = ("pem", "jwk")
 
 
-def convert_key(
+async def convert_key(
     file: InputName,
     /,
     *,
@@ -53,7 +53,7 @@ def convert_key(
     """
     if public and to in ("pkcs8", "layout"):
         raise usage_error(f"the form {to} is for private keys", hint="--to spki, pem, jwk or raw")
-    material = read_key(file, reading)
+    material = await read_key(file, reading)
     if public and material.is_symmetric:
         raise usage_error(f"{algorithm_word(material.algorithm)} keys have no public half")
     private = bool(material.secret) and not public and to != "spki"
@@ -99,7 +99,7 @@ def describe_key(file: InputName, /, *, json: Json = False) -> None:
             show(f"{name}: {value}")
 
 
-def wrap_key(
+async def wrap_key(
     file: InputName,
     /,
     *,
@@ -120,8 +120,8 @@ def wrap_key(
     """
     destination.refuse_terminal("the wrapped key")
     check_standard_input(file, device, reading.passphrase_file)
-    receiver = _receiver(device)
-    material = read_key(file, reading)
+    receiver = await _receiver(device)
+    material = await read_key(file, reading)
     if not material.secret:
         raise CommandError(
             f"{file} holds a public key only, which needs no wrapping",
@@ -144,10 +144,10 @@ def wrap_key(
     say(f"or: huks keys import-wrapped ALIAS FILE {words}")
 
 
-def _receiver(name: str) -> bytes:
+async def _receiver(name: str) -> bytes:
     """The device's public key as `exportKeyItem` gives it; 32 bare bytes are X25519."""
     data = read_key_file(name)
-    material = parse_key(name, data, _BARE_X25519 if len(data) == _X25519_BYTES else RECOGNISED)
+    material = await parse_key(name, data, _BARE_X25519 if len(data) == _X25519_BYTES else RECOGNISED)
     if material.algorithm not in _WRAPPING or material.size != 256 or not material.public:
         raise CommandError(
             f"{name} is no public key that keys are encrypted for: "

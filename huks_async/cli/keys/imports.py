@@ -48,7 +48,7 @@ async def import_key(
 
     The file stays where it is.
     """
-    material = read_key(file, reading)
+    material = await read_key(file, reading)
     import_type, data = import_data(material)
     tags = use.tags(material.algorithm, material.size, import_type)
     async with place.open() as keystore:
@@ -90,7 +90,7 @@ async def import_wrapped(
     half = type_ or ("public" if number in SYMMETRIC_ALGORITHMS else "pair")
     tags = use.tags(number, choose_size(number, size), TYPES[half])
     if public_key is not None:
-        tags["ASYMMETRIC_PUBLIC_KEY_DATA"] = _public_half(file, public_key, algorithm)
+        tags["ASYMMETRIC_PUBLIC_KEY_DATA"] = await _public_half(file, public_key, algorithm)
     data = read_key_file(file)
     async with place.open() as keystore:
         found = (await keystore.getKeyItemProperties(wrapping, options(**place.tags))).properties
@@ -106,9 +106,9 @@ async def import_wrapped(
     _say_imported(alias, tags)
 
 
-def _public_half(file: str, public_key: str, algorithm: str) -> bytes:
+async def _public_half(file: str, public_key: str, algorithm: str) -> bytes:
     check_standard_input(file, public_key)
-    public = read_key(public_key, Reading(algorithm=algorithm)).public
+    public = (await read_key(public_key, Reading(algorithm=algorithm))).public
     if not public:
         raise CommandError(f"{public_key} has no public half")
     return public

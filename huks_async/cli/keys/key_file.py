@@ -12,14 +12,27 @@ from huks_async.cli.shell.files import open_input, segments
 from huks_async.cli.words.arguments import check_standard_input, no_option
 from huks_async.cli.words.key_use import ALGORITHM_NAMES, TYPES, algorithm_word, choose
 from huks_async.crypto.key_material import SYMMETRIC_ALGORITHMS, KeyMaterial
-from huks_async.keys.forms import convert
-from huks_async.keys.forms.key_files import KeyForm, der_form, import_type_of, read_as, recognise
+from huks_async.keys.forms.identify import identify
+from huks_async.keys.forms.key_files import (
+    ReadForm,
+    import_type_of,
+    needs_passphrase,
+    read_apart,
+    readable,
+    recognise,
+)
+from huks_async.keys.forms.key_files import read as read_material
 from huks_async.model.enums import HuksKeyAlg
 from huks_async.model.errors import BusinessError
 
 MAX_KEY_FILE = 1024 * 1024
 _RAW_HALVES = frozenset({int(HuksKeyAlg.HUKS_ALG_X25519), int(HuksKeyAlg.HUKS_ALG_ED25519)})
-_DIGITS = frozenset((string.hexdigits + string.whitespace).encode())
+_RAW_POINTS = frozenset({int(HuksKeyAlg.HUKS_ALG_ECC), int(HuksKeyAlg.HUKS_ALG_SM2)})
+# hexadecimal digits are among those of base64
+_TEXT_BYTES = frozenset((string.ascii_letters + string.digits + "+/=-_" + string.whitespace).encode())
+_TEXT_HINT = (
+    "raw keys are bare bytes; make them of hexadecimal digits with xxd -r -p, of base64 with base64 -d"
+)
 _HINT_OF_ENCRYPTED = "if it is encrypted: --passphrase-file FILE or --passphrase-env NAME"
 
 
@@ -29,7 +42,7 @@ class Reading:
     """How a key file is to be read."""
 
     form: Annotated[
-        KeyForm | None,
+        ReadForm | None,
         Parameter(
             name=["--form", "-f"], help="Form of the file, where it is not to be recognised by content."
         ),
@@ -60,7 +73,7 @@ class Reading:
 RECOGNISED = Reading()
 
 
-def read_key(name: str, reading: Reading = RECOGNISED) -> KeyMaterial:
+async def read_key(name: str, reading: Reading = RECOGNISED) -> KeyMaterial:
     """Read the key in a file.
 
     Raises:
@@ -68,31 +81,47 @@ def read_key(name: str, reading: Reading = RECOGNISED) -> KeyMaterial:
 
     """
     password = _passphrase(name, reading)
-    return parse_key(name, read_key_file(name), reading, password)
+    return await parse_key(name, read_key_file(name), reading, password)
 
 
-def parse_key(
+async def parse_key(
     name: str, data: bytes, reading: Reading = RECOGNISED, password: bytes | None = None
 ) -> KeyMaterial:
     """Read a key whose bytes came from the file `name`; errors of `read_key`."""
     algorithm = None
     if reading.algorithm is not None:
         algorithm = choose(ALGORITHM_NAMES, reading.algorithm, "algorithm")
-    form = reading.form or recognise(data, algorithm)
-    if form == "raw":
-        return _raw(name, data, algorithm, private=reading.private)
-    if reading.private:
-        raise usage_error(f"--private is for raw bytes; the halves of a key in form {form} are seen")
+    content = readable(data, algorithm)
+    is_raw = (reading.form or recognise(content, algorithm) or "raw") == "raw"
+    if is_raw and algorithm is not None:
+        _check_raw(name, algorithm, private=reading.private)
+    elif is_raw and identify(content) is None:
+        raise usage_error(
+            f"{name} has no form that tells what key it is, or it is damaged",
+            hint=f"of raw bytes say --algorithm, one of {', '.join(ALGORITHM_NAMES)}",
+        )
+    elif reading.private:
+        raise usage_error("--private is for raw bytes; the halves of a key in another form are seen")
     try:
-        material = read_as(data, form, algorithm, password)
+        if is_raw:
+            material = read_material(data, "raw", algorithm, private=reading.private)
+        else:
+            kind = algorithm if algorithm in SYMMETRIC_ALGORITHMS else None
+            material = await read_apart(data, reading.form, kind, password)
     except BusinessError as error:
+        what, _, way_out = error.message.partition("; ")
         raise CommandError(
-            f"{name}: {error.message} (code {error.code})", hint=_hint(data, password)
+            f"{name}: {what} (code {error.code})",
+            hint=_hint(content, password, is_raw=is_raw) or way_out or None,
         ) from None
     if algorithm is not None and material.algorithm != algorithm:
         raise CommandError(
             f"{name} holds a key of {algorithm_word(material.algorithm)}, not of {reading.algorithm}"
         )
+    if is_raw and _is_text(data):
+        say(f"warning: {name} is text, and its characters are taken as the key; {_TEXT_HINT}")
+    elif password is not None and not needs_passphrase(content):
+        say(f"note: {name} is not encrypted, so the passphrase was not used")
     return material
 
 
@@ -119,27 +148,17 @@ def half_of(material: KeyMaterial) -> str:
     return next(word for word, number in TYPES.items() if number == import_type_of(material))
 
 
-def _raw(name: str, data: bytes, algorithm: int | None, *, private: bool) -> KeyMaterial:
-    if algorithm is None:
-        raise usage_error(
-            f"{name} has no form that tells what key it is, or it is damaged",
-            hint=f"of raw bytes say --algorithm, one of {', '.join(ALGORITHM_NAMES)}",
-        )
+def _check_raw(name: str, algorithm: int, *, private: bool) -> None:
+    """Refuse options that raw bytes of this algorithm do not take."""
     word = algorithm_word(algorithm)
-    if algorithm not in SYMMETRIC_ALGORITHMS | _RAW_HALVES:
+    if algorithm not in SYMMETRIC_ALGORITHMS | _RAW_HALVES | _RAW_POINTS:
         raise usage_error(f"{name} has none of the forms of {word} keys", hint="huks keys describe FILE")
     if private and algorithm not in _RAW_HALVES:
-        raise usage_error(f"--private is for x25519 and ed25519; {word} keys have one half only")
-    is_text = all(byte in _DIGITS for byte in data)
-    text_hint = "raw keys are bare bytes; of hexadecimal digits make them with: xxd -r -p"
-    try:
-        material = convert.from_raw(algorithm, 8 * len(data), data, private=private)
-    except BusinessError as error:
-        hint = text_hint if is_text else None
-        raise CommandError(f"{name}: {error.message} (code {error.code})", hint=hint) from None
-    if is_text:
-        say(f"warning: {name} is hexadecimal text, and its characters are taken as the key; {text_hint}")
-    return material
+        raise usage_error(f"--private is for x25519 and ed25519; {word} keys have no raw private half")
+
+
+def _is_text(data: bytes) -> bool:
+    return all(byte in _TEXT_BYTES for byte in data)
 
 
 def _passphrase(key_file: str, reading: Reading) -> bytes | None:
@@ -159,12 +178,9 @@ def _passphrase(key_file: str, reading: Reading) -> bytes | None:
     return data.split(b"\n", 1)[0].removesuffix(b"\r")
 
 
-def _hint(data: bytes, password: bytes | None) -> str | None:
-    if b"-----BEGIN OPENSSH PRIVATE KEY" in data:
-        return "a key of OpenSSH; make a PKCS#8 copy of it: ssh-keygen -p -m PKCS8 -f COPY"
-    if b"-----BEGIN CERTIFICATE" in data:
-        return "a certificate; take its key out: openssl x509 -noout -pubkey -in FILE"
-    encrypted = b"-----BEGIN ENCRYPTED" in data or der_form(data) == "pkcs8"
-    if not encrypted:
-        return None
-    return _HINT_OF_ENCRYPTED if password is None else "another passphrase, or a damaged file"
+def _hint(content: bytes, password: bytes | None, *, is_raw: bool) -> str | None:
+    if is_raw:
+        return _TEXT_HINT if _is_text(content) else None
+    if password is None and needs_passphrase(content):
+        return _HINT_OF_ENCRYPTED
+    return None

@@ -1,35 +1,38 @@
-"""Converters between the forms of a key: header form, PEM, PKCS#8, SubjectPublicKeyInfo, JWK, raw.
+"""Converters between the forms of a key: header form, PEM, PKCS#8, SubjectPublicKeyInfo, JWK, raw, and more.
 
 All of them work on bytes that the caller already holds; none reaches into a keystore, so none can
 take a private key out of one. Every reader gives `KeyMaterial`, checked like an import; every writer
-takes it.
+takes it. What a reader refuses it names, and says what helps.
+
+Readers of encrypted files hash a passphrase as often as the file says, up to some ten seconds: on an
+event loop, `key_files.read_apart` is the way.
 """
 
-import base64
-import binascii
-import re
-from dataclasses import replace
+from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, mldsa, mlkem, rsa, x25519
+from cryptography.hazmat.primitives.asymmetric import ed25519, x25519
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
     PublicFormat,
     load_der_private_key,
-    load_der_public_key,
+    load_pem_private_key,
 )
 
 from huks_async.crypto.asymmetric import finite_field
 from huks_async.crypto.key_material import KeyMaterial
 from huks_async.crypto.sm2 import encoding as sm2_encoding
-from huks_async.keys.forms import pem
-from huks_async.keys.forms.der import Pkcs8, ml_pkcs8, ml_seed_pkcs8, read_ec_private_key, read_pkcs8
+from huks_async.keys.forms import encrypted, openssh, pem, pkcs8, pkcs12, sm2_keys
+from huks_async.keys.forms.certificates import public_key_of
+from huks_async.keys.forms.der import sequence
 from huks_async.keys.forms.fields import parts_of
+from huks_async.keys.forms.identify import identify, identify_key, identify_label
 from huks_async.keys.forms.importing import material_from_import, material_from_parts
 from huks_async.keys.forms.jwk import from_jwk, to_jwk
 from huks_async.keys.forms.layouts import KeyParts, algorithm_name, invalid, pack, unpack
+from huks_async.keys.forms.library_keys import load_spki, point_material, private_material, public_material
 from huks_async.model.enums import HuksImportKeyType, HuksKeyAlg
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, ParamSet
@@ -46,17 +49,13 @@ _RAW_PUBLIC: dict[int, type[x25519.X25519PublicKey] | type[ed25519.Ed25519Public
     HuksKeyAlg.HUKS_ALG_X25519: x25519.X25519PublicKey,
     HuksKeyAlg.HUKS_ALG_ED25519: ed25519.Ed25519PublicKey,
 }
-_ML_PUBLIC = {
-    mldsa.MLDSA44PublicKey: (HuksKeyAlg.HUKS_ALG_ML_DSA, 44),
-    mldsa.MLDSA65PublicKey: (HuksKeyAlg.HUKS_ALG_ML_DSA, 65),
-    mldsa.MLDSA87PublicKey: (HuksKeyAlg.HUKS_ALG_ML_DSA, 87),
-    mlkem.MLKEM768PublicKey: (HuksKeyAlg.HUKS_ALG_ML_KEM, 768),
-    mlkem.MLKEM1024PublicKey: (HuksKeyAlg.HUKS_ALG_ML_KEM, 1024),
-}
 _SEED_BYTES: dict[int, tuple[int]] = {HuksKeyAlg.HUKS_ALG_ML_DSA: (32,), HuksKeyAlg.HUKS_ALG_ML_KEM: (64,)}
-_NIST_CURVES = frozenset({"secp224r1", "secp256r1", "secp384r1", "secp521r1"})
-# no repetition overlaps with another, so that no text takes longer than its length
-_PEM = re.compile(rb"-----BEGIN (?P<label>[A-Z0-9 ]+)-----(?P<body>[^-]*)-----END (?P=label)-----")
+# bytes of a point, whole and compressed, and the curve it must be on
+_EC_POINTS = {57: 224, 29: 224, 65: 256, 33: 256, 97: 384, 49: 384, 133: 521, 67: 521}
+_SM2_POINTS = (65, 33)
+_PUBLIC_LABELS = ("PUBLIC KEY", "RSA PUBLIC KEY", "EC PUBLIC KEY", "SM2 PUBLIC KEY")
+_CERTIFICATE_LABELS = ("CERTIFICATE", "X509 CERTIFICATE")
+_OLD_ENCRYPTION = "make a copy that is not: openssl pkey -in FILE -out COPY"
 
 
 def to_layout(material: KeyMaterial) -> bytes:
@@ -100,12 +99,33 @@ def to_raw(material: KeyMaterial, *, private: bool = False) -> bytes:
 
 
 def from_raw(algorithm: int, size: int, data: bytes, *, private: bool = False) -> KeyMaterial:
-    """A symmetric key, or half a 25519 key, of its raw bytes.
+    """A symmetric key, half a 25519 key, or a public point of ECC or SM2, of its raw bytes.
+
+    Args:
+        algorithm: what the bytes are a key of.
+        size: bits of a symmetric or 25519 key; points tell theirs by their length.
+        data: the bytes. A point is that of SEC 1, 2.3.3: 04 ‖ x ‖ y, or compressed 02 or 03 ‖ x.
+        private: whether they are the private half of a 25519 key.
 
     Raises:
-        BusinessError: 401 for a wrong length, 12000003 for a size that the algorithm does not have.
+        BusinessError: 401 for a wrong length or a point off the curve, 12000003 for a size that the
+            algorithm does not have.
 
     """
+    if algorithm == HuksKeyAlg.HUKS_ALG_ECC:
+        if len(data) not in _EC_POINTS:
+            raise invalid(
+                f"a raw public point of ECC has one of {sorted(_EC_POINTS)} bytes, got {len(data)}; "
+                "private keys are read in PKCS#8"
+            )
+        return point_material(_EC_POINTS[len(data)], data)
+    if algorithm == HuksKeyAlg.HUKS_ALG_SM2:
+        if len(data) not in _SM2_POINTS:
+            raise invalid(
+                f"a raw public point of SM2 has 65 bytes, or 33 compressed, got {len(data)}; "
+                "private keys are read in PKCS#8"
+            )
+        return from_spki(sm2_encoding.spki_from_point(sm2_keys.point(data)))
     numbers: dict[int, int] = {HuksTag.HUKS_TAG_ALGORITHM: algorithm, HuksTag.HUKS_TAG_KEY_SIZE: size}
     if private and algorithm in _RAW_PUBLIC:
         numbers[HuksTag.HUKS_TAG_IMPORT_KEY_TYPE] = _PRIVATE
@@ -133,15 +153,36 @@ def spki_of_export(exported: bytes, algorithm: int) -> bytes:
 
 
 def from_spki(der: bytes) -> KeyMaterial:
-    """Read SubjectPublicKeyInfo DER of any algorithm.
+    """Read SubjectPublicKeyInfo DER of any algorithm, or an RSAPublicKey (PKCS#1).
 
     Raises:
         BusinessError: 401 for bytes that are none, 12000001 for an algorithm that HUKS does not have.
 
     """
-    algorithm, size, data = _identify_public(bytes(der))
-    numbers: dict[int, int] = {HuksTag.HUKS_TAG_ALGORITHM: algorithm, HuksTag.HUKS_TAG_KEY_SIZE: size}
-    return material_from_import(ParamSet(numbers), data)
+    data = bytes(der)
+    sm2 = sm2_keys.public_key(data)
+    if sm2 is not None:
+        return KeyMaterial(HuksKeyAlg.HUKS_ALG_SM2, 256, public=sm2)
+    try:
+        key: Any = load_spki(data)
+    except Exception as error:  # the library refuses in many ways, none of which is ours to pass on
+        raise _refused(data, "public key", error) from None
+    return public_material(key)
+
+
+def from_certificate(der: bytes) -> KeyMaterial:
+    """Read the public key of an X.509 certificate in DER, whoever signed it and whatever its dates are.
+
+    Raises:
+        BusinessError: as `from_spki`.
+
+    """
+    spki = public_key_of(bytes(der))
+    if spki is None:
+        raise invalid(
+            "no X.509 certificate that can be read; openssl x509 -in FILE -text -noout reads a good one"
+        )
+    return from_spki(spki)
 
 
 def to_pkcs8(material: KeyMaterial) -> bytes:
@@ -166,8 +207,8 @@ def to_pkcs8(material: KeyMaterial) -> bytes:
         return raw.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     if algorithm in (HuksKeyAlg.HUKS_ALG_ML_DSA, HuksKeyAlg.HUKS_ALG_ML_KEM):
         if len(secret) not in _SEED_BYTES[algorithm]:
-            return ml_pkcs8(algorithm, material.size, secret)
-        return ml_seed_pkcs8(algorithm, material.size, secret)
+            return pkcs8.ml_pkcs8(algorithm, material.size, secret)
+        return pkcs8.ml_seed_pkcs8(algorithm, material.size, secret)
     return secret
 
 
@@ -175,42 +216,51 @@ def from_pkcs8(der: bytes, password: bytes | None = None) -> KeyMaterial:
     """Read PKCS#8 DER, or the older forms `RSA PRIVATE KEY`, `EC PRIVATE KEY`, `DSA PRIVATE KEY`.
 
     Args:
-        der: the key.
-        password: of an encrypted key; SM2 and ML keys are read without encryption only.
+        der: the key, of the first or the second version of PKCS#8, encrypted or not.
+        password: of an encrypted key; left unused for one that is not encrypted.
 
     Raises:
-        BusinessError: 401 for bytes that are none, a wrong password, or a key that an import would
-            refuse; 12000001 for an algorithm that HUKS does not have.
+        BusinessError: 401 for bytes that are none, a wrong password, a public half that does not belong
+            to the key, or a key that an import would refuse; 12000001 for an algorithm that HUKS does
+            not have.
 
     """
     data = bytes(der)
-    own = read_pkcs8(data) or read_ec_private_key(data)
+    sealed = encrypted.read(data)
+    if sealed is not None:
+        return _from_encrypted(data, sealed, password)
+    info = pkcs8.read(data)
+    own = pkcs8.own_ec_private_key(data) if info is None else pkcs8.own_key(info)
     if own is not None and len(own.secret) not in _SEED_BYTES.get(own.algorithm, ()):
-        return _from_own_pkcs8(own)
+        return _from_own_key(own)
     if own is not None:
-        data = ml_seed_pkcs8(own.algorithm, own.size, own.secret)
+        data = pkcs8.ml_seed_pkcs8(own.algorithm, own.size, own.secret)
+    elif info is not None:
+        data = info.plain()
     try:
         with finite_field.allowed():
-            key = load_der_private_key(data, password)
-    except UnsupportedAlgorithm:
-        raise BusinessError(
-            _NOT_HERE, "PKCS#8: a key of an algorithm or curve that HUKS does not have"
-        ) from None
-    except TypeError:
-        needed = "needs a password" if password is None else "is not encrypted, leave the password out"
-        raise invalid(f"the private key {needed}") from None
-    except Exception as error:
-        # the library's words may quote what it read
-        raise invalid(f"no private key in PKCS#8 that can be read ({type(error).__name__})") from None
-    # the public half tells algorithm and size, and passes the checks of an import
-    public = from_spki(key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
-    if hasattr(key, "private_bytes_raw"):
-        return replace(public, secret=key.private_bytes_raw())
-    material = replace(public, secret=key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()))
-    if material.algorithm in (HuksKeyAlg.HUKS_ALG_DH, HuksKeyAlg.HUKS_ALG_DSA):
-        # the private value is for the families to judge
-        return material_from_parts(parts_of(material))
+            key = load_der_private_key(data, None)
+    except Exception as error:  # as above
+        raise _refused(data, "private key", error) from None
+    material = private_material(key)
+    if info is not None and info.public and sequence(to_spki(material))[1][1][1:] != info.public:
+        raise invalid("PKCS#8: the public half beside the private key is of another key")
     return material
+
+
+def from_pkcs12(data: bytes, password: bytes | None = None) -> KeyMaterial:
+    """Read the private key of a PKCS#12 file that holds one key.
+
+    Args:
+        data: the file.
+        password: that opens it; empty and None are tried as a file without one has them.
+
+    Raises:
+        BusinessError: as `from_pkcs8`; 401 for a file with no private key or with several.
+
+    """
+    found = pkcs12.read(bytes(data), password)
+    return found if isinstance(found, KeyMaterial) else from_pkcs8(found, password)
 
 
 def to_pem(material: KeyMaterial, *, private: bool = False) -> str:
@@ -220,73 +270,112 @@ def to_pem(material: KeyMaterial, *, private: bool = False) -> str:
 
 
 def from_pem(text: str | bytes, password: bytes | None = None) -> KeyMaterial:
-    """Read the first key of a PEM text, public or private.
+    """Read the key of a PEM text: its private key, else its public key, else that of its certificate.
+
+    Certificates and parameters beside a private key are left out, as servers keep them in one file.
+
+    Args:
+        text: as any program writes it; what stands around the blocks is left out.
+        password: of an encrypted key; left unused for one that is not encrypted.
 
     Raises:
-        BusinessError: 401 for a text without such a key, and as `from_pkcs8` and `from_spki`.
+        BusinessError: 401 for a text without a key or with more than one, a damaged block, and as
+            `from_pkcs8`, `from_spki` and `from_certificate`.
 
     """
     data = text.encode("utf-8", "replace") if isinstance(text, str) else bytes(text)
-    for found in _PEM.finditer(data):
-        label = found["label"].decode()
-        if label not in ("PUBLIC KEY", "PRIVATE KEY") and not label.endswith(" PRIVATE KEY"):
-            continue
-        try:
-            der = base64.b64decode(b"".join(found["body"].split()), validate=True)
-        except binascii.Error:
-            raise invalid(f"the body of the PEM {label} is no base64") from None
-        return from_spki(der) if label == "PUBLIC KEY" else from_pkcs8(der, password)
-    hint = (
-        "; this one is encrypted in the old way, convert it: openssl pkcs8 -topk8"
-        if b"DEK-Info" in data
-        else ""
+    found = pem.blocks(data)
+    private = [block for block in found if block.label.endswith("PRIVATE KEY") and not _is_foreign(block)]
+    public = [block for block in found if block.label in _PUBLIC_LABELS]
+    certificates = [block for block in found if block.label in _CERTIFICATE_LABELS]
+    for kind, group in (("private keys", private), ("public keys", public), ("certificates", certificates)):
+        if len({block.body for block in group}) > 1:
+            raise invalid(
+                f"the PEM text holds {len(group)} {kind}; keep the block of the one that is meant in a file of its own"
+            )
+    if private:
+        return _from_private_block(private[0], password)
+    if public:
+        return from_spki(public[0].body)
+    if certificates:
+        return from_certificate(certificates[0].body)
+    for block in found:
+        foreign = identify_label(block.label)
+        if foreign is not None:
+            raise invalid(str(foreign))
+    labels = ", ".join(block.label[:40] for block in found[:4]) or "no block at all"
+    raise invalid(
+        f"the PEM text holds no key: {labels}; a key is a PRIVATE KEY, a PUBLIC KEY or a CERTIFICATE"
     )
-    raise invalid(f"no PUBLIC KEY or PRIVATE KEY in the PEM text{hint}")
 
 
-def _from_own_pkcs8(key: Pkcs8) -> KeyMaterial:
-    if key.algorithm == HuksKeyAlg.HUKS_ALG_SM2:
-        x, y = key.point[1:33], key.point[33:]
-        parts = KeyParts(key.algorithm, 256, {"x": x, "y": y, "z": key.secret})
-        return material_from_parts(parts, _PAIR if x else _PRIVATE)
-    parts = KeyParts(key.algorithm, key.size, {"public": b"", "private": key.secret})
-    return material_from_parts(parts, _PRIVATE)
+def _is_foreign(block: pem.Block) -> bool:
+    return identify_label(block.label) is not None
 
 
-def _identify_public(der: bytes) -> tuple[int, int, bytes]:
-    # algorithm, size, and the bytes as KeyMaterial.public has them
-    try:
-        sm2_encoding.point_from_spki(der)
-    except ValueError:
-        pass
-    else:
-        return HuksKeyAlg.HUKS_ALG_SM2, 256, der
+def _from_private_block(block: pem.Block, password: bytes | None) -> KeyMaterial:
+    if block.label == openssh.LABEL:
+        return openssh.read_private(block, password)
+    if not block.is_encrypted_in_old_way:
+        return from_pkcs8(block.body, password)
+    if not password:
+        raise invalid("the private key is encrypted; give its passphrase")
     try:
         with finite_field.allowed():
-            key = load_der_public_key(der)
+            key = load_pem_private_key(block.text(), password)
     except UnsupportedAlgorithm:
-        raise BusinessError(
-            _NOT_HERE, "a public key of an algorithm or curve that HUKS does not have"
+        raise invalid(
+            f"a {block.label} encrypted in the old way (DEK-Info) with a cipher that is not read; {_OLD_ENCRYPTION}"
         ) from None
-    except Exception as error:
-        raise invalid(f"no SubjectPublicKeyInfo that can be read ({type(error).__name__})") from None
-    match key:
-        case rsa.RSAPublicKey():
-            return HuksKeyAlg.HUKS_ALG_RSA, key.key_size, der
-        case ec.EllipticCurvePublicKey() if key.curve.name in _NIST_CURVES:
-            return HuksKeyAlg.HUKS_ALG_ECC, key.key_size, der
-        case dsa.DSAPublicKey():
-            return HuksKeyAlg.HUKS_ALG_DSA, key.key_size, der
-        case finite_field.DHPublicKey():
-            return HuksKeyAlg.HUKS_ALG_DH, key.key_size, der
-        case x25519.X25519PublicKey():
-            return HuksKeyAlg.HUKS_ALG_X25519, 256, key.public_bytes_raw()
-        case ed25519.Ed25519PublicKey():
-            return HuksKeyAlg.HUKS_ALG_ED25519, 256, key.public_bytes_raw()
-    for kind, (algorithm, size) in _ML_PUBLIC.items():
-        if isinstance(key, kind):
-            return algorithm, size, der
-    raise BusinessError(_NOT_HERE, "a public key of an algorithm or curve that HUKS does not have")
+    except Exception as error:  # as above
+        if block.label.startswith("SM2"):
+            raise invalid(
+                f"an SM2 private key encrypted in the old way (DEK-Info); {_OLD_ENCRYPTION}"
+            ) from None
+        raise _not_opened(error) from None
+    return private_material(key)
+
+
+def _from_encrypted(data: bytes, sealed: encrypted.Encrypted, password: bytes | None) -> KeyMaterial:
+    encrypted.check_cost(sealed)
+    if not password:
+        raise invalid("the private key is encrypted; give its passphrase")
+    try:
+        with finite_field.allowed():
+            key = load_der_private_key(data, password)
+    except Exception as error:  # as above
+        # what the library does not read, it may not have: the key is looked at as it is
+        plain = encrypted.decrypt(sealed, password)
+        if plain is None:
+            raise _not_opened(error) from None
+        return from_pkcs8(plain)
+    return private_material(key)
+
+
+def _not_opened(error: Exception) -> BusinessError:
+    if isinstance(error, UnsupportedAlgorithm):
+        return invalid(f"the private key is encrypted in a way that is not read; {_OLD_ENCRYPTION}")
+    return invalid("the private key does not open: the passphrase is wrong, or the file is damaged")
+
+
+def _refused(data: bytes, what: str, error: Exception) -> BusinessError:
+    """The error of DER that the library below did not read, with a name for it where there is one."""
+    foreign = identify_key(data) or identify(data)
+    if foreign is not None:
+        code = _NOT_HERE if "HUKS does not have" in foreign.name else 401
+        return invalid(str(foreign)) if code == 401 else BusinessError(code, str(foreign))
+    if isinstance(error, UnsupportedAlgorithm):
+        return BusinessError(_NOT_HERE, f"a {what} of an algorithm or curve that HUKS does not have")
+    return invalid(f"no {what} that can be read: it is damaged, or its numbers are no key")
+
+
+def _from_own_key(key: pkcs8.OwnKey) -> KeyMaterial:
+    if key.algorithm == HuksKeyAlg.HUKS_ALG_SM2:
+        x, y = key.public[:32], key.public[32:]
+        parts = KeyParts(key.algorithm, 256, {"x": x, "y": y, "z": key.secret})
+    else:
+        parts = KeyParts(key.algorithm, key.size, {"public": key.public, "private": key.secret})
+    return material_from_parts(parts, _PAIR if key.public else _PRIVATE)
 
 
 def _no_form(algorithm: int, form: str) -> BusinessError:
@@ -294,10 +383,12 @@ def _no_form(algorithm: int, form: str) -> BusinessError:
 
 
 __all__ = [
+    "from_certificate",
     "from_jwk",
     "from_layout",
     "from_pem",
     "from_pkcs8",
+    "from_pkcs12",
     "from_raw",
     "from_spki",
     "spki_of_export",

@@ -2,15 +2,26 @@
 
 import hashlib
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from huks_async.crypto.key_material import KeyMaterial
-from huks_async.keys.forms import convert
+from huks_async.keys.forms import convert, key_files
+from huks_async.keys.forms.identify import identify
 from huks_async.keys.forms.layouts import LAYOUTS, algorithm_name, unpack
 from huks_async.model.errors import BusinessError
 
 _LENGTH = struct.Struct("<I")
+_FORMS: dict[str, str] = {
+    "pem": "PEM",
+    "pkcs8": "PKCS#8",
+    "spki": "SubjectPublicKeyInfo",
+    "jwk": "JWK",
+    "pkcs12": "PKCS#12",
+    "certificate": "X.509 certificate",
+    "openssh": "OpenSSH public key",
+    "layout": "header form",
+}
 _CONTAINERS = {2: "wrapped key, suite 5", 8: "wrapped key, suite 4", 10: "wrapped key, suite 1, 2 or 3"}
 _MAX_DESCRIBED = 1024 * 1024
 
@@ -20,7 +31,8 @@ class Description:
     """What a blob is.
 
     Attributes:
-        form: header form, SubjectPublicKeyInfo, PKCS#8, PEM, JWK, wrapped key, or raw or unknown.
+        form: header form, SubjectPublicKeyInfo, PKCS#8, PKCS#12, PEM, JWK, X.509 certificate, OpenSSH public
+            key, wrapped key, or raw or unknown; of a file that is no such key the name of what it is.
         length: bytes of the blob.
         algorithm: short name, empty where the form does not tell.
         size: bits, or the number of the parameter set; 0 where the form does not tell.
@@ -60,22 +72,24 @@ def describe(blob: bytes | str) -> Description:
     if fields is not None:
         names = {str(index): length for index, length in enumerate(fields, start=1)}
         return Description(_CONTAINERS[len(fields)], len(data), fields=names)
-    readers: list[tuple[str, Callable[[bytes], KeyMaterial]]] = []
-    if data[:1] == b"\x30":
-        readers = [("SubjectPublicKeyInfo", convert.from_spki), ("PKCS#8", convert.from_pkcs8)]
-    elif b"-----BEGIN " in data:
-        readers = [("PEM", convert.from_pem)]
-    elif data.lstrip()[:1] == b"{":
-        readers = [("JWK", convert.from_jwk)]
-    note = ""
-    for form, read in readers:
-        try:
-            return _of_material(form, len(data), read(data))
-        except BusinessError as error:
-            note = error.message
-    if readers:
-        return Description(readers[-1][0] if len(readers) == 1 else "unknown", len(data), note=note)
-    return Description("raw or unknown", len(data), note=f"as a raw key it would have {8 * len(data)} bits")
+    content = key_files.readable(data)
+    form = key_files.recognise(content)
+    if form is None:
+        foreign = identify(content) if content else None
+        if foreign is not None:
+            return Description(foreign.name, len(data), note=foreign.way_out)
+        return Description(
+            "raw or unknown", len(data), note=f"as a raw key it would have {8 * len(data)} bits"
+        )
+    name = _FORMS[form]
+    if key_files.may_take_long(content) and key_files.needs_passphrase(content):
+        return Description(
+            name, len(data), halves=("private",), note="encrypted: its passphrase tells what key it is"
+        )
+    try:
+        return _of_material(name, len(data), key_files.read(content, form))
+    except BusinessError as error:
+        return Description(name, len(data), note=error.message)
 
 
 def _of_material(form: str, length: int, material: KeyMaterial) -> Description:

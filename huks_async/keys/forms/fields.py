@@ -6,7 +6,6 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key, l
 from huks_async.crypto.asymmetric import finite_field
 from huks_async.crypto.key_material import KeyMaterial
 from huks_async.crypto.sm2 import encoding as sm2_encoding
-from huks_async.keys.forms.der import ml_seed_pkcs8
 from huks_async.keys.forms.layouts import (
     LAYOUTS,
     ML_DSA_BYTES,
@@ -15,6 +14,7 @@ from huks_async.keys.forms.layouts import (
     algorithm_name,
     invalid,
 )
+from huks_async.keys.forms.pkcs8 import ml_seed_pkcs8
 from huks_async.model.enums import HuksKeyAlg
 
 _RSA = HuksKeyAlg.HUKS_ALG_RSA

@@ -59,7 +59,8 @@ _SIZES: dict[int, tuple[int, ...]] = {
 # symmetric algorithms that have no private or paired form, although they have a raw one
 _PUBLIC_TYPE_ONLY = frozenset({HuksKeyAlg.HUKS_ALG_DES, HuksKeyAlg.HUKS_ALG_3DES, HuksKeyAlg.HUKS_ALG_CMAC})
 _RAW_PUBLIC = frozenset({_X25519, _ED25519})
-_MIN_RSA_EXPONENT = 65537
+MIN_RSA_EXPONENT = 65537
+"""Of private keys and key pairs."""
 
 CHECK_SECONDS = 0.5
 """What the slowest check of a key that comes in takes: RSA or DH of 4096 bits."""
@@ -237,8 +238,8 @@ def _make_rsa(parts: KeyParts) -> KeyMaterial:
         e = int.from_bytes(DEFAULT_RSA_EXPONENT, "big")
     if n.bit_length() != parts.size:
         raise invalid(f"the modulus has {n.bit_length()} bits, HUKS_TAG_KEY_SIZE says {parts.size}")
-    if e < _MIN_RSA_EXPONENT or e % 2 == 0 or e >= n:
-        raise invalid(f"the public exponent must be odd, below the modulus and at least {_MIN_RSA_EXPONENT}")
+    if e < MIN_RSA_EXPONENT or e % 2 == 0 or e >= n:
+        raise invalid(f"the public exponent must be odd, below the modulus and at least {MIN_RSA_EXPONENT}")
     return rsa.material_from_numbers(n, e, d, parts.size)
 
 

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from huks_async.crypto.key_material import KeyMaterial
 from huks_async.keys.forms.fields import parts_of, public_fields
+from huks_async.keys.forms.identify import THREE_PRIMES, identify_members
 from huks_async.keys.forms.importing import material_from_import, material_from_parts
 from huks_async.keys.forms.layouts import KeyParts, algorithm_name, invalid
 from huks_async.model.enums import HuksKeyAlg
@@ -80,6 +81,8 @@ def from_jwk(
     """
     members = _members(jwk)
     kind = members.get("kty")
+    if "oth" in members:
+        raise invalid(f"{THREE_PRIMES} (JWK)")
     if kind == "oct":
         secret = _octets(members, "k")
         return material_from_import(_numbers(algorithm, 8 * len(secret)), secret)
@@ -90,7 +93,9 @@ def from_jwk(
         return _from_ec(members, curve)
     if kind == "OKP":
         return _from_okp(members, curve)
-    raise BusinessError(_NOT_HERE, "JWK: 'kty' must be RSA, EC, OKP or oct")
+    if "kty" not in members:
+        raise invalid(str(identify_members(members)))
+    raise BusinessError(_NOT_HERE, f"JWK: 'kty' must be RSA, EC, OKP or oct, got {_shown(kind)}")
 
 
 def _from_rsa(members: Mapping[str, Any]) -> KeyMaterial:
@@ -113,7 +118,11 @@ def _from_ec(members: Mapping[str, Any], curve: object) -> KeyMaterial:
 
     size = next((bits for bits, name in _CURVES.items() if name == curve), None)
     if size is None:
-        raise BusinessError(_NOT_HERE, f"JWK: 'crv' of EC must be one of {list(_CURVES.values())}")
+        raise BusinessError(
+            _NOT_HERE,
+            f"an EC {_half(members)} key (JWK) on the curve {_shown(curve)}, which HUKS does not have; "
+            f"it takes {', '.join(_CURVES.values())}",
+        )
     x, y = _octets(members, "x"), _octets(members, "y")
     if "d" in members:
         return material_from_parts(KeyParts(_ECC, size, {"x": x, "y": y, "z": _octets(members, "d")}))
@@ -123,7 +132,10 @@ def _from_ec(members: Mapping[str, Any], curve: object) -> KeyMaterial:
 def _from_okp(members: Mapping[str, Any], curve: object) -> KeyMaterial:
     algorithm = next((one for one, name in _OKP.items() if name == curve), None)
     if algorithm is None:
-        raise BusinessError(_NOT_HERE, f"JWK: 'crv' of OKP must be one of {list(_OKP.values())}")
+        raise BusinessError(
+            _NOT_HERE,
+            f"a {_shown(curve)} {_half(members)} key (JWK), which HUKS does not have; it takes {', '.join(_OKP.values())}",
+        )
     x = _octets(members, "x")
     if "d" in members:
         parts = {"public": x, "private": _octets(members, "d")}
@@ -152,7 +164,26 @@ def _members(jwk: str | bytes | Mapping[str, Any]) -> Mapping[str, Any]:
             raise invalid("JWK: no JSON object") from None
         if not isinstance(jwk, Mapping):
             raise invalid("JWK: no JSON object")
-    return jwk
+    return _one_of_set(jwk) if isinstance(jwk.get("keys"), list) else jwk
+
+
+def _one_of_set(jwks: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The key of a JWK set (RFC 7517, 5) that holds one."""
+    keys = jwks["keys"]
+    if len(keys) != 1 or not isinstance(keys[0], Mapping):
+        raise invalid(
+            f"the JWK set holds {len(keys)} keys; keep the one that is meant, a JSON object with kty, "
+            "in a file of its own"
+        )
+    return keys[0]
+
+
+def _half(members: Mapping[str, Any]) -> str:
+    return "private" if "d" in members else "public"
+
+
+def _shown(value: object) -> str:
+    return repr(value[:40]) if isinstance(value, str) else "nothing that is a text"
 
 
 def _octets(members: Mapping[str, Any], name: str) -> bytes:

@@ -1,34 +1,52 @@
-"""Files of keys: which form one has, and what an import takes of it."""
+"""Files of keys: which form one has, reading it whatever it is, and what an import takes of it."""
 
+import base64
+import binascii
+import codecs
 import json
+import re
 from typing import Literal, TypeAlias
 
 from huks_async.crypto.key_material import SYMMETRIC_ALGORITHMS, KeyMaterial
-from huks_async.keys.forms import convert
-from huks_async.keys.forms.layouts import LAYOUTS, unpack
+from huks_async.keys.forms import convert, encrypted, openssh, pem, pkcs12
+from huks_async.keys.forms.certificates import public_key_of
+from huks_async.keys.forms.der import BITS, INTEGER, OCTETS, SEQUENCE, sequence, shape
+from huks_async.keys.forms.identify import identify
+from huks_async.keys.forms.layouts import LAYOUTS, algorithm_name, invalid, unpack
 from huks_async.model.enums import HuksImportKeyType
 from huks_async.model.errors import BusinessError
 
 KeyForm: TypeAlias = Literal["pem", "pkcs8", "spki", "jwk", "layout", "raw"]
+"""The forms that a key is written in."""
 
-_INTEGER, _BITS, _OCTETS, _SEQUENCE = 0x02, 0x03, 0x04, 0x30
-_AFTER_ALGORITHM: dict[int, KeyForm] = {_BITS: "spki", _OCTETS: "pkcs8"}
+ReadForm: TypeAlias = Literal[
+    "pem", "pkcs8", "spki", "jwk", "layout", "raw", "pkcs12", "certificate", "openssh"
+]
+"""The forms that a key is read in. An RSAPublicKey of PKCS#1 is read as `spki`."""
+
+MAX_QUICK_BYTES = 16 * 1024
+"""Longer files may hold numbers whose check takes minutes."""
+
+_BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+_BASE64 = re.compile(rb"[A-Za-z0-9+/_\s-]{16,}={0,2}\s*\Z")
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+_RSA_PUBLIC = (INTEGER, INTEGER)
 
 
-def recognise(data: bytes, algorithm: int | None = None) -> KeyForm:
-    """The form of a key, by its content; what has no structure is raw.
+def recognise(data: bytes, algorithm: int | None = None) -> ReadForm | None:
+    """The form of a key, by its content; None for what has no structure, which may be raw.
 
     Args:
-        data: the key.
+        data: the key, see `readable`.
         algorithm: what the key is said to be; symmetric keys are never taken for header form or DER.
 
     """
-    if b"-----BEGIN " in data:
+    if pem.BEGIN in data:
         return "pem"
     if _is_json_object(data):
         return "jwk"
     if algorithm in SYMMETRIC_ALGORITHMS:
-        return "raw"
+        return None
     if int.from_bytes(data[:4], "little") in LAYOUTS:
         try:
             unpack(data)
@@ -36,52 +54,102 @@ def recognise(data: bytes, algorithm: int | None = None) -> KeyForm:
             pass  # its first bytes look like a header by chance: the other forms are tried
         else:
             return "layout"
-    return der_form(data) or "raw"
+    if openssh.is_public(data):
+        return "openssh"
+    return _der_form(data)
 
 
-def read_as(data: bytes, form: KeyForm, algorithm: int | None, password: bytes | None) -> KeyMaterial:
-    """Read a key in a form that tells what key it is, which is every one but `raw`.
+def readable(data: bytes, algorithm: int | None = None) -> bytes:
+    """The bytes of a file without what carried them: a byte order mark, UTF-16, or bare base64.
+
+    Nothing is taken for text where a raw symmetric key may be meant.
+    """
+    for mark, encoding in _BOMS:
+        if data.startswith(mark):
+            text = data[len(mark) :].decode(encoding, "replace").encode()
+            if recognise(text) in ("pem", "jwk", "openssh"):
+                return text
+            if _of_base64(text) is not None and algorithm not in SYMMETRIC_ALGORITHMS:
+                data = text
+    if algorithm in SYMMETRIC_ALGORITHMS:
+        return data
+    return _of_base64(data) or data
+
+
+def read(
+    data: bytes,
+    form: ReadForm | None = None,
+    algorithm: int | None = None,
+    password: bytes | None = None,
+    *,
+    private: bool = False,
+) -> KeyMaterial:
+    """Read a key in any form, checked like an import.
 
     Args:
-        data: the key.
-        form: its form, see `recognise`.
-        algorithm: what an `oct` JWK is a key of; AES where it is not given.
-        password: of an encrypted PEM or PKCS#8.
+        data: a whole file.
+        form: its form, where it is not to be recognised by content.
+        algorithm: what raw bytes, or an `oct` JWK, are a key of; other keys must be of it.
+        password: of an encrypted key; left unused where none is needed.
+        private: whether raw bytes are the private half of a 25519 key.
 
     Raises:
-        BusinessError: as the reader of the form, see `convert`.
+        BusinessError: 401 or 12000001 with a name for what the file is and what helps; see `convert`.
 
     """
-    match form:
-        case "pem":
-            return convert.from_pem(data, password)
-        case "pkcs8":
-            return convert.from_pkcs8(data, password)
-        case "spki":
-            return convert.from_spki(data)
-        case "jwk":
-            if algorithm is None or algorithm not in SYMMETRIC_ALGORITHMS:
-                return convert.from_jwk(data)
-            return convert.from_jwk(data, algorithm=algorithm)
-    return convert.from_layout(data)
+    content = readable(data, algorithm) if form != "raw" else data
+    chosen = form or recognise(content, algorithm)
+    if chosen is None or chosen == "raw":
+        return _read_raw(data, algorithm, private=private)
+    material = _read_as(content, chosen, algorithm, password)
+    if algorithm is not None and material.algorithm != algorithm:
+        raise invalid(
+            f"the key is of {algorithm_name(material.algorithm)}, not of {algorithm_name(algorithm)}"
+        )
+    return material
 
 
-def der_form(data: bytes) -> KeyForm | None:
-    """Which of the two DER forms this is, or neither."""
-    # PrivateKeyInfo and its elders begin with their version. EncryptedPrivateKeyInfo and
-    # SubjectPublicKeyInfo both begin with an algorithm; an octet string or a bit string follows.
-    outer = _element(data, 0)
-    if outer is None or outer[0] != _SEQUENCE or outer[2] != len(data):
-        return None
-    first = _element(data, outer[1])
-    if first is None:
-        return None
-    if first[0] == _INTEGER:
-        return "pkcs8"
-    second = _element(data, first[2])
-    if first[0] != _SEQUENCE or second is None or second[2] != len(data):
-        return None
-    return _AFTER_ALGORITHM.get(second[0])
+async def read_apart(
+    data: bytes,
+    form: ReadForm | None = None,
+    algorithm: int | None = None,
+    password: bytes | None = None,
+) -> KeyMaterial:
+    """`read`, without holding up the event loop: what may take long runs where it can be ended.
+
+    A file that is encrypted asks for as much work as it likes, up to a bound; so does one that is longer
+    than any usual key. Cancelling ends that work at once.
+    """
+    if not may_take_long(readable(data, algorithm)):
+        return read(data, form, algorithm, password)
+    from huks_async.runtime.processes import call_in_process
+
+    material, error = await call_in_process(read, (data, form, algorithm, password))
+    if error is not None:
+        raise error
+    assert material is not None
+    return material
+
+
+def may_take_long(data: bytes) -> bool:
+    """Whether reading takes as much work as the file says, rather than milliseconds."""
+    return len(data) > MAX_QUICK_BYTES or needs_passphrase(data)
+
+
+def needs_passphrase(data: bytes) -> bool:
+    """Whether a file, see `readable`, holds an encrypted key. Of PKCS#12 the answer is always yes."""
+    if pem.BEGIN not in data:
+        return encrypted.read(data) is not None or pkcs12.is_pkcs12(data)
+    try:
+        blocks = pem.blocks(data)
+    except BusinessError:
+        return False
+    return any(
+        block.is_encrypted_in_old_way
+        or (block.label == openssh.LABEL and openssh.is_encrypted(block))
+        or encrypted.read(block.body) is not None
+        for block in blocks
+    )
 
 
 def import_type_of(material: KeyMaterial) -> HuksImportKeyType:
@@ -101,6 +169,44 @@ def import_data(material: KeyMaterial) -> tuple[HuksImportKeyType, bytes]:
     return kind, material.secret if material.is_symmetric else material.public
 
 
+def _read_as(data: bytes, form: ReadForm, algorithm: int | None, password: bytes | None) -> KeyMaterial:
+    match form:
+        case "pem":
+            return convert.from_pem(data, password)
+        case "pkcs8":
+            return convert.from_pkcs8(data, password)
+        case "spki":
+            return convert.from_spki(data)
+        case "certificate":
+            return convert.from_certificate(data)
+        case "pkcs12":
+            return convert.from_pkcs12(data, password)
+        case "openssh":
+            return openssh.read_public(data)
+        case "jwk":
+            if algorithm is None or algorithm not in SYMMETRIC_ALGORITHMS:
+                return convert.from_jwk(data)
+            return convert.from_jwk(data, algorithm=algorithm)
+    return convert.from_layout(data)
+
+
+def _read_raw(data: bytes, algorithm: int | None, *, private: bool) -> KeyMaterial:
+    foreign = identify(data) if data else None
+    if algorithm is not None:
+        try:
+            return convert.from_raw(algorithm, 8 * len(data), data, private=private)
+        except BusinessError as error:
+            # a named file is told by its name, which the length of a raw key would only hide
+            if foreign is None:
+                raise
+            raise invalid(f"{foreign.name}, and no raw key ({error.message}); {foreign.way_out}") from None
+    if foreign is not None:
+        raise invalid(str(foreign))
+    if not data:
+        raise invalid("the file is empty, so it holds no key")
+    raise invalid("no form that tells what key it is, or a damaged one; of raw bytes say the algorithm")
+
+
 def _is_json_object(data: bytes) -> bool:
     if data.lstrip()[:1] != b"{":
         return False
@@ -110,13 +216,29 @@ def _is_json_object(data: bytes) -> bool:
         return False
 
 
-def _element(data: bytes, start: int) -> tuple[int, int, int] | None:
-    """Tag of the DER element at `start`, where its content begins and where it ends."""
-    if start + 2 > len(data):
+def _of_base64(text: bytes) -> bytes | None:
+    """The DER or the text of PEM in bare base64; None for other text, and for base64 of anything else."""
+    if not _BASE64.match(text):
         return None
-    length, content = data[start + 1], start + 2
-    if length >= 0x80:
-        width = length - 0x80
-        length = int.from_bytes(data[content : content + width], "big")
-        content += width
-    return (data[start], content, content + length) if content + length <= len(data) else None
+    digits = b"".join(text.split()).translate(_URL_SAFE).rstrip(b"=")
+    try:
+        data = base64.b64decode(digits + b"=" * (-len(digits) % 4), validate=True)
+    except binascii.Error:
+        return None
+    return data if data.startswith(pem.BEGIN) or _der_form(data) is not None else None
+
+
+def _der_form(data: bytes) -> ReadForm | None:
+    # PrivateKeyInfo and its elders begin with their version. EncryptedPrivateKeyInfo and
+    # SubjectPublicKeyInfo both begin with an algorithm; an octet string or a bit string follows.
+    if pkcs12.is_pkcs12(data):
+        return "pkcs12"
+    parts = sequence(data)
+    tags = shape(parts)
+    if tags == (SEQUENCE, BITS) or (tags == _RSA_PUBLIC and len(parts[0][1]) >= 64):
+        return "spki"
+    if tags == (SEQUENCE, OCTETS) or (tags[:1] == (INTEGER,) and len(tags) > 2):
+        return "pkcs8"
+    if tags == (SEQUENCE, SEQUENCE, BITS) and public_key_of(data) is not None:
+        return "certificate"
+    return None

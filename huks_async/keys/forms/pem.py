@@ -1,7 +1,70 @@
-"""PEM (RFC 7468), in lines of 64 characters, which every program reads."""
+"""PEM (RFC 7468): texts of blocks, written in lines of 64 characters, which every program reads."""
 
 import base64
+import binascii
 import textwrap
+from dataclasses import dataclass, field
+
+from huks_async.keys.forms.layouts import invalid
+
+BEGIN = b"-----BEGIN "
+_DASHES = b"-----"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A block of a PEM text.
+
+    Attributes:
+        label: between BEGIN and the dashes.
+        body: the bytes in it.
+        headers: lines before the body, as the old encryption has them; empty in most files.
+
+    """
+
+    label: str
+    body: bytes = field(repr=False)
+    headers: bytes
+
+    @property
+    def is_encrypted_in_old_way(self) -> bool:
+        """Whether the body is encrypted as RFC 1421 has it, with OpenSSL's derivation."""
+        return b"DEK-Info" in self.headers
+
+    def text(self) -> bytes:
+        """The block again, headers and all."""
+        body = base64.encodebytes(self.body)
+        head = self.headers + b"\n\n" if self.headers else b""
+        label = self.label.encode()
+        return b"-----BEGIN %s-----\n%s%s-----END %s-----\n" % (label, head, body, label)
+
+
+def blocks(data: bytes) -> list[Block]:
+    """The blocks of a text, in their order; text around them is left out.
+
+    Lines may end in any way, be indented, or be written with the escapes of JSON, as in environment variables.
+
+    Raises:
+        BusinessError: 401 for a block that does not end, or whose body is no base64.
+
+    """
+    if b"\\n" in data:
+        data = data.replace(b"\\r", b"").replace(b"\\n", b"\n")
+    found: list[Block] = []
+    start = data.find(BEGIN)
+    while start >= 0:
+        start += len(BEGIN)
+        stop = data.find(_DASHES, start, start + 80)
+        if stop < 0:
+            raise invalid("the PEM text is damaged: a line BEGIN without its dashes")
+        label = data[start:stop]
+        end = data.find(b"-----END " + label + _DASHES, stop)
+        name = label.decode("ascii", "replace")
+        if end < 0:
+            raise invalid(f"the PEM text is damaged: {name} begins and does not end; copy the whole file")
+        found.append(_block(name, data[stop + len(_DASHES) : end]))
+        start = data.find(BEGIN, end)
+    return found
 
 
 def to_pem(der: bytes, label: str) -> str:
@@ -17,3 +80,20 @@ def in_lines(pem: str) -> str:
 
 def _framed(label: str, body: str) -> str:
     return "\n".join([f"-----BEGIN {label}-----", *textwrap.wrap(body, 64), f"-----END {label}-----", ""])
+
+
+def _block(label: str, content: bytes) -> Block:
+    lines = [line.strip() for line in content.strip().splitlines()]
+    count = 0
+    if lines and b":" in lines[0]:
+        # headers end with an empty line; where it was lost, with the last line that looks like one
+        last = max(number for number, line in enumerate(lines) if b":" in line)
+        count = lines.index(b"") if b"" in lines else last + 1
+    headers, body = b"\n".join(lines[:count]), b"".join(b"".join(line.split()) for line in lines[count:])
+    if label.startswith("PGP "):
+        # armour of OpenPGP ends with a checksum, and nothing here reads it
+        return Block(label, b"", headers)
+    try:
+        return Block(label, base64.b64decode(body, validate=True), headers)
+    except binascii.Error:
+        raise invalid(f"the body of the PEM {label} is no base64") from None

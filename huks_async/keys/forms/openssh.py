@@ -1,0 +1,177 @@
+"""Keys of OpenSSH: private key files, `.pub` files, lines of authorized_keys, and RFC 4716."""
+
+import base64
+import binascii
+import re
+import struct
+from typing import Any
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_ssh_private_key, load_ssh_public_identity
+from cryptography.hazmat.primitives.serialization.ssh import SSHCertificate
+
+from huks_async.crypto.key_material import KeyMaterial
+from huks_async.keys.forms.layouts import invalid
+from huks_async.keys.forms.library_keys import private_material, public_material
+from huks_async.keys.forms.pem import Block, to_pem
+from huks_async.model.errors import BusinessError
+
+LABEL = "OPENSSH PRIVATE KEY"
+MAX_ROUNDS = 1000
+"""Of bcrypt, as `ssh-keygen -a` sets them: some ten seconds."""
+
+_NOT_HERE = 12000001
+_MAGIC = b"openssh-key-v1\0"
+_QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_LINE = re.compile(
+    rb"(?:^|[\s,])((?:ssh-|ecdsa-sha2-|sk-)[A-Za-z0-9@.-]{1,60})[ \t]+(AAAA[A-Za-z0-9+/]+={0,2})"
+)
+_SSH2 = re.compile(rb"---- BEGIN SSH2 PUBLIC KEY ----\s(?P<body>[^-]*)---- END SSH2 PUBLIC KEY ----")
+_SECURITY_KEY = (
+    "a key of a FIDO security key (sk-), whose private half never leaves the device",
+    "make another one: ssh-keygen -t ed25519",
+)
+_BCRYPT = (
+    "keys of OpenSSH with a passphrase need the package bcrypt; pip install 'huks-async[ssh]', "
+    "or make a copy in PKCS#8: ssh-keygen -p -m PKCS8 -f COPY"
+)
+
+
+def is_public(data: bytes) -> bool:
+    """Whether a text holds public keys of OpenSSH."""
+    return b"---- BEGIN SSH2 PUBLIC KEY ----" in data or bool(_lines(data))
+
+
+def is_encrypted(block: Block) -> bool:
+    """Whether a private key file needs a passphrase."""
+    header = _header(block.body)
+    return header is not None and header[0] != b"none"
+
+
+def read_private(block: Block, password: bytes | None) -> KeyMaterial:
+    """Read the key in a file that begins with `-----BEGIN OPENSSH PRIVATE KEY-----`.
+
+    Raises:
+        BusinessError: 401 for a damaged file, a passphrase that is wrong or not there, or a key of a
+            security key; 12000001 for a key that HUKS does not have, or without `bcrypt` for an
+            encrypted one.
+
+    """
+    header = _header(block.body)
+    if header is None:
+        raise invalid("the OpenSSH private key is damaged; ssh-keygen -y -f FILE reads a good one")
+    cipher, options, count, public = header
+    if count != 1:
+        raise invalid(f"the OpenSSH private key file holds {count} keys; one is taken from a file")
+    if b"sk-" in public[:12]:
+        raise invalid("; ".join(_SECURITY_KEY))
+    if cipher != b"none":
+        if not password:
+            raise invalid("the OpenSSH private key is encrypted; give its passphrase")
+        rounds = int.from_bytes(options[-4:], "big")
+        if rounds > MAX_ROUNDS:
+            raise invalid(
+                f"the OpenSSH private key asks for {rounds} rounds of bcrypt, {MAX_ROUNDS} are taken from a file; "
+                "encrypt it with fewer: ssh-keygen -p -a 100 -f COPY"
+            )
+    try:
+        key: Any = load_ssh_private_key(
+            to_pem(block.body, LABEL).encode(), None if cipher == b"none" else password
+        )
+    except UnsupportedAlgorithm as error:
+        if "bcrypt" in str(error):
+            raise BusinessError(_NOT_HERE, _BCRYPT) from None
+        raise BusinessError(
+            _NOT_HERE,
+            "an OpenSSH private key of a kind or cipher that is not read; "
+            "make a copy in PKCS#8: ssh-keygen -p -m PKCS8 -f COPY",
+        ) from None
+    except Exception:  # the library refuses in many ways, none of which is ours to pass on
+        why = (
+            "is damaged" if cipher == b"none" else "does not open: the passphrase is wrong, or it is damaged"
+        )
+        raise invalid(f"the OpenSSH private key {why}; ssh-keygen -y -f FILE tells which") from None
+    return private_material(key)
+
+
+def read_public(data: bytes) -> KeyMaterial:
+    """Read the one public key of a text: a `.pub` file, a line of authorized_keys, or RFC 4716.
+
+    Raises:
+        BusinessError: 401 for a text with another number of keys, a damaged one, or the key of a security
+            key; 12000001 for a key that HUKS does not have.
+
+    """
+    lines = _lines(data)
+    rfc = _SSH2.findall(data)
+    for body in rfc:
+        lines.append(_line_of_rfc4716(body))
+    if len(lines) != 1:
+        raise invalid(
+            f"the text holds {len(lines)} public keys of OpenSSH; one is taken: keep its line in a file of its own"
+        )
+    kind, text = lines[0]
+    if kind.startswith(b"sk-"):
+        raise invalid("; ".join(_SECURITY_KEY))
+    try:
+        key: Any = load_ssh_public_identity(kind + b" " + text)
+        if isinstance(key, SSHCertificate):
+            key = key.public_key()
+    except UnsupportedAlgorithm:
+        raise BusinessError(
+            _NOT_HERE,
+            f"an OpenSSH public key of the kind {kind.decode()}, which is not read; "
+            "write it in another form: ssh-keygen -e -m PKCS8 -f FILE",
+        ) from None
+    except Exception:  # as above
+        raise invalid("the OpenSSH public key is damaged; ssh-keygen -l -f FILE reads a good one") from None
+    return public_material(key)
+
+
+def _lines(data: bytes) -> list[tuple[bytes, bytes]]:
+    """Kind and base64 of each public key; options before and comments after are left out."""
+    if b"AAAA" not in data:
+        return []
+    found: list[tuple[bytes, bytes]] = []
+    for line in data.splitlines():
+        if line.lstrip().startswith(b"#") or b"AAAA" not in line:
+            continue
+        # options may quote commands, which may quote anything
+        match = _LINE.search(_QUOTED.sub(b'""', line))
+        if match is not None:
+            found.append((match[1], match[2]))
+    return found
+
+
+def _line_of_rfc4716(body: bytes) -> tuple[bytes, bytes]:
+    # headers have a colon, and go on where a line ends with a backslash
+    text, continued = b"", False
+    for line in body.splitlines():
+        header = continued or b":" in line
+        continued = header and line.endswith(b"\\")
+        text += b"" if header else line.strip()
+    try:
+        blob = base64.b64decode(text, validate=True)
+        (length,) = struct.unpack_from(">I", blob)
+    except (binascii.Error, struct.error):
+        raise invalid("the SSH2 public key is damaged; ssh-keygen -i -f FILE reads a good one") from None
+    return blob[4 : 4 + length], text
+
+
+def _header(blob: bytes) -> tuple[bytes, bytes, int, bytes] | None:
+    """Cipher, options of its derivation, number of keys, and the public key."""
+    if not blob.startswith(_MAGIC):
+        return None
+    at = len(_MAGIC)
+    fields: list[bytes] = []
+    for index in range(4):
+        if index == 3:
+            (count,) = struct.unpack_from(">I", blob, at) if at + 4 <= len(blob) else (0,)
+            at += 4
+        if at + 4 > len(blob):
+            return None
+        (length,) = struct.unpack_from(">I", blob, at)
+        fields.append(blob[at + 4 : at + 4 + length])
+        at += 4 + length
+    cipher, _, options, public = fields
+    return cipher, options, count, public[4:]

@@ -1,0 +1,151 @@
+"""PKCS#12 (RFC 7292): the one private key in a file, with its passphrase.
+
+The library below opens the files. What it does not tell is read here from their outer parts: how many
+keys there are, and how often the passphrase is hashed.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import pkcs12
+
+from huks_async.crypto.asymmetric import finite_field
+from huks_async.crypto.key_material import KeyMaterial
+from huks_async.keys.forms import encrypted
+from huks_async.keys.forms.der import (
+    EXPLICIT,
+    INTEGER,
+    OCTETS,
+    OID,
+    SEQUENCE,
+    elements,
+    number,
+    sequence,
+    shape,
+)
+from huks_async.keys.forms.layouts import invalid
+from huks_async.keys.forms.library_keys import private_material
+
+_DATA = bytes.fromhex("2a864886f70d010701")
+_KEY_BAG = bytes.fromhex("2a864886f70d010c0a0101")
+_SHROUDED_BAG = bytes.fromhex("2a864886f70d010c0a0102")
+_SECRET_BAG = bytes.fromhex("2a864886f70d010c0a0105")
+
+ONE_OF_MANY = (
+    "copy one into a file of its own: keytool -importkeystore -srckeystore FILE -srcalias NAME "
+    "-destkeystore ONE.p12 -deststoretype PKCS12"
+)
+_EXPORT_IN_JAVA = "write its bytes from Java, KeyStore.getKey(alias, password).getEncoded(), and import them with --algorithm"
+
+
+@dataclass(frozen=True, slots=True)
+class _Bags:
+    """What the parts that are not encrypted show; the keys in them are, each by itself."""
+
+    shrouded: list[bytes] = field(default_factory=list, repr=False)
+    plain: list[bytes] = field(default_factory=list, repr=False)
+    secrets: int = 0
+
+
+def is_pkcs12(data: bytes) -> bool:
+    """Whether some DER, or BER of open length, begins as a PFX does."""
+    return data[:1] == b"\x30" and b"\x02\x01\x03\x30" in data[2:10]
+
+
+def read(data: bytes, password: bytes | None) -> KeyMaterial | bytes:
+    """Read the private key.
+
+    Returns:
+        the key; or, of one that the library below does not read, its PKCS#8, encrypted or not.
+
+    Raises:
+        BusinessError: 401 for a wrong passphrase, a file with no private key or more than one, or one
+            that asks for too much work; 12000001 for a key that HUKS does not have.
+
+    """
+    bags = _look(data)
+    count = len(bags.shrouded) + len(bags.plain)
+    if bags.secrets and not count:
+        raise invalid(f"a PKCS#12 file that holds a secret key, not a private one; {_EXPORT_IN_JAVA}")
+    if count + bags.secrets > 1:
+        raise invalid(f"a PKCS#12 file that holds {count + bags.secrets} keys; {ONE_OF_MANY}")
+    for bag in bags.shrouded:
+        sealed = encrypted.read(bag)
+        if sealed is not None:
+            encrypted.check_cost(sealed)
+    encrypted.check_iterations(_mac_iterations(data))
+    try:
+        found: Any = _load(data, password)
+    except UnsupportedAlgorithm:
+        if bags.shrouded or bags.plain:
+            return (bags.shrouded + bags.plain)[0]
+        raise invalid(
+            "a PKCS#12 file with a key or cipher that is not read; "
+            "take the key out: openssl pkcs12 -in FILE -nodes -nocerts -out KEY.pem"
+        ) from None
+    except Exception:  # the library says the same of every failure
+        raise invalid(
+            "a PKCS#12 file that does not open: "
+            + ("it needs its passphrase" if password is None else "the passphrase is wrong, or it is damaged")
+            + "; openssl pkcs12 -in FILE -info -noout tells more"
+        ) from None
+    if found.key is None:
+        raise invalid(
+            "a PKCS#12 file that holds certificates and no private key; "
+            "take one out: openssl pkcs12 -in FILE -nokeys -out CERTIFICATE.pem"
+        )
+    return private_material(found.key)
+
+
+def _load(data: bytes, password: bytes | None) -> Any:
+    with finite_field.allowed():
+        try:
+            return pkcs12.load_pkcs12(data, password)
+        except ValueError:
+            if not password:
+                raise
+            # a passphrase that the file does not need is left unused
+            return pkcs12.load_pkcs12(data, None)
+
+
+def _look(data: bytes) -> _Bags:
+    bags = _Bags()
+    secrets = 0
+    for content in _data_of(_authenticated_safe(data)):
+        for _, bag in sequence(content):
+            parts = elements(bag)
+            if shape(parts)[:2] != (OID, EXPLICIT):
+                continue
+            kind, value = parts[0][1], parts[1][1]
+            if kind == _SHROUDED_BAG:
+                bags.shrouded.append(value)
+            elif kind == _KEY_BAG:
+                bags.plain.append(value)
+            elif kind == _SECRET_BAG:
+                secrets += 1
+    return _Bags(bags.shrouded, bags.plain, secrets)
+
+
+def _authenticated_safe(data: bytes) -> list[tuple[int, bytes]]:
+    parts = sequence(data)
+    outer = _data_of(parts[1:2]) if shape(parts)[:2] == (INTEGER, SEQUENCE) else []
+    return sequence(outer[0]) if outer else []
+
+
+def _data_of(infos: list[tuple[int, bytes]]) -> list[bytes]:
+    """The octets of each ContentInfo of type data; those that are encrypted are left out."""
+    found: list[bytes] = []
+    for _, info in infos:
+        parts = elements(info)
+        if shape(parts) == (OID, EXPLICIT) and parts[0][1] == _DATA:
+            inner = elements(parts[1][1])
+            if shape(inner) == (OCTETS,):
+                found.append(inner[0][1])
+    return found
+
+
+def _mac_iterations(data: bytes) -> int:
+    parts = sequence(data)
+    mac = elements(parts[2][1]) if len(parts) == 3 else []
+    return number(mac[2][1]) if shape(mac) == (SEQUENCE, OCTETS, INTEGER) else 1

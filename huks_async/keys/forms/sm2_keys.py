@@ -1,0 +1,138 @@
+"""SM2 keys in DER as other programs write them, brought to the one form that the engine takes.
+
+Writers differ in three things: how they name the curve (its OID, its parameters in full, or its OID in
+the place of the algorithm), how they write a point (whole or compressed), and what is left out.
+"""
+
+from huks_async.crypto.sm2 import encoding as curve
+from huks_async.keys.forms.der import (
+    BITS,
+    EXPLICIT,
+    INTEGER,
+    NULL,
+    OCTETS,
+    OID,
+    SEQUENCE,
+    elements,
+    number,
+    sequence,
+    shape,
+    tlv,
+)
+from huks_async.keys.forms.layouts import invalid
+
+EC_PUBLIC_KEY = bytes.fromhex("2a8648ce3d0201")
+"""1.2.840.10045.2.1"""
+SM2_CURVE = bytes.fromhex("2a811ccf5501822d")
+"""1.2.156.10197.1.301"""
+_PRIME_FIELD = bytes.fromhex("2a8648ce3d0101")
+_FIELD = curve.FIELD
+
+
+def is_sm2(identifier: bytes) -> bool:
+    """Whether the content of an AlgorithmIdentifier means SM2."""
+    parts = elements(identifier)
+    if not parts or parts[0][0] != OID or len(parts) > 2:
+        return False
+    algorithm, parameters = parts[0][1], parts[1] if len(parts) == 2 else (NULL, b"")
+    if algorithm == SM2_CURVE:
+        return parameters in ((NULL, b""), (OID, SM2_CURVE))
+    return algorithm == EC_PUBLIC_KEY and is_curve(*parameters)
+
+
+def is_curve(tag: int, content: bytes) -> bool:
+    """Whether parameters of an EC key are those of the SM2 curve, by name or in full (SEC 1, C.2)."""
+    if tag == OID:
+        return content == SM2_CURVE
+    parts = elements(content)
+    if tag != SEQUENCE or shape(parts)[:5] != (INTEGER, SEQUENCE, SEQUENCE, OCTETS, INTEGER):
+        return False
+    (_, field), (_, coefficients), (_, base), (_, order) = parts[1:5]
+    field_parts, ab = elements(field), elements(coefficients)
+    if shape(field_parts) != (OID, INTEGER) or shape(ab)[:2] != (OCTETS, OCTETS):
+        return False
+    generator = curve.GX.to_bytes(_FIELD, "big") + curve.GY.to_bytes(_FIELD, "big")
+    return (
+        field_parts[0][1] == _PRIME_FIELD
+        and (number(field_parts[1][1]), number(ab[0][1]), number(ab[1][1])) == (curve.P, curve.A, curve.B)
+        and number(order) == curve.N
+        and base in (b"\x04" + generator, bytes((2 + curve.GY % 2,)) + generator[:_FIELD])
+    )
+
+
+def public_key(spki: bytes) -> bytes | None:
+    """SubjectPublicKeyInfo in the one form that the engine takes, of an SM2 key in any; None for others.
+
+    Raises:
+        BusinessError: 401 for a point that is not on the curve.
+
+    """
+    parts = sequence(spki)
+    if shape(parts) != (SEQUENCE, BITS) or not is_sm2(parts[0][1]):
+        return None
+    return curve.spki_from_point(point(parts[1][1][1:]))
+
+
+def point(octets: bytes) -> bytes:
+    """The coordinates x ‖ y, 64 bytes, of a point of SEC 1, 2.3.3: whole or compressed.
+
+    Raises:
+        BusinessError: 401 for anything else, or a point off the curve.
+
+    """
+    lead, rest = octets[:1], octets[1:]
+    if lead in (b"\x04", b"\x06", b"\x07") and len(rest) == 2 * _FIELD:
+        found = rest
+    elif lead in (b"\x02", b"\x03") and len(rest) == _FIELD:
+        x = number(rest)
+        # p is 3 modulo 4, so this power is a root wherever there is one
+        y = pow((x * x + curve.A) * x + curve.B, (curve.P + 1) // 4, curve.P)
+        if y % 2 != lead[0] % 2:
+            y = curve.P - y
+        found = rest + y.to_bytes(_FIELD, "big")
+    else:
+        raise invalid(f"a point of SM2 has 65 bytes, or 33 compressed, got {len(octets)}")
+    if not curve.is_on_curve(found):
+        raise invalid("not a point of the SM2 curve")
+    return found
+
+
+def private_key(der: bytes, *, in_pkcs8: bool) -> tuple[bytes, bytes] | None:
+    """Scalar (32 bytes) and coordinates of an ECPrivateKey (RFC 5915), these empty where it has none.
+
+    Args:
+        der: the structure.
+        in_pkcs8: whether the curve was named around it; else it must be named inside.
+
+    Returns:
+        None for a key on another curve, or on one that it does not name.
+
+    Raises:
+        BusinessError: 401 for a malformed key.
+
+    """
+    parts = sequence(der)
+    if shape(parts)[:2] != (INTEGER, OCTETS):
+        if in_pkcs8:
+            raise invalid("PKCS#8: no ECPrivateKey in it")
+        return None
+    named, coordinates = in_pkcs8, b""
+    for tag, content in parts[2:]:
+        inner = elements(content)
+        if tag == EXPLICIT and len(inner) == 1:
+            if not is_curve(*inner[0]):
+                return None
+            named = True
+        elif tag == EXPLICIT + 1 and shape(inner) == (BITS,):
+            coordinates = point(inner[0][1][1:])
+    if not named:
+        return None
+    scalar = parts[1][1]
+    if not 0 < len(scalar) <= _FIELD:
+        raise invalid(f"PKCS#8: an SM2 scalar has up to {_FIELD} bytes, got {len(scalar)}")
+    return scalar.rjust(_FIELD, b"\0"), coordinates
+
+
+def identifier() -> bytes:
+    """The content of the AlgorithmIdentifier that every program reads."""
+    return tlv(OID, EC_PUBLIC_KEY) + tlv(OID, SM2_CURVE)
