@@ -8,12 +8,20 @@ from typing import TypeAlias
 
 Commands: TypeAlias = dict[str, str]
 
+USES: Commands = {
+    "mac": "operations.secrets:mac",
+    "derive": "operations.secrets:derive",
+    "agree": "operations.secrets:agree",
+}
+"""Uses of a key that are found among the commands for files and among those of keys."""
+
 TOP: Commands = {
     "demo": "demo:demo",
     "encrypt": "operations.crypt:encrypt",
     "decrypt": "operations.crypt:decrypt",
     "sign": "operations.signing:sign",
     "verify": "operations.signing:verify",
+    **USES,
     "verify-attestation": "keys.attest:verify_attestation_command",
     "doctor": "machine.doctor:doctor",
     "algorithms": "machine.algorithms:algorithms",
@@ -36,6 +44,7 @@ GROUPS: dict[str, tuple[str, Commands]] = {
             "convert": "keys.forms:convert_key",
             "describe": "keys.forms:describe_key",
             "wrap": "keys.forms:wrap_key",
+            **USES,
         },
     ),
 }

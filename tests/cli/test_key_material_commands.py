@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, mldsa, mlkem, x25
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from huks_async.cli.keys.key_file import MAX_KEY_FILE
+from huks_async.cli.words.key_file import MAX_KEY_FILE
 from huks_async.keys.forms.key_files import recognise
 from huks_async.model.enums import HuksKeyAlg
 from tests.cli.command_line import Done, Huks, command

@@ -5,14 +5,6 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from huks_async.cli.keys.key_file import (
-    RECOGNISED,
-    Reading,
-    half_of,
-    parse_key,
-    read_key,
-    read_key_file,
-)
 from huks_async.cli.shell.console import CommandError, say, show, show_json, usage_error
 from huks_async.cli.words.arguments import (
     TO_STANDARD_OUTPUT,
@@ -20,6 +12,14 @@ from huks_async.cli.words.arguments import (
     InputName,
     Json,
     check_standard_input,
+)
+from huks_async.cli.words.key_file import (
+    RECOGNISED,
+    Reading,
+    half_of,
+    parse_key,
+    read_key,
+    read_key_file,
 )
 from huks_async.cli.words.key_use import algorithm_word
 from huks_async.cli.words.parameters import describe, properties

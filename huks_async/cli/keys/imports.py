@@ -4,7 +4,6 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from huks_async.cli.keys.key_file import RECOGNISED, Reading, read_key, read_key_file
 from huks_async.cli.shell.console import CommandError, say
 from huks_async.cli.words.arguments import (
     HERE,
@@ -16,6 +15,7 @@ from huks_async.cli.words.arguments import (
     naming_replace,
     no_option,
 )
+from huks_async.cli.words.key_file import RECOGNISED, Reading, read_key, read_key_file
 from huks_async.cli.words.key_use import ALGORITHM_NAMES, TYPES, Use, algorithm_word, choose, choose_size
 from huks_async.cli.words.parameters import Tags, options, purposes_text
 from huks_async.crypto.key_material import SYMMETRIC_ALGORITHMS
