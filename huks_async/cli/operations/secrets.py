@@ -132,7 +132,7 @@ async def agree(
     async with place.open() as keystore:
         tags = await _tags(keystore, alias, place, _P.HUKS_KEY_PURPOSE_AGREE, None)
         key = _ECC if tags["ALGORITHM"] == HuksKeyAlg.HUKS_ALG_ECDH else int(tags["ALGORITHM"])
-        public = read_key(peer, Reading(algorithm=algorithm_word(key))).public
+        public = (await read_key(peer, Reading(algorithm=algorithm_word(key)))).public
         if not public:
             raise CommandError(f"{peer} has no public half")
         agreed = await _whole(keystore, alias, tags, public)
