@@ -1,10 +1,13 @@
 """`huks sign` and `huks verify`."""
 
-from typing import Annotated
+from typing import Annotated, Literal, TypeAlias
 
+from cryptography.hazmat.primitives.asymmetric.dsa import DSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 from cyclopts import Parameter
 
 import huks_async
+from huks_async import interchange
 from huks_async.cli.operations.pump import pump
 from huks_async.cli.shell.console import CommandError, say
 from huks_async.cli.shell.files import STANDARD, open_input, segments
@@ -25,12 +28,22 @@ from huks_async.model.errors import BusinessError
 _CRYPTO_FAIL = 12000006
 _MAX_SIGNATURE = 64 * 1024
 
+SignatureForm: TypeAlias = Annotated[
+    Literal["der", "raw"],
+    Parameter(
+        name="--signature-form",
+        help="Form of an ECDSA, DSA or SM2 signature: der, or raw: r and s one after the other, as JOSE and WebCrypto "
+        "have it.",
+    ),
+]
+
 
 async def sign(
     alias: Alias,
     file: InputName = STANDARD,
     /,
     *,
+    form: SignatureForm = "der",
     destination: Destination = TO_STANDARD_OUTPUT,
     place: Place = HERE,
 ) -> None:
@@ -38,8 +51,11 @@ async def sign(
     destination.refuse_terminal("the signature")
     async with place.open() as keystore:
         tags = await _tags(keystore, alias, place, HuksKeyPurpose.HUKS_KEY_PURPOSE_SIGN)
+        group = await _group(keystore, alias, place, tags) if form == "raw" else None
         with open_input(file) as source, destination.open() as target:
-            await pump(keystore, alias, options(**tags), segments(source), target.write)
+            made = bytearray()
+            await pump(keystore, alias, options(**tags), segments(source), made.extend)
+            target.write(interchange.signature_to_raw(made, *group) if group else bytes(made))
             target.commit()
 
 
@@ -57,6 +73,7 @@ async def verify(
             validator=no_option,
         ),
     ],
+    form: SignatureForm = "der",
     place: Place = HERE,
 ) -> None:
     """Verify a file's signature. A bad one ends with code 1."""
@@ -64,15 +81,18 @@ async def verify(
     given = _read_signature(signature)
     async with place.open() as keystore:
         tags = await _tags(keystore, alias, place, HuksKeyPurpose.HUKS_KEY_PURPOSE_VERIFY)
+        if form == "raw":
+            given = interchange.signature_from_raw(given, *await _group(keystore, alias, place, tags))
         with open_input(file) as source:
             try:
                 await pump(keystore, alias, options(**tags), segments(source), _nothing, given)
             except BusinessError as error:
                 if error.code != _CRYPTO_FAIL:
                     raise
-                raise CommandError(
-                    "the signature does not match", hint="another key, another file, or a changed one"
-                ) from error
+                hint = "another key, another file, or a changed one"
+                if interchange.signature_from_raw.__name__ in error.message:
+                    hint = "it is as long as r ‖ s, so try --signature-form raw"
+                raise CommandError("the signature does not match", hint=hint) from error
     say("the signature matches")
 
 
@@ -90,6 +110,31 @@ def _read_signature(name: str) -> bytes:
     if not data:
         raise CommandError(f"{name} is empty, so it holds no signature")
     return bytes(data)
+
+
+async def _group(
+    keystore: "huks_async.Keystore", alias: str, place: Place, tags: Tags
+) -> tuple[int, int | None]:
+    """The algorithm, and the size that tells how long the two numbers of its signatures are.
+
+    Raises:
+        CommandError: its signatures are no pair of numbers.
+
+    """
+    algorithm, size = tags["ALGORITHM"], tags["KEY_SIZE"]
+    assert isinstance(algorithm, int)
+    assert isinstance(size, int)
+    if algorithm in (HuksKeyAlg.HUKS_ALG_ECC, HuksKeyAlg.HUKS_ALG_SM2):
+        return algorithm, size
+    if algorithm == HuksKeyAlg.HUKS_ALG_DSA:
+        # the size of the key is that of p; signatures have the length of q
+        public = load_der_public_key((await keystore.exportKeyItem(alias, options(**place.tags))).outData)
+        assert isinstance(public, DSAPublicKey)
+        return algorithm, public.parameters().parameter_numbers().q.bit_length()
+    raise CommandError(
+        f"signatures of the key {alias!r} have one form, which all programs share",
+        hint="leave out --signature-form; it is for ECDSA, DSA and SM2",
+    )
 
 
 async def _tags(keystore: "huks_async.Keystore", alias: str, place: Place, purpose: HuksKeyPurpose) -> Tags:

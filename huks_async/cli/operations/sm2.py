@@ -1,0 +1,82 @@
+"""SM2 in `huks encrypt` and `huks decrypt`: one bare ciphertext, in the form of the other side."""
+
+from typing import Annotated, BinaryIO, Literal, TypeAlias
+
+from cyclopts import Parameter
+
+import huks_async
+from huks_async import interchange
+from huks_async.cli.operations.pump import pump
+from huks_async.cli.shell.console import CommandError
+from huks_async.cli.shell.files import segments
+from huks_async.cli.words.parameters import Tags, options
+from huks_async.model.enums import HuksKeyAlg
+from huks_async.model.errors import BusinessError
+
+_CRYPTO_FAIL = 12000006
+# The ciphertext of as much as one session collects is a little longer than this; SM2 is for short secrets.
+_MAX_BYTES = 64 * 1024 * 1024
+
+Form: TypeAlias = Annotated[
+    Literal["der", "c1c3c2", "c1c2c3"] | None,
+    Parameter(
+        name="--sm2-form",
+        help="Form of an SM2 ciphertext: der (default), or its parts one after another: c1c3c2 (GB/T 32918) or "
+        "c1c2c3 (older software). Written with 04 in front of the point, read with and without.",
+    ),
+]
+_ORDERS: dict[str, interchange.Sm2Order] = {"c1c3c2": "C1C3C2", "c1c2c3": "C1C2C3"}
+
+
+def is_sm2(tags: Tags, form: str | None, alias: str) -> bool:
+    """Whether the key is one of SM2.
+
+    Raises:
+        CommandError: it is not, and a form of SM2 was asked for.
+
+    """
+    if tags["ALGORITHM"] == HuksKeyAlg.HUKS_ALG_SM2:
+        return True
+    if form is not None:
+        raise CommandError(f"--sm2-form is for SM2 keys; the key {alias!r} is of another algorithm")
+    return False
+
+
+async def encrypt(
+    keystore: "huks_async.Keystore", alias: str, tags: Tags, source: BinaryIO, form: str | None
+) -> bytes:
+    """The ciphertext of a whole input."""
+    made = bytearray()
+    await pump(keystore, alias, options(**tags), segments(source), made.extend)
+    order = _ORDERS.get(form or "")
+    return bytes(made) if order is None else interchange.sm2_ciphertext_to_raw(made, order)
+
+
+async def decrypt(
+    keystore: "huks_async.Keystore", alias: str, tags: Tags, source: BinaryIO, form: str | None
+) -> bytes:
+    """The plaintext of a whole input.
+
+    Raises:
+        CommandError: it is too long for one ciphertext, or cannot be decrypted.
+        BusinessError: 401 for what is not of the form.
+
+    """
+    given = bytearray()
+    for piece in segments(source):
+        given += piece
+        if len(given) > _MAX_BYTES:
+            raise CommandError("the input is longer than an SM2 ciphertext that one session takes")
+    order = _ORDERS.get(form or "")
+    data = bytes(given) if order is None else interchange.sm2_ciphertext_from_raw(given, order)
+    made = bytearray()
+    try:
+        await pump(keystore, alias, options(**tags), [data] if data else [], made.extend)
+    except BusinessError as error:
+        if error.code != _CRYPTO_FAIL:
+            raise
+        raise CommandError(
+            "the input cannot be decrypted: it was made with another key, was changed, or has another form",
+            hint="--sm2-form c1c3c2 and --sm2-form c1c2c3 read what is not DER; nothing was written",
+        ) from error
+    return bytes(made)
