@@ -6,6 +6,7 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 from huks_async.crypto.caller_warnings import times_warned
+from huks_async.crypto.rules.empty_bytes import refuse_empty_bytes, used_bytes
 from huks_async.keys.items.aliases import check_alias, storage_level
 from huks_async.keys.items.prepared import Prepared
 from huks_async.keystore.parts import HasParts, Parts, parts_for
@@ -219,12 +220,16 @@ async def _prepare(parts: Parts, keyAlias: str, properties: Any) -> Prepared:
         before = times_warned()
         plan = item.plan(numbers, parts.limits, rule, device=parts.device)
         if times_warned() > before:
-            return (
-                plan,
-                params.blobs,
-            )  # weak algorithms warn each time, so that a filter set later counts, too
+            # weak algorithms warn each time, so that a filter set later counts, too
+            refuse_empty_bytes(params.blobs, used_bytes(numbers))
+            return plan, params.blobs
         item.prepared.keep(key, plan)
-    item.prepared.keep_list(properties, params.blobs, plan)
+    used = used_bytes(numbers)
+    if params.blobs.keys() <= used:
+        item.prepared.keep_list(properties, params.blobs, plan)
+    else:
+        # not to be recognised at once, because its byte strings must be looked at each time
+        refuse_empty_bytes(params.blobs, used)
     return plan, params.blobs
 
 

@@ -72,9 +72,9 @@ INIT = [
         "digest before the padding",
         RSA_SIGN | {"PADDING": s.PSS},
         PSS | {"DIGEST": 99, "PADDING": s.PKCS1},
-        12000002,
+        12000003,
     ),
-    Row("mode before the padding", AES | {"PADDING": s.PKCS7}, CBC | {"BLOCK_MODE": 9}, 12000002),
+    Row("mode before the padding", AES | {"PADDING": s.PKCS7}, CBC | {"BLOCK_MODE": 9}, 12000003),
     Row("differing mode before an open padding", AES | {"BLOCK_MODE": s.CTR}, CBC | {"PADDING": None}, 401),
     Row(
         "padding before the purpose",

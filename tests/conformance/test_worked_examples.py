@@ -321,8 +321,10 @@ async def test_b_padding_and_mode_mistakes(keystore: huks.Keystore) -> None:
     await keystore.generateKeyItem("open", options(ALGORITHM=s.AES, KEY_SIZE=128, PURPOSE=s.CIPHER))
     with refused(401, "multiple of 16"):
         await run(keystore, "open", last=bytes(15), **base, BLOCK_MODE=s.ECB, PADDING=s.NOPAD)
-    with refused(12000002, "HUKS_TAG_BLOCK_MODE"):
+    with refused(12000003, "HUKS_TAG_BLOCK_MODE"):
         await keystore.initSession("open", options(**base, BLOCK_MODE=99, PADDING=s.NOPAD))
+    with refused(12000002, "HUKS_TAG_BLOCK_MODE"):
+        await keystore.initSession("open", options(**base, PADDING=s.NOPAD))
 
 
 # --- C: signatures ------------------------------------------------------------------------------

@@ -169,7 +169,7 @@ async def test_import_and_export(keystore: Keystore) -> None:
         ("aes", changed(SESSION, ALGORITHM=A.HUKS_ALG_ECC), E.HUKS_ERROR_INVALID_ALGORITHM),
         ("open", changed(SESSION, BLOCK_MODE=None), E.HUKS_ERROR_CHECK_GET_MODE_FAIL),
         ("open", changed(SESSION, PADDING=None), E.HUKS_ERROR_CHECK_GET_PADDING_FAIL),
-        ("open", changed(SESSION, BLOCK_MODE=CBC, PADDING=1), E.HUKS_ERROR_CHECK_GET_PADDING_FAIL),
+        ("open", changed(SESSION, BLOCK_MODE=CBC, PADDING=1), E.HUKS_ERROR_INVALID_PADDING),
         ("ec", changed(ECC, PURPOSE=SIGN, DIGEST=None), E.HUKS_ERROR_INVALID_ARGUMENT),
         ("gcm", GCM_DECRYPTION | {"NONCE": bytes(12)}, E.HUKS_ERROR_PARAM_NOT_EXIST),
         ("gcm", GCM_DECRYPTION | {"NONCE": bytes(12), "AE_TAG": bytes(5)}, E.HUKS_ERROR_INVALID_AE_TAG),

@@ -278,17 +278,15 @@ def _settled_value(
         raise _mismatch(tag, fixed, given)
     if given is None and tag == _PADDING and not any(form.padding_needed for form in usage.forms):
         return None
-    if (algorithm.number, usage.purposes, tag) == (HuksKeyAlg.HUKS_ALG_SM2, CIPHER, _DIGEST) and given == 0:
-        # HUKS_DIGEST_NONE: a digest that SM2 knows, though not for encryption
-        raise _bad_value(tag, given, accepted, algorithm.number)
-    if given is None or given not in accepted:
-        got = "nothing" if given is None else _shown(tag, given)
+    if given is None:
         raise BusinessError(
             12000002,
-            f"{tag_name(tag)}: got {got}; the key leaves it open, so the session must give one of "
+            f"{tag_name(tag)} is missing: the key leaves it open, so the session must give one of "
             + _listed(tag, accepted),
             reason=_MISSING[tag],
         )
+    if given not in accepted:
+        raise _bad_value(tag, given, accepted, algorithm.number)
     return given
 
 

@@ -25,6 +25,8 @@ _ALGORITHM = bytes.fromhex("3013 06072a8648ce3d0201 06082a811ccf5501822d")
 # SEQUENCE { AlgorithmIdentifier, BIT STRING without unused bits that begins with an uncompressed point }
 _SPKI_HEAD = bytes.fromhex("3059") + _ALGORITHM + bytes.fromhex("034200 04")
 SPKI_BYTES = len(_SPKI_HEAD) + 2 * FIELD
+# the same with SM2's own identifier in the place of id-ecPublicKey: what engines on OpenSSL 1.1.1 exported
+_OLD_SPKI_HEAD = bytes.fromhex("305a 3014 06082a811ccf5501822d 06082a811ccf5501822d 034200 04")
 
 # 16 bytes of length and, before it, the bits of the identity: GB/T 32918.2 section 5.5
 _Z_HEAD = (8 * len(USER_ID)).to_bytes(2, "big") + USER_ID
@@ -77,12 +79,16 @@ def point_from_spki(spki: bytes) -> bytes:
     """The point x ‖ y, 64 bytes, of a SubjectPublicKeyInfo with a named curve and an uncompressed point.
 
     Raises:
-        ValueError: anything but the one DER form of an SM2 public key, or a point off the curve.
+        ValueError: anything but the DER form of an SM2 public key, today's or the older one of 92 bytes, or
+            a point off the curve.
 
     """
-    if len(spki) != SPKI_BYTES or not spki.startswith(_SPKI_HEAD):
+    for head in (_SPKI_HEAD, _OLD_SPKI_HEAD):
+        if len(spki) == len(head) + 2 * FIELD and spki.startswith(head):
+            point = spki[len(head) :]
+            break
+    else:
         raise ValueError("not the SubjectPublicKeyInfo of an SM2 key")
-    point = spki[len(_SPKI_HEAD) :]
     if not is_on_curve(point):
         raise ValueError("not a point of the SM2 curve")
     return point

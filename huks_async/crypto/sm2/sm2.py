@@ -78,21 +78,21 @@ def public_point(scalar: bytes) -> bytes:
 
 
 def material_from_spki(spki: bytes) -> KeyMaterial:
-    """A public key from a SubjectPublicKeyInfo of 91 bytes.
+    """A public key from a SubjectPublicKeyInfo of 91 bytes, or of 92 as older devices export it.
 
     Raises:
         BusinessError: 401 for anything else, and for a point off the curve.
 
     """
     try:
-        encoding.point_from_spki(spki)
+        point = encoding.point_from_spki(spki)
     except ValueError as wrong:
         raise BusinessError(
             _ILLEGAL,
             f"the public key of {len(spki)} bytes is {wrong}; it must be DER of {encoding.SPKI_BYTES} bytes: "
             "id-ecPublicKey, curve 1.2.156.10197.1.301, an uncompressed point",
         ) from None
-    return KeyMaterial(HuksKeyAlg.HUKS_ALG_SM2, SIZE, public=bytes(spki))
+    return KeyMaterial(HuksKeyAlg.HUKS_ALG_SM2, SIZE, public=encoding.spki_from_point(point))
 
 
 def material_from_parts(x: bytes, y: bytes, z: bytes) -> KeyMaterial:

@@ -161,10 +161,17 @@ def _check_size(algorithm: int, size: int) -> None:
     if size == 0 or (size % 8 if sizes is None else size not in sizes):
         accepted = "multiples of 8" if sizes is None else f"one of {list(sizes)}"
         message = f"HUKS_TAG_KEY_SIZE {size}: {algorithm_name(algorithm)} takes {accepted}"
+        symmetric = algorithm in SYMMETRIC_ALGORITHMS
         if algorithm in (HuksKeyAlg.HUKS_ALG_DES, HuksKeyAlg.HUKS_ALG_3DES):
             # imports of these two are measured before their size is looked up
             raise invalid(message)
-        raise unsupported(message, HuksErrorCode.HUKS_ERROR_INVALID_KEY_SIZE)
+        # what the deprecated functions answer for a raw key is seen on devices
+        raise unsupported(
+            message,
+            HuksErrorCode.HUKS_ERROR_INVALID_KEY_INFO
+            if symmetric
+            else HuksErrorCode.HUKS_ERROR_INVALID_KEY_SIZE,
+        )
 
 
 def _symmetric(algorithm: int, size: int, kind: int, data: bytes) -> KeyMaterial:

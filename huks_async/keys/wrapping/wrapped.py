@@ -121,7 +121,7 @@ def open_wrapped(suite: int, blob: BytesLike, wrapping: KeyMaterial, params: Par
 
     Raises:
         BusinessError: 12000003 for an unknown suite, 401 for a malformed container or a wrapping
-            key of another algorithm, 12000006 where something does not decrypt.
+            key of another algorithm (12000006 with suite 1), 12000006 where something does not decrypt.
 
     """
     suite = _known_suite(suite)
@@ -129,10 +129,14 @@ def open_wrapped(suite: int, blob: BytesLike, wrapping: KeyMaterial, params: Par
     algorithm, size = _WRAPPING_KEYS[suite]
     if (wrapping.algorithm, wrapping.size) != (algorithm, size) or not wrapping.secret:
         half = "" if wrapping.secret else " without its private half"
-        raise invalid(
+        message = (
             f"suite {suite} needs a {algorithm_name(algorithm)} {size} wrapping key, "
             f"got {algorithm_name(wrapping.algorithm)} {wrapping.size}{half}"
         )
+        if suite == X25519_AES_256_GCM and wrapping.algorithm != algorithm:
+            # devices notice this when they agree with it, not before
+            raise BusinessError(_CRYPTO_FAIL, message)
+        raise invalid(message)
     if suite == SM2_SM4_ECB:
         return envelope.open_envelope(fields, wrapping, params)
     return _open_gcm(suite, fields, wrapping)

@@ -284,6 +284,16 @@ def test_public_key_in_der_is_strict() -> None:
     assert len(spki) == 91
     material = sm2.material_from_spki(spki)
     assert (material.public, material.secret) == (spki, b"")
+    older = bytes.fromhex("305a3014 06082a811ccf5501822d 06082a811ccf5501822d 034200 04") + X + Y
+    assert len(older) == 92
+    assert sm2.material_from_spki(older).public == spki
+    for wrong in (
+        older[:-1],
+        older + b"\0",
+        older[:-1] + bytes([older[-1] ^ 1]),
+        older.replace(b"\x82\x2d", b"\x82\x2e", 1),
+    ):
+        refused(401, sm2.material_from_spki, wrong)
     p256 = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004") + X + Y
     for wrong in (b"", spki[:-1], spki + b"\0", p256, spki[:-1] + b"\0", spki[:26] + b"\2" + X):
         refused(401, sm2.material_from_spki, wrong)

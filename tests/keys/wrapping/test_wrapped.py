@@ -269,12 +269,15 @@ def test_public_keys_of_the_caller() -> None:
 
 
 def test_wrapping_keys() -> None:
-    """A wrapping key of another algorithm or size, or without its private half, is 401."""
+    """A wrapping key of another algorithm or size, or without its private half, is 401; with suite 1, 12000006 for an algorithm."""
     first, second = wrapping_key(1), wrapping_key(2)
     blobs = {1: pack_wrapped(1, bytes(32), first.public), 2: pack_wrapped(2, bytes(32), second.public)}
     public = KeyMaterial(second.algorithm, 256, public=second.public)
-    for suite, wrong in [(1, second), (2, first), (2, elliptic.generate(ECC, 384)), (2, public)]:
+    halved = KeyMaterial(first.algorithm, 256, public=first.public)
+    for suite, wrong in [(1, halved), (2, first), (2, elliptic.generate(ECC, 384)), (2, public)]:
         assert code_of(open_wrapped, suite, blobs[suite], wrong, params(AES, 256)) == 401
+    for wrong in (second, elliptic.generate(ECC, 384), KeyMaterial(AES, 256, bytes(32))):
+        assert code_of(open_wrapped, 1, blobs[1], wrong, params(AES, 256)) == 12000006
     assert code_of(open_wrapped, 1, blobs[1], wrapping_key(1), params(AES, 256)) == 12000006
 
 
