@@ -1,6 +1,5 @@
 """RSA: keys, and the choice between cipher (`rsa_cipher`) and signature (`rsa_sign`)."""
 
-import math
 from collections.abc import Callable
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -15,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from huks_async.crypto.asymmetric import rsa_cipher, rsa_sign
+from huks_async.crypto.asymmetric.rsa_factors import factors
 from huks_async.crypto.asymmetric.rsa_key import RsaKey
 from huks_async.crypto.caller_warnings import warn_legacy
 from huks_async.crypto.family import OperationSpec, Starter
@@ -89,7 +89,7 @@ def load(material: KeyMaterial) -> RsaKey:
 def material_from_numbers(n: int, e: int, d: int, size: int | None = None) -> KeyMaterial:
     """A key pair from modulus and exponents, fully checked.
 
-    Takes up to a second of CPU for 4096 bits; arguments and result can be sent to another process.
+    Takes 0.3 seconds of CPU for 4096 bits, most of it the test of the primes; arguments and result can be sent to another process.
 
     Args:
         n: modulus.
@@ -106,12 +106,10 @@ def material_from_numbers(n: int, e: int, d: int, size: int | None = None) -> Ke
     if size is not None and bits != size:
         raise BusinessError(401, f"the RSA modulus has {bits} bits, HUKS_TAG_KEY_SIZE says {size}")
     not_a_key = BusinessError(401, "modulus and exponents are not an RSA key: they do not belong together")
-    # By Fermat's little theorem the divisor is 1 for a product of two different primes; primes and their
-    # powers, on which the search for factors below would run for minutes, show themselves here.
-    if not n & 1 or not 3 <= e < n or not 3 <= d < n or math.gcd(pow(2, n, n) - 2, n) != 1:
+    if not n & 1 or not 3 <= e < n or not 3 <= d < n:
         raise not_a_key
     try:
-        p, q = rsa.rsa_recover_prime_factors(n, e, d)
+        p, q = factors(n, e, d)
         numbers = rsa.RSAPrivateNumbers(
             p=p,
             q=q,
