@@ -49,6 +49,8 @@ CASES = (
     Case(("keys", "list")),
     Case(("keys", "list", "--json")),
     Case(("keys", "show", "files")),
+    Case(("keys", "show", "files", "--json")),
+    Case(("keys", "generate", "newest", "-a", "ecc", "-s", "521", "--replace")),
     Case(("keys", "delete", "gone", "--yes")),
     Case(("keys", "export", "signer", "-o", "out"), ("out",), _pem),
     Case(("keys", "import", "taken", "key.pem", "--replace")),
@@ -60,6 +62,15 @@ CASES = (
     Case(("decrypt", "files", "sealed", "-o", "out"), ("out",), _sized(BIG)),
     Case(("sign", "signer", "big", "-o", "out"), ("out",), lambda data: 64 < len(data) < 73),
     Case(("verify", "signer", "big", "-s", "signature")),
+    Case(("mac", "code", "big", "-o", "out"), ("out",), _sized(32)),
+    Case(("derive", "base", "-n", "40", "-o", "out"), ("out",), _sized(40)),
+    Case(("agree", "pair", "x25519.pem", "-o", "out"), ("out",), _sized(32)),
+    Case(
+        ("keys", "wrap", "key.pem", "--for", "x25519.pem", "-o", "out"),
+        ("out",),
+        lambda data: len(data) > 200,
+    ),
+    Case(("verify-attestation", "chain", "-c", "00ff", "-r", "root")),
     Case(("doctor",)),
     Case(("algorithms",)),
     Case(("demo", "--size", "1MB")),
@@ -96,6 +107,12 @@ class Bench:
             "keys generate files",
             "keys generate gone",
             "keys generate signer --kind ecdsa-p256",
+            "keys generate code -a hmac -s 256",
+            "keys generate base -a aes -s 256 -p derive",
+            "keys generate pair -a x25519",
+            "keys export pair -o x25519.pem",
+            "keys attest signer -c 00ff -o chain",
+            "keys attestation-root -o root",
             "encrypt files big -o sealed",
             "sign signer big -o signature",
         ):
@@ -142,7 +159,7 @@ class Bench:
             stderr=subprocess.PIPE,
             process_group=0,
         ) as process:
-            _wait_until_signals_are_taken(process)
+            wait_until_signals_are_taken(process)
             time.sleep(after)
             os.killpg(process.pid, signal.SIGINT)
             try:
@@ -181,7 +198,8 @@ class Bench:
         return faults
 
 
-def _wait_until_signals_are_taken(process: "subprocess.Popen[bytes]") -> None:
+def wait_until_signals_are_taken(process: "subprocess.Popen[bytes]") -> None:
+    """Wait for the command's first line."""
     # SIGTERM is the sign: the interpreter itself has a handler for SIGINT only, and before our first line
     # Ctrl-C is the interpreter's
     end = time.monotonic() + _PATIENCE

@@ -1,0 +1,127 @@
+"""Ctrl-C at any moment. The long form is `python -m tests.adversity.interrupt_commands`."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.command_line import Huks, command
+from tests.cli.interruptions import (
+    CASES,
+    MODULE,
+    SCRIPT,
+    STATUS,
+    Bench,
+    Case,
+    Tally,
+    wait_until_signals_are_taken,
+)
+
+_FEW = [case for case in CASES if case.words[0] in {"encrypt", "algorithms"} or case.words[1:2] == ("list",)]
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """Files and a keystore for all tests."""
+    return Bench(tmp_path_factory.mktemp("bench"))
+
+
+@pytest.mark.parametrize("start", [SCRIPT, MODULE], ids=["huks", "python -m"])
+def test_an_interruption_at_once(bench: Bench, start: list[str]) -> None:
+    """From its first line on the command knows the signal, long before its imports are done."""
+    tally = Tally()
+    for case in _FEW:
+        bench.interrupt(case, start, 0, tally)
+    assert tally.faults == []
+    assert tally.interrupted == len(_FEW)
+
+
+@pytest.mark.parametrize("share", [0.4, 0.8])
+def test_interruptions_on_the_way(bench: Bench, share: float) -> None:
+    """Later it ends as cleanly, or it has done its work."""
+    tally = Tally()
+    for case in _FEW:
+        seconds = bench.run(case.words)
+        for output in case.outputs:
+            (bench.work / output).unlink()
+        bench.interrupt(case, SCRIPT, seconds * share, tally)
+    assert tally.faults == []
+    assert tally.interrupted + tally.finished == len(_FEW)
+
+
+def test_the_bench_sees_what_is_left_behind(bench: Bench) -> None:
+    """A command that leaves half a file and shows a traceback does not pass."""
+    tally = Tally()
+    program = (
+        "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: None); "
+        "open('out', 'w').write('half'); time.sleep(60)"
+    )
+    case = Case((), ("out",), lambda data: len(data) == 100)
+    bench.interrupt(case, [sys.executable, "-c", program], 0.2, tally)
+    assert len(tally.faults) == 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("start", [SCRIPT, MODULE], ids=["huks", "python -m"])
+def test_other_signals(home: Path, start: list[str], number: signal.Signals) -> None:
+    """A service manager's signal, and a terminal that is closed, end it in the same way."""
+    with subprocess.Popen([*start, "encrypt", "k"], stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        wait_until_signals_are_taken(process)
+        process.send_signal(number)
+        assert process.stderr is not None
+        assert process.wait(timeout=120) == 128 + number
+        assert process.stderr.read() == b"interrupted\n"
+
+
+def test_an_ignored_signal_stays_ignored(home: Path) -> None:
+    """`nohup`, and a shell that starts the command in the background, have decided already."""
+    words = ["/bin/sh", "-c", 'trap "" INT HUP; exec "$@"', "sh", *SCRIPT, "doctor"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        for _ in range(20):
+            time.sleep(0.02)
+            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGHUP)
+        _, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (0, b"")
+
+
+def test_an_interrupted_question(huks_process: Huks) -> None:
+    """Ctrl-C at `keys delete`'s question is an answer: the key stays."""
+    huks_process("keys", "generate", "k")
+    parent, child = pty.openpty()
+    try:
+        with subprocess.Popen(
+            command("keys", "delete", "k"), stdin=child, stderr=subprocess.PIPE, start_new_session=True
+        ) as process:
+            assert process.stderr is not None
+            asked = os.read(process.stderr.fileno(), 100)
+            assert asked.endswith(b"[y/N] ")
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=120) == STATUS
+            assert process.stderr.read() == b"interrupted\n"
+    finally:
+        os.close(parent)
+        os.close(child)
+    assert huks_process("keys", "list").out == b"k\n"
+
+
+def test_a_reader_that_does_not_read(huks_process: Huks, tmp_path: Path) -> None:
+    """A command that waits for a full pipe can be interrupted there."""
+    huks_process("keys", "generate", "k")
+    big = tmp_path / "big"
+    big.write_bytes(bytes(3_000_000))
+    with subprocess.Popen(
+        command("encrypt", "k", big), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(1)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=120) == STATUS
+        assert process.stderr.read() == b"interrupted\n"
