@@ -25,6 +25,7 @@ TOP: Commands = {
     "verify-attestation": "keys.attest:verify_attestation_command",
     "doctor": "machine.doctor:doctor",
     "algorithms": "machine.algorithms:algorithms",
+    "completion": "completion:completion",
 }
 
 GROUPS: dict[str, tuple[str, Commands]] = {

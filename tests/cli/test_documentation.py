@@ -1,0 +1,95 @@
+"""docs/command-line.md says what is true: its examples run, and it names every command."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from huks_async.cli.commands import GROUPS, TOP
+from tests.cli.command_line import Huks
+
+PAGE = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text()
+EXAMPLES = re.findall(r"^    (\S.*)$", PAGE, re.MULTILINE)
+
+# what a reader has before the first example
+_GIVEN = """
+printf 'dear reader' > letter.txt
+huks keys generate letters --kind ecdsa-p256
+huks sign letters letter.txt -o letter.sig
+openssl genpkey -algorithm X25519 -out theirs.private && openssl pkey -in theirs.private -pubout -out theirs.pem
+printf 'open sesame' > passphrase
+openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -aes-256-cbc -pass file:passphrase -out key.pem
+openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out rsa.pem
+openssl rand -out secret.bin 32
+"""
+
+
+def test_the_examples_run_in_their_order(home: Path, tmp_path: Path) -> None:
+    """Each line of the page does what it says, in a folder with the files that it speaks of."""
+    assert len(EXAMPLES) > 15
+    replace = {
+        # keys that an earlier line made under this name stay; the page tells of another machine there
+        "huks keys import files ": "huks keys import files --replace ",
+        "huks keys import-wrapped files ": "huks keys import-wrapped files --replace ",
+    }
+    lines = [line for line in _GIVEN.splitlines() if line] + EXAMPLES
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    for line in lines:
+        for old, new in replace.items():
+            line = line.replace(old, new)
+        done = subprocess.run(
+            [shutil.which("bash") or "/bin/sh", "-c", line],
+            cwd=tmp_path,
+            env={**os.environ, "PATH": path},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, (line, done.stderr)
+
+
+@pytest.mark.parametrize("words", [(word,) for word in TOP] + [("keys", word) for word in GROUPS["keys"][1]])
+def test_every_command_is_named(words: tuple[str, ...]) -> None:
+    """A command that the page does not know is not finished."""
+    table = PAGE.partition("\n## ")[0]
+    assert re.search(rf"\b{re.escape(words[-1])}\b", table)
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("huks ", "encrypt"),
+        ("huks keys ", "generate"),
+        ("huks keys g", "generate"),
+        ("huks mac --c", "--check"),
+    ],
+)
+def test_completion_in_bash(huks_words: str, typed: str, expected: str) -> None:
+    """Bash offers the words that fit."""
+    words = typed.split(" ")
+    array = " ".join(f"'{word}'" for word in words)
+    program = (
+        f"{huks_words}\nCOMP_WORDS=({array}); COMP_CWORD={len(words) - 1}; COMP_LINE='{typed}'; "
+        f"COMP_POINT={len(typed)}; spec=$(complete -p huks); "
+        'function=$(printf %s "$spec" | sed -E "s/.*-F ([^ ]+).*/\\1/"); "$function" huks "" ""; '
+        'printf "%s\\n" "${COMPREPLY[@]}"'
+    )
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("bash is not installed")
+    done = subprocess.run([bash, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert expected in [line.split("\t")[0].strip() for line in done.stdout.splitlines()], done
+
+
+@pytest.fixture
+def huks_words(huks_process: Huks) -> str:
+    """The script for bash."""
+    done = huks_process("completion", "bash")
+    assert done.code == 0
+    return done.out.decode()
