@@ -4,30 +4,40 @@ SQLite waits for its own write lock by sleeping ever longer, so writers starve; 
 can lose a commit that meets a checkpoint of another process. Both end where one lock of the kernel is
 taken around either.
 
-The lock is `flock` on a file beside the database, so it ends with the process that holds it. Waiting for it
-has no time limit, and so a thread does it: it hands the lock over, or lets it go at once when nobody wants
-it any more. Whoever has just had the lock could take it again before a waiting process has woken up;
-therefore one first takes a turnstile, another lock on the same file, and keeps it while waiting.
+The lock is `flock` on a file beside the database, so it ends with the process that holds it. A thread that
+waits for it cannot be told to stop waiting, so that is done by a thread of the lock's own: it calls the
+function that was to be called under the lock, unless the caller has given up meanwhile.
+
+Whoever finds the lock free takes it, also while others wait: handing it to a process that sleeps would leave
+it unused until that has woken up. But whoever has waited for long closes a turnstile, another lock on the
+same file; then newcomers wait in the kernel's queue behind it.
 """
 
 import errno
 import fcntl
 import os
+import queue
 import struct
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar, cast
 
 from huks_async.model.errors import BusinessError
 from huks_async.runtime.forks import tell_after_fork
 
+R = TypeVar("R")
+
 _HAS_TURNSTILE = hasattr(fcntl, "F_OFD_SETLK")
 _FLOCK = struct.Struct("hhqqi4x")
+_LONG = 0.01
+"""Seconds of waiting after which a caller closes the turnstile."""
 
 
 class CommitLock:
-    """Takes the lock file of one database for one store object. Several of its threads may wait at once.
+    """Calls functions under the lock of one database, for one store object. Several of its threads may do so at once.
 
     Args:
         path: the database, as an absolute path without symbolic links.
@@ -36,100 +46,238 @@ class CommitLock:
     """
 
     def __init__(self, path: str, address: str) -> None:
-        self.path = f"{path}.lock"
-        self._database = path
         self._address = address
+        self._file = LockFile(path)
         self._state = threading.Lock()
-        self._held: set[int] = set()
+        self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        # a store that is forgotten must not leave the thread behind
+        weakref.finalize(self, self._requests.put, None).atexit = False
+        tell_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Forget the thread, which stayed in the parent."""
+        self._state = threading.Lock()
+        self._requests = queue.SimpleQueue()
+        self._thread = None
+
+    def call(self, function: Callable[[], R], timeout: float) -> R:
+        """Call `function()` while holding the lock, and give its result or raise its exception.
+
+        Args:
+            function: may be called in another thread.
+            timeout: seconds to wait for the lock at most.
+
+        Raises:
+            BusinessError: 12000004 when the lock is not had in time; 12000014 when there is no thread to wait.
+            OSError: its file cannot be opened or locked.
+
+        """
+        descriptor = self._file.take_at_once()
+        if descriptor is not None:
+            try:
+                return function()
+            finally:
+                self._file.release(descriptor)
+        request = _Request(function)
+        with self._state:
+            if self._thread is None:
+                self._start()
+            self._requests.put(request)
+        self._wait(request, timeout)
+        if request.error is not None:
+            raise request.error
+        return cast("R", request.result)
+
+    def _wait(self, request: "_Request", timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        turnstile: int | None = None
+        try:
+            while not request.ended.wait(min(_LONG, max(deadline - time.monotonic(), 0.0))):
+                if time.monotonic() >= deadline:
+                    if request.give_up():
+                        raise self._timed_out(timeout)
+                    request.ended.wait()  # it has the lock, and its end must be known
+                    return
+                if turnstile is None:
+                    with suppress(OSError):
+                        turnstile = self._file.close_turnstile()
+        finally:
+            if turnstile is not None:
+                os.close(turnstile)
+
+    def _timed_out(self, timeout: float) -> BusinessError:
+        return BusinessError(
+            12000004,
+            f"the store {self._address} was held by {holder(self._file.path)} for longer than the busy timeout of "
+            f"{timeout:g} s; nothing of this call was acknowledged; wait until that process goes on or end it, and "
+            "try again",
+        )
+
+    def _start(self) -> None:
+        thread = threading.Thread(
+            target=_serve, args=(self._file, self._requests), name="huks-store-lock", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError as error:
+            raise BusinessError(
+                12000014,
+                f"the system gives no thread to wait for the store ({error}); raise its limit of threads",
+            ) from None
+        self._thread = thread
+
+    def remove_file(self) -> None:
+        """Remove the file, while holding the lock. Whoever waits for it notices and makes a new one."""
+        with suppress(OSError):
+            os.unlink(self._file.path)
+
+    def close(self) -> None:
+        """Let the thread end, as soon as it does not wait any more, and close what is kept open."""
+        with self._state:
+            thread, self._thread = self._thread, None
+            if thread is not None:
+                self._requests.put(None)
+        self._file.close_spare()
+
+
+class _Request:
+    """A function to be called under the lock, and what came of it."""
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        self.ended = threading.Event()
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self._function = function
+        self._state = threading.Lock()
+        self._open = True
+
+    @property
+    def given_up(self) -> bool:
+        """Whether nobody wants the function called any more."""
+        return not self._open
+
+    def give_up(self) -> bool:
+        """Have the function not called any more; False when it was, or is being called."""
+        return self._decide()
+
+    def serve(self, file: "LockFile") -> None:
+        """Wait for the lock and call the function, unless it was given up meanwhile."""
+        try:
+            descriptor = file.take()
+        except OSError as error:
+            if self._decide():
+                self.error = error
+                self.ended.set()
+            return
+        try:
+            wanted = self._decide()
+            if wanted:
+                self.result = self._function()
+        except BaseException as error:
+            self.error = error
+        finally:
+            file.release(descriptor)
+        if wanted:
+            self.ended.set()
+
+    def _decide(self) -> bool:
+        with self._state:
+            decided, self._open = self._open, False
+        return decided
+
+
+def _serve(file: "LockFile", requests: "queue.SimpleQueue[_Request | None]") -> None:
+    while (request := requests.get()) is not None:
+        if not request.given_up:
+            request.serve(file)
+        del request  # an idle thread must not keep the last result alive
+
+
+class LockFile:
+    """The file that is locked: made beside the database, opened anew for each use."""
+
+    def __init__(self, database: str) -> None:
+        self.path = f"{database}.lock"
+        self._database = database
+        self._state = threading.Lock()
+        self._open: set[int] = set()
         self._spare: int | None = None
-        self._waiting: list[_Wait] = []
         tell_after_fork(self)
 
     def after_fork(self) -> None:
         """Close the child's copies, which would hold the lock for as long as the child lives."""
         self._state = threading.Lock()
-        for descriptor in self._held:
+        for descriptor in self._open:
             # a number that was closed in the moment of the fork may be another file's by now
             if self._is_current(descriptor):
                 os.close(descriptor)
-        self._held.clear()
+        self._open.clear()
         self._spare = None
-        self._waiting.clear()
 
-    @contextmanager
-    def held(self, timeout: float) -> Iterator[None]:
-        """Hold the lock for a block.
+    def take_at_once(self) -> int | None:
+        """Take the lock if it is free and nobody has waited for long; gives the descriptor that holds it."""
+        while True:
+            descriptor = self._descriptor()
+            try:
+                taken = _passes_turnstile(descriptor) and _flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if taken and self._is_current(descriptor):
+                    return descriptor
+            except BaseException:
+                self.release(descriptor)
+                raise
+            self.release(descriptor)
+            if not taken:
+                return None
 
-        Args:
-            timeout: seconds to wait for it at most.
+    def take(self) -> int:
+        """Wait for the lock; gives the descriptor that holds it."""
+        while True:
+            descriptor = self._descriptor()
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            except BaseException:
+                self.release(descriptor)
+                raise
+            if self._is_current(descriptor):
+                return descriptor
+            self.release(descriptor)  # the file was removed or replaced while we waited
 
-        Raises:
-            BusinessError: 12000004 when it is not had in time.
-            OSError: its file cannot be opened or locked.
+    def release(self, descriptor: int) -> None:
+        """Give the lock up."""
+        # said in words, not by closing: a copy in a child process would keep the lock
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        with self._state:
+            if self._spare is None:
+                # when this process has no descriptors left, the next lock is taken through this one
+                self._spare = descriptor
+                return
+            # out of the set before it is closed, so that a child does not close another file of this number
+            self._open.discard(descriptor)
+        os.close(descriptor)
 
-        """
-        descriptor = self._acquire(time.monotonic() + timeout, timeout)
-        try:
-            yield
-        finally:
-            self._release(descriptor)
+    def close_turnstile(self) -> int | None:
+        """Keep newcomers from taking the lock before those who wait, until the descriptor that this gives is closed."""
+        if not _HAS_TURNSTILE:
+            return None
+        descriptor = self._open_or_make()
+        if _set_turnstile(descriptor, fcntl.F_OFD_SETLK, fcntl.F_WRLCK):
+            return descriptor
+        os.close(descriptor)  # somebody else keeps it closed
+        return None
 
-    def remove(self) -> None:
-        """Remove the file, while holding it. Whoever waits for it notices and makes a new one."""
-        with suppress(OSError):
-            os.unlink(self.path)
-
-    def close(self) -> None:
+    def close_spare(self) -> None:
         """Close what is kept open between two uses."""
         with self._state:
             spare, self._spare = self._spare, None
-        if spare is not None:
-            self._close(spare)
+            if spare is None:
+                return
+            self._open.discard(spare)
+        os.close(spare)
 
-    def _acquire(self, deadline: float, timeout: float) -> int:
-        while True:
-            descriptor = self._take(deadline)
-            if descriptor is None:
-                raise BusinessError(
-                    12000004,
-                    f"the store {self._address} was held by {holder(self.path)} for longer than the busy timeout "
-                    f"of {timeout:g} s; nothing of this call was acknowledged; wait until that process goes on or "
-                    "end it, and try again",
-                )
-            if self._is_current(descriptor):
-                return descriptor
-            self._release(descriptor)  # the file was removed or replaced while we waited
-
-    def _take(self, deadline: float) -> int | None:
-        wait = self._adopt()
-        if wait is None:
-            descriptor = self._open()
-            try:
-                if _take_at_once(descriptor):
-                    return descriptor
-                wait = _Wait(self, descriptor)
-            except BaseException:
-                self._close(descriptor)
-                raise
-            with self._state:
-                self._waiting.append(wait)
-        return wait.outcome(deadline - time.monotonic())
-
-    def _adopt(self) -> "_Wait | None":
-        """Give a thread that still waits for a caller who gave up."""
-        with self._state:
-            for wait in self._waiting:
-                if wait.adopt():
-                    return wait
-        return None
-
-    def forget(self, wait: "_Wait") -> None:
-        """Called by a thread that has ended."""
-        with self._state, suppress(ValueError):
-            self._waiting.remove(wait)
-
-    def _open(self) -> int:
-        """Open the file anew, so that a process forked by C code while nothing is held has no copy that counts."""
+    def _descriptor(self) -> int:
+        # Opened anew each time: of a process that is forked by C code while nothing is locked, the child has no
+        # copy that counts.
         try:
             descriptor = self._open_or_make()
         except OSError as error:
@@ -141,7 +289,7 @@ class CommitLock:
                 raise
             return spare
         with self._state:
-            self._held.add(descriptor)
+            self._open.add(descriptor)
         return descriptor
 
     def _open_or_make(self) -> int:
@@ -179,101 +327,24 @@ class CommitLock:
         except OSError:
             return False
 
-    def _release(self, descriptor: int) -> None:
-        # said in words, not by closing: a copy in a forked child would keep the lock
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
-        with self._state:
-            if self._spare is None and descriptor in self._held:
-                # when this process has no descriptors left, the next lock is taken through this one
-                self._spare = descriptor
-                return
-        self._close(descriptor)
 
-    def _close(self, descriptor: int) -> None:
-        with self._state:
-            known = descriptor in self._held
-            self._held.discard(descriptor)
-        if known:
-            os.close(descriptor)
-
-    def drop(self, descriptor: int) -> None:
-        """Give a lock back that nobody wants any more."""
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
-        self._close(descriptor)
-
-
-class _Wait:
-    """A thread that waits for the lock."""
-
-    def __init__(self, lock: CommitLock, descriptor: int) -> None:
-        self._lock = lock
-        self._descriptor = descriptor
-        self._state = threading.Lock()
-        self._ended = threading.Event()
-        self._wanted = True
-        self._error: OSError | None = None
-        try:
-            threading.Thread(target=self._run, name="huks-store-lock", daemon=True).start()
-        except RuntimeError as error:
-            raise BusinessError(
-                12000014,
-                f"the system gives no thread to wait for the store ({error}); raise its limit of threads",
-            ) from None
-
-    def outcome(self, timeout: float) -> int | None:
-        """Give the descriptor that holds the lock, None after `timeout` seconds without it."""
-        self._ended.wait(max(timeout, 0.0))
-        with self._state:
-            if not self._ended.is_set():
-                self._wanted = False
-                return None
-        if self._error is not None:
-            raise self._error
-        return self._descriptor
-
-    def adopt(self) -> bool:
-        """Want the lock again, if it was given up and is still waited for."""
-        with self._state:
-            if self._wanted or self._ended.is_set():
-                return False
-            self._wanted = True
-            return True
-
-    def _run(self) -> None:
-        error: OSError | None = None
-        try:
-            _set_turnstile(self._descriptor, fcntl.F_WRLCK, wait=True)
-            try:
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-            finally:
-                _set_turnstile(self._descriptor, fcntl.F_UNLCK, wait=True)
-        except OSError as caught:
-            error = caught
-        self._lock.forget(self)
-        with self._state:
-            self._error = error
-            self._ended.set()
-            wanted = self._wanted
-        if error is not None or not wanted:
-            with suppress(OSError):
-                self._lock.drop(self._descriptor)
-
-
-def _take_at_once(descriptor: int) -> bool:
-    if not _set_turnstile(descriptor, fcntl.F_WRLCK, wait=False):
-        return False
+def _flock(descriptor: int, how: int) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, how)
     except BlockingIOError:
-        return False  # the turnstile is kept: the next one to have the lock are we
-    _set_turnstile(descriptor, fcntl.F_UNLCK, wait=False)
+        return False
     return True
 
 
-def _set_turnstile(descriptor: int, kind: int, *, wait: bool) -> bool:
+def _passes_turnstile(descriptor: int) -> bool:
     if not _HAS_TURNSTILE:
         return True
-    command = fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK
+    asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0)
+    answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, asked)
+    return bool(_FLOCK.unpack(answer)[0] == fcntl.F_UNLCK)
+
+
+def _set_turnstile(descriptor: int, command: int, kind: int) -> bool:
     try:
         fcntl.fcntl(descriptor, command, _FLOCK.pack(kind, os.SEEK_SET, 0, 1, 0))
     except (BlockingIOError, PermissionError):

@@ -11,17 +11,20 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from huks_async.model.errors import BusinessError
 from huks_async.stores.sqlite.commitlock import CommitLock
 from huks_async.stores.sqlite.creation import create, make_folder
 from huks_async.stores.sqlite.database import Database
 from huks_async.stores.sqlite.faults import storage_error
-from huks_async.stores.sqlite.files import inode, look
+from huks_async.stores.sqlite.files import Files, inode, look
 from huks_async.stores.sqlite.opening import UnsettledError, check_version, is_same_store, open_database
 from huks_async.stores.sqlite.walindex import View
 from huks_async.stores.sqlite.writes import Outcome, PutMeta, Write
+
+R = TypeVar("R")
 
 logger = logging.getLogger("huks_async")
 
@@ -78,15 +81,18 @@ class Engine:
         while True:
             make_folder(folder)
             try:
-                with self._lock.held(max(deadline - time.monotonic(), 0.0)), self._change:
-                    if not os.path.lexists(self._path):
-                        create(self._path, self._busy_timeout)
-                    self._use(open_database(self._path, self._address, self._busy_timeout))
+                self._lock.call(self._open, max(deadline - time.monotonic(), 0.0))
                 return
             except UnsettledError:
                 if time.monotonic() > deadline:
                     raise self._unsettled() from None
             time.sleep(_PAUSE)
+
+    def _open(self) -> None:
+        with self._change:
+            if not os.path.lexists(self._path):
+                create(self._path, self._busy_timeout)
+            self._use(open_database(self._path, self._address, self._busy_timeout))
 
     def close_read(self) -> None:
         """Tell that no more reads come."""
@@ -96,8 +102,7 @@ class Engine:
         """Close the files, after the last read. Does not wait long for anybody."""
         self._read_closed.wait()
         try:
-            with self._lock.held(min(self._busy_timeout, _CLOSING)):
-                self._close(tidy=True)
+            self._lock.call(partial(self._close, tidy=True), min(self._busy_timeout, _CLOSING))
         except (BusinessError, OSError):  # somebody holds the lock and stands still: nothing is touched then
             self._close(tidy=False)
         self._lock.close()
@@ -107,16 +112,15 @@ class Engine:
             database, self._database = self._database, None
             self._closed = True
             if database is not None and database.close(tidy=tidy and self._is_named(database)):
-                self._lock.remove()
+                self._lock.remove_file()
 
     def _use(self, database: Database | None) -> None:
         self._database = database
         view = None
-        if database is not None and database.header is not None and database.files.shared is not None:
+        if database is not None and database.header is not None:
             self._views += 1
             named = [(f"{self._path}-shm", database.files.shared)]
-            if self._link is not None and database.files.database is not None:
-                named.append((self._link, database.files.database))
+            named.append((self._link or self._path, database.files.database))
             view = View(named, database.header, self._views)
         self._show(view)
 
@@ -125,25 +129,31 @@ class Engine:
     def commit(self, writes: list[Write]) -> list[Outcome]:
         """Carry out writes as one transaction, and give the outcome of each after the commit."""
         try:
-            with self._lock.held(self._busy_timeout):
-                database = self._settle()
-                before, changes = database.state(), database.written.total_changes
-                outcomes = database.commit(writes)
-                # a commit shows in the shared memory that the path names, or it was not in these files
-                unseen = (
-                    before is not None
-                    and changes != database.written.total_changes
-                    and before == database.state()
-                )
-                if unseen or not self._is_named(database):
-                    return [self._not_acknowledged(outcome) for outcome in outcomes]
-                self._remember(writes, outcomes)
-                database.checkpoints.after_commit()
-                return outcomes
+            return self._locked(partial(self._commit, writes))
         except BusinessError as error:
             return [BusinessError(error.code, error.message) for _ in writes]
         except (sqlite3.Error, OSError) as error:
             return [storage_error(self._address, error) for _ in writes]
+
+    def _locked(self, function: Callable[[], R]) -> R:
+        try:
+            return self._lock.call(function, self._busy_timeout)
+        except FileNotFoundError:
+            # the lock's file is made where there is none, so it is its folder that is missing
+            raise self._gone() from None
+
+    def _commit(self, writes: list[Write]) -> list[Outcome]:
+        database = self._settle()
+        before, changes = database.state(), database.written.total_changes
+        outcomes = database.commit(writes)
+        # a commit shows in the shared memory that the path names, or it was not in these files
+        changed = changes != database.written.total_changes
+        unseen = changed and before is not None and before == database.state()
+        if unseen or not self._is_named(database):
+            return [self._not_acknowledged(outcome) for outcome in outcomes]
+        self._remember(writes, outcomes)
+        database.checkpoints.after_commit()
+        return outcomes
 
     def _remember(self, writes: list[Write], outcomes: list[Outcome]) -> None:
         for write, outcome in zip(writes, outcomes, strict=True):
@@ -186,12 +196,13 @@ class Engine:
                         if before == database.state():
                             return rows
                     continue
-            with self._lock.held(self._busy_timeout):
-                self._settle()
-        with self._lock.held(self._busy_timeout):
-            database = self._settle()
-            with self._change:
-                return database.read.execute(statement, values).fetchall()
+            self._locked(self._settle)
+        return self._locked(partial(self._select, statement, values))
+
+    def _select(self, statement: str, values: tuple[Any, ...]) -> list[Any]:
+        database = self._settle()
+        with self._change:
+            return database.read.execute(statement, values).fetchall()
 
     def _current(self) -> Database | None:
         if self._closed:
@@ -227,34 +238,31 @@ class Engine:
         if names.database is None:
             if old is not None:
                 self._save(old)
-            raise BusinessError(
-                12000004,
-                f"the store {self._address} is no longer at its path: it was moved or removed while it was open; "
-                "nothing of this call was acknowledged; put all its files back, or close this store and open it anew",
-            )
+            raise self._gone()
         if self._link is not None and inode(self._link) != names.database:
             raise BusinessError(
                 12000004,
                 f"the path of the store {self._address} is a link that leads to another file since it was opened; "
                 "nothing of this call was acknowledged; close this store and open it anew",
             )
-        if old is not None and names.database == old.files.database:
-            self._renew(old)
-        elif old is not None:
-            self._exchange(old)
-        self._use(open_database(self._path, self._address, self._busy_timeout))
+        settled = old is not None and self._renew(old, names)
+        self._use(open_database(self._path, self._address, self._busy_timeout, settled=settled))
         logger.warning(
             "the files of the store %s were replaced while it was open; it was opened anew", self._address
         )
 
-    def _renew(self, old: Database) -> None:
-        """Leave a set of files of which the log or the shared memory is gone, while the database stayed."""
+    def _renew(self, old: Database, names: Files) -> bool:
+        """Leave the files that are not those of the path; tells whether the database stayed, with its log written back."""
+        if names.database != old.files.database:
+            self._exchange(old)
+            return False
         if old.is_shared_here():
-            # SQLite would go on with the shared memory that the others have open
+            # SQLite would go on with the shared memory that the other stores of this process have open
             self._leave(old)
             raise UnsettledError
-        self._save(old)
+        written_back = self._save(old)
         self._leave(old)
+        return written_back
 
     def _exchange(self, old: Database) -> None:
         """Leave a database file in whose place another one was put, if that is the same store."""
@@ -267,16 +275,20 @@ class Engine:
         self._save(old)
         self._leave(old)
 
-    def _save(self, old: Database) -> None:
+    def _save(self, old: Database) -> bool:
         """Write a log that has lost its name, or its database, back into the database file that it belongs to.
 
         All users of these files share them still, so that is safe; unless the database has got another log or
         shared memory since, through which others may have written.
+
+        Returns:
+            whether all that was in the log is in the database now.
+
         """
         names = look(self._path)
         same = names.database == old.files.database
         if same and (names.log not in {None, old.files.log} or names.shared not in {None, old.files.shared}):
-            return
+            return False
         saved = False
         with suppress(sqlite3.Error):
             saved = old.checkpoints.write_back()
@@ -292,10 +304,18 @@ class Engine:
                 os.unlink(f"{self._path}-wal")
             if names.shared == old.files.shared:
                 os.unlink(f"{self._path}-shm")
+        return saved
 
     def _leave(self, old: Database) -> None:
         self._use(None)
         old.close(tidy=False)
+
+    def _gone(self) -> BusinessError:
+        return BusinessError(
+            12000004,
+            f"the store {self._address} is no longer at its path: it was moved or removed while it was open; "
+            "nothing of this call was acknowledged; put all its files back, or close this store and open it anew",
+        )
 
     def _unsettled(self) -> BusinessError:
         return BusinessError(

@@ -33,13 +33,14 @@ def check_version(address: str) -> None:
         )
 
 
-def open_database(path: str, address: str, busy_timeout: float) -> Database:
+def open_database(path: str, address: str, busy_timeout: float, *, settled: bool = False) -> Database:
     """Open the database at an absolute path, and bring its schema up to date. The caller holds the commit lock.
 
     Args:
         path: absolute path of the file, without symbolic links.
         address: the store's address for messages.
         busy_timeout: seconds to wait for the locks of other programs.
+        settled: the caller has written the log back that the other users still have open.
 
     Raises:
         UnsettledError: see there.
@@ -62,7 +63,8 @@ def open_database(path: str, address: str, busy_timeout: float) -> Database:
     if found.st_nlink > 1:
         _refuse_second_name(path, address)
     file = Guard(path, DATABASE_USERS)
-    _check_settled(path, file)
+    if not settled:
+        _check_settled(path, file)
     written = read = None
     try:
         # in rollback mode SQLite needs the file for itself, to change the mode or to undo a hot journal

@@ -34,7 +34,7 @@ class View:
 
     __slots__ = ("_named", "header", "number", "until")
 
-    def __init__(self, named: Sequence[tuple[str, Inode]], header: mmap.mmap, number: int) -> None:
+    def __init__(self, named: Sequence[tuple[str, Inode | None]], header: mmap.mmap, number: int) -> None:
         self.header = header
         self.number = number
         """Tells views of one store apart, whatever their headers hold."""
