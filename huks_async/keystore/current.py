@@ -4,7 +4,6 @@ import anyio
 import anyio.lowlevel
 
 from huks_async.keystore.keystore import Keystore, open_keystores
-from huks_async.runtime.background import Background
 
 
 class _Default:
@@ -12,30 +11,30 @@ class _Default:
 
     def __init__(self) -> None:
         self.keystore = Keystore.open()
+        self.keystore.close_with_loop()
         self.lock = anyio.Lock()
-        self._keeper = Background()
 
     async def open(self) -> None:
         async with self.lock:
             if not self.keystore.is_open:
                 await self.keystore.aopen()
-                self._keeper.start(self._keep)
-
-    async def _keep(self) -> None:
-        # asyncio.run and trio.run cancel what is left in the background, and wait for its end
-        try:
-            await anyio.sleep_forever()
-        finally:
-            await self.keystore.aclose()
 
 
 _default: anyio.lowlevel.RunVar[_Default] = anyio.lowlevel.RunVar("huks_async default keystore")
 
 
 async def current_keystore() -> Keystore:
-    """Give the innermost open keystore of this context, else the default one of this event loop."""
+    """Give the innermost open keystore of this context, else the default one of this event loop.
+
+    Each event loop has a default keystore of its own, on the same store. It is opened at its first use,
+    and closed with the loop.
+
+    Raises:
+        BusinessError: 12000012 in a child process, where the context's keystore was opened before the fork:
+            its keys are not to be looked for in the default store.
+    """
     for keystore in reversed(open_keystores.get()):
-        if keystore.is_open:
+        if keystore.is_open or keystore.was_forked:
             return keystore
     try:
         default = _default.get()

@@ -2,6 +2,7 @@
 
 from functools import partial
 from itertools import chain
+from threading import get_ident
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -72,6 +73,8 @@ class SessionFunctions(HasParts):
         The session pins the key: deleting or replacing it later does not disturb the session.
         """
         parts = self._parts or self._open_parts()
+        if get_ident() != parts.thread:
+            parts.owner.check("this keystore")
         properties = options.get("properties") if type(options) is dict else split_options(options)[0]
         # what was checked once for this key and these parameters holds for the next session, too
         known = parts.shelf.recall(keyAlias, properties) if type(properties) is list else None
@@ -105,6 +108,8 @@ class SessionFunctions(HasParts):
         must not be changed before the call is over.
         """
         parts = self._parts or self._open_parts()
+        if get_ident() != parts.thread:
+            parts.owner.check("this keystore")
         if (
             type(options) is not dict
             or type(data := options.get("inData")) is not bytes
@@ -142,6 +147,8 @@ class SessionFunctions(HasParts):
         The session is gone afterwards, whatever happens.
         """
         parts = self._parts or self._open_parts()
+        if get_ident() != parts.thread:
+            parts.owner.check("this keystore")
         params = NO_PARAMETERS
         if (
             type(options) is not dict

@@ -20,6 +20,7 @@ from huks_async.keys.lifecycle import KeyMaker
 from huks_async.keystore.attestation import AttestationFunctions, Authority
 from huks_async.keystore.kem import KemFunctions
 from huks_async.keystore.legacy import LegacyFunctions
+from huks_async.keystore.loading import load_everything, not_loaded
 from huks_async.keystore.opening import (
     DEFAULT_NAMESPACE,
     choose_limits,
@@ -33,9 +34,11 @@ from huks_async.keystore.places import FIRST_USER, Place, Places, check_namespac
 from huks_async.keystore.wrapping import WrappingFunctions
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
+from huks_async.model.showing import shown
 from huks_async.rootkeys import RootKey
 from huks_async.runtime.background import Background
-from huks_async.runtime.forks import tell_after_fork
+from huks_async.runtime.forks import notice_fork, tell_after_fork
+from huks_async.runtime.owner import Owner
 from huks_async.runtime.process_pool import ProcessPool
 from huks_async.runtime.workers import WorkerPool
 from huks_async.sessions.dispatch import Dispatcher
@@ -96,6 +99,7 @@ class Keystore(
         workers: int | None = None,
         clock: Callable[[], float] = time.monotonic,
         debug: bool = False,
+        load_all: bool = True,
     ) -> "Keystore":
         """Describe a keystore; entering it opens it.
 
@@ -121,14 +125,16 @@ class Keystore(
                 longer than a second; default: processors, at most 4.
             clock: gives seconds, monotonic.
             debug: remember where sessions were opened, and report those left open when the keystore closes.
+            load_all: load all of this library when the keystore opens, so that a service imports nothing of
+                it later, whatever becomes of its files meanwhile; False, for short programs: each part is
+                loaded when it is first used.
+
+        A keystore belongs to the event loop that opens it: calls from another one, in another thread too,
+        are refused. It may be described before a process forks, and is opened in each process after that.
 
         Raises:
-            BusinessError: 401 for a wrong argument.
+            BusinessError: 401 for a wrong argument; 12000012 where a part of this library cannot be loaded.
         """
-        # here and not above: programs that only import names of this library need no sensors
-        from huks_async.sessions.monitor import LowMemoryMonitor
-        from huks_async.sessions.pressure import open_sensor
-
         keystore = cls.__new__(cls)
         chosen_profile = choose_profile(profile)
         keystore._profile = chosen_profile
@@ -137,22 +143,27 @@ class Keystore(
         keystore._wrapping_key = wrapping_key
         keystore._attestation_ca = attestation_ca
         keystore._policy = policy or Nobody()
-        keystore._store = choose_store(store)
-        keystore._root_key = choose_root_key(root_key, keystore._store, store)
+        try:
+            keystore._store = choose_store(store)
+            keystore._root_key = choose_root_key(root_key, keystore._store, store)
+        except (ImportError, OSError) as error:  # the module of a store or root key
+            raise not_loaded(error) from error
         keystore._key_cache = key_cache or KeyCache()
         keystore._workers = workers or min(MAX_WORKERS, os.cpu_count() or 1)
         keystore._clock = clock
         keystore._debug = debug
         keystore._with_monitor = monitor
         keystore._on_purge = on_purge
+        keystore._sensor = sensor
+        keystore._load_all = load_all
+        # What a fork would spoil is made by `aopen`, so that a keystore may be described before a fork
+        # and opened after it.
         keystore._background = Background()
         keystore._idle_timer = Background()
+        keystore._keeper = Background()
         keystore._monitor_scope = None
         keystore._changing = False
-        keystore._monitor = LowMemoryMonitor(
-            keystore._purge_on_low_memory, sensor or open_sensor, clock=clock
-        )
-        keystore._monitor.add_shrinker(keystore._shrink)
+        keystore._ends_with_loop = False
         keystore._parts = None
         return keystore
 
@@ -169,9 +180,14 @@ class Keystore(
     _clock: Callable[[], float]
     _debug: bool
     _with_monitor: bool
+    _forked = False
     _on_purge: Callable[[int], object] | None
+    _sensor: "Callable[[], Awaitable[Sensor] | Sensor] | None"
+    _load_all: bool
     _background: Background
     _idle_timer: Background
+    _keeper: Background
+    _ends_with_loop: bool
     _monitor_scope: "anyio.CancelScope | None"  # quoted: half of anyio comes with it
     _changing: bool
     _monitor: "LowMemoryMonitor"
@@ -180,6 +196,15 @@ class Keystore(
     def is_open(self) -> bool:
         """Whether the keystore can be used."""
         return self._parts is not None
+
+    @property
+    def was_forked(self) -> bool:
+        """Whether this is a copy, in a child process, of a keystore that its parent had open."""
+        return self._forked
+
+    def close_with_loop(self) -> None:
+        """Have it closed by the end of its event loop, without a warning that nobody closed it."""
+        self._ends_with_loop = True
 
     async def __aenter__(self) -> "Keystore":
         await self.aopen()
@@ -196,17 +221,28 @@ class Keystore(
         await self.aclose()
 
     async def aopen(self) -> None:
-        """Open the keystore, without making it the current one. Ended by `aclose`.
+        """Open the keystore, without making it the current one. Ended by `aclose`, or with the event loop.
+
+        One that was closed can be opened again, in another event loop too.
 
         Raises:
-            BusinessError: 12000012 when it is open already, or the root key is not that of the store;
-                12000004 when the store cannot be opened.
+            BusinessError: 12000012 when it is open already, was opened before a fork, or the root key is not
+                that of the store; 12000004 when the store cannot be opened.
         """
+        notice_fork()
+        if self._forked:
+            raise BusinessError(12000012, f"this keystore cannot be opened: {self._why_closed}")
+        if self._parts is not None and self._parts.owner.has_ended():
+            await self._close_for_ended_loop(self._parts)
         if self._parts is not None or self._changing:
             state = "open already" if self._parts is not None else "being opened or closed by another task"
             raise BusinessError(12000012, f"this keystore is {state}")
         self._changing = True
+        tell_after_fork(self)
         try:
+            if self._load_all:
+                await load_everything()
+            monitor = self._make_monitor()
             try:
                 await self._store.open()
                 if self._wrapping_key is not None:
@@ -220,11 +256,44 @@ class Keystore(
             self._changing = False
         # nothing below waits, so nothing can be left half done
         self._parts = self._make_parts(store_key)
-        tell_after_fork(self)
+        self._monitor = monitor
+        self._keeper.start(self._close_with_loop)
         if self._with_monitor:
-            self._background.start(self._monitor.run)
+            self._background.start(monitor.run)
         if self._limits.max_idle is not None:
             self._idle_timer.start(partial(end_idle_sessions, self._parts.table, self._limits.max_idle))
+
+    def _make_monitor(self) -> "LowMemoryMonitor":
+        # late: programs that only import names of this library need no sensors
+        try:
+            from huks_async.sessions.monitor import LowMemoryMonitor
+            from huks_async.sessions.pressure import open_sensor
+        except (ImportError, OSError) as error:
+            raise not_loaded(error) from error
+
+        monitor = LowMemoryMonitor(self._purge_on_low_memory, self._sensor or open_sensor, clock=self._clock)
+        monitor.add_shrinker(self._shrink)
+        return monitor
+
+    async def _close_with_loop(self) -> None:
+        """Wait for the end of the event loop, which cancels what is left in the background, and close."""
+        try:
+            await anyio.sleep_forever()
+        except anyio.get_cancelled_exc_class():
+            if self._parts is not None:  # else it is `aclose` that cancels this
+                self._keeper.forget()
+                await self._close("the event loop that had opened it has ended; open it again (aopen)")
+                if not self._ends_with_loop:
+                    self._warn("was not closed before its event loop ended: use `async with`, or `aclose`")
+            raise
+
+    async def _close_for_ended_loop(self, parts: Parts) -> None:
+        """Close what an event loop has left behind that ended without cancelling its tasks."""
+        for background in (self._background, self._idle_timer, self._keeper):
+            background.forget()
+        parts.processes.forget()
+        await self._monitor.abandon()
+        await self._close("the event loop that had opened it has ended; open it again (aopen)")
 
     def _make_parts(self, store_key: bytes) -> Parts:
         device = self._profile == "device"
@@ -240,8 +309,11 @@ class Keystore(
         table = SessionTable(
             self._limits, self._clock, device=device, debug=self._debug, on_purge=self._on_purge
         )
-        dispatcher = Dispatcher(pool, processes)
+        owner = Owner()
+        dispatcher = Dispatcher(pool, processes, owner)
         return Parts(
+            owner=owner,
+            thread=owner.thread,
             store=self._store,
             pool=pool,
             shelf=places.own.shelf,
@@ -264,11 +336,24 @@ class Keystore(
         Calls in worker threads come to their end; those in processes raise 12000012.
 
         Does nothing when it is closed. Closes it also when cancelled.
+
+        Raises:
+            BusinessError: 12000012 in another event loop than the one that opened it, while that one lives.
         """
+        parts = self._parts
+        if parts is None:
+            return
+        if parts.owner.has_ended():
+            await self._close_for_ended_loop(parts)
+        else:
+            parts.owner.check("this keystore")
+            await self._close("it was closed")
+
+    async def _close(self, why: str) -> None:
         parts, self._parts = self._parts, None
         if parts is None:
             return
-        self._why_closed = "it was closed"
+        self._why_closed = why
         left = parts.table.close()
         parts.pool.close()
         parts.processes.close()
@@ -280,15 +365,18 @@ class Keystore(
             # Task.cancel() reaches into shields, so each step must follow whatever befalls the one before
             with anyio.CancelScope(shield=True):
                 try:
-                    await self._background.stop()
+                    await self._keeper.stop()
                 finally:
                     try:
-                        await self._idle_timer.stop()
+                        await self._background.stop()
                     finally:
                         try:
-                            await parts.processes.ended()
+                            await self._idle_timer.stop()
                         finally:
-                            await self._close_store()
+                            try:
+                                await parts.processes.ended()
+                            finally:
+                                await self._close_store()
                 while parts.table.release(_PURGE_BATCH):
                     await anyio.lowlevel.checkpoint()
         finally:
@@ -298,11 +386,37 @@ class Keystore(
 
     def after_fork(self) -> None:
         """Refuse any use in a child process: threads, locks and database connections are the parent's."""
-        if self._parts is not None:
+        if self._parts is not None or self._changing:
             self._parts = None
             self._background.forget()
             self._idle_timer.forget()
-            self._why_closed = "it was opened before a fork; open another one in the child process"
+            self._keeper.forget()
+            self._forked = True
+            self._why_closed = (
+                "it was opened before this process was forked, and its threads and locks stayed in the parent; "
+                "open another one in the child, or start processes by 'spawn' or 'forkserver' "
+                "(multiprocessing.set_start_method)"
+            )
+
+    def __repr__(self) -> str:
+        if self._forked:
+            state = "opened before a fork"
+        elif self._changing:
+            state = "opening or closing"
+        else:
+            state = "closed" if self._parts is None else "open"
+        caller = self._caller
+        user = "" if caller.user_id == FIRST_USER else f", user {caller.user_id}"
+        return f"<Keystore {shown(self._store.address)}, namespace {shown(caller.namespace)}{user}: {state}>"
+
+    def __del__(self) -> None:
+        parts = self._parts
+        if parts is not None:
+            self._warn("was never closed: use `async with`, or `aclose`")
+            parts.pool.close()
+
+    def _warn(self, what: str) -> None:
+        warnings.warn(f"{self!r} {what}", ResourceWarning, stacklevel=3, source=self)
 
     async def _close_store(self) -> None:
         try:

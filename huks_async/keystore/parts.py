@@ -15,6 +15,7 @@ from huks_async.model.limits import Limits
 from huks_async.model.params import ParamSet
 from huks_async.model.tags import HuksTag, InnerTag
 from huks_async.rootkeys import RootKey
+from huks_async.runtime.owner import Owner
 from huks_async.runtime.process_pool import ProcessPool
 from huks_async.runtime.workers import WorkerPool
 from huks_async.sessions.dispatch import Dispatcher
@@ -38,6 +39,8 @@ class Parts:
     `maker` are those of the keys.
     """
 
+    owner: Owner
+    thread: int
     store: Store
     pool: WorkerPool
     shelf: KeyShelf
@@ -65,6 +68,7 @@ class HasParts:
         parts = self._parts
         if parts is None:
             raise BusinessError(12000012, f"this keystore cannot be used: {self._why_closed}")
+        parts.owner.check("this keystore")
         return parts
 
 

@@ -10,14 +10,19 @@ class EphemeralRootKey(SecretRootKey):
 
     def __init__(self) -> None:
         super().__init__("the ephemeral root key")
-        self._random: bytes | None = random_bytes(32)
+        self._closed = False
+        self._random: bytes | None = None
 
     async def _load(self) -> bytes:
-        if self._random is None:
+        if self._closed:
             raise BusinessError(12000012, "the ephemeral root key was closed, and with it its key is gone")
+        if self._random is None:
+            # made at its first use, so that processes that fork before have keys of their own
+            self._random = random_bytes(32)
         return self._random
 
     async def aclose(self) -> None:
         """Forget the key for good."""
         await super().aclose()
         self._random = None
+        self._closed = True

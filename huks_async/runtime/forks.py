@@ -1,12 +1,21 @@
 """Noticing a fork, because threads, locks and database connections do not survive one."""
 
 import os
+import threading
 import weakref
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from huks_async.model.errors import BusinessError
 
 _generation = 0
+_pid = os.getpid()
+
+# Held while modules are loaded. A child of a fork that happens meanwhile would have the locks of those modules
+# as they were, held by a thread that it does not have, and wait for ever when it comes to import them.
+_loading = threading.RLock()
+_LONGEST_LOAD = 10.0
+_waited: list[bool] = []
 
 
 class Forkable(Protocol):
@@ -25,13 +34,35 @@ def tell_after_fork(watched: Forkable) -> None:
 
 
 def _count() -> None:
-    global _generation
+    global _generation, _pid
     _generation += 1
+    _pid = os.getpid()
     for watched in list(_watched):
         watched.after_fork()
 
 
+def notice_fork() -> None:
+    """Catch up on a fork by C code, which runs no hooks, where a process is found to have another number."""
+    if os.getpid() != _pid:
+        _count()
+
+
+def no_fork() -> AbstractContextManager[object]:
+    """A block in which modules are loaded: forks by `os.fork` wait for its end."""
+    return _loading
+
+
+def _wait_for_load() -> None:
+    _waited.append(_loading.acquire(timeout=_LONGEST_LOAD))
+
+
+def _go_on() -> None:
+    if _waited.pop():
+        _loading.release()
+
+
 # a hook instead of os.getpid() at each call: reading a number is cheaper than a system call
+os.register_at_fork(before=_wait_for_load, after_in_parent=_go_on, after_in_child=_go_on)
 os.register_at_fork(after_in_child=_count)
 
 

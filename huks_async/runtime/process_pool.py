@@ -108,6 +108,10 @@ class ProcessPool:
         for scope in self._scopes:
             scope.cancel()
 
+    def forget(self) -> None:
+        """Do as if nothing ran: the event loop that was to see the end of the calls has ended itself."""
+        self._scopes.clear()
+
     async def ended(self) -> None:
         """Wait until all processes are gone. A process that was killed is, at once, unless the kernel is stuck."""
         if self._scopes:

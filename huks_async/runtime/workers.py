@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, TypeVarTuple
 
 from huks_async.model.errors import BusinessError
-from huks_async.runtime.forks import generation, refuse_after_fork
+from huks_async.runtime.forks import generation, notice_fork, refuse_after_fork
 from huks_async.runtime.jobs import Home, Job, current_home
 
 T = TypeVar("T")
@@ -113,6 +113,7 @@ class Crew:
         return job
 
     def _submit(self, function: Callable[..., T] | None, args: tuple[Any, ...]) -> Job[T]:
+        notice_fork()
         refuse_after_fork(self._born, f"the worker pool '{self._name}'")
         home = current_home(self._home)
         job = Job(home, function, args)

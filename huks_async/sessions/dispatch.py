@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
+from huks_async.runtime.owner import Owner
 from huks_async.runtime.process_pool import ProcessPool
 from huks_async.runtime.rounds import next_round
 from huks_async.runtime.workers import WorkerPool
@@ -33,10 +34,11 @@ class Dispatcher:
         turn_ends: `time.perf_counter()` when the loop should run others before more is done inline.
     """
 
-    __slots__ = ("_line", "_next_round", "_taken", "pool", "processes", "turn_ends")
+    __slots__ = ("_line", "_next_round", "_owner", "_taken", "pool", "processes", "turn_ends")
 
-    def __init__(self, pool: WorkerPool, processes: ProcessPool) -> None:
+    def __init__(self, pool: WorkerPool, processes: ProcessPool, owner: Owner | None = None) -> None:
         self.pool = pool
+        self._owner = owner
         self.processes = processes
         self.turn_ends = 0.0
         self._next_round: Callable[[], Awaitable[object]] | None = None
@@ -46,7 +48,13 @@ class Dispatcher:
         self._line: deque[anyio.Event] = deque()
 
     async def give_turn(self) -> None:
-        """Let the other tasks of the loop run, and take the next turn."""
+        """Let the other tasks of the loop run, and take the next turn.
+
+        Raises:
+            BusinessError: 12000012 in another event loop, thread or process than the keystore's.
+        """
+        if self._owner is not None:
+            self._owner.check("this keystore")
         if self._taken:
             called = anyio.Event()
             self._line.append(called)

@@ -156,6 +156,12 @@ class LowMemoryMonitor:
         if self._scope:
             self._scope.cancel()
 
+    async def abandon(self) -> None:
+        """Give the sensor's descriptors back, where `run` was left by an event loop that is gone."""
+        sensor, self._sensor = self._sensor, None
+        if sensor is not None:
+            await sensor.aclose()
+
     async def run(self) -> None:
         """Watch until cancelled or closed. Survives sensors that break and callbacks that raise."""
         if self._scope:

@@ -39,7 +39,10 @@ class Spool:
             block = b"".join(self._parts)
             self._parts.clear()
             self._size = 0
-            await self._pool.run_shielded(self._write, block)
+            try:
+                await self._pool.run_shielded(self._write, block)
+            except OSError as error:
+                raise _file_error(error) from error
 
     async def release(self) -> AsyncGenerator[bytes, None]:
         """Give everything back, in order."""
@@ -47,7 +50,10 @@ class Spool:
             await self._pool.run_shielded(self._file.seek, 0)
             decryptor = self._cipher.decryptor()
             while True:
-                block = await self._pool.run_shielded(self._read, decryptor)
+                try:
+                    block = await self._pool.run_shielded(self._read, decryptor)
+                except OSError as error:
+                    raise _file_error(error) from error
                 if not block:
                     break
                 yield block
@@ -80,3 +86,11 @@ class Spool:
     def _read(self, decryptor: Any) -> bytes:
         assert self._file is not None
         return bytes(decryptor.update(self._file.read(MEMORY_BYTES)))
+
+
+def _file_error(error: OSError) -> BusinessError:
+    return BusinessError(
+        12000004,
+        f"the temporary file for plaintext that is not verified yet cannot be used: {error.strerror}; see that "
+        "the folder for temporary files (TMPDIR) has space and the process may open files",
+    )

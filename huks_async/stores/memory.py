@@ -31,7 +31,7 @@ class MemoryStore(Store):
         self._meta: dict[str, bytes] = {}
         self._version = 0
         self._changes = 0
-        self._born = generation()
+        self._born: int | None = None  # until first use it may be taken through a fork
 
     def default_root_key(self) -> EphemeralRootKey:
         """Give a root key that ends with the process, as the store does."""
@@ -137,6 +137,8 @@ class MemoryStore(Store):
         await anyio.lowlevel.checkpoint()
 
     def _check(self) -> None:
+        if self._born is None:
+            self._born = generation()
         refuse_after_fork(self._born, f"the store {self.address}")
 
 

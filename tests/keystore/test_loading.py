@@ -98,7 +98,7 @@ def test_a_service_with_a_key_of_its_own_loads_no_more(tmp_path: Path) -> None:
         OWN_KEY.replace("json, ", "")
         + """
 async def main():
-    async with huks_async.Keystore.open("memory:") as keystore:
+    async with huks_async.Keystore.open("memory:", load_all=False) as keystore:
         await keystore.generateKeyItem("key", options(3))
         session = await keystore.initSession("key", options(1))
         result = await keystore.finishSession(session.handle, options(1, inData=b"text"))
@@ -120,7 +120,7 @@ def test_ending_sessions_and_keystores_loads_nothing(tmp_path: Path) -> None:
         OWN_KEY
         + """
 async def main():
-    keystore = huks_async.Keystore.open("sqlite:///keys.db", debug=True, limits=huks_async.Limits(max_idle=60))
+    keystore = huks_async.Keystore.open("sqlite:///keys.db", debug=True, load_all=False, limits=huks_async.Limits(max_idle=60))
     await keystore.aopen()
     await keystore.generateKeyItem("key", options(3))
     one, two = [await keystore.initSession("key", options(1)) for _ in range(2)]
@@ -206,9 +206,9 @@ def test_late_names_come_after_the_working_directory_went_away(tmp_path: Path) -
     count = _run(
         OWN_KEY
         + """
-os.rmdir(os.getcwd())
 async def main():
     async with huks_async.Keystore.open("memory:") as keystore:
+        os.rmdir(os.getcwd())
         tags = {T.HUKS_TAG_ALGORITHM: 2, T.HUKS_TAG_KEY_SIZE: 256, T.HUKS_TAG_PURPOSE: 4}
         await keystore.generateKeyItem("ec", {"properties": [{"tag": t, "value": v} for t, v in tags.items()]})
         challenge = {"properties": [{"tag": T.HUKS_TAG_ATTESTATION_CHALLENGE, "value": b"challenge"}]}
@@ -239,3 +239,97 @@ print(json.dumps([len(seen), len(set(seen))]))
 """,
         tmp_path,
     ) == [8, 1]
+
+
+@pytest.mark.parametrize("files", ["files", "no files"])
+@pytest.mark.parametrize("store", ["memory:", "sqlite:///keys.db"])
+def test_an_open_keystore_imports_nothing(tmp_path: Path, store: str, files: str) -> None:
+    """With the package's files gone, and no descriptor left, each function works or is refused in its own words."""
+    service = Path(__file__).with_name("isolated_service.py")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    process = subprocess.run(
+        [sys.executable, service, store, *(["--no-files"] if files == "no files" else [])],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert process.returncode == 0, process.stderr
+    late, outcomes = json.loads(process.stdout)
+    assert late == []
+    wrong = {
+        name: how for name, how in outcomes.items() if how != "ok" and not how.startswith("BusinessError")
+    }
+    assert wrong == {}
+    assert {"generate aes", "finish ecc", "attest rsa", "statistics", "encapsulate", "aclose"} <= {
+        name for name, how in outcomes.items() if how == "ok"
+    }
+
+
+def test_all_modules_are_loaded_by_opening(tmp_path: Path) -> None:
+    """An open keystore has loaded every module of the library but those of the command."""
+    root = Path(huks_async.__file__).parent
+    modules = {
+        ".".join(("huks_async", *path.relative_to(root).with_suffix("").parts)).removesuffix(".__init__")
+        for path in root.rglob("*.py")
+    }
+    loaded = _run(
+        """
+import asyncio, huks_async, json, sys
+async def main():
+    async with huks_async.Keystore.open("memory:", monitor=False): pass
+asyncio.run(main())
+print(json.dumps([*sys.modules]))
+""",
+        tmp_path,
+    )
+    assert {name for name in modules - set(loaded) if not name.startswith("huks_async.cli")} == set()
+
+
+def test_a_module_that_cannot_be_loaded_is_told(tmp_path: Path) -> None:
+    """Out of descriptors, opening is refused with 12000012 and the cause, and works when there are some again."""
+    told, worked = _run(
+        """
+import asyncio, json, os, resource
+import huks_async
+resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))
+async def main():
+    held = []
+    try:
+        while True: held.append(os.dup(2))
+    except OSError: pass
+    told = []
+    for _ in range(2):
+        try:
+            async with huks_async.Keystore.open("memory:"): pass
+        except huks_async.BusinessError as error: told.append(str(error))
+    for fd in held: os.close(fd)
+    async with huks_async.Keystore.open("memory:") as keystore:
+        return told, keystore.is_open
+loop = asyncio.new_event_loop()
+print(json.dumps(loop.run_until_complete(main())))
+""",
+        tmp_path,
+    )
+    assert len(told) == 2
+    assert all(one.startswith("12000012") and "limit of open files" in one for one in told), told
+    assert worked
+
+
+def test_the_working_directory_is_gone_before_a_keystore_opens(tmp_path: Path) -> None:
+    """A service that was started in a folder which somebody removed opens its keystore all the same."""
+    program = tmp_path / "service.py"
+    program.write_text(
+        """
+import asyncio, json, os
+gone = os.path.join(os.path.dirname(__file__), "gone"); os.mkdir(gone); os.chdir(gone); os.rmdir(gone)
+import huks_async
+async def main():
+    async with huks_async.Keystore.open("memory:") as keystore:
+        return keystore.is_open
+print(json.dumps(asyncio.run(main())))
+"""
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    process = subprocess.run([sys.executable, program], capture_output=True, text=True, env=environment)
+    assert process.stdout == "true\n", process.stderr

@@ -91,12 +91,19 @@ def candidates(environment: Mapping[str, str]) -> Iterator[str]:
         yield named
         return
     yield from _SYSTEM_NAMES
-    from importlib import metadata  # late: mostly a library of the system serves
-
+    # late: mostly a library of the system serves
     try:
+        from importlib import metadata
+
         files = metadata.files(_WHEEL) or []
-    except metadata.PackageNotFoundError:
+    except ModuleNotFoundError:  # metadata.PackageNotFoundError is one
         return
+    except OSError as error:  # no answer, and so none that is remembered
+        raise BusinessError(
+            12000012,
+            f"the installed packages cannot be searched for a libcrypto ({error.strerror}); raise the limit of open "
+            f"files if it is reached, or name a library in {PATH_VARIABLE}",
+        ) from error
     for file in files:
         if file.name.startswith("libcrypto") and (".so" in file.name or file.suffix == ".dylib"):
             yield str(file.locate())

@@ -21,7 +21,7 @@ def psutil_reader() -> Reader:
     """Read through psutil. Raises SensorUnavailable where it is not installed."""
     try:
         import psutil  # type: ignore[import-untyped,unused-ignore]
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # the latter where no descriptor is left
         raise SensorUnavailable(
             "psutil is not installed: pip install 'huks-async[portable]' to sense memory on this system"
         ) from error
