@@ -99,7 +99,7 @@ async def _keystore(place: Place) -> list[Finding]:
         async with place.open() as keystore:
             aliases = (await keystore.listAliases(options(**place.tags))).keyAliases
             findings.append(Finding(True, f"opens; {len(aliases)} keys at this level"))
-        async with huks_async.Keystore.open(store="memory:") as trial:
+        async with huks_async.Keystore.open(store="memory:", load_all=False) as trial:
             await trial.generateKeyItem("doctor", options(**KINDS["aes-256-gcm"]))
             findings.append(
                 Finding(await trial.hasKeyItem("doctor", options()), "makes keys (tried in memory)")

@@ -111,9 +111,10 @@ class Place:
 
     def open(self) -> AbstractAsyncContextManager["huks_async.Keystore"]:
         """The keystore, by these options, the environment and the defaults."""
-        # one command holds one session, so there are none to purge when memory is short
+        # one command holds one session, so there are none to purge when memory is short, and uses a small part
+        # of the library
         return huks_async.Keystore.open(
-            self.store, namespace=self.namespace or DEFAULT_NAMESPACE, monitor=False
+            self.store, namespace=self.namespace or DEFAULT_NAMESPACE, monitor=False, load_all=False
         )
 
     @property

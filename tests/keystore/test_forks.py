@@ -1,0 +1,228 @@
+"""A keystore and `fork`: described before and opened after works, opened before is refused in the child. Nobody hangs."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+
+COMMON = """
+import asyncio, json, os, sys, warnings
+warnings.simplefilter("ignore")
+import huks_async as huks
+from huks_async import HuksTag as T
+AES = {"properties": [{"tag": T.HUKS_TAG_ALGORITHM, "value": 20}, {"tag": T.HUKS_TAG_KEY_SIZE, "value": 256},
+       {"tag": T.HUKS_TAG_PURPOSE, "value": 3}, {"tag": T.HUKS_TAG_BLOCK_MODE, "value": 32},
+       {"tag": T.HUKS_TAG_PADDING, "value": 0}]}
+SESSION = {"properties": [*AES["properties"][:2], {"tag": T.HUKS_TAG_PURPOSE, "value": 1}, *AES["properties"][3:],
+           {"tag": T.HUKS_TAG_NONCE, "value": bytes(12)}]}
+
+async def work(keystore, alias):
+    await keystore.generateKeyItem(alias, AES)
+    opened = await keystore.initSession(alias, SESSION)
+    return len((await keystore.finishSession(opened.handle, {"inData": b"text"})).outData)
+
+async def told(call):
+    try:
+        await call
+    except huks.BusinessError as error:
+        return str(error)
+    return "no error"
+
+def in_child(function):
+    "What the function gives in a child process, by os.fork."
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            os.close(reader)
+            with open(writer, "w") as out: json.dump(function(), out)
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(writer)
+    with open(reader) as answer: text = answer.read()
+    assert os.waitpid(child, 0)[1] == 0
+    return json.loads(text)
+"""
+
+
+def run(program: str, folder: Path, *arguments: str) -> Any:
+    """Run a program in a new interpreter; what it prints last is JSON."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    process = subprocess.run(
+        [sys.executable, "-c", COMMON + program, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=120,
+    )
+    assert process.returncode == 0, process.stderr
+    return json.loads(process.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("store", ["sqlite:///keys.db", "memory:"])
+def test_described_before_and_entered_after(tmp_path: Path, store: str) -> None:
+    """As servers do that load the application before they fork: each process enters the same object."""
+    children, parent = run(
+        f"""
+keystore = huks.Keystore.open({store!r})
+async def serve():
+    async with keystore:
+        return await work(keystore, f"key {{os.getpid()}}")
+children = [in_child(lambda: asyncio.run(serve())) for _ in range(3)]
+print(json.dumps([children, asyncio.run(serve())]))
+""",
+        tmp_path,
+    )
+    assert children == [20, 20, 20]
+    assert parent == 20
+
+
+def test_default_keystores_of_parent_and_child(tmp_path: Path) -> None:
+    """The module's functions open a default keystore in each process."""
+    assert run(
+        """
+os.environ["HUKS_ASYNC_HOME"] = os.getcwd()
+async def serve():
+    await huks.generateKeyItem(f"key {os.getpid()}", AES)
+    return (await huks.listAliases({})).keyAliases
+first = asyncio.run(serve())
+child = in_child(lambda: asyncio.run(serve()))
+print(json.dumps([len(first), len(child), len(asyncio.run(serve()))]))
+""",
+        tmp_path,
+    ) == [1, 2, 2]
+
+
+@pytest.mark.parametrize("store", ["sqlite:///keys.db", "memory:"])
+def test_opened_before_is_refused_in_the_child(tmp_path: Path, store: str) -> None:
+    """Every way to use it is refused with what to do, the module's functions too; the parent goes on."""
+    child, parent = run(
+        f"""
+async def main():
+    keystore = huks.Keystore.open({store!r})
+    async with keystore:
+        before = await work(keystore, "one")
+        opened = await keystore.initSession("one", SESSION)
+        def use():
+            async def all_ways():
+                answers = [await told(call) for call in (
+                    keystore.initSession("one", SESSION), keystore.generateKeyItem("x", AES),
+                    keystore.finishSession(opened.handle, {{}}), keystore.aopen(), huks.hasKeyItem("one", {{}}),
+                )]
+                await keystore.aclose()
+                return [answers, repr(keystore)]
+            return asyncio.run(all_ways())
+        child = in_child(use)
+        await keystore.finishSession(opened.handle, {{"inData": b"text"}})
+        return child, await work(keystore, "two")
+print(json.dumps(asyncio.run(main())))
+""",
+        tmp_path,
+    )
+    answers, shown = child
+    assert len(answers) == 5
+    for answer in answers:
+        assert answer.startswith("12000012")
+        assert "before this process was forked" in answer
+        assert "spawn" in answer
+    assert "opened before a fork" in shown
+    assert parent == 20
+
+
+def test_a_fork_that_runs_no_hooks_is_noticed(tmp_path: Path) -> None:
+    """C code may fork without telling the interpreter: the first call that leaves the loop is refused."""
+    answers = run(
+        """
+import ctypes, time
+async def main():
+    keystore = huks.Keystore.open("memory:", monitor=False)
+    await keystore.aopen()
+    await work(keystore, "one")
+    reader, writer = os.pipe()
+    child = ctypes.PyDLL(None).fork()
+    if not child:
+        try:
+            time.sleep(0.01)
+            answers = [await told(keystore.initSession("one", SESSION)), await told(keystore.generateKeyItem("x", AES)),
+                       await told(keystore.aopen())]
+            os.write(writer, json.dumps(answers).encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with open(reader) as answer: text = answer.read()
+    os.waitpid(child, 0)
+    await keystore.aclose()
+    return json.loads(text)
+print(json.dumps(asyncio.run(main())))
+""",
+        tmp_path,
+    )
+    assert [answer[:8] for answer in answers] == ["12000012"] * 3
+    assert all("fork" in answer for answer in answers)
+
+
+def test_forks_while_modules_are_loaded(tmp_path: Path) -> None:
+    """A child that is forked while a thread of its parent opens a keystore opens one itself, and does not hang."""
+    assert (
+        run(
+            """
+import threading
+def open_one():
+    async def main():
+        async with huks.Keystore.open("memory:", monitor=False) as keystore:
+            return await work(keystore, "key")
+    return asyncio.run(main())
+thread = threading.Thread(target=open_one)
+thread.start()
+children = [in_child(open_one) for _ in range(5)]
+thread.join()
+print(json.dumps(children))
+""",
+            tmp_path,
+        )
+        == [20] * 5
+    )
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_multiprocessing(tmp_path: Path, method: str) -> None:
+    """A pool's processes open the store that their parent has open, whatever the start method."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        COMMON
+        + f"""
+import multiprocessing
+def child(number):
+    async def main():
+        async with huks.Keystore.open("sqlite:///keys.db", root_key=huks.FileRootKey("root.key")) as keystore:
+            return await work(keystore, f"child {{number}}")
+    return asyncio.run(main())
+async def main():
+    async with huks.Keystore.open("sqlite:///keys.db", root_key=huks.FileRootKey("root.key")) as keystore:
+        await work(keystore, "parent")
+        processes = multiprocessing.get_context({method!r}).Pool(2)
+        results = processes.map_async(child, range(4))
+        while not results.ready():
+            await asyncio.sleep(0.01)
+        processes.close()
+        processes.join()
+        return results.get(), len((await keystore.listAliases({{}})).keyAliases)
+if __name__ == "__main__":
+    print(json.dumps(asyncio.run(main())))
+"""
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    process = subprocess.run(
+        [sys.executable, program], cwd=tmp_path, capture_output=True, text=True, env=environment, timeout=120
+    )
+    assert process.returncode == 0, process.stderr
+    assert json.loads(process.stdout) == [[20] * 4, 5]

@@ -1,0 +1,288 @@
+"""A keystore and event loops: it belongs to the one that opened it, and ends with it."""
+
+import asyncio
+import gc
+import os
+import threading
+import warnings
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.from_thread
+import pytest
+
+import huks_async as huks
+from tests.keystore.support import AES_CBC, ENCRYPT, options
+
+SESSION = options(**{**AES_CBC, "PURPOSE": ENCRYPT, "IV": bytes(16)})
+BACKENDS = [
+    pytest.param("asyncio", {}, id="asyncio"),
+    pytest.param("asyncio", {"use_uvloop": True}, id="uvloop"),
+    pytest.param("trio", {}, id="trio"),
+]
+
+
+def run(main: Callable[[], Awaitable[Any]], backend: str, settings: dict[str, Any]) -> Any:
+    """Run it in a new event loop."""
+    if settings.get("use_uvloop"):
+        pytest.importorskip("uvloop")
+    if backend == "trio":
+        pytest.importorskip("trio")
+    return anyio.run(main, backend=backend, backend_options=settings)
+
+
+def sqlite(folder: Path) -> huks.Keystore:
+    """A keystore in a file, with everything that runs in the background."""
+    return huks.Keystore.open(
+        f"sqlite:///{folder / 'keys.db'}",
+        root_key=huks.FileRootKey(folder / "root.key"),
+        limits=huks.Limits(max_idle=60),
+    )
+
+
+async def use(keystore: huks.Keystore) -> int:
+    """One session."""
+    if not await keystore.hasKeyItem("key", {}):
+        await keystore.generateKeyItem("key", options(**AES_CBC))
+    opened = await keystore.initSession("key", SESSION)
+    return len((await keystore.finishSession(opened.handle, {"inData": bytes(16)})).outData)
+
+
+def descriptors() -> int:
+    """How many files this process has open."""
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.parametrize(("backend", "settings"), BACKENDS)
+def test_eight_threads_with_loops_of_their_own_are_refused(
+    tmp_path: Path, backend: str, settings: dict[str, Any]
+) -> None:
+    """Each call of each is refused, and the owner's sessions go on as if nothing had been."""
+    keystore = sqlite(tmp_path)
+    told: list[str] = []
+
+    async def owner() -> None:
+        async with keystore:
+            await use(keystore)
+            handles = [(await keystore.initSession("key", SESSION)).handle for _ in range(50)]
+            stop = threading.Event()
+
+            async def intrude() -> None:
+                while not stop.is_set():
+                    for call in (
+                        lambda: keystore.initSession("key", SESSION),
+                        lambda: keystore.updateSession(handles[0], {"inData": bytes(16)}),
+                        lambda: keystore.finishSession(handles[0], {"inData": b""}),
+                        lambda: keystore.abortSession(handles[0], {}),
+                        lambda: keystore.generateKeyItem("other", options(**AES_CBC)),
+                        lambda: keystore.purge_stale_sessions(),
+                        lambda: keystore.aclose(),
+                        lambda: keystore.aopen(),
+                    ):
+                        try:
+                            await call()
+                        except huks.BusinessError as error:
+                            told.append(f"{error.code} {error.message}")
+                        else:
+                            told.append("no error")
+                    with pytest.raises(huks.BusinessError):
+                        keystore.statistics()
+
+            threads = [threading.Thread(target=lambda: asyncio.run(intrude())) for _ in range(8)]
+            for thread in threads:
+                thread.start()
+            for _ in range(50):
+                for handle in handles:
+                    await keystore.updateSession(handle, {"inData": bytes(16)})
+                await anyio.sleep(0.001)
+            stop.set()
+            await anyio.to_thread.run_sync(lambda: [thread.join() for thread in threads])
+            for handle in handles:
+                assert len((await keystore.finishSession(handle, {"inData": b""})).outData) == 0
+            assert keystore.statistics().open == 0
+
+    run(owner, backend, settings)
+    assert len(told) >= 64
+    open_already = {one for one in told if "open already" in one}
+    assert all("asyncio.run_coroutine_threadsafe" in one for one in set(told) - open_already), set(told)
+    assert all(one.startswith("12000012") for one in told)
+
+
+@pytest.mark.parametrize(("backend", "settings"), BACKENDS)
+def test_twenty_loops_in_a_row(tmp_path: Path, backend: str, settings: dict[str, Any]) -> None:
+    """Entered in each, one object works in all its parts, and leaves nothing behind."""
+    keystore = sqlite(tmp_path)
+
+    async def main() -> None:
+        async with keystore:
+            assert await use(keystore) == 16
+            await anyio.sleep(0.02)
+            assert keystore.statistics().memory.sensor != "none"
+
+    run(main, backend, settings)
+    before = descriptors(), threading.active_count()
+    for _ in range(19):
+        run(main, backend, settings)
+    wait_until(lambda: (descriptors(), threading.active_count()) <= before)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for something that happens in a thread."""
+    for _ in range(1000):
+        if condition():
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError("it did not happen within ten seconds")
+
+
+@pytest.mark.parametrize(("backend", "settings"), BACKENDS)
+def test_a_loop_that_ends_closes_what_was_left_open(
+    tmp_path: Path, backend: str, settings: dict[str, Any]
+) -> None:
+    """Used again in another loop, the keystore says that it ended with its loop; opened again, it works."""
+    keystore = sqlite(tmp_path)
+
+    async def leave_open() -> None:
+        await keystore.aopen()
+        await use(keystore)
+        await keystore.initSession("key", SESSION)
+
+    async def use_again() -> None:
+        with pytest.raises(huks.BusinessError, match="event loop that had opened it has ended") as caught:
+            await use(keystore)
+        assert caught.value.code == 12000012
+        assert "open it again" in caught.value.message
+        async with keystore:
+            assert await use(keystore) == 16
+            assert keystore.statistics().open == 0
+
+    with pytest.warns(ResourceWarning, match="was not closed before its event loop ended"):
+        run(leave_open, backend, settings)
+    assert "closed" in repr(keystore)
+    run(use_again, backend, settings)
+
+
+@pytest.mark.parametrize("then", ["use", "open", "close"])
+def test_a_loop_that_is_closed_without_cancelling_its_tasks(tmp_path: Path, then: str) -> None:
+    """Nothing hangs: use is refused, opening again works, closing frees descriptors and threads."""
+    keystore = sqlite(tmp_path)
+    before = descriptors(), threading.active_count()
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(keystore.aopen())
+    loop.run_until_complete(use(keystore))
+    loop.run_until_complete(asyncio.sleep(0.05))
+    loop.close()
+
+    async def main() -> None:
+        if then == "use":
+            with pytest.raises(huks.BusinessError, match="which has ended; open it anew") as caught:
+                await keystore.hasKeyItem("key", {})
+            assert caught.value.code == 12000012
+        elif then == "open":
+            await keystore.aopen()
+            assert await use(keystore) == 16
+        await keystore.aclose()
+
+    asyncio.run(main())
+    del loop
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()
+    wait_until(lambda: (descriptors(), threading.active_count()) <= before)
+
+
+def test_one_loop_that_is_run_several_times(tmp_path: Path) -> None:
+    """A loop that is stopped and run again is the same loop."""
+    keystore = sqlite(tmp_path)
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(keystore.aopen())
+        for _ in range(3):
+            assert loop.run_until_complete(use(keystore)) == 16
+        loop.run_until_complete(keystore.aclose())
+    finally:
+        loop.close()
+
+
+def test_each_loop_has_a_default_keystore(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loops at once in several threads, and one after the other, share the default store, not the object."""
+    monkeypatch.setenv("HUKS_ASYNC_HOME", str(tmp_path))
+    seen: list[tuple[huks.Keystore, bool]] = []
+    barrier = threading.Barrier(3)
+
+    async def main(number: int, *, wait: bool) -> None:
+        await huks.generateKeyItem(f"key {number}", options(**AES_CBC))
+        keystore = await huks.current_keystore()
+        assert keystore is await huks.current_keystore()
+        seen.append((keystore, keystore.is_open))
+        if wait:
+            await anyio.to_thread.run_sync(barrier.wait)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a default keystore is nobody's to close
+        asyncio.run(main(0, wait=False))
+        threads = [threading.Thread(target=lambda n=n: asyncio.run(main(n, wait=True))) for n in range(1, 4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        gc.collect()
+    assert len({id(keystore) for keystore, _ in seen}) == 4
+    assert all(was_open for _, was_open in seen)
+    assert not any(keystore.is_open for keystore, _ in seen)
+
+    async def count() -> int:
+        return len((await huks.listAliases({})).keyAliases)
+
+    assert asyncio.run(count()) == 4
+
+
+def test_a_block_of_another_thread_is_not_left_for_the_default_keystore(tmp_path: Path) -> None:
+    """A thread that inherits the context of an open block is refused, not led to another store's keys."""
+
+    async def inside() -> None:
+        await huks.hasKeyItem("key", {})
+
+    async def main() -> None:
+        async with sqlite(tmp_path):
+            with pytest.raises(huks.BusinessError, match="in another thread"):
+                await asyncio.to_thread(lambda: asyncio.run(inside()))
+
+    asyncio.run(main())
+
+
+def test_a_synchronous_program(tmp_path: Path) -> None:
+    """All calls of a program's threads go to one loop in a thread of its own."""
+    results: list[int] = []
+    with (
+        anyio.from_thread.start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(sqlite(tmp_path)) as keystore,
+    ):
+        portal.call(use, keystore)
+        threads = [
+            threading.Thread(target=lambda: results.append(portal.call(use, keystore))) for _ in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert results == [16] * 8
+
+
+def test_an_open_keystore_that_nobody_closes_warns_once() -> None:
+    """At its collection, with its store and namespace."""
+    loop = asyncio.new_event_loop()
+    keystore = huks.Keystore.open("memory:", namespace="forgotten", monitor=False)
+    loop.run_until_complete(keystore.aopen())
+    loop.close()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        del keystore, loop
+        gc.collect()
+        gc.collect()
+    mine = [str(one.message) for one in caught if "Keystore" in str(one.message)]
+    assert mine == [
+        "<Keystore 'memory:', namespace 'forgotten': open> was never closed: use `async with`, or `aclose`"
+    ]
