@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 import huks_async as huks
-from huks_async.crypto.material import KeyMaterial
+from huks_async.crypto.key_material import KeyMaterial
 from huks_async.model.params import MAX_PARAMS, ParamSet, parse_options, parse_properties
 from huks_async.model.showing import shown, shown_list
 from tests.model.foreign import Maker, foreign_values, nested
