@@ -394,7 +394,7 @@ class Keystore(
             self._forked = True
             self._why_closed = (
                 "it was opened before this process was forked, and its threads and locks stayed in the parent; "
-                "open another one in the child, or start processes by 'spawn' or 'forkserver' "
+                "open a keystore after the fork only, or start processes by spawn or forkserver "
                 "(multiprocessing.set_start_method)"
             )
 

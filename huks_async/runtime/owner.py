@@ -55,7 +55,8 @@ class Owner:
             notice_fork()
             raise BusinessError(
                 12000012,
-                f"{what} was opened before this process was forked; open another one in this process",
+                f"{what} was opened before this process was forked; open it after the fork only, or start processes "
+                "by spawn or forkserver",
             )
         if get_ident() != self.thread:
             raise BusinessError(
