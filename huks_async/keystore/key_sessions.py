@@ -110,21 +110,13 @@ class SessionFunctions(HasParts):
         parts = self._parts or self._open_parts()
         if get_ident() != parts.thread:
             parts.owner.check("this keystore")
-        if (
-            type(options) is not dict
-            or type(data := options.get("inData")) is not bytes
-            or not (
-                (properties := options.get("properties")) is None
-                or (type(properties) is list and not properties)
-            )
-            or token is not None
-            or type(handle) is not int
-        ):  # not the ordinary form: to be looked into
+        data: BytesLike | None = _ordinary_data(handle, options, token)
+        if data is None:
             handle = _check_handle(handle)
             data = _segment(parts, handle, options, token)[1]
-        out = parts.driver.update_now(parts.namespace, handle, data)
-        if out is None:
-            out = await parts.driver.update(parts.namespace, handle, data)
+        out = parts.driver.start_update(parts.namespace, handle, data)
+        if not isinstance(out, bytes):
+            out = await out
         result = _new_object(HuksReturnResult)
         result.outData = out
         return result
@@ -150,21 +142,13 @@ class SessionFunctions(HasParts):
         if get_ident() != parts.thread:
             parts.owner.check("this keystore")
         params = NO_PARAMETERS
-        if (
-            type(options) is not dict
-            or type(data := options.get("inData")) is not bytes
-            or not (
-                (properties := options.get("properties")) is None
-                or (type(properties) is list and not properties)
-            )
-            or token is not None
-            or type(handle) is not int
-        ):  # not the ordinary form: to be looked into
+        data: BytesLike | None = _ordinary_data(handle, options, token)
+        if data is None:
             handle = _check_handle(handle)
             params, data = _segment(parts, handle, options, token, ends=True)
-        out = parts.driver.finish_now(parts.namespace, handle, data)
-        if out is None:
-            out, session = await parts.driver.finish(parts.namespace, handle, data)
+        out = parts.driver.start_finish(parts.namespace, handle, data)
+        if not isinstance(out, bytes):
+            out, session = await out
             rule = session.context
             if rule is not None:
                 out = await parts.driver.complete(session, _keep_secret(rule, params, out))
@@ -244,6 +228,21 @@ async def _keep_secret(rule: _SecretRule, params: ParamSet, secret: bytes) -> by
     # the session remembers its user; the group of the result is for finish to name
     place = parts_for(rule.parts, params)
     return await place.maker.keep_secret(rule.base, params, secret, rule.flag)
+
+
+def _ordinary_data(handle: object, options: object, token: object) -> bytes | None:
+    """The data of a call that has the form of nearly all calls; None where the arguments must be looked into."""
+    if (
+        type(options) is dict
+        and type(data := options.get("inData")) is bytes
+        and (
+            (properties := options.get("properties")) is None or (type(properties) is list and not properties)
+        )
+        and token is None
+        and type(handle) is int
+    ):
+        return data
+    return None
 
 
 def _segment(

@@ -42,8 +42,72 @@ class SessionDriver:
         self._finishes_at_once = {kind: min(most, self._max_call) for kind, most in FINISHES_INLINE.items()}
         self._dispatcher = dispatcher
 
+    def start_update(self, owner: str, handle: int, data: BytesLike) -> bytes | Awaitable[bytes]:
+        """Feed a segment: at once, or where it takes longer or others are due, when the result is awaited.
+
+        Returns:
+            the output; or `update`, to be awaited.
+        """
+        session = self._at_once(owner, handle, data)
+        if session is None:
+            return self.update(owner, handle, data)
+        operation = session.operation
+        if len(data) > self._updates_at_once.get(operation.kind, -1):
+            return self.update(owner, handle, data)
+        # nobody else runs until it is done, so the session need not be marked
+        try:
+            out = operation.update(data)
+        except BaseException as error:
+            self._end(session, error)
+            raise
+        table = self.table
+        session.used = table.clock()
+        table.sessions.move_to_end(handle)
+        if operation.held != session.held:
+            table.account(session)
+        return out
+
+    def start_finish(
+        self, owner: str, handle: int, data: BytesLike
+    ) -> bytes | Awaitable[tuple[bytes, Session]]:
+        """Feed the last segment, at once or when the result is awaited, as `update` does.
+
+        Returns:
+            the output of a session that is ended; or `finish`, to be awaited.
+        """
+        session = self._at_once(owner, handle, data)
+        if session is None:
+            return self.finish(owner, handle, data)
+        operation = session.operation
+        most = self._finishes_at_once.get(operation.kind, -1)
+        if len(data) + operation.held > most or operation.work > 1.0 or session.context is not None:
+            return self.finish(owner, handle, data)
+        try:
+            out = operation.finish(data)
+        except BaseException as error:
+            self._end(session, error)
+            raise
+        self.table.remove(session, FINISHED)
+        return out
+
+    def _at_once(self, owner: str, handle: int, data: BytesLike) -> Session | None:
+        """The session of a call that need not wait for its turn, if there is nothing wrong with the call.
+
+        Raises:
+            BusinessError: 12000011 when the session is gone, or in another call.
+        """
+        if perf_counter() > self._dispatcher.turn_ends:
+            return None
+        table = self.table
+        session = table.sessions.get(handle)
+        if session is None or session.busy or session.owner != owner or table.max_idle is not None:
+            if len(data) > self._max_call:
+                return None  # what is wrong with the call itself is told first
+            session = table.find(handle, owner)
+        return session
+
     async def update(self, owner: str, handle: int, data: BytesLike) -> bytes:
-        """Feed a segment."""
+        """Feed a segment, in turn, and in a worker where it takes long."""
         if len(data) > self._max_call:
             raise self._too_large(data)
         session = self.table.take(handle, owner)
@@ -62,60 +126,11 @@ class SessionDriver:
         self.table.give_back(session)
         return out
 
-    def update_now(self, owner: str, handle: int, data: BytesLike) -> bytes | None:
-        """Do what `update` does, if it can be done at once; None, with nothing changed, if it cannot."""
-        if perf_counter() > self._dispatcher.turn_ends:
-            return None
-        table = self.table
-        session = table.sessions.get(handle)
-        if session is None or session.busy or session.owner != owner or table.max_idle is not None:
-            if len(data) > self._max_call:
-                return None  # what is wrong with the call itself is told first
-            session = table.find(handle, owner)
-        operation = session.operation
-        if len(data) > self._updates_at_once.get(operation.kind, -1):
-            return None
-        # nobody else runs until it is done, so the session need not be marked
-        try:
-            out = operation.update(data)
-        except BaseException as error:
-            self._end(session, error)
-            raise
-        session.used = table.clock()
-        table.sessions.move_to_end(handle)
-        if operation.held != session.held:
-            table.account(session)
-        return out
-
-    def finish_now(self, owner: str, handle: int, data: BytesLike) -> bytes | None:
-        """Do what `finish` does, if it can be done at once; None, with nothing changed, if it cannot.
-
-        The ordinary end of a small operation, without a coroutine of its own.
-        """
-        if perf_counter() > self._dispatcher.turn_ends:
-            return None
-        table = self.table
-        session = table.sessions.get(handle)
-        if session is None or session.busy or session.owner != owner or table.max_idle is not None:
-            if len(data) > self._max_call:
-                return None  # what is wrong with the call itself is told first
-            session = table.find(handle, owner)
-        operation = session.operation
-        most = self._finishes_at_once.get(operation.kind, -1)
-        if len(data) + operation.held > most or operation.work > 1.0 or session.context is not None:
-            return None
-        try:
-            out = operation.finish(data)
-        except BaseException as error:
-            self._end(session, error)
-            raise
-        table.remove(session, FINISHED)
-        return out
-
     async def finish(self, owner: str, handle: int, data: BytesLike) -> tuple[bytes, Session]:
-        """Feed the last segment; gives the output and the session, which is ended unless it has a context.
+        """Feed the last segment, in turn, and in a worker where it takes long; gives the output and the session.
 
-        With a context it stays in the call until `complete` was awaited.
+        The session is ended unless it has a context. With a context it stays in the call until `complete` was
+        awaited.
         """
         if len(data) > self._max_call:
             raise self._too_large(data)
