@@ -29,7 +29,8 @@ def digest_name(digest: int | None) -> str:
         return str(digest)
 
 
-def warn_weak_digest(digest: int) -> None:
-    """Warn for MD5 and SHA-1."""
+def warn_weak_digest(digest: int | None, use: str = "") -> None:
+    """Warn for MD5 and SHA-1; `use` says what they are used for."""
     if digest in _WEAK:
-        warn_legacy(digest_name(digest))
+        name = digest_name(digest)
+        warn_legacy(f"{use} with {name}" if use else name)

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from huks_async.crypto.asymmetric import signing
 from huks_async.crypto.asymmetric.agreement import Agreement, load_peer, wrong_peer
-from huks_async.crypto.caller_warnings import warn_legacy
+from huks_async.crypto.digests import warn_weak_digest
 from huks_async.crypto.family import OperationSpec, Starter
 from huks_async.crypto.key_material import KeyMaterial
 from huks_async.crypto.operation import Operation
@@ -173,8 +173,7 @@ def _signature(spec: OperationSpec, verb: str) -> Starter:
     algorithm = None
     if spec.digest != HuksKeyDigest.HUKS_DIGEST_NONE:
         algorithm = signing.hash_for(spec.digest, what="ECDSA")
-        if spec.digest in signing.WEAK_HASHES:
-            warn_legacy(f"ECDSA with {signing.name_of(spec.digest)}")
+        warn_weak_digest(spec.digest, "ECDSA")
     kind = f"ecdsa-p{spec.size}-{verb}"
     limits = spec.limits
 

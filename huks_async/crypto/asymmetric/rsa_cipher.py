@@ -15,8 +15,8 @@ from huks_async.crypto.asymmetric.rsa_key import (
     raw_private,
     raw_public,
 )
-from huks_async.crypto.asymmetric.signing import HASHES, WEAK_HASHES, Collected, name_of
-from huks_async.crypto.caller_warnings import warn_legacy
+from huks_async.crypto.asymmetric.signing import HASHES, Collected
+from huks_async.crypto.digests import digest_name, warn_weak_digest
 from huks_async.crypto.family import OperationSpec, Starter
 from huks_async.crypto.openssl_random import stir
 from huks_async.crypto.operation import Operation
@@ -96,7 +96,7 @@ def _mask_hint(spec: OperationSpec) -> str:
     """
     mask = spec.numbers.get(InnerTag.MGF_DIGEST, spec.digest)
     return (
-        f"; OAEP hashes the label with {name_of(spec.digest)} and the mask with {name_of(mask)} here, and both must "
+        f"; OAEP hashes the label with {digest_name(spec.digest)} and the mask with {digest_name(mask)} here, and both must "
         "be as the sender had them: InnerTag.MGF_DIGEST (tag 31) names the mask's digest where it is another; "
         "Java's OAEPWithSHA-256AndMGF1Padding, unless told otherwise, has HUKS_DIGEST_SHA1 for the mask"
     )
@@ -149,7 +149,7 @@ def _oaep(spec: OperationSpec) -> "padding.OAEP | Md5Oaep":
     if spec.size // 8 < least:
         raise BusinessError(
             12000004,
-            f"OAEP with {name_of(spec.digest)} needs a key of at least {8 * least} bits; this one has {spec.size}",
+            f"OAEP with {digest_name(spec.digest)} needs a key of at least {8 * least} bits; this one has {spec.size}",
         )
     if HuksKeyDigest.HUKS_DIGEST_MD5 in (spec.digest, mask):
         from huks_async.crypto.asymmetric.rsa_oaep_md5 import Md5Oaep
@@ -163,9 +163,8 @@ def _oaep_hash(digest: int, tag: str) -> hashes.HashAlgorithm:
     if algorithm is None:
         raise BusinessError(
             12000003,
-            f"{tag} {name_of(digest)} is not for OAEP; accepted: HUKS_DIGEST_MD5, HUKS_DIGEST_SHA1 to HUKS_DIGEST_SHA512",
+            f"{tag} {digest_name(digest)} is not for OAEP; accepted: HUKS_DIGEST_MD5, HUKS_DIGEST_SHA1 to HUKS_DIGEST_SHA512",
             reason=HuksErrorCode.HUKS_ERROR_INVALID_DIGEST,
         )
-    if digest in WEAK_HASHES:
-        warn_legacy(f"OAEP with {name_of(digest)}")
+    warn_weak_digest(digest, "OAEP")
     return algorithm

@@ -18,7 +18,7 @@ from huks_async.crypto.asymmetric.rsa_key import (
     raw_private,
     raw_public,
 )
-from huks_async.crypto.caller_warnings import warn_legacy
+from huks_async.crypto.digests import digest_name, warn_weak_digest
 from huks_async.crypto.family import OperationSpec, Starter
 from huks_async.crypto.operation import Operation
 from huks_async.model.enums import HuksErrorCode, HuksKeyDigest, HuksKeyPadding, HuksRsaPssSaltLenType
@@ -76,12 +76,11 @@ def _parameters(spec: OperationSpec) -> tuple[Scheme | None, hashes.HashAlgorith
     if scheme is None:
         raise BusinessError(
             12000003,
-            f"RSA signatures with HUKS_PADDING_NONE take HUKS_DIGEST_NONE alone, got {signing.name_of(spec.digest)}",
+            f"RSA signatures with HUKS_PADDING_NONE take HUKS_DIGEST_NONE alone, got {digest_name(spec.digest)}",
             reason=HuksErrorCode.HUKS_ERROR_INVALID_DIGEST,
         )
     algorithm = signing.hash_for(spec.digest, what="RSA signatures", md5=True)
-    if spec.digest in signing.WEAK_HASHES:
-        warn_legacy(f"an RSA signature with {signing.name_of(spec.digest)}")
+    warn_weak_digest(spec.digest, "an RSA signature")
     return scheme, algorithm
 
 

@@ -9,7 +9,8 @@ from typing import TypeAlias
 
 from cryptography.hazmat.primitives import hashes
 
-from huks_async.crypto import signature_form
+from huks_async.crypto import digests, signature_form
+from huks_async.crypto.digests import digest_name
 from huks_async.crypto.operation import CollectingOperation, Operation
 from huks_async.model.enums import HuksErrorCode, HuksKeyDigest
 from huks_async.model.errors import BusinessError
@@ -25,25 +26,15 @@ SignMessage: TypeAlias = Callable[[BytesLike], bytes]
 VerifyMessage: TypeAlias = Callable[[BytesLike, BytesLike], None]
 """(signature, message); raises BusinessError where they do not fit."""
 
-HASHES: dict[int, hashes.HashAlgorithm] = {
-    HuksKeyDigest.HUKS_DIGEST_MD5: hashes.MD5(),  # noqa: S303  # documented, and warned of
-    HuksKeyDigest.HUKS_DIGEST_SHA1: hashes.SHA1(),  # noqa: S303
-    HuksKeyDigest.HUKS_DIGEST_SHA224: hashes.SHA224(),
-    HuksKeyDigest.HUKS_DIGEST_SHA256: hashes.SHA256(),
-    HuksKeyDigest.HUKS_DIGEST_SHA384: hashes.SHA384(),
-    HuksKeyDigest.HUKS_DIGEST_SHA512: hashes.SHA512(),
+# SM3 belongs to SM2, which has a room of its own
+HASHES = {
+    number: algorithm
+    for number, algorithm in digests.HASHES.items()
+    if number != HuksKeyDigest.HUKS_DIGEST_SM3
 }
-WEAK_HASHES: frozenset[int] = frozenset({HuksKeyDigest.HUKS_DIGEST_MD5, HuksKeyDigest.HUKS_DIGEST_SHA1})
+"""The hash of each digest that RSA, ECDSA and DSA take."""
 
 _HASH_OF_LENGTH = {algorithm.digest_size: algorithm for algorithm in HASHES.values()}
-
-
-def name_of(digest: int | None) -> str:
-    """The documented name of a digest, for messages."""
-    try:
-        return "absent" if digest is None else HuksKeyDigest(digest).name
-    except ValueError:
-        return str(digest)
 
 
 def hash_for(digest: int | None, *, what: str, md5: bool = False) -> hashes.HashAlgorithm:
@@ -67,7 +58,7 @@ def hash_for(digest: int | None, *, what: str, md5: bool = False) -> hashes.Hash
         )
         raise BusinessError(
             12000003,
-            f"HUKS_TAG_DIGEST {name_of(digest)} is not for {what}; accepted: {accepted}, HUKS_DIGEST_NONE",
+            f"HUKS_TAG_DIGEST {digest_name(digest)} is not for {what}; accepted: {accepted}, HUKS_DIGEST_NONE",
             reason=HuksErrorCode.HUKS_ERROR_INVALID_DIGEST,
         )
     return algorithm

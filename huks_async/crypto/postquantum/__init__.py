@@ -1,5 +1,5 @@
 """ML-DSA (FIPS 204) and ML-KEM (FIPS 203).
 
-Seeds are the work of `cryptography`, expanded private keys that of `libcrypto`; `key_checks` holds what both
-algorithms ask of a key that comes in.
+`mldsa` and `mlkem` hold what each computes; `parameter_set` holds their keys, which have the same life. Seeds are
+the work of `cryptography`, expanded private keys that of `libcrypto`.
 """

@@ -1,8 +1,6 @@
 """ML-DSA-44, -65 and -87 (FIPS 204), pure mode, with a context.
 
-Keys made here are seeds, which `cryptography` runs. Imported keys are in the expanded form, which it
-refuses; libcrypto runs those (extra `pqc-expanded`). The message is hashed as it comes in
-(mu, FIPS 204 algorithm 7 step 6), so nothing of it is held.
+The message is hashed as it comes in (mu, FIPS 204 algorithm 7 step 6), so nothing of it is held.
 """
 
 from collections.abc import Mapping
@@ -12,14 +10,12 @@ from typing import Any, Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import mldsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from huks_async.crypto.family import OperationSpec, Starter
 from huks_async.crypto.key_material import KeyMaterial
 from huks_async.crypto.libcrypto.binding import EvpKey, Libcrypto, LibcryptoError
-from huks_async.crypto.libcrypto.search import libcrypto_for
 from huks_async.crypto.operation import Operation
-from huks_async.crypto.postquantum.key_checks import EXTRA, check_lengths, illegal_key, public_from_spki
+from huks_async.crypto.postquantum.parameter_set import ParameterSet, spki_of
 from huks_async.model.enums import HuksErrorCode, HuksKeyAlg, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
@@ -33,27 +29,17 @@ _PURE, _TR_BYTES, _MU_BYTES = 0, 64, 64
 _ILLEGAL, _WRONG, _CRYPTO, _NO_DATA = 401, 12000003, 12000006, 12000014
 
 
-@dataclass(frozen=True, slots=True)
-class ParameterSet:
-    """One of the parameter sets of FIPS 204, table 2; lengths in bytes."""
-
-    size: int
-    private_class: Any
-    public_class: Any
-    public_bytes: int
-    expanded_bytes: int
-    signature_bytes: int
-
-    @property
-    def name(self) -> str:
-        """The name as the standard writes it."""
-        return f"ML-DSA-{self.size}"
-
-
+_ML_DSA = HuksKeyAlg.HUKS_ALG_ML_DSA
 PARAMETER_SETS: dict[int, ParameterSet] = {
-    44: ParameterSet(44, mldsa.MLDSA44PrivateKey, mldsa.MLDSA44PublicKey, 1312, 2560, 2420),
-    65: ParameterSet(65, mldsa.MLDSA65PrivateKey, mldsa.MLDSA65PublicKey, 1952, 4032, 3309),
-    87: ParameterSet(87, mldsa.MLDSA87PrivateKey, mldsa.MLDSA87PublicKey, 2592, 4896, 4627),
+    44: ParameterSet(
+        _ML_DSA, 44, mldsa.MLDSA44PrivateKey, mldsa.MLDSA44PublicKey, SEED_BYTES, 1312, 2560, 2420
+    ),
+    65: ParameterSet(
+        _ML_DSA, 65, mldsa.MLDSA65PrivateKey, mldsa.MLDSA65PublicKey, SEED_BYTES, 1952, 4032, 3309
+    ),
+    87: ParameterSet(
+        _ML_DSA, 87, mldsa.MLDSA87PrivateKey, mldsa.MLDSA87PublicKey, SEED_BYTES, 2592, 4896, 4627
+    ),
 }
 
 
@@ -79,13 +65,12 @@ class _ExpandedSigner:
     parameters: ParameterSet
 
     def sign_mu(self, mu: bytes) -> bytes:
-        return self.library.sign_mu(self.key, mu, self.parameters.signature_bytes)
+        return self.library.sign_mu(self.key, mu, self.parameters.output_bytes)
 
 
 def generate(algorithm: int, size: int) -> KeyMaterial:
     """Make a key pair of the parameter set 44, 65 or 87; the secret is the seed."""
-    private = PARAMETER_SETS[size].private_class.generate()
-    return KeyMaterial(algorithm, size, private.private_bytes_raw(), _spki(private.public_key()))
+    return PARAMETER_SETS[size].generate()
 
 
 def load(material: KeyMaterial) -> MlDsaKey:
@@ -98,20 +83,18 @@ def load(material: KeyMaterial) -> MlDsaKey:
     """
     parameters = PARAMETER_SETS[material.size]
     if not material.secret:
-        public = public_from_spki(material.public, parameters.name, parameters.public_class)
-        return _ready(parameters, None, public)
-    if len(material.secret) == SEED_BYTES:
+        return _ready(parameters, None, parameters.public_from_spki(material.public))
+    if len(material.secret) == parameters.seed_bytes:
         private = parameters.private_class.from_seed_bytes(material.secret)
         return _ready(parameters, private, private.public_key())
-    library = libcrypto_for(parameters.name, EXTRA)
+    library, key = parameters.private_from_expanded(material.secret)
     try:
-        key = library.raw_private_key(parameters.name, material.secret)
         # libcrypto computes t = A s1 + s2 from the expanded form and compares it with tr
         raw = library.octets(key, "pub", parameters.public_bytes)
     except LibcryptoError:
-        raise illegal_key(f"the private half is no expanded {parameters.name} key") from None
+        raise parameters.no_expanded_key() from None
     signer = _ExpandedSigner(library, key, parameters)
-    return _ready(parameters, signer, parameters.public_class.from_public_bytes(raw))
+    return _ready(parameters, signer, parameters.public_from_raw(raw))
 
 
 def _ready(parameters: ParameterSet, signer: _Signer | None, public: Any) -> MlDsaKey:
@@ -125,9 +108,7 @@ def material_from_spki(size: int, spki: bytes) -> KeyMaterial:
         BusinessError: 12000006 where it does not parse, 401 where it is of another algorithm or set.
 
     """
-    parameters = PARAMETER_SETS[size]
-    public_from_spki(bytes(spki), parameters.name, parameters.public_class)
-    return KeyMaterial(HuksKeyAlg.HUKS_ALG_ML_DSA, size, public=bytes(spki))
+    return PARAMETER_SETS[size].material_from_spki(spki)
 
 
 def material_from_parts(size: int, public: bytes, private: bytes) -> KeyMaterial:
@@ -139,13 +120,13 @@ def material_from_parts(size: int, public: bytes, private: bytes) -> KeyMaterial
 
     """
     parameters = PARAMETER_SETS[size]
-    check_lengths(parameters.name, public, private, parameters.public_bytes, parameters.expanded_bytes)
-    spki = _spki(parameters.public_class.from_public_bytes(bytes(public))) if public else b""
-    material = KeyMaterial(HuksKeyAlg.HUKS_ALG_ML_DSA, size, bytes(private), spki)
+    parameters.check_lengths(public, private)
+    spki = spki_of(parameters.public_from_raw(bytes(public))) if public else b""
+    material = parameters.material(bytes(private), spki)
     if private:
         computed = load(material).public
         if public and computed.public_bytes_raw() != public:
-            raise illegal_key(f"the halves of the {parameters.name} key do not belong together")
+            raise parameters.halves_differ()
     return material
 
 
@@ -242,10 +223,10 @@ class MlDsaVerification(_MlDsaOperation):
         parameters = self._key.parameters
         if not len(data):
             raise BusinessError(_ILLEGAL, "inData of finish must be the signature, got no bytes")
-        if len(data) > parameters.signature_bytes:
+        if len(data) > parameters.output_bytes:
             raise BusinessError(
                 _WRONG,
-                f"an {parameters.name} signature has {parameters.signature_bytes} bytes, got {len(data)}; "
+                f"an {parameters.name} signature has {parameters.output_bytes} bytes, got {len(data)}; "
                 "give the message at update and the signature alone at finish",
                 reason=HuksErrorCode.HUKS_ERROR_INVALID_SIGNATURE_SIZE,
             )
@@ -257,8 +238,3 @@ class MlDsaVerification(_MlDsaOperation):
                 f"the {parameters.name} signature is wrong for this message, context and key",
             ) from None
         return b""
-
-
-def _spki(public: Any) -> bytes:
-    spki: bytes = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return spki

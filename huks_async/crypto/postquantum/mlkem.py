@@ -1,7 +1,6 @@
 """ML-KEM-768 and -1024 (FIPS 203): encapsulation and decapsulation of a 32-byte secret.
 
-Keys made here are seeds, which `cryptography` runs. Imported keys are in the expanded form, which it
-refuses; libcrypto runs those (extra `pqc-expanded`). There are no sessions with these keys.
+There are no sessions with these keys.
 """
 
 from dataclasses import dataclass, field
@@ -9,14 +8,12 @@ from hashlib import sha3_256
 from typing import Any, Protocol
 
 from cryptography.hazmat.primitives.asymmetric import mlkem
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from huks_async.crypto.family import OperationSpec, Starter
 from huks_async.crypto.key_material import KeyMaterial
 from huks_async.crypto.libcrypto.binding import EvpKey, Libcrypto, LibcryptoError
-from huks_async.crypto.libcrypto.search import libcrypto_for
 from huks_async.crypto.openssl_random import stir
-from huks_async.crypto.postquantum.key_checks import EXTRA, check_lengths, illegal_key, public_from_spki
+from huks_async.crypto.postquantum.parameter_set import ParameterSet, illegal_key, spki_of
 from huks_async.model.enums import HuksKeyAlg
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike
@@ -28,26 +25,14 @@ _ILLEGAL, _WRONG, _CRYPTO, _ARGUMENT = 401, 12000003, 12000006, 12000018
 _HASH_BYTES = 32
 
 
-@dataclass(frozen=True, slots=True)
-class ParameterSet:
-    """One of the parameter sets of FIPS 203, table 3; lengths in bytes."""
-
-    size: int
-    private_class: Any
-    public_class: Any
-    public_bytes: int
-    expanded_bytes: int
-    ciphertext_bytes: int
-
-    @property
-    def name(self) -> str:
-        """The name as the standard writes it."""
-        return f"ML-KEM-{self.size}"
-
-
+_ML_KEM = HuksKeyAlg.HUKS_ALG_ML_KEM
 PARAMETER_SETS: dict[int, ParameterSet] = {
-    768: ParameterSet(768, mlkem.MLKEM768PrivateKey, mlkem.MLKEM768PublicKey, 1184, 2400, 1088),
-    1024: ParameterSet(1024, mlkem.MLKEM1024PrivateKey, mlkem.MLKEM1024PublicKey, 1568, 3168, 1568),
+    768: ParameterSet(
+        _ML_KEM, 768, mlkem.MLKEM768PrivateKey, mlkem.MLKEM768PublicKey, SEED_BYTES, 1184, 2400, 1088
+    ),
+    1024: ParameterSet(
+        _ML_KEM, 1024, mlkem.MLKEM1024PrivateKey, mlkem.MLKEM1024PublicKey, SEED_BYTES, 1568, 3168, 1568
+    ),
 }
 
 
@@ -75,8 +60,7 @@ class _ExpandedDecapsulator:
 
 def generate(algorithm: int, size: int) -> KeyMaterial:
     """Make a key pair of the parameter set 768 or 1024; the secret is the seed."""
-    private = PARAMETER_SETS[size].private_class.generate()
-    return KeyMaterial(algorithm, size, private.private_bytes_raw(), _spki(private.public_key()))
+    return PARAMETER_SETS[size].generate()
 
 
 def load(material: KeyMaterial) -> MlKemKey:
@@ -89,18 +73,12 @@ def load(material: KeyMaterial) -> MlKemKey:
     """
     parameters = PARAMETER_SETS[material.size]
     if not material.secret:
-        return MlKemKey(
-            parameters, None, public_from_spki(material.public, parameters.name, parameters.public_class)
-        )
-    if len(material.secret) == SEED_BYTES:
+        return MlKemKey(parameters, None, parameters.public_from_spki(material.public))
+    if len(material.secret) == parameters.seed_bytes:
         private = parameters.private_class.from_seed_bytes(material.secret)
         return MlKemKey(parameters, private, private.public_key())
-    public = _public_class_key(parameters, public_half(material.size, material.secret))
-    library = libcrypto_for(parameters.name, EXTRA)
-    try:
-        key = library.raw_private_key(parameters.name, material.secret)
-    except LibcryptoError:
-        raise illegal_key(f"the private half is no expanded {parameters.name} key") from None
+    public = parameters.public_from_raw(public_half(material.size, material.secret))
+    library, key = parameters.private_from_expanded(material.secret)
     return MlKemKey(parameters, _ExpandedDecapsulator(library, key), public)
 
 
@@ -134,9 +112,7 @@ def material_from_spki(size: int, spki: bytes) -> KeyMaterial:
         BusinessError: 12000006 where it does not parse, 401 where it is of another algorithm or set.
 
     """
-    parameters = PARAMETER_SETS[size]
-    public_from_spki(bytes(spki), parameters.name, parameters.public_class)
-    return KeyMaterial(HuksKeyAlg.HUKS_ALG_ML_KEM, size, public=bytes(spki))
+    return PARAMETER_SETS[size].material_from_spki(spki)
 
 
 def material_from_parts(size: int, public: bytes, private: bytes) -> KeyMaterial:
@@ -150,11 +126,11 @@ def material_from_parts(size: int, public: bytes, private: bytes) -> KeyMaterial
 
     """
     parameters = PARAMETER_SETS[size]
-    check_lengths(parameters.name, public, private, parameters.public_bytes, parameters.expanded_bytes)
-    spki = _spki(_public_class_key(parameters, bytes(public))) if public else b""
+    parameters.check_lengths(public, private)
+    spki = spki_of(parameters.public_from_raw(bytes(public))) if public else b""
     if public and private and public_half(size, private) != public:
-        raise illegal_key(f"the halves of the {parameters.name} key do not belong together")
-    material = KeyMaterial(HuksKeyAlg.HUKS_ALG_ML_KEM, size, bytes(private), spki)
+        raise parameters.halves_differ()
+    material = parameters.material(bytes(private), spki)
     if private:
         load(material)
     return material
@@ -176,7 +152,7 @@ def decapsulate(key: MlKemKey, ciphertext: BytesLike) -> bytes:
     """
     if key.private is None:
         raise BusinessError(_ILLEGAL, "the ML-KEM key has no private half: it cannot decapsulate")
-    wanted = key.parameters.ciphertext_bytes
+    wanted = key.parameters.output_bytes
     if len(ciphertext) != wanted:
         raise BusinessError(
             _ARGUMENT, f"a ciphertext of {key.parameters.name} has {wanted} bytes, got {len(ciphertext)}"
@@ -198,16 +174,3 @@ def starter(spec: OperationSpec) -> Starter:
         _WRONG,
         f"HUKS_TAG_PURPOSE: got {spec.purpose}; ML-KEM keys have no sessions, use encapsulate and decapsulate",
     )
-
-
-def _public_class_key(parameters: ParameterSet, raw: bytes) -> Any:
-    try:
-        return parameters.public_class.from_public_bytes(raw)
-    except ValueError:
-        # FIPS 203 section 7.2: every coefficient must be below q
-        raise illegal_key(f"the public half is no {parameters.name} key") from None
-
-
-def _spki(public: Any) -> bytes:
-    spki: bytes = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return spki

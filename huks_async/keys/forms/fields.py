@@ -124,7 +124,7 @@ def _expanded(material: KeyMaterial) -> bytes:
     # a seed: the library below that runs expanded keys computes one
     from huks_async.crypto.libcrypto.binding import LibcryptoError
     from huks_async.crypto.libcrypto.search import libcrypto_for
-    from huks_async.crypto.postquantum.key_checks import EXTRA
+    from huks_async.crypto.postquantum.parameter_set import EXTRA
 
     name = f"ML-{'DSA' if material.algorithm == HuksKeyAlg.HUKS_ALG_ML_DSA else 'KEM'}-{material.size}"
     library = libcrypto_for(name, EXTRA)

@@ -87,7 +87,7 @@ def refused(code: int, call: Any, *args: Any, **kwargs: Any) -> BusinessError:
 def test_known_signatures_verify(size: int) -> None:
     """Known signatures with their contexts are right for the seed's key and for the bare public key."""
     for answer in known_answers(size, 5):
-        signature = answer["sm"][: mldsa.PARAMETER_SETS[size].signature_bytes]
+        signature = answer["sm"][: mldsa.PARAMETER_SETS[size].output_bytes]
         from_seed = mldsa.load(KeyMaterial(ML_DSA, size, answer["xi"]))
         public = mldsa.load(mldsa.material_from_parts(size, answer["pk"], b""))
         for key in (from_seed, public):
@@ -116,7 +116,7 @@ def test_expanded_key_is_the_seeds_key(size: int) -> None:
             assert bool(material.public) == bool(public)
             expanded = mldsa.load(material)
             signature = start(expanded, SIGN, answer["ctx"]).finish(answer["msg"])
-            assert len(signature) == mldsa.PARAMETER_SETS[size].signature_bytes
+            assert len(signature) == mldsa.PARAMETER_SETS[size].output_bytes
             assert verify(seed_key, answer["msg"], signature, answer["ctx"]) == b""
             assert verify(expanded, answer["msg"], signature, answer["ctx"]) == b""
 

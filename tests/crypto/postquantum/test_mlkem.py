@@ -92,7 +92,7 @@ def test_generated_keys(size: int) -> None:
     assert (len(material.secret), len(material.public)) == (64, parameters.public_bytes + 22)
     peer = mlkem.load(mlkem.material_from_spki(size, material.public))
     ciphertext, secret = mlkem.encapsulate(peer)
-    assert (len(ciphertext), len(secret)) == (parameters.ciphertext_bytes, 32)
+    assert (len(ciphertext), len(secret)) == (parameters.output_bytes, 32)
     assert mlkem.decapsulate(mlkem.load(material), ciphertext) == secret
     assert mlkem.encapsulate(peer)[1] != secret
 
