@@ -56,6 +56,7 @@ COSTS: dict[str, Cost] = {
     "aes-ctr": Cost(5, 5, 0.00016),
     "aes-ecb": Cost(5, 5, 0.00016),
     "sm4": Cost(5, 5, 0.0085),
+    "sm4-gcm": Cost(5, 10, 0.02),
     "des": Cost(5, 5, 0.035),
     "hmac-sha1": Cost(1, 1, 0.0007),
     "hmac-sha224": Cost(1, 1, _HASH),

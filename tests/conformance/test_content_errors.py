@@ -6,6 +6,7 @@ import pytest
 
 import huks_async as huks
 from huks_async import HuksKeyDigest
+from huks_async.crypto.rules import support_table
 from tests.conformance import support as s
 from tests.conformance.support import NOTHING, Params, data, options, properties, refused
 
@@ -246,6 +247,25 @@ async def test_device_serves_no_cmac(keystore: huks.Keystore, device: huks.Keyst
         await device.initSession("key", options(**cmac))
     await keystore.generateKeyItem("key", options(**key(s.CMAC, 128, s.MAC)))
     assert len(await s.run(keystore, "key", last=b"x", **cmac)) == 8
+
+
+async def test_device_serves_no_sm4_gcm(keystore: huks.Keystore, device: huks.Keystore) -> None:
+    """SM4-GCM is of the server alone: a device makes no key that fixes it, and opens no session."""
+    gcm = session(s.SM4, s.ENCRYPT, BLOCK_MODE=s.GCM, PADDING=s.NOPAD)
+    with refused(12000003, "BLOCK_MODE"):
+        await device.generateKeyItem("key", options(**SM4 | {"BLOCK_MODE": s.GCM}))
+    await device.generateKeyItem("key", options(**SM4))
+    with refused(12000003, "BLOCK_MODE"):
+        await device.initSession("key", options(**gcm))
+    assert "GCM" not in " ".join(" ".join(row) for row in support_table.rows(device=True) if row[0] == "SM4")
+    await keystore.generateKeyItem("key", options(**SM4 | {"BLOCK_MODE": s.GCM}))
+    sealed = await s.run(keystore, "key", b"some ", last=b"text", **gcm)
+    assert len(sealed) == 9 + 16 + 12
+    back = gcm | {"PURPOSE": s.DECRYPT, "NONCE": sealed[-12:], "AE_TAG": sealed[9:25], "AAD": None}
+    assert await s.run(keystore, "key", last=sealed[:9], **back) == b"some text"
+    async with keystore.session("key", options(**back | {"AE_TAG": bytes(16)})) as opened:
+        with refused(12000006):
+            assert not [part async for part in opened.stream([sealed[:9]])]
 
 
 class Use(NamedTuple):

@@ -19,6 +19,8 @@ EXTENSIONS: set[Form] = {
     ("ED25519", "AGREE", None, None, None),
     ("ML_DSA", "AGREE", None, None, None),
     ("ML_DSA", "UNWRAP", None, None, None),
+    # RFC 8998; on a server alone
+    ("SM4", "ENCRYPT|DECRYPT", "GCM", "NONE", None),
     # the reference's engine takes them although no table lists them
     ("RSA", "ENCRYPT|DECRYPT", None, "OAEP", "MD5"),
     ("RSA", "ENCRYPT|DECRYPT", None, "OAEP", "SHA1"),

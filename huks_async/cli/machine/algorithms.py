@@ -34,7 +34,11 @@ def algorithms(
 
 def _for_programs(device: bool) -> Iterator[dict[str, object]]:
     for algorithm in ALGORITHMS.values():
-        usages = [usage for usage in algorithm.usages if not device or (algorithm.device and usage.device)]
+        usages = [
+            usage.on_device() if device else usage
+            for usage in algorithm.usages
+            if not device or (algorithm.device and usage.device)
+        ]
         if not usages:
             continue
         yield {
@@ -63,6 +67,7 @@ def _combination(form: Form) -> dict[str, object]:
         "mode": None if form.mode is None else word_of(MODE_WORDS, form.mode),
         "padding": None if form.padding is None else word_of(PADDING_WORDS, form.padding),
         "digests": [word_of(DIGEST_WORDS, digest) for digest in form.digests],
+        "device": form.device,
     }
 
 

@@ -94,7 +94,7 @@ def check_key(numbers: Mapping[int, int], *, device: bool = False) -> tuple[Algo
         )
     if numbers.get(InnerTag.BATCH_PURPOSE) is not None:
         raise BusinessError(12000003, "batch sessions are not supported: leave out tag 313 (batch purpose)")
-    usage = usage_of(algorithm, purposes)
+    usage = usage_of(algorithm, purposes, device=device)
     # DERIVE and MAC keys are asked for their purpose before their size, the others after it
     if usage is None and purposes & (DERIVE | MAC):
         raise _bad_purpose(algorithm, purposes)
@@ -216,14 +216,14 @@ def check_session(
         )
     if group == SIGNATURE and number == _RSA:
         _check_rsa_signature(key, session)
-    return _match_key(key, session, purpose, number)
+    return _match_key(key, session, purpose, number, device=device)
 
 
 def _match_key(
-    key: Mapping[int, int], session: Mapping[int, int], purpose: int, number: int
+    key: Mapping[int, int], session: Mapping[int, int], purpose: int, number: int, *, device: bool
 ) -> tuple[Usage, Form]:
     algorithm = ALGORITHMS[key[_ALGORITHM]]
-    usage = usage_of(algorithm, key.get(_PURPOSE, 0))
+    usage = usage_of(algorithm, key.get(_PURPOSE, 0), device=device)
     if usage is None:
         raise BusinessError(12000012, "the stored key has purposes that its algorithm does not know")
     if usage.compares_algorithm and number != algorithm.number:

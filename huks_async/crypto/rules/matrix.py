@@ -50,7 +50,8 @@ Sizes: TypeAlias = tuple[int | range, ...]
 class Form(NamedTuple):
     """A legal combination. None: the parameter plays no part; no digests: likewise.
 
-    A parameter that is not needed may be left out by both key and session.
+    A parameter that is not needed may be left out by both key and session. `device` tells whether a device
+    with the standard software engine has it too.
     """
 
     mode: int | None = None
@@ -58,6 +59,7 @@ class Form(NamedTuple):
     digests: tuple[int, ...] = ()
     digest_needed: bool = True
     padding_needed: bool = True
+    device: bool = True
 
 
 class Usage:
@@ -103,6 +105,22 @@ class Usage:
         self.modes = _distinct(form.mode for form in forms)
         self.paddings = _distinct(form.padding for form in forms)
         self.digests = _distinct(digest for form in forms for digest in form.digests)
+
+    def on_device(self) -> "Usage":
+        """What of it a device has."""
+        forms = tuple(form for form in self.forms if form.device)
+        if forms == self.forms:
+            return self
+        return Usage(
+            self.purposes,
+            self.sessions,
+            forms,
+            compares_algorithm=self.compares_algorithm,
+            sizes=self.sizes,
+            device=self.device,
+            note=self.note,
+            refused_paddings=self.refused_paddings,
+        )
 
 
 class Algorithm(NamedTuple):
@@ -199,7 +217,13 @@ _ALL = (
             Usage(
                 CIPHER,
                 (_A.HUKS_ALG_SM4,),
-                (*_BLOCK, Form(_CTR, _NONE), Form(_CFB, _NONE), Form(_OFB, _NONE)),
+                (
+                    *_BLOCK,
+                    Form(_CTR, _NONE),
+                    Form(_CFB, _NONE),
+                    Form(_OFB, _NONE),
+                    Form(_GCM, _NONE, device=False),
+                ),
             ),
             Usage(
                 DERIVE,
@@ -357,6 +381,9 @@ SESSION_ALGORITHMS: dict[int, frozenset[int]] = {
 """The algorithms that a session of each group of purposes may name."""
 
 
-def usage_of(algorithm: Algorithm, purposes: int) -> Usage | None:
-    """The usage whose group holds all of `purposes`, or None."""
-    return next((usage for usage in algorithm.usages if purposes and purposes & ~usage.purposes == 0), None)
+def usage_of(algorithm: Algorithm, purposes: int, *, device: bool = False) -> Usage | None:
+    """The usage whose group holds all of `purposes`, or None; of a device, what it has of that."""
+    for usage in algorithm.usages:
+        if purposes and purposes & ~usage.purposes == 0:
+            return usage.on_device() if device else usage
+    return None

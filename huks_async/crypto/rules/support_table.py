@@ -20,7 +20,7 @@ def rows(*, device: bool = False, joint: str = "; ") -> Iterator[tuple[str, ...]
         for usage in algorithm.usages:
             if device and not (algorithm.device and usage.device):
                 continue
-            yield _row(algorithm, usage, joint, first=first)
+            yield _row(algorithm, usage.on_device() if device else usage, joint, first=first)
             first = False
 
 
@@ -54,6 +54,9 @@ def _notes(algorithm: Algorithm, usage: Usage, *, first: bool) -> Iterator[str]:
         yield f"generation needs the extra `legacy`: {list_sizes(algorithm.extra_sizes)}"
     if not (algorithm.device and usage.device):
         yield "not in the device profile"
+    for form in usage.forms:
+        if not form.device:
+            yield f"{_form(form).partition(',')[0]} is an extension, not in the device profile"
     if usage.note:
         yield usage.note
     for padding, reason in usage.refused_paddings.items():

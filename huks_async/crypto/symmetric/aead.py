@@ -1,4 +1,4 @@
-"""Authenticated encryption with AES: GCM, streamed, and CCM, collected.
+"""Authenticated encryption: GCM, streamed, with AES and SM4, and CCM, collected, with AES.
 
 What leaves encryption is ciphertext, then the tag, then the nonce where it was made here.
 Decryption takes the ciphertext alone; nonce and tag are parameters.
@@ -21,7 +21,7 @@ _STARTERS = {
 
 
 def starter(spec: OperationSpec) -> Starter:
-    """Prepare AES-GCM or AES-CCM.
+    """Prepare GCM or AES-CCM.
 
     Raises:
         BusinessError: 12000003 for another mode, and for a tag length that CCM does not have.

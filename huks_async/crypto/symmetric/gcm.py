@@ -1,8 +1,8 @@
-"""AES-GCM, streamed; in one go where there is no `update`."""
+"""GCM with AES and with SM4 (RFC 8998), streamed; AES in one go where there is no `update`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.ciphers import (
     AEADDecryptionContext,
     AEADEncryptionContext,
@@ -25,11 +25,13 @@ from huks_async.crypto.symmetric.aead_parameters import (
     not_authentic,
     wrong_tag_length,
 )
+from huks_async.model.enums import HuksKeyAlg
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike
 from huks_async.runtime.randomness import random_bytes
 
-_CRYPTO_FAIL = 12000006
+_SM4 = int(HuksKeyAlg.HUKS_ALG_SM4)
+_CRYPTO_FAIL, _NOT_HERE = 12000006, 12000001
 _new_object = object.__new__
 
 _NONCE_MADE = 12
@@ -40,7 +42,7 @@ _ONE_SHOT = 256 * 1024
 
 
 class GcmEncryption(Operation):
-    """AES-GCM encryption. All at once it needs no context; the first `update` makes one."""
+    """GCM encryption. All at once AES needs no context; the first `update` makes one."""
 
     __slots__ = ("_aad", "_appended", "_context", "_key", "_nonce")
 
@@ -55,15 +57,17 @@ class GcmEncryption(Operation):
 
     def update(self, data: BytesLike) -> bytes:
         """Take a segment; give its ciphertext."""
-        context = self._context
-        if context is None:
-            context = self._context = Cipher(self._key.cipher(), modes.GCM(self._nonce)).encryptor()
-            if self._aad is not None:
-                context.authenticate_additional_data(self._aad)
         try:
-            return context.update(data)
+            return (self._context or self.begin()).update(data)
         except ValueError:
             raise _too_long() from None
+
+    def begin(self) -> AEADEncryptionContext:
+        """Make the context that segments go through."""
+        context = self._context = Cipher(self._key.cipher(), modes.GCM(self._nonce)).encryptor()
+        if self._aad is not None:
+            context.authenticate_additional_data(self._aad)
+        return context
 
     def finish(self, data: BytesLike) -> bytes:
         """Take the last segment; give its ciphertext, the tag, and the nonce where it was made here."""
@@ -77,8 +81,16 @@ class GcmEncryption(Operation):
         return b"".join((last, context.tag, self._appended))
 
 
+class Sm4GcmEncryption(GcmEncryption):
+    """The same with SM4."""
+
+    __slots__ = ()
+
+    kind = "sm4-gcm"
+
+
 class GcmDecryption(Operation):
-    """AES-GCM decryption. `update` gives plaintext whose tag was not verified yet."""
+    """GCM decryption. `update` gives plaintext whose tag was not verified yet."""
 
     __slots__ = ("_aad", "_context", "_key", "_nonce", "_tag")
 
@@ -93,16 +105,18 @@ class GcmDecryption(Operation):
 
     def update(self, data: BytesLike) -> bytes:
         """Take a segment; give its plaintext, not verified."""
-        context = self._context
-        if context is None:
-            mode = modes.GCM(self._nonce, self._tag)
-            context = self._context = Cipher(self._key.cipher(), mode).decryptor()
-            if self._aad is not None:
-                context.authenticate_additional_data(self._aad)
         try:
-            return context.update(data)
+            return (self._context or self.begin()).update(data)
         except ValueError:
             raise _too_long() from None
+
+    def begin(self) -> AEADDecryptionContext:
+        """Make the context that segments go through."""
+        mode = modes.GCM(self._nonce, self._tag)
+        context = self._context = Cipher(self._key.cipher(), mode).decryptor()
+        if self._aad is not None:
+            context.authenticate_additional_data(self._aad)
+        return context
 
     def finish(self, data: BytesLike) -> bytes:
         """Take the last segment; give its plaintext.
@@ -124,14 +138,25 @@ class GcmDecryption(Operation):
         return last
 
 
-def starter(spec: OperationSpec) -> Starter:
-    """Prepare AES-GCM; what is wrong with the parameters is told when an operation starts."""
-    length = spec.numbers.get(TAG_LENGTH, FULL_TAG)
+class Sm4GcmDecryption(GcmDecryption):
+    """The same with SM4."""
 
+    __slots__ = ()
+
+    kind = "sm4-gcm"
+
+
+def starter(spec: OperationSpec) -> Starter:
+    """Prepare GCM; what is wrong with the parameters is told when an operation starts."""
+    sm4 = spec.key_algorithm == _SM4
+    name = "SM4-GCM" if sm4 else "AES-GCM"
+    encryption = Sm4GcmEncryption if sm4 else GcmEncryption
+    decryption = Sm4GcmDecryption if sm4 else GcmDecryption
+    length = spec.numbers.get(TAG_LENGTH, FULL_TAG)
     wrong_length = length != FULL_TAG
     # one test decides the ordinary case; which mistake comes first is told by _fault
 
-    def encrypt(key: SecretKey, blobs: Mapping[int, bytes]) -> Operation:
+    def encrypt(key: SecretKey, blobs: Mapping[int, bytes]) -> GcmEncryption:
         aad = blobs.get(AAD)
         nonce = blobs.get(NONCE)
         if nonce is None:
@@ -139,8 +164,8 @@ def starter(spec: OperationSpec) -> Starter:
         else:
             appended = b""
         if wrong_length or aad == b"" or not _NONCE_MIN <= len(nonce) <= _NONCE_MAX:
-            raise _fault(blobs, length)
-        operation = _new_object(GcmEncryption)
+            raise _fault(blobs, length, name)
+        operation = _new_object(encryption)
         operation._key = key
         operation._nonce = nonce
         operation._aad = aad
@@ -148,7 +173,7 @@ def starter(spec: OperationSpec) -> Starter:
         operation._context = None
         return operation
 
-    def decrypt(key: SecretKey, blobs: Mapping[int, bytes]) -> Operation:
+    def decrypt(key: SecretKey, blobs: Mapping[int, bytes]) -> GcmDecryption:
         aad = blobs.get(AAD)
         nonce = blobs.get(NONCE, b"")
         tag = blobs.get(TAG, b"")
@@ -158,25 +183,47 @@ def starter(spec: OperationSpec) -> Starter:
             or len(tag) != FULL_TAG
             or not _NONCE_MIN <= len(nonce) <= _NONCE_MAX
         ):
-            required(blobs, NONCE, "AES-GCM decryption")
-            raise _fault(blobs, length, opens=True)
-        return GcmDecryption(key, nonce, aad, tag)
+            required(blobs, NONCE, f"{name} decryption")
+            raise _fault(blobs, length, name, opens=True)
+        return decryption(key, nonce, aad, tag)
 
-    return encrypt if spec.purpose == ENCRYPT else decrypt
+    chosen: Callable[[SecretKey, Mapping[int, bytes]], GcmEncryption | GcmDecryption]
+    chosen = encrypt if spec.purpose == ENCRYPT else decrypt
+    return _with_context(chosen) if sm4 else chosen
 
 
-def _fault(blobs: Mapping[int, bytes], length: int, *, opens: bool = False) -> BusinessError:
+def _with_context(
+    start: Callable[[SecretKey, Mapping[int, bytes]], GcmEncryption | GcmDecryption],
+) -> Starter:
+    """Have operations begin with a context: there is no SM4-GCM in one go, nor any in an OpenSSL before 3.1."""
+
+    def started(key: SecretKey, blobs: Mapping[int, bytes]) -> Operation:
+        operation = start(key, blobs)
+        try:
+            operation.begin()
+        except UnsupportedAlgorithm:
+            raise BusinessError(
+                _NOT_HERE,
+                "SM4-GCM: the OpenSSL that `cryptography` was built with has none; it needs 3.1 or newer, which "
+                "the packages of the index have",
+            ) from None
+        return operation
+
+    return started
+
+
+def _fault(blobs: Mapping[int, bytes], length: int, name: str, *, opens: bool = False) -> BusinessError:
     nonce = optional(blobs, NONCE) or b""
     optional(blobs, AAD)
     if length != FULL_TAG:
-        return bad_tag_length(length, "AES-GCM", str(FULL_TAG))
+        return bad_tag_length(length, name, str(FULL_TAG))
     if opens:
-        tag = required(blobs, TAG, "AES-GCM decryption")
+        tag = required(blobs, TAG, f"{name} decryption")
         if len(tag) != FULL_TAG:
             return wrong_tag_length(len(tag), FULL_TAG)
     return BusinessError(
         _CRYPTO_FAIL,
-        f"HUKS_TAG_NONCE has {len(nonce)} bytes; AES-GCM takes {_NONCE_MIN} to {_NONCE_MAX}, "
+        f"HUKS_TAG_NONCE has {len(nonce)} bytes; {name} takes {_NONCE_MIN} to {_NONCE_MAX}, "
         f"best {_NONCE_MADE}",
     )
 
@@ -184,5 +231,5 @@ def _fault(blobs: Mapping[int, bytes], length: int, *, opens: bool = False) -> B
 def _too_long() -> BusinessError:
     return BusinessError(
         _CRYPTO_FAIL,
-        "AES-GCM takes at most 2^36 - 32 bytes under one nonce; split the data over several sessions",
+        "GCM takes at most 2^36 - 32 bytes under one nonce; split the data over several sessions",
     )
