@@ -38,7 +38,10 @@ def main() -> int:
             while tally.interrupted < asked.times and len(tally.faults) < asked.times:
                 # every fourth by the module, whose first imports are the package's
                 start = MODULE if tally.interrupted % 4 == 3 else SCRIPT
+                late = tally.finished
                 bench.interrupt(case, start, moments.uniform(0, seconds), tally)
+                # the machine is now busier, now less: the moments are to fall into the command's time
+                seconds *= 0.8 if tally.finished > late else 1.1
             print(
                 f"{case.name}: {tally.interrupted} interrupted, {tally.finished} came too late, "
                 f"{len(tally.faults)} faults",
