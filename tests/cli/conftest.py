@@ -8,6 +8,13 @@ import pytest
 
 from huks_async.cli import main
 from tests.cli.command_line import Done, Huks, command
+from tests.cli.interruptions import heed_interrupts
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _interrupts_count() -> None:
+    """Some tests press Ctrl-C, and what ignores it at the start of this process would hand that on."""
+    heed_interrupts()
 
 
 @pytest.fixture

@@ -78,6 +78,12 @@ CASES = (
 )
 
 
+def heed_interrupts() -> None:
+    """Let the commands that are started notice Ctrl-C, also where a shell has started us in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @dataclass
 class Tally:
     """What became of one command's interruptions."""
@@ -91,6 +97,7 @@ class Bench:
     """A keystore and files that every command finds in order, however the one before it ended."""
 
     def __init__(self, folder: Path) -> None:
+        heed_interrupts()
         self.folder = folder
         self.home = folder / "home"
         self.work = folder / "work"
