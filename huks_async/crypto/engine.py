@@ -34,7 +34,7 @@ _KEY_FAMILY: dict[int, str] = {
     _A.HUKS_ALG_ML_DSA: "postquantum.mldsa",
     _A.HUKS_ALG_ML_KEM: "postquantum.mlkem",
 }
-# sessions whose algorithm is not that of the key
+# Sessions of these algorithms run over keys of others: their family is that of the session's algorithm.
 _SESSION_FAMILY: dict[int, str] = {
     _A.HUKS_ALG_HMAC: "mac_and_derivation.mac",
     _A.HUKS_ALG_SM3: "mac_and_derivation.mac",

@@ -94,7 +94,8 @@ def _block_cipher(algorithm: int, secret: bytes) -> BlockCipherAlgorithm:
 
 
 def _three_keys(secret: bytes) -> bytes:
-    # EDE with all three keys alike is single DES; two keys serve as K1, K2, K1 (SP 800-67)
+    # The library has 3DES alone. With all three keys alike it is single DES, and two keys serve as K1, K2, K1
+    # (SP 800-67).
     if len(secret) == _DES_KEY_BYTES:
         return secret * 3
     return secret + secret[:_DES_KEY_BYTES] if len(secret) == 2 * _DES_KEY_BYTES else secret

@@ -35,7 +35,7 @@ def load_peer(
     head = spki[:40]
     is_finite = any(oid in head for oid in _DH_OIDS)
     if is_finite and not (prime and prime in spki):
-        # loading it would test the primes of a group that a stranger chose, for 0.2 s and more
+        # Loading it would test whether the numbers of a stranger's group are prime, which takes 0.2 s and more.
         raise wrong_peer("a DH key of another group")
     guard: AbstractContextManager[None] = finite_field.allowed() if is_finite else nullcontext()
     try:

@@ -165,5 +165,5 @@ def _agree(private: X25519PrivateKey, peer: bytes) -> bytes:
     try:
         return private.exchange(X25519PublicKey.from_public_bytes(peer))
     except ValueError:
-        # RFC 7748 §6.1: a point of low order makes a secret of zeros, known to everybody
+        # A point of low order makes a secret of zeros, which everybody knows (RFC 7748 section 6.1).
         raise wrong_peer("a point of low order") from None

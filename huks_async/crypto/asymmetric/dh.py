@@ -144,7 +144,7 @@ def material_from_spki(spki: bytes, algorithm: int, size: int) -> KeyMaterial:
     """
     p = _import_prime(size)
     public = None
-    # loading a group of somebody's own choice would test its primes, for 0.2 s and more
+    # Loading a group of somebody's own choice would test its primes, which takes 0.2 s and more.
     if p.to_bytes(size // 8, "big") in spki:
         with suppress(ValueError, UnsupportedAlgorithm), finite_field.allowed():
             public = load_der_public_key(spki)
@@ -208,7 +208,7 @@ def _agree(private: DHPrivateKey, size: int, wanted: int | None, spki: bytes) ->
         secret = private.exchange(peer)
     except ValueError:
         raise wrong_peer("outside the group") from None
-    # as long as the modulus before it is cut, so that both sides cut the same bytes
+    # The secret is filled to the length of the modulus before it is cut, so that both sides cut the same bytes.
     return secret.rjust(size // 8, b"\0")[: wanted // 8]
 
 

@@ -87,10 +87,10 @@ def _generate_uncommon(algorithm: int, size: int) -> KeyMaterial:
     library = libcrypto_for("DSA", LEGACY, f"generation of a DSA key of {size} bits")
     q = prime(library, 160 if size < 2048 else 256)
     p = prime(library, size, 2 * q)
-    # FIPS 186-4, A.2.1: any h will do unless the power is 1
+    # Any h will do unless its power is 1 (FIPS 186-4, A.2.1).
     g = next(power for h in range(2, 100) if (power := pow(h, (p - 1) // q, p)) != 1)
     x = secrets.randbelow(q - 1) + 1
-    # a random multiple of the order hides x from whoever measures the time of the power
+    # A random multiple of the group's order hides x from whoever measures how long the power takes.
     y = pow(g, x + q * secrets.randbits(_BLINDING_BITS), p)
     return KeyMaterial(algorithm, size, pkcs8_of(p, q, g, x), spki_of(p, q, g, y))
 
@@ -108,7 +108,7 @@ def load(material: KeyMaterial) -> DsaKey:
         public = only
     order = public.parameters().parameter_numbers().q
     width = (order.bit_length() + 7) // 8
-    # SEQUENCE of two INTEGERs, each perhaps with a leading zero
+    # A signature is a SEQUENCE of two INTEGERs, each perhaps with a zero in front for the sign.
     return DsaKey(public, private, width, 2 * width + 8)
 
 

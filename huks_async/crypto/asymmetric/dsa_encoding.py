@@ -25,7 +25,7 @@ def _algorithm(p: int, q: int, g: int) -> bytes:
 
 
 def _integer(value: int) -> bytes:
-    # one bit more than needed, for the sign
+    # DER integers are signed, so a number needs one bit more than its own for the sign.
     return _element(_INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big"))
 
 

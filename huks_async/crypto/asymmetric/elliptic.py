@@ -109,7 +109,8 @@ def material_from_parts(size: int, x: bytes, y: bytes, z: bytes) -> KeyMaterial:
         if x:
             numbers = ec.EllipticCurvePublicNumbers(int.from_bytes(x, "big"), int.from_bytes(y, "big"), curve)
             point = numbers.public_key()
-            # the library below reduces coordinates modulo the field's prime instead of refusing them
+            # The library below reduces coordinates modulo the field's prime, so that a point would have several
+            # forms; one that it changed is refused.
             if point.public_numbers() != numbers:
                 raise ValueError
             public = _spki(point)
@@ -195,7 +196,7 @@ def _sign(private: ec.EllipticCurvePrivateKey, value: bytes, algorithm: hashes.H
 
 
 def _verify(key: EllipticKey, signature: BytesLike, value: bytes, algorithm: hashes.HashAlgorithm) -> None:
-    # the documented bound, just above the longest DER form of two numbers of the curve
+    # This is the documented bound. It lies just above the longest DER form of two numbers of the curve.
     most = 2 * (key.size // 8 + key.size % 8) + 8
     if len(signature) > most:
         raise signing.too_long(len(signature), most)

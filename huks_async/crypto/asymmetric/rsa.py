@@ -135,7 +135,7 @@ def material_from_spki(spki: bytes, algorithm: int, size: int) -> KeyMaterial:
     try:
         public = load_der_public_key(spki)
         if isinstance(public, rsa.RSAPublicKey) and public.key_size == size and public.public_numbers().n & 1:
-            # from numbers, because that way checks the exponent
+            # Making the key from its numbers checks the exponent, which loading it does not.
             return KeyMaterial(algorithm, size, b"", _spki(public.public_numbers().public_key()))
     except (ValueError, UnsupportedAlgorithm):
         pass

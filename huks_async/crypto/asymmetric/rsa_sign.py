@@ -139,7 +139,7 @@ def _pss_of_digest(_: RsaKey, algorithm: hashes.HashAlgorithm) -> padding.PSS:
 
 
 def _pss_of_max(key: RsaKey, algorithm: hashes.HashAlgorithm) -> padding.PSS:
-    # RFC 8017 §9.1.1: the encoded message has one bit less than the modulus
+    # The encoded message has one bit less than the modulus (RFC 8017 section 9.1.1).
     encoded = (key.public.key_size + 6) // 8
     room = encoded - algorithm.digest_size - 2
     if room < 0:
@@ -176,7 +176,7 @@ def _check_length(key: RsaKey, given: BytesLike) -> None:
     if len(given) > key.length:
         raise signing.too_long(len(given), key.length)
     if len(given) < key.length:
-        # some libraries accept signatures that lost their leading zeros; RFC 8017 §8 does not
+        # Some libraries accept signatures that lost their leading zeros; RFC 8017 section 8 refuses them.
         raise signing.wrong_signature()
 
 

@@ -26,7 +26,7 @@ SignMessage: TypeAlias = Callable[[BytesLike], bytes]
 VerifyMessage: TypeAlias = Callable[[BytesLike, BytesLike], None]
 """(signature, message); raises BusinessError where they do not fit."""
 
-# SM3 belongs to SM2, which has a room of its own
+# SM3 is left out: the signatures that use it are those of SM2, which has a room of its own.
 HASHES = {
     number: algorithm
     for number, algorithm in digests.HASHES.items()

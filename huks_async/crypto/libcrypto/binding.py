@@ -115,7 +115,7 @@ class Libcrypto:
     def __init__(self, path: str) -> None:
         self.path = path
         self.calls = ctypes.CDLL(path)
-        # absent from OpenSSL before 3.0, LibreSSL and BoringSSL
+        # These functions are absent from OpenSSL before 3.0, LibreSSL and BoringSSL, which are refused so.
         calls = self.calls
         major, minor, patch = (
             calls.OPENSSL_version_major,
@@ -158,7 +158,7 @@ class Libcrypto:
         buffer = (ctypes.c_char * len(der)).from_buffer(der)
         position = c_void_p(ctypes.addressof(buffer))
         pointer = getattr(self.calls, reader)(None, ctypes.byref(position), len(der))
-        # the decoders leave reports of the formats they tried, even when one fitted
+        # The decoders leave reports of the formats that they tried, even when one fitted.
         self.calls.ERR_clear_error()
         if not pointer:
             raise LibcryptoError(f"no {algorithm} key")
@@ -267,6 +267,6 @@ class Libcrypto:
 
     def refused(self, what: str) -> LibcryptoError:
         """The error to raise after a call failed; forgets what libcrypto noted about it."""
-        # the error queue belongs to the thread, and others (ssl) may look at it
+        # The error queue belongs to the thread, and other code (the module ssl) may look at it.
         self.calls.ERR_clear_error()
         return LibcryptoError(what)

@@ -28,7 +28,7 @@ LEGACY = "legacy"
 _FIXED_IN: dict[tuple[int, int], int] = {(3, 0): 23, (3, 4): 8, (3, 5): 9, (3, 6): 5, (4, 0): 3}
 _GATE = ", ".join(f"{major}.{minor}.{patch}" for (major, minor), patch in _FIXED_IN.items())
 _WHEEL = "psycopg-binary"
-# on macOS the unversioned name would end the process, so names carry the number of the interface
+# On macOS loading the unversioned name ends the process, so names carry the number of the interface.
 _SYSTEM_NAMES = (
     ("libcrypto.4.dylib", "libcrypto.3.dylib")
     if sys.platform == "darwin"
@@ -91,7 +91,7 @@ def candidates(environment: Mapping[str, str]) -> Iterator[str]:
         yield named
         return
     yield from _SYSTEM_NAMES
-    # late: mostly a library of the system serves
+    # Imported here, because mostly a library of the system serves.
     try:
         from importlib import metadata
 

@@ -180,12 +180,12 @@ def _pbkdf2_starter(digest: int, length: int, blocks: int, iterations: int | Non
     def start(key: SecretKey, blobs: Mapping[int, bytes]) -> Operation:
         secret, salt = key.secret, blobs.get(_SALT, b"")
         if len(salt) < _MIN_SALT:
-            # a documented sample passes 6 bytes, so that it must run
+            # One documented sample passes 6 bytes, so such a length must work.
             warn_caller(
                 f"HUKS_TAG_SALT has {len(salt)} bytes; PBKDF2 should have {_MIN_SALT} random bytes or more",
                 HuksCompatibilityWarning,
             )
-        # every block of output repeats all iterations
+        # Each block of output repeats all iterations, so the work grows with the length.
         return Derivation(kind, rounds * blocks, partial(pbkdf2, digest, secret, salt, rounds, length))
 
     return start

@@ -117,7 +117,7 @@ def starter(spec: OperationSpec) -> Starter:
 
 
 def _start_cmac(key: SecretKey, blobs: Mapping[int, bytes]) -> Operation:
-    # the mirror asks for the IV of the CBC inside; CMAC is defined for zeros alone
+    # HUKS asks for the IV of the CBC chain inside. CMAC is defined for an IV of zeros, so no other is taken.
     iv = required(blobs, _IV, "HUKS_ALG_CMAC")
     if iv != bytes(_DES_BLOCK):
         raise BusinessError(

@@ -89,7 +89,8 @@ def load(material: KeyMaterial) -> MlDsaKey:
         return _ready(parameters, private, private.public_key())
     library, key = parameters.private_from_expanded(material.secret)
     try:
-        # libcrypto computes t = A s1 + s2 from the expanded form and compares it with tr
+        # Asking for the public half makes libcrypto compute it (t = A s1 + s2) and compare it with the hash tr in
+        # the expanded form, so a damaged key is found here.
         raw = library.octets(key, "pub", parameters.public_bytes)
     except LibcryptoError:
         raise parameters.no_expanded_key() from None
@@ -169,8 +170,8 @@ class _MlDsaOperation(Operation):
         self.kind = f"mldsa-{key.parameters.size}-{self.verb}"
         self._key = key
         self._limits = limits
-        # M' of FIPS 204 algorithm 2, after tr. hashlib lets other threads run while it hashes, which
-        # the hasher of `cryptography` for mu does not
+        # The hash begins with tr and the head of M' (FIPS 204 algorithm 2). It is hashlib's, because that lets
+        # other threads run while it hashes, which the hasher of `cryptography` for mu does not.
         self._hasher = shake_256(key.public_hash + bytes((_PURE, len(context))) + context)
         self._total = 0
 

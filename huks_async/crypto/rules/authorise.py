@@ -51,7 +51,7 @@ _ENUM_OF_TAG = {
     _PADDING: HuksKeyPadding,
     _MODE: HuksCipherMode,
 }
-# how the reference names a missing or bad value of each tag
+# The names that HUKS has for a missing and for a bad value of each tag; errors carry them as their reason.
 _MISSING = {
     _DIGEST: _E.HUKS_ERROR_CHECK_GET_DIGEST_FAIL,
     _PADDING: _E.HUKS_ERROR_CHECK_GET_PADDING_FAIL,
@@ -95,7 +95,8 @@ def check_key(numbers: Mapping[int, int], *, device: bool = False) -> tuple[Algo
     if numbers.get(InnerTag.BATCH_PURPOSE) is not None:
         raise BusinessError(12000003, "batch sessions are not supported: leave out tag 313 (batch purpose)")
     usage = usage_of(algorithm, purposes, device=device)
-    # DERIVE and MAC keys are asked for their purpose before their size, the others after it
+    # The order of checks follows HUKS: keys for DERIVE and MAC are asked for their purpose before their size,
+    # all others after it.
     if usage is None and purposes & (DERIVE | MAC):
         raise _bad_purpose(algorithm, purposes)
     size = numbers.get(_KEY_SIZE)
@@ -107,7 +108,7 @@ def check_key(numbers: Mapping[int, int], *, device: bool = False) -> tuple[Algo
         )
     sizes = (usage.sizes if usage else None) or algorithm.sizes
     if not has_size(sizes, size):
-        # a MAC key of a wrong size is noticed by the engine, with the general code
+        # In HUKS it is the engine that notices a MAC key of a wrong size, and it has the general code alone.
         code = 401 if algorithm.number in (HuksKeyAlg.HUKS_ALG_HMAC, HuksKeyAlg.HUKS_ALG_SM3) else 12000003
         raise BusinessError(
             code,
@@ -205,7 +206,8 @@ def check_session(
     served = SESSION_ALGORITHMS[group]
     if device:
         served = frozenset(known for known in served if _on_device(known))
-    # keys for SM2 agreement are declared and no engine serves them: their session fails against the key
+    # Keys for SM2 agreement are declared, and no engine serves them: their session passes here and fails when
+    # it is held against the key.
     for_sm2 = group == AGREE and number == key.get(_ALGORITHM) == HuksKeyAlg.HUKS_ALG_SM2
     if number not in served and not for_sm2:
         raise BusinessError(
@@ -261,7 +263,7 @@ def _settled_value(
     """The value of a tag that key and session agree on."""
     fixed, given = key.get(tag), session.get(tag)
     if tag == _DIGEST and algorithm.number == _RSA and usage.purposes == CIPHER:
-        # the digest plays no part in these two, and is neither compared nor looked at
+        # In these two the digest plays no part, so it is neither compared nor looked at.
         padding = session.get(_PADDING, key.get(_PADDING))
         if padding in (HuksKeyPadding.HUKS_PADDING_NONE, HuksKeyPadding.HUKS_PADDING_PKCS1_V1_5):
             return None

@@ -101,7 +101,7 @@ class Usage:
         self.device = device
         self.note = note
         self.refused_paddings = refused_paddings or {}
-        # once: every check of a key reads them
+        # Every check of a key reads these, so they are computed once.
         self.modes = _distinct(form.mode for form in forms)
         self.paddings = _distinct(form.padding for form in forms)
         self.digests = _distinct(digest for form in forms for digest in form.digests)

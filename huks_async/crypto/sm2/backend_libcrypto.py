@@ -34,7 +34,7 @@ class LibcryptoSm2:
 
     def public_point(self, key: EvpKey) -> bytes:
         """The public point of a key."""
-        # the name of the parameter that keeps to the uncompressed form whatever the key came as
+        # Of the parameters that give the public point this one is uncompressed, whatever form the key came in.
         return self._library.octets(key, "encoded-pub-key", 65)[1:]
 
     def sign(self, key: EvpKey, e: bytes) -> bytes:

@@ -5,7 +5,7 @@ Everything here is public data and bytes, but for `pkcs8`; no curve arithmetic w
 
 from cryptography.hazmat.primitives import hashes
 
-# the recommended curve, GB/T 32918.5 section 2
+# The recommended curve of GB/T 32918.5 section 2: y² = x³ + A x + B modulo P, a base point (GX, GY) of order N.
 P = 0xFFFFFFFE_FFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFF_00000000_FFFFFFFF_FFFFFFFF
 A = P - 3
 B = 0x28E9FA9E_9D9F5E34_4D5A9E4B_CF6509A7_F39789F5_15AB8F92_DDBCBD41_4D940E93
@@ -28,7 +28,8 @@ SPKI_BYTES = len(_SPKI_HEAD) + 2 * FIELD
 # the same with SM2's own identifier in the place of id-ecPublicKey: what engines on OpenSSL 1.1.1 exported
 _OLD_SPKI_HEAD = bytes.fromhex("305a 3014 06082a811ccf5501822d 06082a811ccf5501822d 034200 04")
 
-# 16 bytes of length and, before it, the bits of the identity: GB/T 32918.2 section 5.5
+# What is hashed before the public key: the length of the identity in bits (16 bits), the identity, the curve and
+# the base point (GB/T 32918.2 section 5.5).
 _Z_HEAD = (8 * len(USER_ID)).to_bytes(2, "big") + USER_ID
 _Z_HEAD += b"".join(number.to_bytes(FIELD, "big") for number in (A, B, GX, GY))
 
@@ -49,7 +50,7 @@ def decompress(x: bytes, *, odd: bool) -> bytes:
 
     """
     number = int.from_bytes(x, "big")
-    # a square root, since P is 3 modulo 4 (SEC 1, section 2.3.4)
+    # This power is a square root where there is one, since P is 3 modulo 4 (SEC 1, section 2.3.4).
     root = pow((number * number + A) * number + B, (P + 1) // 4, P)
     y = root if root & 1 == odd else P - root
     point = x + y.to_bytes(FIELD, "big")

@@ -42,7 +42,7 @@ def generate(algorithm: int, size: int) -> KeyMaterial:
         BusinessError: 12000001 where no backend is installed.
 
     """
-    # uniform in 1 … n - 2 (GB/T 32918.1 section 6.1)
+    # The private key is uniform in 1 … n - 2 (GB/T 32918.1 section 6.1).
     scalar = (1 + secrets.randbelow(encoding.N - 2)).to_bytes(FIELD, "big")
     return KeyMaterial(algorithm, size, scalar, encoding.spki_from_point(public_point(scalar)))
 

@@ -239,7 +239,8 @@ def _wide_iv(blobs: Mapping[int, bytes], tag: int = _IV) -> bytes:
     iv = required(blobs, tag, "this mode")
     if len(iv) > _BLOCK:
         raise _bad_iv(f"{tag_name(tag)} has {len(iv)} bytes; AES and SM4 take {_BLOCK}")
-    # documented samples pass 12 bytes, which devices complete with whatever memory follows
+    # Documented samples pass 12 bytes, and devices take whatever follows these in memory for the rest. Zeros
+    # are what both sides can repeat.
     warn_caller(
         f"{tag_name(tag)} has {len(iv)} bytes and is extended with zeros to {_BLOCK}",
         HuksCompatibilityWarning,
@@ -248,7 +249,7 @@ def _wide_iv(blobs: Mapping[int, bytes], tag: int = _IV) -> bytes:
 
 
 def _nonce_or_iv(blobs: Mapping[int, bytes]) -> bytes:
-    # for SM4 in OFB devices read the IV, while the guide names the nonce
+    # For SM4 in OFB devices read the IV, while the guide names the nonce: both are taken, the IV first.
     return _wide_iv(blobs, _NONCE if _IV not in blobs and _NONCE in blobs else _IV)
 
 

@@ -48,7 +48,7 @@ class GcmEncryption(Operation):
 
     kind = "aes-gcm"
 
-    # set by the starter: a call of __init__ would be a noticeable part of a short session
+    # The starter sets these, because a call of __init__ would be a noticeable part of a short session.
     _key: SecretKey
     _nonce: bytes
     _aad: bytes | None
@@ -153,8 +153,9 @@ def starter(spec: OperationSpec) -> Starter:
     encryption = Sm4GcmEncryption if sm4 else GcmEncryption
     decryption = Sm4GcmDecryption if sm4 else GcmDecryption
     length = spec.numbers.get(TAG_LENGTH, FULL_TAG)
+    # One test tells the ordinary case from all mistakes, which keeps short sessions fast; _fault then finds out
+    # which mistake comes first.
     wrong_length = length != FULL_TAG
-    # one test decides the ordinary case; which mistake comes first is told by _fault
 
     def encrypt(key: SecretKey, blobs: Mapping[int, bytes]) -> GcmEncryption:
         aad = blobs.get(AAD)
