@@ -129,7 +129,12 @@ class KeyMaker:
         from huks_async.keys.forms import importing
 
         # the documented order: bytes that can be read at once, parameters, other bytes, purpose
-        material = importing.translated(params, bytes(data))
+        if importing.is_slow_to_translate(params):
+            material = await self._processes.run(
+                importing.CHECK_SECONDS, importing.translated, params, bytes(data)
+            )
+        else:
+            material = importing.translated(params, bytes(data))
         check_key(params.numbers, device=self._device)
         if material is None:
             importing.parts_from_import(params, bytes(data))

@@ -1,6 +1,7 @@
 """Work that nobody can wait for: it ends when it is cancelled, and when its keystore closes."""
 
 import functools
+import importlib
 import threading
 
 import anyio
@@ -9,9 +10,10 @@ import pytest
 import huks_async as huks
 from huks_async import HuksTag as T
 from huks_async.crypto import engine
-from huks_async.crypto.material import KeyMaterial
+from huks_async.crypto.key_material import KeyMaterial
 from tests.adversity import support
 from tests.adversity.cancelled_work import ROUNDS, cancelled, children, derive
+from tests.keys.key_samples import sample
 
 
 @pytest.mark.parametrize("running", [False, True], ids=["while-they-start", "while-they-run"])
@@ -135,5 +137,39 @@ def test_a_costly_passphrase_opens_what_it_wrapped():
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr("huks_async.rootkeys.passphrase.LONG_SECONDS", 0.0)
             assert await huks.PassphraseRootKey("a passphrase").unwrap(wrapped) == bytes(range(32))
+
+    anyio.run(main)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "size", "kind"), [("DSA", 1024, 0), ("DSA", 1024, 2), ("RSA", 1024, 2), ("DH", 2048, 2)]
+)
+def test_checks_of_imported_keys_leave_the_event_loop(monkeypatch, algorithm, size, kind):
+    """Each check that takes many milliseconds happens in another process, also that of a public DSA key's group."""
+    number = huks.HuksKeyAlg[f"HUKS_ALG_{algorithm}"]
+    purpose = {"DSA": 8 if kind == 0 else 4, "RSA": 4, "DH": 256}[algorithm]
+    key = sample(number, size)
+    modules = {"DSA": "asymmetric.dsa", "RSA": "asymmetric.rsa", "DH": "asymmetric.dh"}
+
+    def refuse(*arguments: object) -> None:
+        raise AssertionError("the check ran in this process")
+
+    module = importlib.import_module(f"huks_async.crypto.{modules[algorithm]}")
+    for name in ("material_from_parts", "material_from_numbers", "material_from_spki"):
+        if hasattr(module, name):
+            monkeypatch.setattr(module, name, refuse)
+
+    async def main():
+        async with huks.Keystore.open(store="memory:") as keystore:
+            given = support.options(
+                (T.HUKS_TAG_ALGORITHM, number),
+                (T.HUKS_TAG_KEY_SIZE, size),
+                (T.HUKS_TAG_PURPOSE, purpose),
+                (T.HUKS_TAG_DIGEST, huks.HuksKeyDigest.HUKS_DIGEST_SHA256),
+                (T.HUKS_TAG_IMPORT_KEY_TYPE, kind),
+                data=key.spki if kind == 0 else key.blob(),
+            )
+            await keystore.importKeyItem("imported", given)
+            assert (await keystore.exportKeyItem("imported", support.NONE)).outData == key.spki
 
     anyio.run(main)

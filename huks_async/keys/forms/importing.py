@@ -66,14 +66,21 @@ CHECK_SECONDS = 0.5
 """What the slowest check of a key that comes in takes: RSA or DH of 4096 bits."""
 
 
-def is_slow(params: ParamSet) -> bool:
-    """Whether `material_from_import` may keep the interpreter busy for longer than a few milliseconds.
+def is_slow_to_translate(params: ParamSet) -> bool:
+    """Whether `translated` may keep the interpreter busy for longer than a few milliseconds.
 
-    The primes of an RSA key are not in its header form and must be found again; a DH or DSA key is
-    checked by exponentiations of its full size. A public DSA key brings its group, which is checked too.
+    A public DSA key brings a group of its own, which is checked by exponentiations of its full size.
     """
-    algorithm = params.number(_ALGORITHM)
-    return algorithm == _DSA or (import_type(params) != _PUBLIC and algorithm in (_RSA, _DH))
+    return params.number(_ALGORITHM) == _DSA and import_type(params) == _PUBLIC
+
+
+def is_slow(params: ParamSet) -> bool:
+    """The same of `material_from_import`, for what `translated` has left.
+
+    The primes of an RSA key are not in its header form, and must be found and checked; a DH or DSA key is
+    checked by exponentiations of its full size.
+    """
+    return import_type(params) != _PUBLIC and params.number(_ALGORITHM) in (_RSA, _DH, _DSA)
 
 
 def material_from_import(params: ParamSet, data: bytes) -> KeyMaterial:

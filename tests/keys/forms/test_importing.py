@@ -19,7 +19,7 @@ from huks_async.crypto.key_material import KeyMaterial
 from huks_async.crypto.postquantum import mldsa, mlkem
 from huks_async.keys.forms.convert import to_pem
 from huks_async.keys.forms.fields import parts_of
-from huks_async.keys.forms.importing import is_slow, material_from_import
+from huks_async.keys.forms.importing import is_slow, is_slow_to_translate, material_from_import
 from huks_async.keys.items.purposes import check_import_purpose
 from huks_async.model.errors import BusinessError, HuksLegacyWarning
 from huks_async.model.params import ParamSet
@@ -438,7 +438,10 @@ def test_slow_imports_are_known() -> None:
     """Private RSA, DSA and DH keys are announced as slow; everything else is not."""
     assert is_slow(params(RSA, 2048, PAIR))
     assert is_slow(params(DH, 4096, PRIVATE))
-    assert is_slow(params(DSA, 3072))
+    assert is_slow(params(DSA, 3072, PAIR))
+    assert is_slow_to_translate(params(DSA, 3072))
+    assert not is_slow_to_translate(params(DSA, 3072, PAIR))
+    assert not is_slow_to_translate(params(RSA, 3072))
     assert not is_slow(params(RSA, 2048))
     assert not is_slow(params(ECC, 256, PAIR))
     assert not is_slow(params(AES, 256))
