@@ -1,162 +1,135 @@
-"""Copies of one process, made by a bare `fork(2)`, tell what they make: `python -m tests.adversity.clones COUNT`.
+"""A hundred clones of a process, made by a bare fork(2) that tells nobody: do two of them make the same?
 
-The C library's `fork`, unlike `os.fork`, runs none of Python's handlers, so nothing in the interpreter
-knows that it was copied. Everything that makes random values is used once before, so that its state is warm.
-Each copy then prints lines of a kind and a value in hexadecimal; no two values of a kind may be equal.
+    python -m tests.adversity.clones [clones]
+
+A machine that is restored from a snapshot is such a clone, too. Each clone makes keys, seals and opens sessions: with
+the keystore in memory that was open in the parent, used there shortly before, and with one that it opens itself.
+Keys are compared by what they compute, handles as they are, and seals as a store gets them: all clones seal the same
+key under the same name, so that nothing but a seal's own randomness tells two of them apart.
 """
 
 import asyncio
+import collections
 import ctypes
-import hashlib
 import os
+import pickle
 import sys
+import tempfile
 import traceback
 
 import huks_async as huks
-from huks_async.crypto import engine
-from huks_async.crypto.asymmetric import elliptic, rsa, rsa_cipher
-from huks_async.crypto.asymmetric.rsa_oaep_md5 import Md5Oaep
-from huks_async.crypto.key_material import KeyMaterial
-from huks_async.crypto.libcrypto.search import LEGACY, libcrypto_for
-from huks_async.crypto.postquantum import mlkem
-from huks_async.crypto.sm2 import sm2
-from huks_async.keys.wrapping import wrapped
-from huks_async.model.enums import HuksKeyAlg as Alg
-from huks_async.sessions.spool import Spool
+from huks_async.stores import ItemName, MemoryStore
+from tests.adversity import support
+from tests.adversity.acknowledged import Hang, reap, use
 
-QUICK = {
-    "AES": (Alg.HUKS_ALG_AES, 256),
-    "HMAC": (Alg.HUKS_ALG_HMAC, 256),
-    "3DES": (Alg.HUKS_ALG_3DES, 192),
-    "ECC": (Alg.HUKS_ALG_ECC, 256),
-    "X25519": (Alg.HUKS_ALG_X25519, 256),
-    "Ed25519": (Alg.HUKS_ALG_ED25519, 256),
-    "SM2": (Alg.HUKS_ALG_SM2, 256),
-    "ML-KEM": (Alg.HUKS_ALG_ML_KEM, 768),
-    "ML-DSA": (Alg.HUKS_ALG_ML_DSA, 44),
-    "DH": (Alg.HUKS_ALG_DH, 2048),
-}
-SLOW = {"RSA": (Alg.HUKS_ALG_RSA, 1024), "RSA 512": (Alg.HUKS_ALG_RSA, 512)}
-
-_TAG = huks.HuksTag
-_GCM = {
-    _TAG.HUKS_TAG_ALGORITHM: Alg.HUKS_ALG_AES,
-    _TAG.HUKS_TAG_KEY_SIZE: 256,
-    _TAG.HUKS_TAG_PURPOSE: huks.HuksKeyPurpose.HUKS_KEY_PURPOSE_ENCRYPT,
-    _TAG.HUKS_TAG_BLOCK_MODE: huks.HuksCipherMode.HUKS_MODE_GCM,
-    _TAG.HUKS_TAG_PADDING: huks.HuksKeyPadding.HUKS_PADDING_NONE,
-}
+Made = dict[str, list[bytes]]
 
 
-def _options(properties: dict[int, int]) -> huks.HuksOptions:
-    return huks.HuksOptions(properties=[huks.HuksParam(tag, value) for tag, value in properties.items()])
-
-
-class Copies:
-    """What is made before the copies, and by each of them."""
+class Noting(MemoryStore):
+    """A store in memory that notes the rows it gets."""
 
     def __init__(self) -> None:
-        from cryptography.hazmat.primitives import hashes
-        from cryptography.hazmat.primitives.asymmetric import padding
+        super().__init__()
+        self.rows: list[bytes] = []
 
-        self.loop = asyncio.new_event_loop()
-        self.keystore = huks.Keystore.open("memory:", monitor=False)
-        self.rsa = rsa.load(engine.generate(Alg.HUKS_ALG_RSA, 1024))
-        self.ecc = elliptic.load(engine.generate(Alg.HUKS_ALG_ECC, 256))
-        self.sm2 = sm2.load(engine.generate(Alg.HUKS_ALG_SM2, 256))
-        self.kem = mlkem.load(engine.generate(Alg.HUKS_ALG_ML_KEM, 768))
-        self.x25519 = engine.generate(Alg.HUKS_ALG_X25519, 256)
-        self.p256 = engine.generate(Alg.HUKS_ALG_ECC, 256)
-        self.oaep = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
-        self.pkcs1 = padding.PKCS1v15()
-        self.oaep_md5 = Md5Oaep(hashes.MD5(), hashes.MD5())
-        self.loop.run_until_complete(self._begin())
-
-    async def _begin(self) -> None:
-        await self.keystore.aopen()
-        await self.keystore.generateKeyItem("key", _options(_GCM))
-
-    def make(self, salt: bytes, *, slow: bool) -> list[tuple[str, bytes]]:
-        """One value of each kind. `salt` differs from copy to copy."""
-        made = [
-            (name, _secret(engine.generate(*kind))) for name, kind in (QUICK | (SLOW if slow else {})).items()
-        ]
-        made.append(("encapsulated", mlkem.encapsulate(self.kem)[1]))
-        for name, scheme in (("OAEP", self.oaep), ("PKCS1", self.pkcs1), ("OAEP MD5", self.oaep_md5)):
-            made.append((name, rsa_cipher._encrypt(self.rsa, scheme, b"the same")))
-        made.append(("SM2 encryption", sm2.encrypt(self.sm2, b"the same")))
-        made.append(("SM2 signature", self.sm2.backend.sign(self.sm2.handle, bytes(32))))
-        # of different messages, so that an equal r shows an equal nonce, which gives the key away
-        made.append(("ECDSA r", _ecdsa_r(self.ecc.private, salt)))
-        made.append(("wrapped 1", wrapped.pack_wrapped(1, b"k", self.x25519.public)[4:36]))
-        made.append(("wrapped 2", wrapped.pack_wrapped(2, b"k", self.p256.public)[4:95]))
-        made.append(("prime", _prime()))
-        made.append(("spool", Spool(None)._encryptor.update(bytes(16))))  # type: ignore[arg-type]
-        made += self.loop.run_until_complete(self._sessions())
-        return made
-
-    async def _sessions(self) -> list[tuple[str, bytes]]:
-        keystore, made = self.keystore, []
-        for _ in range(3):
-            session = await keystore.initSession("key", _options(_GCM))
-            made.append(("handle", session.handle.to_bytes(8, "big")))
-            out = (await keystore.finishSession(session.handle, huks.HuksOptions(inData=b""))).outData
-            made.append(("GCM nonce", out[-12:]))
-        await keystore.generateKeyItem("other", _options(_GCM))
-        row = await keystore._store.get(huks_row("other"))
-        made.append(("sealed row", hashlib.sha256(row.blob).digest()))
-        return made
+    async def put(self, name: ItemName, blob: bytes, *, expect: int | None = None) -> int:
+        self.rows.append(bytes(blob))
+        return await super().put(name, blob, expect=expect)
 
 
-def huks_row(alias: str):
-    """The name of a row of the default caller's."""
-    from huks_async.stores import ItemName
-
-    return ItemName("default", 1, alias)
-
-
-def _secret(material: KeyMaterial) -> bytes:
-    return hashlib.sha256(material.secret).digest()
-
-
-def _ecdsa_r(private, message: bytes) -> bytes:
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-    from cryptography.hazmat.primitives.hashes import SHA256
-
-    return decode_dss_signature(private.sign(message, ec.ECDSA(SHA256())))[0].to_bytes(32, "big")
-
-
-def _prime() -> bytes:
-    from huks_async.crypto.libcrypto.generation import prime
-
-    return prime(libcrypto_for("DSA", LEGACY), 160).to_bytes(20, "big")
+async def _make(keystore: huks.Keystore, store: Noting, *, pair: bool) -> Made:
+    """Make one of each, and give what must be another one in each clone."""
+    made: Made = {"keys": [], "handles": [], "seals": []}
+    await keystore.generateKeyItem("mac", support.HMAC_KEY)
+    made["keys"].append(await use(keystore, "mac") or b"")
+    await keystore.generateKeyItem("aes", support.AES_KEY)
+    for _ in range(3):
+        made["handles"].append(str((await keystore.initSession("mac", support.HMAC)).handle).encode())
+    session = await keystore.initSession("aes", support.GCM_ENCRYPT)
+    made["keys"].append((await keystore.finishSession(session.handle, support.data(bytes(32)))).outData)
+    if pair:
+        await keystore.generateKeyItem("pair", support.ECC_KEY)
+        made["keys"].append((await keystore.exportKeyItem("pair", support.NONE)).outData)
+    store.rows.clear()
+    await keystore.importKeyItem("same", support.imported(support.HMAC_KEY, bytes(32)))
+    made["seals"] += store.rows
+    return made
 
 
-def main(count: int, slow: int) -> None:
-    """Make `count` copies, the first `slow` of which make the kinds that take long, too."""
-    import warnings
+async def _in_an_own_one() -> Made:
+    store = Noting()
+    async with huks.Keystore.open(store, monitor=False) as keystore:
+        made = await _make(keystore, store, pair=True)
+    # sealed under another key, so that these are unequal anyway
+    return {"keys": made["keys"], "own handles": made["handles"]}
 
-    warnings.simplefilter("ignore")
-    copies = Copies()
-    copies.make(b"before", slow=True)
-    bare_fork = ctypes.CDLL(None).fork
-    for number in range(count):
-        child = bare_fork()
-        if not child:
+
+class Result:
+    def __init__(self) -> None:
+        self.clones = self.failed = 0
+        self.made: dict[str, list[bytes]] = collections.defaultdict(list)
+
+    @property
+    def equal(self) -> dict[str, int]:
+        return {kind: len(values) - len(set(values)) for kind, values in sorted(self.made.items())}
+
+    @property
+    def good(self) -> bool:
+        return not self.failed and not any(self.equal.values()) and bool(self.made)
+
+    def line(self) -> str:
+        return f"{self.clones} clones, {self.failed} of them failed: " + ", ".join(
+            f"{len(self.made[kind])} {kind}, equal ones {count}" for kind, count in self.equal.items()
+        )
+
+
+def run(clones: int) -> Result:
+    """Make the clones, one after the other, from one state of this process."""
+    result = Result()
+    loop = asyncio.new_event_loop()
+    store = Noting()
+    keystore = huks.Keystore.open(store, monitor=False)
+    loop.run_until_complete(keystore.aopen())
+    loop.run_until_complete(_make(keystore, store, pair=True))
+    bare_fork = ctypes.PyDLL(None).fork
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(clones):
+            sys.stdout.flush()
+            child = bare_fork()
+            if not child:
+                code = 1
+                try:
+                    made = loop.run_until_complete(_make(keystore, store, pair=False))
+                    own = asyncio.run(_in_an_own_one())
+                    with open(f"{folder}/{number}", "wb") as file:
+                        pickle.dump([made, own], file)
+                    code = 0
+                except BaseException:
+                    traceback.print_exc()
+                finally:
+                    os._exit(code)
+            result.clones += 1
             try:
-                made = copies.make(number.to_bytes(4, "big"), slow=number < slow)
-                # what it takes for its process id shows whether the test is the test that it means to be
-                lines = [f"{name.replace(' ', '_')} {value.hex()}" for name, value in made]
-                lines.append(f"pid {os.getpid():x}.{number}")
-                os.write(1, ("\n".join(lines) + "\n").encode())
-            except BaseException:
-                traceback.print_exc()
-                os._exit(1)
-            os._exit(0)
-        if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
-            sys.exit(1)
+                status = reap(child)
+            except Hang:
+                status = 1
+            if status:
+                result.failed += 1
+                continue
+            with open(f"{folder}/{number}", "rb") as file:
+                for made in pickle.load(file):
+                    for kind, values in made.items():
+                        result.made[kind] += values
+    loop.run_until_complete(keystore.aclose())
+    loop.close()
+    return result
+
+
+def main() -> None:
+    result = run(int(sys.argv[1]) if len(sys.argv) > 1 else 100)
+    print(result.line())
+    sys.exit(not result.good)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main()

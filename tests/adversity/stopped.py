@@ -1,0 +1,172 @@
+"""One of four writers is stopped (SIGSTOP) for longer than the others are willing to wait.
+
+    python -m tests.adversity.stopped [times]
+
+The others get keys acknowledged or the answer 12000004, and all goes on when the stopped one goes on. Each writer
+closes and opens its keystore now and then, also while another one stands still.
+"""
+
+import asyncio
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+
+import huks_async as huks
+from huks_async.stores import SqliteStore
+from tests.adversity.acknowledged import PATIENCE, Hang, Record, fork_to, look, make, reap
+
+WRITERS = 4
+WAIT = 0.2
+"""Seconds that a writer waits for the others."""
+STOPPED = 0.8
+
+
+class Writer:
+    def __init__(self, path: str, record: Record, prefix: str) -> None:
+        self._path, self._record, self._prefix = path, record, prefix
+        self._ending = False
+        self._number = 0
+
+    def run(self) -> None:
+        signal.signal(signal.SIGTERM, lambda *_: setattr(self, "_ending", True))
+        asyncio.run(self._main())
+
+    async def _main(self) -> None:
+        while not self._ending:
+            self._beat("opens")
+            try:
+                async with huks.Keystore.open(SqliteStore(self._path, busy_timeout=WAIT), monitor=False) as keystore:
+                    for _ in range(random.randrange(20, 200)):
+                        await self._write(keystore)
+                    self._beat("closes")
+            except Exception as error:
+                self._failed(error)
+
+    async def _write(self, keystore: huks.Keystore) -> None:
+        self._number += 1
+        alias = f"{self._prefix}-{self._number}"
+        self._beat("writes")
+        try:
+            await make(keystore, alias)
+        except huks.BusinessError as error:
+            self._failed(error)
+        else:
+            self._record.note("key", alias)
+
+    def _failed(self, error: Exception) -> None:
+        if isinstance(error, huks.BusinessError) and error.code == 12000004:
+            self._record.note("told", self._prefix, str(error))
+        else:
+            self._record.failed(self._prefix, error)
+
+    def _beat(self, what: str) -> None:
+        """Tell what this writer is about to do, and when."""
+        self._record.note("beat", self._prefix, time.monotonic(), what)
+
+
+class Result:
+    def __init__(self) -> None:
+        self.stops = self.keys = self.told = self.undocumented = self.hangs = self.lost = 0
+        self.longest = 0.0
+        self.damage = ""
+        self.details: list[str] = []
+
+    @property
+    def good(self) -> bool:
+        return not (self.undocumented or self.hangs or self.lost or self.damage) and self.keys > 0
+
+    def line(self) -> str:
+        return (
+            f"{self.stops} times one of {WRITERS} writers stopped for {STOPPED} s: {self.keys} keys acknowledged, "
+            f"{self.told} answers 12000004, undocumented errors {self.undocumented}, hangs {self.hangs}, lost {self.lost}, "
+            f"{self.damage or 'sound'}; longest step of a writer that ran {self.longest:.1f} s"
+        )
+
+
+def _longest(beats: list[list[object]], stops: list[tuple[str, float, float]]) -> float:
+    """The longest time from one step of a writer to its next one, without those in which it was stopped itself."""
+    longest, before = 0.0, dict[str, float]()
+    for name, moment, _ in beats:
+        assert isinstance(name, str)
+        assert isinstance(moment, float)
+        begin = before.get(name, moment)
+        before[name] = moment
+        if not any(who == name and start < moment and begin < end for who, start, end in stops):
+            longest = max(longest, moment - begin)
+    return longest
+
+
+def run(times: int) -> Result:
+    result = Result()
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/keystore.db"
+        record = Record(f"{folder}/record")
+        names = [f"w{number}" for number in range(WRITERS)]
+        writers = [fork_to(Writer(path, record, name).run) for name in names]
+        stops = []
+        time.sleep(0.5)
+        for _ in range(times):
+            time.sleep(random.uniform(0.02, 0.4))
+            chosen = random.randrange(WRITERS)
+            begin = time.monotonic()
+            os.kill(writers[chosen], signal.SIGSTOP)
+            time.sleep(STOPPED)
+            os.kill(writers[chosen], signal.SIGCONT)
+            stops.append((names[chosen], begin, time.monotonic() + 0.05))
+            result.stops += 1
+        # everybody goes on
+        moment, end = time.monotonic(), time.monotonic() + PATIENCE
+        waiting = set(names)
+        while waiting and time.monotonic() < end:
+            time.sleep(0.1)
+            waiting -= {alias.partition("-")[0] for _, alias in _keys_since(record, moment)}
+        result.hangs += len(waiting)
+        result.details += [f"{name} does not go on" for name in waiting]
+        for writer in writers:
+            os.kill(writer, signal.SIGTERM)
+        for writer in writers:
+            try:
+                reap(writer)
+            except Hang as error:
+                result.hangs += 1
+                result.details.append(str(error))
+        result.longest = _longest(record.of("beat"), stops)
+        if result.longest > PATIENCE / 3:
+            result.hangs += 1
+        keys = {alias for (alias,) in record.of("key")}
+        result.keys, result.told = len(keys), len([1 for line in record.of("told") if len(line) == 2])
+        wrong = [*record.of("wrong"), *(line for line in record.of("told") if len(line) != 2)]
+        result.undocumented = len(wrong)
+        result.details += [str(line) for line in wrong]
+        found = look(path, keys)
+        result.lost, result.damage = len(found.lost), found.damage
+    return result
+
+
+def _keys_since(record: Record, moment: float) -> list[tuple[float, str]]:
+    """Keys that were acknowledged after a moment, as the beats before them tell."""
+    found, last = [], dict[str, float]()
+    for kind, *values in record.read():
+        if kind == "beat":
+            last[values[0]] = values[1]
+        elif kind == "key":
+            begun = last.get(values[0].partition("-")[0], 0.0)
+            if begun > moment:
+                found.append((begun, values[0]))
+    return found
+
+
+def main() -> None:
+    times = int(sys.argv[1]) if len(sys.argv) > 1 else 50
+    result = run(times)
+    for detail in result.details[:10]:
+        print(detail, file=sys.stderr)
+    print(result.line())
+    sys.exit(not result.good)
+
+
+if __name__ == "__main__":
+    main()
