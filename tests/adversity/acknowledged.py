@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import hashlib
 import hmac
+import importlib
 import json
 import os
 import pickle
@@ -14,6 +15,7 @@ import select
 import signal
 import sqlite3
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterable
@@ -149,6 +151,26 @@ def in_child(function: Callable[..., Any], *arguments: Any, seconds: float = PAT
     return result
 
 
+def _loaded_by_use() -> list[str]:
+    before = set(sys.modules)
+    with tempfile.TemporaryDirectory() as folder:
+
+        async def main() -> None:
+            async with huks.Keystore.open(f"sqlite:///{folder}/keystore.db", monitor=False) as keystore:
+                await make(keystore, "key")
+                await use(keystore, "key")
+
+        asyncio.run(main())
+    return sorted(set(sys.modules) - before)
+
+
+def preload() -> None:
+    """Load what a keystore loads when it is used, once, and not in each child; without opening one in this process."""
+    for name in in_child(_loaded_by_use):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+
+
 class Found(NamedTuple):
     """What a look at a store finds."""
 
@@ -159,7 +181,9 @@ class Found(NamedTuple):
     aliases: set[str]
 
 
-async def _look(path: str, wanted: Iterable[str], others: Iterable[str]) -> tuple[list[str], list[str], set[str]]:
+async def _look(
+    path: str, wanted: Iterable[str], others: Iterable[str]
+) -> tuple[list[str], list[str], set[str]]:
     lost, damaged = [], []
     async with huks.Keystore.open(SqliteStore(path, busy_timeout=10), monitor=False) as keystore:
         aliases = set((await keystore.listAliases(support.NONE)).keyAliases)

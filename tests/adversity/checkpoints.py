@@ -12,7 +12,7 @@ import tempfile
 import time
 
 import huks_async as huks
-from tests.adversity.acknowledged import Hang, Record, fork_to, look, make, reap
+from tests.adversity.acknowledged import Hang, Record, fork_to, look, make, preload, reap
 
 WRITERS, CHECKPOINTERS = 4, 2
 
@@ -59,7 +59,11 @@ class Result:
 
     @property
     def good(self) -> bool:
-        return not (self.lost or self.hangs or self.damage or self.errors) and self.writes > 0 and self.closes > 0
+        return (
+            not (self.lost or self.hangs or self.damage or self.errors)
+            and self.writes > 0
+            and self.closes > 0
+        )
 
     def line(self) -> str:
         return (
@@ -70,6 +74,7 @@ class Result:
 
 def run(seconds: float) -> Result:
     result = Result()
+    preload()
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/keystore.db"
         record = Record(f"{folder}/record")

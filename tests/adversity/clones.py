@@ -91,7 +91,7 @@ def run(clones: int) -> Result:
     keystore = huks.Keystore.open(store, monitor=False)
     loop.run_until_complete(keystore.aopen())
     loop.run_until_complete(_make(keystore, store, pair=True))
-    bare_fork = ctypes.PyDLL(None).fork
+    bare_fork, parent = ctypes.PyDLL(None).fork, os.getpid()
     with tempfile.TemporaryDirectory() as folder:
         for number in range(clones):
             sys.stdout.flush()
@@ -99,6 +99,8 @@ def run(clones: int) -> Result:
             if not child:
                 code = 1
                 try:
+                    # the process of a machine that was restored has the number that it had
+                    os.getpid = lambda: parent
                     made = loop.run_until_complete(_make(keystore, store, pair=False))
                     own = asyncio.run(_in_an_own_one())
                     with open(f"{folder}/{number}", "wb") as file:

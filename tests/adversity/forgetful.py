@@ -141,7 +141,12 @@ class Forgetful:
         return image
 
     def _copy(
-        self, image: "Forgetful", number: int, names: dict[int, dict[bytes, int]], rng: random.Random, kept: float
+        self,
+        image: "Forgetful",
+        number: int,
+        names: dict[int, dict[bytes, int]],
+        rng: random.Random,
+        kept: float,
     ) -> None:
         node = self.nodes[number]
         there = Node(node.mode, links=2 if node.is_folder else 0, changed=node.changed)

@@ -361,12 +361,14 @@ class _GunicornClient:
             except OSError:
                 return False  # no server yet, or its worker was killed
         head, _, body = answer.partition(b"\r\n\r\n")
-        if head.startswith(b"HTTP/1.0 200") or head.startswith(b"HTTP/1.1 200"):
+        if head.startswith((b"HTTP/1.0 200", b"HTTP/1.1 200")):
             self._place.record.note("key", body.decode())
             return True
         if head:
             # the keystore was only described at the fork, so that no refusal is right
-            self._place.record.note("wrong", "gunicorn", (head[:40] + b" " + body[-500:]).decode(errors="replace"))
+            self._place.record.note(
+                "wrong", "gunicorn", (head[:40] + b" " + body[-500:]).decode(errors="replace")
+            )
         return False
 
 

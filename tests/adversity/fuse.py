@@ -38,7 +38,9 @@ def _check(result: int) -> None:
 
 
 def mount(source: str, target: str, kind: str, flags: int, options: str) -> None:
-    _check(_libc.mount(source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), options.encode()))
+    _check(
+        _libc.mount(source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), options.encode())
+    )
 
 
 def unmount(target: str) -> None:

@@ -29,7 +29,18 @@ import huks_async as huks
 from huks_async.rootkeys import FileRootKey
 from huks_async.stores import SqliteStore
 from tests.adversity import support
-from tests.adversity.acknowledged import PATIENCE, Hang, Record, fork_to, in_child, look, mac_of, make, reap, use
+from tests.adversity.acknowledged import (
+    Hang,
+    Record,
+    fork_to,
+    in_child,
+    look,
+    mac_of,
+    make,
+    preload,
+    reap,
+    use,
+)
 from tests.adversity.forgetful import Forgetful
 from tests.adversity.fuse import Served, mount, unmount
 
@@ -49,7 +60,10 @@ def missing() -> str:
     if not os.path.exists("/dev/fuse"):
         return "there is no /dev/fuse"
     probe = subprocess.run(
-        [sys.executable, "-m", "tests.adversity.power_cuts", "--probe"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "tests.adversity.power_cuts", "--probe"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return probe.stderr.strip().rpartition("\n")[2] if probe.returncode else ""
 
@@ -278,9 +292,11 @@ class RootKeyFiles(Scenario):
         acknowledged = dict(self.record.of("root"))
         lost, damaged = [], []
 
+        names = [(name, os.path.exists(self._path(name))) for (name,) in self.record.of("name")]
+
         async def main() -> None:
-            for (name,) in self.record.of("name"):
-                if not os.path.exists(self._path(name)):
+            for name, there in names:
+                if not there:
                     if name in acknowledged:
                         lost.append(name)
                     continue
@@ -479,20 +495,27 @@ def one_disk(disk: Disk, kind: str, cuts: int, seed: int, folder: str, result: R
                 f"{kind}, seed {seed}, cut {number} that keeps {kept}: lost {lost[:5]} {damaged[:2]}"
             )
             break  # what comes later would only repeat it
-    result.acknowledged += sum(line[0] in ("key", "root", "file", "deleted", "replaced") for line in record.read())
+    result.acknowledged += sum(
+        line[0] in ("key", "root", "file", "deleted", "replaced") for line in record.read()
+    )
 
 
 def run(cuts: int, seed: int, kinds: list[str]) -> Result:
     rng = random.Random(seed)
     result = Result()
     own_mounts()
+    preload()
     with tempfile.TemporaryDirectory() as folder:
         os.mkdir(f"{folder}/disk")
         disk = Disk(f"{folder}/disk")
         try:
             number = 0
             while result.cuts < cuts:
-                kind = kinds[number] if number < len(kinds) else rng.choices(kinds, [WEIGHTS[k] for k in kinds])[0]
+                kind = (
+                    kinds[number]
+                    if number < len(kinds)
+                    else rng.choices(kinds, [WEIGHTS[k] for k in kinds])[0]
+                )
                 more = min(CUTS_OF_A_DISK, cuts - result.cuts)
                 one_disk(disk, kind, more, rng.randrange(1 << 30), f"{folder}/{number}", result)
                 number += 1

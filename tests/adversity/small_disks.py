@@ -12,7 +12,7 @@ import tempfile
 
 import huks_async as huks
 from tests.adversity import fuse, power_cuts
-from tests.adversity.acknowledged import Hang, Record, fork_to, in_child, look, make, reap
+from tests.adversity.acknowledged import Hang, Record, fork_to, in_child, look, make, preload, reap
 
 SMALLEST, LARGEST = 8, 256
 KEYS = 8
@@ -101,12 +101,15 @@ def _try(folder: str, size: int, *, kill: bool, result: Result) -> None:
     if more or found.damage:
         result.unusable += 1
     if more or found.damage or found.lost or wrong:
-        result.details.append(f"{size} KiB, kill {kill}: {more} {found.damage} lost {found.lost[:5]} {wrong[:1]}")
+        result.details.append(
+            f"{size} KiB, kill {kill}: {more} {found.damage} lost {found.lost[:5]} {wrong[:1]}"
+        )
 
 
 def run(sizes: list[int], *, ways: tuple[bool, ...] = (False, True)) -> Result:
     result = Result()
     power_cuts.own_mounts()
+    preload()
     with tempfile.TemporaryDirectory() as folder:
         for size in sizes:
             for kill in ways:

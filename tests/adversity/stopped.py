@@ -16,7 +16,7 @@ import time
 
 import huks_async as huks
 from huks_async.stores import SqliteStore
-from tests.adversity.acknowledged import PATIENCE, Hang, Record, fork_to, look, make, reap
+from tests.adversity.acknowledged import PATIENCE, Hang, Record, fork_to, look, make, preload, reap
 
 WRITERS = 4
 WAIT = 0.2
@@ -38,7 +38,9 @@ class Writer:
         while not self._ending:
             self._beat("opens")
             try:
-                async with huks.Keystore.open(SqliteStore(self._path, busy_timeout=WAIT), monitor=False) as keystore:
+                async with huks.Keystore.open(
+                    SqliteStore(self._path, busy_timeout=WAIT), monitor=False
+                ) as keystore:
                     for _ in range(random.randrange(20, 200)):
                         await self._write(keystore)
                     self._beat("closes")
@@ -101,6 +103,7 @@ def _longest(beats: list[list[object]], stops: list[tuple[str, float, float]]) -
 
 def run(times: int) -> Result:
     result = Result()
+    preload()
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/keystore.db"
         record = Record(f"{folder}/record")

@@ -32,7 +32,19 @@ from typing import Any
 import huks_async as huks
 from huks_async.stores import SqliteStore
 from tests.adversity import support
-from tests.adversity.acknowledged import PATIENCE, Hang, Record, fork_to, in_child, look, mac_of, make, reap, use
+from tests.adversity.acknowledged import (
+    PATIENCE,
+    Hang,
+    Record,
+    fork_to,
+    in_child,
+    look,
+    mac_of,
+    make,
+    preload,
+    reap,
+    use,
+)
 
 NAME = "keystore.db"
 WRITERS = 4
@@ -130,7 +142,7 @@ class Incarnation:
     path: str | None
     """Where they are now; None: removed by the operator."""
     placed: list[tuple[float, float]]
-    initial: str | None | EllipsisType = None
+    initial: str | EllipsisType | None = None
     """What the hot key is at first; `...` where that cannot be known."""
 
     def in_place(self, begin: float, end: float) -> bool:
@@ -335,7 +347,9 @@ class Round:
 
     def _lock_files(self) -> list[str]:
         ours = {NAME, f"{NAME}-wal", f"{NAME}-shm", f"{NAME}.root-key"}
-        return [f"{self.home}/{name}" for name in os.listdir(self.home) if name not in ours and ".new" not in name]
+        return [
+            f"{self.home}/{name}" for name in os.listdir(self.home) if name not in ours and ".new" not in name
+        ]
 
     def remove_lock(self) -> None:
         self._event(lambda: [_unlink(path) for path in self._lock_files()] and None)
@@ -393,11 +407,26 @@ class Round:
         """Nothing but the writers' own reading and copying."""
 
 
-EVENTS = (
-    "move_folder remove_folder move_database move_database_alone remove_database remove_database_alone remove_log "
-    "move_log replace_log remove_shared_memory move_shared_memory replace_shared_memory remove_lock move_lock "
-    "replace_lock replace_by_older replace_by_rubbish only_readers"
-).split()
+EVENTS = [
+    "move_folder",
+    "remove_folder",
+    "move_database",
+    "move_database_alone",
+    "remove_database",
+    "remove_database_alone",
+    "remove_log",
+    "move_log",
+    "replace_log",
+    "remove_shared_memory",
+    "move_shared_memory",
+    "replace_shared_memory",
+    "remove_lock",
+    "move_lock",
+    "replace_lock",
+    "replace_by_older",
+    "replace_by_rubbish",
+    "only_readers",
+]
 
 
 def _unlink(path: str) -> None:
@@ -450,7 +479,8 @@ def run_round(folder: str, events: list[str], seed: int, result: Result) -> None
         Incarnation(this.path, [(-math.inf, math.inf)], mac_of(b"older".ljust(32)).hex())
     )
     writers = [
-        fork_to(Writer(this.home, record, f"{writer}", rng.randrange(1 << 30)).run) for writer in range(WRITERS)
+        fork_to(Writer(this.home, record, f"{writer}", rng.randrange(1 << 30)).run)
+        for writer in range(WRITERS)
     ]
     last = time.monotonic()
     try:
@@ -515,7 +545,9 @@ def judge(this: Round, result: Result, where: str) -> None:
         there.append(found.aliases)
         if found.damage:
             result.bad["damaged"] += 1
-            result.details.append(f"{where}: incarnation {number} of {len(this.incarnations)}: {found.damage}")
+            result.details.append(
+                f"{where}: incarnation {number} of {len(this.incarnations)}: {found.damage}"
+            )
         else:
             result.bad["lost"] += len(found.lost)
         if found.lost:
@@ -541,10 +573,17 @@ class _Change:
 def _judge_uses(this: Round, result: Result, where: str) -> None:
     done = {(begin, value): end for begin, end, value in this.record.of("changed")}
     # one that was not acknowledged may have taken place at any time since it began
-    changes = [_Change(begin, done.get((begin, value), math.inf), value) for begin, value in this.record.of("changing")]
+    changes = [
+        _Change(begin, done.get((begin, value), math.inf), value)
+        for begin, value in this.record.of("changing")
+    ]
     of_incarnation = []
     for incarnation in this.incarnations:
-        mine = [change for change in changes if incarnation.in_place(change.begin, min(change.end, change.begin + 60))]
+        mine = [
+            change
+            for change in changes
+            if incarnation.in_place(change.begin, min(change.end, change.begin + 60))
+        ]
         # acknowledged in this incarnation for certain
         sure = [
             change
@@ -565,7 +604,12 @@ def _judge_uses(this: Round, result: Result, where: str) -> None:
 
 
 def _possible(
-    value: str | None, begin: float, end: float, incarnation: Incarnation, mine: list[_Change], sure: list[_Change]
+    value: str | None,
+    begin: float,
+    end: float,
+    incarnation: Incarnation,
+    mine: list[_Change],
+    sure: list[_Change],
 ) -> bool:
     """Whether a use in this time may get this key in this incarnation."""
     before = [change for change in sure if change.end < begin]
@@ -583,6 +627,7 @@ def run(count: int, seed: int, only: list[str] | None = None) -> Result:
     rng = random.Random(seed)
     result = Result()
     pool: list[str] = []
+    preload()
     with tempfile.TemporaryDirectory() as folder:
         number = 0
         while result["events"] < count:

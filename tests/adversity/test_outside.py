@@ -1,0 +1,50 @@
+"""One machine as it is: short forms of the scripts that try a store from outside, each as a program of its own.
+
+They are programs because they fork, and because they may not have had a store open before.
+"""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.adversity import power_cuts, small_disks
+
+
+def run(name: str, *arguments: object) -> str:
+    """Run a script and give its line of figures; it ends with 0 where all its targets are met."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"tests.adversity.{name}", *map(str, arguments)],
+        capture_output=True, text=True, check=False, timeout=280,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr[-5000:]}"
+    return done.stdout
+
+
+def test_what_was_acknowledged_survives_power_cuts():
+    """Cuts on a file system that forgets what was not synced: stores, root keys, results of the command."""
+    if reason := power_cuts.missing():
+        pytest.skip(f"power cuts: {reason}")
+    assert "30 power cuts" in run("power_cuts", 30)
+
+
+def test_a_store_begun_on_a_nearly_full_disk_is_usable_once_there_is_space():
+    """Sizes from 8 to 256 KiB, closed and killed."""
+    if reason := small_disks.missing():
+        pytest.skip(f"nearly full disks: {reason}")
+    assert "nearly full disks" in run("small_disks", 24)
+
+
+def test_commits_beside_checkpoints_lose_nothing():
+    """Four processes write beside two that only open and close."""
+    assert "integrity_check ok" in run("checkpoints", 3)
+
+
+def test_a_writer_that_is_stopped_costs_the_others_their_wait_and_no_more():
+    """12000004 after the wait that was set; when it goes on, all goes on."""
+    assert "hangs 0" in run("stopped", 3)
+
+
+def test_clones_of_a_process_make_nothing_equal():
+    """Keys, seals and handles of clones that nobody in Python was told of."""
+    assert "20 clones, 0 of them failed" in run("clones", 20)
