@@ -26,13 +26,19 @@ from huks_async.crypto.key_material import KeyMaterial
 from huks_async.crypto.sm2 import encoding as sm2_encoding
 from huks_async.keys.forms import encrypted, openssh, pem, pkcs8, pkcs12, sm2_keys
 from huks_async.keys.forms.certificates import public_key_of
-from huks_async.keys.forms.der import sequence
+from huks_async.keys.forms.der import BITS, EXPLICIT, INTEGER, OCTETS, elements, sequence, shape
 from huks_async.keys.forms.fields import parts_of
 from huks_async.keys.forms.identify import identify, identify_key, identify_label
 from huks_async.keys.forms.importing import material_from_import, material_from_parts
 from huks_async.keys.forms.jwk import from_jwk, to_jwk
 from huks_async.keys.forms.layouts import KeyParts, algorithm_name, invalid, pack, unpack
-from huks_async.keys.forms.library_keys import load_spki, point_material, private_material, public_material
+from huks_async.keys.forms.library_keys import (
+    load_spki,
+    point_material,
+    private_material,
+    public_material,
+    unnamed_curve_material,
+)
 from huks_async.model.enums import HuksImportKeyType, HuksKeyAlg
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, ParamSet
@@ -241,7 +247,10 @@ def from_pkcs8(der: bytes, password: bytes | None = None) -> KeyMaterial:
         with finite_field.allowed():
             key = load_der_private_key(data, None)
     except Exception as error:  # as above
-        raise _refused(data, "private key", error) from None
+        unnamed = _with_unnamed_curve(data) if info is None else None
+        if unnamed is None:
+            raise _refused(data, "private key", error) from None
+        return unnamed
     material = private_material(key)
     if info is not None and info.public and sequence(to_spki(material))[1][1][1:] != info.public:
         raise invalid("PKCS#8: the public half beside the private key is of another key")
@@ -260,7 +269,17 @@ def from_pkcs12(data: bytes, password: bytes | None = None) -> KeyMaterial:
 
     """
     found = pkcs12.read(bytes(data), password)
-    return found if isinstance(found, KeyMaterial) else from_pkcs8(found, password)
+    if isinstance(found, KeyMaterial):
+        return found
+    try:
+        return from_pkcs8(found, password)
+    except BusinessError as error:
+        if encrypted.read(found) is None or "encrypted in a way" not in error.message:
+            raise
+        raise invalid(
+            "a PKCS#12 file whose key is encrypted in a way that is not read for its algorithm; "
+            "take the key out: openssl pkcs12 -in FILE -nodes -nocerts -out KEY.pem"
+        ) from None
 
 
 def to_pem(material: KeyMaterial, *, private: bool = False) -> str:
@@ -288,18 +307,15 @@ def from_pem(text: str | bytes, password: bytes | None = None) -> KeyMaterial:
     private = [block for block in found if block.label.endswith("PRIVATE KEY") and not _is_foreign(block)]
     public = [block for block in found if block.label in _PUBLIC_LABELS]
     certificates = [block for block in found if block.label in _CERTIFICATE_LABELS]
-    for kind, group in (("private keys", private), ("public keys", public), ("certificates", certificates)):
-        if len({block.body for block in group}) > 1:
-            raise invalid(
-                f"the PEM text holds {len(group)} {kind}; keep the block of the one that is meant in a file of its own"
-            )
     if private:
-        return _from_private_block(private[0], password)
+        return _from_private_block(_only(private, "private keys"), password)
     if public:
-        return from_spki(public[0].body)
+        return from_spki(_only(public, "public keys").body)
     if certificates:
-        return from_certificate(certificates[0].body)
+        return from_certificate(_only(certificates, "certificates").body)
     for block in found:
+        if block.label == "PKCS12":
+            return from_pkcs12(block.body, password)
         foreign = identify_label(block.label)
         if foreign is not None:
             raise invalid(str(foreign))
@@ -307,6 +323,14 @@ def from_pem(text: str | bytes, password: bytes | None = None) -> KeyMaterial:
     raise invalid(
         f"the PEM text holds no key: {labels}; a key is a PRIVATE KEY, a PUBLIC KEY or a CERTIFICATE"
     )
+
+
+def _only(group: list[pem.Block], kind: str) -> pem.Block:
+    if len({block.body for block in group}) > 1:
+        raise invalid(
+            f"the PEM text holds {len(group)} {kind}; keep the block of the one that is meant in a file of its own"
+        )
+    return group[0]
 
 
 def _is_foreign(block: pem.Block) -> bool:
@@ -350,6 +374,25 @@ def _from_encrypted(data: bytes, sealed: encrypted.Encrypted, password: bytes | 
             raise _not_opened(error) from None
         return from_pkcs8(plain)
     return private_material(key)
+
+
+def _with_unnamed_curve(data: bytes) -> KeyMaterial | None:
+    """An ECPrivateKey without the parameters of its curve, as GnuTLS writes it, by its public point."""
+    parts = sequence(data)
+    if shape(parts) != (INTEGER, OCTETS, EXPLICIT + 1):
+        return None
+    scalar, bits = parts[1][1], elements(parts[2][1])
+    if shape(bits) != (BITS,):
+        return None
+    point = bits[0][1][1:]
+    found = unnamed_curve_material(scalar, point)
+    if found is not None or len(point) not in _SM2_POINTS:
+        return found
+    try:
+        coordinates = sm2_keys.point(point)
+    except BusinessError:
+        return None
+    return _from_own_key(pkcs8.OwnKey(HuksKeyAlg.HUKS_ALG_SM2, 256, scalar, coordinates))
 
 
 def _not_opened(error: Exception) -> BusinessError:

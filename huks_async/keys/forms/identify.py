@@ -36,11 +36,17 @@ class Foreign(NamedTuple):
 _KEYTOOL = (
     "copy its key: keytool -importkeystore -srckeystore FILE -destkeystore COPY.p12 -deststoretype PKCS12"
 )
-_BOUNCY = (
-    "copy its key, with BouncyCastle at hand: keytool -importkeystore -srckeystore FILE -srcstoretype BKS "
-    "-provider org.bouncycastle.jce.provider.BouncyCastleProvider -providerpath bcprov.jar "
-    "-destkeystore COPY.p12 -deststoretype PKCS12"
-)
+
+
+def _bouncy(kind: str) -> Foreign:
+    return Foreign(
+        f"a keystore of BouncyCastle ({kind})",
+        f"copy its key, with BouncyCastle at hand: keytool -importkeystore -srckeystore FILE -srcstoretype {kind} "
+        "-provider org.bouncycastle.jce.provider.BouncyCastleProvider -providerpath bcprov.jar "
+        "-destkeystore COPY.p12 -deststoretype PKCS12",
+    )
+
+
 _NOT_A_KEY = "look for the key's own file"
 _PGP = Foreign(
     "a key or message of OpenPGP",
@@ -55,8 +61,8 @@ _PARAMETERS = "the key itself is in another block or file"
 _MAGICS: tuple[tuple[bytes, Foreign], ...] = (
     (b"\xfe\xed\xfe\xed", Foreign("a Java keystore (JKS)", _KEYTOOL)),
     (b"\xce\xce\xce\xce", Foreign("a Java keystore (JCEKS)", _KEYTOOL)),
-    (b"\x00\x00\x00\x02\x00\x00\x00\x14", Foreign("a keystore of BouncyCastle (BKS)", _BOUNCY)),
-    (b"\x00\x00\x00\x01\x00\x00\x00\x14", Foreign("a keystore of BouncyCastle (UBER)", _BOUNCY)),
+    (b"\x00\x00\x00\x02\x00\x00\x00\x14", _bouncy("BKS")),
+    (b"\x00\x00\x00\x01\x00\x00\x00\x14", _bouncy("UBER")),
     (_PUTTY_WORDS, _PUTTY),
     (
         b"SSH PRIVATE KEY FILE FORMAT 1.1",
@@ -194,7 +200,8 @@ def identify(data: bytes) -> Foreign | None:
     for magic, foreign in _MAGICS:
         if data.startswith(magic):
             return foreign
-    if data[:1] == b"\x30":
+    # a text may begin with the digit that is the tag of a sequence
+    if data[:1] == b"\x30" and not _BASE64.match(data) and not _HEX.match(data):
         return _der(data)
     return _text(data)
 
@@ -248,9 +255,7 @@ def _curve(tag: int, content: bytes, half: str) -> Foreign | None:
         return None if name is None else _no_such(f"EC {half} key on the curve {name}")
     fields = elements(content)
     order = number(fields[4][1]).bit_length() if shape(fields)[4:5] == (INTEGER,) else 0
-    return _no_such(
-        f"EC {half} key whose curve is given by explicit parameters ({order} bits) that no known curve has"
-    )
+    return _no_such(f"EC {half} key on a curve that its parameters describe in full, of {order} bits")
 
 
 def _no_such(what: str) -> Foreign:
@@ -274,6 +279,8 @@ def _der(data: bytes) -> Foreign | None:
     named = identify_key(data)
     if named is not None:
         return named
+    if tags == (SEQUENCE, SEQUENCE) and shape(elements(parts[0][1])) == (SEQUENCE, OCTETS):
+        return _bouncy("BCFKS")
     if (set(tags) == {INTEGER} and len(tags) in (2, 3)) or tags in ((SEQUENCE, SEQUENCE), (OID,)):
         return Foreign("parameters or a signature in DER, without a key", _PARAMETERS)
     if not tags:
@@ -318,22 +325,23 @@ def _text(data: bytes) -> Foreign | None:
             "base64 text that holds no key with a form of its own",
             "decode it: base64 -d FILE > COPY, and name its --algorithm",
         )
-    head = data[:3]
-    if (head[:1] and (head[0] & 0xC0) == 0xC0 and head[0] & 0x3F in (2, 5, 6)) or head[:1] in (
-        b"\x95",
-        b"\x99",
-    ):
-        return _PGP if _looks_like_openpgp(data) else None
-    return None
+    return _PGP if _is_openpgp(data) else None
 
 
-def _looks_like_openpgp(data: bytes) -> bool:
-    # the packet's version, 3 to 6, follows its length of one to five bytes
+def _is_openpgp(data: bytes) -> bool:
+    """Whether a binary file begins with the packet of a key (RFC 9580, 4.2), of the old form or the new."""
+    if len(data) < 32:
+        return False
     lead = data[0]
-    if lead in (0x95, 0x99):
-        return data[3:4] in (b"\x03", b"\x04") and int.from_bytes(data[1:3], "big") + 3 <= len(data)
-    at = 2 if data[1:2] < b"\xc0" else 3 if data[1:2] < b"\xe0" else 6
-    return data[at : at + 1] in (b"\x03", b"\x04", b"\x05", b"\x06") and len(data) > 32
+    if lead & 0xC0 == 0x80:
+        kind, octets = (lead >> 2) & 0x0F, (1, 2, 4, 0)[lead & 3]
+    else:
+        kind, octets = (
+            lead & 0x3F if lead & 0xC0 == 0xC0 else 0,
+            1 if data[1] < 192 else 2 if data[1] < 224 else 5,
+        )
+    # secret keys are 5, public ones 6; the packet begins with its version
+    return kind in (5, 6) and octets > 0 and data[1 + octets] in (3, 4, 5, 6)
 
 
 def _json(data: bytes) -> Foreign:

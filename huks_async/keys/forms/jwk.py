@@ -134,7 +134,7 @@ def _from_okp(members: Mapping[str, Any], curve: object) -> KeyMaterial:
     if algorithm is None:
         raise BusinessError(
             _NOT_HERE,
-            f"a {_shown(curve)} {_half(members)} key (JWK), which HUKS does not have; it takes {', '.join(_OKP.values())}",
+            f"a {_half(members)} key (JWK) of {_shown(curve)}, which HUKS does not have; it takes {', '.join(_OKP.values())}",
         )
     x = _octets(members, "x")
     if "d" in members:

@@ -15,6 +15,7 @@ from huks_async.keys.forms.identify import identify
 from huks_async.keys.forms.layouts import LAYOUTS, algorithm_name, invalid, unpack
 from huks_async.model.enums import HuksImportKeyType
 from huks_async.model.errors import BusinessError
+from huks_async.runtime.processes import call_in_process
 
 KeyForm: TypeAlias = Literal["pem", "pkcs8", "spki", "jwk", "layout", "raw"]
 """The forms that a key is written in."""
@@ -122,8 +123,6 @@ async def read_apart(
     """
     if not may_take_long(readable(data, algorithm)):
         return read(data, form, algorithm, password)
-    from huks_async.runtime.processes import call_in_process
-
     material, error = await call_in_process(read, (data, form, algorithm, password))
     if error is not None:
         raise error

@@ -113,6 +113,28 @@ def point_material(size: int, point: bytes) -> KeyMaterial:
     return public_material(key)
 
 
+def unnamed_curve_material(scalar: bytes, point: bytes) -> KeyMaterial | None:
+    """A private key whose curve is not named, by the point that stands beside the scalar.
+
+    Returns:
+        None where the point is on none of the curves that HUKS has.
+
+    Raises:
+        BusinessError: 401 for a point of another key than the scalar.
+
+    """
+    for curve in _CURVES.values():
+        try:
+            public = ec.EllipticCurvePublicKey.from_encoded_point(curve, point)
+            private = ec.derive_private_key(int.from_bytes(scalar, "big"), curve)
+        except ValueError:
+            continue
+        if private.public_key() != public:
+            raise invalid("the public half of the EC private key is of another key")
+        return private_material(private)
+    return None
+
+
 def _identified(key: Any, half: str) -> tuple[int, int, bytes]:
     """Algorithm, size, and the bytes as `KeyMaterial.public` has them."""
     match key:

@@ -26,7 +26,7 @@ _QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _LINE = re.compile(
     rb"(?:^|[\s,])((?:ssh-|ecdsa-sha2-|sk-)[A-Za-z0-9@.-]{1,60})[ \t]+(AAAA[A-Za-z0-9+/]+={0,2})"
 )
-_SSH2 = re.compile(rb"---- BEGIN SSH2 PUBLIC KEY ----\s(?P<body>[^-]*)---- END SSH2 PUBLIC KEY ----")
+_SSH2_BEGIN, _SSH2_END = b"---- BEGIN SSH2 PUBLIC KEY ----", b"---- END SSH2 PUBLIC KEY ----"
 _SECURITY_KEY = (
     "a key of a FIDO security key (sk-), whose private half never leaves the device",
     "make another one: ssh-keygen -t ed25519",
@@ -39,7 +39,7 @@ _BCRYPT = (
 
 def is_public(data: bytes) -> bool:
     """Whether a text holds public keys of OpenSSH."""
-    return b"---- BEGIN SSH2 PUBLIC KEY ----" in data or bool(_lines(data))
+    return _SSH2_BEGIN in data or bool(_lines(data))
 
 
 def is_encrypted(block: Block) -> bool:
@@ -103,9 +103,8 @@ def read_public(data: bytes) -> KeyMaterial:
 
     """
     lines = _lines(data)
-    rfc = _SSH2.findall(data)
-    for body in rfc:
-        lines.append(_line_of_rfc4716(body))
+    for block in data.split(_SSH2_BEGIN)[1:]:
+        lines.append(_line_of_rfc4716(block.split(_SSH2_END)[0]))
     if len(lines) != 1:
         raise invalid(
             f"the text holds {len(lines)} public keys of OpenSSH; one is taken: keep its line in a file of its own"

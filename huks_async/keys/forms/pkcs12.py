@@ -4,6 +4,7 @@ The library below opens the files. What it does not tell is read here from their
 keys there are, and how often the passphrase is hashed.
 """
 
+import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,14 +20,18 @@ from huks_async.keys.forms.der import (
     OCTETS,
     OID,
     SEQUENCE,
+    element,
     elements,
     number,
     sequence,
     shape,
+    tlv,
 )
 from huks_async.keys.forms.layouts import invalid
 from huks_async.keys.forms.library_keys import private_material
 
+_CONSTRUCTED, _OPEN = 0x20, 0x80
+_MAX_DEPTH = 24
 _DATA = bytes.fromhex("2a864886f70d010701")
 _KEY_BAG = bytes.fromhex("2a864886f70d010c0a0101")
 _SHROUDED_BAG = bytes.fromhex("2a864886f70d010c0a0102")
@@ -64,7 +69,8 @@ def read(data: bytes, password: bytes | None) -> KeyMaterial | bytes:
             that asks for too much work; 12000001 for a key that HUKS does not have.
 
     """
-    bags = _look(data)
+    outer = _definite(data) or b""
+    bags = _look(outer)
     count = len(bags.shrouded) + len(bags.plain)
     if bags.secrets and not count:
         raise invalid(f"a PKCS#12 file that holds a secret key, not a private one; {_EXPORT_IN_JAVA}")
@@ -74,7 +80,7 @@ def read(data: bytes, password: bytes | None) -> KeyMaterial | bytes:
         sealed = encrypted.read(bag)
         if sealed is not None:
             encrypted.check_cost(sealed)
-    encrypted.check_iterations(_mac_iterations(data))
+    encrypted.check_iterations(_mac_iterations(outer))
     try:
         found: Any = _load(data, password)
     except UnsupportedAlgorithm:
@@ -99,7 +105,9 @@ def read(data: bytes, password: bytes | None) -> KeyMaterial | bytes:
 
 
 def _load(data: bytes, password: bytes | None) -> Any:
-    with finite_field.allowed():
+    # BouncyCastle and Windows write lengths that are left open (BER), which the library reads with a warning
+    with finite_field.allowed(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
         try:
             return pkcs12.load_pkcs12(data, password)
         except ValueError:
@@ -109,11 +117,54 @@ def _load(data: bytes, password: bytes | None) -> Any:
             return pkcs12.load_pkcs12(data, None)
 
 
+def _definite(data: bytes) -> bytes | None:
+    """BER with every length given and every OCTET STRING in one piece, as DER has it; None for neither."""
+    found = _element(data, 0, 0)
+    return found[0] if found is not None and found[1] == len(data) else None
+
+
+def _element(data: bytes, start: int, depth: int) -> tuple[bytes, int] | None:
+    """The element at `start` in definite form, and where the next one begins."""
+    if depth > _MAX_DEPTH or start + 2 > len(data):
+        return None
+    tag = data[start]
+    if data[start + 1] != _OPEN:
+        one = element(data, start)
+        if one is None:
+            return None
+        _, begin, end = one
+        if not tag & _CONSTRUCTED:
+            return data[start:end], end
+        inside = _inside(data, begin, end, depth)
+    else:
+        inside = _inside(data, start + 2, None, depth)
+    if inside is None:
+        return None
+    parts, end = inside
+    if tag == OCTETS | _CONSTRUCTED:
+        return tlv(OCTETS, *(content for part in parts for _, content in elements(part))), end
+    return tlv(tag, *parts), end
+
+
+def _inside(data: bytes, at: int, end: int | None, depth: int) -> tuple[list[bytes], int] | None:
+    """The elements from `at` to `end`, or to the two zeros that end an open length; and where they end."""
+    parts: list[bytes] = []
+    while at < (len(data) if end is None else end):
+        if end is None and data[at : at + 2] == b"\0\0":
+            return parts, at + 2
+        found = _element(data, at, depth + 1)
+        if found is None:
+            return None
+        parts.append(found[0])
+        at = found[1]
+    return (parts, at) if at == end else None
+
+
 def _look(data: bytes) -> _Bags:
     bags = _Bags()
     secrets = 0
     for content in _data_of(_authenticated_safe(data)):
-        for _, bag in sequence(content):
+        for _, bag in sequence(_definite(content) or b""):
             parts = elements(bag)
             if shape(parts)[:2] != (OID, EXPLICIT):
                 continue
@@ -130,7 +181,7 @@ def _look(data: bytes) -> _Bags:
 def _authenticated_safe(data: bytes) -> list[tuple[int, bytes]]:
     parts = sequence(data)
     outer = _data_of(parts[1:2]) if shape(parts)[:2] == (INTEGER, SEQUENCE) else []
-    return sequence(outer[0]) if outer else []
+    return sequence(_definite(outer[0]) or b"") if outer else []
 
 
 def _data_of(infos: list[tuple[int, bytes]]) -> list[bytes]:

@@ -116,7 +116,7 @@ def private_key(der: bytes, *, in_pkcs8: bool) -> tuple[bytes, bytes] | None:
         if in_pkcs8:
             raise invalid("PKCS#8: no ECPrivateKey in it")
         return None
-    named, coordinates = in_pkcs8, b""
+    named, octets = in_pkcs8, b""
     for tag, content in parts[2:]:
         inner = elements(content)
         if tag == EXPLICIT and len(inner) == 1:
@@ -124,13 +124,13 @@ def private_key(der: bytes, *, in_pkcs8: bool) -> tuple[bytes, bytes] | None:
                 return None
             named = True
         elif tag == EXPLICIT + 1 and shape(inner) == (BITS,):
-            coordinates = point(inner[0][1][1:])
+            octets = inner[0][1][1:]
     if not named:
         return None
     scalar = parts[1][1]
     if not 0 < len(scalar) <= _FIELD:
         raise invalid(f"PKCS#8: an SM2 scalar has up to {_FIELD} bytes, got {len(scalar)}")
-    return scalar.rjust(_FIELD, b"\0"), coordinates
+    return scalar.rjust(_FIELD, b"\0"), point(octets) if octets else b""
 
 
 def identifier() -> bytes:

@@ -1,0 +1,334 @@
+"""Key files that no program at hand makes: second versions of PKCS#8, damaged and foreign files, texts in disguise."""
+
+import base64
+import json
+import struct
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+
+from huks_async.crypto.key_material import KeyMaterial
+from huks_async.keys.forms import convert, key_files
+from huks_async.keys.forms.der import tlv
+from huks_async.keys.forms.describe import describe
+from huks_async.model.errors import BusinessError
+
+BASE = Path(__file__).parent / "files" / "base"
+NODE = Path(__file__).parent / "files" / "node"
+ED25519_OID, X25519_OID = bytes.fromhex("06032b6570"), bytes.fromhex("06032b656e")
+ATTRIBUTES = tlv(0xA0, tlv(0x30, bytes.fromhex("060a2a864886f70d01090914"), tlv(0x31, tlv(12, b"name"))))
+AES, ECC, SM2, X25519 = 20, 2, 150, 101
+
+
+def pem(name: str) -> bytes:
+    return (BASE / f"{name}.pem").read_bytes()
+
+
+def known(name: str) -> KeyMaterial:
+    return convert.from_pem(pem(name))
+
+
+def refused(call: Callable[[], object]) -> str:
+    """The message of a refusal, which is of the caller's making and shows no class of an exception."""
+    with pytest.raises(BusinessError) as caught:
+        call()
+    assert caught.value.code in (401, 12000001, 12000003)
+    assert "Error" not in caught.value.message
+    return caught.value.message
+
+
+def one_asymmetric_key(name: str, version: int, *after: bytes) -> bytes:
+    """OneAsymmetricKey (RFC 5958) of a 25519 key, with these elements after the private one."""
+    oid = ED25519_OID if name == "ed25519" else X25519_OID
+    inner = tlv(4, tlv(4, known(name).secret))
+    return tlv(0x30, tlv(2, bytes((version,))), tlv(0x30, oid), inner, *after)
+
+
+def primitive(public: bytes) -> bytes:
+    return tlv(0x81, b"\0", public)
+
+
+def constructed(public: bytes) -> bytes:
+    return tlv(0xA1, tlv(3, b"\0", public))
+
+
+@pytest.mark.parametrize("name", ["ed25519", "x25519"])
+@pytest.mark.parametrize("attributes", [b"", ATTRIBUTES], ids=["bare", "attributes"])
+@pytest.mark.parametrize("half", [None, primitive, constructed], ids=["none", "primitive", "constructed"])
+@pytest.mark.parametrize("version", [0, 1])
+def test_pkcs8_of_the_second_version(
+    name: str, attributes: bytes, half: Callable[[bytes], bytes] | None, version: int
+) -> None:
+    """The public half is looked at: the right one is taken, another one is refused."""
+    key = known(name)
+    after = b"" if half is None else half(key.public)
+    assert key_files.read(one_asymmetric_key(name, version, attributes, after)) == key
+    if half is not None:
+        for other in (known("ed25519" if name == "x25519" else "x25519").public, bytes(32), key.public[:31]):
+            data = one_asymmetric_key(name, version, attributes, half(other))
+            message = refused(partial(key_files.read, data))
+            assert "another key" in message
+
+
+def test_a_public_half_beside_an_sm2_key() -> None:
+    """SM2 keys are held to the same."""
+    key = known("sm2")
+    point = b"\x04" + key.public[-64:]
+    inner = tlv(0x30, tlv(2, b"\x01"), tlv(4, key.secret))
+    head = tlv(2, b"\x01") + tlv(0x30, bytes.fromhex("06072a8648ce3d0201 06082a811ccf5501822d"))
+    assert key_files.read(tlv(0x30, head, tlv(4, inner), primitive(point))) == key
+    other = b"\x04" + known("p256").public[-64:]
+    assert "curve" in refused(lambda: key_files.read(tlv(0x30, head, tlv(4, inner), primitive(other))))
+
+
+def test_sm2_named_by_its_own_oid() -> None:
+    """Older devices name SM2 as the algorithm, in public and private keys."""
+    key = known("sm2")
+    own = tlv(0x30, bytes.fromhex("06082a811ccf5501822d 06082a811ccf5501822d"))
+    bits = tlv(3, b"\0\x04", key.public[-64:])
+    spki = tlv(0x30, own, bits)
+    assert len(spki) == 92
+    assert key_files.read(spki) == KeyMaterial(SM2, 256, public=key.public)
+    inner = tlv(0x30, tlv(2, b"\x01"), tlv(4, key.secret), tlv(0xA1, bits))
+    assert key_files.read(tlv(0x30, tlv(2, b"\0"), own, tlv(4, inner))) == key
+    short = tlv(0x30, tlv(0x30, bytes.fromhex("06082a811ccf5501822d")), bits)
+    assert key_files.read(short).public == key.public
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "name", "sizes"),
+    [(ECC, "p224", (57, 29)), (ECC, "p256", (65, 33)), (ECC, "p384", (97, 49)), (ECC, "p521", (133, 67)),
+     (SM2, "sm2", (65, 33))],
+)  # fmt: skip
+def test_raw_points(algorithm: int, name: str, sizes: tuple[int, int]) -> None:
+    """A raw point, whole or compressed, is a public key; one off the curve is none."""
+    key = known(name)
+    whole = b"\x04" + key.public[-(sizes[0] - 1) :]
+    compressed = bytes((2 + whole[-1] % 2,)) + whole[1 : sizes[1]]
+    assert (len(whole), len(compressed)) == sizes
+    for point in (whole, compressed):
+        found = key_files.read(point, algorithm=algorithm)
+        assert (found.public, found.secret) == (key.public, b"")
+    assert "curve" in refused(
+        lambda: key_files.read(whole[:-1] + bytes((whole[-1] ^ 1,)), algorithm=algorithm)
+    )
+    assert "bytes" in refused(lambda: key_files.read(whole[:-1], algorithm=algorithm))
+
+
+@pytest.mark.parametrize("name", ["p256", "sm2", "p521"])
+def test_ec_keys_that_name_no_curve(name: str) -> None:
+    """The point tells the curve; without a point the file is named."""
+    key = known(name)
+    point = b"\x04" + key.public[-132 if name == "p521" else -64 :]
+    scalar = key.secret if name == "sm2" else convert.parts_of(key)["z"]
+    head = tlv(2, b"\x01") + tlv(4, scalar)
+    assert key_files.read(tlv(0x30, head, tlv(0xA1, tlv(3, b"\0", point)))) == key
+    assert "without the parameters of its curve" in refused(lambda: key_files.read(tlv(0x30, head)))
+    wrong = tlv(2, b"\x01") + tlv(4, scalar[:-1] + bytes((scalar[-1] ^ 1,)))
+    assert refused(lambda: key_files.read(tlv(0x30, wrong, tlv(0xA1, tlv(3, b"\0", point)))))
+
+
+@pytest.mark.parametrize(
+    "disguise",
+    [
+        lambda text: b"\xef\xbb\xbf" + text,
+        lambda text: b"\xff\xfe" + text.decode().encode("utf-16-le"),
+        lambda text: b"\xfe\xff" + text.decode().encode("utf-16-be"),
+        lambda text: text.replace(b"\n", b"\r\n"),
+        lambda text: text.replace(b"\n", b"\r"),
+        lambda text: b"\n".join(b"    " + line for line in text.splitlines()),
+        lambda text: text.strip().replace(b"\n", b"\\n"),
+        lambda text: json.dumps({"type": "service_account", "private_key": text.decode()}).encode(),
+        lambda text: b"Bag Attributes\n  localKeyID: 01\n" + text + b"trailing words\n",
+        lambda text: base64.b64encode(text),
+    ],
+    ids=[
+        "utf-8 mark",
+        "utf-16-le",
+        "utf-16-be",
+        "crlf",
+        "cr",
+        "indented",
+        "escaped",
+        "in json",
+        "in words",
+        "base64",
+    ],
+)
+def test_pem_in_disguise(disguise: Callable[[bytes], bytes]) -> None:
+    """What editors, shells and configuration files make of PEM is read."""
+    assert key_files.read(disguise(pem("p256"))) == known("p256")
+
+
+def test_jwk_in_utf16() -> None:
+    """So is a JWK that a shell of Windows wrote."""
+    text = (NODE / "p256.jwk").read_text()
+    assert key_files.read(b"\xff\xfe" + text.encode("utf-16-le")) == known("p256")
+
+
+@pytest.mark.parametrize("altchars", [b"+/", b"-_"])
+@pytest.mark.parametrize("pad", [True, False])
+def test_bare_base64(altchars: bytes, pad: bool) -> None:
+    """DER in bare base64 is read as what it is, and never where a raw symmetric key may be meant."""
+    text = base64.b64encode(convert.to_pkcs8(known("p256")), altchars=altchars)
+    assert key_files.read(text if pad else text.rstrip(b"=")) == known("p256")
+    sixteen = base64.b64encode(bytes(range(12)))
+    assert key_files.read(sixteen, algorithm=AES).secret == sixteen
+
+
+NAMED = {
+    "empty": (b"", "empty", ""),
+    "blanks": (b"  \n\n", "blanks", "copy it anew"),
+    "zeros": (bytes(5000), "zeros", "copy it anew"),
+    "html": (b"<!DOCTYPE html>\n<html><body>404</body></html>", "HTML page", "fetch the file"),
+    "xhtml": (b"<?xml version='1.0'?>\n<html></html>", "HTML page", "fetch the file"),
+    ".net": (b"<RSAKeyValue><Modulus>AQAB</Modulus></RSAKeyValue>", "XML of .NET", "ExportPkcs8PrivateKeyPem"),
+    "pvk": (b"\x1e\xf1\xb5\xb0" + bytes(100), "Windows PVK", "openssl rsa"),
+    "zip": (b"PK\x03\x04" + bytes(100), "ZIP", "unpack"),
+    "gzip": (b"\x1f\x8b\x08" + bytes(100), "gzip", "gunzip"),
+    "pdf": (b"%PDF-1.7\n", "PDF", "own file"),
+    "elf": (b"\x7fELF" + bytes(60), "program", "own file"),
+    "sqlite": (b"SQLite format 3\0" + bytes(100), "SQLite", "--store"),
+    "ssh1": (b"SSH PRIVATE KEY FILE FORMAT 1.1\n\0", "SSH protocol 1", "ssh-keygen"),
+    "jwt": (b"eyJhbGciOiJFUzI1NiJ9.eyJpIjoxfQ.c2ln", "JWT", "not encrypted"),
+    "jwe": (b'{"protected": "eyJ", "ciphertext": "AA"}', "JWE", "not encrypted"),
+    "json": (b'{"a": 1}', "JSON that is no JWK", "kty"),
+    "broken json": (b'{"kty": "EC", ', "damaged JSON", "whole"),
+    "json list": (b"[1, 2]", "JSON that is no JWK", "kty"),
+    "tink": (b'{"primaryKeyId": 1, "key": []}', "Tink", "make a new one"),
+    "ethereum": (b'{"crypto": {}, "version": 3}', "Ethereum", "secp256k1"),
+    "hexadecimal": (bytes(range(32)).hex().encode(), "hexadecimal text", "xxd -r -p"),
+    "base64 of a raw key": (base64.b64encode(bytes(range(32))), "base64 text", "base64 -d"),
+    "cut der": (None, "damaged DER", "binary mode"),
+    "cut pem": (None, "does not end", "whole file"),
+    "no base64": (b"-----BEGIN PRIVATE KEY-----\n*\n-----END PRIVATE KEY-----\n", "no base64", ""),
+    "other pem": (b"-----BEGIN SOMETHING-----\nAAAA\n-----END SOMETHING-----\n", "SOMETHING", "PRIVATE KEY"),
+    "crl": (b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n", "CRL", "own file"),
+    "tpm": (b"-----BEGIN TSS2 PRIVATE KEY-----\nAAAA\n-----END TSS2 PRIVATE KEY-----\n", "TPM", "in the keystore"),
+    "three primes": (b'{"kty": "RSA", "n": "AQAB", "e": "AQAB", "oth": []}', "two primes", "new key"),
+    "empty set": (b'{"keys": []}', "JWK set holds 0 keys", "file of its own"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_what_is_no_key_is_named(name: str) -> None:
+    """Files of every other sort are told what they are, by import and by describe."""
+    data, what, way_out = NAMED[name]
+    if name == "cut der":
+        data = convert.to_pkcs8(known("rsa2048"))[:-5]
+    elif name == "cut pem":
+        data = pem("p256")[:-10]
+    assert data is not None
+    message = refused(lambda: key_files.read(data))
+    assert what in message
+    assert way_out in message
+    if data:
+        told = describe(data)
+        assert what in told.form + told.note
+
+
+@pytest.mark.parametrize("kind", ["sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com"])
+def test_keys_of_security_keys(kind: str) -> None:
+    """Public and private halves of FIDO keys of OpenSSH are named."""
+
+    def text(value: bytes) -> bytes:
+        return struct.pack(">I", len(value)) + value
+
+    blob = text(kind.encode()) + text(bytes(32)) + text(b"ssh:")
+    line = kind.encode() + b" " + base64.b64encode(blob) + b" me@host\n"
+    assert "FIDO" in refused(lambda: key_files.read(line))
+    body = b"openssh-key-v1\0" + text(b"none") + text(b"none") + text(b"") + struct.pack(">I", 1)
+    body += text(blob) + text(bytes(64))
+    file = b"-----BEGIN OPENSSH PRIVATE KEY-----\n" + base64.encodebytes(body)
+    assert "FIDO" in refused(lambda: key_files.read(file + b"-----END OPENSSH PRIVATE KEY-----\n"))
+
+
+def encrypted_with(derivation: bytes) -> bytes:
+    """EncryptedPrivateKeyInfo that asks for this derivation."""
+    cipher = tlv(0x30, bytes.fromhex("060960864801650304012a"), tlv(4, bytes(16)))
+    pbes2 = tlv(0x30, bytes.fromhex("06092a864886f70d01050d"), tlv(0x30, derivation, cipher))
+    return tlv(0x30, pbes2, tlv(4, bytes(160)))
+
+
+def pbkdf2(iterations: int) -> bytes:
+    count = iterations.to_bytes(iterations.bit_length() // 8 + 1, "big")
+    return tlv(0x30, bytes.fromhex("06092a864886f70d01050c"), tlv(0x30, tlv(4, bytes(16)), tlv(2, count)))
+
+
+def scrypt(cost: int) -> bytes:
+    number = cost.to_bytes(cost.bit_length() // 8 + 1, "big")
+    values = tlv(4, bytes(16)) + tlv(2, number) + tlv(2, b"\x08") + tlv(2, b"\x01")
+    return tlv(0x30, bytes.fromhex("06092b06010401da47040b"), tlv(0x30, values))
+
+
+@pytest.mark.parametrize(
+    ("derivation", "word"),
+    [(pbkdf2(2**31 - 1), "iterations"), (pbkdf2(2**80), "iterations"), (scrypt(2**30), "scrypt"), (scrypt(2**90), "scrypt")],
+)  # fmt: skip
+def test_work_that_a_file_asks_for_is_bounded(derivation: bytes, word: str) -> None:
+    """A file cannot hold the process for as long as it likes."""
+    started = time.process_time()
+    message = refused(lambda: key_files.read(encrypted_with(derivation), password=b"secret"))
+    assert word in message
+    assert "openssl pkcs8" in message
+    assert time.process_time() - started < 5
+
+
+def test_openssh_rounds_are_bounded() -> None:
+    """The same of the rounds of bcrypt."""
+
+    def text(value: bytes) -> bytes:
+        return struct.pack(">I", len(value)) + value
+
+    options = text(bytes(16)) + struct.pack(">I", 2**31)
+    body = b"openssh-key-v1\0" + text(b"aes256-ctr") + text(b"bcrypt") + text(options) + struct.pack(">I", 1)
+    body += text(text(b"ssh-ed25519") + text(bytes(32))) + text(bytes(64))
+    file = (
+        b"-----BEGIN OPENSSH PRIVATE KEY-----\n"
+        + base64.encodebytes(body)
+        + b"-----END OPENSSH PRIVATE KEY-----\n"
+    )
+    message = refused(lambda: key_files.read(file, password=b"secret"))
+    assert "rounds" in message
+    assert "ssh-keygen -p -a" in message
+
+
+@pytest.mark.asyncio
+async def test_an_encrypted_file_is_read_apart_from_the_loop() -> None:
+    """The derivation runs in a process, and the key comes back whole; a refusal does, too."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    sealed = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret"))
+    assert key_files.may_take_long(sealed)
+    found = await key_files.read_apart(sealed, password=b"secret")
+    assert found == key_files.read(sealed, password=b"secret")
+    with pytest.raises(BusinessError, match="passphrase is wrong"):
+        await key_files.read_apart(sealed, password=b"other")
+    assert await key_files.read_apart(pem("p256"), password=b"secret") == known("p256")
+
+
+def test_names_of_other_dh_groups() -> None:
+    """Groups of RFC 3526 and RFC 7919 are told by name, others by size."""
+    message = refused(lambda: key_files.read(pem("dhmodp14")))
+    assert "MODP group 14 (RFC 3526, Java's default)" in message
+    assert "ffdhe2048" in message
+
+
+@pytest.mark.parametrize("size", [1024, 2048])
+def test_public_rsa_keys_with_a_small_exponent_are_taken(size: int) -> None:
+    """A public key with the exponent 3 verifies what others signed; only private ones are refused."""
+    key = rsa.generate_private_key(3, size)
+    private = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    assert "public exponent 3" in refused(lambda: key_files.read(private))
+    public = convert.from_spki(key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+    assert public.size == size
