@@ -1,5 +1,7 @@
 """The table of commands: every line leads to a command, and help tells of each."""
 
+from pathlib import Path
+
 import pytest
 
 from huks_async.cli.app import build_app
@@ -35,3 +37,28 @@ def test_a_command_loads_no_other_command() -> None:
     app.parse_args(["keys", "list"], exit_on_error=False, print_error=False)
     loaded = {name for name, one in app["keys"]._commands.items() if getattr(one, "is_resolved", False)}
     assert loaded == {"list"}
+
+
+@pytest.mark.parametrize("words", EVERY, ids=" ".join)
+def test_a_store_can_be_named_wherever_keys_are_used(huks: Huks, words: tuple[str, ...]) -> None:
+    """Only commands that touch no keystore of the caller's do without --store, --namespace and --level."""
+    shown = huks(*words, "--help").out.decode()
+    without = {"demo", "algorithms", "completion", "convert", "describe", "wrap", "verify-attestation"}
+    for option in ("--store", "--namespace", "--level"):
+        assert (option in shown) == (words[-1] not in without)
+
+
+def test_a_named_store_is_used_and_no_other(huks: Huks, home: Path, tmp_path: Path, document: Path) -> None:
+    """Keys of a store that was named are made, listed and used there; the default one is not made."""
+    store = ("--store", f"sqlite:///{tmp_path}/elsewhere/keys.db")
+    assert huks("keys", "generate", "k", *store).code == 0
+    assert huks("keys", "list", *store).out == b"k\n"
+    sealed = tmp_path / "sealed"
+    assert huks("encrypt", "k", document, "-o", sealed, *store).code == 0
+    assert huks("decrypt", "k", sealed, *store).out == document.read_bytes()
+    assert huks("doctor", *store).code == 0
+    assert not home.exists()
+    for address in ("nonsense", "redis://host", "sqlite:///"):
+        done = huks("keys", "list", "--store", address)
+        assert (done.code, done.out) == (1, b"")
+        assert done.err.startswith("error: ")
