@@ -273,6 +273,7 @@ class Keystore(
 
         monitor = LowMemoryMonitor(self._purge_on_low_memory, self._sensor or open_sensor, clock=self._clock)
         monitor.add_shrinker(self._shrink)
+        monitor.add_last_shrinker(self._forget_fates)
         return monitor
 
     async def _close_with_loop(self) -> None:
@@ -472,6 +473,10 @@ class Keystore(
         if self._parts is None:
             return 0
         return self._parts.table.purge_stale(at_most, self._limits.stale_after, LOW_MEMORY)
+
+    def _forget_fates(self) -> None:
+        if self._parts is not None:
+            self._parts.table.forget_fates()
 
     def _shrink(self) -> None:
         if self._parts is not None:

@@ -127,6 +127,7 @@ class LowMemoryMonitor:
         self._reopen_after = reopen_after
         self._trim = trim
         self._shrinkers: list[Shrinker] = []
+        self._last_shrinkers: list[Shrinker] = []
         self._sensor: Sensor | None = None
         self._statistics = MonitorStatistics()
         self._scope: anyio.CancelScope | None = None
@@ -135,6 +136,13 @@ class LowMemoryMonitor:
     def add_shrinker(self, shrink: Shrinker) -> None:
         """Have `shrink()` called when memory is short: a cache lets go of what it can make again."""
         self._shrinkers.append(shrink)
+
+    def add_last_shrinker(self, shrink: Shrinker) -> None:
+        """Have `shrink()` called when memory stays short although nothing stale is left and caches are empty.
+
+        Once every `retry_every` seconds, so that what the process can still miss goes bit by bit.
+        """
+        self._last_shrinkers.append(shrink)
 
     def remove_shrinker(self, shrink: Shrinker) -> None:
         """Undo `add_shrinker`; nothing happens if it was not there."""
@@ -212,7 +220,11 @@ class LowMemoryMonitor:
         logger.warning("memory is short (%s: %s)", event.sensor, event.reason)
         first = True
         while True:
+            before_round = self._statistics.purged
             await self._purge_stale(sensor, give_back=first)
+            nothing_left = not first and self._statistics.purged == before_round
+            if nothing_left and self._last_shrinkers and sensor.under_pressure():
+                await self._give_back(self._last_shrinkers)
             first = False
             await self._sleep(self._retry_every)
             if not sensor.under_pressure():
@@ -226,7 +238,7 @@ class LowMemoryMonitor:
             ended, more = await self._round()
             # caches that were just emptied are not emptied again for nothing while a shortage lasts
             if ended or give_back:
-                await self._give_back()
+                await self._give_back(self._shrinkers)
             if not more or not sensor.under_pressure():
                 return
             give_back = False
@@ -249,8 +261,8 @@ class LowMemoryMonitor:
             await anyio.lowlevel.checkpoint()
         return ended, True
 
-    async def _give_back(self) -> None:
-        for shrink in list(self._shrinkers):
+    async def _give_back(self, shrinkers: list[Shrinker]) -> None:
+        for shrink in list(shrinkers):
             try:
                 result = shrink()
                 if inspect.isawaitable(result):

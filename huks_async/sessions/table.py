@@ -3,7 +3,7 @@
 import math
 import struct
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import filterfalse
 from logging import getLogger
@@ -14,6 +14,7 @@ from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
 from huks_async.model.showing import shown
 from huks_async.runtime.randomness import ForkWatch, random_bytes
+from huks_async.sessions.fates import Fates
 from huks_async.sessions.session import Session
 
 logger = getLogger("huks_async")
@@ -24,14 +25,13 @@ _new_object = object.__new__
 _SERVER_HANDLE_MASK = 2**53 - 1
 _DEVICE_HANDLE_MASK = 2**32 - 1
 _HANDLE_BATCH = 256
-
-# The table can tell the fate of this many ended sessions, and up to twice as many
-_MAX_REMEMBERED = 4096
+_DEVICE_HANDLE_BATCH = 8
 
 # A table of so many sessions is copied in less than a millisecond
 _QUICKLY_COPIED = 5000
 
 FINISHED = "it was finished"
+_NO_FATE = ("", "", 0)
 ABORTED = "it was aborted"
 # causes of a purge; they read on as "… after 61 s idle"
 IDLE = "timed out"
@@ -70,6 +70,7 @@ class SessionTable:
         self.debug = debug
         self._mask = _DEVICE_HANDLE_MASK if device else _SERVER_HANDLE_MASK
         self._handles: list[int] = []
+        self._handle_batch = _DEVICE_HANDLE_BATCH if device else _HANDLE_BATCH
         self._fork_watch = ForkWatch()
         self._ours = self._fork_watch.mark
         self.sessions: OrderedDict[int, Session] = OrderedDict()
@@ -78,9 +79,9 @@ class SessionTable:
         self._owner: str | None = None
         self._several_owners = False
         # handle → (owner, why it ended) of the sessions that ended last; a full one becomes the older one
-        self._fates: dict[int, tuple[str, str]] = {}
-        self._older_fates: dict[int, tuple[str, str]] = {}
-        self._last_fate = ("", "")
+        self._fates = Fates()
+        self._latest_fates = self._fates.latest
+        self._last_fate = _NO_FATE
         self._places: dict[int, str] = {}
         self._abandoned: set[int] = set()
         self._order = 0
@@ -242,6 +243,10 @@ class SessionTable:
         if len(self.sessions) <= _QUICKLY_COPIED:
             self.sessions = OrderedDict(self.sessions)
 
+    def forget_fates(self) -> bool:
+        """Forget why the older half of the ended sessions ended; whether there is more to forget."""
+        return self._fates.forget_half()
+
     def next_idle_end(self) -> float:
         """Seconds until the next session may have idled for `Limits.max_idle`, which must not be None."""
         assert self.max_idle is not None
@@ -321,7 +326,7 @@ class SessionTable:
         """The error for a handle that has no session, with its fate where that is known."""
         if self._closed:
             return BusinessError(12000011, f"session {shown(handle)} does not exist: its keystore was closed")
-        fate_owner, fate = self._fates.get(handle) or self._older_fates.get(handle) or (None, None)
+        fate_owner, fate = self._fates.find(handle) or (None, None)
         why = fate if fate is not None and fate_owner == owner else "it never existed, or ended long ago"
         return BusinessError(12000011, f"session {shown(handle)} does not exist: {why}; open a new one")
 
@@ -390,15 +395,15 @@ class SessionTable:
         if session.held:
             self.held -= session.held
             session.held = 0
-        # sessions that ended alike share a record: new ones would settle between the freed sessions and keep
-        # most of their memory from going back to the system
+        # sessions that ended alike share a record
         record = self._last_fate
         if record[1] != fate or record[0] != owner:
-            record = self._last_fate = (owner, fate)
-        self._fates[session.handle] = record
-        if len(self._fates) >= _MAX_REMEMBERED:
-            self._older_fates = self._fates
-            self._fates = {}
+            record = self._last_fate = (owner, fate, self._fates.number(owner, fate))
+        latest = self._latest_fates
+        latest[session.handle] = record[2]
+        if len(latest) >= self._fates.room:
+            self._fates.pack()
+            self._last_fate = _NO_FATE  # its number was that of the volume, which may be full
         if self._abandoned:
             self._abandoned.discard(session.handle)
         if self.debug:
@@ -406,7 +411,7 @@ class SessionTable:
         return True
 
     def _new_handles(self) -> list[int]:
-        """Handles that no session has, nor any ended one that is remembered. Only `open` hands them out."""
+        """Handles that no session has. Only `open` hands them out."""
         # Handles may wait here, unlike the bytes of keys: whoever knows one needs the process that gave it, too. But a
         # client that is sent to another child of the same parent must not meet a stranger's session there, so
         # a child begins anew. (Copies of a whole machine give the same handles until they are used up.)
@@ -415,10 +420,13 @@ class SessionTable:
         self._fork_watch.renew()
         while not handles:
             # one system call for many handles
-            random = struct.unpack(f"{_HANDLE_BATCH}Q", random_bytes(8 * _HANDLE_BATCH))
-            fresh = {number & self._mask for number in random} - {0}
-            # one after the other: `difference` looks through all of a second dictionary
-            fresh = fresh.difference(self._fates).difference(self._older_fates)
+            batch = self._handle_batch
+            random = struct.unpack(f"{batch}Q", random_bytes(8 * batch))
+            fresh: Iterable[int] = {number & self._mask for number in random} - {0}
+            if self._mask == _DEVICE_HANDLE_MASK:
+                # Among 2^32 numbers one in 4,000 may be that of one of a million ended sessions. Among 2^53 it is
+                # one in 9,000,000,000, and looking takes longer than a session.
+                fresh = [handle for handle in fresh if self._fates.find(handle) is None]
             handles.extend(filterfalse(self.sessions.__contains__, fresh))
         return handles
 

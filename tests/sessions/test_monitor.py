@@ -196,6 +196,19 @@ async def test_lasting_shortage_takes_sessions_as_they_become_stale() -> None:
 
 
 @pytest.mark.asyncio
+async def test_the_last_shrinkers_come_when_nothing_else_is_left() -> None:
+    """They are called once in two seconds, while memory stays short and no session is stale."""
+    world = World([55, 50])
+    last: list[float] = []
+    monitor = world.monitor()
+    monitor.add_last_shrinker(lambda: last.append(world.now))
+    world.happens[1013] = lambda: world.change(short=False)
+    await run_until_idle(monitor, lambda: world.change(short=True))
+    # sessions became stale at 1006 and 1012
+    assert last == [1002, 1004, 1008, 1010]
+
+
+@pytest.mark.asyncio
 async def test_shrinkers_and_purge_may_be_coroutines() -> None:
     """Functions and coroutine functions are both called; a removed shrinker is not."""
     world = World([100] * 15)

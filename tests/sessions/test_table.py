@@ -82,16 +82,78 @@ def test_an_ended_session_tells_its_fate_to_its_owner_alone(end):
     )
 
 
-def test_fates_are_remembered_for_thousands_of_sessions_and_not_for_ever():
-    """The last thousands of ended sessions are known; memory for them is bounded."""
+def test_fates_are_remembered_for_a_million_sessions_and_not_for_ever():
+    """Each of the last million ended sessions tells its own fate; memory for them is bounded."""
+    clock = Clock()
+    table = make(clock)
+    told = {}
+    for number in range(1_190_000 // 500):
+        handles = open_some(table, 500)
+        end = ("finish", "fail", "abort", "purge")[number % 4]
+        if end == "purge":
+            clock.now += 61 + number % 10
+            assert table.purge_stale(500, 60.0, "purged on low memory") == 500
+            fate = f"purged on low memory after {61 + number % 10} s idle"
+        for handle in handles if end != "purge" else ():
+            session = table.take(handle, "app")
+            if end == "finish":
+                table.finish(session)
+            elif end == "fail":
+                table.fail(session, f"reason {number}")
+            else:
+                table.give_back(session)
+                table.abort(handle, "app")
+        if end != "purge":
+            fate = {
+                "finish": "it was finished",
+                "fail": f"it failed: reason {number}",
+                "abort": "it was aborted",
+            }[end]
+        told[handles[number % 500]] = fate
+    recent = list(told.items())[-2000:]  # of a million sessions, one in 500
+    wrong = [
+        (fate, why_gone(table, handle)) for handle, fate in recent if fate not in why_gone(table, handle)
+    ]
+    assert wrong == []
+    assert "ended long ago" in why_gone(table, next(iter(told)))
+    assert 1_000_000 <= len(table._fates) <= 1_200_000
+    assert "ended long ago" in why_gone(table, recent[0][0], owner="other")
+
+
+def test_many_different_fates_are_told_in_general():
+    """Messages that all differ do not take memory without bound: of too many, the beginning is kept."""
     table = make()
-    handles = open_some(table, 20_000)
+    handles = open_some(table, 100_000)
+    for number, handle in enumerate(handles):
+        table.fail(table.take(handle, "app"), f"a message of its own, {number}")
+    assert "it failed: a message of its own, 0;" in why_gone(table, handles[0])
+    assert "it failed; open" in why_gone(table, handles[99_000])
+
+
+def test_fates_are_forgotten_by_halves():
+    """What is left when memory stays short are the latest."""
+    table = make()
+    handles = open_some(table, 400_000)
     for handle in handles:
         table.abort(handle, "app")
+    assert table.forget_fates()
+    assert "long ago" in why_gone(table, handles[0])
     assert "aborted" in why_gone(table, handles[-1])
-    assert "aborted" in why_gone(table, handles[-4000])
-    assert "ended long ago" in why_gone(table, handles[0])
-    assert len(table._fates) + len(table._older_fates) <= 2 * module._MAX_REMEMBERED
+    while table.forget_fates():
+        pass
+    assert "aborted" in why_gone(table, handles[-1])
+    assert len(table._fates) < 2048
+
+
+def test_new_handles_on_a_device_are_of_no_session_that_is_remembered():
+    """Among 32 bits a chance meeting is likely enough to be looked for."""
+    table = make(device=True)
+    seen = set()
+    for _ in range(5000):
+        session = table.open("app", Holding())
+        assert session.handle not in seen
+        seen.add(session.handle)
+        table.abort(session.handle, "app")
 
 
 def test_a_busy_session_refuses_a_second_call_and_ignores_abort():

@@ -1,0 +1,162 @@
+"""Why sessions ended: remembered for the last million of them, at ten bytes each.
+
+Purging a hundred thousand sessions is a day's work for a keystore, and each of their callers will ask what
+became of its own. A dictionary of so many handles takes a hundred bytes for each.
+
+What ended last is in a dictionary. When that is full, its handles become a sorted run of doubles, which
+hold integers up to 2^53 exactly and are sorted several times faster than Python's integers; beside them are
+the numbers of their records.
+"""
+
+from array import array
+from bisect import bisect_left
+from collections import deque
+from logging import getLogger
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
+
+logger = getLogger("huks_async")
+
+_RUN = 2048
+"""Handles that are sorted together, which takes 0.2 ms."""
+
+_RUNS = 64
+"""Runs of one volume."""
+
+_VOLUMES = 9
+"""So many volumes hold at least a million handles when the oldest one has just been dropped."""
+
+_MAX_RECORDS = 4096
+"""Different fates of one volume that are told in full; of more, the beginning."""
+
+_LARGEST = 2**53
+
+Record = tuple[str, str]
+"""Owner, and why the session ended."""
+
+
+class _Volume:
+    """Sorted runs of handles, one after the other, with the numbers of their records.
+
+    In memory that the system gives and takes back whole: small objects made during a purge would settle
+    between the freed sessions, and keep most of their memory from going back.
+    """
+
+    __slots__ = ("_handles", "_numbers", "numbers", "records", "runs")
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.numbers: dict[Record, int] = {}
+        self.runs = 0
+        self._handles: memoryview[float] | memoryview[int] = memoryview(b"")
+        self._numbers: memoryview[int] = memoryview(b"")
+
+    def add(self, latest: dict[int, int]) -> None:
+        if not self._handles:
+            places = _RUN * _RUNS
+            memory = memoryview(mmap(-1, places * (8 + 2), flags=MAP_PRIVATE | MAP_ANONYMOUS))
+            self._handles = memory[: 8 * places].cast("d")
+            self._numbers = memory[8 * places :].cast("H")
+        start = self.runs * _RUN
+        end = start + len(latest)
+        handles = array("d", sorted(map(float, latest)))
+        different = set(latest.values())
+        if len(different) == 1:
+            numbers = array("H", different) * len(latest)
+        else:  # a double finds the integer that it equals
+            numbers = array("H", map(latest.__getitem__, handles))  # type: ignore[arg-type]
+        self._handles[start:end] = handles
+        self._numbers[start:end] = numbers
+        self.runs += 1
+
+    def find(self, key: float) -> Record | None:
+        handles = self._handles
+        for run in reversed(range(self.runs)):
+            start = run * _RUN
+            end = start + _RUN
+            place = bisect_left(handles, key, start, end)
+            if place < end and handles[place] == key:
+                return self.records[self._numbers[place]]
+        return None
+
+    def forget_half(self) -> None:
+        gone = (self.runs + 1) // 2
+        left = (self.runs - gone) * _RUN
+        for values in (self._handles, self._numbers):
+            values[:left] = values[gone * _RUN : gone * _RUN + left]
+        self.runs -= gone
+
+
+class Fates:
+    """The fates of ended sessions, by handle.
+
+    Attributes:
+        latest: handle → number of its record, of the sessions that ended last. Whoever adds to it calls
+            `pack` when it has reached `room`; numbers are those that `number` gave since the last `pack`.
+        room: how many `latest` takes.
+    """
+
+    __slots__ = ("_volumes", "latest", "room")
+
+    def __init__(self) -> None:
+        self.latest: dict[int, int] = {}
+        self.room = _RUN
+        self._volumes: deque[_Volume] = deque([_Volume()], _VOLUMES)
+
+    def __len__(self) -> int:
+        return len(self.latest) + _RUN * sum(volume.runs for volume in self._volumes)
+
+    def number(self, owner: str, fate: str) -> int:
+        """The number of a record, for `latest`."""
+        volume = self._volumes[-1]
+        record = (owner, fate)
+        number = volume.numbers.get(record)
+        if number is None:
+            if len(volume.records) >= _MAX_RECORDS:
+                # of these there are few: their causes are the library's own words
+                record = (owner, _in_general(fate))
+                number = volume.numbers.get(record)
+            if number is None:
+                number = volume.numbers[record] = len(volume.records)
+                volume.records.append(record)
+        return number
+
+    def pack(self) -> None:
+        """Move what is in `latest`, which is full, to an array."""
+        volumes = self._volumes
+        volume = volumes[-1]
+        try:
+            volume.add(self.latest)
+        except (OSError, MemoryError):
+            logger.warning("the system gives no memory to remember why %d sessions ended", len(self.latest))
+        self.latest.clear()
+        if volume.runs >= _RUNS:
+            volumes.append(_Volume())
+
+    def find(self, handle: int) -> Record | None:
+        """The record of an ended session; None for one that is not remembered. Takes up to 0.2 ms."""
+        number = self.latest.get(handle)
+        if number is not None:
+            return self._volumes[-1].records[number]
+        if not 0 <= handle < _LARGEST:
+            return None
+        key = float(handle)
+        for volume in reversed(self._volumes):
+            record = volume.find(key)
+            if record is not None:
+                return record
+        return None
+
+    def forget_half(self) -> bool:
+        """Drop the older half, for a process that is short of memory; whether there was anything to drop."""
+        volumes = self._volumes
+        if len(volumes) > 1:
+            for _ in range(len(volumes) // 2):
+                volumes.popleft()
+            return True
+        volumes[0].forget_half()
+        return volumes[0].runs > 0
+
+
+def _in_general(fate: str) -> str:
+    """A fate without its details: "it failed", "it was purged on low memory"."""
+    return fate.partition(":")[0].partition(" after ")[0][:100]
