@@ -145,7 +145,7 @@ async def test_a_closed_store_takes_no_locks_from_another(path):
     await one.aclose()
     assert locks()
     await two.aclose()
-    assert not open_files("keys.db")
+    assert not open_files(str(path))
 
 
 @pytest.mark.asyncio

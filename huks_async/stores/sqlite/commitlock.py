@@ -51,8 +51,8 @@ class CommitLock:
         self._state = threading.Lock()
         self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        # a store that is forgotten must not leave the thread behind
-        weakref.finalize(self, self._requests.put, None).atexit = False
+        # a store that is forgotten must not leave the thread and the descriptor behind
+        weakref.finalize(self, _forget, self._file, self._requests, os.getpid()).atexit = False
         tell_after_fork(self)
 
     def after_fork(self) -> None:
@@ -185,6 +185,12 @@ class _Request:
         with self._state:
             decided, self._open = self._open, False
         return decided
+
+
+def _forget(file: "LockFile", requests: "queue.SimpleQueue[_Request | None]", process: int) -> None:
+    if os.getpid() == process:
+        requests.put(None)
+        file.close_spare()
 
 
 def _serve(file: "LockFile", requests: "queue.SimpleQueue[_Request | None]") -> None:

@@ -115,3 +115,4 @@ def _end(
         _close_both(both)
         for guard in guards:
             guard.release()
+        close_unused()

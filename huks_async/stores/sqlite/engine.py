@@ -20,7 +20,14 @@ from huks_async.stores.sqlite.creation import create, make_folder
 from huks_async.stores.sqlite.database import Database
 from huks_async.stores.sqlite.faults import storage_error
 from huks_async.stores.sqlite.files import Files, inode, look
-from huks_async.stores.sqlite.opening import UnsettledError, check_version, is_same_store, open_database
+from huks_async.stores.sqlite.guards import close_unused
+from huks_async.stores.sqlite.opening import (
+    UnsettledError,
+    check_version,
+    is_same_store,
+    open_database,
+    refuse_foreign,
+)
 from huks_async.stores.sqlite.walindex import View
 from huks_async.stores.sqlite.writes import Outcome, PutMeta, Write
 
@@ -76,8 +83,18 @@ class Engine:
             BusinessError, sqlite3.Error, OSError: it cannot be opened.
 
         """
+        try:
+            self._open_settled()
+        except BaseException:
+            self._lock.close()
+            close_unused()
+            raise
+
+    def _open_settled(self) -> None:
         deadline = time.monotonic() + self._busy_timeout
         folder = os.path.dirname(self._path)
+        if os.path.lexists(self._path):
+            refuse_foreign(self._path, self._address)
         while True:
             make_folder(folder)
             try:

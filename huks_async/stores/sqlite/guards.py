@@ -61,7 +61,14 @@ _inherited: set[Inode] = set()
 def _after_fork() -> None:
     global _lock
     _lock = threading.Lock()
+    kept = list(_kept.values())
     _notice_fork()
+    # The locks belong to the parent's descriptors, too, and must end with those, not with the child's. Stores
+    # that were open have forgotten their maps by now, or will before anything else runs.
+    for entry in kept:
+        os.close(entry.descriptor)
+        if entry.memory is not None:
+            entry.memory.close()
 
 
 os.register_at_fork(after_in_child=_after_fork)
@@ -73,13 +80,8 @@ def _notice_fork() -> None:
     if os.getpid() == _process:
         return
     _process = os.getpid()
-    kept = list(_kept.items())
+    _inherited.update(inode for inode, entry in _kept.items() if entry.users)
     _kept.clear()
-    for inode, entry in kept:
-        if entry.users:
-            _inherited.add(inode)
-        # the lock is the parent's, and stays with the parent's descriptor
-        os.close(entry.descriptor)
 
 
 def refuse_inherited(inode: Inode | None, address: str) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import Mapping
 from contextlib import closing
@@ -16,7 +17,11 @@ from huks_async.stores.sqlite.schema import APPLICATION_ID, migrate
 
 _OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
 _SMALLEST_FILE = 512  # one page of the smallest size
-_WAL_AT = 18  # bytes 18 and 19 of the file are 2 in WAL mode, https://www.sqlite.org/fileformat.html
+# the header of a database file, https://www.sqlite.org/fileformat.html
+_HEADER_SIZE = 100
+_MAGIC = b"SQLite format 3\0"
+_WAL_AT = 18  # bytes 18 and 19 are 2 in WAL mode
+_APPLICATION_AT = 68
 
 
 class UnsettledError(Exception):
@@ -50,17 +55,8 @@ def open_database(path: str, address: str, busy_timeout: float, *, settled: bool
         OSError: a file cannot be opened.
 
     """
-    found = os.stat(path)
-    refuse_inherited((found.st_dev, found.st_ino), address)
-    if found.st_size < _SMALLEST_FILE:
-        # SQLite would take an empty file for a new database. But files of ours are complete from the
-        # moment they get their name, so this one lost its content.
-        raise BusinessError(
-            12000004,
-            f"the store {address} is a file of {found.st_size} bytes, which a store never is: its content was "
-            "lost, or the file was made by hand; restore it from a backup, or remove it to begin a new store",
-        )
-    if found.st_nlink > 1:
+    refuse_foreign(path, address)
+    if os.stat(path).st_nlink > 1:
         _refuse_second_name(path, address)
     file = Guard(path, DATABASE_USERS)
     if not settled:
@@ -72,7 +68,7 @@ def open_database(path: str, address: str, busy_timeout: float, *, settled: bool
         if ready and not file.hold():
             raise UnsettledError
         written = connections.connect(path, busy_timeout)
-        _check(written, address)
+        _use_log(written, address)
         if not ready and not file.hold():
             raise UnsettledError
         migrate(written, address)
@@ -99,6 +95,40 @@ def open_database(path: str, address: str, busy_timeout: float, *, settled: bool
         raise
     wait_until_noticed(seen)
     return database
+
+
+def refuse_foreign(path: str, address: str) -> None:
+    """Refuse a file that is no store, before anything is written beside it.
+
+    Raises:
+        BusinessError: 12000004 when it is cut short or another program's; 12000012 when it was open in the
+            parent of this process.
+        OSError: there is none, or it cannot be opened.
+
+    """
+    found = os.stat(path)
+    refuse_inherited((found.st_dev, found.st_ino), address)
+    if stat.S_ISREG(found.st_mode) and found.st_size < _SMALLEST_FILE:
+        # SQLite would take an empty file for a new database. But files of ours are complete from the
+        # moment they get their name, so this one lost its content.
+        raise BusinessError(
+            12000004,
+            f"the store {address} is a file of {found.st_size} bytes, which a store never is: its content was "
+            "lost, or the file was made by hand; restore it from a backup, or remove it to begin a new store",
+        )
+    header = Guard(path, DATABASE_USERS).read(0, _HEADER_SIZE)
+    if not header.startswith(_MAGIC):
+        raise BusinessError(
+            12000004,
+            f"the store {address} is not a SQLite database or was overwritten; nothing was changed; restore it from "
+            "a backup, or correct the address",
+        )
+    if int.from_bytes(header[_APPLICATION_AT : _APPLICATION_AT + 4], "big") != APPLICATION_ID:
+        raise BusinessError(
+            12000004,
+            f"the store {address} is a database of another program (its application_id is not "
+            f"{APPLICATION_ID:#x}); nothing was changed; correct the address",
+        )
 
 
 def _refuse_second_name(path: str, address: str) -> None:
@@ -132,13 +162,7 @@ def _check_settled(path: str, file: Guard) -> None:
         raise UnsettledError
 
 
-def _check(connection: sqlite3.Connection, address: str) -> None:
-    if connections.pragma(connection, "application_id") != APPLICATION_ID:
-        raise BusinessError(
-            12000004,
-            f"the store {address} is a database of another program (its application_id is not "
-            f"{APPLICATION_ID:#x}); nothing was changed; correct the address",
-        )
+def _use_log(connection: sqlite3.Connection, address: str) -> None:
     ((mode,),) = connection.execute("PRAGMA journal_mode = WAL").fetchall()
     if mode != "wal":
         raise BusinessError(

@@ -6,7 +6,7 @@ import weakref
 from time import monotonic
 from typing import Any, cast
 
-import anyio
+from anyio import CancelScope
 
 from huks_async.model.errors import BusinessError
 from huks_async.rootkeys.file import FileRootKey
@@ -68,10 +68,12 @@ class SqliteStore(Store):
         self._refuse_in_child()
         if self._engine is not None:
             return
+        # made first, since it may load a module, which fails where descriptors are short
+        shield = CancelScope(shield=True)
         try:
             await self._reader.run_shielded(self._open)
         except BaseException:
-            with anyio.CancelScope(shield=True):
+            with shield:
                 await self.aclose()
             raise
 

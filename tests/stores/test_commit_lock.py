@@ -1,0 +1,312 @@
+"""The lock that all processes commit under: exclusive, bounded, let go by the dead, not inherited."""
+
+import asyncio
+import fcntl
+import os
+import pathlib
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from huks_async.model.errors import BusinessError
+from huks_async.stores import SqliteStore
+from huks_async.stores.sqlite.commitlock import CommitLock, LockFile
+from tests.stores.peer import Peer, name
+
+# a process that stops itself in the middle of a commit, once it is told to
+STOPS = """
+import os, signal
+from huks_async.stores.sqlite.writes import GroupCommit
+commit = GroupCommit._commit
+def stop(self, writes):
+    if os.path.exists(path + ".stop"):
+        os.unlink(path + ".stop")
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return commit(self, writes)
+GroupCommit._commit = stop
+"""
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A path for a database, in a directory that does not exist yet."""
+    return tmp_path / "store" / "keys.db"
+
+
+def wait_until(condition):
+    """Wait for something that another process does."""
+    for _ in range(3000):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it did not happen")
+
+
+def stop_at_next_commit(path):
+    """Have the process with the prelude `STOPS` stop itself."""
+    pathlib.Path(f"{path}.stop").touch()
+
+
+def state(process):
+    """Give the state letter of a process."""
+    with open(f"/proc/{process.pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0]
+
+
+@pytest.mark.asyncio
+async def test_a_holder_that_stands_still_is_named(path):
+    """Others wait as long as they are set to, then get 12000004 with the process; reads, closes go on; so does all in the end."""
+    store = SqliteStore(path, busy_timeout=0.3)
+    await store.open()
+    await store.put(name("old"), b"x")
+    with Peer(path, prelude=STOPS) as other:
+        assert other.ask("opened()")
+        stop_at_next_commit(path)
+        other.send("put('theirs')")
+        await asyncio.to_thread(wait_until, lambda: state(other.process) == "T")
+        for _ in range(3):
+            with pytest.raises(BusinessError) as caught:
+                await store.put(name("new"), b"x")
+            assert caught.value.code == 12000004
+            assert f"process {other.process.pid} " in caught.value.message
+            assert "(stopped)" in caught.value.message
+        assert (await store.get(name("old"))).blob == b"x"
+        await store.aclose()
+        with Peer(path, busy_timeout=0.2) as newcomer:
+            code, message = newcomer.ask("opened()")
+            assert (code, "(stopped)" in message) == (12000004, True)
+        other.stopped(False)
+        assert other.answer() is True
+        await store.open()
+        await store.put(name("new"), b"x")
+        assert await store.aliases("app", 2) == ["new", "old", "theirs"]
+        await store.aclose()
+        assert other.ask("closed()")
+    assert [file.name for file in path.parent.iterdir()] == ["keys.db"]
+    await asyncio.to_thread(wait_until, lambda: not _lock_threads())
+
+
+def _lock_threads():
+    return [thread for thread in threading.enumerate() if thread.name == "huks-store-lock"]
+
+
+@pytest.mark.asyncio
+async def test_a_write_that_gave_up_is_never_carried_out(path):
+    """A refused write does not happen later, when the holder goes on; a write that is called meanwhile does."""
+    store = SqliteStore(path, busy_timeout=0.2)
+    await store.open()
+    await store.put(name("a"), b"x")
+    descriptor = os.open(f"{path}.lock", os.O_RDWR)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with pytest.raises(BusinessError):
+        await store.put(name("refused"), b"x")
+    later = asyncio.create_task(store.put(name("later"), b"x"))
+    await asyncio.sleep(0.02)
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    os.close(descriptor)
+    await later
+    assert await store.aliases("app", 2) == ["a", "later"]
+    await store.aclose()
+
+
+@pytest.mark.asyncio
+async def test_a_killed_holder_lets_go(path):
+    """A process that is killed in its commit leaves the lock free at once, and nothing of the commit."""
+    store = SqliteStore(path)
+    await store.open()
+    with Peer(path, prelude=STOPS) as other:
+        assert other.ask("opened()")
+        stop_at_next_commit(path)
+        other.send("put('theirs')")
+        await asyncio.to_thread(wait_until, lambda: state(other.process) == "T")
+        mine = asyncio.create_task(store.put(name("mine"), b"x"))
+        await asyncio.sleep(0.05)
+        assert not mine.done()
+        other.kill()
+        await mine
+    assert await store.aliases("app", 2) == ["mine"]
+    await store.aclose()
+
+
+FORKS = """
+import asyncio, os, signal, sys, time
+from huks_async.stores import SqliteStore, ItemName
+from huks_async.stores.sqlite.writes import GroupCommit
+commit = GroupCommit._commit
+def fork(self, writes):
+    if os.fork() == 0:
+        print(os.getpid(), flush=True)
+        time.sleep(60)
+        os._exit(0)
+    os.kill(os.getpid(), signal.SIGKILL)
+async def main():
+    store = SqliteStore(sys.argv[1])
+    await store.open()
+    GroupCommit._commit = fork
+    await store.put(ItemName("app", 2, "a"), b"x")
+asyncio.run(main())
+"""
+
+
+def test_a_child_does_not_keep_the_lock(path):
+    """Forked in the middle of a commit of its parent, which is then killed, a child that lives on holds up nobody."""
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", FORKS, str(path)], stdout=subprocess.PIPE, text=True
+    )
+    child = int(process.stdout.readline())
+    try:
+        assert process.wait(60) == -signal.SIGKILL
+        with Peer(path, busy_timeout=5) as other:
+            assert other.ask("opened()") is True
+            assert other.ask("put('b')") is True
+            assert other.ask("aliases()") == ["b"]
+            assert other.ask("closed()")
+    finally:
+        os.kill(child, signal.SIGKILL)
+        process.stdout.close()
+
+
+@pytest.mark.asyncio
+async def test_the_lock_has_the_rights_of_the_store(path):
+    """Whoever may write the database may lock it; a group that was given rights keeps them at the next opening."""
+    store = SqliteStore(path)
+    await store.open()
+    await store.aclose()
+    os.chmod(path, 0o660)
+    if os.geteuid() == 0:
+        os.chown(path, 12345, 54321)
+    await store.open()
+    facts = os.stat(f"{path}.lock")
+    assert stat.S_IMODE(facts.st_mode) == 0o660
+    if os.geteuid() == 0:
+        assert (facts.st_uid, facts.st_gid) == (12345, 54321)
+    await store.aclose()
+
+
+@pytest.mark.asyncio
+async def test_the_lock_file_is_removed_and_replaced_under_its_users(path):
+    """Two writers and somebody who keeps taking the file away: each write is there, and no version comes twice."""
+    store = SqliteStore(path)
+    await store.open()
+    with Peer(path) as other:
+        assert other.ask("opened()")
+        versions = []
+        for number in range(20):
+            other.send(f"put(*[f'theirs {number} {{k}}' for k in range(5)])")
+            writes = [asyncio.create_task(store.put(name(f"{number} {k}"), b"x")) for k in range(5)]
+            await asyncio.sleep(0)
+            try:
+                if number % 2:
+                    os.unlink(f"{path}.lock")
+                else:
+                    os.rename(f"{path}.lock", f"{path}.lock.old")
+            except FileNotFoundError:
+                pass
+            versions += await asyncio.gather(*writes)
+            assert other.answer() is True
+        assert other.ask("closed()")
+    assert len(set(versions)) == 100
+    assert await store.count("app", 2) == 200
+    await store.aclose()
+
+
+def test_only_one_at_a_time(tmp_path):
+    """Threads of one process and several lock objects exclude each other, whichever way they came to the lock."""
+    locks = [CommitLock(str(tmp_path / "x"), "s") for _ in range(3)]
+    inside, seen = [], []
+
+    def work():
+        inside.append(1)
+        seen.append(len(inside))
+        time.sleep(0.001)
+        inside.pop()
+
+    def run(lock):
+        for _ in range(30):
+            lock.call(work, 30)
+
+    threads = [threading.Thread(target=run, args=(lock,)) for lock in locks for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == [1] * 180
+    for lock in locks:
+        lock.close()
+    wait_until(lambda: not _lock_threads())
+
+
+def test_whoever_waits_long_keeps_newcomers_out(tmp_path):
+    """While somebody waits for long, the lock is not taken at once by others, though it be free; afterwards it is."""
+    mine, other = LockFile(str(tmp_path / "x")), LockFile(str(tmp_path / "x"))
+    turnstile = mine.close_turnstile()
+    assert turnstile is not None
+    assert other.close_turnstile() is None
+    assert other.take_at_once() is None
+    descriptor = other.take()
+    other.release(descriptor)
+    os.close(turnstile)
+    descriptor = other.take_at_once()
+    assert descriptor is not None
+    assert mine.take_at_once() is None
+    other.release(descriptor)
+    mine.close_spare()
+    other.close_spare()
+
+
+def test_an_error_under_the_lock_is_the_callers(tmp_path):
+    """The exception of the function comes through, from either thread, and the lock is free again."""
+    lock, other = CommitLock(str(tmp_path / "x"), "s"), LockFile(str(tmp_path / "x"))
+
+    def fail():
+        raise LookupError("mine")
+
+    with pytest.raises(LookupError):
+        lock.call(fail, 1)
+    descriptor = other.take()
+    threading.Timer(0.1, other.release, [descriptor]).start()
+    with pytest.raises(LookupError):
+        lock.call(fail, 30)
+    assert lock.call(lambda: 5, 0) == 5
+    lock.close()
+    other.close_spare()
+
+
+def test_a_process_without_descriptors_still_writes(path):
+    """Out of descriptors, an open store goes on writing and reading, and opening another one fails by name."""
+    script = f"""
+import asyncio, os, resource
+from huks_async.model.errors import BusinessError
+from huks_async.stores import ItemName, SqliteStore
+async def main():
+    store, other = SqliteStore({str(path)!r}), SqliteStore({str(path) + "2"!r})
+    await store.open()
+    await store.put(ItemName("app", 2, "a"), b"x")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    taken = []
+    try:
+        while True:
+            taken.append(os.open("/dev/null", os.O_RDONLY))
+    except OSError:
+        pass
+    for alias in "bcd":
+        await store.put(ItemName("app", 2, alias), b"x")
+    print(await store.aliases("app", 2))
+    try:
+        await other.open()
+    except BusinessError as error:
+        print(error.code)
+    for descriptor in taken:
+        os.close(descriptor)
+    await other.open()
+    await other.aclose()
+    await store.aclose()
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines() == ["['a', 'b', 'c', 'd']", "12000004"], done.stderr

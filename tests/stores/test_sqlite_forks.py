@@ -1,0 +1,147 @@
+"""Forks: what was open is refused in the child by name, what was only made works, and the parent is never harmed."""
+
+import subprocess
+import sys
+
+import pytest
+
+COMMON = """
+import asyncio, ctypes, gc, os, signal, sys
+from huks_async.model.errors import BusinessError
+from huks_async.stores import ItemName, MemoryStore, SqliteStore
+
+path = sys.argv[1]
+libc = ctypes.PyDLL(None)
+
+def fork(bare):
+    return libc.fork() if bare else os.fork()
+
+def item(alias):
+    return ItemName("app", 2, str(alias))
+
+def code(call):
+    try:
+        asyncio.run(call)
+    except BusinessError as error:
+        return error.code, "spawn or forkserver" in error.message
+    return None
+
+async def write(store, *aliases):
+    await store.open()
+    for alias in aliases:
+        await store.put(item(alias), b"x")
+
+async def check(expected):
+    store = SqliteStore(path)
+    await store.open()
+    found = set(await store.aliases("app", 2, limit=1_000_000))
+    await store.aclose()
+    assert found == set(map(str, expected)), found ^ set(map(str, expected))
+
+def wait(child):
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+"""
+
+OPENED_BEFORE = """
+store = SqliteStore(path)
+asyncio.run(write(store, 1))
+for round in range(3):
+    child = fork(bare)
+    if child == 0:
+        ok = code(store.put(item("c"), b"x")) == (12000012, True)
+        ok = ok and code(store.get(item(1))) == (12000012, True)
+        other = SqliteStore(path)
+        ok = ok and code(other.open()) == (12000012, True)
+        asyncio.run(other.aclose())
+        asyncio.run(store.aclose())
+        del store, other
+        gc.collect()
+        if round == 0:
+            os._exit(0 if ok else 3)
+        if round == 1:
+            sys.exit(0 if ok else 3)
+        os.kill(os.getpid(), signal.SIGKILL)
+    assert wait(child) == (-9 if round == 2 else 0)
+    asyncio.run(write(store, f"after {round}"))
+asyncio.run(store.aclose())
+asyncio.run(check([1, "after 0", "after 1", "after 2"]))
+print("good")
+"""
+
+MADE_BEFORE = """
+store, memory = SqliteStore(path), MemoryStore()
+child = fork(bare)
+if child == 0:
+    asyncio.run(write(store, *range(20)))
+    asyncio.run(write(memory, 1))
+    asyncio.run(store.aclose())
+    sys.exit(0)
+asyncio.run(write(store, *range(20, 40)))
+asyncio.run(write(memory, 1))
+assert wait(child) == 0
+asyncio.run(store.aclose())
+asyncio.run(check(range(40)))
+print("good")
+"""
+
+CLOSED_BEFORE = """
+store = SqliteStore(path)
+asyncio.run(write(store, 1))
+asyncio.run(store.aclose())
+child = fork(bare)
+if child == 0:
+    asyncio.run(write(store, 2))
+    asyncio.run(store.aclose())
+    sys.exit(0)
+assert wait(child) == 0
+asyncio.run(write(store, 3))
+asyncio.run(store.aclose())
+asyncio.run(check([1, 2, 3]))
+print("good")
+"""
+
+# forks at any moment of the commits that a thread makes; the child collects its garbage and ends as programs do
+DURING_COMMITS = """
+import threading
+store = SqliteStore(path)
+written, stop = [], threading.Event()
+async def work():
+    await store.open()
+    while not stop.is_set():
+        number = len(written)
+        await store.put(item(number), b"x" * 3000)
+        written.append(number)
+    await store.aclose()
+thread = threading.Thread(target=asyncio.run, args=[work()], daemon=True)
+thread.start()
+for round in range(25):
+    child = fork(bare)
+    if child == 0:
+        del store
+        gc.collect()
+        sys.exit(0)
+    assert wait(child) == 0
+stop.set()
+thread.join()
+asyncio.run(check(written))
+print("good")
+"""
+
+
+@pytest.mark.parametrize("bare", [False, True], ids=["os.fork", "fork(2)"])
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(OPENED_BEFORE, id="opened before"),
+        pytest.param(MADE_BEFORE, id="made before"),
+        pytest.param(CLOSED_BEFORE, id="closed before"),
+        pytest.param(DURING_COMMITS, id="during commits"),
+    ],
+)
+def test_forks(tmp_path, script, bare):
+    """Nothing acknowledged is lost, nothing hangs, and each use that cannot work says what to do instead."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", f"{COMMON}\nbare = {bare}\n{script}", str(tmp_path / "keys.db")],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "good\n"), done.stderr
