@@ -125,6 +125,7 @@ if TYPE_CHECKING:
         AttestationReport,
         verify_attestation,
     )
+    from huks_async.keystore.backup import StoreBackup
     from huks_async.keystore.statistics import KeystoreStatistics
     from huks_async.legacy import (
         abort,
@@ -159,6 +160,7 @@ else:
                 "sm2_ciphertext_from_raw",
                 "sm2_ciphertext_to_raw",
             ),
+            ".keystore.backup": ("StoreBackup",),
             ".keystore.statistics": ("KeystoreStatistics",),
             ".legacy": (
                 "abort",
@@ -256,6 +258,7 @@ __all__ = [
     "SqliteStore",
     "StorageError",
     "Store",
+    "StoreBackup",
     "SystemdRootKey",
     "WrappedKey",
     "__version__",

@@ -48,5 +48,9 @@ GROUPS: dict[str, tuple[str, Commands]] = {
             **USES,
         },
     ),
+    "store": (
+        "Look after the store as a whole.",
+        {"backup": "machine.store:backup"},
+    ),
 }
 """Commands of two words: by the first word, what the group is for and its second words."""

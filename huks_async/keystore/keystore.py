@@ -18,6 +18,7 @@ from huks_async.keys.items.shelf import KeyCache, KeyShelf
 from huks_async.keys.items.storekey import open_store_key
 from huks_async.keys.lifecycle import KeyMaker
 from huks_async.keystore.attestation import AttestationFunctions, Authority
+from huks_async.keystore.backup import BackupFunctions
 from huks_async.keystore.kem import KemFunctions
 from huks_async.keystore.legacy import LegacyFunctions
 from huks_async.keystore.loading import load_everything, not_loaded
@@ -69,6 +70,7 @@ class Keystore(
     KemFunctions,
     AttestationFunctions,
     OtherUserFunctions,
+    BackupFunctions,
 ):
     """A HUKS keystore: the documented functions as coroutines, on one store and one root key.
 

@@ -159,21 +159,28 @@ class Job(Generic[T]):
         if not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def outcome(self, *, shield: bool, drop: bool = True) -> T:
+    async def outcome(
+        self, *, shield: bool, drop: bool = True, when_cancelled: Callable[[], object] | None = None
+    ) -> T:
         """Wait for the job and give its result, or raise what it raised.
 
         Args:
             shield: when cancelled while the job runs, wait for its end; else it ends unobserved.
             drop: when cancelled before the job has begun, drop it; else it is like one that runs.
+            when_cancelled: called first when this is cancelled, to tell a long job that it may stop.
 
         """
         try:
             await self._waiter
         except GeneratorExit:  # the coroutine is thrown away: it must not await again
+            if when_cancelled is not None:
+                when_cancelled()
             if drop:
                 self.take()
             raise
         except BaseException:
+            if when_cancelled is not None:
+                when_cancelled()
             if not (drop and self.take()) and shield:
                 await self._end()
             raise

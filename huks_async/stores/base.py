@@ -6,6 +6,7 @@ with versions and compare-and-set, listings by pages, and nothing that only one 
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import NamedTuple
 
 from huks_async.model.errors import BusinessError
@@ -53,6 +54,14 @@ class StoreConflictError(Exception):
         if self.current == 0:
             return f"the item {self.name.alias!r} does not exist"
         return f"the item {self.name.alias!r} is at version {self.current}"
+
+
+class Copied(NamedTuple):
+    """A copy of a store: its absolute path, its number of rows, its bytes."""
+
+    path: str
+    rows: int
+    size: int
 
 
 class Store(ABC):
@@ -155,6 +164,33 @@ class Store(ABC):
     @abstractmethod
     async def replace_meta(self, name: str, value: bytes) -> None:
         """Set a value, whatever there is."""
+
+    async def backup(
+        self,
+        target: str,
+        check_item: Callable[[ItemName, bytes], object],
+        check_meta: Callable[[dict[str, bytes]], object],
+    ) -> Copied:
+        """Copy the store to a new file, in a state that it had at one moment, every acknowledged write in it.
+
+        Args:
+            target: the file.
+            check_item: called in a worker thread with each row of the copy before it is kept; what it raises
+                ends the backup, and nothing is left of it.
+            check_meta: likewise with the values that belong to the store itself.
+
+        Returns:
+            where it is, and what it holds.
+
+        Raises:
+            BusinessError: 12000001 for a store without files; 401 where there is something under the target's name.
+
+        """
+        raise BusinessError(
+            12000001,
+            f"the store {self.address} is not a file, so it has no backup here; "
+            "use a store at sqlite:///path, or the means of the medium",
+        )
 
     @abstractmethod
     def stamp(self) -> object | None:

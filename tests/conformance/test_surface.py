@@ -29,13 +29,22 @@ KEYSTORE_EXTENSIONS = {
     "monitor_low_memory": "purges stale sessions from a task group of the caller's own",
     "purge_stale_sessions": "purges on a signal of the service's own",
     "statistics": "counters",
+    "backup": "copies the store while it is in use",
     "attestation_root": "the certificate that verifiers of its attestations are to trust",
     "after_fork": "forgets, in a child process, what belongs to the parent",
 }
 MODULE_EXTENSIONS = {
     "__version__",
     # the objects a service works with
-    *("Keystore", "KeySession", "KeystoreStatistics", "KeyCache", "Limits", "current_keystore"),
+    *(
+        "Keystore",
+        "KeySession",
+        "KeystoreStatistics",
+        "StoreBackup",
+        "KeyCache",
+        "Limits",
+        "current_keystore",
+    ),
     *("Store", "MemoryStore", "SqliteStore"),
     *("RootKey", "EphemeralRootKey", "FileRootKey", "PassphraseRootKey", "SystemdRootKey"),
     # who may act for whom

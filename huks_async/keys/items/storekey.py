@@ -43,7 +43,7 @@ async def open_store_key(
     else:
         # a root key that is made now cannot be the one of this store
         await root_key.open(new=False)
-    return await _unwrap(store, root_key, wrapped)
+    return await unwrap_store_key(store, root_key, wrapped)
 
 
 async def rewrap_store_key(store: Store, old: RootKey, new: RootKey) -> None:
@@ -59,10 +59,11 @@ async def rewrap_store_key(store: Store, old: RootKey, new: RootKey) -> None:
         raise BusinessError(
             12000011, f"the store {store.address} has no key yet; open a keystore on it first"
         )
-    await store.replace_meta(STORE_KEY, await new.wrap(await _unwrap(store, old, wrapped)))
+    await store.replace_meta(STORE_KEY, await new.wrap(await unwrap_store_key(store, old, wrapped)))
 
 
-async def _unwrap(store: Store, root_key: RootKey, wrapped: bytes) -> bytes:
+async def unwrap_store_key(store: Store, root_key: RootKey, wrapped: bytes) -> bytes:
+    """Give the key of a store from its wrapped form. Errors as `open_store_key`."""
     try:
         return await root_key.unwrap(wrapped)
     except BusinessError as error:

@@ -6,32 +6,11 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
+from huks_async.runtime.folders import sync_folder
 from huks_async.stores.sqlite.connections import close, connect
 from huks_async.stores.sqlite.schema import migrate
 
 _DRAFT = ".new"
-
-
-def make_folder(path: str) -> None:
-    """Make a folder with mode 0700, and those above it that are missing, so that a power cut leaves them in place."""
-    missing = []
-    while not os.path.isdir(path):
-        missing.append(path)
-        path = os.path.dirname(path)
-    for folder in reversed(missing):
-        with suppress(FileExistsError):
-            os.mkdir(folder, 0o700)
-        # not only if it was made here: another process may have made it and not synced it yet
-        sync_folder(os.path.dirname(folder))
-
-
-def sync_folder(path: str) -> None:
-    """Make the names in a folder survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def create(path: str, busy_timeout: float) -> None:

@@ -9,14 +9,15 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar
 
 from huks_async.model.errors import BusinessError
+from huks_async.runtime.folders import make_folder
 from huks_async.stores.sqlite.commitlock import CommitLock
-from huks_async.stores.sqlite.creation import create, make_folder
+from huks_async.stores.sqlite.creation import create
 from huks_async.stores.sqlite.database import Database
 from huks_async.stores.sqlite.faults import storage_error
 from huks_async.stores.sqlite.files import Files, inode, look
@@ -220,6 +221,23 @@ class Engine:
         database = self._settle()
         with self._change:
             return database.read.execute(statement, values).fetchall()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """Give the reading connection in a transaction that holds on to the state of this moment.
+
+        Everything acknowledged before is in it. Others commit meanwhile; the log grows until this ends.
+        """
+        with self._lock.held(self._busy_timeout):
+            read = self._settle().read
+            read.execute("BEGIN")
+            # a transaction begins to hold on to a state when it reads
+            read.execute("SELECT version FROM sequence").fetchall()
+        with self._change:
+            try:
+                yield read
+            finally:
+                read.execute("ROLLBACK")
 
     def _current(self) -> Database | None:
         if self._closed:

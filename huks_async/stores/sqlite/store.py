@@ -2,7 +2,11 @@
 
 import os
 import sqlite3
+import threading
 import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from time import monotonic
 from typing import Any, cast
 
@@ -12,8 +16,9 @@ from huks_async.model.errors import BusinessError
 from huks_async.rootkeys.file import FileRootKey
 from huks_async.runtime.batches import BatchWorker
 from huks_async.runtime.forks import generation, tell_after_fork
-from huks_async.runtime.workers import SerialWorker
-from huks_async.stores.base import ItemName, Row, Store, encode_name
+from huks_async.runtime.workers import SerialWorker, WorkerPool
+from huks_async.stores.base import Copied, ItemName, Row, Store, encode_name
+from huks_async.stores.sqlite.backup import Backup, StoppedError
 from huks_async.stores.sqlite.engine import Engine
 from huks_async.stores.sqlite.faults import storage_error
 from huks_async.stores.sqlite.walindex import HEADER_SIZE, View
@@ -47,6 +52,7 @@ class SqliteStore(Store):
         self._reader: SerialWorker | None = None
         self._writer: BatchWorker[Write, Outcome] | None = None
         self._changes = 0
+        self._backups: set[threading.Event] = set()
         # of the process that opened the store; one that is only made belongs to whoever opens it
         self._born = 0
         self._process = 0
@@ -110,6 +116,8 @@ class SqliteStore(Store):
         """
         if self._reader is None or self._in_child():
             return
+        for stop in self._backups:
+            stop.set()
         reader, self._reader = self._reader, None
         writer, self._writer = self._writer, None
         engine, self._engine = self._engine, None
@@ -190,6 +198,42 @@ class SqliteStore(Store):
         """Set a value, whatever there is."""
         encode_name("name", name)
         await self._write(PutMeta(name, bytes(value), replace=True))
+
+    async def backup(
+        self,
+        target: str,
+        check_item: Callable[[ItemName, bytes], object],
+        check_meta: Callable[[dict[str, bytes]], object],
+    ) -> Copied:
+        """Copy the store to a new file; see `Store.backup`. In a thread of its own and by connections of its own."""
+        self._refuse_in_child()
+        if self._engine is None:
+            raise self._closed()
+        stop = threading.Event()
+        work = Backup(self.address, target, stop)
+        worker: WorkerPool = WorkerPool(1, name="huks-store-backup")
+        self._backups.add(stop)
+        try:
+            job = worker.finish(partial(work.run, self._snapshot, check_item, check_meta))
+            return await job.outcome(shield=True, when_cancelled=stop.set)
+        except StoppedError:
+            raise BusinessError(
+                12000012, f"the store {self.address} was closed during its backup, of which nothing is left"
+            ) from None
+        finally:
+            self._backups.discard(stop)
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[sqlite3.Connection]:
+        # like a second store on the same file, so that this one can be closed, and follows its path, as it likes
+        engine = Engine(self.path, self.address, self._busy_timeout, lambda _: None)
+        engine.open()
+        try:
+            with engine.snapshot() as connection:
+                yield connection
+        finally:
+            engine.close_read()
+            engine.close()
 
     def stamp(self) -> object | None:
         """Give the state of the WAL index, which every commit of any process changes before it returns.

@@ -1,0 +1,42 @@
+"""`huks store`: the file that holds the keys, as a whole."""
+
+import os
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from huks_async.cli.shell.console import CommandError, say, show_json, usage_error
+from huks_async.cli.shell.files import STANDARD
+from huks_async.cli.words.arguments import HERE, Json, Place, no_option
+from huks_async.keystore.opening import choose_store
+from huks_async.stores import SqliteStore
+
+
+async def backup(
+    target: Annotated[
+        str,
+        Parameter(help="The file to make; there must be nothing of this name yet.", validator=no_option),
+    ],
+    /,
+    *,
+    json: Json = False,
+    place: Place = HERE,
+) -> None:
+    """Copy the store to a new file while it is in use. The root key is not in the copy: keep it elsewhere."""
+    if target == STANDARD:
+        raise usage_error("a backup is a file, not a stream", hint="name the file to make")
+    _refuse_missing(place.store)
+    async with place.open() as keystore:
+        made = await keystore.backup(target)
+    if json:
+        show_json({"path": made.path, "keys": made.keys, "size": made.size})
+    else:
+        say(f"copied the store to {made.path}: {made.keys} keys, each opened in the copy; {made.size} bytes")
+        say("the root key is not in it; keep a copy of that, apart")
+
+
+def _refuse_missing(address: str | None) -> None:
+    store = choose_store(address)
+    if isinstance(store, SqliteStore) and not os.path.exists(store.path):
+        # opening would make a new store, and the backup of a mistyped address would be empty
+        raise CommandError(f"there is no store {store.address}", hint="correct the address")

@@ -1,0 +1,107 @@
+"""A backup of the store, beside the documented functions."""
+
+import os
+from dataclasses import dataclass
+
+from huks_async.keys.items.sealing import Sealer
+from huks_async.keys.items.storekey import STORE_KEY, unwrap_store_key
+from huks_async.keystore.parts import HasParts
+from huks_async.model.errors import BusinessError
+from huks_async.model.showing import shown
+from huks_async.rootkeys import RootKey
+
+_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class StoreBackup:
+    """What a backup holds.
+
+    Attributes:
+        path: the file, absolute.
+        keys: key items in it, of all namespaces and levels.
+        size: bytes.
+    """
+
+    path: str
+    keys: int
+    size: int
+
+
+class BackupFunctions(HasParts):
+    """Copies the store while it is in use."""
+
+    _root_key: RootKey
+
+    async def backup(self, path: str | os.PathLike[str]) -> StoreBackup:
+        """Copy the whole store to a new file, while this and other processes go on using it.
+
+        The copy is of one moment, holds every key acknowledged before the call, and is a store by itself:
+        `sqlite:///path` opens it, with the same root key. **The root key is not in it**; keep a copy of that
+        elsewhere. Every key in the copy is opened once before this returns. Nothing waits for the copy but a
+        worker thread.
+
+        Args:
+            path: the file to make, with mode 0600, in a folder that exists.
+
+        Returns:
+            what it holds.
+
+        Raises:
+            BusinessError: 401 for a path where there is anything already, also a link, pipe or device, or
+                that is none; 12000001 for a store that is not in a file; 12000004 when the file cannot be
+                written, e.g. on a full disk, or the store not read; 12000012 when a key in it does not open, and
+                the message names it, or when the keystore is closed meanwhile. Nothing is left of the copy
+                then, as when this is cancelled.
+        """
+        target = _check_path(path)
+        for attempt in range(_ATTEMPTS):
+            parts = self._open_parts()
+            wrapped = await parts.store.get_meta(STORE_KEY)
+            if wrapped is None:
+                raise BusinessError(
+                    12000012, f"the store {parts.store.address} lost its key while it was open; {_RESTORE}"
+                )
+            # shows that the root key at hand opens the copy, too, and not only what was opened long ago
+            sealer = Sealer(await unwrap_store_key(parts.store, self._root_key, wrapped))
+            try:
+                made = await parts.store.backup(target, sealer.open, _Expected(wrapped))
+            except _RewrappedError:
+                if attempt + 1 < _ATTEMPTS:
+                    continue
+                raise BusinessError(
+                    12000012,
+                    f"the root key of the store {parts.store.address} is being changed; make the backup after that",
+                ) from None
+            return StoreBackup(*made)
+        raise AssertionError("unreachable")
+
+
+_RESTORE = "restore the store from a backup"
+
+
+class _RewrappedError(Exception):
+    """The root key was changed between the look at it and the copy."""
+
+
+class _Expected:
+    """Looks whether the copy has the wrapped key that was opened."""
+
+    def __init__(self, wrapped: bytes) -> None:
+        self._wrapped = wrapped
+
+    def __call__(self, meta: dict[str, bytes]) -> None:
+        if meta.get(STORE_KEY) != self._wrapped:
+            raise _RewrappedError
+
+
+def _check_path(path: object) -> str:
+    if isinstance(path, (str, os.PathLike)):
+        try:
+            text = os.fspath(path)
+            if isinstance(text, str) and text and "\0" not in text:
+                os.fsencode(text)
+                return text
+        except (TypeError, UnicodeEncodeError):
+            pass
+    raise BusinessError(401, f"path: a backup needs the name of a file, got {shown(path)}")

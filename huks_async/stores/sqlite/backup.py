@@ -1,0 +1,211 @@
+"""A copy of a SQLite store in use: one file, of one moment, looked over before it gets its name.
+
+The copy is made by SQLite's own backup interface inside one read transaction. Without the transaction the
+interface begins again whenever another process commits, and beside a few writers it never ends.
+
+A copy has a passing name until it is complete: the target's, a random number and `.backup-draft`. Its
+maker holds a lock on it. So a draft without a lock is what a killed process has left, and the next backup
+to the same target removes it.
+"""
+
+import fcntl
+import os
+import sqlite3
+import stat
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing, suppress
+from pathlib import Path
+from threading import Event
+
+from huks_async.model.errors import BusinessError
+from huks_async.runtime.folders import sync_folder
+from huks_async.runtime.new_names import name_new
+from huks_async.runtime.randomness import random_bytes
+from huks_async.stores.base import Copied, ItemName
+
+DRAFT = ".backup-draft"
+
+_PAGES = 1000
+"""Copied between two looks whether to stop: some 4 MB, which take 10 to 40 ms."""
+
+_ROWS = 256
+_MODE = 0o600
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+
+Source = Callable[[], AbstractContextManager[sqlite3.Connection]]
+CheckItem = Callable[[ItemName, bytes], object]
+CheckMeta = Callable[[dict[str, bytes]], object]
+
+
+class StoppedError(Exception):
+    """The backup was told to stop."""
+
+
+class Backup:
+    """One backup. Its methods block, and are for one worker thread; `stop` may be set by any other.
+
+    Args:
+        address: the store's address for messages.
+        target: the file to make.
+        stop: set to end the work soon; it then raises `StoppedError`.
+
+    """
+
+    def __init__(self, address: str, target: str, stop: Event) -> None:
+        self._address = address
+        self._target = target
+        self._stop = stop
+
+    def run(self, source: Source, check_item: CheckItem, check_meta: CheckMeta) -> Copied:
+        """Copy, look over, and give the copy its name.
+
+        Args:
+            source: gives a connection to the store that is in a read transaction.
+            check_item: called with each key item of the copy; raises for one that does not open.
+            check_meta: called with what the copy holds of the store's own.
+
+        Returns:
+            where it is, and what it holds.
+
+        Raises:
+            BusinessError: 401 where there is something under the target's name; 12000004 when the copy cannot
+                be made or is not sound. Nothing is left of it then.
+            StoppedError: `stop` was set.
+
+        """
+        # asks the system, and so belongs in a thread
+        self._target = os.path.abspath(self._target)
+        if os.path.lexists(self._target):
+            raise self._exists()
+        try:
+            self._remove_stale()
+            descriptor, draft = self._begin()
+            try:
+                self._copy(source, draft)
+                keys = self._look_over(draft, check_item, check_meta)
+                size = self._publish(descriptor, draft)
+            finally:
+                for name in (draft, f"{draft}-wal", f"{draft}-shm", f"{draft}-journal"):
+                    with suppress(OSError):
+                        os.unlink(name)
+                os.close(descriptor)
+        except sqlite3.Error as error:
+            raise self._failed(str(error)) from error
+        except OSError as error:
+            raise self._failed(error.strerror or type(error).__name__) from error
+        return Copied(self._target, keys, size)
+
+    def _begin(self) -> tuple[int, str]:
+        while True:
+            draft = f"{self._target}.{random_bytes(8).hex()}{DRAFT}"
+            descriptor = os.open(draft, _FLAGS, _MODE)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+                if mode & 0o077:
+                    raise self._failed(
+                        f"its file system gives the file mode {mode:04o}, readable by others; choose a file system "
+                        "that keeps modes, or mount it for this user alone"
+                    )
+                # between its making and the lock it looked like a stale one
+                if os.path.lexists(draft):
+                    return descriptor, draft
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(draft)
+                os.close(descriptor)
+                raise
+            os.close(descriptor)
+
+    def _copy(self, source: Source, draft: str) -> None:
+        with closing(sqlite3.connect(draft, isolation_level=None)) as copy, source() as connection:
+            # a copy that was not finished is thrown away, so nothing needs to be undone or to survive
+            copy.execute("PRAGMA journal_mode = OFF").fetchall()
+            copy.execute("PRAGMA synchronous = OFF")
+            connection.backup(copy, pages=_PAGES, progress=lambda *_: self._go_on())
+
+    def _look_over(self, draft: str, check_item: CheckItem, check_meta: CheckMeta) -> int:
+        # immutable: no locks, no log, nothing is written, whatever mode the header names
+        with closing(
+            sqlite3.connect(f"{Path(draft).as_uri()}?immutable=1", uri=True, isolation_level=None)
+        ) as copy:
+            # lets `integrity_check`, one long call, be stopped, too
+            copy.set_progress_handler(self._stop.is_set, 100_000)
+            try:
+                ((verdict,), *_) = copy.execute("PRAGMA integrity_check(1)").fetchall()
+                if verdict != "ok":
+                    raise sqlite3.DatabaseError(f"the copy is not sound: {verdict}")
+                check_meta(
+                    {bytes(name).decode(): bytes(value) for name, value in copy.execute("SELECT * FROM meta")}
+                )
+                ((counted,),) = copy.execute("SELECT coalesce(sum(items), 0) FROM tally").fetchall()
+                keys = 0
+                rows = copy.execute("SELECT namespace, level, alias, blob FROM item")
+                while some := rows.fetchmany(_ROWS):
+                    self._go_on()
+                    for namespace, level, alias, blob in some:
+                        check_item(ItemName(namespace.decode(), level, alias.decode()), blob)
+                    keys += len(some)
+            except sqlite3.OperationalError:
+                self._go_on()
+                raise
+        if keys != counted:
+            raise sqlite3.DatabaseError(f"the copy has {keys} keys, and counts {counted}")
+        return keys
+
+    def _publish(self, descriptor: int, draft: str) -> int:
+        self._go_on()
+        os.fsync(descriptor)
+        try:
+            name_new(draft, self._target)
+        except FileExistsError:
+            raise self._exists() from None
+        try:
+            sync_folder(os.path.dirname(self._target))
+        except OSError:
+            # not acknowledged, so it must not be there
+            with suppress(OSError):
+                os.unlink(self._target)
+            raise
+        return os.fstat(descriptor).st_size
+
+    def _remove_stale(self) -> None:
+        folder, name = os.path.split(self._target)
+        for entry in os.listdir(folder):
+            middle = entry.removeprefix(f"{name}.")
+            if middle != entry and len(middle) == 16 + len(DRAFT) and middle.endswith(DRAFT):
+                _remove_if_stale(os.path.join(folder, entry))
+
+    def _go_on(self) -> None:
+        if self._stop.is_set():
+            raise StoppedError
+
+    def _exists(self) -> BusinessError:
+        return BusinessError(
+            401,
+            f"there is something at {self._target} already, and a backup never replaces anything; name a file that is "
+            "not there, or remove it first",
+        )
+
+    def _failed(self, how: str) -> BusinessError:
+        return BusinessError(
+            12000004,
+            f"the backup of the store {self._address} to {self._target} failed: {how}; nothing is left under this "
+            "name, and the store is as it was; check that the folder exists, that this user may write it, and that "
+            "its disk has space",
+        )
+
+
+def _remove_if_stale(draft: str) -> None:
+    try:
+        descriptor = os.open(draft, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return
+    try:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(draft)
+    except OSError:
+        return  # somebody is at work on it
+    finally:
+        os.close(descriptor)
