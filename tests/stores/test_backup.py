@@ -230,8 +230,9 @@ def held(monkeypatch):
 
 
 async def _wait(event):
-    while not event.is_set():
-        await anyio.sleep(0.005)
+    with anyio.fail_after(30):
+        while not event.is_set():
+            await anyio.sleep(0.005)
 
 
 @pytest.mark.parametrize("how", ["scope", "task"])

@@ -228,16 +228,19 @@ class Engine:
 
         Everything acknowledged before is in it. Others commit meanwhile; the log grows until this ends.
         """
-        with self._lock.held(self._busy_timeout):
-            read = self._settle().read
-            read.execute("BEGIN")
-            # a transaction begins to hold on to a state when it reads
-            read.execute("SELECT version FROM sequence").fetchall()
+        read = self._locked(self._begin_reading)
         with self._change:
             try:
                 yield read
             finally:
                 read.execute("ROLLBACK")
+
+    def _begin_reading(self) -> sqlite3.Connection:
+        read = self._settle().read
+        read.execute("BEGIN")
+        # a transaction begins to hold on to a state when it reads
+        read.execute("SELECT version FROM sequence").fetchall()
+        return read
 
     def _current(self) -> Database | None:
         if self._closed:
