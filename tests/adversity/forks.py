@@ -26,7 +26,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import huks_async as huks
-from tests.adversity.acknowledged import PATIENCE, Record, look, make
+from tests.adversity.acknowledged import PATIENCE, Record, look, make, preload
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.getcwd()}
 TASKS = 6
@@ -528,6 +528,7 @@ def run_pattern(pattern: str, seed: int, folder: str) -> Result:
 def run(patterns: list[str], rounds: int, seed: int | None = None) -> Result:
     seed = random.randrange(1 << 30) if seed is None else seed
     total = Result()
+    preload()
     with tempfile.TemporaryDirectory() as folder:
         for number in range(rounds):
             for pattern in patterns:

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.adversity import power_cuts, small_disks
+from tests.adversity import forks, power_cuts, small_disks
 
 
 def run(name: str, *arguments: object) -> str:
@@ -19,6 +19,15 @@ def run(name: str, *arguments: object) -> str:
     )  # fmt: skip
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr[-5000:]}"
     return done.stdout
+
+
+def test_a_fork_loses_no_key_and_hangs_nowhere():
+    """Each pattern of forks once: who has acknowledged, parent or child, has kept."""
+    figures = run("forks", 1)
+    assert f"{sum(not forks.missing(pattern) for pattern in forks.PATTERNS)} patterns of forks" in figures
+    skipped = [pattern for pattern in forks.PATTERNS if forks.missing(pattern)]
+    if skipped:
+        pytest.skip(f"all but {', '.join(skipped)}: {forks.missing(skipped[0])}")
 
 
 def test_what_was_acknowledged_survives_power_cuts():
