@@ -20,6 +20,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -451,11 +452,16 @@ class Result:
 
 
 def _noting_errors(program: Callable[[], None], record: Record) -> None:
-    """Run a program; when its disk has gone it fails, which is told by the moment."""
+    """Run a program; when its disk has gone it fails, in whichever thread, which is told by the moment."""
+
+    def note(error: BaseException | None) -> None:
+        record.note("error", time.monotonic(), repr(error)[:500])
+
+    threading.excepthook = lambda what: note(what.exc_value)
     try:
         program()
     except BaseException as error:
-        record.note("error", time.monotonic(), repr(error)[:500])
+        note(error)
 
 
 def one_disk(disk: Disk, kind: str, cuts: int, seed: int, folder: str, result: Result) -> None:
