@@ -1,142 +1,164 @@
-"""Backups beside writers, and killed: `python -m tests.adversity.backups COUNT`.
+"""Backups of a store under four writers, half of them killed at a random moment.
 
-Four processes make keys all the time, and note each that was acknowledged. Every backup is made by a process
-of its own; each second one is killed at a random moment. A copy under the target's name must be whole:
-it opens as a store, its database is sound, and every key acknowledged before the backup began opens in it.
+    python -m tests.adversity.backups [backups]
+
+A backup that was acknowledged is a sound store with each key that was acknowledged before it began. One that was killed
+leaves nothing under its name, or all of that. Every second one is made by the command.
 """
 
 import asyncio
 import os
 import random
+import shutil
 import signal
-import sqlite3
-import subprocess
+import stat
 import sys
 import tempfile
 import time
-from contextlib import closing
-from pathlib import Path
 
 import huks_async as huks
-from huks_async.stores.sqlite.backup import DRAFT
+from tests.adversity.acknowledged import Hang, Record, fork_to, look, make, preload, reap
+from tests.adversity.power_cuts import command
 
 WRITERS = 4
-_OPTIONS = {
-    "properties": [
-        {"tag": huks.HuksTag.HUKS_TAG_ALGORITHM, "value": huks.HuksKeyAlg.HUKS_ALG_AES},
-        {"tag": huks.HuksTag.HUKS_TAG_KEY_SIZE, "value": 256},
-        {"tag": huks.HuksTag.HUKS_TAG_PURPOSE, "value": huks.HuksKeyPurpose.HUKS_KEY_PURPOSE_ENCRYPT},
-        {"tag": huks.HuksTag.HUKS_TAG_BLOCK_MODE, "value": huks.HuksCipherMode.HUKS_MODE_GCM},
-        {"tag": huks.HuksTag.HUKS_TAG_PADDING, "value": huks.HuksKeyPadding.HUKS_PADDING_NONE},
-    ]
-}
 
 
-def _open(folder: Path, name: str = "keystore.db") -> huks.Keystore:
-    root_key = huks.FileRootKey(folder / "root.key")
-    return huks.Keystore.open(huks.SqliteStore(folder / name), root_key, monitor=False)
+def _write(address: str, record: Record, prefix: str) -> None:
+    async def main() -> None:
+        number = 0
+        while True:
+            async with huks.Keystore.open(address, monitor=False) as keystore:
+                for _ in range(random.randrange(10, 100)):
+                    number += 1
+                    alias = f"{prefix}-{number}"
+                    await make(keystore, alias)
+                    record.note("key", alias)
+                    await asyncio.sleep(0.005)
+
+    try:
+        asyncio.run(main())
+    except BaseException as error:
+        record.note("wrong", prefix, repr(error))
 
 
-async def write(folder: Path, writer: str) -> None:
-    """Make keys until killed, and append the name of each to a file once it is acknowledged."""
-    number = 0
-    async with _open(folder) as keystore:
-        with (folder / f"acknowledged.{writer}").open("a") as acknowledged:
-            while True:
-                alias = f"{writer}-{number}"
-                await keystore.generateKeyItem(alias, _OPTIONS)
-                print(alias, file=acknowledged, flush=True)
-                number += 1
-                await asyncio.sleep(0.002)
+def _back_up(address: str, record: Record, target: str, *, by_command: bool) -> None:
+    async def main() -> None:
+        async with huks.Keystore.open(address, monitor=False) as keystore:
+            await keystore.backup(target)
+
+    try:
+        if not by_command:
+            asyncio.run(main())
+        elif command("store", "backup", target, "--store", address) != 0:
+            record.note("wrong", target, "the command failed")
+            return
+    except BaseException as error:
+        record.note("wrong", target, repr(error))
+    else:
+        record.note("backup", target)
 
 
-async def back_up(folder: Path, target: str) -> None:
-    """Make one backup."""
-    async with _open(folder) as keystore:
-        print("ready", flush=True)
-        await keystore.backup(target)
+class Result:
+    def __init__(self) -> None:
+        self.backups = self.killed = self.acknowledged = self.left = self.keys = 0
+        self.lacking = self.damaged = self.half = self.undocumented = self.hangs = 0
+        self.details: list[str] = []
+
+    @property
+    def good(self) -> bool:
+        return not (self.lacking or self.damaged or self.half or self.undocumented or self.hangs) and bool(
+            self.acknowledged
+        )
+
+    def line(self) -> str:
+        return (
+            f"{self.backups} backups under {WRITERS} writers, {self.killed} killed, {self.acknowledged} acknowledged, of "
+            f"up to {self.keys} keys: lacking a key {self.lacking}, not sound {self.damaged}, half files {self.half}, "
+            f"other errors {self.undocumented}, hangs {self.hangs}; drafts left by kills {self.left}"
+        )
 
 
-async def _check(folder: Path, name: str, expected: set[str]) -> None:
-    with closing(sqlite3.connect(f"{(folder / name).as_uri()}?immutable=1", uri=True)) as copy:
-        assert copy.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    async with _open(folder, name) as keystore:
-        found = set((await keystore.listAliases({"properties": []})).keyAliases)
-        assert expected <= found, f"{len(expected - found)} acknowledged keys are not in the copy"
-        for alias in random.sample(sorted(expected), min(20, len(expected))):
-            session = await keystore.initSession(alias, _OPTIONS)
-            await keystore.finishSession(session.handle, {"properties": [], "inData": b"data"})
+def _judge(path: str, folder: str, name: str, wanted: set[str], record: Record, result: Result) -> None:
+    target = f"{folder}/{name}"
+    acknowledged = [target] in record.of("backup")
+    result.acknowledged += acknowledged
+    if not os.path.exists(target):
+        if acknowledged:
+            result.lacking += 1
+            result.details.append(f"{name} was acknowledged and is not there")
+        return
+    shutil.copy(f"{path}.root-key", f"{target}.root-key")
+    found = look(target, wanted)
+    if not acknowledged and (found.damage or found.lost):
+        result.half += 1
+    else:
+        result.damaged += bool(found.damage)
+        result.lacking += bool(found.lost)
+    if stat.S_IMODE(os.stat(target).st_mode) != 0o600:
+        result.undocumented += 1
+        result.details.append(f"{name} has mode {os.stat(target).st_mode:o}")
+    if found.damage or found.lost:
+        result.details.append(f"{name}, acknowledged {acknowledged}: {found.damage} lacks {found.lost[:5]}")
 
 
-def _acknowledged(folder: Path) -> set[str]:
-    return {
-        line
-        for file in folder.glob("acknowledged.*")
-        # a last line may be half written yet
-        for line in file.read_text().rpartition("\n")[0].splitlines()
-    }
-
-
-def _start(*words: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.adversity.backups", *map(str, words)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-
-def main(count: int, seed: int) -> dict[str, int]:
-    """Make so many backups; gives what came of them."""
-    random.seed(seed)
-    outcomes = {"whole": 0, "killed, none": 0, "killed, whole": 0, "keys": 0}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        asyncio.run(_prepare(folder))
-        writers = [_start("write", folder, f"writer{number}") for number in range(WRITERS)]
+def run(count: int) -> Result:
+    result = Result()
+    preload()
+    with tempfile.TemporaryDirectory() as folder:
+        path, address = f"{folder}/keystore.db", f"sqlite:///{folder}/keystore.db"
+        copies = f"{folder}/copies"
+        os.mkdir(copies)
+        record = Record(f"{folder}/record")
+        writers = [fork_to(lambda n=n: _write(address, record, f"w{n}")) for n in range(WRITERS)]  # type: ignore[misc]
+        took = 0.5
         try:
-            while len(list(folder.glob("acknowledged.*"))) < WRITERS:
+            while not record.of("key"):
                 time.sleep(0.05)
-            took = 0.1
             for number in range(count):
-                copy, expected = f"copy{number}.db", _acknowledged(folder)
-                process = _start("backup", folder, folder / copy)
-                assert process.stdout is not None
-                assert process.stdout.readline() == "ready\n"
-                began = time.monotonic()
-                if number % 2:
-                    time.sleep(random.uniform(0, 1.2 * took))
-                    process.send_signal(signal.SIGKILL)
-                code = process.wait(60)
-                process.stdout.close()
-                there = (folder / copy).exists()
-                if number % 2 == 0:
-                    took = time.monotonic() - began
-                    assert code == 0
-                    assert there
-                    assert not list(folder.glob(f"{copy}.*{DRAFT}*"))
-                if there:
-                    asyncio.run(_check(folder, copy, expected))
-                    (folder / copy).unlink()
-                outcomes["whole" if code == 0 else "killed, whole" if there else "killed, none"] += 1
-            assert all(writer.poll() is None for writer in writers)
+                name, by_command, killed = f"copy-{number}.db", number % 4 > 1, number % 2 == 1
+                wanted = {alias for (alias,) in record.of("key")}
+                begun = time.monotonic()
+                child = fork_to(
+                    lambda name=name, by_command=by_command: _back_up(  # type: ignore[misc]
+                        address, record, f"{copies}/{name}", by_command=by_command
+                    )
+                )
+                if killed:
+                    time.sleep(random.uniform(0, 1.1 * took))
+                    os.kill(child, signal.SIGKILL)
+                try:
+                    reap(child)
+                except Hang:
+                    result.hangs += 1
+                if not killed:
+                    took = time.monotonic() - begun
+                result.backups += 1
+                result.killed += killed
+                result.keys = len(wanted)
+                _judge(path, copies, name, wanted, record, result)
+                made = {name, f"{name}.root-key", f"{name}.lock", f"{name}-wal", f"{name}-shm"}
+                left = set(os.listdir(copies)) - made
+                result.left += len(left)
+                for entry in os.listdir(copies):
+                    os.unlink(f"{copies}/{entry}")
         finally:
             for writer in writers:
-                writer.kill()
-                writer.wait()
-                if writer.stdout is not None:
-                    writer.stdout.close()
-        outcomes["keys"] = len(_acknowledged(folder))
-    return outcomes
+                os.kill(writer, signal.SIGKILL)
+            for writer in writers:
+                reap(writer)
+        wrong = record.of("wrong")
+        result.undocumented += len(wrong)
+        result.details += [str(line) for line in wrong]
+    return result
 
 
-async def _prepare(folder: Path) -> None:
-    async with _open(folder) as keystore:
-        for number in range(200):
-            await keystore.generateKeyItem(f"before-{number}", _OPTIONS)
+def main() -> None:
+    result = run(int(sys.argv[1]) if len(sys.argv) > 1 else 100)
+    for detail in result.details[:10]:
+        print(detail, file=sys.stderr)
+    print(result.line())
+    sys.exit(not result.good)
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "write":
-        asyncio.run(write(Path(sys.argv[2]), sys.argv[3]))
-    elif sys.argv[1] == "backup":
-        asyncio.run(back_up(Path(sys.argv[2]), sys.argv[3]))
-    else:
-        chosen = int(os.environ.get("SEED") or time.time_ns())
-        print(f"SEED={chosen}", main(int(sys.argv[1]), chosen))
+    main()

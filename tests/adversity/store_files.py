@@ -364,14 +364,16 @@ class Round:
         self._event(lambda: [self._put(path, b"") for path in self._lock_files()] and None)
 
     def replace_by_older(self) -> None:
-        """The database, by the copy that was made when the store was new; log and shared memory go."""
-        old, draft = self.current, self.aside()
-        shutil.copyfile(f"{self.base}/older.db", draft)
-        os.chmod(draft, 0o600)
+        """Database and root key, by the copies that were made when the store was new; log and shared memory go."""
+        old, draft, key = self.current, self.aside(), self.aside()
+        for source, copy in ((f"{self.base}/older.db", draft), (f"{self.base}/older.root-key", key)):
+            shutil.copyfile(source, copy)
+            os.chmod(copy, 0o600)
 
         def act() -> None:
             _unlink(f"{self.path}-wal")
             _unlink(f"{self.path}-shm")
+            _rename(key, f"{self.path}.root-key")
             os.rename(draft, self.path)
             # a log that somebody has begun between is not this database's
             _unlink(f"{self.path}-wal")
@@ -458,6 +460,7 @@ def _prepare_closed(folder: str) -> None:
     with contextlib.closing(sqlite3.connect(f"{folder}/home/{NAME}")) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     shutil.copyfile(f"{folder}/home/{NAME}", f"{folder}/older.db")
+    shutil.copyfile(f"{folder}/home/{NAME}.root-key", f"{folder}/older.root-key")
 
 
 def _prepare_open(folder: str) -> None:
