@@ -57,3 +57,8 @@ def test_a_writer_that_is_stopped_costs_the_others_their_wait_and_no_more():
 def test_clones_of_a_process_make_nothing_equal():
     """Keys, seals and handles of clones that nobody in Python was told of."""
     assert "20 clones, 0 of them failed" in run("clones", 20)
+
+
+def test_backups_under_writers_are_whole_or_not_there():
+    """Made by the call and by the command, every second one killed."""
+    assert "6 backups under 4 writers, 3 killed" in run("backups", 6)
