@@ -203,6 +203,10 @@ def test_signatures_hold_outside(huks: Huks, tmp_path: Path, document: Path, kin
     done = huks("verify", "k", document, "-s", signature)
     assert done.code == 1
     assert "does not match" in done.err
+    # its maker must have used the same
+    digests = {"ed25519": "over the whole file", "ecdsa-p384": "with SHA384", "ecdsa-p521": "with SHA512"}
+    assert digests.get(kind, "with SHA256") in done.err
+    assert ("PSS" in done.err) == kind.startswith("rsa")
 
 
 def test_a_key_is_used_for_its_purpose_only(huks: Huks, document: Path) -> None:

@@ -26,6 +26,7 @@ from huks_async.model.enums import HuksKeyAlg, HuksKeyDigest, HuksKeyPadding, Hu
 from huks_async.model.errors import BusinessError
 
 _CRYPTO_FAIL = 12000006
+_WHOLE_MESSAGES = (HuksKeyAlg.HUKS_ALG_ED25519, HuksKeyAlg.HUKS_ALG_ML_DSA)
 _MAX_SIGNATURE = 64 * 1024
 
 SignatureForm: TypeAlias = Annotated[
@@ -89,11 +90,26 @@ async def verify(
             except BusinessError as error:
                 if error.code != _CRYPTO_FAIL:
                     raise
-                hint = "another key, another file, or a changed one"
+                hint = f"another key, another file, or a changed one; it was checked {_manner(tags)}"
                 if interchange.signature_from_raw.__name__ in error.message:
                     hint = "it is as long as r ‖ s, so try --signature-form raw"
                 raise CommandError("the signature does not match", hint=hint) from error
     say("the signature matches")
+
+
+def _manner(tags: Tags) -> str:
+    """With which digest and padding a signature was checked, which its maker must have used, too."""
+    if tags["ALGORITHM"] in _WHOLE_MESSAGES:
+        return "over the whole file"
+    digest, padding = HuksKeyDigest(int(tags["DIGEST"])), tags.get("PADDING")
+    words = f"with {digest.name.removeprefix('HUKS_DIGEST_')}"
+    if digest == HuksKeyDigest.HUKS_DIGEST_NONE:
+        words = "without a digest"
+    return (
+        words
+        if padding is None
+        else f"{words} and {HuksKeyPadding(int(padding)).name.removeprefix('HUKS_PADDING_')}"
+    )
 
 
 def _nothing(data: bytes) -> None:

@@ -214,10 +214,8 @@ def _checked(make: Callable[[], KeyMaterial], algorithm: int) -> KeyMaterial:
         if error.code == 401 and error.reason == HuksErrorCode.HUKS_ERROR_INVALID_ARGUMENT:
             raise invalid(error.message) from None
         raise
-    except Exception as error:
-        raise invalid(
-            f"inData is no {algorithm_name(algorithm)} key of this size ({type(error).__name__})"
-        ) from None
+    except Exception:
+        raise invalid(f"inData is no {algorithm_name(algorithm)} key of this size") from None
 
 
 # The families are imported when they are needed: many applications hold symmetric keys alone.
