@@ -29,7 +29,7 @@ def one_process_id(tmp_path):
 
 
 def _made(count, slow, **environment):
-    command = [sys.executable, "-m", "tests.adversity.clones", str(count), str(slow)]
+    command = [sys.executable, "-m", "tests.adversity.process_copies", str(count), str(slow)]
     done = subprocess.run(
         command, env=os.environ | environment, capture_output=True, text=True, timeout=250, check=False
     )
@@ -62,3 +62,10 @@ def test_copies_of_a_machine_make_nothing_equal(one_process_id):
     """The same where copies have one process id, by which OpenSSL's own generator would notice a fork."""
     ids = _check(_made(30, 3, LD_PRELOAD=str(one_process_id)), 30, 3)
     assert {name.partition(".")[0] for name in ids} == {f"{4242:x}"}
+
+
+def test_the_openssl_below_can_be_given_randomness():
+    """Its function for that is not documented: a version of `cryptography` without it must be noticed here."""
+    from huks_async.crypto.openssl_random import CAN_STIR
+
+    assert CAN_STIR

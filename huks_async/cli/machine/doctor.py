@@ -17,10 +17,16 @@ from huks_async._version import __version__
 from huks_async.cli.shell.console import show, show_json
 from huks_async.cli.words.arguments import HERE, Json, Place
 from huks_async.cli.words.parameters import KINDS, options
+from huks_async.crypto.openssl_random import CAN_STIR
 from huks_async.keystore.opening import home_folder
 from huks_async.model.errors import BusinessError
 from huks_async.runtime.secret_files import too_open
 from huks_async.sessions.pressure import SensorStatus, open_sensor
+
+_NOT_STIRRED = (
+    "the OpenSSL below this version of cryptography cannot be given fresh randomness: clones of this machine would "
+    "make the same asymmetric keys; use another version of cryptography, or do not clone it while it runs"
+)
 
 
 class Finding(NamedTuple):
@@ -95,6 +101,8 @@ def _openssl_command() -> str:
 
 async def _keystore(place: Place) -> list[Finding]:
     findings: list[Finding] = list(_home()) if place.store is None else []
+    if not CAN_STIR:
+        findings.append(Finding(False, _NOT_STIRRED))
     try:
         async with place.open() as keystore:
             aliases = (await keystore.listAliases(options(**place.tags))).keyAliases

@@ -24,6 +24,9 @@ from huks_async.stores.sqlite.faults import storage_error
 from huks_async.stores.sqlite.walindex import HEADER_SIZE, View
 from huks_async.stores.sqlite.writes import Delete, Outcome, Put, PutMeta, Write, row_key
 
+_BACKUP_NICE = 5
+"""The event loop goes first, as before the threads of a keystore."""
+
 
 class SqliteStore(Store):
     """Keeps rows in a SQLite database.
@@ -211,7 +214,7 @@ class SqliteStore(Store):
             raise self._closed()
         stop = threading.Event()
         work = Backup(self.address, target, stop)
-        worker: WorkerPool = WorkerPool(1, name="huks-store-backup")
+        worker: WorkerPool = WorkerPool(1, name="huks-store-backup", nice=_BACKUP_NICE)
         self._backups.add(stop)
         try:
             job = worker.finish(partial(work.run, self._snapshot, check_item, check_meta))
