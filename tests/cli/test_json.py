@@ -78,6 +78,7 @@ def test_doctor(huks: Huks, home: Path) -> None:
     told = _document(huks, "doctor")
     assert told["sound"] is True
     assert set(told["versions"]) >= {"huks_async", "python", "cryptography", "openssl", "sqlite", "profile"}
+    assert "WAL-reset fault" in told["versions"]["sqlite_reset_fault"]
     assert all(set(one) == {"section", "good", "text"} for one in told["findings"])
     (home / "keystore.db").chmod(0o644)
     told = _document(huks, "doctor", code=1)

@@ -22,6 +22,7 @@ from huks_async.keystore.opening import home_folder
 from huks_async.model.errors import BusinessError
 from huks_async.runtime.secret_files import too_open
 from huks_async.sessions.pressure import SensorStatus, open_sensor
+from huks_async.stores.sqlite.versions import loses_commits_at_checkpoints
 
 _NOT_STIRRED = (
     "the OpenSSL below this version of cryptography cannot be given fresh randomness: clones of this machine would "
@@ -75,6 +76,7 @@ def _versions() -> dict[str, str]:
         "cryptography": cryptography.__version__,
         "openssl": backend.openssl_version_text(),
         "sqlite": sqlite3.sqlite_version,
+        "sqlite_reset_fault": _reset_fault(),
         "openssl_command": _openssl_command(),
         "profile": os.environ.get("HUKS_ASYNC_PROFILE", "server"),
     }
@@ -85,10 +87,19 @@ def _lines(versions: dict[str, str]) -> list[str]:
         f"huks-async {versions['huks_async']}",
         f"Python {versions['python']} on {versions['system']}",
         f"cryptography {versions['cryptography']} with {versions['openssl']}",
-        f"SQLite {versions['sqlite']}",
+        f"SQLite {versions['sqlite']}: {versions['sqlite_reset_fault']}",
         f"openssl command: {versions['openssl_command']}",
         f"profile: {versions['profile']}",
     ]
+
+
+def _reset_fault() -> str:
+    if loses_commits_at_checkpoints():
+        return (
+            "has the WAL-reset fault; huks_async keeps clear of it, but let no other program write the store or make "
+            "checkpoints of it (litestream, sqlite3)"
+        )
+    return "without the WAL-reset fault"
 
 
 def _openssl_command() -> str:

@@ -15,7 +15,7 @@ from anyio import CancelScope
 from huks_async.model.errors import BusinessError
 from huks_async.rootkeys.file import FileRootKey
 from huks_async.runtime.batches import BatchWorker
-from huks_async.runtime.forks import generation, tell_after_fork
+from huks_async.runtime.forks import generation, notice_fork, tell_after_fork
 from huks_async.runtime.workers import SerialWorker, WorkerPool
 from huks_async.stores.base import Copied, ItemName, Row, Store, encode_name
 from huks_async.stores.sqlite.backup import Backup, StoppedError
@@ -71,6 +71,7 @@ class SqliteStore(Store):
     async def open(self) -> None:
         """Open the database, creating it where there is none. Does nothing when it is open."""
         if self._reader is None:
+            notice_fork()
             self._born, self._process = generation(), os.getpid()
             self._reader = SerialWorker(name="huks-store-read")
             tell_after_fork(self)
