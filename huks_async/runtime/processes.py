@@ -5,12 +5,12 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from typing import TypeVar, TypeVarTuple, cast
 
-import anyio
-
 from huks_async.model.errors import BusinessError
+from huks_async.runtime.workers import WorkerPool
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
@@ -73,9 +73,12 @@ async def call_in_process(
 
     """
     request = pickle.dumps(sys.path) + pickle.dumps((_call, function, args))
+    child = _Child(request)
+    job = WorkerPool(1, name="huks-process").finish(child.exchange)
     try:
-        return cast("tuple[T | None, Exception | None]", pickle.loads(await _exchange(request)))  # noqa: S301 - from the process that was just started
-    except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError, EOFError) as broken:
+        answer = await job.outcome(shield=True, drop=False, when_cancelled=child.end)
+        return cast("tuple[T | None, Exception | None]", pickle.loads(answer))  # noqa: S301 - from the process that was just started
+    except (OSError, EOFError) as broken:
         raise _broken(function, broken) from broken
 
 
@@ -94,27 +97,49 @@ def _broken(function: Callable[..., object], broken: Exception) -> BusinessError
     )
 
 
-async def _exchange(request: bytes) -> bytes:
-    # -P: the child must not find modules in the working directory. A session of its own: a Ctrl-C in the
-    # terminal is for the parent, which ends the child. Shielded: half started, nobody would wait for its end.
-    with anyio.CancelScope(shield=True):
-        process = await anyio.open_process(
+class _Child:
+    """A process for one request. A thread waits for it; any other may end it.
+
+    Not by the means of the event loops: asyncio's hang where a loop ends while a process starts, and the
+    three kinds of loops differ in how they hear of a process's end.
+    """
+
+    def __init__(self, request: bytes) -> None:
+        self._request = request
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ended = threading.Event()
+
+    def exchange(self) -> bytes:
+        """Start the process, hand over the request and give the answer, of no bytes where it was ended."""
+        if self._ended.is_set():
+            return b""
+        # -P: the child must not find modules in the working directory. A session of its own: a Ctrl-C in the
+        # terminal is for the parent, which ends the child.
+        process = self._process = subprocess.Popen(  # noqa: S603 - this interpreter and the text above
             [sys.executable or "", "-P", "-c", _SERVE, str(os.getpid()), str(_NICE)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=None,
             start_new_session=True,
         )
-    async with process:
-        try:
+        if self._ended.is_set():  # `end` may have come before there was a process to kill
+            process.kill()
+        with process:
             assert process.stdin is not None
             assert process.stdout is not None
-            await process.stdin.send(request)
-            parts = [part async for part in process.stdout]
-        except BaseException:
+            try:
+                process.stdin.write(self._request)
+                process.stdin.flush()  # but stay open: its end tells the child of this process's
+                return process.stdout.read()
+            finally:
+                self._process = None
+                process.kill()
+
+    def end(self) -> None:
+        """Kill the process, or have it killed as soon as it was started. Called from any thread."""
+        self._ended.set()
+        process = self._process
+        if process is not None:
             process.kill()
-            raise
-    return b"".join(parts)
 
 
 def _call(function: Callable[..., T], args: tuple[object, ...]) -> tuple[T | None, Exception | None]:

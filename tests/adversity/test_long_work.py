@@ -2,6 +2,9 @@
 
 import functools
 import importlib
+import os
+import subprocess
+import sys
 import threading
 
 import anyio
@@ -173,3 +176,31 @@ def test_checks_of_imported_keys_leave_the_event_loop(monkeypatch, algorithm, si
             assert (await keystore.exportKeyItem("imported", support.NONE)).outData == key.spki
 
     anyio.run(main)
+
+
+_LEAVES = """
+import asyncio, os, sys
+import huks_async as huks
+from tests.adversity import support
+from tests.adversity.cancelled_work import ROUNDS, children, derive
+async def main():
+    keystore = huks.Keystore.open(store="memory:")
+    await keystore.aopen()
+    await keystore.generateKeyItem("base", support.BASE_KEY)
+    task = asyncio.create_task(derive(keystore, ROUNDS))
+    while not children():
+        await asyncio.sleep(0.005)
+    print(*children(), flush=True)
+    sys.exit(7)
+asyncio.run(main())
+"""
+
+
+def test_a_program_that_ends_is_not_held_up():
+    """It may leave a keystore open and a derivation running; neither keeps it, and the process goes with it."""
+    ended = subprocess.run(
+        [sys.executable, "-c", _LEAVES], stdout=subprocess.PIPE, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 7
+    child = int(ended.stdout)
+    support.wait_until(lambda: not os.path.exists(f"/proc/{child}"), "the end of the child")
