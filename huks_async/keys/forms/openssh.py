@@ -22,6 +22,7 @@ MAX_ROUNDS = 1000
 
 _NOT_HERE = 12000001
 _MAGIC = b"openssh-key-v1\0"
+_KIND = re.compile(rb"[A-Za-z0-9@.-]{1,60}")
 _QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _LINE = re.compile(
     rb"(?:^|[\s,])((?:ssh-|ecdsa-sha2-|sk-)[A-Za-z0-9@.-]{1,60})[ \t]+(AAAA[A-Za-z0-9+/]+={0,2})"
@@ -119,12 +120,16 @@ def read_public(data: bytes) -> KeyMaterial:
     except UnsupportedAlgorithm:
         raise BusinessError(
             _NOT_HERE,
-            f"an OpenSSH public key of the kind {kind.decode()}, which is not read; "
+            f"an OpenSSH public key of the kind {_shown(kind)}, which is not read; "
             "write it in another form: ssh-keygen -e -m PKCS8 -f FILE",
         ) from None
     except Exception:  # as above
         raise invalid("the OpenSSH public key is damaged; ssh-keygen -l -f FILE reads a good one") from None
     return public_material(key)
+
+
+def _shown(kind: bytes) -> str:
+    return kind.decode() if _KIND.fullmatch(kind) else "that its bytes do not tell"
 
 
 def _lines(data: bytes) -> list[tuple[bytes, bytes]]:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import random
 import struct
 import time
 from collections.abc import Callable
@@ -332,3 +333,37 @@ def test_public_rsa_keys_with_a_small_exponent_are_taken(size: int) -> None:
     assert "public exponent 3" in refused(lambda: key_files.read(private))
     public = convert.from_spki(key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
     assert public.size == size
+
+
+def damaged(draw: random.Random, pieces: list[bytes]) -> bytes:
+    """A file with a byte changed, cut out or cut off, or with the beginning of another file put in."""
+    data = bytearray(draw.choice(pieces))
+    for _ in range(draw.choice((1, 1, 2, 4))):
+        at = draw.randrange(len(data) + 1)
+        match draw.randrange(4):
+            case 0 if at < len(data):
+                data[at] ^= draw.randrange(1, 256)
+            case 1:
+                del data[at:]
+            case 2:
+                del data[at : at + draw.randrange(1, 20)]
+            case _:
+                data[at:at] = draw.choice(pieces)[: draw.randrange(60)]
+    return bytes(data)
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.filterwarnings("ignore::huks_async.HuksLegacyWarning")
+def test_damaged_files_are_refused_in_our_words(seed: int) -> None:
+    """Whatever a file has become, reading it ends in a documented error, and describing it never fails."""
+    draw = random.Random(seed)
+    folders = ("gnutls", "java", "node", "openssh", "others")
+    pieces = [path.read_bytes() for folder in folders for path in sorted((BASE.parent / folder).iterdir())]
+    for _ in range(60):
+        data = damaged(draw, pieces)
+        algorithm = draw.choice((None, None, 1, ECC, AES, X25519, 102, SM2))
+        try:
+            key_files.read(data, algorithm=algorithm, password=draw.choice((None, b"secret")))
+        except BusinessError as error:
+            assert "Error" not in error.message
+        assert describe(data).length == len(data)
