@@ -489,6 +489,7 @@ def run_round(folder: str, events: list[str], seed: int, result: Result) -> None
     try:
         time.sleep(0.4)
         for event in events:
+            _wait_for_store(this.path)
             later = getattr(this, event)()
             this.story.append(f"{event} {time.monotonic():.3f}")
             time.sleep(rng.uniform(0.1, 0.4))
@@ -512,6 +513,13 @@ def run_round(folder: str, events: list[str], seed: int, result: Result) -> None
                 result.bad["hangs"] += 1
                 result.details.append(f"seed {seed}: {error} after {events}")
     judge(this, result, f"seed {seed}, events {this.story}")
+
+
+def _wait_for_store(path: str) -> None:
+    """Give writers the time to begin a new store where the last one was removed."""
+    end = time.monotonic() + PATIENCE / 2
+    while not os.path.exists(path) and time.monotonic() < end:
+        time.sleep(0.01)
 
 
 def _goes_on(record: Record, since: float) -> bool:

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.adversity import forks, power_cuts, small_disks
+from tests.adversity import forks, power_cuts, small_disks, store_files
 
 
 def run(name: str, *arguments: object) -> str:
@@ -62,3 +62,9 @@ def test_clones_of_a_process_make_nothing_equal():
 def test_backups_under_writers_are_whole_or_not_there():
     """Made by the call and by the command, every second one killed."""
     assert "6 backups under 4 writers, 3 killed" in run("backups", 6)
+
+
+def test_files_under_operators_lose_nothing_and_give_no_older_key():
+    """Each kind of event once: files read, copied, moved, removed and replaced under four writers that come and go."""
+    figures = run("store_files", len(store_files.EVENTS))
+    assert f"events {len(store_files.EVENTS)}, " in figures

@@ -28,6 +28,7 @@ from huks_async.stores.sqlite.opening import (
     is_same_store,
     open_database,
     refuse_foreign,
+    refuse_left_log,
 )
 from huks_async.stores.sqlite.walindex import View
 from huks_async.stores.sqlite.writes import Outcome, PutMeta, Write
@@ -109,6 +110,7 @@ class Engine:
     def _open(self) -> None:
         with self._change:
             if not os.path.lexists(self._path):
+                refuse_left_log(self._path, self._address)
                 create(self._path, self._busy_timeout)
             self._use(open_database(self._path, self._address, self._busy_timeout))
 

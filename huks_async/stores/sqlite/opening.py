@@ -131,6 +131,28 @@ def refuse_foreign(path: str, address: str) -> None:
         )
 
 
+def refuse_left_log(path: str, address: str) -> None:
+    """Refuse to begin a store where the log of another one is left.
+
+    SQLite would copy that log over the new database. Killed processes and power cuts never leave a log
+    alone: its database was removed or moved away by somebody.
+
+    Raises:
+        BusinessError: 12000004.
+
+    """
+    try:
+        size = os.path.getsize(f"{path}-wal")
+    except FileNotFoundError:
+        return
+    if size:
+        raise BusinessError(
+            12000004,
+            f"the store {address} is gone, but its log is there, which may hold keys that are nowhere else; nothing was "
+            f"changed; put the database back beside it, or remove the log ('{path}-wal') to begin a new store",
+        )
+
+
 def _refuse_second_name(path: str, address: str) -> None:
     # a process that was killed while it made the store may have left the draft's name
     remove_drafts(path)
