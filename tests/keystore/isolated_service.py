@@ -104,7 +104,7 @@ async def use_each_function(keystore: huks.Keystore) -> None:
     arguments: dict[str, Any] = {
         "keyAlias": "aes", "options": aes, "huksOptions": aes, "params": aes, "handle": 1, "userId": 101,
         "wrappingKeyAlias": "rsa", "wrappedKey": bytes(64), "encapData": bytes(1088), "token": None,
-        "sharedKeyAlias": None, "sharedKeyParams": None,
+        "sharedKeyAlias": None, "sharedKeyParams": None, "path": "backup.db",
     }  # fmt: skip
     special: dict[str, dict[str, Any]] = {
         "encapsulate": {"keyAlias": "ml-kem", "params": kem},

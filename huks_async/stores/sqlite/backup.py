@@ -14,8 +14,8 @@ import sqlite3
 import stat
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, suppress
-from pathlib import Path
 from threading import Event
+from urllib.parse import quote_from_bytes
 
 from huks_async.model.errors import BusinessError
 from huks_async.runtime.folders import sync_folder
@@ -128,7 +128,9 @@ class Backup:
     def _look_over(self, draft: str, check_item: CheckItem, check_meta: CheckMeta) -> int:
         # immutable: no locks, no log, nothing is written, whatever mode the header names
         with closing(
-            sqlite3.connect(f"{Path(draft).as_uri()}?immutable=1", uri=True, isolation_level=None)
+            sqlite3.connect(
+                f"file:{quote_from_bytes(os.fsencode(draft))}?immutable=1", uri=True, isolation_level=None
+            )
         ) as copy:
             # lets `integrity_check`, one long call, be stopped, too
             copy.set_progress_handler(self._stop.is_set, 100_000)
