@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import weakref
+from collections.abc import Mapping
 from contextlib import suppress
 
 from huks_async.stores.sqlite import connections
@@ -55,6 +56,11 @@ class Database:
     def state(self) -> bytes | None:
         """Give the header of the index, which every commit changes; None where it cannot be seen."""
         return None if self.header is None else self.header[:HEADER_SIZE]
+
+    def holds(self, known: Mapping[bytes, bytes]) -> bool:
+        """Whether it has these values of a store's own, and so is that store."""
+        values = dict(self.read.execute("SELECT name, value FROM meta"))
+        return all(values.get(name) == value for name, value in known.items())
 
     def is_shared_here(self) -> bool:
         """Whether another store of this process has the same file open."""

@@ -286,7 +286,12 @@ class Engine:
                 "nothing of this call was acknowledged; close this store and open it anew",
             )
         settled = old is not None and self._renew(old, names)
-        self._use(open_database(self._path, self._address, self._busy_timeout, settled=settled))
+        new = open_database(self._path, self._address, self._busy_timeout, settled=settled)
+        if not new.holds(self._known):
+            # it came after the look at the names, or while this store had left its files and not opened others yet
+            new.close(tidy=False)
+            raise self._other_store()
+        self._use(new)
         logger.warning(
             "the files of the store %s were replaced while it was open; it was opened anew", self._address
         )
@@ -307,13 +312,16 @@ class Engine:
     def _exchange(self, old: Database) -> None:
         """Leave a database file in whose place another one was put, if that is the same store."""
         if not is_same_store(self._path, self._known):
-            raise BusinessError(
-                12000004,
-                f"another store was put in the place of {self._address} while it was open; nothing of this call was "
-                "acknowledged; close this store and open it anew to use that one, or put the files back",
-            )
+            raise self._other_store()
         self._save(old)
         self._leave(old)
+
+    def _other_store(self) -> BusinessError:
+        return BusinessError(
+            12000004,
+            f"another store was put in the place of {self._address} while it was open; nothing of this call was "
+            "acknowledged; close this store and open it anew to use that one, or put the files back",
+        )
 
     def _save(self, old: Database) -> bool:
         """Write a log that has lost its name, or its database, back into the database file that it belongs to.

@@ -1,0 +1,49 @@
+"""Another store is put in place while this one has left its files and not opened new ones yet."""
+
+import contextlib
+import os
+
+import pytest
+
+from huks_async import BusinessError
+from huks_async.stores import SqliteStore
+from huks_async.stores.base import ItemName
+
+NAME = ItemName("app", 1, "key")
+
+
+def _unlink(path):
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+async def _make(path, key):
+    store = SqliteStore(path)
+    await store.open()
+    await store.put_meta("store key", key)
+    return store
+
+
+@pytest.mark.asyncio
+async def test_a_store_between_two_sets_of_files_does_not_take_up_another_store(tmp_path):
+    """A log that goes while two stores of one process have it makes one leave; what is there then must be the same store."""
+    path, other = f"{tmp_path}/keystore.db", f"{tmp_path}/other.db"
+    await (await _make(other, b"other")).aclose()
+    first, second = await _make(path, b"mine"), await _make(path, b"mine")
+    await first.put(NAME, b"mine")
+    os.unlink(f"{path}-wal")
+    os.unlink(f"{path}-shm")
+    with contextlib.suppress(BusinessError):
+        await first.put(NAME, b"mine")
+    await second.aclose()
+    for ending in ("-wal", "-shm"):
+        _unlink(path + ending)
+    os.rename(other, path)
+    with pytest.raises(BusinessError, match="another store") as refused:
+        await first.put(NAME, b"mine")
+    assert refused.value.code == 12000004
+    await first.aclose()
+    third = SqliteStore(path)
+    await third.open()
+    assert await third.is_empty()
+    await third.aclose()
