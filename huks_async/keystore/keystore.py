@@ -36,6 +36,7 @@ from huks_async.keystore.wrapping import WrappingFunctions
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
 from huks_async.model.showing import shown
+from huks_async.model.uncopied import Uncopied
 from huks_async.rootkeys import RootKey
 from huks_async.runtime.background import Background
 from huks_async.runtime.forks import notice_fork, tell_after_fork
@@ -71,6 +72,7 @@ class Keystore(
     AttestationFunctions,
     OtherUserFunctions,
     BackupFunctions,
+    Uncopied,
 ):
     """A HUKS keystore: the documented functions as coroutines, on one store and one root key.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from huks_async.model.errors import BusinessError, ParameterSetError
+from huks_async.model.memory import out_of_memory
 from huks_async.model.showing import shown, shown_list, type_name
 from huks_async.model.tags import INNER_TAGS, SERVICE_TAGS, HuksTag, HuksTagType
 
@@ -302,7 +303,10 @@ def as_buffer(value: object, what: str) -> BytesLike:
 
 def as_bytes(value: object, what: str) -> bytes:
     """A private copy of a bytes-like value; 401 for other things."""
-    return bytes(as_buffer(value, what))
+    try:
+        return bytes(as_buffer(value, what))
+    except MemoryError as error:
+        raise out_of_memory(f"a copy of {what}") from error
 
 
 @contextmanager

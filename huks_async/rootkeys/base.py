@@ -7,8 +7,10 @@ service. A root key is changed by wrapping the store key anew; no item is touche
 
 from abc import ABC, abstractmethod
 
+from huks_async.model.uncopied import Uncopied
 
-class RootKey(ABC):
+
+class RootKey(Uncopied, ABC):
     """Wraps and unwraps the key of a store.
 
     Both methods raise `BusinessError` with these codes:

@@ -14,6 +14,7 @@ from huks_async.model.params import BytesLike, HuksOptions, Options, as_buffer, 
 from huks_async.model.results import HuksReturnResult, HuksSessionHandle
 from huks_async.model.showing import type_name
 from huks_async.model.tags import HuksTag
+from huks_async.model.uncopied import Uncopied
 from huks_async.runtime.workers import WorkerPool
 from huks_async.sessions.spool import Spool
 
@@ -43,7 +44,7 @@ class SessionApi(Protocol):
         """Finish."""
 
 
-class KeySession:
+class KeySession(Uncopied):
     """A key session for one `async with` block; made by `Keystore.session`.
 
     Attributes:

@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import TypeVar
 
 from huks_async.model.errors import BusinessError
+from huks_async.model.memory import is_out_of_memory, out_of_memory
 from huks_async.model.params import BytesLike
 from huks_async.runtime.process_pool import LONG_SECONDS
 from huks_async.sessions.costs import (
@@ -208,6 +209,11 @@ class SessionDriver:
         """End a session whose call failed; an unexpected error becomes one that callers know."""
         if isinstance(error, BusinessError):
             self.table.fail(session, error.message)
+        elif is_out_of_memory(error):
+            self.table.fail(session, "the system gave no memory for its call")
+            raise out_of_memory(
+                f"a call of the session, which was ended ({session.operation.kind})"
+            ) from error
         elif isinstance(error, Exception):
             self.table.fail(session, "the engine failed unexpectedly")
             raise BusinessError(

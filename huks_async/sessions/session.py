@@ -4,9 +4,10 @@ from typing import Any
 
 from huks_async.crypto.operation import Operation
 from huks_async.model.showing import shown
+from huks_async.model.uncopied import Uncopied
 
 
-class Session:
+class Session(Uncopied):
     """A running operation with its owner and its clock. Made by the table only.
 
     Attributes:

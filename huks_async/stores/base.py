@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from huks_async.model.errors import BusinessError
 from huks_async.model.showing import shown
+from huks_async.model.uncopied import Uncopied
 from huks_async.rootkeys.base import RootKey
 
 
@@ -64,7 +65,7 @@ class Copied(NamedTuple):
     size: int
 
 
-class Store(ABC):
+class Store(Uncopied, ABC):
     """Where sealed key items are kept.
 
     A store is opened before use and closed after it, from one event loop at a time. A write is

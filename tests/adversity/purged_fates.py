@@ -32,24 +32,23 @@ async def main(sessions: int, asked: int) -> int:
     async with huks.Keystore.open("memory:", limits=limits, monitor=False) as keystore:
         await keystore.generateKeyItem("key", options(**AES_CBC))
 
-        async def purge_some(handles: "array.array[int]", count: int) -> None:
-            for _ in range(count):
-                handles.append((await keystore.initSession("key", SESSION)).handle)
+        async def purge_some(handles: "array.array[int]", first: int, count: int) -> None:
+            for place in range(first, first + count):
+                handles[place] = (await keystore.initSession("key", SESSION)).handle
             await asyncio.sleep(0.001)
             assert await keystore.purge_stale_sessions() == count
 
-        await purge_some(array.array("q"), _BATCH)  # what the first ones warm up is not theirs
-        handles = array.array("q", bytes(8 * sessions))
-        del handles[:]
+        handles = array.array("q", [1]) * sessions  # this program's own, and resident from here on
+        await purge_some(handles, 0, _BATCH)  # what the first ones warm up is not theirs
         gc.collect()
         before = resident()
-        while len(handles) < sessions:
-            await purge_some(handles, min(_BATCH, sessions - len(handles)))
+        for first in range(0, sessions, _BATCH):
+            await purge_some(handles, first, min(_BATCH, sessions - first))
         gc.collect()
         remembered = resident() - before
         wrong, longest = 0, 0.0
         for handle in random.sample(handles, asked):
-            start = time.perf_counter()
+            start = time.thread_time()
             try:
                 await keystore.updateSession(handle, {"inData": b""})
             except huks.BusinessError as error:
@@ -58,12 +57,12 @@ async def main(sessions: int, asked: int) -> int:
                 )
             else:
                 right = False
-            longest = max(longest, time.perf_counter() - start)
+            longest = max(longest, time.thread_time() - start)
             wrong += not right
             await asyncio.sleep(0)
         print(
             f"{asked - wrong} of {asked} told; {remembered / sessions:.1f} bytes resident for each of "
-            f"{sessions} purged sessions; longest question {longest * 1e3:.2f} ms"
+            f"{sessions} purged sessions; longest question {longest * 1e3:.2f} ms of processor time"
         )
         return wrong
 

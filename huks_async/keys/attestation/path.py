@@ -15,6 +15,7 @@ from huks_async.keys.attestation.claims import decode_oid
 from huks_async.keys.attestation.report import AttestationError, AttestationRefusal
 from huks_async.keys.forms.der import take
 from huks_async.model.errors import BusinessError
+from huks_async.model.memory import refuse_out_of_memory
 from huks_async.model.params import as_bytes
 from huks_async.model.showing import shown
 
@@ -63,6 +64,7 @@ def read_certificate(data: Trusted, what: str) -> x509.Certificate:
         # what is read late must not fail late
         _ = certificate.issuer, certificate.subject, certificate.not_valid_after_utc, certificate.version
     except Exception as error:
+        refuse_out_of_memory(error, "reading a certificate")
         raise AttestationError(_R.MALFORMED_CERTIFICATE, f"{what}: {type(error).__name__}") from None
     return certificate
 

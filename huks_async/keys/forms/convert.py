@@ -41,6 +41,7 @@ from huks_async.keys.forms.library_keys import (
 )
 from huks_async.model.enums import HuksImportKeyType, HuksKeyAlg
 from huks_async.model.errors import BusinessError
+from huks_async.model.memory import refuse_out_of_memory
 from huks_async.model.params import BytesLike, ParamSet
 from huks_async.model.tags import HuksTag
 
@@ -172,6 +173,7 @@ def from_spki(der: bytes) -> KeyMaterial:
     try:
         key: Any = load_spki(data)
     except Exception as error:  # the library refuses in many ways, none of which is ours to pass on
+        refuse_out_of_memory(error, "reading a key")
         raise _refused(data, "public key", error) from None
     return public_material(key)
 
@@ -247,6 +249,7 @@ def from_pkcs8(der: bytes, password: bytes | None = None) -> KeyMaterial:
         with finite_field.allowed():
             key = load_der_private_key(data, None)
     except Exception as error:  # as above
+        refuse_out_of_memory(error, "reading a key")
         unnamed = _with_unnamed_curve(data) if info is None else None
         if unnamed is None:
             raise _refused(data, "private key", error) from None
@@ -352,6 +355,7 @@ def _from_private_block(block: pem.Block, password: bytes | None) -> KeyMaterial
             f"a {block.label} encrypted in the old way (DEK-Info) with a cipher that is not read; {_OLD_ENCRYPTION}"
         ) from None
     except Exception as error:  # as above
+        refuse_out_of_memory(error, "reading a key")
         if block.label.startswith("SM2"):
             raise invalid(
                 f"an SM2 private key encrypted in the old way (DEK-Info); {_OLD_ENCRYPTION}"
@@ -368,6 +372,7 @@ def _from_encrypted(data: bytes, sealed: encrypted.Encrypted, password: bytes | 
         with finite_field.allowed():
             key = load_der_private_key(data, password)
     except Exception as error:  # as above
+        refuse_out_of_memory(error, "reading a key")
         # what the library does not read, it may not have: the key is looked at as it is
         plain = encrypted.decrypt(sealed, password)
         if plain is None:

@@ -16,6 +16,7 @@ from huks_async.keys.forms.layouts import (
 )
 from huks_async.keys.forms.pkcs8 import ml_seed_pkcs8
 from huks_async.model.enums import HuksKeyAlg
+from huks_async.model.memory import refuse_out_of_memory
 
 _RSA = HuksKeyAlg.HUKS_ALG_RSA
 _25519 = frozenset({HuksKeyAlg.HUKS_ALG_X25519, HuksKeyAlg.HUKS_ALG_ED25519})
@@ -47,7 +48,8 @@ def public_fields(algorithm: int, size: int, public: bytes) -> dict[str, bytes]:
     try:
         with finite_field.allowed():
             key = load_der_public_key(public)
-    except Exception:
+    except Exception as error:
+        refuse_out_of_memory(error, "reading a key")
         # the library refuses in many ways, none of which is ours to pass on
         raise invalid("no SubjectPublicKeyInfo that can be read") from None
     width = (size + 7) // 8

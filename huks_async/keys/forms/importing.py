@@ -22,6 +22,7 @@ from huks_async.keys.forms.layouts import (
 )
 from huks_async.model.enums import HuksErrorCode, HuksImportKeyType, HuksKeyAlg
 from huks_async.model.errors import BusinessError
+from huks_async.model.memory import refuse_out_of_memory
 from huks_async.model.params import ParamSet
 from huks_async.model.tags import HuksTag
 
@@ -214,7 +215,8 @@ def _checked(make: Callable[[], KeyMaterial], algorithm: int) -> KeyMaterial:
         if error.code == 401 and error.reason == HuksErrorCode.HUKS_ERROR_INVALID_ARGUMENT:
             raise invalid(error.message) from None
         raise
-    except Exception:
+    except Exception as error:
+        refuse_out_of_memory(error, "reading a key")
         raise invalid(f"inData is no {algorithm_name(algorithm)} key of this size") from None
 
 

@@ -15,6 +15,7 @@ from huks_async.keys.forms.layouts import invalid
 from huks_async.keys.forms.library_keys import private_material, public_material
 from huks_async.keys.forms.pem import Block, to_pem
 from huks_async.model.errors import BusinessError
+from huks_async.model.memory import refuse_out_of_memory
 
 LABEL = "OPENSSH PRIVATE KEY"
 MAX_ROUNDS = 1000
@@ -87,7 +88,8 @@ def read_private(block: Block, password: bytes | None) -> KeyMaterial:
             "an OpenSSH private key of a kind or cipher that is not read; "
             "make a copy in PKCS#8: ssh-keygen -p -m PKCS8 -f COPY",
         ) from None
-    except Exception:  # the library refuses in many ways, none of which is ours to pass on
+    except Exception as error:  # the library refuses in many ways, none of which is ours to pass on
+        refuse_out_of_memory(error, "reading a key")
         why = (
             "is damaged" if cipher == b"none" else "does not open: the passphrase is wrong, or it is damaged"
         )
@@ -123,7 +125,8 @@ def read_public(data: bytes) -> KeyMaterial:
             f"an OpenSSH public key of the kind {_shown(kind)}, which is not read; "
             "write it in another form: ssh-keygen -e -m PKCS8 -f FILE",
         ) from None
-    except Exception:  # as above
+    except Exception as error:  # as above
+        refuse_out_of_memory(error, "reading a key")
         raise invalid("the OpenSSH public key is damaged; ssh-keygen -l -f FILE reads a good one") from None
     return public_material(key)
 

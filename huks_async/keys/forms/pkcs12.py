@@ -29,6 +29,7 @@ from huks_async.keys.forms.der import (
 )
 from huks_async.keys.forms.layouts import invalid
 from huks_async.keys.forms.library_keys import private_material
+from huks_async.model.memory import refuse_out_of_memory
 
 _CONSTRUCTED, _OPEN = 0x20, 0x80
 _MAX_DEPTH = 24
@@ -90,7 +91,8 @@ def read(data: bytes, password: bytes | None) -> KeyMaterial | bytes:
             "a PKCS#12 file with a key or cipher that is not read; "
             "take the key out: openssl pkcs12 -in FILE -nodes -nocerts -out KEY.pem"
         ) from None
-    except Exception:  # the library says the same of every failure
+    except Exception as error:  # the library says the same of every failure
+        refuse_out_of_memory(error, "reading a key")
         raise invalid(
             "a PKCS#12 file that does not open: "
             + ("it needs its passphrase" if password is None else "the passphrase is wrong, or it is damaged")

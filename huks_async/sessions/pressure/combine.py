@@ -15,6 +15,7 @@ from huks_async.sessions.pressure.base import (
     SensorUnavailable,
     logger,
 )
+from huks_async.sessions.pressure.closing import close_later
 
 SensorFactory = Callable[[], Sensor]
 
@@ -92,7 +93,7 @@ class FallbackSensor(Sensor):
 
     async def aclose(self) -> None:
         """Close it in a thread."""
-        await run_to_its_end(self.close, name="huks-sensor")
+        await close_later(self.close)
 
     def status(self) -> SensorStatus:
         """That of the sensor in use."""
@@ -175,7 +176,7 @@ class CombinedSensor(Sensor):
 
     async def aclose(self) -> None:
         """Close all in a thread."""
-        await run_to_its_end(self.close, name="huks-sensor")
+        await close_later(self.close)
 
     def status(self) -> SensorStatus:
         """States and counters of all."""

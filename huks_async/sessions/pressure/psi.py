@@ -6,7 +6,6 @@ from pathlib import Path
 
 import anyio.lowlevel
 
-from huks_async.runtime.workers import run_to_its_end
 from huks_async.sessions.pressure.base import (
     Clock,
     Hysteresis,
@@ -18,6 +17,7 @@ from huks_async.sessions.pressure.base import (
     SensorStatus,
     SensorUnavailable,
 )
+from huks_async.sessions.pressure.closing import close_later
 from huks_async.sessions.pressure.locate import find_v2
 from huks_async.sessions.pressure.parse import KeptFile, stall_total
 from huks_async.sessions.pressure.trigger import PriorityTrigger, Trigger
@@ -151,7 +151,7 @@ class PsiSensor(Sensor):
 
     async def aclose(self) -> None:
         """Unregister the trigger in a thread: the kernel takes some 7 ms, until no processor looks at it."""
-        await run_to_its_end(self.close, name="huks-sensor")
+        await close_later(self.close)
 
     def _close_files(self) -> None:
         self._file.close()

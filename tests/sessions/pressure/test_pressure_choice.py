@@ -272,11 +272,13 @@ def test_choice_on_this_machine_gives_its_descriptors_back() -> None:
 async def test_a_sensor_is_found_and_given_up_beside_the_loop(monkeypatch) -> None:
     """Looking for sensors takes 1 to 20 ms, and the kernel 7 to let go of a trigger: the loop does neither."""
     threads = []
+    closed = threading.Event()
 
     class Noted(CombinedSensor):
         def close(self) -> None:
             threads.append(threading.current_thread())
             super().close()
+            closed.set()
 
     def find() -> Sensor:
         threads.append(threading.current_thread())
@@ -285,6 +287,7 @@ async def test_a_sensor_is_found_and_given_up_beside_the_loop(monkeypatch) -> No
     monkeypatch.setattr(choose, "choose_sensor", find)
     sensor = await open_sensor()
     await sensor.aclose()
+    assert await anyio.to_thread.run_sync(closed.wait, 60)
     assert len(threads) == 2
     assert threading.current_thread() not in threads
 

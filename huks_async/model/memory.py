@@ -1,0 +1,34 @@
+"""Telling that the system gave no memory, whatever the exception that says so."""
+
+from huks_async.model.errors import BusinessError
+
+_MALLOC_FAILURE = b"malloc failure"
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether an exception, or one that it stands for, means that memory ran out: Python's or OpenSSL's."""
+    while error is not None:
+        if isinstance(error, MemoryError):
+            return True
+        # `cryptography.exceptions.InternalError` has OpenSSL's queue of errors
+        for each in getattr(error, "err_code", None) or ():
+            if getattr(each, "reason_text", None) == _MALLOC_FAILURE:
+                return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def refuse_out_of_memory(error: BaseException, what: str) -> None:
+    """Raise 12000014 in place of an exception that means that memory ran out; do nothing for any other.
+
+    For places that make an error of their own of whatever a library raises.
+    """
+    if is_out_of_memory(error):
+        raise out_of_memory(what) from error
+
+
+def out_of_memory(what: str) -> BusinessError:
+    """The error for something that the system gave no memory for."""
+    return BusinessError(
+        12000014, f"the system gives no memory for {what}; free some, or raise the limit of this process"
+    )
