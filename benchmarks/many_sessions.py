@@ -83,7 +83,7 @@ async def measure(count: int, kind: str) -> None:
         tasks.start_soon(ticker.run)
         await keystore.generateKeyItem("key", key)
         await open_some(10)
-        table = keystore._parts.table  # type: ignore[union-attr]
+        table = keystore._state.table  # type: ignore[union-attr]
         few = empty_purge(table)
         gc.collect()
         memory = resident()

@@ -9,7 +9,7 @@ if sys.argv[:1] == ["-m"] and "huks_async.cli" in sys.orig_argv:
 
     take_signals()
 
-from huks_async._late import late_names
+from huks_async._lazy_names import lazy_names
 from huks_async._version import __version__
 from huks_async.access.policy import Caller, Policy
 from huks_async.arkts import (
@@ -125,7 +125,7 @@ if TYPE_CHECKING:
         AttestationReport,
         verify_attestation,
     )
-    from huks_async.keystore.backup import StoreBackup
+    from huks_async.keystore.backup_functions import StoreBackup
     from huks_async.keystore.statistics import KeystoreStatistics
     from huks_async.legacy import (
         abort,
@@ -144,7 +144,7 @@ if TYPE_CHECKING:
     from huks_async.rootkeys import EphemeralRootKey, FileRootKey, PassphraseRootKey, SystemdRootKey
     from huks_async.stores import MemoryStore, SqliteStore
 else:
-    __getattr__ = late_names(
+    __getattr__ = lazy_names(
         __name__,
         {
             ".keys.attestation": (

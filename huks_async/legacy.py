@@ -1,7 +1,7 @@
 """The deprecated api-8 functions at module level, on the current keystore."""
 
 from huks_async.keystore import current_keystore
-from huks_async.keystore.legacy import SDK_VERSION
+from huks_async.keystore.legacy_functions import SDK_VERSION
 from huks_async.model.params import BytesLike, Options
 from huks_async.model.results import HuksHandle, HuksResult
 

@@ -17,22 +17,22 @@ from huks_async.keys.items.sealing import Sealer
 from huks_async.keys.items.shelf import KeyCache, KeyShelf
 from huks_async.keys.items.storekey import open_store_key
 from huks_async.keys.lifecycle import KeyMaker
-from huks_async.keystore.attestation import AttestationFunctions, Authority
-from huks_async.keystore.backup import BackupFunctions
-from huks_async.keystore.kem import KemFunctions
-from huks_async.keystore.legacy import LegacyFunctions
+from huks_async.keystore.attestation_functions import AttestationFunctions, Authority
+from huks_async.keystore.backup_functions import BackupFunctions
+from huks_async.keystore.kem_functions import KemFunctions
+from huks_async.keystore.keyrings import FIRST_USER, Keyring, Keyrings, check_namespace, check_user
+from huks_async.keystore.legacy_functions import LegacyFunctions
 from huks_async.keystore.loading import load_everything, not_loaded
-from huks_async.keystore.opening import (
+from huks_async.keystore.open_arguments import (
     DEFAULT_NAMESPACE,
     choose_limits,
     choose_profile,
     choose_root_key,
     choose_store,
 )
-from huks_async.keystore.other_users import OtherUserFunctions
-from huks_async.keystore.parts import Parts
-from huks_async.keystore.places import FIRST_USER, Place, Places, check_namespace, check_user
-from huks_async.keystore.wrapping import WrappingFunctions
+from huks_async.keystore.open_state import OpenState
+from huks_async.keystore.other_user_functions import OtherUserFunctions
+from huks_async.keystore.wrapping_functions import WrappingFunctions
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
 from huks_async.model.showing import shown
@@ -168,7 +168,7 @@ class Keystore(
         keystore._monitor_scope = None
         keystore._changing = False
         keystore._ends_with_loop = False
-        keystore._parts = None
+        keystore._state = None
         return keystore
 
     _profile: str
@@ -199,7 +199,7 @@ class Keystore(
     @property
     def is_open(self) -> bool:
         """Whether the keystore can be used."""
-        return self._parts is not None
+        return self._state is not None
 
     @property
     def was_forked(self) -> bool:
@@ -236,10 +236,10 @@ class Keystore(
         notice_fork()
         if self._forked:
             raise BusinessError(12000012, f"this keystore cannot be opened: {self._why_closed}")
-        if self._parts is not None and self._parts.owner.has_ended():
-            await self._close_for_ended_loop(self._parts)
-        if self._parts is not None or self._changing:
-            state = "open already" if self._parts is not None else "being opened or closed by another task"
+        if self._state is not None and self._state.owner.has_ended():
+            await self._close_for_ended_loop(self._state)
+        if self._state is not None or self._changing:
+            state = "open already" if self._state is not None else "being opened or closed by another task"
             raise BusinessError(12000012, f"this keystore is {state}")
         self._changing = True
         tell_after_fork(self)
@@ -259,13 +259,13 @@ class Keystore(
         finally:
             self._changing = False
         # nothing below waits, so nothing can be left half done
-        self._parts = self._make_parts(store_key)
+        self._state = self._make_state(store_key)
         self._monitor = monitor
         self._keeper.start(self._close_with_loop)
         if self._with_monitor:
             self._background.start(monitor.run)
         if self._limits.max_idle is not None:
-            self._idle_timer.start(partial(end_idle_sessions, self._parts.table, self._limits.max_idle))
+            self._idle_timer.start(partial(end_idle_sessions, self._state.table, self._limits.max_idle))
 
     def _make_monitor(self) -> "LowMemoryMonitor":
         # late: programs that only import names of this library need no sensors
@@ -285,44 +285,44 @@ class Keystore(
         try:
             await anyio.sleep_forever()
         except anyio.get_cancelled_exc_class():
-            if self._parts is not None:  # else it is `aclose` that cancels this
+            if self._state is not None:  # else it is `aclose` that cancels this
                 self._keeper.forget()
                 await self._close("the event loop that had opened it has ended; open it again (aopen)")
                 if not self._ends_with_loop:
                     self._warn("was not closed before its event loop ended: use `async with`, or `aclose`")
             raise
 
-    async def _close_for_ended_loop(self, parts: Parts) -> None:
+    async def _close_for_ended_loop(self, state: OpenState) -> None:
         """Close what an event loop has left behind that ended without cancelling its tasks."""
         for background in (self._background, self._idle_timer, self._keeper):
             background.forget()
-        parts.processes.forget()
+        state.processes.forget()
         await self._monitor.abandon()
         await self._close("the event loop that had opened it has ended; open it again (aopen)")
 
-    def _make_parts(self, store_key: bytes) -> Parts:
+    def _make_state(self, store_key: bytes) -> OpenState:
         device = self._profile == "device"
         pool = WorkerPool(self._workers, nice=WORKER_NICE)
         processes = ProcessPool(self._workers, "the keystore")
         sealer = Sealer(store_key)
 
-        def open_place(namespace: str) -> Place:
+        def open_keyring(namespace: str) -> Keyring:
             shelf = KeyShelf(self._store, sealer, namespace, self._key_cache, self._clock)
-            return Place(shelf, KeyMaker(shelf, pool, processes, device=device))
+            return Keyring(shelf, KeyMaker(shelf, pool, processes, device=device))
 
-        places = Places(open_place, self._caller, self._policy, device=device)
+        keyrings = Keyrings(open_keyring, self._caller, self._policy, device=device)
         table = SessionTable(
             self._limits, self._clock, device=device, debug=self._debug, on_purge=self._on_purge
         )
         owner = Owner()
         dispatcher = Dispatcher(pool, processes, owner)
-        return Parts(
+        return OpenState(
             owner=owner,
             thread=owner.thread,
             store=self._store,
             pool=pool,
-            shelf=places.own.shelf,
-            maker=places.own.maker,
+            shelf=keyrings.own.shelf,
+            maker=keyrings.own.maker,
             table=table,
             driver=SessionDriver(table, dispatcher),
             dispatcher=dispatcher,
@@ -330,7 +330,7 @@ class Keystore(
             limits=self._limits,
             device=device,
             namespace=self._caller.namespace,
-            places=places,
+            keyrings=keyrings,
             wrapping_key=self._wrapping_key,
             authority=Authority(self._attestation_ca, self._store, store_key).issuer,
         )
@@ -345,24 +345,24 @@ class Keystore(
         Raises:
             BusinessError: 12000012 in another event loop than the one that opened it, while that one lives.
         """
-        parts = self._parts
-        if parts is None:
+        state = self._state
+        if state is None:
             return
-        if parts.owner.has_ended():
-            await self._close_for_ended_loop(parts)
+        if state.owner.has_ended():
+            await self._close_for_ended_loop(state)
         else:
-            parts.owner.check("this keystore")
+            state.owner.check("this keystore")
             await self._close("it was closed")
 
     async def _close(self, why: str) -> None:
-        parts, self._parts = self._parts, None
-        if parts is None:
+        state, self._state = self._state, None
+        if state is None:
             return
         self._why_closed = why
-        left = parts.table.close()
-        parts.pool.close()
-        parts.processes.close()
-        parts.places.shrink()
+        left = state.table.close()
+        state.pool.close()
+        state.processes.close()
+        state.keyrings.shrink()
         if self._monitor_scope is not None:
             self._monitor_scope.cancel()
         self._changing = True
@@ -379,10 +379,10 @@ class Keystore(
                             await self._idle_timer.stop()
                         finally:
                             try:
-                                await parts.processes.ended()
+                                await state.processes.ended()
                             finally:
                                 await self._close_store()
-                while parts.table.release(_PURGE_BATCH):
+                while state.table.release(_PURGE_BATCH):
                     await anyio.lowlevel.checkpoint()
         finally:
             self._changing = False
@@ -391,8 +391,8 @@ class Keystore(
 
     def after_fork(self) -> None:
         """Refuse any use in a child process: threads, locks and database connections are the parent's."""
-        if self._parts is not None or self._changing:
-            self._parts = None
+        if self._state is not None or self._changing:
+            self._state = None
             self._background.forget()
             self._idle_timer.forget()
             self._keeper.forget()
@@ -409,16 +409,16 @@ class Keystore(
         elif self._changing:
             state = "opening or closing"
         else:
-            state = "closed" if self._parts is None else "open"
+            state = "closed" if self._state is None else "open"
         caller = self._caller
         user = "" if caller.user_id == FIRST_USER else f", user {caller.user_id}"
         return f"<Keystore {shown(self._store.address)}, namespace {shown(caller.namespace)}{user}: {state}>"
 
     def __del__(self) -> None:
-        parts = self._parts
-        if parts is not None:
+        state = self._state
+        if state is not None:
             self._warn("was never closed: use `async with`, or `aclose`")
-            parts.pool.close()
+            state.pool.close()
 
     def _warn(self, what: str) -> None:
         warnings.warn(f"{self!r} {what}", ResourceWarning, stacklevel=3, source=self)
@@ -439,7 +439,7 @@ class Keystore(
         For a task group of the caller's own, with `Keystore.open(monitor=False)`; a monitor that the
         keystore runs itself is ended first.
         """
-        self._open_parts()
+        self._open_state()
         if self._monitor_scope is not None:
             raise BusinessError(12000012, "this keystore's memory is monitored already, by another task")
         with anyio.CancelScope() as self._monitor_scope:
@@ -457,10 +457,10 @@ class Keystore(
         Returns:
             how many were ended.
         """
-        parts = self._open_parts()
+        state = self._open_state()
         ended = 0
         while True:
-            batch = parts.table.purge_stale(_PURGE_BATCH, self._limits.stale_after, PURGED_BY_CALL)
+            batch = state.table.purge_stale(_PURGE_BATCH, self._limits.stale_after, PURGED_BY_CALL)
             ended += batch
             if batch < _PURGE_BATCH:
                 break
@@ -469,30 +469,30 @@ class Keystore(
             # freed memory stays with the C library until it is told to give it back
             from huks_async.sessions.monitor import trim_heap
 
-            parts.table.compact()
-            await parts.pool.run(trim_heap)
+            state.table.compact()
+            await state.pool.run(trim_heap)
         return ended
 
     def _purge_on_low_memory(self, at_most: int) -> int:
-        if self._parts is None:
+        if self._state is None:
             return 0
-        return self._parts.table.purge_stale(at_most, self._limits.stale_after, LOW_MEMORY)
+        return self._state.table.purge_stale(at_most, self._limits.stale_after, LOW_MEMORY)
 
     def _forget_fates(self) -> None:
-        if self._parts is not None:
-            self._parts.table.forget_fates()
+        if self._state is not None:
+            self._state.table.forget_fates()
 
     def _shrink(self) -> None:
-        if self._parts is not None:
-            self._parts.places.shrink()
-            self._parts.table.compact()
+        if self._state is not None:
+            self._state.keyrings.shrink()
+            self._state.table.compact()
 
     def statistics(self) -> "KeystoreStatistics":
         """Give a snapshot of counters."""
         from huks_async.keystore.statistics import KeystoreStatistics  # late: not every service asks
 
-        parts = self._open_parts()
-        table = parts.table
+        state = self._open_state()
+        table = state.table
         counts = table.counts
         return KeystoreStatistics(
             open=len(table),
@@ -507,9 +507,9 @@ class Keystore(
             purged=dict(counts.purged),
             peak_open=counts.peak_open,
             peak_bytes_held=counts.peak_bytes,
-            cached_keys=len(parts.places),
-            jobs=parts.pool.active,
-            processes=parts.processes.running,
-            processes_waited_for=parts.processes.waiting,
+            cached_keys=len(state.keyrings),
+            jobs=state.pool.active,
+            processes=state.processes.running,
+            processes_waited_for=state.processes.waiting,
             memory=self._monitor.statistics(),
         )

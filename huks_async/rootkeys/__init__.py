@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from huks_async._late import late_names
+from huks_async._lazy_names import lazy_names
 from huks_async.rootkeys.base import RootKey
 
 # a program loads the kind of root key that it uses
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from huks_async.rootkeys.pkcs11 import Pkcs11RootKey
     from huks_async.rootkeys.systemd import SystemdRootKey
 else:
-    __getattr__ = late_names(
+    __getattr__ = lazy_names(
         __name__,
         {
             ".ephemeral": ("EphemeralRootKey",),

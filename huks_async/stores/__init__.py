@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from huks_async._late import late_names
+from huks_async._lazy_names import lazy_names
 from huks_async.model.errors import BusinessError
 from huks_async.model.showing import shown, type_name
 from huks_async.stores.base import ItemName, Row, Store, StoreConflictError
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from huks_async.stores.memory import MemoryStore
     from huks_async.stores.sqlite import SqliteStore
 else:
-    __getattr__ = late_names(__name__, {".memory": ("MemoryStore",), ".sqlite": ("SqliteStore",)})
+    __getattr__ = lazy_names(__name__, {".memory": ("MemoryStore",), ".sqlite": ("SqliteStore",)})
 
 __all__ = ["ItemName", "MemoryStore", "Row", "SqliteStore", "Store", "StoreConflictError", "open_store"]
 

@@ -32,7 +32,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": os.getcwd()}
 TASKS = 6
 
 
-class Place:
+class Keyring:
     """The store of a round, and the record of what happened to it."""
 
     def __init__(self, folder: str) -> None:
@@ -53,7 +53,7 @@ class Place:
 class Service(threading.Thread):
     """A keystore on an event loop in a thread, as a service has it, in which tasks make keys until it is told to end."""
 
-    def __init__(self, place: Place, keystore: huks.Keystore | None = None) -> None:
+    def __init__(self, place: Keyring, keystore: huks.Keystore | None = None) -> None:
         super().__init__(name="service", daemon=True)
         self._place = place
         self._keystore = keystore or place.keystore()
@@ -106,7 +106,7 @@ class Signal:
             os.read(self._reading, 1)
 
 
-def own_keystore(place: Place, prefix: str, between: Callable[[], None] = lambda: None) -> None:
+def own_keystore(place: Keyring, prefix: str, between: Callable[[], None] = lambda: None) -> None:
     """What a child does that opens a keystore of its own: five keys, something between, five more."""
 
     async def main() -> None:
@@ -139,7 +139,7 @@ def end(rng: random.Random) -> None:
 # --- patterns, each called in a program of its own ------------------------------------------------------------
 
 
-def described_before(place: Place, rng: random.Random) -> None:
+def described_before(place: Keyring, rng: random.Random) -> None:
     """`Keystore.open(…)` before the fork, entered after it in parent and child."""
     keystore = place.keystore()
     first = Signal()
@@ -168,7 +168,7 @@ def described_before(place: Place, rng: random.Random) -> None:
     end(rng)
 
 
-def inherited(place: Place, rng: random.Random) -> None:
+def inherited(place: Keyring, rng: random.Random) -> None:
     """The child uses the keystore that its parent had open, and is told; the parent goes on."""
     keystore = place.keystore()
     service = Service(place, keystore)
@@ -192,7 +192,7 @@ def inherited(place: Place, rng: random.Random) -> None:
     end(rng)
 
 
-def parent_first(place: Place, rng: random.Random) -> None:
+def parent_first(place: Keyring, rng: random.Random) -> None:
     """The child opens its own, and goes on after the parent has closed."""
     service = Service(place)
     service.start()
@@ -215,7 +215,7 @@ def parent_first(place: Place, rng: random.Random) -> None:
     end(rng)
 
 
-def child_first(place: Place, rng: random.Random) -> None:
+def child_first(place: Keyring, rng: random.Random) -> None:
     """The child opens its own and ends; the parent goes on."""
     service = Service(place)
     service.start()
@@ -231,7 +231,7 @@ def child_first(place: Place, rng: random.Random) -> None:
     end(rng)
 
 
-def during_commits(place: Place, rng: random.Random) -> None:
+def during_commits(place: Keyring, rng: random.Random) -> None:
     """Three children, each forked at a random moment of the parent's commits."""
     service = Service(place)
     service.start()
@@ -250,7 +250,7 @@ def during_commits(place: Place, rng: random.Random) -> None:
     end(rng)
 
 
-def during_opening(place: Place, rng: random.Random) -> None:
+def during_opening(place: Keyring, rng: random.Random) -> None:
     """A child that is forked while the parent opens its store."""
     service = Service(place)
     service.start()
@@ -265,7 +265,7 @@ def during_opening(place: Place, rng: random.Random) -> None:
     end(rng)
 
 
-def child_killed(place: Place, rng: random.Random) -> None:
+def child_killed(place: Keyring, rng: random.Random) -> None:
     """The child is killed while it writes; the parent goes on."""
     service = Service(place)
     service.start()
@@ -283,7 +283,7 @@ def child_killed(place: Place, rng: random.Random) -> None:
     end(rng)
 
 
-def parent_killed(place: Place, rng: random.Random) -> None:
+def parent_killed(place: Keyring, rng: random.Random) -> None:
     """The parent is killed while both write; the child goes on."""
     service = Service(place)
     service.start()
@@ -306,10 +306,10 @@ def parent_killed(place: Place, rng: random.Random) -> None:
 
 
 def _worker(folder: str, prefix: str) -> None:
-    own_keystore(Place(folder), prefix)
+    own_keystore(Keyring(folder), prefix)
 
 
-def _multiprocessing(place: Place, rng: random.Random, method: str) -> None:
+def _multiprocessing(place: Keyring, rng: random.Random, method: str) -> None:
     context = multiprocessing.get_context(method)
     service = Service(place)
     service.start()
@@ -331,19 +331,19 @@ def _multiprocessing(place: Place, rng: random.Random, method: str) -> None:
     sys.exit(0)
 
 
-def multiprocessing_fork(place: Place, rng: random.Random) -> None:
+def multiprocessing_fork(place: Keyring, rng: random.Random) -> None:
     """Workers of `multiprocessing` by fork, with a keystore each."""
     _multiprocessing(place, rng, "fork")
 
 
-def multiprocessing_forkserver(place: Place, rng: random.Random) -> None:
+def multiprocessing_forkserver(place: Keyring, rng: random.Random) -> None:
     """Workers of `multiprocessing` by its fork server; these may not be refused."""
     _multiprocessing(place, rng, "forkserver")
     # not reached
 
 
 class _GunicornClient:
-    def __init__(self, place: Place, address: str) -> None:
+    def __init__(self, place: Keyring, address: str) -> None:
         self._place, self._address = place, address
 
     def ask(self, alias: str) -> bool:
@@ -372,7 +372,7 @@ class _GunicornClient:
         return False
 
 
-def _gunicorn(place: Place, rng: random.Random, *options: str) -> None:
+def _gunicorn(place: Keyring, rng: random.Random, *options: str) -> None:
     address = f"{place.folder}/socket"
     server = subprocess.Popen(
         [
@@ -403,17 +403,17 @@ def _gunicorn(place: Place, rng: random.Random, *options: str) -> None:
     sys.exit(0)
 
 
-def gunicorn(place: Place, rng: random.Random) -> None:
+def gunicorn(place: Keyring, rng: random.Random) -> None:
     """Three workers of gunicorn, each of which imports the application; one is killed."""
     _gunicorn(place, rng)
 
 
-def gunicorn_preload(place: Place, rng: random.Random) -> None:
+def gunicorn_preload(place: Keyring, rng: random.Random) -> None:
     """The same with `--preload`: the application is imported before the workers are forked."""
     _gunicorn(place, rng, "--preload")
 
 
-def bare_fork(place: Place, rng: random.Random) -> None:
+def bare_fork(place: Keyring, rng: random.Random) -> None:
     """A fork by C code, which tells nobody in Python of it; the child opens its own, the parent closes first."""
     service = Service(place)
     service.start()
@@ -491,7 +491,7 @@ def _wait_for_all(reading: int, group: int) -> bool:
 def run_pattern(pattern: str, seed: int, folder: str) -> Result:
     """One round of a pattern, in a folder of its own."""
     os.makedirs(folder)
-    place = Place(folder)
+    place = Keyring(folder)
     # nobody writes into this pipe; its end tells that all processes which inherited it have gone
     reading, writing = os.pipe()
     program = subprocess.Popen(
@@ -539,7 +539,7 @@ def run(patterns: list[str], rounds: int, seed: int | None = None) -> Result:
 def main() -> None:
     if sys.argv[1:2] == ["--one"]:
         _, _, pattern, folder, seed = sys.argv
-        PATTERNS[pattern](Place(folder), random.Random(int(seed)))
+        PATTERNS[pattern](Keyring(folder), random.Random(int(seed)))
         return
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 20
     wanted = sys.argv[2:] or list(PATTERNS)

@@ -204,7 +204,7 @@ class Machine:
     async def cancel(self, handle: int, last: bool) -> None:
         """Cancel a call that is about to begin."""
         self._expire()
-        self.keystore._parts.dispatcher.turn_ends = 0.0
+        self.keystore._state.dispatcher.turn_ends = 0.0
         call = self.keystore.finishSession if last else self.keystore.updateSession
         with anyio.CancelScope() as scope:
             scope.cancel()
@@ -230,7 +230,7 @@ class Machine:
         self.clock.now += seconds
         self._expire()
         # what the timer does; it sleeps in real time, which this clock is not
-        self.keystore._parts.table.purge_stale(1000, MAX_IDLE, "timed out")
+        self.keystore._state.table.purge_stale(1000, MAX_IDLE, "timed out")
 
     async def reopen(self) -> None:
         await self.keystore.aclose()
@@ -244,7 +244,7 @@ class Machine:
     def check(self) -> None:
         """Compare the whole state."""
         self._expire()
-        table = self.keystore._parts.table
+        table = self.keystore._state.table
         assert set(table.sessions) == set(self.sessions), (len(table), len(self.sessions))
         statistics = self.keystore.statistics()
         now = self.clock()

@@ -212,7 +212,7 @@ async def by_deadline(coroutine, at):
 
 async def idle(keystore):
     """Wait until workers and store have nothing left to do."""
-    while keystore._parts.pool.active:
+    while keystore._state.pool.active:
         await anyio.sleep(0.001)
 
 
@@ -267,15 +267,15 @@ async def all_points(keystore, way):
         while True:
             if not await keystore.hasKeyItem("victim", support.NONE):
                 await keystore.importKeyItem("victim", support.imported(support.AES_KEY, support.KEY))
-            keystore._parts.shelf.shrink()  # the way through the store has more points
+            keystore._state.shelf.shrink()  # the way through the store has more points
             # a turn is due, which the driver gives before work on the loop
-            keystore._parts.driver._dispatcher.turn_ends = 0.0
+            keystore._state.driver._dispatcher.turn_ends = 0.0
             before = keystore.statistics()
             prepared = await preparation(keystore)
             if name == "purge_stale_sessions":
                 before = keystore.statistics()
-            keystore._parts.shelf.shrink()
-            keystore._parts.driver._dispatcher.turn_ends = 0.0
+            keystore._state.shelf.shrink()
+            keystore._state.driver._dispatcher.turn_ends = 0.0
             count, cancelled = await way(call(keystore, prepared), at)
             if name == "purge_stale_sessions":
                 # what was not purged yet is still there, and goes with the next call
@@ -341,10 +341,9 @@ def test_every_public_coroutine_is_tried():
         "aopen",
         "monitor_low_memory",
         # two names of one function; forms for other users refuse before they wait; the api-8 forms call
-        # the functions above; not built ones refuse
+        # the functions above
         *(name for name in names if name.endswith("AsUser")),
         *LEGACY,
-        *huks.keystore.UNBUILT,
     }
     assert names <= covered, names - covered
 

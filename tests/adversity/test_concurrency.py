@@ -197,8 +197,8 @@ def test_a_session_that_is_being_opened_while_the_keystore_closes_is_refused(run
         keystore = huks.Keystore.open(f"sqlite:///{tmp_path}/keys.db", monitor=False)
         await keystore.aopen()
         await keys(keystore)
-        table = keystore._parts.table
-        keystore._parts.shelf.shrink()
+        table = keystore._state.table
+        keystore._state.shelf.shrink()
         ends = []
 
         async def opening():

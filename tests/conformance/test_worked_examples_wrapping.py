@@ -8,19 +8,11 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 import huks_async as huks
-from huks_async.keystore import UNBUILT
 from tests.conformance import support as s
 from tests.conformance.support import NOTHING, Params, data, options, properties, refused, run
 from tests.keys.key_samples import sample
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.filterwarnings("ignore::huks_async.HuksLegacyWarning")]
-
-wrapped_import = pytest.mark.skipif(
-    "importWrappedKeyItem" in UNBUILT, reason="importWrappedKeyItem is not built"
-)
-encapsulation = pytest.mark.skipif(
-    bool({"encapsulate", "decapsulate"} & set(UNBUILT)), reason="encapsulate and decapsulate are not built"
-)
 
 # --- G1: ECDH and AES-256-GCM -------------------------------------------------------------------
 
@@ -79,7 +71,6 @@ async def wrapped_parts(keystore: huks.Keystore, wrapping: Params = WRAPPING_KEY
     return parts
 
 
-@wrapped_import
 async def test_g1_wrapped_import(keystore: huks.Keystore) -> None:
     """The imported key is the sample's plain key: a block under it equals AES-192-CBC of a plain library."""
     blob = fields(*await wrapped_parts(keystore))
@@ -92,7 +83,6 @@ async def test_g1_wrapped_import(keystore: huks.Keystore) -> None:
         await keystore.deleteKeyItem(alias, NOTHING)
 
 
-@wrapped_import
 @pytest.mark.parametrize("field", [5, 10])
 async def test_g1_changed_ciphertext(keystore: huks.Keystore, field: int) -> None:
     """A flipped byte of the sealed KEK or of the sealed key is noticed, and nothing is stored."""
@@ -103,7 +93,6 @@ async def test_g1_changed_ciphertext(keystore: huks.Keystore, field: int) -> Non
     assert not await keystore.hasKeyItem("target", NOTHING)
 
 
-@wrapped_import
 @pytest.mark.parametrize(("suite", "code"), [(None, 12000002), (77, 12000003), (0, 12000003)])
 async def test_g1_suite(keystore: huks.Keystore, suite: int | None, code: int) -> None:
     """The suite must be given, and known."""
@@ -114,7 +103,6 @@ async def test_g1_suite(keystore: huks.Keystore, suite: int | None, code: int) -
         )
 
 
-@wrapped_import
 async def test_g1_wrapping_key_of_another_purpose(keystore: huks.Keystore) -> None:
     """A key made for agreement does not unwrap."""
     blob = fields(*await wrapped_parts(keystore, WRAPPING_KEY | {"PURPOSE": s.AGREE}))
@@ -122,7 +110,6 @@ async def test_g1_wrapping_key_of_another_purpose(keystore: huks.Keystore) -> No
         await keystore.importWrappedKeyItem("target", "wrapping", options(blob, **TARGET))
 
 
-@wrapped_import
 @pytest.mark.parametrize(
     "damage",
     [lambda blob: blob + b"\0", lambda blob: bytes(4) + blob[4:], lambda blob: blob[:-1], lambda _: b""],
@@ -135,7 +122,6 @@ async def test_g1_wrong_format(keystore: huks.Keystore, damage) -> None:  # type
         await keystore.importWrappedKeyItem("target", "wrapping", options(blob, **TARGET))
 
 
-@wrapped_import
 async def test_g1_wrapping_key_absent(keystore: huks.Keystore) -> None:
     """An unknown wrapping alias is named."""
     blob = fields(*await wrapped_parts(keystore))
@@ -167,7 +153,6 @@ async def envelope(keystore: huks.Keystore, plain: bytes) -> bytes:
     return fields(sealed, sm4_ecb(plain))
 
 
-@wrapped_import
 async def test_g2_envelope_of_an_rsa_pair(keystore: huks.Keystore) -> None:
     """The private exponent comes in the envelope, the public half as a tag; the pair works."""
     key = sample(s.RSA, 2048)
@@ -205,7 +190,6 @@ ENVELOPE_TARGET: Params = {
 }
 
 
-@wrapped_import
 async def test_g3_envelope_of_an_aes_key(keystore: huks.Keystore) -> None:
     """The sample's envelope holds the sample's AES key."""
     assert sm4_ecb(AES_PLAIN).hex() == "a5a4ef4b8769f1d07cd0559ae0b88c36"
@@ -216,7 +200,6 @@ async def test_g3_envelope_of_an_aes_key(keystore: huks.Keystore) -> None:
     assert sealed == Cipher(algorithms.AES(AES_PLAIN), modes.CBC(s.IV16)).encryptor().update(b"\x10" * 16)
 
 
-@wrapped_import
 async def test_g3_envelope_of_192_bits(keystore: huks.Keystore) -> None:
     """A key that is no whole number of SM4 blocks cannot come in an envelope."""
     blob = await envelope(keystore, bytes(32))
@@ -251,7 +234,6 @@ async def kem_keys(keystore: huks.Keystore) -> bytes:
     return spki
 
 
-@encapsulation
 async def test_h1_secrets_are_equal(keystore: huks.Keystore) -> None:
     """Both sides get the same 32 bytes, and a plain library's ciphertext opens."""
     spki = await kem_keys(keystore)
@@ -266,7 +248,6 @@ async def test_h1_secrets_are_equal(keystore: huks.Keystore) -> None:
     assert (await keystore.decapsulate("ml_kem_key_b", UNWRAP_CALL, ciphertext)).sharedSecret == secret
 
 
-@encapsulation
 async def test_h2_secrets_are_stored(keystore: huks.Keystore) -> None:
     """With an alias the secret becomes a key on both sides, and is not given out."""
     await kem_keys(keystore)
@@ -282,7 +263,6 @@ async def test_h2_secrets_are_stored(keystore: huks.Keystore) -> None:
         assert next(p.value for p in found if p.tag == huks.HuksTag.HUKS_TAG_KEY_FLAG) == flag
 
 
-@encapsulation
 async def test_h3_mistakes(keystore: huks.Keystore) -> None:
     """A shared key of 128 bits, no algorithm, and a key that cannot encapsulate are refused."""
     await kem_keys(keystore)
@@ -297,7 +277,6 @@ async def test_h3_mistakes(keystore: huks.Keystore) -> None:
         await keystore.encapsulate("opens", WRAP_CALL)
 
 
-@encapsulation
 async def test_h4_changed_ciphertext(keystore: huks.Keystore) -> None:
     """A flipped bit gives another secret and no error, as FIPS 203 wants."""
     await kem_keys(keystore)

@@ -337,15 +337,15 @@ async def test_the_authority_is_sealed(tmp_path: Path) -> None:
     async with Keystore.open(url, monitor=False) as keystore:
         await keystore.generateKeyItem("ec", options(**KEYS["P-256"]))
         await chain_of(keystore, "ec")
-        store = keystore._open_parts().store
+        store = keystore._open_state().store
         sealed = await store.get_meta(META)
-        issuer = await keystore._open_parts().authority("device")
+        issuer = await keystore._open_state().authority("device")
     assert sealed is not None
     private = issuer.private_key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     assert private[36:68] not in everything_in(tmp_path)
     for wrong in (sealed[:-1] + bytes([sealed[-1] ^ 1]), sealed[:10], b"", b"HKa2" + sealed[4:]):
         async with Keystore.open(url, monitor=False) as keystore:
-            await keystore._open_parts().store.replace_meta(META, wrong)
+            await keystore._open_state().store.replace_meta(META, wrong)
             await refused(chain_of(keystore, "ec"), 12000012)
             assert await run(keystore, "ec", b"text", **KEYS["P-256"] | {"PURPOSE": SIGN})
     assert "PRIVATE" not in repr(issuer)
@@ -388,7 +388,7 @@ async def test_an_operators_authority(tmp_path: Path, function: str) -> None:
     async with Keystore.open("memory:", attestation_ca=ca) as keystore:
         await keystore.generateKeyItem("ec", options(**KEYS["P-256"]))
         chain = await chain_of(keystore, "ec", function)
-        assert await keystore._open_parts().store.get_meta(META) is None
+        assert await keystore._open_state().store.get_meta(META) is None
         assert (
             x509.load_pem_x509_certificate((await keystore.attestation_root()).encode()) == root.certificate
         )

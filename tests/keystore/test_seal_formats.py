@@ -65,7 +65,7 @@ async def test_a_row_of_the_older_format_is_used_and_replaced(tmp_path):
         row = await store.get(_row("key"))
         assert row.blob[:4] == b"HKi2"
         store_key = await open_store_key(store, FileRootKey(f"{path}.root-key"))
-        params, material = keystore._parts.shelf._sealer.open(_row("key"), row.blob)
+        params, material = keystore._state.shelf._sealer.open(_row("key"), row.blob)
         before = format_1(store_key, _row("key"), params, material, bytes(12))
         await store.put(_row("key"), before)
         session = await keystore.initSession("key", AES)

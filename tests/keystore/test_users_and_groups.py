@@ -227,7 +227,7 @@ async def test_copied_rows_do_not_open(app: Keystore, tmp_path: Path) -> None:
             at = {"AUTH_STORAGE_LEVEL": level, **group}
             async with open_as(tmp_path, namespace, user_id) as side:
                 await side.generateKeyItem("found", options(**AES_CBC, **at))
-                parts = side._open_parts()
+                parts = side._open_state()
                 place = parts.places.of_group(b"team") if group else parts.places.own
                 name = place.shelf.name("k", level)
                 await store.put(name, row.blob)

@@ -184,7 +184,7 @@ def test_debug_mode_reports_blocks_that_were_never_left(use):
         with pytest.raises(huks.BusinessError):
             async with keystore.session("absent", support.GCM_ENCRYPT):
                 pass
-        for handle in list(keystore._parts.table.sessions):
+        for handle in list(keystore._state.table.sessions):
             await keystore.abortSession(handle, support.NONE)
         gc.collect()
 

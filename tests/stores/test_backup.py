@@ -67,7 +67,7 @@ async def test_a_backup_is_a_store_with_every_key(tmp_path, target):
 
 
 async def _bytes_of(keystore, alias):
-    item = await keystore._parts.shelf.find(alias, 1)
+    item = await keystore._state.shelf.find(alias, 1)
     return item.material.secret
 
 

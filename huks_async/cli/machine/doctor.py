@@ -18,7 +18,7 @@ from huks_async.cli.shell.console import show, show_json
 from huks_async.cli.words.arguments import HERE, Json, Place
 from huks_async.cli.words.parameters import KINDS, options
 from huks_async.crypto.openssl_random import CAN_STIR
-from huks_async.keystore.opening import home_folder
+from huks_async.keystore.open_arguments import home_folder
 from huks_async.model.errors import BusinessError
 from huks_async.runtime.secret_files import too_open
 from huks_async.sessions.pressure import SensorStatus, open_sensor

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from huks_async.cli.shell.console import CommandError, say, show_json, usage_error
 from huks_async.cli.shell.files import STANDARD
 from huks_async.cli.words.arguments import HERE, Json, Place, no_option
-from huks_async.keystore.opening import choose_store
+from huks_async.keystore.open_arguments import choose_store
 from huks_async.stores import SqliteStore
 
 

@@ -13,7 +13,7 @@ import huks_async
 from huks_async.cli.shell.console import CommandError, usage_error
 from huks_async.cli.shell.files import STANDARD, Output, open_output, refuse_terminal
 from huks_async.cli.words.parameters import Tags
-from huks_async.keystore.opening import DEFAULT_NAMESPACE
+from huks_async.keystore.open_arguments import DEFAULT_NAMESPACE
 from huks_async.model.errors import BusinessError
 
 _EXISTS = 12000017

@@ -267,7 +267,7 @@ def test_parameters_refused(key: sm2.Sm2Key, purpose: int, digest: int | None, c
     ],
 )
 def test_parts_refused(x: bytes, y: bytes, z: bytes) -> None:
-    """Parts that are no key are 401."""
+    """OpenState that are no key are 401."""
     refused(401, sm2.material_from_parts, x, y, z)
 
 

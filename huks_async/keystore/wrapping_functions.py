@@ -1,14 +1,14 @@
 """The documented functions on keys that come in or go out encrypted."""
 
 from huks_async.keys.items.aliases import check_alias, storage_level
-from huks_async.keystore.parts import HasParts, Parts, newer_codes, parts_for
+from huks_async.keystore.open_state import KeystoreFunctions, OpenState, newer_codes, state_for
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, Options, as_buffer, parse_options, parse_parameters
 from huks_async.model.results import HuksReturnResult
 from huks_async.rootkeys import RootKey
 
 
-class WrappingFunctions(HasParts):
+class WrappingFunctions(KeystoreFunctions):
     """Import a key that a server encrypted for this keystore; give keys out under an operator's key."""
 
     async def importWrappedKeyItem(self, keyAlias: str, wrappingKeyAlias: str, options: Options) -> None:
@@ -27,12 +27,12 @@ class WrappingFunctions(HasParts):
                 wrapping key of another purpose; 401 for a malformed container; 12000006 where it does
                 not decrypt.
         """
-        parts = self._open_parts()
+        state = self._open_state()
         alias = check_alias(keyAlias)
         wrapping_alias = check_alias(wrappingKeyAlias, "wrappingKeyAlias")
         params, data = parse_options(options)
-        parts = parts_for(parts, params)
-        await parts.maker.import_wrapped(alias, wrapping_alias, params, as_buffer(data, "inData"))
+        state = state_for(state, params)
+        await state.maker.import_wrapped(alias, wrapping_alias, params, as_buffer(data, "inData"))
 
     async def wrapKeyItem(self, keyAlias: str, params: Options) -> HuksReturnResult:
         """Give a key, with all its attributes, in `outData`, wrapped under the operator's key.
@@ -53,15 +53,15 @@ class WrappingFunctions(HasParts):
             wrap_item,
         )
 
-        parts = self._open_parts()
+        state = self._open_state()
         with newer_codes():
             alias = check_alias(keyAlias)
             parsed = parse_parameters(params)
             storage_level(parsed)
         check_wrap_type(parsed)
-        operator = _operators_key(parts, "wrapKeyItem")
-        parts = parts_for(parts, parsed)
-        return HuksReturnResult(await wrap_item(parts.shelf, alias, parsed, operator))
+        operator = _operators_key(state, "wrapKeyItem")
+        state = state_for(state, parsed)
+        return HuksReturnResult(await wrap_item(state.shelf, alias, parsed, operator))
 
     async def unwrapKeyItem(self, keyAlias: str, params: Options, wrappedKey: BytesLike) -> HuksReturnResult:
         """Store a key that `wrapKeyItem` gave, with the attributes and the storage level it had.
@@ -81,7 +81,7 @@ class WrappingFunctions(HasParts):
         """
         from huks_async.keys.wrapping.operator_wrap import MAX_BLOB_BYTES, check_wrap_type, unwrap_item
 
-        parts = self._open_parts()
+        state = self._open_state()
         with newer_codes():
             alias = check_alias(keyAlias)
             parsed = parse_parameters(params)
@@ -90,15 +90,15 @@ class WrappingFunctions(HasParts):
             if not 0 < len(blob) <= MAX_BLOB_BYTES:
                 raise BusinessError(401, f"wrappedKey has {len(blob)} bytes, accepted 1 … {MAX_BLOB_BYTES}")
         check_wrap_type(parsed)
-        operator = _operators_key(parts, "unwrapKeyItem")
-        parts = parts_for(parts, parsed)
-        await unwrap_item(parts.shelf, alias, parsed, bytes(blob), operator)
+        operator = _operators_key(state, "unwrapKeyItem")
+        state = state_for(state, parsed)
+        await unwrap_item(state.shelf, alias, parsed, bytes(blob), operator)
         return HuksReturnResult()
 
 
-def _operators_key(parts: Parts, function: str) -> RootKey:
-    if parts.device or parts.wrapping_key is None:
+def _operators_key(state: OpenState, function: str) -> RootKey:
+    if state.device or state.wrapping_key is None:
         raise BusinessError(
             801, f"{function} needs an operator's wrapping key: Keystore.open(wrapping_key=…), server profile"
         )
-    return parts.wrapping_key
+    return state.wrapping_key

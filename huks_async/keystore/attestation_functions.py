@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from huks_async.keys.items.aliases import check_alias, storage_level
-from huks_async.keystore.parts import HasParts, Parts, newer_codes, parts_for
+from huks_async.keystore.open_state import KeystoreFunctions, OpenState, newer_codes, state_for
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import Options, ParamSet, Properties, parse_parameters, parse_properties
 from huks_async.model.results import HuksReturnResult
@@ -18,7 +18,7 @@ _ANONYMOUS_MODE = InnerTag.ANONYMOUS_ATTESTATION_MODE
 _OFFLINE = 1
 
 
-class AttestationFunctions(HasParts):
+class AttestationFunctions(KeystoreFunctions):
     """Certify that a key is held by this keystore.
 
     The certificates are those of the store's own software authority, unless an operator gave another one
@@ -41,12 +41,12 @@ class AttestationFunctions(HasParts):
                 algorithm; 12000001 for another curve; 12000011 for an unknown alias; 12000012 for ids of
                 a device, which a server does not have.
         """
-        parts = self._open_parts()
+        state = self._open_state()
         alias = check_alias(keyAlias)
         params = parse_parameters(options)
-        if parts.device:
+        if state.device:
             raise BusinessError(201, "attestKeyItem needs the permission ATTEST_KEY, which applications lack")
-        return await _attest(parts, alias, params, "device")
+        return await _attest(state, alias, params, "device")
 
     async def anonAttestKeyItem(self, keyAlias: str, options: Options) -> HuksReturnResult:
         """Certify a key without this keystore's name; `certChains` has three certificates.
@@ -58,9 +58,9 @@ class AttestationFunctions(HasParts):
         Raises:
             BusinessError: as `attestKeyItem`; 201 for ids of a device in the device profile.
         """
-        parts = self._open_parts()
+        state = self._open_state()
         alias = check_alias(keyAlias)
-        return await _attest(parts, alias, parse_parameters(options), "anonymous")
+        return await _attest(state, alias, parse_parameters(options), "anonymous")
 
     async def anonAttestKeyItemOffline(self, keyAlias: str, params: Properties) -> HuksReturnResult:
         """Certify a key under an authority that is valid for 30 days; `certChains` has four certificates.
@@ -72,20 +72,20 @@ class AttestationFunctions(HasParts):
         Raises:
             BusinessError: as `anonAttestKeyItem`, with 12000018 for 401.
         """
-        parts = self._open_parts()
+        state = self._open_state()
         with newer_codes():
             alias = check_alias(keyAlias)
             parsed = parse_properties(params)
             if parsed.numbers.get(_ANONYMOUS_MODE, _OFFLINE) != _OFFLINE:
                 raise BusinessError(401, f"tag {_ANONYMOUS_MODE.name}: accepted {_OFFLINE} alone")
-            return await _attest(parts, alias, parsed, "offline")
+            return await _attest(state, alias, parsed, "offline")
 
     async def attestation_root(self) -> str:
         """Give the root certificate that verifiers of this keystore's attestations are to trust, in PEM.
 
         An extension of the documented surface. Carry it to them on a way they trust.
         """
-        issuer = await self._open_parts().authority("device")
+        issuer = await self._open_state().authority("device")
         from huks_async.keys.attestation.certificates import chain_to_pem
 
         return chain_to_pem(issuer.chain)[-1]
@@ -111,19 +111,19 @@ class Authority:
         return await self._software.issuer(mode)
 
 
-async def _attest(parts: Parts, alias: str, params: ParamSet, mode: "Mode") -> HuksReturnResult:
+async def _attest(state: OpenState, alias: str, params: ParamSet, mode: "Mode") -> HuksReturnResult:
     from datetime import UTC, datetime
 
     from huks_async.keys.attestation.certificates import chain_to_pem, issue_key_certificate, to_pem
     from huks_async.keys.attestation.request import check_key, check_request, make_claims
 
-    parts = parts_for(parts, params)
-    check_request(params, device=parts.device)
-    item = await parts.shelf.find(alias, storage_level(params))
+    state = state_for(state, params)
+    check_request(params, device=state.device)
+    item = await state.shelf.find(alias, storage_level(params))
     check_key(item)
-    issuer = await parts.authority(mode)
-    extension = make_claims(params, item, parts.namespace, issuer.claim_level)
-    certificate = await parts.pool.run(
+    issuer = await state.authority(mode)
+    extension = make_claims(params, item, state.namespace, issuer.claim_level)
+    certificate = await state.pool.run(
         issue_key_certificate,
         issuer.chain[0],
         issuer.private_key,

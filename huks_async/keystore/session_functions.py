@@ -10,7 +10,7 @@ from huks_async.crypto.caller_warnings import times_warned
 from huks_async.crypto.rules.empty_bytes import refuse_empty_bytes, used_bytes
 from huks_async.keys.items.aliases import check_alias, storage_level
 from huks_async.keys.items.prepared import Prepared
-from huks_async.keystore.parts import HasParts, Parts, parts_for
+from huks_async.keystore.open_state import KeystoreFunctions, OpenState, state_for
 from huks_async.model.enums import HuksKeyFlag, HuksKeyPurpose
 from huks_async.model.errors import BusinessError, ParameterSetError
 from huks_async.model.params import (
@@ -47,10 +47,10 @@ class _SecretRule(NamedTuple):
 
     base: ParamSet
     flag: HuksKeyFlag
-    parts: Parts
+    state: OpenState
 
 
-class SessionFunctions(HasParts):
+class SessionFunctions(KeystoreFunctions):
     """Open a session on a key, feed it, finish or abort it."""
 
     async def initSession(self, keyAlias: str, options: Options) -> HuksSessionHandle:
@@ -72,17 +72,17 @@ class SessionFunctions(HasParts):
 
         The session pins the key: deleting or replacing it later does not disturb the session.
         """
-        parts = self._parts or self._open_parts()
-        if get_ident() != parts.thread:
-            parts.owner.check("this keystore")
+        state = self._state or self._open_state()
+        if get_ident() != state.thread:
+            state.owner.check("this keystore")
         properties = options.get("properties") if type(options) is dict else split_options(options)[0]
         # what was checked once for this key and these parameters holds for the next session, too
-        known = parts.shelf.recall(keyAlias, properties) if type(properties) is list else None
-        (starter, ready, context), blobs = known or await _prepare(parts, keyAlias, properties)
-        dispatcher = parts.dispatcher
+        known = state.shelf.recall(keyAlias, properties) if type(properties) is list else None
+        (starter, ready, context), blobs = known or await _prepare(state, keyAlias, properties)
+        dispatcher = state.dispatcher
         if perf_counter() > dispatcher.turn_ends:
             await dispatcher.give_turn()
-        session = parts.table.open(parts.namespace, starter(ready, blobs), context)
+        session = state.table.open(state.namespace, starter(ready, blobs), context)
         # results are made without a call of __init__, which would be a noticeable part of a short session
         opened = _new_object(HuksSessionHandle)
         opened.handle = session.handle
@@ -107,14 +107,14 @@ class SessionFunctions(HasParts):
         Any error of the operation ends the session. A cancelled call ends it, too. A buffer that is passed
         must not be changed before the call is over.
         """
-        parts = self._parts or self._open_parts()
-        if get_ident() != parts.thread:
-            parts.owner.check("this keystore")
+        state = self._state or self._open_state()
+        if get_ident() != state.thread:
+            state.owner.check("this keystore")
         data: BytesLike | None = _ordinary_data(handle, options, token)
         if data is None:
             handle = _check_handle(handle)
-            data = _segment(parts, handle, options, token)[1]
-        out = parts.driver.start_update(parts.namespace, handle, data)
+            data = _segment(state, handle, options, token)[1]
+        out = state.driver.start_update(state.namespace, handle, data)
         if not isinstance(out, bytes):
             out = await out
         result = _new_object(HuksReturnResult)
@@ -138,20 +138,20 @@ class SessionFunctions(HasParts):
 
         The session is gone afterwards, whatever happens.
         """
-        parts = self._parts or self._open_parts()
-        if get_ident() != parts.thread:
-            parts.owner.check("this keystore")
+        state = self._state or self._open_state()
+        if get_ident() != state.thread:
+            state.owner.check("this keystore")
         params = NO_PARAMETERS
         data: BytesLike | None = _ordinary_data(handle, options, token)
         if data is None:
             handle = _check_handle(handle)
-            params, data = _segment(parts, handle, options, token, ends=True)
-        out = parts.driver.start_finish(parts.namespace, handle, data)
+            params, data = _segment(state, handle, options, token, ends=True)
+        out = state.driver.start_finish(state.namespace, handle, data)
         if not isinstance(out, bytes):
             out, session = await out
             rule = session.context
             if rule is not None:
-                out = await parts.driver.complete(session, _keep_secret(rule, params, out))
+                out = await state.driver.complete(session, _keep_secret(rule, params, out))
         result = _new_object(HuksReturnResult)
         result.outData = out
         return result
@@ -164,13 +164,13 @@ class SessionFunctions(HasParts):
         Raises:
             BusinessError: 401 for wrong arguments.
         """
-        parts = self._open_parts()
+        state = self._open_state()
         handle = _check_handle(handle)
         try:
             parse_parameters(options)
         except ParameterSetError as error:
-            raise parts.driver.fail(parts.namespace, handle, error) from None
-        parts.driver.abort(parts.namespace, handle)
+            raise state.driver.fail(state.namespace, handle, error) from None
+        state.driver.abort(state.namespace, handle)
 
     def session(self, keyAlias: str, options: Options) -> KeySession:
         """Open a session for an `async with` block, which ends it on every way out.
@@ -182,13 +182,13 @@ class SessionFunctions(HasParts):
 
         See `KeySession` for `update`, `finish` and `stream`.
         """
-        parts = self._open_parts()
-        place = parts.table.place() if parts.table.debug else None
-        abandon = partial(parts.table.abandon, owner=parts.namespace)
-        return KeySession(self, keyAlias, options, parts.pool, parts.limits, abandon, place)
+        state = self._open_state()
+        place = state.table.place() if state.table.debug else None
+        abandon = partial(state.table.abandon, owner=state.namespace)
+        return KeySession(self, keyAlias, options, state.pool, state.limits, abandon, place)
 
 
-async def _prepare(parts: Parts, keyAlias: str, properties: Any) -> Prepared:
+async def _prepare(state: OpenState, keyAlias: str, properties: Any) -> Prepared:
     """Parse the parameters of a session, look up its key, and let the key authorise them.
 
     The outcome is remembered with the key, and spares the next session with the same numbers the last step,
@@ -197,19 +197,19 @@ async def _prepare(parts: Parts, keyAlias: str, properties: Any) -> Prepared:
     params = parse_properties(properties)
     alias = check_alias(keyAlias)
     numbers = params.numbers
-    place = parts_for(parts, params)
+    owner = state_for(state, params)
     if numbers.get(_SECURITY_LEVEL):
         raise BusinessError(401, "HUKS_TAG_KEY_SECURITY_LEVEL: a session takes no level but 0 (TEE)")
     level = storage_level(params)
-    item = place.shelf.ready(alias, level) or await place.shelf.find(alias, level)
+    item = owner.shelf.ready(alias, level) or await owner.shelf.find(alias, level)
     key = tuple(chain.from_iterable(numbers.items()))
     plan = item.prepared.find(key)
     if plan is None:
         flag = _RESULT_FLAGS.get(numbers.get(_PURPOSE, 0))
-        home = parts if place.acts_for is None else place
+        home = state if owner.acts_for is None else owner
         rule = None if flag is None else _SecretRule(item.params, flag, home)
         before = times_warned()
-        plan = item.plan(numbers, parts.limits, rule, device=parts.device)
+        plan = item.plan(numbers, state.limits, rule, device=state.device)
         if times_warned() > before:
             # weak algorithms warn each time, so that a filter set later counts, too
             refuse_empty_bytes(params.blobs, used_bytes(numbers))
@@ -226,8 +226,8 @@ async def _prepare(parts: Parts, keyAlias: str, properties: Any) -> Prepared:
 
 async def _keep_secret(rule: _SecretRule, params: ParamSet, secret: bytes) -> bytes:
     # the session remembers its user; the group of the result is for finish to name
-    place = parts_for(rule.parts, params)
-    return await place.maker.keep_secret(rule.base, params, secret, rule.flag)
+    owner = state_for(rule.state, params)
+    return await owner.maker.keep_secret(rule.base, params, secret, rule.flag)
 
 
 def _ordinary_data(handle: object, options: object, token: object) -> bytes | None:
@@ -246,7 +246,7 @@ def _ordinary_data(handle: object, options: object, token: object) -> bytes | No
 
 
 def _segment(
-    parts: Parts, handle: int, options: object, token: BytesLike | None, ends: bool = False
+    state: OpenState, handle: int, options: object, token: BytesLike | None, ends: bool = False
 ) -> tuple[ParamSet, BytesLike]:
     """Check the arguments of a call on a session; a set that is illegal as a whole ends the session."""
     try:
@@ -256,12 +256,12 @@ def _segment(
                 raise ParameterSetError(401, "HUKS_TAG_AUTH_TOKEN is given twice: as a tag and as the token")
             params = ParamSet(params.numbers, params.blobs | {_AUTH_TOKEN: as_bytes(token, "token")})
     except ParameterSetError as error:
-        raise parts.driver.fail(parts.namespace, handle, error) from None
+        raise state.driver.fail(state.namespace, handle, error) from None
     if params.numbers and params.numbers.get(_SECURITY_LEVEL):
         wrong = BusinessError(401, "HUKS_TAG_KEY_SECURITY_LEVEL: a session takes no level but 0 (TEE)")
         if ends:
-            raise parts.driver.fail(parts.namespace, handle, wrong)
-        parts.table.give_back(parts.table.take(handle, parts.namespace))
+            raise state.driver.fail(state.namespace, handle, wrong)
+        state.table.give_back(state.table.take(handle, state.namespace))
         raise wrong
     return params, data
 

@@ -26,30 +26,30 @@ MAX_GROUP_BYTES = 128
 _MAX_GROUPS = 1000
 _MAX_USER = 2**31 - 1
 # others than the own one; one that is left out is opened again when it is needed
-_MAX_OPEN_PLACES = 64
+_MAX_OPEN_KEYRINGS = 64
 
 
-class Place(NamedTuple):
+class Keyring(NamedTuple):
     """The keys of one namespace."""
 
     shelf: KeyShelf
     maker: KeyMaker
 
 
-class Places:
-    """Finds the place a call is for, if the policy lets the caller go there."""
+class Keyrings:
+    """Finds the keyring a call is for, if the policy lets the caller go there."""
 
     def __init__(
-        self, open_place: Callable[[str], Place], caller: Caller, policy: Policy, *, device: bool
+        self, open_keyring: Callable[[str], Keyring], caller: Caller, policy: Policy, *, device: bool
     ) -> None:
         self.caller = caller
-        self.own = open_place(namespace_of(caller.namespace, caller.user_id))
-        self._open_place = open_place
+        self.own = open_keyring(namespace_of(caller.namespace, caller.user_id))
+        self._open_keyring = open_keyring
         self._policy = policy
         self._device = device
-        self._others: OrderedDict[str, Place] = OrderedDict()
+        self._others: OrderedDict[str, Keyring] = OrderedDict()
 
-    def of_user(self, user_id: Any) -> Place:
+    def of_user(self, user_id: Any) -> Keyring:
         """The keys of the caller's application that belong to a user.
 
         Raises:
@@ -74,7 +74,7 @@ class Places:
         # the caller's own keys too: what was prepared for calls with a user is not for calls without one
         return self._other(namespace_of(caller.namespace, user_id))
 
-    def of_group(self, name: bytes) -> Place:
+    def of_group(self, name: bytes) -> Keyring:
         """The keys that the members of an access group share.
 
         Raises:
@@ -127,23 +127,23 @@ class Places:
     def shrink(self) -> None:
         """Drop what is kept ready, under memory pressure."""
         self.own.shelf.shrink()
-        for place in self._others.values():
-            place.shelf.shrink()
+        for keyring in self._others.values():
+            keyring.shelf.shrink()
         self._others.clear()
 
     def __len__(self) -> int:
-        return len(self.own.shelf) + sum(len(place.shelf) for place in self._others.values())
+        return len(self.own.shelf) + sum(len(keyring.shelf) for keyring in self._others.values())
 
-    def _other(self, namespace: str) -> Place:
-        place = self._others.get(namespace)
-        if place is None:
-            place = self._others[namespace] = self._open_place(namespace)
-            if len(self._others) > _MAX_OPEN_PLACES:
+    def _other(self, namespace: str) -> Keyring:
+        keyring = self._others.get(namespace)
+        if keyring is None:
+            keyring = self._others[namespace] = self._open_keyring(namespace)
+            if len(self._others) > _MAX_OPEN_KEYRINGS:
                 _, oldest = self._others.popitem(last=False)
                 oldest.shelf.shrink()
         else:
             self._others.move_to_end(namespace)
-        return place
+        return keyring
 
 
 def _bad_policy(question: str, wanted: str, got: object) -> BusinessError:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from huks_async.keys.items.sealing import Sealer
 from huks_async.keys.items.storekey import STORE_KEY, unwrap_store_key
-from huks_async.keystore.parts import HasParts
+from huks_async.keystore.open_state import KeystoreFunctions
 from huks_async.model.errors import BusinessError
 from huks_async.model.showing import shown
 from huks_async.rootkeys import RootKey
@@ -28,7 +28,7 @@ class StoreBackup:
     size: int
 
 
-class BackupFunctions(HasParts):
+class BackupFunctions(KeystoreFunctions):
     """Copies the store while it is in use."""
 
     _root_key: RootKey
@@ -56,22 +56,22 @@ class BackupFunctions(HasParts):
         """
         target = _check_path(path)
         for attempt in range(_ATTEMPTS):
-            parts = self._open_parts()
-            wrapped = await parts.store.get_meta(STORE_KEY)
+            state = self._open_state()
+            wrapped = await state.store.get_meta(STORE_KEY)
             if wrapped is None:
                 raise BusinessError(
-                    12000012, f"the store {parts.store.address} lost its key while it was open; {_RESTORE}"
+                    12000012, f"the store {state.store.address} lost its key while it was open; {_RESTORE}"
                 )
             # shows that the root key at hand opens the copy, too, and not only what was opened long ago
-            sealer = Sealer(await unwrap_store_key(parts.store, self._root_key, wrapped))
+            sealer = Sealer(await unwrap_store_key(state.store, self._root_key, wrapped))
             try:
-                made = await parts.store.backup(target, sealer.open, _Expected(wrapped))
+                made = await state.store.backup(target, sealer.open, _Expected(wrapped))
             except _RewrappedError:
                 if attempt + 1 < _ATTEMPTS:
                     continue
                 raise BusinessError(
                     12000012,
-                    f"the root key of the store {parts.store.address} is being changed; make the backup after that",
+                    f"the root key of the store {state.store.address} is being changed; make the backup after that",
                 ) from None
             return StoreBackup(*made)
         raise AssertionError("unreachable")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from huks_async.keys.items.aliases import storage_level
 from huks_async.keys.items.shelf import KeyShelf
 from huks_async.keys.lifecycle import KeyMaker
-from huks_async.keystore.places import FIRST_USER, Places
+from huks_async.keystore.keyrings import FIRST_USER, Keyrings
 from huks_async.model.enums import HuksAuthStorageLevel
 from huks_async.model.errors import BusinessError, ParameterSetError
 from huks_async.model.limits import Limits
@@ -32,8 +32,8 @@ _KEY_CLASS = int(HuksTag.HUKS_TAG_KEY_CLASS)
 
 
 @dataclass(slots=True, eq=False, repr=False)
-class Parts:
-    """The open parts of a keystore, with the keys that a call works on.
+class OpenState:
+    """The open state of a keystore, with the keys that a call works on.
 
     Sessions belong to the caller whichever keys they use, so `namespace` is the caller's; `shelf` and
     `maker` are those of the keys.
@@ -52,56 +52,56 @@ class Parts:
     limits: Limits
     device: bool
     namespace: str
-    places: Places
+    keyrings: Keyrings
     wrapping_key: RootKey | None
     authority: "Callable[[Mode], Awaitable[AttestationCa]]"
     acts_for: int | None = None
 
 
-class HasParts:
-    """Base of the groups of functions: gives them the open parts."""
+class KeystoreFunctions:
+    """Base of the groups of functions: gives them the open state."""
 
-    _parts: Parts | None = None
+    _state: OpenState | None = None
     _why_closed = "it is not open: use `async with Keystore.open(…) as keystore`"
 
-    def _open_parts(self) -> Parts:
-        parts = self._parts
-        if parts is None:
+    def _open_state(self) -> OpenState:
+        state = self._state
+        if state is None:
             raise BusinessError(12000012, f"this keystore cannot be used: {self._why_closed}")
-        parts.owner.check("this keystore")
-        return parts
+        state.owner.check("this keystore")
+        return state
 
 
-def parts_for(parts: Parts, params: ParamSet) -> Parts:
-    """The parts that a call with these parameters works on: a user's or group's where they name one.
+def state_for(state: OpenState, params: ParamSet) -> OpenState:
+    """The state that a call with these parameters works on: a user's or group's where they name one.
 
     Raises:
         BusinessError: 201, 202 or 401 for another user, 12000001 or 12000018 for a group.
     """
     user_id, group = params.numbers.get(_SPECIFIC_USER), params.blobs.get(_ACCESS_GROUP)
     if user_id is not None:
-        if parts.acts_for is None:
-            parts = parts_of_user(parts, user_id)
-        elif user_id != parts.acts_for:
+        if state.acts_for is None:
+            state = state_of_user(state, user_id)
+        elif user_id != state.acts_for:
             raise ParameterSetError(
-                401, f"two users are given: {parts.acts_for}, and {user_id} in the parameters"
+                401, f"two users are given: {state.acts_for}, and {user_id} in the parameters"
             )
-    if parts.acts_for is not None:
-        _check_other_user(parts.acts_for, params)
+    if state.acts_for is not None:
+        _check_other_user(state.acts_for, params)
     elif group is not None:
-        place = parts.places.of_group(group)
-        return replace(parts, shelf=place.shelf, maker=place.maker)
-    return parts
+        keyring = state.keyrings.of_group(group)
+        return replace(state, shelf=keyring.shelf, maker=keyring.maker)
+    return state
 
 
-def parts_of_user(parts: Parts, user_id: int) -> Parts:
-    """The parts that a call for a user works on.
+def state_of_user(state: OpenState, user_id: int) -> OpenState:
+    """The state that a call for a user works on.
 
     Raises:
         BusinessError: 401 for what is no user id; 202 on a device; 201 where the policy says no.
     """
-    place = parts.places.of_user(user_id)
-    return replace(parts, shelf=place.shelf, maker=place.maker, acts_for=user_id)
+    keyring = state.keyrings.of_user(user_id)
+    return replace(state, shelf=keyring.shelf, maker=keyring.maker, acts_for=user_id)
 
 
 def _check_other_user(user_id: int, params: ParamSet) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from huks_async.keys.items.aliases import check_alias, storage_level
 from huks_async.keys.items.sealing import FORMAT_VERSION
-from huks_async.keystore.parts import HasParts, parts_for
+from huks_async.keystore.open_state import KeystoreFunctions, state_for
 from huks_async.model.enums import HuksErrorCode
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import (
@@ -26,7 +26,7 @@ _PARAM_BYTES = 16
 _HIDDEN = frozenset({_T.HUKS_TAG_KEY})
 
 
-class ItemFunctions(HasParts):
+class ItemFunctions(KeystoreFunctions):
     """generate, import, export, describe, find, list and delete key items."""
 
     async def generateKeyItem(self, keyAlias: str, options: Options) -> None:
@@ -45,11 +45,11 @@ class ItemFunctions(HasParts):
 
         A key is stored durably when the call returns. Until then an older one stays.
         """
-        parts = self._open_parts()
+        state = self._open_state()
         alias = check_alias(keyAlias)
         params = parse_parameters(options)
-        parts = parts_for(parts, params)
-        await parts.maker.generate(alias, params)
+        state = state_for(state, params)
+        await state.maker.generate(alias, params)
 
     async def importKeyItem(self, keyAlias: str, options: Options) -> None:
         """Import a key in the clear and store it under `keyAlias`.
@@ -62,10 +62,10 @@ class ItemFunctions(HasParts):
         Raises:
             BusinessError: as `generateKeyItem`; 401 for key bytes that are no such key.
         """
-        parts = self._open_parts()
+        state = self._open_state()
         alias = check_alias(keyAlias)
         params, data = parse_options(options)
-        await parts_for(parts, params).maker.import_plain(alias, params, as_buffer(data, "inData"))
+        await state_for(state, params).maker.import_plain(alias, params, as_buffer(data, "inData"))
 
     async def exportKeyItem(self, keyAlias: str, options: Options) -> HuksReturnResult:
         """Give the public half of a key in `outData`: SubjectPublicKeyInfo DER; 32 raw bytes for 25519.
@@ -74,11 +74,11 @@ class ItemFunctions(HasParts):
             BusinessError: 12000011 for an unknown alias; 401 or 12000003 for a symmetric key, which has
                 no public half; 12000001 or 12000003 for a private key that came without one.
         """
-        parts = self._open_parts()
+        state = self._open_state()
         alias = check_alias(keyAlias)
         params = parse_parameters(options)
-        parts = parts_for(parts, params)
-        item = await parts.shelf.find(alias, storage_level(params))
+        state = state_for(state, params)
+        item = await state.shelf.find(alias, storage_level(params))
         material = item.material
         if material.public:
             return HuksReturnResult(outData=material.public)
@@ -99,19 +99,19 @@ class ItemFunctions(HasParts):
         Raises:
             BusinessError: 12000011 for an unknown alias, 12000004 when the store fails.
         """
-        parts = self._open_parts()
+        state = self._open_state()
         alias = check_alias(keyAlias)
         params = parse_parameters(options)
-        parts = parts_for(parts, params)
-        await parts.shelf.delete(alias, storage_level(params))
+        state = state_for(state, params)
+        await state.shelf.delete(alias, storage_level(params))
 
     async def hasKeyItem(self, keyAlias: str, options: Options) -> bool:
         """Tell whether a key exists."""
-        parts = self._open_parts()
+        state = self._open_state()
         alias = check_alias(keyAlias)
         params = parse_parameters(options)
-        parts = parts_for(parts, params)
-        return await parts.shelf.exists(alias, storage_level(params))
+        state = state_for(state, params)
+        return await state.shelf.exists(alias, storage_level(params))
 
     async def isKeyItemExist(self, keyAlias: str, options: Options) -> bool:
         """Give True for a key that exists; an absent one is an error (use `hasKeyItem` to ask).
@@ -119,13 +119,13 @@ class ItemFunctions(HasParts):
         Raises:
             BusinessError: 12000011 for an unknown alias.
         """
-        parts = self._open_parts()
+        state = self._open_state()
         alias = check_alias(keyAlias)
         params = parse_parameters(options)
-        parts = parts_for(parts, params)
+        state = state_for(state, params)
         level = storage_level(params)
-        if not await parts.shelf.exists(alias, level):
-            raise parts.shelf.absent(parts.shelf.name(alias, level))
+        if not await state.shelf.exists(alias, level):
+            raise state.shelf.absent(state.shelf.name(alias, level))
         return True
 
     async def getKeyItemProperties(self, keyAlias: str, options: Options) -> HuksReturnResult:
@@ -135,12 +135,12 @@ class ItemFunctions(HasParts):
             BusinessError: 12000011 for an unknown alias; 401 in the device profile for more than 2048
                 bytes of properties.
         """
-        parts = self._open_parts()
+        state = self._open_state()
         alias = check_alias(keyAlias)
         params = parse_parameters(options)
-        parts = parts_for(parts, params)
+        state = state_for(state, params)
         level = storage_level(params)
-        item = await parts.shelf.find(alias, level)
+        item = await state.shelf.find(alias, level)
         shown = [param for param in item.params.to_params() if param.tag not in _HIDDEN]
         given = {param.tag for param in shown}
         added: list[tuple[HuksTag, Any]] = [
@@ -148,11 +148,11 @@ class ItemFunctions(HasParts):
             (_T.HUKS_TAG_KEY_VERSION, FORMAT_VERSION),
             (_T.HUKS_TAG_OS_VERSION, _OS_VERSION),
             (_T.HUKS_TAG_OS_PATCHLEVEL, _OS_VERSION),
-            (_T.HUKS_TAG_PROCESS_NAME, parts.namespace.encode()),
+            (_T.HUKS_TAG_PROCESS_NAME, state.namespace.encode()),
         ]
         shown += [HuksParam(tag, value) for tag, value in added if tag not in given]
         size = sum(_PARAM_BYTES + len(p.value) if isinstance(p.value, bytes) else _PARAM_BYTES for p in shown)
-        if parts.device and size > _MAX_PROPERTIES:
+        if state.device and size > _MAX_PROPERTIES:
             raise BusinessError(
                 401, f"the properties have {size} bytes, and a device gives {_MAX_PROPERTIES} at most"
             )
@@ -164,9 +164,9 @@ class ItemFunctions(HasParts):
         Args:
             options: AUTH_STORAGE_LEVEL, CE by default; other parameters have no effect.
         """
-        parts = self._open_parts()
+        state = self._open_state()
         params = parse_parameters(options)
-        parts = parts_for(parts, params)
+        state = state_for(state, params)
         level = storage_level(params)
-        aliases = await parts.shelf.aliases(level, parts.limits.max_listed_aliases)
+        aliases = await state.shelf.aliases(level, state.limits.max_listed_aliases)
         return HuksListAliasesReturnResult(keyAliases=aliases)

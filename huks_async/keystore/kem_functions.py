@@ -3,14 +3,14 @@
 from typing import NamedTuple
 
 from huks_async.keys.items.aliases import check_alias, storage_level
-from huks_async.keystore.parts import HasParts, Parts, newer_codes, parts_for
+from huks_async.keystore.open_state import KeystoreFunctions, OpenState, newer_codes, state_for
 from huks_async.model.enums import HuksKeyFlag
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, ParamSet, Properties, as_buffer, parse_properties
 from huks_async.model.results import HuksReturnResult
 
 
-class KemFunctions(HasParts):
+class KemFunctions(KeystoreFunctions):
     """Make and open shared secrets with ML-KEM keys. Mistakes in arguments are 12000018 here."""
 
     async def encapsulate(
@@ -42,15 +42,15 @@ class KemFunctions(HasParts):
         """
         from huks_async.keys.wrapping import encapsulation  # late, as all that knows one kind of key
 
-        parts = self._open_parts()
+        state = self._open_state()
         with newer_codes():
             alias = check_alias(keyAlias)
             own = parse_properties(params)
-            target = _shared_key(parts, sharedKeyAlias, sharedKeyParams)
-            parts = parts_for(parts, own)
+            target = _shared_key(state, sharedKeyAlias, sharedKeyParams)
+            state = state_for(state, own)
             if target is not None:
                 await target.check()
-            item = await parts.shelf.find(alias, storage_level(own))
+            item = await state.shelf.find(alias, storage_level(own))
             ciphertext, secret = encapsulation.encapsulate(item, own)
             if target is None:
                 return HuksReturnResult(ciphertext, sharedSecret=secret)
@@ -85,16 +85,16 @@ class KemFunctions(HasParts):
         """
         from huks_async.keys.wrapping import encapsulation
 
-        parts = self._open_parts()
+        state = self._open_state()
         with newer_codes():
             alias = check_alias(keyAlias)
             own = parse_properties(params)
             data = as_buffer(encapData, "encapData")
-            target = _shared_key(parts, sharedKeyAlias, sharedKeyParams)
-            parts = parts_for(parts, own)
+            target = _shared_key(state, sharedKeyAlias, sharedKeyParams)
+            state = state_for(state, own)
             if target is not None:
                 await target.check()
-            item = await parts.shelf.find(alias, storage_level(own))
+            item = await state.shelf.find(alias, storage_level(own))
             secret = encapsulation.decapsulate(item, own, data)
             if target is None:
                 return HuksReturnResult(sharedSecret=secret)
@@ -105,18 +105,18 @@ class KemFunctions(HasParts):
 class _SharedKey(NamedTuple):
     """Where a shared secret is to be stored."""
 
-    parts: Parts
+    state: OpenState
     alias: str
     params: ParamSet
 
     async def check(self) -> None:
-        await self.parts.maker.check_secret(self.alias, self.params)
+        await self.state.maker.check_secret(self.alias, self.params)
 
     async def store(self, secret: bytes, flag: HuksKeyFlag) -> None:
-        await self.parts.maker.store_secret(self.alias, self.params, secret, flag)
+        await self.state.maker.store_secret(self.alias, self.params, secret, flag)
 
 
-def _shared_key(parts: Parts, alias: object, params: Properties | None) -> _SharedKey | None:
+def _shared_key(state: OpenState, alias: object, params: Properties | None) -> _SharedKey | None:
     if type(alias) is str and not alias:
         alias = None  # documented: the secret is stored where the alias is not empty
     if alias is None and not len(parse_properties(params)):
@@ -131,4 +131,4 @@ def _shared_key(parts: Parts, alias: object, params: Properties | None) -> _Shar
     from huks_async.keys.wrapping import encapsulation
 
     encapsulation.check_secret_params(parsed)
-    return _SharedKey(parts_for(parts, parsed), name, parsed)
+    return _SharedKey(state_for(state, parsed), name, parsed)

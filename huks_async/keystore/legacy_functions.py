@@ -3,8 +3,8 @@
 from collections.abc import Awaitable
 from typing import cast
 
-from huks_async.keystore.items import ItemFunctions
-from huks_async.keystore.key_sessions import SessionFunctions
+from huks_async.keystore.item_functions import ItemFunctions
+from huks_async.keystore.session_functions import SessionFunctions
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, Options
 from huks_async.model.results import HuksHandle, HuksResult, HuksReturnResult

@@ -5,11 +5,11 @@ Who may act for whom is decided by the policy of the keystore; without one, nobo
 keys that this keystore's own application has for that user, nothing else.
 """
 
-from huks_async.keystore.attestation import AttestationFunctions
-from huks_async.keystore.items import ItemFunctions
-from huks_async.keystore.key_sessions import SessionFunctions
-from huks_async.keystore.parts import HasParts, Parts, parts_of_user
-from huks_async.keystore.wrapping import WrappingFunctions
+from huks_async.keystore.attestation_functions import AttestationFunctions
+from huks_async.keystore.item_functions import ItemFunctions
+from huks_async.keystore.open_state import KeystoreFunctions, OpenState, state_of_user
+from huks_async.keystore.session_functions import SessionFunctions
+from huks_async.keystore.wrapping_functions import WrappingFunctions
 from huks_async.model.params import Options, Properties
 from huks_async.model.results import HuksReturnResult, HuksSessionHandle
 
@@ -17,15 +17,15 @@ from huks_async.model.results import HuksReturnResult, HuksSessionHandle
 class _UserKeys(ItemFunctions, SessionFunctions, WrappingFunctions, AttestationFunctions):
     """The functions on the keys of one user."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, state: OpenState) -> None:
+        self._state = state
 
 
-class OtherUserFunctions(HasParts):
+class OtherUserFunctions(KeystoreFunctions):
     """The forms with a user id. Each takes and raises what the form without it does, and 201, 202."""
 
     def _keys_of(self, user_id: int) -> _UserKeys:
-        return _UserKeys(parts_of_user(self._open_parts(), user_id))
+        return _UserKeys(state_of_user(self._open_state(), user_id))
 
     async def generateKeyItemAsUser(self, userId: int, keyAlias: str, huksOptions: Options) -> None:
         """Do what `generateKeyItem` does for keys of user `userId`."""
