@@ -227,9 +227,9 @@ async def test_copied_rows_do_not_open(app: Keystore, tmp_path: Path) -> None:
             at = {"AUTH_STORAGE_LEVEL": level, **group}
             async with open_as(tmp_path, namespace, user_id) as side:
                 await side.generateKeyItem("found", options(**AES_CBC, **at))
-                parts = side._open_state()
-                place = parts.places.of_group(b"team") if group else parts.places.own
-                name = place.shelf.name("k", level)
+                state = side._open_state()
+                keyring = state.keyrings.of_group(b"team") if group else state.keyrings.own
+                name = keyring.shelf.name("k", level)
                 await store.put(name, row.blob)
                 assert await side.hasKeyItem("k", options(**at))
                 await refused(side.initSession("k", options(**ENCRYPTION, **at)), 12000012)
