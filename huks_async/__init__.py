@@ -160,7 +160,7 @@ else:
                 "sm2_ciphertext_from_raw",
                 "sm2_ciphertext_to_raw",
             ),
-            ".keystore.backup": ("StoreBackup",),
+            ".keystore.backup_functions": ("StoreBackup",),
             ".keystore.statistics": ("KeystoreStatistics",),
             ".legacy": (
                 "abort",

@@ -113,7 +113,7 @@ def test_doctor_names_open_permissions(huks: Huks, home: Path) -> None:
         path.chmod(0o644)
     done = huks("doctor")
     assert done.code == 1
-    assert b"open to others" in done.out
+    assert b"others have rights to it" in done.out
 
 
 def test_algorithms_prints_the_whole_matrix(huks: Huks) -> None:

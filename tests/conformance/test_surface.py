@@ -32,6 +32,8 @@ KEYSTORE_EXTENSIONS = {
     "statistics": "counters",
     "backup": "copies the store while it is in use",
     "attestation_root": "the certificate that verifiers of its attestations are to trust",
+    "was_forked": "whether this process is a child of the one that opened it",
+    "close_with_loop": "closes it when its event loop ends, for those that nobody closes",
     "after_fork": "forgets, in a child process, what belongs to the parent",
 }
 MODULE_EXTENSIONS = {
@@ -54,6 +56,8 @@ MODULE_EXTENSIONS = {
     *("WrappedKey", "pack_wrapped_key"),
     # the receiving half of an attestation, and an operator's own authority
     *("verify_attestation", "AttestationReport", "AttestationError", "AttestationRefusal", "AttestationCa"),
+    # forms of other systems
+    *("sm2_ciphertext_from_raw", "sm2_ciphertext_to_raw", "signature_from_raw", "signature_to_raw"),
     # tags that the declaration leaves out
     "InnerTag",
     # errors by branch, and warnings
