@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator
 from importlib import import_module
 
+import anyio
+
 from huks_async.model.errors import BusinessError
 from huks_async.model.showing import type_name
 from huks_async.runtime.forks import no_fork
@@ -40,6 +42,9 @@ async def load_everything() -> None:
     Raises:
         BusinessError: 12000012 where a module cannot be loaded, with the cause.
     """
+    # anyio loads its half for this kind of event loop when the first scope is made, and that may be here
+    with no_fork():
+        anyio.CancelScope()
     if not _loaded:
         await run_to_its_end(_load, name="huks-load")
 

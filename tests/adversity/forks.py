@@ -60,6 +60,7 @@ class Service(threading.Thread):
         self.opened = threading.Event()
         self.written = threading.Event()
         self._ending = threading.Event()
+        self.quiet = threading.Event()
 
     def run(self) -> None:
         try:
@@ -82,6 +83,8 @@ class Service(threading.Thread):
             step += 1
             self.written.set()
             await asyncio.sleep(0.01)
+            while self.quiet.is_set() and not self._ending.is_set():
+                await asyncio.sleep(0.01)
 
     def stop(self) -> None:
         self._ending.set()
@@ -414,11 +417,16 @@ def gunicorn_preload(place: Keyring, rng: random.Random) -> None:
 
 
 def bare_fork(place: Keyring, rng: random.Random) -> None:
-    """A fork by C code, which tells nobody in Python of it; the child opens its own, the parent closes first."""
+    """A fork by C code, which tells nobody in Python of it; the child opens its own, the parent closes first.
+
+    It comes at a quiet moment: in such a child nobody lets go of the locks that Python's own threads held.
+    """
     service = Service(place)
     service.start()
     service.written.wait(PATIENCE)
     half, closed = Signal(), Signal()
+    service.quiet.set()
+    time.sleep(0.3)
     child = ctypes.PyDLL(None).fork()
     if not child:
 
@@ -429,6 +437,7 @@ def bare_fork(place: Keyring, rng: random.Random) -> None:
         own_keystore(place, "child", between)
         half.give()
         os._exit(0)
+    service.quiet.clear()
     half.wait()
     service.stop()
     closed.give()
