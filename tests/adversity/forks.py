@@ -83,8 +83,8 @@ class Service(threading.Thread):
             step += 1
             self.written.set()
             await asyncio.sleep(0.01)
-            while self.quiet.is_set() and not self._ending.is_set():
-                await asyncio.sleep(0.01)
+            if self.quiet.is_set():
+                await asyncio.sleep(2)
 
     def stop(self) -> None:
         self._ending.set()
@@ -419,7 +419,8 @@ def gunicorn_preload(place: Keyring, rng: random.Random) -> None:
 def bare_fork(place: Keyring, rng: random.Random) -> None:
     """A fork by C code, which tells nobody in Python of it; the child opens its own, the parent closes first.
 
-    It comes at a quiet moment: in such a child nobody lets go of the locks that Python's own threads held.
+    It comes while no thread asks for anything: if another one waits for the interpreter's lock at such a fork, the
+    child waits for that thread when it lets the lock go, before any code of a library runs.
     """
     service = Service(place)
     service.start()
