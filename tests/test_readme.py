@@ -1,19 +1,33 @@
 """README and the other pages say what is true."""
 
+import enum
+import inspect
+import json
 import re
 import runpy
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import huks_async
 from huks_async.crypto.libcrypto import search as libcrypto_search
 
 TOP = Path(__file__).parent.parent
 README = (TOP / "README.md").read_text()
 PAGES = [TOP / "README.md", TOP / "CHANGELOG.md", *sorted((TOP / "docs").glob("*.md"))]
+
+PROMISES = [
+    name
+    for name, fact in json.loads((TOP / "tests/conformance/facts/surface.json").read_text())[
+        "functions"
+    ].items()
+    if fact["kind"] == "promise"
+]
 
 PYTHON_BLOCKS = [
     pytest.param(match[1], id=f"{page.name}-{number}")
@@ -79,6 +93,46 @@ def test_error_page_is_made_from_the_table() -> None:
     """docs/errors.md is what its script prints."""
     render = runpy.run_path(str(TOP / "docs" / "make_errors.py"))["render"]
     assert (TOP / "docs" / "errors.md").read_text() == render()
+
+
+def test_reference_is_made_from_the_code() -> None:
+    """docs/reference.md is what its script prints, and has every public name."""
+    page = (TOP / "docs" / "reference.md").read_text()
+    assert page == runpy.run_path(str(TOP / "docs" / "make_reference.py"))["render"]()
+    for name in huks_async.__all__:
+        if not hasattr(huks_async.Keystore, name):
+            assert re.search(rf"^\| `(?:await )?{name}\b", page, re.MULTILINE), name
+
+
+def _public_members() -> Iterator[tuple[str, Any]]:
+    for name in huks_async.__all__:
+        value = getattr(huks_async, name)
+        if inspect.isroutine(value) or inspect.isclass(value):
+            yield name, value
+        if inspect.isclass(value) and not issubclass(value, enum.Enum):
+            for member in vars(value):
+                if not member.startswith("_") and (
+                    inspect.isroutine(getattr(value, member)) or isinstance(vars(value)[member], property)
+                ):
+                    yield f"{name}.{member}", vars(value)[member]
+
+
+def test_every_public_name_says_what_it_promises() -> None:
+    """A docstring, a full sentence, for every public class, function, method and property."""
+    for name, value in _public_members():
+        text = inspect.getdoc(value) or ""
+        first = text.partition("\n\n")[0].rstrip()
+        assert len(first) > 10, name
+        assert first[-1] in ".:" or "\n" in text, name
+
+
+def test_documented_functions_say_how_they_fail() -> None:
+    """Each function of HUKS on the keystore names its errors, or the function that it does the same as."""
+    for name in PROMISES:
+        text = inspect.getdoc(getattr(huks_async.Keystore, name)) or ""
+        assert re.search(r"Raises:|Deprecated form of|Do what|does for|As `|Tell whether|Give all", text), (
+            name
+        )
 
 
 def test_algorithms_page_has_the_table_of_the_matrix() -> None:

@@ -62,7 +62,7 @@ class CollectingOperation(Operation):
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._parts: list[bytes] = []
-        self.held = 0
+        self.held: int = 0
 
     def update(self, data: BytesLike) -> bytes:
         """Keep a copy of the segment."""

@@ -32,8 +32,8 @@ class SecretKey:
     __slots__ = ("_cipher", "_macs", "aesgcm", "algorithm", "secret")
 
     def __init__(self, algorithm: int, secret: bytes) -> None:
-        self.algorithm = algorithm
-        self.secret = secret
+        self.algorithm: int = algorithm
+        self.secret: bytes = secret
         self.aesgcm: AESGCM | None = None
         """The one-shot cipher, once `make_aesgcm` was called."""
         self._cipher: BlockCipherAlgorithm | None = None

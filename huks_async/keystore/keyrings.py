@@ -43,7 +43,7 @@ class Keyrings:
         self, open_keyring: Callable[[str], Keyring], caller: Caller, policy: Policy, *, device: bool
     ) -> None:
         self.caller = caller
-        self.own = open_keyring(namespace_of(caller.namespace, caller.user_id))
+        self.own: Keyring = open_keyring(namespace_of(caller.namespace, caller.user_id))
         self._open_keyring = open_keyring
         self._policy = policy
         self._device = device

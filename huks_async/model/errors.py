@@ -34,7 +34,7 @@ class BusinessError(Exception):
         self, code: int, message: str, *, reason: HuksErrorCode | None = None, data: object = None
     ) -> None:
         super().__init__(code, message)
-        self.code = int(code)
+        self.code: int = int(code)
         self.message = message
         fact = ERRORS.get(self.code)
         self.reason = reason or (fact.reason if fact else HuksErrorCode.HUKS_FAILURE)

@@ -38,7 +38,7 @@ class FileRootKey(SecretRootKey):
         if not text or "\0" in text:
             raise BusinessError(401, f"a root key file needs a path, got {shown(text)}")
         super().__init__(f"the root key file {text}")
-        self.path = text
+        self.path: str = text
         self._create = create
 
     async def open(self, *, new: bool = True) -> None:

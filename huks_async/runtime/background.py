@@ -8,7 +8,7 @@ import anyio
 
 from huks_async.runtime.rounds import on_asyncio
 
-logger = logging.getLogger("huks_async")
+logger: logging.Logger = logging.getLogger("huks_async")
 
 Function = Callable[[], Coroutine[Any, Any, None]]
 Stop = Callable[[], Awaitable[None]]

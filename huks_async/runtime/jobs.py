@@ -49,8 +49,8 @@ class Home:
     def __init__(
         self, key: object, post: Callable[[Callable[[], None]], object], new_waiter: Callable[[], Waiter]
     ):
-        self.key = key
-        self.new_waiter = new_waiter
+        self.key: object = key
+        self.new_waiter: Callable[[], Waiter] = new_waiter
         self._post = post
         self._finished: deque[Job[Any]] = deque()
         self._posted = False
@@ -107,9 +107,9 @@ class Job(Generic[T]):
     result: T
 
     def __init__(self, home: Home, function: Callable[..., T] | None, args: tuple[Any, ...]) -> None:
-        self.home = home
+        self.home: Home = home
         self.error: BaseException | None = None
-        self.finished = False
+        self.finished: bool = False
         self._function = function
         self._args = args
         self._ticket = [None]

@@ -38,7 +38,7 @@ class Owner:
     __slots__ = ("_loop", "_pid", "thread")
 
     def __init__(self) -> None:
-        self.thread = get_ident()
+        self.thread: int = get_ident()
         self._loop = running_loop()
         self._pid = os.getpid()
 

@@ -29,7 +29,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.jobs: queue.SimpleQueue[Job[Any] | None] = queue.SimpleQueue()
-        self.threads = 0
+        self.threads: int = 0
         self._lock = threading.Lock()
         self._unfinished = 0
 

@@ -37,10 +37,10 @@ class Dispatcher:
     __slots__ = ("_line", "_next_round", "_owner", "_taken", "pool", "processes", "turn_ends")
 
     def __init__(self, pool: WorkerPool, processes: ProcessPool, owner: Owner | None = None) -> None:
-        self.pool = pool
+        self.pool: WorkerPool = pool
         self._owner = owner
-        self.processes = processes
-        self.turn_ends = 0.0
+        self.processes: ProcessPool = processes
+        self.turn_ends: float = 0.0
         self._next_round: Callable[[], Awaitable[object]] | None = None
         self._taken = False
         # Calls that wait for their turn, and get it one by one: if all went on in the same round of the

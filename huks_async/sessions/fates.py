@@ -11,10 +11,10 @@ the numbers of their records.
 from array import array
 from bisect import bisect_left
 from collections import deque
-from logging import getLogger
+from logging import Logger, getLogger
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 
-logger = getLogger("huks_async")
+logger: Logger = getLogger("huks_async")
 
 _RUN = 2048
 """Handles that are sorted together, which takes 0.2 ms."""
@@ -99,7 +99,7 @@ class Fates:
 
     def __init__(self) -> None:
         self.latest: dict[int, int] = {}
-        self.room = _RUN
+        self.room: int = _RUN
         self._volumes: deque[_Volume] = deque([_Volume()], _VOLUMES)
 
     def __len__(self) -> int:

@@ -6,7 +6,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import filterfalse
-from logging import getLogger
+from logging import Logger, getLogger
 from typing import Any
 
 from huks_async.crypto.operation import Operation
@@ -17,7 +17,7 @@ from huks_async.runtime.randomness import ForkWatch, random_bytes
 from huks_async.sessions.fates import Fates
 from huks_async.sessions.session import Session
 
-logger = getLogger("huks_async")
+logger: Logger = getLogger("huks_async")
 
 _new_object = object.__new__
 
@@ -64,8 +64,8 @@ class SessionTable:
         on_purge: Callable[[int], object] | None = None,
     ) -> None:
         self.limits = limits
-        self.counts = SessionCounts()
-        self.held = 0
+        self.counts: SessionCounts = SessionCounts()
+        self.held: int = 0
         self.clock = clock
         self.debug = debug
         self._mask = _DEVICE_HANDLE_MASK if device else _SERVER_HANDLE_MASK
@@ -89,7 +89,7 @@ class SessionTable:
         self._mark = 0
         self._max_sessions = limits.max_sessions
         self._max_per_caller = limits.max_sessions_per_caller
-        self.max_idle = limits.max_idle
+        self.max_idle: float | None = limits.max_idle
         self._on_purge = on_purge
         self._closed = False
 

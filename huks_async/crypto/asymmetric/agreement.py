@@ -68,10 +68,10 @@ class Agreement(Operation):
     __slots__ = ("_agree", "_secret", "held", "kind")
 
     def __init__(self, kind: str, agree: Callable[[bytes], bytes]) -> None:
-        self.kind = kind
+        self.kind: str = kind
         self._agree = agree
         self._secret: bytes | None = None
-        self.held = 0
+        self.held: int = 0
 
     def update(self, data: BytesLike) -> bytes:
         """Take the peer's public key.

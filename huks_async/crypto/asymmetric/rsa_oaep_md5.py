@@ -18,7 +18,7 @@ class Md5Oaep:
     __slots__ = ("_library", "_settings", "algorithm")
 
     def __init__(self, label: hashes.HashAlgorithm, mask: hashes.HashAlgorithm) -> None:
-        self.algorithm = label
+        self.algorithm: hashes.HashAlgorithm = label
         self._library = libcrypto_for("RSA", LEGACY, "OAEP with MD5")
         self._settings = {"pad-mode": "oaep", "digest": label.name, "mgf1-digest": mask.name}
 

@@ -117,8 +117,8 @@ class Collected(CollectingOperation):
 
     def __init__(self, kind: str, limits: Limits, complete: SignMessage, work: float = 1.0) -> None:
         super().__init__(limits.max_collected_bytes)
-        self.kind = kind
-        self.work = work
+        self.kind: str = kind
+        self.work: float = work
         self._complete = complete
         self._refuse_empty = limits.refuse_empty_collected
 
@@ -179,7 +179,7 @@ class StreamedSigner(Operation):
     def __init__(
         self, kind: str, algorithm: hashes.HashAlgorithm, sign: SignHash, whole: SignMessage | None = None
     ) -> None:
-        self.kind = kind
+        self.kind: str = kind
         self._algorithm = algorithm
         self._hash: hashes.Hash | None = None
         self._sign = sign
@@ -207,7 +207,7 @@ class StreamedVerifier(Operation):
     __slots__ = ("_algorithm", "_hash", "_verify", "kind")
 
     def __init__(self, kind: str, algorithm: hashes.HashAlgorithm, verify: VerifyHash) -> None:
-        self.kind = kind
+        self.kind: str = kind
         self._algorithm = algorithm
         self._hash = hashes.Hash(algorithm)
         self._verify = verify

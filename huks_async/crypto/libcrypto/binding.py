@@ -102,7 +102,7 @@ class EvpKey:
     __slots__ = ("_free", "pointer")
 
     def __init__(self, library: "Libcrypto", pointer: int) -> None:
-        self.pointer = pointer
+        self.pointer: int = pointer
         self._free = library.calls.EVP_PKEY_free
 
     def __del__(self) -> None:
@@ -114,7 +114,7 @@ class Libcrypto:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.calls = ctypes.CDLL(path)
+        self.calls: ctypes.CDLL = ctypes.CDLL(path)
         # These functions are absent from OpenSSL before 3.0, LibreSSL and BoringSSL, which are refused so.
         calls = self.calls
         major, minor, patch = (

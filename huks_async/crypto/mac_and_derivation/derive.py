@@ -66,9 +66,9 @@ class Derivation(Operation):
     __slots__ = ("_derive", "_derived", "held", "kind", "work")
 
     def __init__(self, kind: str, work: float, derive: Callable[[], bytes]) -> None:
-        self.kind = kind
-        self.work = work
-        self.held = 0
+        self.kind: str = kind
+        self.work: float = work
+        self.held: int = 0
         self._derive = derive
         self._derived = b""
 

@@ -38,7 +38,7 @@ class HmacOperation(Operation):
     def __init__(self, key: SecretKey, digest: int, kind: str) -> None:
         self._key = key
         self._digest = digest
-        self.kind = kind
+        self.kind: str = kind
         self._context: HMAC | None = None
 
     def update(self, data: BytesLike) -> bytes:

@@ -167,7 +167,7 @@ class _MlDsaOperation(Operation):
     verb = ""
 
     def __init__(self, key: MlDsaKey, context: bytes, limits: Limits) -> None:
-        self.kind = f"mldsa-{key.parameters.size}-{self.verb}"
+        self.kind: str = f"mldsa-{key.parameters.size}-{self.verb}"
         self._key = key
         self._limits = limits
         # The hash begins with tr and the head of M' (FIPS 204 algorithm 2). It is hashlib's, because that lets

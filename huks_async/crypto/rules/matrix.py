@@ -100,11 +100,11 @@ class Usage:
         self.sizes = sizes
         self.device = device
         self.note = note
-        self.refused_paddings = refused_paddings or {}
+        self.refused_paddings: Mapping[int, str] = refused_paddings or {}
         # Every check of a key reads these, so they are computed once.
-        self.modes = _distinct(form.mode for form in forms)
-        self.paddings = _distinct(form.padding for form in forms)
-        self.digests = _distinct(digest for form in forms for digest in form.digests)
+        self.modes: tuple[int, ...] = _distinct(form.mode for form in forms)
+        self.paddings: tuple[int, ...] = _distinct(form.padding for form in forms)
+        self.digests: tuple[int, ...] = _distinct(digest for form in forms for digest in form.digests)
 
     def on_device(self) -> "Usage":
         """What of it a device has."""

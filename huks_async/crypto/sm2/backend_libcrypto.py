@@ -13,7 +13,7 @@ class LibcryptoSm2:
 
     def __init__(self, library: Libcrypto) -> None:
         self._library = library
-        self.name = f"libcrypto {library.version_text}"
+        self.name: str = f"libcrypto {library.version_text}"
 
     @classmethod
     def find(cls) -> "LibcryptoSm2":

@@ -99,7 +99,7 @@ class HashedMessage:
         self._sm3 = hashes.Hash(hashes.SM3())
         self._sm3.update(key.identity_hash)
         self._total = 0
-        self.held = 0
+        self.held: int = 0
 
     def add(self, data: BytesLike) -> None:
         """Hash a part."""
@@ -122,7 +122,7 @@ class ReadyValue:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._e = b""
-        self.held = 0
+        self.held: int = 0
 
     def add(self, data: BytesLike) -> None:
         """Keep a part, of 32 bytes in all."""
@@ -155,7 +155,7 @@ class _SignatureOperation(Operation):
     def __init__(self, key: Sm2Key, message: Message) -> None:
         self._key = key
         self._message = message
-        self.held = 0
+        self.held: int = 0
 
     def update(self, data: BytesLike) -> bytes:
         """Take a part of the message."""
@@ -220,7 +220,7 @@ class Sm2Cipher(CollectingOperation):
         self, kind: str, key: Sm2Key, run: Callable[[Sm2Key, BytesLike], bytes], limits: Limits
     ) -> None:
         super().__init__(limits.max_collected_bytes)
-        self.kind = kind
+        self.kind: str = kind
         self._key = key
         self._run = run
         self._limits = limits

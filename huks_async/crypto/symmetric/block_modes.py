@@ -69,7 +69,7 @@ class StreamCipher(Operation):
     __slots__ = ("_context", "_encrypts", "_key", "_mode", "kind")
 
     def __init__(self, kind: str, key: SecretKey, mode: _BlockMode, encrypts: bool) -> None:
-        self.kind = kind
+        self.kind: str = kind
         self._key = key
         self._mode = mode
         self._encrypts = encrypts

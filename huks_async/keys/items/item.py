@@ -19,11 +19,11 @@ class KeyItem:
     __slots__ = ("_ready", "alias", "material", "params", "prepared", "version")
 
     def __init__(self, alias: str, params: ParamSet, material: KeyMaterial, version: int) -> None:
-        self.alias = alias
-        self.params = params
-        self.material = material
-        self.version = version
-        self.prepared = PreparedSessions()
+        self.alias: str = alias
+        self.params: ParamSet = params
+        self.material: KeyMaterial = material
+        self.version: int = version
+        self.prepared: PreparedSessions = PreparedSessions()
         self._ready: Any = None
 
     @property

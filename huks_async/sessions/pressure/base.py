@@ -149,7 +149,7 @@ class Hysteresis:
         self._leave = leave
         self._dwell = dwell
         self._since = float("-inf")
-        self.active = False
+        self.active: bool = False
 
     def update(self, value: float, now: float) -> bool:
         """Take a reading; give the state after it."""

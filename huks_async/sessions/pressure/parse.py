@@ -19,7 +19,7 @@ class KeptFile:
     __slots__ = ("_fd", "path")
 
     def __init__(self, path: Path, flags: int = os.O_RDONLY) -> None:
-        self.path = path
+        self.path: Path = path
         try:
             self._fd = os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as error:

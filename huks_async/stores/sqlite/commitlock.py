@@ -204,7 +204,7 @@ class LockFile:
     """The file that is locked: made beside the database, opened anew for each use."""
 
     def __init__(self, database: str) -> None:
-        self.path = f"{database}.lock"
+        self.path: str = f"{database}.lock"
         self._database = database
         self._state = threading.Lock()
         self._open: set[int] = set()

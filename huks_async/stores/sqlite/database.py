@@ -5,6 +5,7 @@ import sqlite3
 import weakref
 from collections.abc import Mapping
 from contextlib import suppress
+from mmap import mmap
 
 from huks_async.stores.sqlite import connections
 from huks_async.stores.sqlite.checkpoints import Checkpoints
@@ -42,10 +43,10 @@ class Database:
         self.written = written
         self.read = read
         self._file, self._index = guards
-        self.files = look(path)
-        self.header = self._index.map(MAPPED_SIZE)
-        self.commit = GroupCommit(written, address, self.header)
-        self.checkpoints = Checkpoints(written, self.header, busy_timeout)
+        self.files: Files = look(path)
+        self.header: mmap | None = self._index.map(MAPPED_SIZE)
+        self.commit: GroupCommit = GroupCommit(written, address, self.header)
+        self.checkpoints: Checkpoints = Checkpoints(written, self.header, busy_timeout)
         self._forgotten = weakref.finalize(self, _end, (read, written), guards, os.getpid())
         self._forgotten.atexit = False
 

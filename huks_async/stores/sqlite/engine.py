@@ -35,7 +35,7 @@ from huks_async.stores.sqlite.writes import Outcome, PutMeta, Write
 
 R = TypeVar("R")
 
-logger = logging.getLogger("huks_async")
+logger: logging.Logger = logging.getLogger("huks_async")
 
 _PAUSE = 0.01
 _CLOSING = 0.25

@@ -150,7 +150,8 @@ class Guard:
         self._where = where
         self._held = False
         with _lock:
-            self.inode, self._entry = _entry(path)
+            inode, self._entry = _entry(path)
+            self.inode: Inode = inode
 
     def hold(self) -> bool:
         """Set the lock; False when somebody has the file for itself."""

@@ -43,12 +43,12 @@ class SqliteStore(Store):
 
     def __init__(self, path: str | os.PathLike[str], *, busy_timeout: float = 30.0) -> None:
         text = os.fspath(path)
-        self.address = f"sqlite:///{text}"
+        self.address: str = f"sqlite:///{text}"
         if not text or "\0" in text:
             raise BusinessError(
                 401, f"the store {self.address!r} has no usable path; write sqlite:///path/to/file"
             )
-        self.path = text
+        self.path: str = text
         self._busy_timeout = busy_timeout
         self._engine: Engine | None = None
         self._view: View | None = None

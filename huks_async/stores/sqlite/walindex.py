@@ -35,10 +35,10 @@ class View:
     __slots__ = ("_named", "header", "number", "until")
 
     def __init__(self, named: Sequence[tuple[str, Inode | None]], header: mmap.mmap, number: int) -> None:
-        self.header = header
-        self.number = number
+        self.header: mmap.mmap = header
+        self.number: int = number
         """Tells views of one store apart, whatever their headers hold."""
-        self.until = 0.0
+        self.until: float = 0.0
         """The time of `time.monotonic` up to which the last look is good."""
         self._named = named
 
