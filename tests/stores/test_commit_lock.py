@@ -310,3 +310,33 @@ asyncio.run(main())
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert done.stdout.splitlines() == ["['a', 'b', 'c', 'd']", "12000004"], done.stderr
+
+
+def test_errors_of_a_file_system_that_has_gone_do_not_end_the_lock(path, monkeypatch):
+    """Giving the lock up and closing its file may fail; whoever comes next still gets an answer."""
+    path.parent.mkdir()
+    path.touch()
+    file = LockFile(str(path))
+    held = file.take_at_once()
+    assert held is not None
+    file.release(held)  # kept open for the next time
+    first, real_close, real_flock = file.take_at_once(), os.close, fcntl.flock
+    assert first is not None
+
+    def close(descriptor):
+        real_close(descriptor)
+        raise OSError(107, "Transport endpoint is not connected")
+
+    def flock(descriptor, operation):
+        real_flock(descriptor, operation)
+        if operation == fcntl.LOCK_UN:
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "close", close)
+    monkeypatch.setattr(fcntl, "flock", flock)
+    file.release(first)
+    monkeypatch.undo()
+    second = file.take_at_once()
+    assert second is not None
+    file.release(second)
+    file.close_spare()

@@ -104,7 +104,7 @@ class CommitLock:
                         turnstile = self._file.close_turnstile()
         finally:
             if turnstile is not None:
-                os.close(turnstile)
+                _close(turnstile)
 
     def _timed_out(self, timeout: float) -> BusinessError:
         return BusinessError(
@@ -252,15 +252,19 @@ class LockFile:
     def release(self, descriptor: int) -> None:
         """Give the lock up."""
         # said in words, not by closing: a copy in a child process would keep the lock
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        let_go = True
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+        except OSError:  # of a file system that has gone: closing is what is left
+            let_go = False
         with self._state:
-            if self._spare is None:
+            if let_go and self._spare is None:
                 # when this process has no descriptors left, the next lock is taken through this one
                 self._spare = descriptor
                 return
             # out of the set before it is closed, so that a child does not close another file of this number
             self._open.discard(descriptor)
-        os.close(descriptor)
+        _close(descriptor)
 
     def close_turnstile(self) -> int | None:
         """Keep newcomers from taking the lock before those who wait, until the descriptor that this gives is closed."""
@@ -269,7 +273,7 @@ class LockFile:
         descriptor = self._open_or_make()
         if _set_turnstile(descriptor, fcntl.F_OFD_SETLK, fcntl.F_WRLCK):
             return descriptor
-        os.close(descriptor)  # somebody else keeps it closed
+        _close(descriptor)  # somebody else keeps it closed
         return None
 
     def close_spare(self) -> None:
@@ -279,7 +283,7 @@ class LockFile:
             if spare is None:
                 return
             self._open.discard(spare)
-        os.close(spare)
+        _close(spare)
 
     def _descriptor(self) -> int:
         # Opened anew each time: of a process that is forked by C code while nothing is locked, the child has no
@@ -374,3 +378,9 @@ def holder(path: str) -> str:
         return "another process"
     stopped = " (stopped)" if rest.split()[:1] in (["T"], ["t"]) else ""
     return f"process {process} {name!r}{stopped}"
+
+
+def _close(descriptor: int) -> None:
+    """Close a descriptor. The system frees its number even where it reports an error of the medium."""
+    with suppress(OSError):
+        os.close(descriptor)
