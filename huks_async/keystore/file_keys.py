@@ -1,0 +1,129 @@
+"""The key of a sealed file: made for keys of the keystore, and found again with one of them."""
+
+from collections.abc import Sequence
+
+from huks_async.files.header import (
+    CHUNK_BYTES,
+    FILE_KEY_BYTES,
+    SALT_BYTES,
+    Header,
+    Recipient,
+    hint,
+    make_header,
+)
+from huks_async.files.recipients import Session, new_salt, way_of
+from huks_async.keys.items.aliases import check_alias, storage_level
+from huks_async.keys.items.item import KeyItem
+from huks_async.keystore.open_state import state_for
+from huks_async.keystore.session_functions import SessionFunctions
+from huks_async.model.errors import BusinessError
+from huks_async.model.params import HuksOptions, Options, ParamSet, parse_parameters
+from huks_async.model.showing import shown, type_name
+from huks_async.runtime.randomness import random_bytes
+
+_CRYPTO_FAIL, _NOT_FOUND = 12000006, 12000011
+# what a session says to a body that is not of its key
+_NOT_OF_THIS_KEY = (_CRYPTO_FAIL, 12000003, 401)
+
+
+async def new_file(
+    keystore: SessionFunctions,
+    alias: str | Sequence[str],
+    options: Options | None = None,
+    *,
+    chunk_bytes: int = CHUNK_BYTES,
+) -> tuple[Header, bytes]:
+    """Make the header of a new file that each of some keys opens.
+
+    Args:
+        keystore: that holds the keys.
+        alias: one, or several.
+        options: where the keys are, if not at the default storage level or with another user.
+        chunk_bytes: plaintext of a chunk.
+
+    Returns:
+        the header and the file's key.
+
+    Raises:
+        BusinessError: 12000011 for an unknown alias; 12000001 for a key that cannot seal files; 401 for no
+            alias, or too many; what `initSession` raises for a key that does not allow it.
+    """
+    aliases = _aliases(alias)
+    where = parse_parameters(options if options is not None else {"properties": []})
+    file_key, salt = random_bytes(FILE_KEY_BYTES), random_bytes(SALT_BYTES)
+    recipients = []
+    for each in aliases:
+        namespace, item = await _find(keystore, each, where)
+        way, secret_salt = way_of(each, item.params.numbers), new_salt()
+        output = await _run(keystore, each, way.hiding(file_key, salt, secret_salt), where)
+        body = way.hidden(file_key, salt, secret_salt, output)
+        recipients.append(Recipient(way.number, way.digest, 0, hint(salt, namespace, each), body))
+    return make_header(file_key, salt, recipients, chunk_bytes), file_key
+
+
+async def find_file_key(
+    keystore: SessionFunctions, alias: str, header: Header, options: Options | None = None
+) -> bytes:
+    """Find the key of a file with a key of the keystore, and verify the header with it.
+
+    Raises:
+        BusinessError: 12000011 for an unknown alias, and where no recipient of the file is that key; 12000006
+            where the header was changed, or the key of that alias is another one than it was; 12000001 for a
+            key that cannot seal files; what `initSession` raises for a key that does not allow it.
+    """
+    where = parse_parameters(options if options is not None else {"properties": []})
+    alias = check_alias(alias)
+    namespace, item = await _find(keystore, alias, where)
+    way = way_of(alias, item.params.numbers)
+    own = hint(header.salt, namespace, alias)
+    # a key that was moved or has another name now is found by trying, after those that are meant
+    candidates = sorted(filter(way.fits, header.recipients), key=lambda each: each.hint != own)
+    meant = any(each.hint == own for each in header.recipients)
+    for recipient in candidates:
+        try:
+            output = await _run(keystore, alias, way.finding(recipient, header.salt), where)
+        except BusinessError as error:
+            if error.code not in _NOT_OF_THIS_KEY:
+                raise
+            continue
+        file_key = way.found(recipient, header.salt, output)
+        if file_key is None:
+            continue
+        if header.belongs_to(file_key):
+            return file_key
+        meant = True
+    if meant:
+        raise BusinessError(
+            _CRYPTO_FAIL,
+            f"the header of the sealed file does not belong to the key {alias!r}: it was changed, or the key was "
+            "replaced since",
+        )
+    raise BusinessError(
+        _NOT_FOUND,
+        f"the file was not sealed for the key {alias!r}: none of its {len(header.recipients)} recipients is that key",
+    )
+
+
+def _aliases(alias: object) -> list[str]:
+    if isinstance(alias, str):
+        return [check_alias(alias)]
+    if not isinstance(alias, Sequence) or isinstance(alias, (bytes, bytearray, memoryview)):
+        raise BusinessError(401, f"alias must be a str or a list of them, got {type_name(alias)}")
+    aliases = list(dict.fromkeys(check_alias(each) for each in alias))
+    if not aliases:
+        raise BusinessError(401, f"alias: a file is sealed for one key at least, got {shown(alias)}")
+    return aliases
+
+
+async def _find(keystore: SessionFunctions, alias: str, where: ParamSet) -> tuple[str, KeyItem]:
+    owner = state_for(keystore._open_state(), where)
+    level = storage_level(where)
+    item = owner.shelf.ready(alias, level) or await owner.shelf.find(alias, level)
+    return owner.shelf.namespace, item
+
+
+async def _run(keystore: SessionFunctions, alias: str, session: Session, where: ParamSet) -> bytes:
+    options = HuksOptions(properties=[*session.properties, *where.to_params()])
+    async with keystore.session(alias, options) as running:
+        first = b"" if session.data is None else await running.update(session.data)
+        return first + await running.finish(session.last)
