@@ -11,7 +11,8 @@ if sys.argv[:1] == ["-m"] and "huks_async.cli" in sys.orig_argv:
 
 from huks_async._lazy_names import lazy_names
 from huks_async._version import __version__
-from huks_async.access.policy import Caller, Policy
+from huks_async.access.callers import Caller, as_caller
+from huks_async.access.policy import AccessRequest, KeyPolicy, Policy
 from huks_async.arkts import (
     abortSession,
     anonAttestKeyItem,
@@ -126,6 +127,7 @@ if TYPE_CHECKING:
         verify_attestation,
     )
     from huks_async.keystore.backup_functions import StoreBackup
+    from huks_async.keystore.caller_functions import CallerKeystore
     from huks_async.keystore.statistics import KeystoreStatistics
     from huks_async.legacy import (
         abort,
@@ -161,6 +163,7 @@ else:
                 "sm2_ciphertext_to_raw",
             ),
             ".keystore.backup_functions": ("StoreBackup",),
+            ".keystore.caller_functions": ("CallerKeystore",),
             ".keystore.statistics": ("KeystoreStatistics",),
             ".legacy": (
                 "abort",
@@ -187,6 +190,7 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "AccessRequest",
     "AlgorithmParameterError",
     "AttestationCa",
     "AttestationError",
@@ -194,6 +198,7 @@ __all__ = [
     "AttestationReport",
     "BusinessError",
     "Caller",
+    "CallerKeystore",
     "CommunicationError",
     "CryptoError",
     "EphemeralRootKey",
@@ -242,6 +247,7 @@ __all__ = [
     "ItemNotFoundError",
     "KeyAuthError",
     "KeyCache",
+    "KeyPolicy",
     "KeySession",
     "Keystore",
     "KeystoreStatistics",
@@ -268,6 +274,7 @@ __all__ = [
     "anonAttestKeyItemAsUser",
     "anonAttestKeyItemOffline",
     "anonAttestKeyItemOfflineAsUser",
+    "as_caller",
     "attestKeyItem",
     "attestKeyItemAsUser",
     "current_keystore",

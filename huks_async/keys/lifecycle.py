@@ -48,6 +48,14 @@ def generation_seconds(algorithm: int, size: int) -> float:
     return _SEARCH_SECONDS.get(algorithm, 0.0) * (size / 2048) ** 4
 
 
+def is_stored(params: ParamSet) -> bool:
+    """Whether the parameters of a finish call want the result of an agreement or derivation stored as a key."""
+    return (
+        params.number(_STORED_FLAG) == _ONLY_IN_HUKS
+        or params.number(_T.HUKS_TAG_KEY_STORAGE_FLAG) == HuksKeyStorageType.HUKS_STORAGE_PERSISTENT
+    )
+
+
 class KeyMaker:
     """Makes key items of one shelf."""
 
@@ -160,10 +168,7 @@ class KeyMaker:
         Returns:
             the secret, or nothing when it was stored as a key.
         """
-        stored = (
-            params.number(_STORED_FLAG) == _ONLY_IN_HUKS
-            or params.number(_T.HUKS_TAG_KEY_STORAGE_FLAG) == HuksKeyStorageType.HUKS_STORAGE_PERSISTENT
-        )
+        stored = is_stored(params)
         rule = base.number(_STORED_FLAG)
         if (rule == _ONLY_IN_HUKS and not stored) or (rule == _EXPORTABLE and stored):
             wanted = "stored as a key" if stored else "given out"

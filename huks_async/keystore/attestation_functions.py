@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
 _ANONYMOUS_MODE = InnerTag.ANONYMOUS_ATTESTATION_MODE
 _OFFLINE = 1
+_FUNCTIONS: "dict[Mode, str]" = {
+    "device": "attestKeyItem",
+    "anonymous": "anonAttestKeyItem",
+    "offline": "anonAttestKeyItemOffline",
+}
 
 
 class AttestationFunctions(KeystoreFunctions):
@@ -117,7 +122,7 @@ async def _attest(state: OpenState, alias: str, params: ParamSet, mode: "Mode") 
     from huks_async.keys.attestation.certificates import chain_to_pem, issue_key_certificate, to_pem
     from huks_async.keys.attestation.request import check_key, check_request, make_claims
 
-    state = state_for(state, params)
+    state = state_for(state, params, _FUNCTIONS[mode], alias, purposes=0)
     check_request(params, device=state.device)
     item = await state.shelf.find(alias, storage_level(params))
     check_key(item)

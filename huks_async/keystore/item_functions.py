@@ -48,7 +48,7 @@ class ItemFunctions(KeystoreFunctions):
         state = self._open_state()
         alias = check_alias(keyAlias)
         params = parse_parameters(options)
-        state = state_for(state, params)
+        state = state_for(state, params, "generateKeyItem", alias)
         await state.maker.generate(alias, params)
 
     async def importKeyItem(self, keyAlias: str, options: Options) -> None:
@@ -65,7 +65,8 @@ class ItemFunctions(KeystoreFunctions):
         state = self._open_state()
         alias = check_alias(keyAlias)
         params, data = parse_options(options)
-        await state_for(state, params).maker.import_plain(alias, params, as_buffer(data, "inData"))
+        state = state_for(state, params, "importKeyItem", alias)
+        await state.maker.import_plain(alias, params, as_buffer(data, "inData"))
 
     async def exportKeyItem(self, keyAlias: str, options: Options) -> HuksReturnResult:
         """Give the public half of a key in `outData`: SubjectPublicKeyInfo DER; 32 raw bytes for 25519.
@@ -77,7 +78,7 @@ class ItemFunctions(KeystoreFunctions):
         state = self._open_state()
         alias = check_alias(keyAlias)
         params = parse_parameters(options)
-        state = state_for(state, params)
+        state = state_for(state, params, "exportKeyItem", alias, purposes=0)
         item = await state.shelf.find(alias, storage_level(params))
         material = item.material
         if material.public:
@@ -102,7 +103,7 @@ class ItemFunctions(KeystoreFunctions):
         state = self._open_state()
         alias = check_alias(keyAlias)
         params = parse_parameters(options)
-        state = state_for(state, params)
+        state = state_for(state, params, "deleteKeyItem", alias, purposes=0)
         await state.shelf.delete(alias, storage_level(params))
 
     async def hasKeyItem(self, keyAlias: str, options: Options) -> bool:
@@ -110,7 +111,7 @@ class ItemFunctions(KeystoreFunctions):
         state = self._open_state()
         alias = check_alias(keyAlias)
         params = parse_parameters(options)
-        state = state_for(state, params)
+        state = state_for(state, params, "hasKeyItem", alias, purposes=0)
         return await state.shelf.exists(alias, storage_level(params))
 
     async def isKeyItemExist(self, keyAlias: str, options: Options) -> bool:
@@ -122,7 +123,7 @@ class ItemFunctions(KeystoreFunctions):
         state = self._open_state()
         alias = check_alias(keyAlias)
         params = parse_parameters(options)
-        state = state_for(state, params)
+        state = state_for(state, params, "isKeyItemExist", alias, purposes=0)
         level = storage_level(params)
         if not await state.shelf.exists(alias, level):
             raise state.shelf.absent(state.shelf.name(alias, level))
@@ -138,7 +139,7 @@ class ItemFunctions(KeystoreFunctions):
         state = self._open_state()
         alias = check_alias(keyAlias)
         params = parse_parameters(options)
-        state = state_for(state, params)
+        state = state_for(state, params, "getKeyItemProperties", alias, purposes=0)
         level = storage_level(params)
         item = await state.shelf.find(alias, level)
         shown = [param for param in item.params.to_params() if param.tag not in _HIDDEN]
@@ -166,7 +167,7 @@ class ItemFunctions(KeystoreFunctions):
         """
         state = self._open_state()
         params = parse_parameters(options)
-        state = state_for(state, params)
+        state = state_for(state, params, "listAliases", purposes=0)
         level = storage_level(params)
         aliases = await state.shelf.aliases(level, state.limits.max_listed_aliases)
         return HuksListAliasesReturnResult(keyAliases=aliases)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from huks_async.keys.items.aliases import check_alias, storage_level
 from huks_async.keystore.open_state import KeystoreFunctions, OpenState, newer_codes, state_for
-from huks_async.model.enums import HuksKeyFlag
+from huks_async.model.enums import HuksKeyFlag, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, ParamSet, Properties, as_buffer, parse_properties
 from huks_async.model.results import HuksReturnResult
@@ -46,8 +46,8 @@ class KemFunctions(KeystoreFunctions):
         with newer_codes():
             alias = check_alias(keyAlias)
             own = parse_properties(params)
-            target = _shared_key(state, sharedKeyAlias, sharedKeyParams)
-            state = state_for(state, own)
+            target = _shared_key(state, "encapsulate", sharedKeyAlias, sharedKeyParams)
+            state = state_for(state, own, "encapsulate", alias, HuksKeyPurpose.HUKS_KEY_PURPOSE_WRAP)
             if target is not None:
                 await target.check()
             item = await state.shelf.find(alias, storage_level(own))
@@ -90,8 +90,8 @@ class KemFunctions(KeystoreFunctions):
             alias = check_alias(keyAlias)
             own = parse_properties(params)
             data = as_buffer(encapData, "encapData")
-            target = _shared_key(state, sharedKeyAlias, sharedKeyParams)
-            state = state_for(state, own)
+            target = _shared_key(state, "decapsulate", sharedKeyAlias, sharedKeyParams)
+            state = state_for(state, own, "decapsulate", alias, HuksKeyPurpose.HUKS_KEY_PURPOSE_UNWRAP)
             if target is not None:
                 await target.check()
             item = await state.shelf.find(alias, storage_level(own))
@@ -116,7 +116,9 @@ class _SharedKey(NamedTuple):
         await self.state.maker.store_secret(self.alias, self.params, secret, flag)
 
 
-def _shared_key(state: OpenState, alias: object, params: Properties | None) -> _SharedKey | None:
+def _shared_key(
+    state: OpenState, function: str, alias: object, params: Properties | None
+) -> _SharedKey | None:
     if type(alias) is str and not alias:
         alias = None  # documented: the secret is stored where the alias is not empty
     if alias is None and not len(parse_properties(params)):
@@ -131,4 +133,4 @@ def _shared_key(state: OpenState, alias: object, params: Properties | None) -> _
     from huks_async.keys.wrapping import encapsulation
 
     encapsulation.check_secret_params(parsed)
-    return _SharedKey(state_for(state, parsed), name, parsed)
+    return _SharedKey(state_for(state, parsed, function, name), name, parsed)

@@ -12,15 +12,26 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.lowlevel
 
-from huks_async.access.policy import Caller, Nobody, Policy
+from huks_async.access.callers import (
+    FIRST_USER,
+    Acting,
+    Caller,
+    check_acting,
+    check_namespace,
+    check_user,
+    current_acting,
+    watch_for_callers,
+)
+from huks_async.access.policy import Nobody, Policy
 from huks_async.keys.items.sealing import Sealer
 from huks_async.keys.items.shelf import KeyCache, KeyShelf
 from huks_async.keys.items.storekey import open_store_key
 from huks_async.keys.lifecycle import KeyMaker
 from huks_async.keystore.attestation_functions import AttestationFunctions, Authority
 from huks_async.keystore.backup_functions import BackupFunctions
+from huks_async.keystore.caller_functions import CallerKeystore, CallerStates
 from huks_async.keystore.kem_functions import KemFunctions
-from huks_async.keystore.keyrings import FIRST_USER, Keyring, Keyrings, check_namespace, check_user
+from huks_async.keystore.keyrings import Keyring, Keyrings
 from huks_async.keystore.legacy_functions import LegacyFunctions
 from huks_async.keystore.loading import load_everything, not_loaded
 from huks_async.keystore.open_arguments import (
@@ -30,8 +41,9 @@ from huks_async.keystore.open_arguments import (
     choose_root_key,
     choose_store,
 )
-from huks_async.keystore.open_state import OpenState
+from huks_async.keystore.open_state import OpenState, set_caller
 from huks_async.keystore.other_user_functions import OtherUserFunctions
+from huks_async.keystore.permissions import Permissions
 from huks_async.keystore.wrapping_functions import WrappingFunctions
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
@@ -112,8 +124,10 @@ class Keystore(
                 in the user's data folder.
             root_key: what protects the store's key. Default: a file beside the store, made at first use.
             namespace: the caller, what an application is on a device; its aliases and sessions are its own.
+                Several callers share a keystore by `as_caller` and `for_caller`.
             user_id: the user it works for, 100 or more; each user of a namespace has keys of their own.
-            policy: who may use other users' and groups' keys; nobody by default. See `Policy`.
+            policy: who may use other users' and groups' keys, nobody by default, and who may do what with which
+                keys: a `TablePolicy`, or an object as `Policy` and `KeyPolicy` describe it.
             wrapping_key: the operator's key that `wrapKeyItem` and `unwrapKeyItem` work under; without
                 it they answer 801. It is opened and closed with the keystore.
             attestation_ca: the authority that certifies keys; default: one made of software, which the
@@ -146,7 +160,9 @@ class Keystore(
         keystore._caller = Caller(check_namespace(namespace), check_user(user_id))
         keystore._wrapping_key = wrapping_key
         keystore._attestation_ca = attestation_ca
-        keystore._policy = policy or Nobody()
+        keystore._permissions = Permissions(
+            Nobody() if policy is None else policy, device=chosen_profile == "device", clock=clock
+        )
         try:
             keystore._store = choose_store(store)
             keystore._root_key = choose_root_key(root_key, keystore._store, store)
@@ -174,7 +190,8 @@ class Keystore(
     _profile: str
     _limits: Limits
     _caller: Caller
-    _policy: Policy
+    _permissions: Permissions
+    _callers: CallerStates
     _wrapping_key: RootKey | None
     _attestation_ca: "AttestationCa | None"
     _store: Store
@@ -261,6 +278,8 @@ class Keystore(
         # nothing below waits, so nothing can be left half done
         self._state = self._make_state(store_key)
         self._monitor = monitor
+        self._direct = self._state
+        watch_for_callers(self._look_for_callers)
         self._keeper.start(self._close_with_loop)
         if self._with_monitor:
             self._background.start(monitor.run)
@@ -310,13 +329,14 @@ class Keystore(
             shelf = KeyShelf(self._store, sealer, namespace, self._key_cache, self._clock)
             return Keyring(shelf, KeyMaker(shelf, pool, processes, device=device))
 
-        keyrings = Keyrings(open_keyring, self._caller, self._policy, device=device)
+        caller = self._caller
+        keyrings = Keyrings(open_keyring, caller, caller.namespace, self._permissions)
         table = SessionTable(
             self._limits, self._clock, device=device, debug=self._debug, on_purge=self._on_purge
         )
         owner = Owner()
         dispatcher = Dispatcher(pool, processes, owner)
-        return OpenState(
+        state = OpenState(
             owner=owner,
             thread=owner.thread,
             store=self._store,
@@ -329,11 +349,16 @@ class Keystore(
             processes=processes,
             limits=self._limits,
             device=device,
-            namespace=self._caller.namespace,
+            namespace=caller.namespace,
+            session_owner=caller.namespace,
             keyrings=keyrings,
+            recall=keyrings.own.shelf.recall,
             wrapping_key=self._wrapping_key,
             authority=Authority(self._attestation_ca, self._store, store_key).issuer,
         )
+        state = set_caller(state, keyrings)
+        self._callers = CallerStates(state, open_keyring)
+        return state
 
     async def aclose(self) -> None:
         """Close the keystore: open sessions are aborted, calls that are running end, the store is closed.
@@ -356,13 +381,14 @@ class Keystore(
 
     async def _close(self, why: str) -> None:
         state, self._state = self._state, None
+        self._direct = None
         if state is None:
             return
         self._why_closed = why
         left = state.table.close()
         state.pool.close()
         state.processes.close()
-        state.keyrings.shrink()
+        self._callers.shrink()
         if self._monitor_scope is not None:
             self._monitor_scope.cancel()
         self._changing = True
@@ -392,7 +418,7 @@ class Keystore(
     def after_fork(self) -> None:
         """Refuse any use in a child process: threads, locks and database connections are the parent's."""
         if self._state is not None or self._changing:
-            self._state = None
+            self._state = self._direct = None
             self._background.forget()
             self._idle_timer.forget()
             self._keeper.forget()
@@ -430,6 +456,32 @@ class Keystore(
                 await self._wrapping_key.aclose()
         finally:
             await self._store.aclose()
+
+    # --- callers --------------------------------------------------------------------------------
+
+    def for_caller(
+        self, name: str, user_id: int | None = None, *, namespace: str | None = None
+    ) -> CallerKeystore:
+        """Give the documented functions on this keystore for one caller, wherever they are called.
+
+        An extension of the documented surface; `as_caller` does the same for a block. Arguments and errors are
+        those of `as_caller`.
+        """
+        return CallerKeystore(self._state_of, check_acting(name, user_id, namespace))
+
+    def _look_for_callers(self) -> None:
+        """Look up the caller of each call from now on; before, there was but one."""
+        self._direct = None
+
+    def _open_state(self) -> OpenState:
+        return self._state_of(current_acting())
+
+    def _state_of(self, acting: Acting | None) -> OpenState:
+        state = super()._open_state()
+        return state if acting is None else self._callers.of(acting)
+
+    def _pinned(self) -> CallerKeystore:
+        return CallerKeystore(self._state_of, current_acting())
 
     # --- low memory -----------------------------------------------------------------------------
 
@@ -484,7 +536,7 @@ class Keystore(
 
     def _shrink(self) -> None:
         if self._state is not None:
-            self._state.keyrings.shrink()
+            self._callers.shrink()
             self._state.table.compact()
 
     def statistics(self) -> "KeystoreStatistics":
@@ -507,7 +559,7 @@ class Keystore(
             purged=dict(counts.purged),
             peak_open=counts.peak_open,
             peak_bytes_held=counts.peak_bytes,
-            cached_keys=len(state.keyrings),
+            cached_keys=self._callers.count_keys(),
             jobs=state.pool.active,
             processes=state.processes.running,
             processes_waited_for=state.processes.waiting,

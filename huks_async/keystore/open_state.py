@@ -3,12 +3,16 @@
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from huks_async.access.callers import FIRST_USER
+from huks_async.access.policy import AccessRequest
 from huks_async.keys.items.aliases import storage_level
+from huks_async.keys.items.prepared import Prepared
 from huks_async.keys.items.shelf import KeyShelf
 from huks_async.keys.lifecycle import KeyMaker
-from huks_async.keystore.keyrings import FIRST_USER, Keyrings
+from huks_async.keystore.keyrings import Keyring, Keyrings, namespace_of
+from huks_async.keystore.permissions import group_name
 from huks_async.model.enums import HuksAuthStorageLevel
 from huks_async.model.errors import BusinessError, ParameterSetError
 from huks_async.model.limits import Limits
@@ -29,14 +33,21 @@ if TYPE_CHECKING:
 _SPECIFIC_USER = int(InnerTag.SPECIFIC_USER_ID)
 _ACCESS_GROUP = int(HuksTag.HUKS_TAG_KEY_ACCESS_GROUP)
 _KEY_CLASS = int(HuksTag.HUKS_TAG_KEY_CLASS)
+_PURPOSE = int(HuksTag.HUKS_TAG_PURPOSE)
 
 
 @dataclass(slots=True, eq=False, repr=False)
 class OpenState:
-    """The open state of a keystore, with the keys that a call works on.
+    """The open state of a keystore as one caller's call sees it, with the keys that the call works on.
 
-    Sessions belong to the caller whichever keys they use, so `namespace` is the caller's; `shelf` and
-    `maker` are those of the keys.
+    Attributes:
+        namespace: the application whose keys are meant.
+        session_owner: names the caller, to whom sessions belong whichever keys they use.
+        keyrings: the caller's.
+        shelf: of the keys that are meant.
+        maker: of the same keys.
+        recall: `shelf.recall`; where the policy is asked about each session, `recall_nothing`.
+        acts_for: the user that the call names, or None.
     """
 
     owner: Owner
@@ -52,16 +63,22 @@ class OpenState:
     limits: Limits
     device: bool
     namespace: str
+    session_owner: str
     keyrings: Keyrings
+    recall: "Callable[[str, list[Any]], Prepared | None]"
     wrapping_key: RootKey | None
     authority: "Callable[[Mode], Awaitable[AttestationCa]]"
     acts_for: int | None = None
 
 
 class KeystoreFunctions:
-    """Base of the groups of functions: gives them the open state."""
+    """Base of the groups of functions: gives them the open state.
+
+    `_direct` is the open state, too, where it is that of every caller: sessions take it without a further look.
+    """
 
     _state: OpenState | None = None
+    _direct: OpenState | None = None
     _why_closed = "it is not open: use `async with Keystore.open(…) as keystore`"
 
     def _open_state(self) -> OpenState:
@@ -72,12 +89,61 @@ class KeystoreFunctions:
         return state
 
 
-def state_for(state: OpenState, params: ParamSet) -> OpenState:
+def recall_nothing(alias: str, properties: list[Any]) -> None:
+    """Stands in for `KeyShelf.recall` where what was in order once must be looked at again."""
+
+
+def set_caller(state: OpenState, keyrings: Keyrings) -> OpenState:
+    """The state of a keystore as the owner of these keyrings sees it."""
+    caller = keyrings.caller
+    return replace(
+        _with_keys(state, keyrings, keyrings.own),
+        namespace=keyrings.namespace,
+        session_owner=namespace_of(caller.namespace, caller.user_id),
+    )
+
+
+def state_for(
+    state: OpenState, params: ParamSet, function: str, alias: str | None = None, purposes: int | None = None
+) -> OpenState:
     """The state that a call with these parameters works on: a user's or group's where they name one.
 
+    Here the policy is asked about the call.
+
+    Args:
+        state: of the caller.
+        params: of the call.
+        function: its documented name, without `AsUser`.
+        alias: the key that it is about.
+        purposes: what the key is to do; default: HUKS_TAG_PURPOSE of the parameters.
+
     Raises:
-        BusinessError: 201, 202 or 401 for another user, 12000001 or 12000018 for a group.
+        BusinessError: 201, 202 or 401 for another user, 12000001 or 12000018 for a group; 201 for another
+            namespace and for what the policy does not allow.
     """
+    keyrings = state.keyrings
+    if keyrings.namespace != keyrings.caller.namespace:
+        keyrings.permissions.check_namespace(keyrings.caller, keyrings.namespace)
+    state = state_of_named(state, params)
+    if keyrings.permissions.asks:
+        user_id, group = state.acts_for, params.blobs.get(_ACCESS_GROUP)
+        keyrings.permissions.check_use(
+            AccessRequest(
+                caller=keyrings.caller,
+                function=function if user_id is None else f"{function}AsUser",
+                alias=alias,
+                purposes=params.numbers.get(_PURPOSE, 0) if purposes is None else purposes,
+                namespace=keyrings.namespace,
+                user_id=keyrings.caller.user_id if user_id is None else user_id,
+                group=None if group is None else group_name(group),
+                level=storage_level(params),
+            )
+        )
+    return state
+
+
+def state_of_named(state: OpenState, params: ParamSet) -> OpenState:
+    """The state of the user or group that parameters name; errors as `state_for`."""
     user_id, group = params.numbers.get(_SPECIFIC_USER), params.blobs.get(_ACCESS_GROUP)
     if user_id is not None:
         if state.acts_for is None:
@@ -89,8 +155,7 @@ def state_for(state: OpenState, params: ParamSet) -> OpenState:
     if state.acts_for is not None:
         _check_other_user(state.acts_for, params)
     elif group is not None:
-        keyring = state.keyrings.of_group(group)
-        return replace(state, shelf=keyring.shelf, maker=keyring.maker)
+        return _with_keys(state, state.keyrings, state.keyrings.of_group(group))
     return state
 
 
@@ -100,8 +165,20 @@ def state_of_user(state: OpenState, user_id: int) -> OpenState:
     Raises:
         BusinessError: 401 for what is no user id; 202 on a device; 201 where the policy says no.
     """
-    keyring = state.keyrings.of_user(user_id)
-    return replace(state, shelf=keyring.shelf, maker=keyring.maker, acts_for=user_id)
+    state = _with_keys(state, state.keyrings, state.keyrings.of_user(user_id))
+    state.acts_for = user_id
+    return state
+
+
+def _with_keys(state: OpenState, keyrings: Keyrings, keyring: Keyring) -> OpenState:
+    asked = keyrings.permissions.asks or keyrings.namespace != keyrings.caller.namespace
+    return replace(
+        state,
+        keyrings=keyrings,
+        shelf=keyring.shelf,
+        maker=keyring.maker,
+        recall=recall_nothing if asked else keyring.shelf.recall,
+    )
 
 
 def _check_other_user(user_id: int, params: ParamSet) -> None:

@@ -10,7 +10,8 @@ from huks_async.crypto.caller_warnings import times_warned
 from huks_async.crypto.rules.empty_bytes import refuse_empty_bytes, used_bytes
 from huks_async.keys.items.aliases import check_alias, storage_level
 from huks_async.keys.items.prepared import Prepared
-from huks_async.keystore.open_state import KeystoreFunctions, OpenState, state_for
+from huks_async.keys.lifecycle import is_stored
+from huks_async.keystore.open_state import KeystoreFunctions, OpenState, state_for, state_of_named
 from huks_async.model.enums import HuksKeyFlag, HuksKeyPurpose
 from huks_async.model.errors import BusinessError, ParameterSetError
 from huks_async.model.params import (
@@ -31,6 +32,7 @@ from huks_async.sessions.context import KeySession
 
 _PURPOSE = int(HuksTag.HUKS_TAG_PURPOSE)
 _ACCESS_GROUP = int(HuksTag.HUKS_TAG_KEY_ACCESS_GROUP)
+_KEY_ALIAS = int(HuksTag.HUKS_TAG_KEY_ALIAS)
 _AUTH_TOKEN = int(HuksTag.HUKS_TAG_AUTH_TOKEN)
 _SECURITY_LEVEL = int(HuksTag.HUKS_TAG_KEY_SECURITY_LEVEL)
 _RESULT_FLAGS = {
@@ -72,17 +74,17 @@ class SessionFunctions(KeystoreFunctions):
 
         The session pins the key: deleting or replacing it later does not disturb the session.
         """
-        state = self._state or self._open_state()
+        state = self._direct or self._open_state()
         if get_ident() != state.thread:
             state.owner.check("this keystore")
         properties = options.get("properties") if type(options) is dict else split_options(options)[0]
         # what was checked once for this key and these parameters holds for the next session, too
-        known = state.shelf.recall(keyAlias, properties) if type(properties) is list else None
+        known = state.recall(keyAlias, properties) if type(properties) is list else None
         (starter, ready, context), blobs = known or await _prepare(state, keyAlias, properties)
         dispatcher = state.dispatcher
         if perf_counter() > dispatcher.turn_ends:
             await dispatcher.give_turn()
-        session = state.table.open(state.namespace, starter(ready, blobs), context)
+        session = state.table.open(state.session_owner, starter(ready, blobs), context)
         # results are made without a call of __init__, which would be a noticeable part of a short session
         opened = _new_object(HuksSessionHandle)
         opened.handle = session.handle
@@ -107,14 +109,14 @@ class SessionFunctions(KeystoreFunctions):
         Any error of the operation ends the session. A cancelled call ends it, too. A buffer that is passed
         must not be changed before the call is over.
         """
-        state = self._state or self._open_state()
+        state = self._direct or self._open_state()
         if get_ident() != state.thread:
             state.owner.check("this keystore")
         data: BytesLike | None = _ordinary_data(handle, options, token)
         if data is None:
             handle = _check_handle(handle)
             data = _segment(state, handle, options, token)[1]
-        out = state.driver.start_update(state.namespace, handle, data)
+        out = state.driver.start_update(state.session_owner, handle, data)
         if not isinstance(out, bytes):
             out = await out
         result = _new_object(HuksReturnResult)
@@ -138,7 +140,7 @@ class SessionFunctions(KeystoreFunctions):
 
         The session is gone afterwards, whatever happens.
         """
-        state = self._state or self._open_state()
+        state = self._direct or self._open_state()
         if get_ident() != state.thread:
             state.owner.check("this keystore")
         params = NO_PARAMETERS
@@ -146,7 +148,7 @@ class SessionFunctions(KeystoreFunctions):
         if data is None:
             handle = _check_handle(handle)
             params, data = _segment(state, handle, options, token, ends=True)
-        out = state.driver.start_finish(state.namespace, handle, data)
+        out = state.driver.start_finish(state.session_owner, handle, data)
         if not isinstance(out, bytes):
             out, session = await out
             rule = session.context
@@ -169,8 +171,12 @@ class SessionFunctions(KeystoreFunctions):
         try:
             parse_parameters(options)
         except ParameterSetError as error:
-            raise state.driver.fail(state.namespace, handle, error) from None
-        state.driver.abort(state.namespace, handle)
+            raise state.driver.fail(state.session_owner, handle, error) from None
+        state.driver.abort(state.session_owner, handle)
+
+    def _pinned(self) -> "SessionFunctions":
+        """The same functions for the caller of this context, from wherever they are called later."""
+        return self
 
     def session(self, keyAlias: str, options: Options) -> KeySession:
         """Open a session for an `async with` block, which ends it on every way out.
@@ -184,8 +190,8 @@ class SessionFunctions(KeystoreFunctions):
         """
         state = self._open_state()
         place = state.table.place() if state.table.debug else None
-        abandon = partial(state.table.abandon, owner=state.namespace)
-        return KeySession(self, keyAlias, options, state.pool, state.limits, abandon, place)
+        abandon = partial(state.table.abandon, owner=state.session_owner)
+        return KeySession(self._pinned(), keyAlias, options, state.pool, state.limits, abandon, place)
 
 
 async def _prepare(state: OpenState, keyAlias: str, properties: Any) -> Prepared:
@@ -197,7 +203,7 @@ async def _prepare(state: OpenState, keyAlias: str, properties: Any) -> Prepared
     params = parse_properties(properties)
     alias = check_alias(keyAlias)
     numbers = params.numbers
-    owner = state_for(state, params)
+    owner = state_for(state, params, "initSession", alias)
     if numbers.get(_SECURITY_LEVEL):
         raise BusinessError(401, "HUKS_TAG_KEY_SECURITY_LEVEL: a session takes no level but 0 (TEE)")
     level = storage_level(params)
@@ -226,7 +232,12 @@ async def _prepare(state: OpenState, keyAlias: str, properties: Any) -> Prepared
 
 async def _keep_secret(rule: _SecretRule, params: ParamSet, secret: bytes) -> bytes:
     # the session remembers its user; the group of the result is for finish to name
-    owner = state_for(rule.state, params)
+    if is_stored(params):
+        # a new key under an alias of its own: what the policy said about the session does not cover it
+        alias = params.blobs.get(_KEY_ALIAS, b"").decode(errors="replace")
+        owner = state_for(rule.state, params, "finishSession", alias)
+    else:
+        owner = state_of_named(rule.state, params)
     return await owner.maker.keep_secret(rule.base, params, secret, rule.flag)
 
 
@@ -256,12 +267,12 @@ def _segment(
                 raise ParameterSetError(401, "HUKS_TAG_AUTH_TOKEN is given twice: as a tag and as the token")
             params = ParamSet(params.numbers, params.blobs | {_AUTH_TOKEN: as_bytes(token, "token")})
     except ParameterSetError as error:
-        raise state.driver.fail(state.namespace, handle, error) from None
+        raise state.driver.fail(state.session_owner, handle, error) from None
     if params.numbers and params.numbers.get(_SECURITY_LEVEL):
         wrong = BusinessError(401, "HUKS_TAG_KEY_SECURITY_LEVEL: a session takes no level but 0 (TEE)")
         if ends:
-            raise state.driver.fail(state.namespace, handle, wrong)
-        state.table.give_back(state.table.take(handle, state.namespace))
+            raise state.driver.fail(state.session_owner, handle, wrong)
+        state.table.give_back(state.table.take(handle, state.session_owner))
         raise wrong
     return params, data
 

@@ -2,9 +2,11 @@
 
 from huks_async.keys.items.aliases import check_alias, storage_level
 from huks_async.keystore.open_state import KeystoreFunctions, OpenState, newer_codes, state_for
+from huks_async.model.enums import HuksKeyPurpose, HuksUnwrapSuite
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, Options, as_buffer, parse_options, parse_parameters
 from huks_async.model.results import HuksReturnResult
+from huks_async.model.tags import HuksTag
 from huks_async.rootkeys import RootKey
 
 
@@ -31,7 +33,13 @@ class WrappingFunctions(KeystoreFunctions):
         alias = check_alias(keyAlias)
         wrapping_alias = check_alias(wrappingKeyAlias, "wrappingKeyAlias")
         params, data = parse_options(options)
-        state = state_for(state, params)
+        suite = params.numbers.get(HuksTag.HUKS_TAG_UNWRAP_ALGORITHM_SUITE)
+        opens = HuksKeyPurpose.HUKS_KEY_PURPOSE_UNWRAP
+        if suite == HuksUnwrapSuite.HUKS_UNWRAP_SUITE_SM2_SM4_ECB_NOPADDING:
+            opens = HuksKeyPurpose.HUKS_KEY_PURPOSE_DECRYPT
+        if state.keyrings.permissions.asks:
+            state_for(state, params, "importWrappedKeyItem", wrapping_alias, opens)
+        state = state_for(state, params, "importWrappedKeyItem", alias)
         await state.maker.import_wrapped(alias, wrapping_alias, params, as_buffer(data, "inData"))
 
     async def wrapKeyItem(self, keyAlias: str, params: Options) -> HuksReturnResult:
@@ -60,7 +68,7 @@ class WrappingFunctions(KeystoreFunctions):
             storage_level(parsed)
         check_wrap_type(parsed)
         operator = _operators_key(state, "wrapKeyItem")
-        state = state_for(state, parsed)
+        state = state_for(state, parsed, "wrapKeyItem", alias, purposes=0)
         return HuksReturnResult(await wrap_item(state.shelf, alias, parsed, operator))
 
     async def unwrapKeyItem(self, keyAlias: str, params: Options, wrappedKey: BytesLike) -> HuksReturnResult:
@@ -91,7 +99,7 @@ class WrappingFunctions(KeystoreFunctions):
                 raise BusinessError(401, f"wrappedKey has {len(blob)} bytes, accepted 1 … {MAX_BLOB_BYTES}")
         check_wrap_type(parsed)
         operator = _operators_key(state, "unwrapKeyItem")
-        state = state_for(state, parsed)
+        state = state_for(state, parsed, "unwrapKeyItem", alias, purposes=0)
         await unwrap_item(state.shelf, alias, parsed, bytes(blob), operator)
         return HuksReturnResult()
 

@@ -26,6 +26,7 @@ KEYSTORE_EXTENSIONS = {
     "aopen": "opens it outside of an `async with` block",
     "aclose": "closes it",
     "is_open": "whether it can be used",
+    "for_caller": "the same functions as another caller",
     "session": "a session as an `async with` block",
     "monitor_low_memory": "purges stale sessions from a task group of the caller's own",
     "purge_stale_sessions": "purges on a signal of the service's own",
@@ -50,8 +51,8 @@ MODULE_EXTENSIONS = {
     ),
     *("Store", "MemoryStore", "SqliteStore"),
     *("RootKey", "EphemeralRootKey", "FileRootKey", "PassphraseRootKey", "SystemdRootKey"),
-    # who may act for whom
-    *("Caller", "Policy"),
+    # who calls, and who may do what
+    *("Caller", "CallerKeystore", "as_caller", "AccessRequest", "KeyPolicy", "Policy"),
     # the sending half of a wrapped import
     *("WrappedKey", "pack_wrapped_key"),
     # the receiving half of an attestation, and an operator's own authority

@@ -1,0 +1,80 @@
+"""One open keystore for several callers: what each of them works with, and the functions for one of them."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+from huks_async.access.callers import Acting, Caller
+from huks_async.keystore.attestation_functions import AttestationFunctions
+from huks_async.keystore.kem_functions import KemFunctions
+from huks_async.keystore.keyrings import Keyring, Keyrings
+from huks_async.keystore.legacy_functions import LegacyFunctions
+from huks_async.keystore.open_state import OpenState, set_caller
+from huks_async.keystore.other_user_functions import OtherUserFunctions
+from huks_async.keystore.wrapping_functions import WrappingFunctions
+from huks_async.model.uncopied import Uncopied
+
+_MAX_CALLERS = 1024
+"""So many callers' keys are kept ready, those that called last; others are opened again when they call."""
+
+
+class CallerStates:
+    """The open state of a keystore as each of its callers sees it."""
+
+    def __init__(self, own: OpenState, open_keyring: Callable[[str], Keyring]) -> None:
+        self.own = own
+        self._open_keyring = open_keyring
+        self._others: OrderedDict[Acting, OpenState] = OrderedDict()
+
+    def of(self, acting: Acting | None) -> OpenState:
+        """The state for a caller; None: the keystore's own."""
+        if acting is None:
+            return self.own
+        state = self._others.get(acting)
+        if state is None:
+            own = self.own.keyrings
+            user_id = own.caller.user_id if acting.user_id is None else acting.user_id
+            caller = Caller(acting.name, user_id)
+            keyrings = Keyrings(self._open_keyring, caller, acting.namespace or acting.name, own.permissions)
+            state = self._others[acting] = set_caller(self.own, keyrings)
+            if len(self._others) > _MAX_CALLERS:
+                _, oldest = self._others.popitem(last=False)
+                oldest.keyrings.shrink()
+        else:
+            self._others.move_to_end(acting)
+        return state
+
+    def shrink(self) -> None:
+        """Drop what is kept ready, under memory pressure."""
+        self.own.keyrings.permissions.forget()
+        self.own.keyrings.shrink()
+        for state in self._others.values():
+            state.keyrings.shrink()
+        self._others.clear()
+
+    def count_keys(self) -> int:
+        """How many opened keys are kept ready."""
+        return len(self.own.keyrings) + sum(len(state.keyrings) for state in self._others.values())
+
+
+class CallerKeystore(
+    LegacyFunctions,
+    WrappingFunctions,
+    KemFunctions,
+    AttestationFunctions,
+    OtherUserFunctions,
+    Uncopied,
+):
+    """The documented functions on an open keystore, as one caller; made by `Keystore.for_caller`.
+
+    It is open as long as its keystore is. `as_caller` blocks have no effect on it.
+    """
+
+    def __init__(self, state_of: Callable[[Acting | None], OpenState], acting: Acting | None) -> None:
+        self._state_of = state_of
+        self._acting = acting
+
+    def _open_state(self) -> OpenState:
+        return self._state_of(self._acting)
+
+    def __repr__(self) -> str:
+        return f"<CallerKeystore {self._acting!r}>"

@@ -1,0 +1,183 @@
+"""The questions that a keystore asks its policy, and what it makes of the answers.
+
+Only a plain yes permits. A policy that fails, waits or answers with something else permits nothing.
+"""
+
+import inspect
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable
+from itertools import islice
+from logging import getLogger
+from typing import Any
+
+from huks_async.access.policy import AccessRequest, Caller, Nobody, Policy
+from huks_async.model.enums import HuksAuthStorageLevel, HuksKeyPurpose
+from huks_async.model.errors import BusinessError
+from huks_async.model.showing import shown, type_name
+
+logger = getLogger("huks_async.access")
+
+MAX_GROUP_BYTES = 128
+# looked through at each call of a group's key, on the event loop
+_MAX_NAMES = 1000
+# beyond this number of different requests, those asked longest ago are asked again
+_MAX_ANSWERS = 4096
+
+
+class Permissions:
+    """Asks the policy of a keystore.
+
+    Attributes:
+        device: whether this is a device, where applications name no users.
+        asks: whether the policy has a say in what callers do with their own keys.
+    """
+
+    def __init__(self, policy: Policy, *, device: bool, clock: Callable[[], float] = time.monotonic) -> None:
+        self._policy = policy
+        self.device = device
+        self._clock = clock
+        self.asks = getattr(policy, "may_use", None) is not None
+        self._holds = _cache_seconds(policy)
+        self._answers: OrderedDict[AccessRequest, tuple[float, object]] = OrderedDict()
+
+    def check_user(self, caller: Caller, user_id: int) -> None:
+        """Whether the caller may name this user; 202 on a device, 201 where the policy says no."""
+        if self.device:
+            raise BusinessError(202, "acting for another user is for system applications")
+        if self._ask("may_act_for", caller, user_id) is not True:
+            raise _denied(caller, f"acting for user {user_id}", "no policy allows it")
+
+    def check_group(self, caller: Caller, name: bytes) -> None:
+        """Whether the caller belongs to a group.
+
+        Raises:
+            BusinessError: 401 for a name that is none; 12000001 without a policy on the server; 12000018
+                where the policy does not list the group.
+        """
+        if not 0 < len(name) <= MAX_GROUP_BYTES:
+            raise BusinessError(
+                401, f"HUKS_TAG_KEY_ACCESS_GROUP has {len(name)} bytes, accepted 1 … {MAX_GROUP_BYTES}"
+            )
+        if isinstance(self._policy, Nobody) and not self.device:
+            raise BusinessError(
+                12000001,
+                "HUKS_TAG_KEY_ACCESS_GROUP: this keystore has no policy that knows groups; "
+                "see Keystore.open(policy=…)",
+            )
+        group = group_name(name)
+        if group not in self._names("groups_of", caller):
+            _record_denial(caller, f"keys of the group {shown(group)}")
+            raise BusinessError(
+                12000018,
+                f"HUKS_TAG_KEY_ACCESS_GROUP: {shown(caller.namespace)} does not belong to the group {shown(group)}",
+            )
+
+    def check_namespace(self, caller: Caller, namespace: str) -> None:
+        """Whether the caller may work in another application's namespace; 201 where the policy says no."""
+        known = getattr(self._policy, "namespaces_of", None) is not None
+        if not known or namespace not in self._names("namespaces_of", caller):
+            raise _denied(caller, f"keys of the namespace {shown(namespace)}", "no policy allows it")
+
+    def check_use(self, request: AccessRequest) -> None:
+        """Whether the caller may make this call; 201 where the policy says no."""
+        if self._holds and (known := self._answers.get(request)) is not None and known[0] > self._clock():
+            answer = known[1]
+        else:
+            answer = self._ask("may_use", request)
+            if self._holds:
+                self._answers[request] = (self._clock() + self._holds, answer)
+                self._answers.move_to_end(request)
+                if len(self._answers) > _MAX_ANSWERS:
+                    self._answers.popitem(last=False)
+        if answer is not True:
+            raise _denied(request.caller, describe(request), "the policy does not allow it")
+
+    def forget(self) -> None:
+        """Drop the answers that are kept, under memory pressure."""
+        self._answers.clear()
+
+    def _names(self, question: str, caller: Caller) -> Collection[str]:
+        names = self._ask(question, caller)
+        if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
+            raise _bad_policy(question, "a collection of names", names)
+        try:
+            known = [name for name in islice(names, _MAX_NAMES + 1) if type(name) is str]
+        except Exception as error:
+            raise _bad_policy(question, "a collection of names that can be read", names) from error
+        if len(known) > _MAX_NAMES:
+            raise _bad_policy(question, f"at most {_MAX_NAMES} names", names)
+        return known
+
+    def _ask(self, question: str, *about: object) -> object:
+        """Ask the policy; only a plain answer counts, and a failure is no permission."""
+        try:
+            answer: object = getattr(self._policy, question)(*about)
+        except BusinessError:
+            raise
+        except Exception as error:
+            raise BusinessError(
+                12000012, f"the policy's {question} failed ({type_name(error)}); nothing was permitted"
+            ) from error
+        if inspect.iscoroutine(answer):
+            answer.close()
+            raise _bad_policy(question, "an answer at once, from a plain function", answer)
+        return answer
+
+
+def describe(request: AccessRequest) -> str:
+    """What was asked, for a message: function, purposes, alias and whose keys."""
+    level = HuksAuthStorageLevel(request.level).name.rpartition("_")[2]
+    words = [request.function]
+    if request.purposes:
+        words.append(f"({purpose_names(request.purposes)})")
+    if request.alias is not None:
+        words.append(f"on {shown(request.alias)}")
+    whose = (
+        f"of the group {shown(request.group)}"
+        if request.group is not None
+        else f"in {shown(request.namespace)}"
+    )
+    if request.user_id != request.caller.user_id:
+        whose += f" for user {request.user_id}"
+    return f"{' '.join(words)} {whose} at level {level}"
+
+
+def purpose_names(purposes: int) -> str:
+    """The names of purposes in a number, in lower case; what has no name as a number."""
+    names = [member.name.rpartition("_")[2].lower() for member in HuksKeyPurpose if member & purposes]
+    rest = purposes & ~sum(HuksKeyPurpose)
+    return ", ".join([*names, str(rest)] if rest else names)
+
+
+def group_name(name: bytes) -> str:
+    """The name of a group as text."""
+    return name.decode(errors="replace")
+
+
+def _denied(caller: Caller, what: str, why: str) -> BusinessError:
+    _record_denial(caller, what)
+    return BusinessError(
+        201, f"{shown(caller.namespace)} of user {caller.user_id}: {what}: {why}; see Keystore.open(policy=…)"
+    )
+
+
+def _record_denial(caller: Caller, what: str) -> None:
+    """The one place that all denials by a policy come through."""
+    logger.info("denied: %s of user %d: %s", shown(caller.namespace), caller.user_id, what)
+
+
+def _cache_seconds(policy: Policy) -> float:
+    seconds: Any = getattr(policy, "cache_seconds", 0.0)
+    if type(seconds) not in (int, float) or not seconds >= 0:
+        raise BusinessError(
+            401, f"policy: cache_seconds must be a number of seconds, 0 or more, got {shown(seconds)}"
+        )
+    return float(seconds)
+
+
+def _bad_policy(question: str, wanted: str, got: object) -> BusinessError:
+    return BusinessError(
+        12000012,
+        f"the policy's {question} must give {wanted}, got {type_name(got)}; nothing was permitted",
+    )
