@@ -102,3 +102,9 @@ class Keyrings:
 def namespace_of(name: str, user_id: int) -> str:
     """The namespace of an application or group for one user."""
     return name if user_id == FIRST_USER else f"{name}{SEPARATOR}user{SEPARATOR}{user_id}"
+
+
+def caller_named(namespace: str) -> Caller:
+    """The caller to whom `namespace_of` gave this name."""
+    name, _, user_id = namespace.partition(f"{SEPARATOR}user{SEPARATOR}")
+    return Caller(name, int(user_id) if user_id else FIRST_USER)

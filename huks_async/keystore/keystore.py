@@ -31,7 +31,7 @@ from huks_async.keystore.attestation_functions import AttestationFunctions, Auth
 from huks_async.keystore.backup_functions import BackupFunctions
 from huks_async.keystore.caller_functions import CallerKeystore, CallerStates
 from huks_async.keystore.kem_functions import KemFunctions
-from huks_async.keystore.keyrings import Keyring, Keyrings
+from huks_async.keystore.keyrings import Keyring, Keyrings, caller_named
 from huks_async.keystore.legacy_functions import LegacyFunctions
 from huks_async.keystore.loading import load_everything, not_loaded
 from huks_async.keystore.open_arguments import (
@@ -559,6 +559,7 @@ class Keystore(
             purged=dict(counts.purged),
             peak_open=counts.peak_open,
             peak_bytes_held=counts.peak_bytes,
+            open_by_caller={caller_named(owner): count for owner, count in table.owners().items()},
             cached_keys=self._callers.count_keys(),
             jobs=state.pool.active,
             processes=state.processes.running,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from huks_async.access.callers import Caller
 from huks_async.sessions.monitor import MonitorStatistics
 
 
@@ -23,6 +24,7 @@ class KeystoreStatistics:
         purged: sessions ended as stale, by cause.
         peak_open: most sessions open at once.
         peak_bytes_held: most bytes held at once.
+        open_by_caller: sessions open now, of each caller that has any.
         cached_keys: opened keys kept ready now.
         jobs: calls in worker threads now, waiting ones included.
         processes: calls in processes of their own now: long derivations, generation, checks of imported keys.
@@ -42,6 +44,7 @@ class KeystoreStatistics:
     purged: Mapping[str, int]
     peak_open: int
     peak_bytes_held: int
+    open_by_caller: Mapping[Caller, int]
     cached_keys: int
     jobs: int
     processes: int

@@ -5,7 +5,7 @@ import struct
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from itertools import filterfalse
+from itertools import filterfalse, islice
 from logging import Logger, getLogger
 from typing import Any
 
@@ -29,6 +29,8 @@ _DEVICE_HANDLE_BATCH = 8
 
 # A table of so many sessions is copied in less than a millisecond
 _QUICKLY_COPIED = 5000
+# and so many are looked at
+_QUICKLY_SEARCHED = 5000
 
 FINISHED = "it was finished"
 _NO_FATE = ("", "", 0)
@@ -75,15 +77,19 @@ class SessionTable:
         self._ours = self._fork_watch.mark
         self.sessions: OrderedDict[int, Session] = OrderedDict()
         self._dying = self.sessions
-        # the sessions of a keystore are its caller's, so they need not be counted for each owner
+        # Most keystores have one caller, whose sessions are all that there are; from the second one on, each
+        # owner's are counted.
         self._owner: str | None = None
-        self._several_owners = False
+        self._several = False
+        self._owned: dict[str, int] = {}
         # handle → (owner, why it ended) of the sessions that ended last; a full one becomes the older one
         self._fates = Fates()
         self._latest_fates = self._fates.latest
         self._last_fate = _NO_FATE
         self._places: dict[int, str] = {}
         self._abandoned: set[int] = set()
+        # whether there is more to note of a session than the table itself does
+        self._notes = debug
         self._order = 0
         # from this many sessions on, `open` has more to do: a new peak, or the limit
         self._mark = 0
@@ -126,9 +132,25 @@ class SessionTable:
         session.busy = False
         session.held = 0
         sessions[handle] = session
-        if self.debug:
-            self._places[handle] = self.place()
+        if self._notes:
+            self._note(session)
         return session
+
+    def _note(self, session: Session) -> None:
+        if self._several:
+            self._owned[session.owner] = self._owned.get(session.owner, 0) + 1
+        if self.debug:
+            self._places[session.handle] = self.place()
+
+    def _forget(self, session: Session) -> None:
+        if self._several:
+            left = self._owned[session.owner] - 1
+            if left:
+                self._owned[session.owner] = left
+            else:
+                del self._owned[session.owner]
+        self._abandoned.discard(session.handle)
+        self._places.pop(session.handle, None)
 
     @staticmethod
     def place() -> str:
@@ -217,6 +239,7 @@ class SessionTable:
         session = self.sessions.get(handle)
         if session is not None and session.owner == owner and session.busy:
             self._abandoned.add(handle)
+            self._notes = True
         else:
             self.abort(handle, owner)
 
@@ -295,6 +318,7 @@ class SessionTable:
         ]
         self._dying, self.sessions = self.sessions, OrderedDict()
         self._places.clear()
+        self._owned.clear()
         self.held = 0
         return left
 
@@ -332,7 +356,7 @@ class SessionTable:
 
     def _make_room(self, owner: str) -> None:
         """Make room for one more session, where there is none; note a new peak."""
-        if len(self.sessions) >= self._max_sessions or self._owned(owner) >= self._max_per_caller:
+        if len(self.sessions) >= self._max_sessions or self.count_of(owner) >= self._max_per_caller:
             self._end_some(owner)
         self.counts.peak_open = max(self.counts.peak_open, len(self.sessions) + 1)
         self._mark = min(self._max_sessions, self._max_per_caller, self.counts.peak_open)
@@ -340,29 +364,55 @@ class SessionTable:
     def _meet(self, owner: str) -> None:
         if self._owner is None:
             self._owner = owner
-        self._several_owners = self._several_owners or owner != self._owner
+        elif not self._several and owner != self._owner:
+            self._several = self._notes = True
+            if self.sessions:
+                self._owned[self._owner] = len(self.sessions)
 
-    def _owned(self, owner: str) -> int:
+    def count_of(self, owner: str) -> int:
         """How many sessions an owner has."""
-        if not self._several_owners:
-            return len(self.sessions)
-        return sum(session.owner == owner for session in self.sessions.values())
+        if self._several:
+            return self._owned.get(owner, 0)
+        return len(self.sessions) if owner == self._owner else 0
+
+    def owners(self) -> dict[str, int]:
+        """How many sessions each owner has that has any."""
+        if self._several:
+            return self._owned.copy()
+        return {self._owner: len(self.sessions)} if self._owner is not None and self.sessions else {}
 
     def _end_some(self, owner: str) -> None:
         limits = self.limits
         if self._closed:
             raise BusinessError(12000012, "the keystore was closed while the session was being opened")
         if limits.evict_oldest_idle:
-            while self._owned(owner) >= limits.max_sessions_per_caller:
+            while self.count_of(owner) >= limits.max_sessions_per_caller:
                 self._evict_oldest(owner, limits.max_sessions_per_caller)
             while len(self.sessions) >= limits.max_sessions:
                 self._evict_oldest(None, limits.max_sessions)
             return
-        while (
-            self._owned(owner) >= limits.max_sessions_per_caller or len(self.sessions) >= limits.max_sessions
-        ):
-            if not self.purge_stale(1, min(limits.stale_after, limits.max_idle or math.inf), MAKE_ROOM):
+        stale_after = min(limits.stale_after, limits.max_idle or math.inf)
+        while self.count_of(owner) >= limits.max_sessions_per_caller:
+            # those of others would make no room for this one
+            if not self._purge_one_of(owner, stale_after):
                 raise self._limit_reached(owner)
+        while len(self.sessions) >= limits.max_sessions:
+            if not self.purge_stale(1, stale_after, MAKE_ROOM):
+                raise self._limit_reached(owner)
+
+    def _purge_one_of(self, owner: str, idle_longer_than: float) -> bool:
+        """End the longest idle session of an owner, if it is stale and among the longest idle of all."""
+        if not self._several:
+            return bool(self.purge_stale(1, idle_longer_than, MAKE_ROOM))
+        now = self.clock()
+        for session in islice(self.sessions.values(), _QUICKLY_SEARCHED):
+            idle = now - session.used
+            if session.owner == owner and not session.busy and idle > idle_longer_than:
+                self.remove(session, _fate(MAKE_ROOM, idle))
+                self.counts.purged[MAKE_ROOM] += 1
+                self._tell(1)
+                return True
+        return False
 
     def _evict_oldest(self, owner: str | None, limit: int) -> None:
         idle = [
@@ -380,7 +430,7 @@ class SessionTable:
         limits = self.limits
         return BusinessError(
             12000010,
-            f"{len(self.sessions)} sessions are open, {self._owned(owner)} of them of this caller; accepted "
+            f"{len(self.sessions)} sessions are open, {self.count_of(owner)} of them of this caller; accepted "
             f"{limits.max_sessions} in all and {limits.max_sessions_per_caller} a caller, and none can make "
             "room: finish or abort sessions, or raise Limits.max_sessions",
         )
@@ -404,10 +454,8 @@ class SessionTable:
         if len(latest) >= self._fates.room:
             self._fates.pack()
             self._last_fate = _NO_FATE  # its number was that of the volume, which may be full
-        if self._abandoned:
-            self._abandoned.discard(session.handle)
-        if self.debug:
-            self._places.pop(session.handle, None)
+        if self._notes:
+            self._forget(session)
         return True
 
     def _new_handles(self) -> list[int]:

@@ -107,6 +107,7 @@ async def use_each_function(keystore: huks.Keystore) -> None:
         "sharedKeyAlias": None, "sharedKeyParams": None, "path": "backup.db",
     }  # fmt: skip
     special: dict[str, dict[str, Any]] = {
+        "for_caller": {"name": "service", "user_id": 101, "namespace": None},
         "encapsulate": {"keyAlias": "ml-kem", "params": kem},
         "decapsulate": {"keyAlias": "ml-kem", "params": kem},
         "anonAttestKeyItemOffline": {

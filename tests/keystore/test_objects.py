@@ -65,7 +65,7 @@ def test_a_call_that_gets_no_memory(error: Exception, step: str, size: int) -> N
         async with huks.Keystore.open("memory:", monitor=False) as keystore:
             await keystore.generateKeyItem("key", options(**AES_CBC))
             handle = (await keystore.initSession("key", SESSION)).handle
-            parts: Any = keystore._parts
+            parts: Any = keystore._state
             operation = parts.table.sessions[handle].operation
 
             class Failing(type(operation)):  # type: ignore[misc]
