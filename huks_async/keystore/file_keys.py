@@ -116,7 +116,8 @@ def _aliases(alias: object) -> list[str]:
 
 
 async def _find(keystore: SessionFunctions, alias: str, where: ParamSet) -> tuple[str, KeyItem]:
-    owner = state_for(keystore._open_state(), where)
+    # what for, the session says that follows
+    owner = state_for(keystore._open_state(), where, "initSession", alias, purposes=0)
     level = storage_level(where)
     item = owner.shelf.ready(alias, level) or await owner.shelf.find(alias, level)
     return owner.shelf.namespace, item
