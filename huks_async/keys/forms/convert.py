@@ -24,15 +24,28 @@ from cryptography.hazmat.primitives.serialization import (
 from huks_async.crypto.asymmetric import finite_field
 from huks_async.crypto.key_material import KeyMaterial
 from huks_async.crypto.sm2 import encoding as sm2_encoding
-from huks_async.keys.forms import encrypted, openssh, pem, pkcs8, pkcs12, sm2_keys
+from huks_async.keys.forms import curves, encrypted, openssh, pem, pkcs8, pkcs12, sm2_keys
 from huks_async.keys.forms.certificates import public_key_of
-from huks_async.keys.forms.der import BITS, EXPLICIT, INTEGER, OCTETS, elements, sequence, shape
+from huks_async.keys.forms.der import (
+    BITS,
+    EXPLICIT,
+    INTEGER,
+    OCTETS,
+    OID,
+    SEQUENCE,
+    elements,
+    number,
+    sequence,
+    shape,
+)
 from huks_async.keys.forms.fields import parts_of
 from huks_async.keys.forms.identify import identify, identify_key, identify_label
 from huks_async.keys.forms.importing import material_from_import, material_from_parts
 from huks_async.keys.forms.jwk import from_jwk, to_jwk
 from huks_async.keys.forms.layouts import KeyParts, algorithm_name, invalid, pack, unpack
 from huks_async.keys.forms.library_keys import (
+    check_dh_group,
+    check_rsa_bits,
     load_spki,
     point_material,
     private_material,
@@ -62,6 +75,10 @@ _EC_POINTS = {57: 224, 29: 224, 65: 256, 33: 256, 97: 384, 49: 384, 133: 521, 67
 _SM2_POINTS = (65, 33)
 _PUBLIC_LABELS = ("PUBLIC KEY", "RSA PUBLIC KEY", "EC PUBLIC KEY", "SM2 PUBLIC KEY")
 _CERTIFICATE_LABELS = ("CERTIFICATE", "X509 CERTIFICATE")
+# as PKCS#3 and as X9.42 name it; the library below writes the second
+_DH = (bytes.fromhex("2a864886f70d010301"), bytes.fromhex("2a8648ce3e0201"))
+# of DEK-Info, which the library below reads
+_OLD_CIPHERS = ("AES-128-CBC", "AES-256-CBC", "DES-EDE3-CBC")
 _OLD_ENCRYPTION = "make a copy that is not: openssl pkey -in FILE -out COPY"
 
 
@@ -174,6 +191,13 @@ def from_spki(der: bytes) -> KeyMaterial:
         key: Any = load_spki(data)
     except Exception as error:  # the library refuses in many ways, none of which is ours to pass on
         refuse_out_of_memory(error, "reading a key")
+        other = curves.in_library_form(data)
+        if other is not None:
+            return from_spki(other)
+        if shape(sequence(data))[:2] in ((INTEGER, SEQUENCE), (INTEGER, OCTETS)):
+            raise invalid(
+                "a private key where a public one is expected; PEM names a private key PRIVATE KEY"
+            ) from None
         raise _refused(data, "public key", error) from None
     return public_material(key)
 
@@ -245,11 +269,18 @@ def from_pkcs8(der: bytes, password: bytes | None = None) -> KeyMaterial:
         data = pkcs8.ml_seed_pkcs8(own.algorithm, own.size, own.secret)
     elif info is not None:
         data = info.plain()
+    if info is None:
+        _check_numbers(b"", data)
+    else:
+        _check_numbers(info.identifier, info.key)
     try:
         with finite_field.allowed():
             key = load_der_private_key(data, None)
     except Exception as error:  # as above
         refuse_out_of_memory(error, "reading a key")
+        other = curves.in_library_form(data)
+        if other is not None:
+            return from_pkcs8(other)
         unnamed = _with_unnamed_curve(data) if info is None else None
         if unnamed is None:
             raise _refused(data, "private key", error) from None
@@ -351,17 +382,23 @@ def _from_private_block(block: pem.Block, password: bytes | None) -> KeyMaterial
         with finite_field.allowed():
             key = load_pem_private_key(block.text(), password)
     except UnsupportedAlgorithm:
-        raise invalid(
-            f"a {block.label} encrypted in the old way (DEK-Info) with a cipher that is not read; {_OLD_ENCRYPTION}"
-        ) from None
+        raise _unread_cipher(block) from None
     except Exception as error:  # as above
         refuse_out_of_memory(error, "reading a key")
         if block.label.startswith("SM2"):
             raise invalid(
                 f"an SM2 private key encrypted in the old way (DEK-Info); {_OLD_ENCRYPTION}"
             ) from None
+        if block.old_cipher not in _OLD_CIPHERS:
+            raise _unread_cipher(block) from None
         raise _not_opened(error) from None
     return private_material(key)
+
+
+def _unread_cipher(block: pem.Block) -> BusinessError:
+    return invalid(
+        f"a block {block.label} encrypted in the old way (DEK-Info) with a cipher that is not read; {_OLD_ENCRYPTION}"
+    )
 
 
 def _from_encrypted(data: bytes, sealed: encrypted.Encrypted, password: bytes | None) -> KeyMaterial:
@@ -376,9 +413,21 @@ def _from_encrypted(data: bytes, sealed: encrypted.Encrypted, password: bytes | 
         # what the library does not read, it may not have: the key is looked at as it is
         plain = encrypted.decrypt(sealed, password)
         if plain is None:
-            raise _not_opened(error) from None
+            raise _not_opened(error, is_read=encrypted.is_read(sealed)) from None
         return from_pkcs8(plain)
     return private_material(key)
+
+
+def _check_numbers(identifier: bytes, key: bytes) -> None:
+    """Refuse a modulus or a group that HUKS does not have, whose primes the library would check for minutes."""
+    parts = sequence(key)
+    if len(parts) >= 9 and set(shape(parts)[:9]) == {INTEGER}:  # RSAPrivateKey, RFC 8017, A.1.2
+        check_rsa_bits(number(parts[1][1]).bit_length())
+    named = elements(identifier)
+    if shape(named) == (OID, SEQUENCE) and named[0][1] in _DH:
+        group = elements(named[1][1])
+        if shape(group)[:2] == (INTEGER, INTEGER):
+            check_dh_group(number(group[0][1]), number(group[1][1]))
 
 
 def _with_unnamed_curve(data: bytes) -> KeyMaterial | None:
@@ -400,8 +449,8 @@ def _with_unnamed_curve(data: bytes) -> KeyMaterial | None:
     return _from_own_key(pkcs8.OwnKey(HuksKeyAlg.HUKS_ALG_SM2, 256, scalar, coordinates))
 
 
-def _not_opened(error: Exception) -> BusinessError:
-    if isinstance(error, UnsupportedAlgorithm):
+def _not_opened(error: Exception, *, is_read: bool = True) -> BusinessError:
+    if isinstance(error, UnsupportedAlgorithm) or not is_read:
         return invalid(f"the private key is encrypted in a way that is not read; {_OLD_ENCRYPTION}")
     return invalid("the private key does not open: the passphrase is wrong, or the file is damaged")
 

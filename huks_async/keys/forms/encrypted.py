@@ -44,6 +44,20 @@ _CIPHERS: dict[bytes, tuple[type[algorithms.AES | algorithms.SM4 | TripleDES], i
     bytes.fromhex("2a864886f70d0307"): (TripleDES, 24),
     bytes.fromhex("2a811ccf55016802"): (algorithms.SM4, 16),
 }
+# what the library below reads besides: RC2 in PBES2, and of PBES1 and PKCS#12 these
+_RC2 = bytes.fromhex("2a864886f70d0302")
+_OLDER_SCHEMES = frozenset(
+    bytes.fromhex(oid)
+    for oid in (
+        "2a864886f70d010503",  # MD5 and DES
+        "2a864886f70d01050a",  # SHA-1 and DES
+        "2a864886f70d010c0101",  # SHA-1 and RC4, 128 bits
+        "2a864886f70d010c0102",  # and RC4, 40 bits
+        "2a864886f70d010c0103",  # and Triple DES
+        "2a864886f70d010c0105",  # and RC2, 128 bits
+        "2a864886f70d010c0106",  # and RC2, 40 bits
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +121,19 @@ def check_iterations(iterations: int) -> None:
         )
 
 
+def is_read(key: Encrypted) -> bool:
+    """Whether a key that is encrypted in this way is opened, so that its passphrase must be wrong if it is not."""
+    if key.scheme != _PBES2:
+        return key.scheme in _OLDER_SCHEMES
+    if shape(key.parameters) != (SEQUENCE, SEQUENCE):
+        return False
+    encryption = elements(key.parameters[1][1])
+    if not encryption or encryption[0][1] not in (*_CIPHERS, _RC2):
+        return False
+    kdf, values = _derivation(key)
+    return kdf == _SCRYPT or (kdf == _PBKDF2 and _prf(values) is not None)
+
+
 def decrypt(key: Encrypted, password: bytes) -> bytes | None:
     """Open PBES2 (RFC 8018, 6.2) with the library's primitives.
 
@@ -153,9 +180,12 @@ def _derive(kdf: bytes, values: list[tuple[int, bytes]], length: int, password: 
             return None
     if kdf != _PBKDF2 or tags[:2] != (OCTETS, INTEGER) or number(values[1][1]) == 0:
         return None
-    chosen = next((elements(content) for tag, content in values[2:] if tag == SEQUENCE), None)
-    oid = _DEFAULT_PRF if chosen is None else chosen[0][1] if chosen else b""
-    prf = _PRFS.get(oid)
+    prf = _prf(values)
     if prf is None:
         return None
     return PBKDF2HMAC(prf, length, values[0][1], number(values[1][1])).derive(password)
+
+
+def _prf(values: list[tuple[int, bytes]]) -> hashes.HashAlgorithm | None:
+    chosen = next((elements(content) for tag, content in values[2:] if tag == SEQUENCE), None)
+    return _PRFS.get(_DEFAULT_PRF if chosen is None else chosen[0][1] if chosen else b"")

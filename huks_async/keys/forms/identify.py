@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from huks_async.keys.forms.curves import EC_PUBLIC_KEY
 from huks_async.keys.forms.der import (
     BITS,
     EXPLICIT,
@@ -20,7 +21,6 @@ from huks_async.keys.forms.der import (
     sequence,
     shape,
 )
-from huks_async.keys.forms.sm2_keys import EC_PUBLIC_KEY
 
 
 class Foreign(NamedTuple):
@@ -167,7 +167,28 @@ _NO_CURVE = Foreign(
     "let its maker write them: a key of P-256, say, names prime256v1",
 )
 _SIGNED_DATA = bytes.fromhex("2a864886f70d0107")
-_RSA = bytes.fromhex("2a864886f70d010101")
+# keys that are read, so that one of them that was not is damaged, and not of an algorithm that is missing
+_TAKEN = frozenset(
+    bytes.fromhex(oid)
+    for oid in (
+        "2a864886f70d010101",  # RSA
+        "2a864886f70d01010a",  # RSA-PSS
+        "2a8648ce380401",  # DSA
+        "2a864886f70d010301",  # DH
+        "2b656e",  # X25519
+        "2b6570",  # Ed25519
+        "2a811ccf5501822d",  # SM2, where its curve stands for the algorithm
+        "608648016503040311",  # ML-DSA-44, -65, -87
+        "608648016503040312",
+        "608648016503040313",
+        "608648016503040402",  # ML-KEM-768, -1024
+        "608648016503040403",
+    )
+)
+_TAKEN_CURVES = frozenset(
+    bytes.fromhex(oid)
+    for oid in ("2b81040021", "2a8648ce3d030107", "2b81040022", "2b81040023", "2a811ccf5501822d")
+)
 _CURVES = {
     bytes.fromhex("2b8104000a"): "secp256k1",
     bytes.fromhex("2a8648ce3d030101"): "P-192",
@@ -176,13 +197,14 @@ _CURVES = {
     bytes.fromhex("2b2403030208010105"): "brainpoolP224r1",
     bytes.fromhex("2b2403030208010107"): "brainpoolP256r1",
     bytes.fromhex("2b2403030208010108"): "brainpoolP256t1",
+    bytes.fromhex("2b2403030208010109"): "brainpoolP320r1",
     bytes.fromhex("2b240303020801010b"): "brainpoolP384r1",
     bytes.fromhex("2b240303020801010d"): "brainpoolP512r1",
 }
 _ALGORITHMS = {
     bytes.fromhex("2b6571"): "Ed448",
     bytes.fromhex("2b656f"): "X448",
-    bytes.fromhex("2a864886f70d01010a"): "RSA-PSS",
+    bytes.fromhex("2a8503020213"): "GOST R 34.10-2001",
     bytes.fromhex("2a8648ce3e0201"): "DH in the form of X9.42",
     bytes.fromhex("2a850307010101 01".replace(" ", "")): "GOST R 34.10-2012",
     bytes.fromhex("2a850307010101 02".replace(" ", "")): "GOST R 34.10-2012",
@@ -216,7 +238,10 @@ def identify_key(der: bytes) -> Foreign | None:
     parts = sequence(der)
     tags = shape(parts)
     if tags[:3] == (INTEGER, SEQUENCE, OCTETS):
-        return _named_algorithm(parts[1][1], "private") or identify_key(parts[2][1])
+        named = _named_algorithm(parts[1][1], "private")
+        if named is not None or shape(elements(parts[1][1])) == (OID, OID):
+            return named  # what is inside need not name the curve once more
+        return identify_key(parts[2][1])
     if tags == (SEQUENCE, BITS):
         return _named_algorithm(parts[0][1], "public")
     if tags[:2] == (INTEGER, OCTETS) and parts[0][1] == b"\x01":
@@ -235,10 +260,10 @@ def _named_algorithm(identifier: bytes, half: str) -> Foreign | None:
         if len(parts) == 1 or parts[1][0] not in (OID, SEQUENCE):
             return Foreign(f"an EC {half} key without the parameters of its curve", _NO_CURVE.way_out)
         return _curve(*parts[1], half)
-    if algorithm == _RSA:
+    if algorithm in _TAKEN:
         return None
-    name = _ALGORITHMS.get(algorithm)
-    return None if name is None else _no_such(f"{half} key of {name}")
+    name = _ALGORITHMS.get(algorithm) or f"the algorithm with the OID {_dotted(algorithm)}"
+    return _no_such(f"{half} key of {name}")
 
 
 def _ec_private_key(parts: list[tuple[int, bytes]]) -> Foreign | None:
@@ -251,11 +276,27 @@ def _ec_private_key(parts: list[tuple[int, bytes]]) -> Foreign | None:
 
 def _curve(tag: int, content: bytes, half: str) -> Foreign | None:
     if tag == OID:
-        name = _CURVES.get(content)
-        return None if name is None else _no_such(f"EC {half} key on the curve {name}")
+        if content in _TAKEN_CURVES:
+            return None
+        name = _CURVES.get(content) or f"with the OID {_dotted(content)}"
+        return _no_such(f"EC {half} key on the curve {name}")
     fields = elements(content)
     order = number(fields[4][1]).bit_length() if shape(fields)[4:5] == (INTEGER,) else 0
     return _no_such(f"EC {half} key on a curve that its parameters describe in full, of {order} bits")
+
+
+def _dotted(content: bytes) -> str:
+    """The usual text of an OBJECT IDENTIFIER, which may be damaged."""
+    arcs, value = [], 0
+    for byte in content[:64]:
+        value = value << 7 | byte & 0x7F
+        if byte < 0x80:
+            arcs.append(value)
+            value = 0
+    if not arcs:
+        return "of no bytes"
+    first = min(arcs[0] // 40, 2)
+    return ".".join(str(arc) for arc in (first, arcs[0] - 40 * first, *arcs[1:]))
 
 
 def _no_such(what: str) -> Foreign:
@@ -287,6 +328,8 @@ def _der(data: bytes) -> Foreign | None:
         return Foreign(
             "damaged DER: its lengths do not fit the file", "copy the whole file anew, in binary mode"
         )
+    if tags[:3] == (INTEGER, SEQUENCE, OCTETS) or tags[:2] == (INTEGER, OCTETS) or tags == (SEQUENCE, BITS):
+        return None  # a key after all, and damaged
     return Foreign(
         "DER of something that is no key", "openssl asn1parse -inform DER -in FILE shows what it is"
     )

@@ -50,6 +50,7 @@ _ML_PUBLIC = {
 # the primes of RFC 2409, 3526 and 7919 begin with 64 ones and then with digits of pi or of e
 _PI, _E = 0xC90FDAA2, 0xADF85458
 _MODP_GROUPS = {768: 1, 1024: 2, 1536: 5, 2048: 14, 3072: 15, 4096: 16, 6144: 17, 8192: 18}
+MAX_RSA_BITS = 4096
 _DH_SIZES = (2048, 3072, 4096)
 _DH_WAY_OUT = (
     "make one of ffdhe2048, ffdhe3072 or ffdhe4096: openssl genpkey -algorithm DH -pkeyopt group:ffdhe2048"
@@ -93,6 +94,39 @@ def private_material(key: Any) -> KeyMaterial:
                 "and above; make a new key: openssl genrsa"
             )
     return material
+
+
+def check_rsa_bits(bits: int, half: str = "private") -> None:
+    """Refuse a modulus that no RSA key of HUKS has, before anything is computed with it.
+
+    Raises:
+        BusinessError: 12000001.
+
+    """
+    if bits > MAX_RSA_BITS:
+        raise _unsupported(
+            f"an RSA {half} key of {bits} bits", "make one of 3072 or 4096: openssl genrsa 4096"
+        )
+
+
+def check_dh_group(prime: int, generator: int, half: str = "private") -> None:
+    """Refuse a group that no DH key of HUKS has, before anything is computed with it.
+
+    Raises:
+        BusinessError: 12000001 with a name for the group.
+
+    """
+    size = prime.bit_length()
+    if size in _DH_SIZES and prime == dh.prime_of(size) and generator == dh.GENERATOR:
+        return
+    lead = prime >> (size - 96) if size > 96 else 0
+    name = f"a group of its own, {size} bits"
+    if lead >> 32 == (1 << 64) - 1 and lead & 0xFFFFFFFF == _PI and size in _MODP_GROUPS:
+        java = ", Java's default" if size == 2048 else ""
+        name = f"MODP group {_MODP_GROUPS[size]} (RFC 3526{java})"
+    elif lead >> 32 == (1 << 64) - 1 and lead & 0xFFFFFFFF == _E:
+        name = f"ffdhe{size} (RFC 7919)"
+    raise _unsupported(f"a DH {half} key of {name}", _DH_WAY_OUT)
 
 
 def point_material(size: int, point: bytes) -> KeyMaterial:
@@ -149,6 +183,7 @@ def _identified(key: Any, half: str) -> tuple[int, int, bytes]:
     der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     match key:
         case rsa.RSAPublicKey():
+            check_rsa_bits(key.key_size, half)
             return HuksKeyAlg.HUKS_ALG_RSA, key.key_size, der
         case ec.EllipticCurvePublicKey() if key.curve.name in _NIST_CURVES:
             return HuksKeyAlg.HUKS_ALG_ECC, key.key_size, der
@@ -158,28 +193,14 @@ def _identified(key: Any, half: str) -> tuple[int, int, bytes]:
             _check_dsa(key, half)
             return HuksKeyAlg.HUKS_ALG_DSA, key.key_size, der
         case finite_field.DHPublicKey():
-            _check_group(key, half)
+            group = key.parameters().parameter_numbers()
+            check_dh_group(group.p, group.g, half)
             return HuksKeyAlg.HUKS_ALG_DH, key.key_size, der
     for kind, (algorithm, size) in _ML_PUBLIC.items():
         if isinstance(key, kind):
             return algorithm, size, der
     name = type(key).__name__.removeprefix("_").removesuffix("PublicKey")
     raise _unsupported(f"a {half} key of {name}", "huks algorithms lists those that HUKS has")
-
-
-def _check_group(key: finite_field.DHPublicKey, half: str) -> None:
-    group = key.parameters().parameter_numbers()
-    prime, size = group.p, key.key_size
-    if size in _DH_SIZES and prime == dh.prime_of(size) and group.g == dh.GENERATOR:
-        return
-    lead = prime >> (size - 96) if size > 96 else 0
-    name = f"a group of its own, {size} bits"
-    if lead >> 32 == (1 << 64) - 1 and lead & 0xFFFFFFFF == _PI and size in _MODP_GROUPS:
-        java = ", Java's default" if size == 2048 else ""
-        name = f"MODP group {_MODP_GROUPS[size]} (RFC 3526{java})"
-    elif lead >> 32 == (1 << 64) - 1 and lead & 0xFFFFFFFF == _E:
-        name = f"ffdhe{size} (RFC 7919)"
-    raise _unsupported(f"a DH {half} key of {name}", _DH_WAY_OUT)
 
 
 def _check_dsa(key: dsa.DSAPublicKey, half: str) -> None:

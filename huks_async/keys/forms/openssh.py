@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization.ssh import SSHCertificate
 
 from huks_async.crypto.key_material import KeyMaterial
 from huks_async.keys.forms.layouts import invalid
-from huks_async.keys.forms.library_keys import private_material, public_material
+from huks_async.keys.forms.library_keys import check_rsa_bits, private_material, public_material
 from huks_async.keys.forms.pem import Block, to_pem
 from huks_async.model.errors import BusinessError
 from huks_async.model.memory import refuse_out_of_memory
@@ -35,7 +35,7 @@ _SECURITY_KEY = (
 )
 _BCRYPT = (
     "keys of OpenSSH with a passphrase need the package bcrypt; pip install 'huks-async[ssh]', "
-    "or make a copy in PKCS#8: ssh-keygen -p -m PKCS8 -f COPY"
+    "or take it off a copy: ssh-keygen -p -f COPY"
 )
 
 
@@ -67,6 +67,11 @@ def read_private(block: Block, password: bytes | None) -> KeyMaterial:
         raise invalid(f"the OpenSSH private key file holds {count} keys; one is taken from a file")
     if b"sk-" in public[:12]:
         raise invalid("; ".join(_SECURITY_KEY))
+    if public.startswith(b"ssh-rsa"):
+        # the exponent and the modulus follow, each with four bytes of its length
+        exponent = int.from_bytes(public[7:11], "big")
+        modulus = int.from_bytes(public[11 + exponent + 4 :], "big")
+        check_rsa_bits(modulus.bit_length())
     if cipher != b"none":
         if not password:
             raise invalid("the OpenSSH private key is encrypted; give its passphrase")
@@ -86,7 +91,7 @@ def read_private(block: Block, password: bytes | None) -> KeyMaterial:
         raise BusinessError(
             _NOT_HERE,
             "an OpenSSH private key of a kind or cipher that is not read; "
-            "make a copy in PKCS#8: ssh-keygen -p -m PKCS8 -f COPY",
+            "if it has a passphrase, encrypt a copy anew: ssh-keygen -p -Z aes256-ctr -f COPY",
         ) from None
     except Exception as error:  # the library refuses in many ways, none of which is ours to pass on
         refuse_out_of_memory(error, "reading a key")

@@ -31,6 +31,15 @@ class Block:
         """Whether the body is encrypted as RFC 1421 has it, with OpenSSL's derivation."""
         return b"DEK-Info" in self.headers
 
+    @property
+    def old_cipher(self) -> str:
+        """The cipher that DEK-Info names; empty where there is none."""
+        for line in self.headers.splitlines():
+            name, _, value = line.partition(b":")
+            if name.strip() == b"DEK-Info":
+                return value.partition(b",")[0].strip().decode("ascii", "replace")
+        return ""
+
     def text(self) -> bytes:
         """The block again, headers and all."""
         body = base64.encodebytes(self.body)

@@ -84,15 +84,19 @@ def read(data: bytes, password: bytes | None) -> KeyMaterial | bytes:
     encrypted.check_iterations(_mac_iterations(outer))
     try:
         found: Any = _load(data, password)
-    except UnsupportedAlgorithm:
+    except (UnsupportedAlgorithm, TypeError):
+        # the file is whole and the passphrase right, but the library takes no X25519 key from such a file
         if bags.shrouded or bags.plain:
             return (bags.shrouded + bags.plain)[0]
         raise invalid(
             "a PKCS#12 file with a key or cipher that is not read; "
             "take the key out: openssl pkcs12 -in FILE -nodes -nocerts -out KEY.pem"
         ) from None
-    except Exception as error:  # the library says the same of every failure
+    except Exception as error:
         refuse_out_of_memory(error, "reading a key")
+        if count == 1 and "password" not in str(error):
+            # it did open, but has a certificate that the library does not read, as Java signs them with DSA
+            return (bags.shrouded + bags.plain)[0]
         raise invalid(
             "a PKCS#12 file that does not open: "
             + ("it needs its passphrase" if password is None else "the passphrase is wrong, or it is damaged")
@@ -112,8 +116,8 @@ def _load(data: bytes, password: bytes | None) -> Any:
         warnings.simplefilter("ignore", UserWarning)
         try:
             return pkcs12.load_pkcs12(data, password)
-        except ValueError:
-            if not password:
+        except ValueError as error:
+            if not password or "password" not in str(error):
                 raise
             # a passphrase that the file does not need is left unused
             return pkcs12.load_pkcs12(data, None)

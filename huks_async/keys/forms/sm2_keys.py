@@ -5,6 +5,7 @@ the place of the algorithm), how they write a point (whole or compressed), and w
 """
 
 from huks_async.crypto.sm2 import encoding as curve
+from huks_async.keys.forms.curves import EC_PUBLIC_KEY, Parameters
 from huks_async.keys.forms.der import (
     BITS,
     EXPLICIT,
@@ -21,12 +22,10 @@ from huks_async.keys.forms.der import (
 )
 from huks_async.keys.forms.layouts import invalid
 
-EC_PUBLIC_KEY = bytes.fromhex("2a8648ce3d0201")
-"""1.2.840.10045.2.1"""
 SM2_CURVE = bytes.fromhex("2a811ccf5501822d")
 """1.2.156.10197.1.301"""
-_PRIME_FIELD = bytes.fromhex("2a8648ce3d0101")
 _FIELD = curve.FIELD
+_PARAMETERS = Parameters(curve.P, curve.A, curve.B, curve.GX, curve.GY, curve.N)
 
 
 def is_sm2(identifier: bytes) -> bool:
@@ -44,20 +43,7 @@ def is_curve(tag: int, content: bytes) -> bool:
     """Whether parameters of an EC key are those of the SM2 curve, by name or in full (SEC 1, C.2)."""
     if tag == OID:
         return content == SM2_CURVE
-    parts = elements(content)
-    if tag != SEQUENCE or shape(parts)[:5] != (INTEGER, SEQUENCE, SEQUENCE, OCTETS, INTEGER):
-        return False
-    (_, field), (_, coefficients), (_, base), (_, order) = parts[1:5]
-    field_parts, ab = elements(field), elements(coefficients)
-    if shape(field_parts) != (OID, INTEGER) or shape(ab)[:2] != (OCTETS, OCTETS):
-        return False
-    generator = curve.GX.to_bytes(_FIELD, "big") + curve.GY.to_bytes(_FIELD, "big")
-    return (
-        field_parts[0][1] == _PRIME_FIELD
-        and (number(field_parts[1][1]), number(ab[0][1]), number(ab[1][1])) == (curve.P, curve.A, curve.B)
-        and number(order) == curve.N
-        and base in (b"\x04" + generator, bytes((2 + curve.GY % 2,)) + generator[:_FIELD])
-    )
+    return tag == SEQUENCE and _PARAMETERS.are_described_by(content)
 
 
 def public_key(spki: bytes) -> bytes | None:
