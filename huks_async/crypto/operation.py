@@ -17,6 +17,8 @@ class Operation:
         held: bytes of the caller's data, or of a result, that the operation keeps at the moment.
         work: multiplies the fixed cost of the row (iterations of a derivation).
         collects: whether data is only collected, and worked on at finish.
+        reusable: whether a `finish` without an `update` before it leaves nothing behind, so that one operation
+            serves many messages, one after the other.
 
     """
 
@@ -26,6 +28,7 @@ class Operation:
     held: int = 0
     work: float = 1.0
     collects: bool = False
+    reusable: bool = False
 
     def update(self, data: BytesLike) -> bytes:
         """Take a segment; give the output that is ready, often none."""

@@ -34,6 +34,7 @@ from huks_async.keystore.kem_functions import KemFunctions
 from huks_async.keystore.keyrings import Keyring, Keyrings, caller_named
 from huks_async.keystore.legacy_functions import LegacyFunctions
 from huks_async.keystore.loading import load_everything, not_loaded
+from huks_async.keystore.message_functions import MessageFunctions
 from huks_async.keystore.open_arguments import (
     DEFAULT_NAMESPACE,
     choose_limits,
@@ -84,6 +85,7 @@ class Keystore(
     AttestationFunctions,
     OtherUserFunctions,
     BackupFunctions,
+    MessageFunctions,
     Uncopied,
 ):
     """A HUKS keystore: the documented functions as coroutines, on one store and one root key.

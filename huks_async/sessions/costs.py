@@ -65,6 +65,9 @@ COSTS: dict[str, Cost] = {
     "hmac-sha512": Cost(1, 1, 0.0016),
     "hmac-sm3": Cost(1, 1, _SM3),
     "cmac": Cost(3, 3, 0.035),
+    "aes-siv": Cost(1, 5, 0.002),
+    # the key encapsulation is told by the operation's work
+    "hpke": Cost(1, 1, 0.0003),
     "hkdf": Cost(60, 1, 0),
     "pbkdf2-sha256": Cost(0.16, 1, 0),
     "pbkdf2-sha384": Cost(0.40, 1, 0),

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import TypeVar
 
+from huks_async.crypto.operation import Operation
 from huks_async.model.errors import BusinessError
 from huks_async.model.memory import is_out_of_memory, out_of_memory
 from huks_async.model.params import BytesLike
@@ -118,7 +119,7 @@ class SessionDriver:
         estimate += (COPY_PER_BYTE if operation.collects else cost.per_byte) * len(data)
         try:
             if estimate > INLINE_MICROSECONDS or perf_counter() > self._dispatcher.turn_ends:
-                out = await self._call(session, estimate, operation.update, data)
+                out = await self._call(operation, estimate, operation.update, data)
             else:
                 out = operation.update(data)
         except BaseException as error:
@@ -140,7 +141,7 @@ class SessionDriver:
         cost = COSTS.get(operation.kind, UNKNOWN)
         estimate = cost.finish * operation.work + cost.per_byte * (len(data) + operation.held)
         try:
-            out = await self._call(session, estimate, operation.finish, data)
+            out = await self._call(operation, estimate, operation.finish, data)
         except BaseException as error:
             self._end(session, error)
             raise
@@ -158,6 +159,56 @@ class SessionDriver:
         self.table.finish(session)
         return result
 
+    def most_at_once(self, operation: Operation) -> int:
+        """How many bytes an operation of this kind, in no session, may finish with on the event loop; -1 for none."""
+        return self._finishes_at_once.get(operation.kind, -1) if operation.work <= 1.0 else -1
+
+    async def update_alone(self, operation: Operation, data: BytesLike) -> None:
+        """Feed an operation that belongs to no session; see `finish_alone`."""
+        if len(data) > self._max_call:
+            raise self._too_large(data, "data")
+        cost = COSTS.get(operation.kind, UNKNOWN)
+        estimate = cost.update * operation.work
+        estimate += (COPY_PER_BYTE if operation.collects else cost.per_byte) * len(data)
+        await self._alone(operation, estimate, operation.update, data)
+
+    async def finish_alone(self, operation: Operation, data: BytesLike) -> bytes:
+        """Carry out an operation that belongs to no session, in turn, and in a worker where it takes long.
+
+        Raises:
+            BusinessError: what the operation raises; 401 for more data than one call takes; 12000014 where the
+                system gives no memory; 12000006 for an unexpected failure.
+        """
+        if len(data) > self._max_call:
+            raise self._too_large(data, "data")
+        cost = COSTS.get(operation.kind, UNKNOWN)
+        estimate = cost.finish * operation.work + cost.per_byte * (len(data) + operation.held)
+        return await self._alone(operation, estimate, operation.finish, data)
+
+    async def _alone(
+        self, operation: Operation, estimate: float, function: Callable[[BytesLike], bytes], data: BytesLike
+    ) -> bytes:
+        if estimate <= INLINE_MICROSECONDS:
+            if perf_counter() > self._dispatcher.turn_ends:
+                await self._dispatcher.give_turn()
+            return self.call_once(operation, function, data)
+        try:
+            return await self._call(operation, estimate, function, data)
+        except BusinessError:
+            raise
+        except Exception as error:
+            raise _known(operation, error) from error
+
+    @staticmethod
+    def call_once(operation: Operation, function: Callable[[BytesLike], bytes], data: BytesLike) -> bytes:
+        """Call at once a function of an operation that belongs to no session."""
+        try:
+            return function(data)
+        except BusinessError:
+            raise
+        except Exception as error:
+            raise _known(operation, error) from error
+
     def abort(self, owner: str, handle: int) -> None:
         """End a session without a result; succeeds for unknown and busy ones, without effect."""
         self.table.abort(handle, owner)
@@ -172,20 +223,19 @@ class SessionDriver:
         return error
 
     async def _call(
-        self, session: Session, estimate: float, function: Callable[[BytesLike], bytes], data: BytesLike
+        self, operation: Operation, estimate: float, function: Callable[[BytesLike], bytes], data: BytesLike
     ) -> bytes:
         dispatcher = self._dispatcher
         if estimate <= INLINE_MICROSECONDS:
             await dispatcher.give_turn()
             return function(data)
-        operation = session.operation
         if estimate > _LONG_MICROSECONDS and function == operation.update:
             portable = operation.portable_update()
             if portable is not None:
                 operation.take_result(await dispatcher.processes.run(estimate / 1e6, portable))
                 return b""
         most = COSTS.get(operation.kind, UNKNOWN).slice_bytes
-        if type(data) is not bytes:
+        if type(data) is not bytes and not (type(data) is memoryview and type(data.obj) is bytes):
             # the caller may change its buffer while the worker reads it
             data = bytes(data) if len(data) <= COPY_AT_ONCE else await self._copy(data)
         if most is None or len(data) <= most or operation.collects:
@@ -222,18 +272,25 @@ class SessionDriver:
         else:
             self.table.fail(session, "its call was cancelled")
 
-    def _too_large(self, data: BytesLike) -> BusinessError:
+    def _too_large(self, data: BytesLike, what: str = "inData") -> BusinessError:
         return BusinessError(
             401,
-            f"inData has {len(data)} bytes, accepted {self._max_call} a call (Limits.max_call_bytes): cut it "
+            f"{what} has {len(data)} bytes, accepted {self._max_call} a call (Limits.max_call_bytes): cut it "
             "into segments, 100 KB each is the advice",
         )
+
+
+def _known(operation: Operation, error: Exception) -> BusinessError:
+    """What callers are told of an error of an operation that belongs to no session."""
+    if is_out_of_memory(error):
+        return out_of_memory(f"a call ({operation.kind})")
+    return BusinessError(12000006, f"{operation.kind} failed unexpectedly ({type(error).__name__})")
 
 
 def _in_slices(
     update: Callable[[BytesLike], bytes],
     last: Callable[[BytesLike], bytes],
-    data: bytes,
+    data: bytes | memoryview,
     most: int,
     ended: list[None],
 ) -> bytes:

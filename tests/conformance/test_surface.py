@@ -35,6 +35,16 @@ KEYSTORE_EXTENSIONS = {
     "attestation_root": "the certificate that verifiers of its attestations are to trust",
     "was_forked": "whether this process is a child of the one that opened it",
     "close_with_loop": "closes it when its event loop ends, for those that nobody closes",
+    "seal": "encrypts a message in one call",
+    "unseal": "opens what seal, data_key, seal_deterministic and seal_to made",
+    "data_key": "a fresh key for data elsewhere, in the clear and wrapped",
+    "seal_deterministic": "the same bytes for the same message, for look-ups",
+    "seal_to": "encrypts a message to a public key",
+    "sign": "signs a message in one call",
+    "verify": "checks a signature in one call",
+    "mac": "an authentication code in one call",
+    "check_mac": "checks such a code in constant time",
+    "derive": "a pseudo-random function of a key",
     "after_fork": "forgets, in a child process, what belongs to the parent",
 }
 MODULE_EXTENSIONS = {

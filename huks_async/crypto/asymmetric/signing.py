@@ -115,6 +115,8 @@ class Collected(CollectingOperation):
 
     __slots__ = ("_complete", "_refuse_empty", "kind", "work")
 
+    reusable = True
+
     def __init__(self, kind: str, limits: Limits, complete: SignMessage, work: float = 1.0) -> None:
         super().__init__(limits.max_collected_bytes)
         self.kind: str = kind
@@ -150,6 +152,8 @@ class CollectedVerifier(Collected):
 
     __slots__ = ("_verify",)
 
+    reusable = False
+
     def __init__(self, kind: str, limits: Limits, verify: VerifyMessage, work: float = 1.0) -> None:
         super().__init__(kind, limits, _never, work)
         self._verify = verify
@@ -174,7 +178,7 @@ class StreamedSigner(Operation):
     way to the signature for less than a hash object costs.
     """
 
-    __slots__ = ("_algorithm", "_hash", "_sign", "_whole", "kind")
+    __slots__ = ("_algorithm", "_hash", "_sign", "_whole", "kind", "reusable")
 
     def __init__(
         self, kind: str, algorithm: hashes.HashAlgorithm, sign: SignHash, whole: SignMessage | None = None
@@ -184,6 +188,7 @@ class StreamedSigner(Operation):
         self._hash: hashes.Hash | None = None
         self._sign = sign
         self._whole = whole
+        self.reusable = whole is not None
 
     def update(self, data: BytesLike) -> bytes:
         """Hash a segment of the message."""

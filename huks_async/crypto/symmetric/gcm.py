@@ -1,6 +1,7 @@
 """GCM with AES and with SM4 (RFC 8998), streamed; AES in one go where there is no `update`."""
 
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.ciphers import (
@@ -36,6 +37,8 @@ _new_object = object.__new__
 
 _NONCE_MADE = 12
 _NONCE_MIN, _NONCE_MAX = 8, 128
+
+Begun = TypeVar("Begun", bound="GcmEncryption | GcmDecryption")
 
 _ONE_SHOT = 256 * 1024
 """Up to this many bytes it costs less to join ciphertext and tag than to make a context."""
@@ -146,6 +149,32 @@ class Sm4GcmDecryption(GcmDecryption):
     kind = "sm4-gcm"
 
 
+def encryption(key: SecretKey, nonce: bytes, aad: bytes | None) -> GcmEncryption:
+    """A running encryption with an AES or SM4 key, whose output ends with the tag.
+
+    Raises:
+        BusinessError: 12000001 for SM4 where the library has no SM4-GCM.
+    """
+    operation = _new_object(Sm4GcmEncryption if key.algorithm == _SM4 else GcmEncryption)
+    operation._key = key
+    operation._nonce = nonce
+    operation._aad = aad
+    operation._appended = b""
+    operation._context = None
+    return _begun(operation) if key.algorithm == _SM4 else operation
+
+
+def decryption(key: SecretKey, nonce: bytes, aad: bytes | None, tag: bytes) -> GcmDecryption:
+    """A running decryption with an AES or SM4 key.
+
+    Raises:
+        BusinessError: as `encryption`.
+    """
+    if key.algorithm == _SM4:
+        return _begun(Sm4GcmDecryption(key, nonce, aad, tag))
+    return GcmDecryption(key, nonce, aad, tag)
+
+
 def starter(spec: OperationSpec) -> Starter:
     """Prepare GCM; what is wrong with the parameters is told when an operation starts."""
     sm4 = spec.key_algorithm == _SM4
@@ -199,18 +228,21 @@ def _with_context(
     """Have operations begin with a context: there is no SM4-GCM in one go, nor any in an OpenSSL before 3.1."""
 
     def started(key: SecretKey, blobs: Mapping[int, bytes]) -> Operation:
-        operation = start(key, blobs)
-        try:
-            operation.begin()
-        except UnsupportedAlgorithm:
-            raise BusinessError(
-                _NOT_HERE,
-                "SM4-GCM: the OpenSSL that `cryptography` was built with has none; it needs 3.1 or newer, which "
-                "the packages of the index have",
-            ) from None
-        return operation
+        return _begun(start(key, blobs))
 
     return started
+
+
+def _begun(operation: Begun) -> Begun:
+    try:
+        operation.begin()
+    except UnsupportedAlgorithm:
+        raise BusinessError(
+            _NOT_HERE,
+            "SM4-GCM: the OpenSSL that `cryptography` was built with has none; it needs 3.1 or newer, which "
+            "the packages of the index have",
+        ) from None
+    return operation
 
 
 def _fault(blobs: Mapping[int, bytes], length: int, name: str, *, opens: bool = False) -> BusinessError:

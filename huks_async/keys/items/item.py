@@ -16,7 +16,7 @@ from huks_async.model.tags import HuksTagType
 class KeyItem:
     """One stored key: its parameters and its material."""
 
-    __slots__ = ("_ready", "alias", "material", "params", "prepared", "version")
+    __slots__ = ("_ready", "alias", "material", "messages", "params", "prepared", "version")
 
     def __init__(self, alias: str, params: ParamSet, material: KeyMaterial, version: int) -> None:
         self.alias: str = alias
@@ -24,6 +24,8 @@ class KeyItem:
         self.material: KeyMaterial = material
         self.version: int = version
         self.prepared: PreparedSessions = PreparedSessions()
+        self.messages: dict[Any, Any] = {}
+        """What messages under this key use, by use; made at the first one."""
         self._ready: Any = None
 
     @property
@@ -42,6 +44,7 @@ class KeyItem:
         """Drop what was prepared from the key; running sessions keep what they have."""
         self._ready = None
         self.prepared.clear()
+        self.messages.clear()
 
 
 _TYPE_MASK = 0xF000_0000

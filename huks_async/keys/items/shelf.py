@@ -76,6 +76,19 @@ class KeyShelf:
             return None
         return prepared
 
+    def recall_use(self, alias: str, level: int, use: str) -> Any:
+        """What a function on messages keeps with a key that is known to be current; None where it is to be made.
+
+        Does not wait; takes any objects for alias and level.
+        """
+        try:
+            kept = self._kept[level, alias]
+        except Exception:  # not kept, or an object of the caller's own, which may raise anything
+            return None
+        if kept.stamp != self._store.stamp() or self._clock() > kept.until:
+            return None
+        return kept.item.messages.get(use)
+
     def ready(self, alias: str, level: int) -> KeyItem | None:
         """The item, if it is kept and known to be current. Does not wait."""
         kept = self._kept.get((level, alias))

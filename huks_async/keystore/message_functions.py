@@ -1,0 +1,458 @@
+"""Messages in one call: extensions beside the documented functions, on the same keys and by the same rules."""
+
+from collections.abc import Sequence
+from hmac import compare_digest
+from threading import get_ident
+from time import perf_counter
+from typing import Any, NamedTuple, TypeAlias
+
+from huks_async.crypto import engine
+from huks_async.crypto.caller_warnings import times_warned
+from huks_async.crypto.family import Starter
+from huks_async.crypto.operation import Operation
+from huks_async.keys.items.aliases import DEFAULT_LEVEL, check_alias, storage_level
+from huks_async.keys.items.item import KeyItem
+from huks_async.keystore.open_state import KeystoreFunctions, OpenState
+from huks_async.messages import uses
+from huks_async.messages.deterministic import DeterministicSealer
+from huks_async.messages.header import HEADER_BYTES, does_not_belong
+from huks_async.messages.symmetric import KINDS, Opener, Sealer, check_library
+from huks_async.messages.uses import Use
+from huks_async.model.enums import HuksKeyAlg
+from huks_async.model.errors import BusinessError
+from huks_async.model.params import BytesLike, ParamSet, as_buffer, as_bytes
+from huks_async.model.showing import type_name
+from huks_async.model.tags import HuksTag
+from huks_async.runtime.randomness import random_bytes
+
+DATA_KEY_BYTES = 32
+MAX_CONTEXT_BYTES = 1024 * 1024
+"""Of the context of a message: it cannot be cut into parts, and is meant to be a name."""
+
+Alias: TypeAlias = str | Sequence[str]
+PublicKeys: TypeAlias = BytesLike | Sequence[BytesLike]
+
+_INFO, _IV = int(HuksTag.HUKS_TAG_INFO), int(HuksTag.HUKS_TAG_IV)
+_LEVEL = int(HuksTag.HUKS_TAG_AUTH_STORAGE_LEVEL)
+_ILLEGAL, _NOT_SUPPORTED, _WRONG, _CRYPTO_FAIL = 401, 12000001, 12000003, 12000006
+_NO_BLOBS: dict[int, bytes] = {}
+# CMAC is defined for a chain that begins with zeros, and a session has to say so
+_ZERO_IV: dict[int, bytes] = {_IV: bytes(8)}
+_CMAC, _ML_KEM = int(HuksKeyAlg.HUKS_ALG_CMAC), int(HuksKeyAlg.HUKS_ALG_ML_KEM)
+_ML_KEM_SEED_BYTES = 64
+_MOST_LENGTHS = 32
+
+
+class MessageFunctions(KeystoreFunctions):
+    """Seal, sign and authenticate whole messages, and derive keys, each with one call.
+
+    Every function does what a session of the key does, so keys serve what they were made for, and nothing else. The
+    formats of sealed messages are in docs/message-formats.md. `context` is what a message belongs to (a row, a
+    tenant, a purpose): it is authenticated and not kept, and `unseal` must be given the same. `level` is the key's
+    HUKS_TAG_AUTH_STORAGE_LEVEL. A call that is cancelled leaves nothing behind.
+
+    All raise 12000011 for an unknown alias, 401 for arguments of a wrong type or more data than
+    `Limits.max_call_bytes`, 401 or 12000003 for a key that was made for something else, and 12000008 for one that
+    needs user authentication, which only sessions have a place for.
+    """
+
+    async def seal(
+        self, alias: str, data: BytesLike, context: BytesLike = b"", *, level: int = DEFAULT_LEVEL
+    ) -> bytes:
+        """Encrypt and authenticate a message with an AES or SM4 key made for ENCRYPT and GCM.
+
+        Returns:
+            the message for `unseal`, 84 bytes longer than the data. It shows the length of the data, and nothing
+            else of it; the same data gives another message each time.
+        """
+        state = self._state or self._open_state()
+        if get_ident() != state.thread:
+            state.owner.check("this keystore")
+        sealer: Sealer | None = state.shelf.recall_use(alias, level, "seal")
+        if (
+            sealer is not None
+            and type(data) is bytes
+            and type(context) is bytes
+            and len(data) + len(context) <= sealer.at_once
+            and perf_counter() <= state.dispatcher.turn_ends
+        ):
+            return sealer.seal(data, context)
+        if sealer is None:
+            sealer = _sealer(state, await _find(state, alias, level), uses.SEAL)
+        return await _seal(state, sealer, data, context)
+
+    async def unseal(
+        self, alias: Alias, sealed: BytesLike, context: BytesLike = b"", *, level: int = DEFAULT_LEVEL
+    ) -> bytes:
+        """Open what `seal`, `data_key`, `seal_deterministic` or `seal_to` made.
+
+        Args:
+            alias: the key, made for DECRYPT (AES, SM4), AGREE (X25519, ECC) or UNWRAP (ML-KEM); for a message to a
+                pair of public keys, both aliases.
+            sealed: the message.
+            context: as it was given when the message was made.
+            level: of the key.
+
+        Raises:
+            BusinessError: 12000006 where message, context and key do not belong together, whichever of them is
+                wrong.
+        """
+        state = self._state or self._open_state()
+        if get_ident() != state.thread:
+            state.owner.check("this keystore")
+        opener: Opener | None = state.shelf.recall_use(alias, level, "unseal")  # type: ignore[arg-type]
+        if type(sealed) is not bytes:
+            sealed = as_bytes(sealed, "sealed")
+        if type(context) is not bytes:
+            context = as_bytes(context, "context")
+        if opener is None:
+            items = [await _find(state, each, level) for each in _aliases(alias)]
+            if len(items) > 1 or uses.opens_by_agreement(items[0].params.numbers):
+                return await _open_by_agreement(state, items, sealed, context)
+            opener = _opener(state, items[0])
+        if len(sealed) + len(context) > opener.at_once:
+            _check_context(context)
+            operation, body = opener.begin(sealed, context)
+            return await state.driver.finish_alone(operation, body)
+        if perf_counter() > state.dispatcher.turn_ends:
+            await state.dispatcher.give_turn()
+        return opener.open(sealed, context)
+
+    async def data_key(
+        self, alias: str, context: BytesLike = b"", *, level: int = DEFAULT_LEVEL
+    ) -> tuple[bytes, bytes]:
+        """Make a fresh random key for data that is encrypted elsewhere.
+
+        Returns:
+            the key in the clear, 32 bytes, to be used and forgotten; and the same wrapped, to be kept beside the
+            data: `unseal` turns it into the key again. The key `alias` is as for `seal`.
+        """
+        state = self._open_state()
+        sealer = _sealer(state, await _find(state, alias, level), uses.DATA_KEY)
+        plain = random_bytes(DATA_KEY_BYTES)
+        return plain, await _seal(state, sealer, plain, context)
+
+    async def seal_deterministic(
+        self, alias: str, data: BytesLike, context: BytesLike = b"", *, level: int = DEFAULT_LEVEL
+    ) -> bytes:
+        """Encrypt and authenticate a message so that the same data, key and context give the same bytes (AES-SIV).
+
+        For look-ups of encrypted values. Whoever sees two such messages of one context learns whether their data is
+        the same; use `seal` where that matters, and where data has few possible values.
+
+        Args:
+            alias: an AES key made for ENCRYPT and GCM.
+            data: at most 256 KiB.
+            context: see the class.
+            level: of the key.
+
+        Returns:
+            the message for `unseal`, 56 bytes longer than the data.
+        """
+        state = self._open_state()
+        item = await _find(state, alias, level)
+        data, context = as_bytes(data, "data"), as_bytes(context, "context")
+        _check_context(context)
+        sealer = _deterministic(state, item)
+        if perf_counter() > state.dispatcher.turn_ends:
+            await state.dispatcher.give_turn()
+        return sealer.seal(data, context)
+
+    async def seal_to(self, public_key: PublicKeys, data: BytesLike, context: BytesLike = b"") -> bytes:
+        """Encrypt a message for the holder of a private key (HPKE, RFC 9180). Needs no key of this keystore.
+
+        Args:
+            public_key: SubjectPublicKeyInfo (DER) of X25519, P-256, P-384, P-521, ML-KEM-768 or ML-KEM-1024, as
+                `exportKeyItem` gives it (of X25519 that is 32 raw bytes). A pair of ML-KEM-768 and X25519, or of
+                ML-KEM-1024 and P-384: the message is safe as long as one of both is.
+            data: at most 1 MiB.
+            context: see the class.
+
+        Returns:
+            the message for `unseal` with the private key. It tells nothing about who made it: sign it where that
+            matters.
+
+        Raises:
+            BusinessError: 401 for bytes that are no public key; 12000003 for other keys.
+        """
+        from huks_async.messages import recipients  # late: HPKE, for those who use it
+
+        state = self._open_state()
+        data, context = as_bytes(data, "data"), as_bytes(context, "context")
+        _check_context(context)
+        if len(data) > recipients.MAX_BYTES:
+            raise BusinessError(
+                _ILLEGAL,
+                f"data has {len(data)} bytes, seal_to takes {recipients.MAX_BYTES}; seal more under a key of its own, "
+                "and that key to the recipient",
+            )
+        sender = recipients.Sender(
+            [as_bytes(each, "public_key") for each in _one_or_two(public_key, "public_key")]
+        )
+        return await state.driver.finish_alone(sender.begin(context), data)
+
+    async def sign(self, alias: str, data: BytesLike, *, level: int = DEFAULT_LEVEL) -> bytes:
+        """Sign a message with a key made for SIGN (RSA, ECC, Ed25519, SM2, DSA, ML-DSA).
+
+        Digest, padding and salt are those that the key was made with. Where it leaves them open: SHA-256 (SHA-384
+        for P-384, SHA-512 for P-521, SM3 for SM2), and for RSA PSS with a salt as long as the digest. A key made
+        with HUKS_DIGEST_NONE signs a hash value that the caller made.
+
+        Returns:
+            the signature, as a session gives it: DER for ECDSA, SM2 and DSA.
+        """
+        state = self._state or self._open_state()
+        if get_ident() != state.thread:
+            state.owner.check("this keystore")
+        signer: _Signer | None = state.shelf.recall_use(alias, level, "sign")
+        if signer is None:
+            signer = _signer(state, await _find(state, alias, level))
+        if type(data) is not bytes:
+            data = as_buffer(data, "data")
+        if len(data) <= signer.at_once and perf_counter() <= state.dispatcher.turn_ends:
+            return state.driver.call_once(signer.small, signer.small.finish, data)
+        return await state.driver.finish_alone(signer.starter(signer.ready, _NO_BLOBS), data)
+
+    async def verify(
+        self, alias: str, data: BytesLike, signature: BytesLike, *, level: int = DEFAULT_LEVEL
+    ) -> None:
+        """Check a signature that `sign`, a session or another program made, with a key made for VERIFY.
+
+        Raises:
+            BusinessError: 12000006 where signature, data and key do not belong together.
+        """
+        state = self._open_state()
+        item = await _find(state, alias, level)
+        data, given = as_buffer(data, "data"), as_bytes(signature, "signature")
+        operation = _starter(state, item, uses.VERIFY)(item.ready, _NO_BLOBS)
+        await state.driver.update_alone(operation, data)
+        try:
+            await state.driver.finish_alone(operation, given)
+        except BusinessError as error:
+            if error.code not in (_ILLEGAL, _WRONG, _CRYPTO_FAIL):
+                raise
+            raise BusinessError(_CRYPTO_FAIL, error.message) from None
+
+    async def mac(self, alias: str, data: BytesLike, *, level: int = DEFAULT_LEVEL) -> bytes:
+        """Give the authentication code of a message under a key made for MAC (HMAC, SM3, CMAC, AES, DES, 3DES).
+
+        The digest is the key's, or SHA-256 where it leaves it open.
+        """
+        state = self._open_state()
+        return await _mac(state, await _find(state, alias, level), uses.MAC, data)
+
+    async def check_mac(
+        self, alias: str, data: BytesLike, tag: BytesLike, *, level: int = DEFAULT_LEVEL
+    ) -> None:
+        """Check a code that `mac` or another program made, in constant time.
+
+        Raises:
+            BusinessError: 12000006 where code, data and key do not belong together. A code that was cut short is
+                wrong.
+        """
+        state = self._open_state()
+        item = await _find(state, alias, level)
+        given = as_bytes(tag, "tag")
+        if not compare_digest(await _mac(state, item, uses.CHECK_MAC, data), given):
+            raise BusinessError(_CRYPTO_FAIL, "code, data and key do not belong together")
+
+    async def derive(
+        self, alias: str, context: BytesLike, length: int, *, level: int = DEFAULT_LEVEL
+    ) -> bytes:
+        """Derive secret bytes from a key made for DERIVE: a pseudo-random function of the context.
+
+        It is HKDF (RFC 5869) with the key's digest, or SHA-256 where it leaves that open, without salt, with the
+        context as info: other programs that have the key derive the same. A shorter result is the beginning of a
+        longer one of the same context.
+
+        Args:
+            alias: an AES, DES or 3DES key.
+            context: what the bytes are for; another one gives bytes that have nothing to do with these.
+            length: in bytes, at most 255 times the digest's.
+            level: of the key.
+        """
+        state = self._open_state()
+        item = await _find(state, alias, level)
+        info = as_bytes(context, "context")
+        _check_context(info)
+        if type(length) is bool or not issubclass(type(length), int):
+            raise BusinessError(_ILLEGAL, f"length must be an int, got {type_name(length)}")
+        operation = _starter(state, item, uses.DERIVE, int(length))(item.ready, {_INFO: info})
+        await state.driver.update_alone(operation, b"")
+        return operation.finish(b"")
+
+
+# --- keys ---------------------------------------------------------------------------------------
+
+
+async def _find(state: OpenState, alias: Any, level: Any) -> KeyItem:
+    checked = check_alias(alias, "alias")
+    if not issubclass(type(level), int):
+        raise BusinessError(_ILLEGAL, f"level must be an int, got {type_name(level)}")
+    wanted = storage_level(ParamSet({_LEVEL: int(level)}, {}))
+    return state.shelf.ready(checked, wanted) or await state.shelf.find(checked, wanted)
+
+
+def _aliases(alias: Any) -> Sequence[Any]:
+    return _one_or_two(alias, "alias")
+
+
+def _one_or_two(given: Any, what: str) -> Sequence[Any]:
+    """What was given, or both of a pair."""
+    if type(given) not in (list, tuple):
+        return (given,)
+    if len(given) != 2:
+        raise BusinessError(_ILLEGAL, f"{what} is one, or a list of two, got {len(given)}")
+    return tuple(given)
+
+
+def _check_context(context: bytes) -> None:
+    if len(context) > MAX_CONTEXT_BYTES:
+        raise BusinessError(
+            _ILLEGAL,
+            f"context has {len(context)} bytes, accepted {MAX_CONTEXT_BYTES}: give a name or a hash of what it is",
+        )
+
+
+def _starter(state: OpenState, item: KeyItem, use: Use, length: int = 0) -> Starter:
+    """Let the key authorise a function as it authorises a session, once for all calls of it."""
+    name = (use.name, length) if length else use.name
+    known: Starter | None = item.messages.get(name)
+    if known is not None:
+        return known
+    before = times_warned()
+    starter = _authorise(state, item, use, length)
+    if times_warned() == before:  # weak algorithms warn each time, as sessions do
+        if len(item.messages) >= _MOST_LENGTHS:
+            item.messages.clear()
+        item.messages[name] = starter
+    return starter
+
+
+def _authorise(state: OpenState, item: KeyItem, use: Use, length: int = 0) -> Starter:
+    numbers = item.params.numbers
+    session = uses.session_numbers(item.alias, numbers, use, length)
+    try:
+        return engine.prepare(numbers, item.material, session, state.limits, device=state.device)
+    except BusinessError as error:
+        raise uses.explained(error, item.alias, use) from None
+
+
+class _Signer(NamedTuple):
+    """What signing with a key needs, each time.
+
+    Args:
+        starter: makes the operation for a message that is long, or whose turn has to be waited for.
+        ready: the key.
+        small: an operation for the others, one after the other.
+        at_once: how many bytes they have.
+    """
+
+    starter: Starter
+    ready: Any
+    small: Operation
+    at_once: int
+
+
+def _signer(state: OpenState, item: KeyItem) -> _Signer:
+    known: _Signer | None = item.messages.get("sign")
+    if known is not None:
+        return known
+    before = times_warned()
+    starter = _authorise(state, item, uses.SIGN)
+    small = starter(item.ready, _NO_BLOBS)
+    at_once = state.driver.most_at_once(small) if small.reusable else -1
+    made = _Signer(starter, item.ready, small, at_once)
+    if times_warned() == before:
+        item.messages["sign"] = made
+    return made
+
+
+def _sealer(state: OpenState, item: KeyItem, use: Use) -> Sealer:
+    known = item.messages.get(use.name)
+    if known is None:
+        _authorise(state, item, use)
+        material = item.material
+        check_library(material.algorithm)
+        kind = KINDS[material.algorithm][use is uses.DATA_KEY]
+        known = Sealer(material.algorithm, material.secret, kind, state.limits.max_call_bytes)
+        item.messages[use.name] = known
+    made: Sealer = known
+    return made
+
+
+def _opener(state: OpenState, item: KeyItem) -> Opener:
+    known = item.messages.get("unseal")
+    if known is None:
+        _authorise(state, item, uses.UNSEAL)
+        material = item.material
+        check_library(material.algorithm)
+        known = Opener(material.algorithm, material.secret, state.limits.max_call_bytes)
+        item.messages["unseal"] = known
+    made: Opener = known
+    return made
+
+
+def _deterministic(state: OpenState, item: KeyItem) -> DeterministicSealer:
+    known = item.messages.get(uses.SEAL_DETERMINISTIC.name)
+    if known is None:
+        _authorise(state, item, uses.SEAL_DETERMINISTIC)
+        known = DeterministicSealer(item.material.secret)
+        item.messages[uses.SEAL_DETERMINISTIC.name] = known
+    made: DeterministicSealer = known
+    return made
+
+
+def _private_of(item: KeyItem) -> Any:
+    """The library's private key.
+
+    Raises:
+        BusinessError: 401 for a public key; 12000001 for one of ML-KEM that was imported in its expanded form.
+    """
+    private, material = item.ready.private, item.material
+    if private is None:
+        raise BusinessError(
+            _ILLEGAL, f"unseal: key {item.alias!r} has no private half; messages are opened where that is"
+        )
+    if material.algorithm == _ML_KEM and len(material.secret) != _ML_KEM_SEED_BYTES:
+        raise BusinessError(
+            _NOT_SUPPORTED,
+            f"unseal: key {item.alias!r} was imported in ML-KEM's expanded form, and HPKE takes the seed, which that "
+            "does not have; a key that generateKeyItem makes has it",
+        )
+    return private
+
+
+# --- work ---------------------------------------------------------------------------------------
+
+
+async def _seal(state: OpenState, sealer: Sealer, data: BytesLike, context: BytesLike) -> bytes:
+    if type(data) is not bytes:
+        data = as_buffer(data, "data")
+    if type(context) is not bytes:
+        context = as_bytes(context, "context")
+    if len(data) + len(context) > sealer.at_once:
+        _check_context(context)
+        return await state.driver.finish_alone(sealer.begin(context), data)
+    if perf_counter() > state.dispatcher.turn_ends:
+        await state.dispatcher.give_turn()
+    return sealer.seal(data, context)
+
+
+async def _mac(state: OpenState, item: KeyItem, use: Use, data: BytesLike) -> bytes:
+    starter = _starter(state, item, use)
+    blobs = _ZERO_IV if item.material.algorithm == _CMAC else _NO_BLOBS
+    return await state.driver.finish_alone(starter(item.ready, blobs), as_buffer(data, "data"))
+
+
+async def _open_by_agreement(state: OpenState, items: list[KeyItem], sealed: bytes, context: bytes) -> bytes:
+    from huks_async.messages import recipients
+
+    for item in items:
+        uses.check_private(item.alias, item.params.numbers)
+    _check_context(context)
+    recipient = recipients.Recipient([_private_of(item) for item in items])
+    operation = recipient.begin(sealed, context)
+    if len(sealed) > recipients.LONGEST_MESSAGE:
+        raise does_not_belong()
+    return await state.driver.finish_alone(operation, memoryview(sealed)[HEADER_BYTES:])

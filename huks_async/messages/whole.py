@@ -1,0 +1,21 @@
+"""An operation that is one call of a library."""
+
+from collections.abc import Callable
+
+from huks_async.crypto.operation import Operation
+from huks_async.model.params import BytesLike
+
+
+class Whole(Operation):
+    """Gives all its data, which comes with `finish`, to one function."""
+
+    __slots__ = ("_call", "kind", "work")
+
+    def __init__(self, kind: str, call: Callable[[BytesLike], bytes], work: float = 1.0) -> None:
+        self.kind = kind
+        self.work = work
+        self._call = call
+
+    def finish(self, data: BytesLike) -> bytes:
+        """What the function makes of the data."""
+        return self._call(data)
