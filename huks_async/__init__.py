@@ -113,6 +113,7 @@ from huks_async.stores import Store
 # of its name: attestation, for one, brings all of X.509 along. Type checkers read the imports, the
 # interpreter the table.
 if TYPE_CHECKING:
+    from huks_async.access.table_policy import TablePolicy
     from huks_async.interchange import (
         signature_from_raw,
         signature_to_raw,
@@ -149,6 +150,7 @@ else:
     __getattr__ = lazy_names(
         __name__,
         {
+            ".access.table_policy": ("TablePolicy",),
             ".keys.attestation": (
                 "AttestationCa",
                 "AttestationError",
@@ -266,6 +268,7 @@ __all__ = [
     "Store",
     "StoreBackup",
     "SystemdRootKey",
+    "TablePolicy",
     "WrappedKey",
     "__version__",
     "abort",

@@ -62,7 +62,7 @@ MODULE_EXTENSIONS = {
     *("Store", "MemoryStore", "SqliteStore"),
     *("RootKey", "EphemeralRootKey", "FileRootKey", "PassphraseRootKey", "SystemdRootKey"),
     # who calls, and who may do what
-    *("Caller", "CallerKeystore", "as_caller", "AccessRequest", "KeyPolicy", "Policy"),
+    *("Caller", "CallerKeystore", "as_caller", "AccessRequest", "KeyPolicy", "Policy", "TablePolicy"),
     # the sending half of a wrapped import
     *("WrappedKey", "pack_wrapped_key"),
     # the receiving half of an attestation, and an operator's own authority

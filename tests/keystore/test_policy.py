@@ -1,0 +1,453 @@
+"""A keystore with a policy: what is asked, when, and that nothing else is permitted."""
+
+import asyncio
+import logging
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import huks_async as huks
+from huks_async import AccessRequest, BusinessError, Caller, Keystore, TablePolicy
+from huks_async.access.table_policy import FUNCTIONS
+from tests.access import tables
+from tests.access.tables import ALIASES, GROUPS, NAMES, USERS, CodePolicy
+from tests.keystore.support import AES_CBC, AGREE, DECRYPT, ENCRYPT, A, key, options, params, refused, run
+
+ENCRYPTION = AES_CBC | {"IV": bytes(16), "PURPOSE": ENCRYPT}
+DECRYPTION = AES_CBC | {"IV": bytes(16), "PURPOSE": DECRYPT}
+BLOCK = b"sixteen bytes ok"
+KEYSTORE = Path(__file__).parents[2] / "huks_async" / "keystore"
+
+
+class Recording:
+    """Permits what it is told to, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[AccessRequest] = []
+        self.answer: Any = True
+
+    def may_act_for(self, caller: Caller, user_id: int) -> bool:
+        return True
+
+    def groups_of(self, caller: Caller) -> Collection[str]:
+        return ("team",)
+
+    def may_use(self, request: AccessRequest) -> Any:
+        self.asked.append(request)
+        return self.answer() if callable(self.answer) else self.answer
+
+    def taken(self) -> list[tuple[str, str | None, int]]:
+        """What was asked since the last look: function, alias, purposes."""
+        asked, self.asked = self.asked, []
+        return [(request.function, request.alias, request.purposes) for request in asked]
+
+
+def test_every_function_asks_about_its_keys() -> None:
+    """Function, alias and purposes, for each documented function on keys; those of a user with `AsUser`."""
+    kem = key(A.HUKS_ALG_ML_KEM, 768, 96)
+    pair = key(A.HUKS_ALG_X25519, 256, AGREE)
+    policy = Recording()
+
+    async def main() -> None:
+        async with Keystore.open(
+            "memory:", policy=policy, wrapping_key=huks.EphemeralRootKey(), monitor=False
+        ) as keystore:
+            await keystore.generateKeyItem("aes", options(**AES_CBC | {"IS_ALLOWED_WRAP": True}))
+            await keystore.importKeyItem("in", options(bytes(32), **AES_CBC))
+            await keystore.hasKeyItem("in", options())
+            await keystore.isKeyItemExist("in", options())
+            await keystore.getKeyItemProperties("in", options())
+            await keystore.listAliases(options())
+            await keystore.deleteKeyItem("in", options())
+            assert policy.taken() == [
+                ("generateKeyItem", "aes", 3),
+                ("importKeyItem", "in", 3),
+                ("hasKeyItem", "in", 0),
+                ("isKeyItemExist", "in", 0),
+                ("getKeyItemProperties", "in", 0),
+                ("listAliases", None, 0),
+                ("deleteKeyItem", "in", 0),
+            ]
+            blob = (await keystore.wrapKeyItem("aes", options(KEY_WRAP_TYPE=2))).outData
+            await keystore.unwrapKeyItem("back", options(KEY_WRAP_TYPE=2), blob)
+            await refused(keystore.importWrappedKeyItem("new", "old", options(b"x", **AES_CBC)), 12000002)
+            await refused(
+                keystore.importWrappedKeyItem(
+                    "new", "old", options(b"x", **AES_CBC, UNWRAP_ALGORITHM_SUITE=5)
+                ),
+                401,
+            )
+            assert policy.taken() == [
+                ("wrapKeyItem", "aes", 0),
+                ("unwrapKeyItem", "back", 0),
+                ("importWrappedKeyItem", "old", 64),
+                ("importWrappedKeyItem", "new", 3),
+                ("importWrappedKeyItem", "old", 2),
+                ("importWrappedKeyItem", "new", 3),
+            ]
+            await keystore.generateKeyItem("kem", options(**kem))
+            own = params(ALGORITHM=A.HUKS_ALG_ML_KEM)
+            sealed = (await keystore.encapsulate("kem", own, "s1", params(**AES_CBC))).outData
+            await keystore.decapsulate("kem", own, sealed)
+            await keystore.generateKeyItem("pair", options(**pair))
+            public = (await keystore.exportKeyItem("pair", options())).outData
+            attested = options(ATTESTATION_CHALLENGE=b"c")
+            await keystore.attestKeyItem("pair", attested)
+            await keystore.anonAttestKeyItem("pair", attested)
+            await keystore.anonAttestKeyItemOffline("pair", attested["properties"])
+            assert policy.taken() == [
+                ("generateKeyItem", "kem", 96),
+                ("encapsulate", "s1", 3),
+                ("encapsulate", "kem", 32),
+                ("decapsulate", "kem", 64),
+                ("generateKeyItem", "pair", 256),
+                ("exportKeyItem", "pair", 0),
+                ("attestKeyItem", "pair", 0),
+                ("anonAttestKeyItem", "pair", 0),
+                ("anonAttestKeyItemOffline", "pair", 0),
+            ]
+            for stored in ({}, AES_CBC | {"KEY_ALIAS": b"agreed", "DERIVED_AGREED_KEY_STORAGE_FLAG": 2}):
+                opened = await keystore.initSession("pair", options(**pair))
+                await keystore.updateSession(opened.handle, options(public))
+                await keystore.finishSession(opened.handle, options(**stored))
+            assert policy.taken() == [
+                ("initSession", "pair", 256),
+                ("initSession", "pair", 256),
+                ("finishSession", "agreed", 3),
+            ]
+            await keystore.generateKeyItemAsUser(101, "aes", options(**AES_CBC))
+            await run(keystore, "aes", BLOCK, user=101, **ENCRYPTION)
+            tag = [{"tag": huks.InnerTag.SPECIFIC_USER_ID, "value": 101}]
+            await keystore.hasKeyItem("aes", {"properties": tag})
+            await keystore.generateKeyItem(
+                "aes", options(**AES_CBC, KEY_ACCESS_GROUP=b"team", AUTH_STORAGE_LEVEL=0)
+            )
+            assert policy.asked[0] == AccessRequest(
+                Caller("default", 100), "generateKeyItemAsUser", "aes", 3, "default", 101, None, 1
+            )
+            assert policy.asked[3] == AccessRequest(
+                Caller("default", 100), "generateKeyItem", "aes", 3, "default", 100, "team", 0
+            )
+            assert [name for name, *_ in policy.taken()] == [
+                "generateKeyItemAsUser", "initSessionAsUser", "hasKeyItemAsUser", "generateKeyItem",
+            ]  # fmt: skip
+
+    anyio.run(main)
+
+
+def test_the_functions_a_table_knows_are_those_that_ask() -> None:
+    """A name in one list alone would be a rule without effect, or a call that no rule permits."""
+    source = "".join(path.read_text() for path in KEYSTORE.glob("*_functions.py"))
+    assert [name for name in FUNCTIONS if f'"{name}"' not in source] == []
+
+
+@pytest.mark.parametrize("callers", [False, True])
+def test_a_session_is_asked_about_once(callers: bool) -> None:
+    """At init, also where the same list of parameters is passed each time; never at update, finish or abort."""
+    policy = Recording()
+    session = options(**ENCRYPTION)
+
+    async def main() -> None:
+        async with Keystore.open("memory:", policy=policy, monitor=False) as own:
+            keystore: Any = own.for_caller("a") if callers else own
+            await keystore.generateKeyItem("k", options(**AES_CBC))
+            policy.asked.clear()
+            for _ in range(5):
+                handle = (await keystore.initSession("k", session)).handle
+                assert policy.taken() == [("initSession", "k", 1)]
+                policy.answer = False
+                await keystore.updateSession(handle, options(BLOCK))
+                await keystore.finishSession(handle, {"inData": BLOCK})
+                assert policy.taken() == []
+                await refused(keystore.initSession("k", session), 201)
+                assert policy.taken() == [("initSession", "k", 1)]
+                policy.answer = True
+            handle = (await keystore.initSession("k", session)).handle
+            policy.answer = False
+            await keystore.abortSession(handle, options())
+            assert policy.taken() == [("initSession", "k", 1)]
+
+    asyncio.run(main())
+
+
+def test_answers_are_kept_where_the_policy_says_so() -> None:
+    """For so long and for equal requests alone, refusals too."""
+    now = [0.0]
+
+    class Kept(Recording):
+        cache_seconds = 10.0
+
+    policy = Kept()
+
+    async def main() -> None:
+        async with Keystore.open("memory:", policy=policy, monitor=False, clock=lambda: now[0]) as keystore:
+            for _ in range(3):
+                await keystore.hasKeyItem("k", options())
+            await keystore.hasKeyItem("l", options())
+            await keystore.for_caller("a").hasKeyItem("k", options())
+            assert len(policy.taken()) == 3
+            policy.answer = False
+            now[0] = 9.9
+            await keystore.hasKeyItem("k", options())
+            now[0] = 10.1
+            await refused(keystore.hasKeyItem("k", options()), 201)
+            policy.answer = True
+            await refused(keystore.hasKeyItem("k", options()), 201)
+            assert len(policy.taken()) == 1
+            now[0] = 21.0
+            await keystore.hasKeyItem("k", options())
+
+    asyncio.run(main())
+    for wrong in (-1, "1", None, float("nan"), True):
+        policy.cache_seconds = wrong  # type: ignore[assignment]
+        with pytest.raises(BusinessError, match="401: policy: cache_seconds"):
+            Keystore.open("memory:", policy=policy)
+
+
+class Truthy:
+    """Would pass for a yes in an `if`."""
+
+    def __bool__(self) -> bool:
+        return True
+
+
+def fail() -> bool:
+    raise RuntimeError("secret detail")
+
+
+async def wait() -> bool:
+    return True
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [(False, 201), (None, 201), (1, 201), ("yes", 201), (Truthy(), 201), (fail, 12000012), (wait, 12000012)],
+)
+def test_only_a_plain_yes_permits(answer: Any, code: int) -> None:
+    """A policy that fails, waits or gives something else permits nothing, and its failure is not shown in full."""
+    policy = Recording()
+
+    async def main() -> None:
+        async with Keystore.open("memory:", policy=policy, monitor=False) as keystore:
+            await keystore.generateKeyItem("k", options(**AES_CBC))
+            policy.answer = answer
+            for call in (
+                keystore.initSession("k", options(**ENCRYPTION)),
+                keystore.generateKeyItem("l", options(**AES_CBC)),
+                keystore.deleteKeyItem("k", options()),
+                keystore.listAliases(options()),
+            ):
+                assert "secret" not in (await refused(call, code)).message
+            policy.answer = True
+            assert (await keystore.listAliases(options())).keyAliases == ["k"]
+            assert keystore.statistics().open == 0
+
+    asyncio.run(main())
+
+
+def test_a_denial_says_what_was_asked(caplog: pytest.LogCaptureFixture) -> None:
+    """201 with caller, function, purposes, alias and whose keys; the same goes to the log."""
+    table = {"version": 1, "callers": {"a": {"keys": [{"alias": "x"}], "groups": ["team"]}}}
+
+    async def main() -> None:
+        async with Keystore.open("memory:", policy=TablePolicy(table), monitor=False) as keystore:
+            async with huks.as_caller("a", 101):
+                error = await refused(
+                    keystore.initSession("k", options(**ENCRYPTION | {"PURPOSE": 515})), 201
+                )
+                assert (
+                    "'a' of user 101: initSession (encrypt, decrypt, 512) on 'k' in 'a' at level CE"
+                    in error.message
+                )
+                error = await refused(
+                    keystore.generateKeyItem("k", options(**AES_CBC, KEY_ACCESS_GROUP=b"team")), 201
+                )
+                assert (
+                    "generateKeyItem (encrypt, decrypt) on 'k' of the group 'team' at level CE"
+                    in error.message
+                )
+                await refused(
+                    keystore.generateKeyItem("x", options(**AES_CBC, KEY_ACCESS_GROUP=b"else")), 12000018
+                )
+                error = await refused(keystore.hasKeyItemAsUser(102, "x", options()), 201)
+                assert "acting for user 102" in error.message
+            async with huks.as_caller("a", namespace="b"):
+                error = await refused(keystore.listAliases(options()), 201)
+                assert "keys of the namespace 'b'" in error.message
+            await refused(
+                keystore.listAliases(options()), 201
+            )  # the keystore's own caller is not in the table
+
+    with caplog.at_level(logging.INFO, "huks_async.access"):
+        asyncio.run(main())
+    assert len(caplog.records) == 6
+    assert "denied: 'a' of user 101: initSession (encrypt" in caplog.text
+
+
+def test_a_policy_of_two_methods_goes_on_as_before() -> None:
+    """It is not asked about own keys, and lets nobody into another namespace."""
+
+    class Old:
+        def may_act_for(self, caller: Caller, user_id: int) -> bool:
+            return user_id == 101
+
+        def groups_of(self, caller: Caller) -> Collection[str]:
+            return ()
+
+    async def main() -> None:
+        for policy in (Old(), None):
+            async with Keystore.open("memory:", policy=policy, monitor=False) as keystore:
+                await keystore.generateKeyItem("k", options(**AES_CBC))
+                await run(keystore, "k", BLOCK, **ENCRYPTION)
+                foreign = keystore.for_caller("a", namespace="default")
+                for call in (
+                    foreign.hasKeyItem("k", options()),
+                    foreign.initSession("k", options(**ENCRYPTION)),
+                    foreign.listAliases(options()),
+                ):
+                    await refused(call, 201)
+
+    asyncio.run(main())
+
+
+def test_a_caller_in_another_namespace() -> None:
+    """It reaches that namespace's keys as far as the policy says; sessions stay its own."""
+    table = {
+        "version": 1,
+        "callers": {
+            "owner": {},
+            "guest": {"namespaces": ["owner"], "keys": [{"alias": "k", "purposes": ["encrypt"], "functions": ["initSession"]}]},
+        },
+    }  # fmt: skip
+
+    async def main() -> None:
+        async with Keystore.open("memory:", policy=TablePolicy(table), monitor=False) as keystore:
+            owner, guest = keystore.for_caller("owner"), keystore.for_caller("guest", namespace="owner")
+            await owner.generateKeyItem("k", options(**AES_CBC))
+            session = options(**ENCRYPTION)
+            for _ in range(3):
+                sealed = await run(owner, "k", BLOCK, **ENCRYPTION)  # type: ignore[arg-type]
+                handle = (await guest.initSession("k", session)).handle
+                await refused(owner.updateSession(handle, options(BLOCK)), 12000011)
+                away = keystore.for_caller("guest")
+                assert (await away.finishSession(handle, options(BLOCK))).outData == sealed
+                await refused(guest.initSession("k", options(**DECRYPTION)), 201)
+                await refused(guest.deleteKeyItem("k", options()), 201)
+                await refused(keystore.for_caller("guest", namespace="else").initSession("k", session), 201)
+                await refused(
+                    keystore.for_caller("guest", 101, namespace="owner").initSession("k", session), 12000011
+                )
+
+    asyncio.run(main())
+
+
+calls = st.tuples(
+    st.sampled_from(NAMES),  # the caller
+    st.sampled_from(USERS[:2]),
+    st.none() | st.sampled_from(NAMES),  # the namespace it works in
+    st.none() | st.sampled_from(USERS),  # the user it acts for
+    st.none() | st.sampled_from(GROUPS),
+    st.sampled_from([0, 1]),
+    st.sampled_from(["import", "has", "encrypt", "decrypt", "delete", "list"]),
+    st.sampled_from(ALIASES[:3]),
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(tables.tables, st.lists(calls, min_size=5, max_size=40), st.booleans())
+def test_a_keystore_does_what_the_model_allows(
+    table: dict[str, Any], given_calls: Any, as_data: bool
+) -> None:
+    """Random policies, as data and as code, random callers and calls: permissions and keys are those of the model."""
+    code = CodePolicy(table)
+    keys: dict[tuple[Any, ...], bytes] = {}
+
+    def predict(
+        caller: Caller, within: str, user: int | None, group: str | None, level: int, kind: str, alias: str
+    ) -> Any:
+        if within != caller.namespace and within not in code.namespaces_of(caller):
+            return 201
+        if user is not None:
+            if not code.may_act_for(caller, user):
+                return 201
+            if group is not None:
+                return 12000001
+        elif group is not None and group not in code.groups_of(caller):
+            return 12000018
+        function, purposes = {
+            "import": ("importKeyItem", 3), "has": ("hasKeyItem", 0), "encrypt": ("initSession", 1),
+            "decrypt": ("initSession", 2), "delete": ("deleteKeyItem", 0), "list": ("listAliases", 0),
+        }[kind]  # fmt: skip
+        meant = caller.user_id if user is None else user
+        request = AccessRequest(
+            caller, function + ("" if user is None else "AsUser"), None if kind == "list" else alias, purposes,
+            within, meant, group, level,
+        )  # fmt: skip
+        if not code.may_use(request):
+            return 201
+        place = ("group", group, caller.user_id, level) if group is not None else (within, meant, level)
+        if kind == "import":
+            keys[*place, alias] = bytes([len(keys)]) * 32
+            return None
+        if kind == "list":
+            return sorted(name for *where, name in keys if tuple(where) == place)
+        if kind == "has":
+            return (*place, alias) in keys
+        if (*place, alias) not in keys:
+            return 12000011
+        return keys.pop((*place, alias)) and None if kind == "delete" else keys[*place, alias]
+
+    async def attempt(keystore: Any, call: Any, expected: Any, material: bytes) -> Any:
+        name, user_id, within, user, group, level, kind, alias = call
+        more: dict[str, Any] = {"AUTH_STORAGE_LEVEL": level}
+        if group is not None:
+            more["KEY_ACCESS_GROUP"] = group.encode()
+        tag = [] if user is None else [{"tag": huks.InnerTag.SPECIFIC_USER_ID, "value": user}]
+
+        def given_options(data: bytes = b"", **values: Any) -> dict[str, Any]:
+            made = options(data, **values, **more)
+            made["properties"] += tag
+            return made
+
+        async with huks.as_caller(name, user_id, namespace=within):
+            try:
+                if kind == "import":
+                    return await keystore.importKeyItem(alias, given_options(material, **AES_CBC))
+                if kind == "has":
+                    return await keystore.hasKeyItem(alias, given_options())
+                if kind == "delete":
+                    return await keystore.deleteKeyItem(alias, given_options())
+                if kind == "list":
+                    return (await keystore.listAliases(given_options())).keyAliases
+                session = ENCRYPTION if kind == "encrypt" else DECRYPTION
+                opened = await keystore.initSession(alias, given_options(**session))
+                out = (await keystore.finishSession(opened.handle, {"inData": BLOCK})).outData
+            except BusinessError as error:
+                return error.code
+        assert isinstance(expected, bytes), expected
+        return expected if out == cipher(expected, kind) else out
+
+    async def main() -> None:
+        policy = TablePolicy(table) if as_data else code
+        async with Keystore.open("memory:", policy=policy, monitor=False) as keystore:
+            for call in given_calls:
+                name, user_id, within, user, group, level, kind, alias = call
+                material = bytes([len(keys)]) * 32
+                expected = predict(Caller(name, user_id), within or name, user, group, level, kind, alias)
+                assert await attempt(keystore, call, expected, material) == expected, call
+
+    asyncio.run(main())
+
+
+def cipher(material: bytes, kind: str) -> bytes:
+    """What `cryptography` makes of the block."""
+    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+    both = Cipher(algorithms.AES(material), modes.CBC(bytes(16)))
+    one = both.encryptor() if kind == "encrypt" else both.decryptor()
+    return one.update(BLOCK) + one.finalize()
