@@ -9,6 +9,7 @@ if sys.argv[:1] == ["-m"] and "huks_async.cli" in sys.orig_argv:
 
     take_signals()
 
+from huks_async import huksExternalCrypto
 from huks_async._lazy_names import lazy_names
 from huks_async._version import __version__
 from huks_async.access.callers import Caller, as_caller
@@ -300,6 +301,7 @@ __all__ = [
     "getSdkVersion",
     "hasKeyItem",
     "hasKeyItemAsUser",
+    "huksExternalCrypto",
     "importKey",
     "importKeyItem",
     "importKeyItemAsUser",

@@ -23,6 +23,15 @@ class _Default:
 _default: anyio.lowlevel.RunVar[_Default] = anyio.lowlevel.RunVar("huks_async default keystore")
 
 
+def open_current_keystore() -> Keystore | None:
+    """The keystore that `current_keystore` would give, if it is open; for functions that do not wait."""
+    for keystore in reversed(open_keystores.get()):
+        if keystore.is_open or keystore.was_forked:
+            return keystore
+    default = _default.get(None)
+    return default.keystore if default is not None and default.keystore.is_open else None
+
+
 async def current_keystore() -> Keystore:
     """Give the innermost open keystore of this context, else the default one of this event loop.
 

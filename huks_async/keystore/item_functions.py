@@ -4,7 +4,9 @@ from typing import Any
 
 from huks_async.keys.items.aliases import check_alias, storage_level
 from huks_async.keys.items.sealing import FORMAT_VERSION
+from huks_async.keystore import provider_keys
 from huks_async.keystore.open_state import KeystoreFunctions, state_for
+from huks_async.keystore.provider_keys import is_external
 from huks_async.model.enums import HuksErrorCode
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import (
@@ -46,8 +48,11 @@ class ItemFunctions(KeystoreFunctions):
         A key is stored durably when the call returns. Until then an older one stays.
         """
         state = self._open_state()
-        alias = check_alias(keyAlias)
         params = parse_parameters(options)
+        if is_external(params):
+            await provider_keys.generate(state, keyAlias, params)
+            return
+        alias = check_alias(keyAlias)
         state = state_for(state, params, "generateKeyItem", alias)
         await state.maker.generate(alias, params)
 
@@ -76,8 +81,10 @@ class ItemFunctions(KeystoreFunctions):
                 no public half; 12000001 or 12000003 for a private key that came without one.
         """
         state = self._open_state()
-        alias = check_alias(keyAlias)
         params = parse_parameters(options)
+        if is_external(params):
+            return HuksReturnResult(await provider_keys.export(state, keyAlias, params))
+        alias = check_alias(keyAlias)
         state = state_for(state, params, "exportKeyItem", alias, purposes=0)
         item = await state.shelf.find(alias, storage_level(params))
         material = item.material

@@ -3,11 +3,11 @@
 import os
 import time
 import warnings
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.lowlevel
@@ -37,6 +37,8 @@ from huks_async.keystore.loading import load_everything, not_loaded
 from huks_async.keystore.message_functions import MessageFunctions
 from huks_async.keystore.open_arguments import (
     DEFAULT_NAMESPACE,
+    check_abilities,
+    check_timeout,
     choose_limits,
     choose_profile,
     choose_root_key,
@@ -45,11 +47,13 @@ from huks_async.keystore.open_arguments import (
 from huks_async.keystore.open_state import OpenState, set_caller
 from huks_async.keystore.other_user_functions import OtherUserFunctions
 from huks_async.keystore.permissions import Permissions
+from huks_async.keystore.provider_functions import ProviderFunctions
 from huks_async.keystore.wrapping_functions import WrappingFunctions
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
 from huks_async.model.showing import shown
 from huks_async.model.uncopied import Uncopied
+from huks_async.providers.service import DEFAULT_TIMEOUT, ExternalProviders
 from huks_async.rootkeys import RootKey
 from huks_async.runtime.background import Background
 from huks_async.runtime.forks import notice_fork, tell_after_fork
@@ -84,6 +88,7 @@ class Keystore(
     KemFunctions,
     AttestationFunctions,
     OtherUserFunctions,
+    ProviderFunctions,
     BackupFunctions,
     MessageFunctions,
     Uncopied,
@@ -108,6 +113,8 @@ class Keystore(
         policy: Policy | None = None,
         wrapping_key: RootKey | None = None,
         attestation_ca: "AttestationCa | None" = None,
+        abilities: Mapping[str, Any] | None = None,
+        provider_timeout: float = DEFAULT_TIMEOUT,
         limits: Limits | None = None,
         profile: str | None = None,
         monitor: bool = True,
@@ -134,6 +141,9 @@ class Keystore(
                 it they answer 801. It is opened and closed with the keystore.
             attestation_ca: the authority that certifies keys; default: one made of software, which the
                 store keeps.
+            abilities: external providers by ability name (`CryptoExtensionAbility`); `registerProvider` makes them
+                known to the callers of this keystore.
+            provider_timeout: seconds that one call of a provider may take; then it is 12000024.
             limits: of sessions; default as the profile says.
             profile: `server` or `device`; default $HUKS_ASYNC_PROFILE, else `server`.
             monitor: purge stale sessions when memory is short, as long as the keystore is open.
@@ -165,6 +175,8 @@ class Keystore(
         keystore._permissions = Permissions(
             Nobody() if policy is None else policy, device=chosen_profile == "device", clock=clock
         )
+        keystore._abilities = check_abilities(abilities)
+        keystore._provider_timeout = check_timeout(provider_timeout)
         try:
             keystore._store = choose_store(store)
             keystore._root_key = choose_root_key(root_key, keystore._store, store)
@@ -196,6 +208,8 @@ class Keystore(
     _callers: CallerStates
     _wrapping_key: RootKey | None
     _attestation_ca: "AttestationCa | None"
+    _abilities: Mapping[str, Any]
+    _provider_timeout: float
     _store: Store
     _root_key: RootKey
     _key_cache: KeyCache
@@ -356,6 +370,7 @@ class Keystore(
             keyrings=keyrings,
             recall=keyrings.own.shelf.recall,
             wrapping_key=self._wrapping_key,
+            providers=ExternalProviders(self._abilities, self._provider_timeout),
             authority=Authority(self._attestation_ca, self._store, store_key).issuer,
         )
         state = set_caller(state, keyrings)
@@ -401,6 +416,7 @@ class Keystore(
                     await self._keeper.stop()
                 finally:
                     try:
+                        await state.providers.aclose()
                         await self._background.stop()
                     finally:
                         try:

@@ -18,8 +18,8 @@ from huks_async.runtime.workers import run_to_its_end
 
 _PACKAGE = __name__.partition(".")[0]
 
-# The command has the process for itself.
-_NOT_LOADED = (f"{_PACKAGE}.cli",)
+# The command has the process for itself, and tests need no protection.
+_NOT_LOADED = (f"{_PACKAGE}.cli", f"{_PACKAGE}.testing")
 
 # What functions of this library, of cryptography and of anyio import when they are called. Not here, because
 # they come from the system or from other packages, and cost more than most services would give for them:
@@ -28,6 +28,7 @@ _OF_OTHERS = (
     "anyio._core._subprocesses",
     "ctypes",
     "datetime",
+    "json",
     "pathlib",
     "tempfile",
     "traceback",

@@ -2,7 +2,8 @@
 
 import os
 import sys
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
@@ -76,3 +77,27 @@ def choose_root_key(root_key: RootKey | None, store: Store, given: str | Store |
             f"root_key is missing: a store like {store.address} has no default; give e.g. FileRootKey(path)",
         )
     return default
+
+
+def check_abilities(abilities: Any) -> dict[str, Any]:
+    """Check the providers that an application declares; 401 for what is no mapping of objects by name."""
+    if abilities is None:
+        return {}
+    if not isinstance(abilities, Mapping) or not all(isinstance(name, str) for name in abilities):
+        raise BusinessError(
+            401,
+            f"abilities must be a mapping of providers by ability name, got {shown(type(abilities).__name__)}",
+        )
+    for name, ability in abilities.items():
+        if isinstance(ability, type):
+            raise BusinessError(401, f"abilities: {shown(name)} is a class; give an object of it")
+    return dict(abilities)
+
+
+def check_timeout(seconds: Any) -> float:
+    """Check how long a provider may take; 401 for anything but a positive number."""
+    if type(seconds) is bool or not isinstance(seconds, (int, float)) or not 0 < seconds < float("inf"):
+        raise BusinessError(
+            401, f"provider_timeout must be a positive number of seconds, got {shown(seconds)}"
+        )
+    return float(seconds)

@@ -18,6 +18,7 @@ from huks_async.model.errors import BusinessError, ParameterSetError
 from huks_async.model.limits import Limits
 from huks_async.model.params import ParamSet
 from huks_async.model.tags import HuksTag, InnerTag
+from huks_async.providers.service import ExternalProviders
 from huks_async.rootkeys import RootKey
 from huks_async.runtime.owner import Owner
 from huks_async.runtime.process_pool import ProcessPool
@@ -68,6 +69,7 @@ class OpenState:
     recall: "Callable[[str, list[Any]], Prepared | None]"
     wrapping_key: RootKey | None
     authority: "Callable[[Mode], Awaitable[AttestationCa]]"
+    providers: ExternalProviders
     acts_for: int | None = None
 
 
@@ -119,8 +121,14 @@ def state_for(
 
     Raises:
         BusinessError: 201, 202 or 401 for another user, 12000001 or 12000018 for a group; 201 for another
-            namespace and for what the policy does not allow.
+            namespace and for what the policy does not allow; 12000001 for a key of an external provider: the
+            functions that know such keys take them out before.
     """
+    if params.numbers.get(_KEY_CLASS):
+        raise BusinessError(
+            12000001,
+            "HUKS_TAG_KEY_CLASS: this function has no form for keys of external providers; leave the tag out",
+        )
     keyrings = state.keyrings
     if keyrings.namespace != keyrings.caller.namespace:
         keyrings.permissions.check_namespace(keyrings.caller, keyrings.namespace)
@@ -182,10 +190,8 @@ def _with_keys(state: OpenState, keyrings: Keyrings, keyring: Keyring) -> OpenSt
 
 
 def _check_other_user(user_id: int, params: ParamSet) -> None:
-    if _ACCESS_GROUP in params.blobs or params.numbers.get(_KEY_CLASS):
-        raise BusinessError(
-            12000001, "keys of groups and of external providers have no user: leave out userId"
-        )
+    if _ACCESS_GROUP in params.blobs:
+        raise BusinessError(12000001, "keys of groups have no user: leave out userId")
     level = storage_level(params)
     if user_id < FIRST_USER and level != HuksAuthStorageLevel.HUKS_AUTH_STORAGE_LEVEL_DE:
         raise BusinessError(

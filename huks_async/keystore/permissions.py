@@ -79,6 +79,15 @@ class Permissions:
         if not known or namespace not in self._names("namespaces_of", caller):
             raise _denied(caller, f"keys of the namespace {shown(namespace)}", "no policy allows it")
 
+    def may_register_providers(self, caller: Caller) -> bool:
+        """Whether the caller may register the abilities that the keystore was opened with.
+
+        They are the operator's choice already, so that a policy which does not know the question allows it.
+        """
+        if getattr(self._policy, "may_register_providers", None) is None:
+            return True
+        return self._ask("may_register_providers", caller) is True
+
     def check_use(self, request: AccessRequest) -> None:
         """Whether the caller may make this call; 201 where the policy says no."""
         if self._holds and (known := self._answers.get(request)) is not None and known[0] > self._clock():

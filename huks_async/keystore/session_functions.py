@@ -11,7 +11,9 @@ from huks_async.crypto.rules.empty_bytes import refuse_empty_bytes, used_bytes
 from huks_async.keys.items.aliases import check_alias, storage_level
 from huks_async.keys.items.prepared import Prepared
 from huks_async.keys.lifecycle import is_stored
+from huks_async.keystore import provider_keys
 from huks_async.keystore.open_state import KeystoreFunctions, OpenState, state_for, state_of_named
+from huks_async.keystore.provider_keys import is_external
 from huks_async.model.enums import HuksKeyFlag, HuksKeyPurpose
 from huks_async.model.errors import BusinessError, ParameterSetError
 from huks_async.model.params import (
@@ -80,7 +82,12 @@ class SessionFunctions(KeystoreFunctions):
         properties = options.get("properties") if type(options) is dict else split_options(options)[0]
         # what was checked once for this key and these parameters holds for the next session, too
         known = state.recall(keyAlias, properties) if type(properties) is list else None
-        (starter, ready, context), blobs = known or await _prepare(state, keyAlias, properties)
+        if known is None:
+            params = parse_properties(properties)
+            if is_external(params):
+                return HuksSessionHandle(await provider_keys.init_session(state, keyAlias, params))
+            known = await _prepare(state, keyAlias, properties, params)
+        (starter, ready, context), blobs = known
         dispatcher = state.dispatcher
         if perf_counter() > dispatcher.turn_ends:
             await dispatcher.give_turn()
@@ -115,7 +122,11 @@ class SessionFunctions(KeystoreFunctions):
         data: BytesLike | None = _ordinary_data(handle, options, token)
         if data is None:
             handle = _check_handle(handle)
-            data = _segment(state, handle, options, token)[1]
+            params, data = _segment(state, handle, options, token)
+            if is_external(params):
+                return HuksReturnResult(
+                    await provider_keys.update_session(state, handle, params, bytes(data))
+                )
         out = state.driver.start_update(state.session_owner, handle, data)
         if not isinstance(out, bytes):
             out = await out
@@ -148,6 +159,10 @@ class SessionFunctions(KeystoreFunctions):
         if data is None:
             handle = _check_handle(handle)
             params, data = _segment(state, handle, options, token, ends=True)
+            if is_external(params):
+                return HuksReturnResult(
+                    await provider_keys.finish_session(state, handle, params, bytes(data))
+                )
         out = state.driver.start_finish(state.session_owner, handle, data)
         if not isinstance(out, bytes):
             out, session = await out
@@ -169,9 +184,12 @@ class SessionFunctions(KeystoreFunctions):
         state = self._open_state()
         handle = _check_handle(handle)
         try:
-            parse_parameters(options)
+            params = parse_parameters(options)
         except ParameterSetError as error:
             raise state.driver.fail(state.session_owner, handle, error) from None
+        if is_external(params):
+            await provider_keys.abort_session(state, handle)
+            return
         state.driver.abort(state.session_owner, handle)
 
     def _pinned(self) -> "SessionFunctions":
@@ -194,13 +212,12 @@ class SessionFunctions(KeystoreFunctions):
         return KeySession(self._pinned(), keyAlias, options, state.pool, state.limits, abandon, place)
 
 
-async def _prepare(state: OpenState, keyAlias: str, properties: Any) -> Prepared:
-    """Parse the parameters of a session, look up its key, and let the key authorise them.
+async def _prepare(state: OpenState, keyAlias: str, properties: Any, params: ParamSet) -> Prepared:
+    """Look up the key of a session, and let it authorise the session's parameters.
 
     The outcome is remembered with the key, and spares the next session with the same numbers the last step,
-    and one with the same list all three.
+    and one with the same list both, and the parsing.
     """
-    params = parse_properties(properties)
     alias = check_alias(keyAlias)
     numbers = params.numbers
     owner = state_for(state, params, "initSession", alias)

@@ -1,7 +1,9 @@
 """The documented functions on keys that come in or go out encrypted."""
 
 from huks_async.keys.items.aliases import check_alias, storage_level
+from huks_async.keystore import provider_keys
 from huks_async.keystore.open_state import KeystoreFunctions, OpenState, newer_codes, state_for
+from huks_async.keystore.provider_keys import is_external
 from huks_async.model.enums import HuksKeyPurpose, HuksUnwrapSuite
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, Options, as_buffer, parse_options, parse_parameters
@@ -30,9 +32,12 @@ class WrappingFunctions(KeystoreFunctions):
                 not decrypt.
         """
         state = self._open_state()
+        params, data = parse_options(options)
+        if is_external(params):
+            await provider_keys.import_wrapped(state, keyAlias, wrappingKeyAlias, params, bytes(data))
+            return
         alias = check_alias(keyAlias)
         wrapping_alias = check_alias(wrappingKeyAlias, "wrappingKeyAlias")
-        params, data = parse_options(options)
         suite = params.numbers.get(HuksTag.HUKS_TAG_UNWRAP_ALGORITHM_SUITE)
         opens = HuksKeyPurpose.HUKS_KEY_PURPOSE_UNWRAP
         if suite == HuksUnwrapSuite.HUKS_UNWRAP_SUITE_SM2_SM4_ECB_NOPADDING:

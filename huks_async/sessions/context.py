@@ -7,10 +7,19 @@ from contextlib import aclosing
 from types import TracebackType
 from typing import Protocol, TypeAlias
 
+from anyio import CancelScope
+
 from huks_async.model.enums import HuksCipherMode, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import MIB, Limits
-from huks_async.model.params import BytesLike, HuksOptions, Options, as_buffer, parse_parameters
+from huks_async.model.params import (
+    BytesLike,
+    HuksOptions,
+    HuksParam,
+    Options,
+    as_buffer,
+    parse_parameters,
+)
 from huks_async.model.results import HuksReturnResult, HuksSessionHandle
 from huks_async.model.showing import type_name
 from huks_async.model.tags import HuksTag
@@ -43,6 +52,9 @@ class SessionApi(Protocol):
     ) -> HuksReturnResult:
         """Finish."""
 
+    async def abortSession(self, handle: int, options: Options) -> None:
+        """End it without a result."""
+
 
 class KeySession(Uncopied):
     """A key session for one `async with` block; made by `Keystore.session`.
@@ -69,6 +81,8 @@ class KeySession(Uncopied):
         self._pool = pool
         self._limits = limits
         self._open: HuksSessionHandle | None = None
+        # of a key in an external provider, every call says so
+        self._key_class: list[HuksParam] | None = None
         self._ended = False
         self._place = place
         self._stream: AsyncGenerator[bytes, None] | None = None
@@ -97,7 +111,11 @@ class KeySession(Uncopied):
             raise BusinessError(12000012, "this session block was entered already; make a new one")
         try:
             # taken apart once: an iterator gives its parameters once, and a list may change later
-            self._options = HuksOptions(parse_parameters(self._options).to_params())
+            params = parse_parameters(self._options)
+            self._options = HuksOptions(params.to_params())
+            key_class = params.numbers.get(HuksTag.HUKS_TAG_KEY_CLASS)
+            if key_class:
+                self._key_class = [HuksParam(HuksTag.HUKS_TAG_KEY_CLASS, key_class)]
             self._open = await self._api.initSession(self._alias, self._options)
         except BaseException:
             self._place = None  # there is no session to report
@@ -115,7 +133,13 @@ class KeySession(Uncopied):
                 with contextlib.suppress(RuntimeError):  # another task is in it, and ends it itself
                     await self._stream.aclose()
         finally:
-            self._end()
+            if self._key_class is None:
+                self._end()
+            elif not self._ended and self._open is not None:
+                self._ended = True
+                # its provider gives an answer within a time
+                with CancelScope(shield=True):
+                    await self._api.abortSession(self._open.handle, HuksOptions(self._key_class))
 
     def _end(self) -> None:
         if not self._ended and self._open is not None:
@@ -125,7 +149,7 @@ class KeySession(Uncopied):
 
     async def update(self, data: BytesLike, *, token: BytesLike | None = None) -> bytes:
         """Feed a segment; give the output that is ready. Errors as `updateSession`."""
-        options = HuksOptions(inData=data)
+        options = HuksOptions(self._key_class, data)
         return (await self._api.updateSession(self._session().handle, options, token)).outData
 
     async def finish(
@@ -145,6 +169,8 @@ class KeySession(Uncopied):
             properties = options.properties
         else:
             properties = options.get("properties")
+        if self._key_class is not None:
+            properties = [*self._key_class, *(properties or ())]
         result = await self._api.finishSession(handle, HuksOptions(properties, data), token)
         # after an error the block's end aborts: an argument refused early leaves the session open
         self._ended = True

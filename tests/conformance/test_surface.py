@@ -31,6 +31,8 @@ KEYSTORE_EXTENSIONS = {
     "monitor_low_memory": "purges stale sessions from a task group of the caller's own",
     "purge_stale_sessions": "purges on a signal of the service's own",
     "statistics": "counters",
+    "export_certificates": "the certificates of one key of an external provider",
+    "list_certificates": "all certificates of an external provider",
     "backup": "copies the store while it is in use",
     "attestation_root": "the certificate that verifiers of its attestations are to trust",
     "was_forked": "whether this process is a child of the one that opened it",
@@ -47,6 +49,12 @@ KEYSTORE_EXTENSIONS = {
     "derive": "a pseudo-random function of a key",
     "after_fork": "forgets, in a child process, what belongs to the parent",
 }
+# the functions of the namespace huksExternalCrypto; their arguments: tests/keystore/test_provider_functions.py
+EXTERNAL_CRYPTO = [
+    name
+    for name, value in vars(huks.huksExternalCrypto).items()
+    if inspect.isfunction(value) and value.__module__ == huks.huksExternalCrypto.__name__
+]
 MODULE_EXTENSIONS = {
     "__version__",
     # the objects a service works with
@@ -61,6 +69,8 @@ MODULE_EXTENSIONS = {
     ),
     *("Store", "MemoryStore", "SqliteStore"),
     *("RootKey", "EphemeralRootKey", "FileRootKey", "PassphraseRootKey", "SystemdRootKey"),
+    # the documented namespace of external providers
+    "huksExternalCrypto",
     # who calls, and who may do what
     *("Caller", "CallerKeystore", "as_caller", "AccessRequest", "KeyPolicy", "Policy", "TablePolicy"),
     # the sending half of a wrapped import
@@ -130,7 +140,7 @@ def test_get_sdk_version_is_synchronous() -> None:
 def test_keystore_has_nothing_unnamed() -> None:
     """A public name of Keystore is a declared function or a named extension."""
     public = {name for name in dir(huks.Keystore) if not name.startswith("_")}
-    assert public == set(FUNCTIONS) | set(KEYSTORE_EXTENSIONS)
+    assert public == set(FUNCTIONS) | set(EXTERNAL_CRYPTO) | set(KEYSTORE_EXTENSIONS)
 
 
 def test_module_has_nothing_unnamed() -> None:

@@ -35,7 +35,9 @@ def check_attributes(params: ParamSet) -> None:
     if level != HuksKeySecurityLevel.HUKS_KEY_SECURITY_LEVEL_TEE:
         raise BusinessError(401, f"HUKS_TAG_KEY_SECURITY_LEVEL: got {level}, accepted 0")
     if numbers.get(_T.HUKS_TAG_KEY_CLASS, 0):
-        raise _unsupported("HUKS_TAG_KEY_CLASS: no external provider is registered; leave the tag out")
+        raise _unsupported(
+            "HUKS_TAG_KEY_CLASS: keys of external providers are made by generateKeyItem; leave the tag out"
+        )
     if numbers.get(_T.HUKS_TAG_KEY_GENERATE_TYPE, 0) != HuksKeyGenerateType.HUKS_KEY_GENERATE_TYPE_DEFAULT:
         raise _unsupported(
             "HUKS_TAG_KEY_GENERATE_TYPE: keys are derived and agreed in sessions, with the result stored "

@@ -1,0 +1,132 @@
+"""What the functions on key items and sessions do with keys of external providers (KEY_CLASS = EXTENSION).
+
+The caller's side of such a call: the alias is a resource id, parameters go to the provider as they are, and
+its answers become results.
+"""
+
+from typing import Any
+
+from huks_async.access.policy import AccessRequest
+from huks_async.keystore.open_state import OpenState
+from huks_async.model.enums import HuksAuthStorageLevel, HuksKeyClassType, HuksKeyPurpose
+from huks_async.model.errors import BusinessError
+from huks_async.model.params import HuksOptions, HuksParam, ParamSet
+from huks_async.model.tags import HuksTag
+from huks_async.providers.parameters import with_uid
+from huks_async.providers.resource_ids import parse_resource_id
+from huks_async.providers.resources import OpenResource
+from huks_async.providers.service import checked_output
+
+KEY_CLASS = int(HuksTag.HUKS_TAG_KEY_CLASS)
+_PURPOSE = int(HuksTag.HUKS_TAG_PURPOSE)
+_AUTH_TOKEN = int(HuksTag.HUKS_TAG_AUTH_TOKEN)
+_EXTENSION = int(HuksKeyClassType.HUKS_KEY_CLASS_EXTENSION)
+
+
+def is_external(params: ParamSet) -> bool:
+    """Whether a call is about a key of an external provider.
+
+    Raises:
+        BusinessError: 401 for a KEY_CLASS that is neither 0 nor 1.
+    """
+    key_class = params.numbers.get(KEY_CLASS)
+    if not key_class:
+        return False
+    if key_class != _EXTENSION:
+        raise BusinessError(
+            401, f"HUKS_TAG_KEY_CLASS: got {key_class}, accepted 0 (of this keystore) and 1 (of a provider)"
+        )
+    return True
+
+
+async def generate(state: OpenState, alias: Any, params: ParamSet) -> None:
+    """Have a key made where an open resource says."""
+    opened = _find(state, alias, "generateKeyItem", params.numbers.get(_PURPOSE, 0))
+    await state.providers.ask_resource(opened, "onGenerateKeyItem", _to_provider(params, opened))
+
+
+async def export(state: OpenState, alias: Any, params: ParamSet) -> bytes:
+    """The public half of a key."""
+    opened = _find(state, alias, "exportKeyItem", 0)
+    result = await state.providers.ask_resource(opened, "onExportKeyItem", _to_provider(params, opened))
+    return checked_output(opened.provider, "onExportKeyItem", result)
+
+
+async def import_wrapped(
+    state: OpenState, alias: Any, wrapping_alias: Any, params: ParamSet, wrapped: bytes
+) -> None:
+    """Have a provider take a key that is wrapped for another one of it."""
+    function = "importWrappedKeyItem"
+    opened = _find(state, alias, function, params.numbers.get(_PURPOSE, 0))
+    opens = int(HuksKeyPurpose.HUKS_KEY_PURPOSE_UNWRAP)
+    wrapping = _find(state, wrapping_alias, function, opens, "wrappingKeyAlias")
+    if wrapping.provider is not opened.provider:
+        raise BusinessError(12000018, "keyAlias and wrappingKeyAlias name keys of different providers")
+    await state.providers.ask_resource(
+        opened, "onImportWrappedKeyItem", wrapping.open_handle, _to_provider(params, opened), wrapped
+    )
+
+
+async def init_session(state: OpenState, alias: Any, params: ParamSet) -> int:
+    """Open a session; no challenge is ever given."""
+    purpose = params.numbers.get(_PURPOSE)
+    if not purpose:
+        raise BusinessError(401, "HUKS_TAG_PURPOSE is absent: a session has exactly one purpose")
+    opened = _find(state, alias, "initSession", purpose)
+    return await state.providers.init_session(opened, _options(params, opened, b""))
+
+
+async def update_session(state: OpenState, handle: int, params: ParamSet, data: bytes) -> bytes:
+    """Feed a segment."""
+    with state.providers.sessions.using(handle, state.session_owner) as session:
+        options = _options(params, session.opened, data)
+        return await state.providers.feed_session(session, "onUpdateSession", options, last=False)
+
+
+async def finish_session(state: OpenState, handle: int, params: ParamSet, data: bytes) -> bytes:
+    """Feed the last segment. An error that leaves the provider's session alive, such as of the PIN, leaves it here."""
+    with state.providers.sessions.using(handle, state.session_owner) as session:
+        options = _options(params, session.opened, data)
+        return await state.providers.feed_session(session, "onFinishSession", options, last=True)
+
+
+async def abort_session(state: OpenState, handle: int) -> None:
+    """End a session: the provider's finish without data. What is wrong with its PIN or handle does not matter."""
+    session = state.providers.sessions.take_idle(handle, state.session_owner)
+    if session is not None:
+        await state.providers.abort_session(session)
+
+
+def _find(state: OpenState, alias: Any, function: str, purposes: int, what: str = "keyAlias") -> OpenResource:
+    if state.acts_for is not None:
+        raise BusinessError(12000001, "keys of external providers have no user: leave out userId")
+    resource = parse_resource_id(alias, what)
+    keyrings = state.keyrings
+    if keyrings.permissions.asks:
+        caller = keyrings.caller
+        keyrings.permissions.check_use(
+            AccessRequest(
+                caller=caller,
+                function=function,
+                alias=resource.to_json(),
+                purposes=purposes,
+                namespace=keyrings.namespace,
+                user_id=caller.user_id,
+                group=None,
+                level=int(HuksAuthStorageLevel.HUKS_AUTH_STORAGE_LEVEL_CE),
+            )
+        )
+    return state.providers.resources.find(state.session_owner, resource)
+
+
+def _to_provider(params: ParamSet, opened: OpenResource) -> list[Any]:
+    return [*params.to_params(), with_uid(opened.uid)]
+
+
+def _options(params: ParamSet, opened: OpenResource, data: bytes) -> HuksOptions:
+    if _AUTH_TOKEN in params.blobs:
+        raise BusinessError(
+            401, "keys of external providers take no auth token: their tokens have PINs (authUkeyPin)"
+        )
+    properties: list[HuksParam] = _to_provider(params, opened)
+    return HuksOptions(properties, data)

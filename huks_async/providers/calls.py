@@ -1,0 +1,140 @@
+"""Asking a provider: within a time, and with its answer turned into documented codes."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+
+from huks_async.model.errors import BusinessError
+from huks_async.model.external_crypto import HuksExternalErrorInfo
+from huks_async.model.showing import shown, type_name
+from huks_async.providers.protocol import HuksCryptoExtensionResult, HuksCryptoExtensionResultCode
+
+_R = HuksCryptoExtensionResultCode
+_FAILED = 12000020
+BUSY = 12000024
+
+_COMMON = {
+    _R.HUKS_CRYPTO_EXTENSION_ERR_UKEY_NOT_EXIST: 12000006,
+    _R.HUKS_CRYPTO_EXTENSION_ERR_UKEY_DRIVER_FAIL: 12000006,
+    _R.HUKS_CRYPTO_EXTENSION_ERR_HANDLE_NOT_EXIST: 12000011,
+    _R.HUKS_CRYPTO_EXTENSION_ERR_HANDLE_UNAVAILABLE: 12000011,
+}
+_USING_A_KEY = _COMMON | {
+    _R.HUKS_CRYPTO_EXTENSION_ERR_PIN_NO_AUTH: 12000023,
+    _R.HUKS_CRYPTO_EXTENSION_ERR_PIN_LOCKED: 12000021,
+}
+_CHECKING_A_PIN = _COMMON | {
+    _R.HUKS_CRYPTO_EXTENSION_ERR_PIN_INCORRECT: 12000022,
+    _R.HUKS_CRYPTO_EXTENSION_ERR_PIN_LOCKED: 12000021,
+}
+# a code that is not in its method's table is a fault of the provider
+_CODES: dict[str, dict[HuksCryptoExtensionResultCode, int]] = {
+    "onGetResourceId": {},
+    "onOpenResource": _COMMON,
+    "onCloseResource": _COMMON,
+    "onAuthUkeyPin": _CHECKING_A_PIN,
+    "onGetUkeyPinAuthState": _COMMON,
+    "onClearUkeyPinAuthState": _COMMON,
+    "onGetProperty": _USING_A_KEY,
+    "onSetProperty": _USING_A_KEY,
+    "onInitSession": _USING_A_KEY,
+    "onUpdateSession": _USING_A_KEY,
+    "onFinishSession": _USING_A_KEY,
+    "onGenerateKeyItem": _USING_A_KEY,
+    "onImportWrappedKeyItem": _USING_A_KEY,
+    "onExportKeyItem": _USING_A_KEY,
+    "onExportCertificate": _COMMON,
+    "onEnumCertificates": _COMMON,
+}
+_CAUSES = {
+    12000006: "the token is absent or its driver failed; check that it is plugged in, and open the resource again",
+    12000011: "it does not know the handle any more; open the resource again",
+    12000021: "the PIN is locked; unlock it with the token's own tools",
+    12000022: "the PIN is wrong",
+    12000023: "no PIN was entered; call authUkeyPin",
+}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and type(value) is not bool
+
+
+class ResultCodeError(Exception):
+    """The cause of an error that stands for a provider's result code, as against one that it raised itself."""
+
+
+class Asker:
+    """Calls the methods of providers.
+
+    Args:
+        timeout: seconds for one call.
+        note: told what a provider says of a failure.
+    """
+
+    def __init__(self, timeout: float, note: Callable[[str, HuksExternalErrorInfo], None]) -> None:
+        self.timeout = timeout
+        self._note = note
+
+    async def ask(
+        self, caller: str, who: str, ability: object, method: str, *args: object
+    ) -> HuksCryptoExtensionResult:
+        """Call a method and give its result, if that is a success.
+
+        Args:
+            caller: whose call it is, for `getErrorInfo`.
+            who: the provider's name, for messages.
+            ability: the provider.
+            method: what to call.
+            args: its arguments.
+
+        Raises:
+            BusinessError: the code for the provider's `resultCode`; 12000020 where it fails otherwise or answers
+                what is no result; 12000024 where it has no such method or does not answer in time.
+        """
+        result = await self.call(caller, who, ability, method, *args)
+        if not isinstance(result, HuksCryptoExtensionResult) or not _is_number(result.resultCode):
+            raise self._failed(
+                caller, f"{who}: {method} gave {type_name(result)}, which is no HuksCryptoExtensionResult"
+            )
+        code = result.resultCode
+        if code == 0:
+            return result
+        info = result.errInfo
+        told = isinstance(info, HuksExternalErrorInfo)
+        self._note(caller, info if told and info is not None else HuksExternalErrorInfo())
+        known = _CODES[method].get(code, _FAILED)  # type: ignore[call-overload]
+        cause = _CAUSES.get(known, f"{method} failed with resultCode {shown(code)}")
+        detail = (
+            f" (it says: {shown(info.errno)} {info.errorDesc[:200]})" if told and info is not None else ""
+        )
+        retries = result.retryCount if known == 12000022 and type(result.retryCount) is int else None
+        raise BusinessError(known, f"{who}: {cause}{detail}", data=retries) from ResultCodeError(shown(code))
+
+    async def call(self, caller: str, who: str, ability: object, method: str, *args: object) -> Any:
+        """Call a method within the time, whatever it gives; its exceptions become documented ones."""
+        function: Callable[..., Awaitable[Any]] | None = getattr(ability, method, None)
+        if function is None:
+            raise BusinessError(BUSY, f"{who} has no method {method}")
+        with anyio.move_on_after(self.timeout) as scope:
+            try:
+                return await function(*args)
+            except NotImplementedError:
+                raise BusinessError(BUSY, f"{who} has no method {method}") from None
+            except BusinessError:
+                self._note(caller, HuksExternalErrorInfo())
+                raise
+            except MemoryError as error:
+                raise BusinessError(12000014, f"{who}: no memory for {method}") from error
+            except Exception as error:
+                # its text may be about anything, a PIN too
+                raise self._failed(caller, f"{who}: {method} raised {type_name(error)}") from error
+        if scope.cancelled_caught:
+            self._note(caller, HuksExternalErrorInfo())
+        raise BusinessError(
+            BUSY, f"{who}: {method} did not answer within {self.timeout:g} s; is the token busy, or stuck?"
+        )
+
+    def _failed(self, caller: str, message: str) -> BusinessError:
+        self._note(caller, HuksExternalErrorInfo())
+        return BusinessError(_FAILED, message)

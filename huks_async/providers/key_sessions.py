@@ -1,0 +1,113 @@
+"""Sessions on keys of providers. Other than sessions on local keys they are never evicted or purged."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from huks_async.model.errors import BusinessError
+from huks_async.providers.registry import Provider
+from huks_async.providers.resources import OpenResource
+
+MAX_SESSIONS = 96
+MAX_SESSIONS_PER_CALLER = 32
+
+
+@dataclass(slots=True, eq=False)
+class ProviderSession:
+    """A session: our handle, and the provider's, which is None until it gave one."""
+
+    handle: int
+    caller: str
+    opened: OpenResource
+    provider_handle: str | None = None
+    busy: bool = field(default=True)
+
+    @property
+    def open_handle(self) -> str:
+        """The provider's handle of what is open."""
+        assert self.provider_handle is not None
+        return self.provider_handle
+
+
+class ProviderSessions:
+    """The table of these sessions."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[int, ProviderSession] = {}
+
+    def reserve(self, opened: OpenResource) -> ProviderSession:
+        """Take a place for one that is about to be opened.
+
+        Raises:
+            BusinessError: 12000010 at the limit of the caller or of all.
+        """
+        own = sum(session.caller == opened.caller for session in self._sessions.values())
+        for count, most, whose in (
+            (own, MAX_SESSIONS_PER_CALLER, "this caller has"),
+            (len(self._sessions), MAX_SESSIONS, "there are"),
+        ):
+            if count >= most:
+                raise BusinessError(
+                    12000010,
+                    f"{whose} {most} sessions on keys of providers open, which is the most; none of them is evicted: "
+                    "finish or abort some",
+                )
+        handle = secrets.randbits(32)
+        while handle in self._sessions:
+            handle = secrets.randbits(32)
+        session = self._sessions[handle] = ProviderSession(handle, opened.caller, opened)
+        return session
+
+    @contextmanager
+    def using(self, handle: int, caller: str) -> Iterator[ProviderSession]:
+        """A session for the time of one call.
+
+        Raises:
+            BusinessError: 12000011 for a handle that is not the caller's; 12000024 for a session in another call.
+        """
+        session = self._sessions.get(handle)
+        if session is None or session.caller != caller:
+            raise BusinessError(
+                12000011,
+                "this caller has no session with this handle on a key of a provider; it may have ended",
+            )
+        if session.busy:
+            raise BusinessError(12000024, "the session is in another call; wait for it")
+        session.busy = True
+        try:
+            yield session
+        finally:
+            session.busy = False
+
+    def take_idle(self, handle: int, caller: str) -> ProviderSession | None:
+        """Remove a caller's session that is in no call; None where there is none."""
+        session = self._sessions.get(handle)
+        if session is None or session.caller != caller or session.busy:
+            return None
+        self.drop(session)
+        return session
+
+    def opened(self, session: ProviderSession, provider_handle: str) -> None:
+        """Complete a session that was reserved."""
+        session.provider_handle = provider_handle
+        session.busy = False
+
+    def drop(self, session: ProviderSession) -> None:
+        """Forget a session."""
+        self._sessions.pop(session.handle, None)
+
+    def take_of(self, opened: OpenResource) -> list[ProviderSession]:
+        """Remove all sessions of a resource that were open, for ending them."""
+        found = [session for session in self._sessions.values() if session.opened is opened]
+        for session in found:
+            self.drop(session)
+        return [session for session in found if session.provider_handle is not None]
+
+    def drop_of(self, provider: Provider) -> None:
+        """Forget all sessions on keys of a provider, also those whose resource was closed for a fault."""
+        for session in [s for s in self._sessions.values() if s.opened.provider is provider]:
+            self.drop(session)
+
+    def __len__(self) -> int:
+        return len(self._sessions)

@@ -1,0 +1,109 @@
+"""Reading the parameters of the functions on external providers."""
+
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Any
+
+from huks_async.model.errors import BusinessError
+from huks_async.model.external_crypto import (
+    HuksExternalCryptoParam,
+    HuksExternalCryptoTag,
+    HuksExternalCryptoTagType,
+    external_tag_name,
+)
+from huks_async.model.params import HuksParam, as_bytes
+from huks_async.model.showing import shown, type_name
+
+MAX_PARAMS = 42
+_UID = HuksExternalCryptoTag.HUKS_EXT_CRYPTO_TAG_UID
+_TYPE_MASK = 0xF000_0000
+_BYTES = HuksExternalCryptoTagType.HUKS_EXT_CRYPTO_TAG_TYPE_BYTES
+_TAGS = frozenset(HuksExternalCryptoTag)
+
+
+class ExternalParams(dict[int, Any]):
+    """Parsed parameters by tag: ints and bytes."""
+
+    def text(self, tag: HuksExternalCryptoTag, what: str) -> str:
+        """A byte string that is text.
+
+        Raises:
+            BusinessError: 12000002 where it is absent, 12000018 where it is empty or no UTF-8.
+        """
+        value = self.get(tag)
+        if value is None:
+            raise BusinessError(12000002, f"{tag.name} is absent: it gives {what}")
+        try:
+            text: str = value.decode()
+        except UnicodeDecodeError:
+            text = ""
+        if not text:
+            raise BusinessError(12000018, f"{tag.name} must be {what} in UTF-8, at least one byte")
+        return text
+
+    def to_provider(self, uid: int) -> list[HuksExternalCryptoParam]:
+        """The list that a provider gets: as given, with the number of the caller."""
+        return [*(HuksExternalCryptoParam(tag, value) for tag, value in self.items()), with_uid(uid)]
+
+
+def with_uid(uid: int) -> HuksExternalCryptoParam:
+    """The parameter that tells a provider who calls."""
+    return HuksExternalCryptoParam(_UID, uid)
+
+
+def parse_external(params: object) -> ExternalParams:
+    """Check and take apart a list of parameters; None is an empty one.
+
+    Raises:
+        BusinessError: 401 for what is no list of parameters; 12000018 for an unknown tag, one given twice, a value
+            of the wrong type, or HUKS_EXT_CRYPTO_TAG_UID, which the keystore adds itself.
+    """
+    parsed = ExternalParams()
+    if params is None:
+        return parsed
+    if isinstance(params, (str, bytes, bytearray, memoryview, Mapping)) or not isinstance(params, Iterable):
+        raise BusinessError(401, f"params must be a list of parameters, got {type_name(params)}")
+    given = list(islice(params, MAX_PARAMS + 1))
+    if len(given) > MAX_PARAMS:
+        raise BusinessError(12000018, f"more than {MAX_PARAMS} parameters given")
+    for param in given:
+        tag, value = _take_apart(param)
+        if type(tag) is bool or not isinstance(tag, int) or tag not in _TAGS:
+            raise BusinessError(
+                12000018, f"unknown tag {shown(tag)}; tags are the members of HuksExternalCryptoTag"
+            )
+        name = external_tag_name(tag)
+        if tag == _UID:
+            raise BusinessError(
+                12000018, f"{name} is set by the keystore itself, to the caller; leave it out"
+            )
+        if tag in parsed:
+            raise BusinessError(12000018, f"{name} is given twice; each tag may occur once")
+        parsed[int(tag)] = _value(int(tag), value, name)
+    return parsed
+
+
+def _take_apart(param: object) -> tuple[Any, Any]:
+    if isinstance(param, (HuksExternalCryptoParam, HuksParam)):
+        return param.tag, param.value
+    if isinstance(param, Mapping) and "tag" in param and "value" in param:
+        return param["tag"], param["value"]
+    raise BusinessError(
+        401,
+        "a parameter must be HuksExternalCryptoParam(tag, value) or {'tag': …, 'value': …}, "
+        f"got {type_name(param)}",
+    )
+
+
+def _value(tag: int, value: object, name: str) -> int | bytes:
+    if tag & _TYPE_MASK == _BYTES:
+        try:
+            return as_bytes(value, name)
+        except BusinessError as error:
+            raise BusinessError(12000018, error.message) from None
+    if type(value) is bool or not isinstance(value, int):
+        raise BusinessError(12000018, f"{name} takes an int, got {type_name(value)}")
+    number = int(value)
+    if not -(2**31) <= number < 2**31:
+        raise BusinessError(12000018, f"{name}: got {shown(number)}, which is no number of 32 bits")
+    return number

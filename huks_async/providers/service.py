@@ -1,0 +1,222 @@
+"""All that a keystore knows of external providers, and the steps that several functions share."""
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any
+
+import anyio
+
+from huks_async.model.errors import BusinessError
+from huks_async.model.external_crypto import HuksExternalErrorInfo
+from huks_async.model.params import HuksOptions
+from huks_async.providers.calls import BUSY, Asker, ResultCodeError
+from huks_async.providers.key_sessions import ProviderSession, ProviderSessions
+from huks_async.providers.parameters import ExternalParams, with_uid
+from huks_async.providers.protocol import HuksCryptoExtensionResult
+from huks_async.providers.registry import Provider, Registry
+from huks_async.providers.resource_ids import ResourceId
+from huks_async.providers.resources import OpenResource, OpenResources
+
+DEFAULT_TIMEOUT = 10.0
+_FIRST_UID = 20_000_000
+# a cancelled call is held up by no more than this for telling the provider
+_LONGEST_FAREWELL = 1.0
+_NO_MATTER_AT_ABORT = (12000011, 12000021, 12000023)
+# codes after which nothing is left of what a handle stood for
+_GONE = (12000006, 12000011)
+
+
+class ExternalProviders:
+    """The providers of one keystore, what is open of them, and who asks.
+
+    Args:
+        abilities: the objects that can be registered, by ability name.
+        timeout: seconds that a call of a provider may take.
+    """
+
+    def __init__(self, abilities: Mapping[str, Any], timeout: float = DEFAULT_TIMEOUT) -> None:
+        self.registry = Registry(abilities)
+        self.resources = OpenResources()
+        self.sessions = ProviderSessions()
+        self._asker = Asker(timeout, self._note)
+        self._errors: dict[str, HuksExternalErrorInfo] = {}
+        self._uids: dict[str, int] = {}
+
+    def uid_of(self, caller: str) -> int:
+        """The number by which providers know a caller, the same as long as the keystore is open."""
+        return self._uids.setdefault(caller, _FIRST_UID + len(self._uids))
+
+    def last_error(self, caller: str) -> HuksExternalErrorInfo:
+        """What a provider said of the last failure of a call of this caller."""
+        info = self._errors.get(caller)
+        return HuksExternalErrorInfo() if info is None else HuksExternalErrorInfo(info.errno, info.errorDesc)
+
+    def _note(self, caller: str, info: HuksExternalErrorInfo) -> None:
+        self._errors[caller] = info
+
+    async def connect(self, caller: str, provider: Provider) -> None:
+        """Connect to a provider that is being registered; any failure is 12000020."""
+        if getattr(provider.ability, "onConnect", None) is None:
+            return
+        try:
+            await self._asker.call(caller, provider.who, provider.ability, "onConnect")
+        except BusinessError as error:
+            raise BusinessError(12000020, f"{provider.who} cannot be reached: {error.message}") from error
+
+    async def ask(
+        self, caller: str, provider: Provider, method: str, *args: object
+    ) -> HuksCryptoExtensionResult:
+        """Call a method of a provider itself."""
+        return await self._asker.ask(caller, provider.who, provider.ability, method, *args)
+
+    async def ask_resource(
+        self, opened: OpenResource, method: str, *args: object
+    ) -> HuksCryptoExtensionResult:
+        """Call a method on an open resource; forgets the resource where the token or the handle is gone."""
+        try:
+            return await self.ask(opened.caller, opened.provider, method, opened.open_handle, *args)
+        except BusinessError as error:
+            if error.code in _GONE and _of_result_code(error):
+                self.resources.drop(opened)
+            raise
+
+    async def open(
+        self, provider: Provider, caller: str, resource: ResourceId, params: ExternalParams
+    ) -> None:
+        """Open a resource for a caller. A failure or cancellation leaves nothing open."""
+        entry = self.resources.reserve(provider, caller, self.uid_of(caller), resource)
+        try:
+            result = await self.ask(
+                caller, provider, "onOpenResource", resource.index, params.to_provider(entry.uid)
+            )
+            entry.handle = checked_handle(provider, "onOpenResource", result)
+        finally:
+            if entry.handle is None or provider.gone:
+                self.resources.drop(entry)
+        if provider.gone:
+            await self._farewell(self._close_at_provider(entry, params))
+            raise BusinessError(12000011, f"{provider.who} was unregistered meanwhile")
+
+    async def close(self, caller: str, resource: ResourceId, params: ExternalParams) -> None:
+        """Close a resource with its sessions and its PIN state; one that is not open is no mistake."""
+        entry = self.resources.take(caller, resource)
+        if entry is not None:
+            try:
+                await self._close_at_provider(entry, params)
+            except anyio.get_cancelled_exc_class():
+                await self._farewell(self._close_at_provider(entry, params))
+                raise
+
+    async def _close_at_provider(self, entry: OpenResource, params: ExternalParams) -> None:
+        for session in self.sessions.take_of(entry):
+            await self.end_at_provider(session)
+        given = params.to_provider(entry.uid)
+        with suppress(BusinessError):
+            await self.ask(
+                entry.caller,
+                entry.provider,
+                "onClearUkeyPinAuthState",
+                entry.open_handle,
+                [with_uid(entry.uid)],
+            )
+        try:
+            await self.ask(entry.caller, entry.provider, "onCloseResource", entry.open_handle, given)
+        except BusinessError as error:
+            if error.code != 12000011:  # a handle that is gone is closed
+                raise
+
+    async def end_at_provider(self, session: ProviderSession) -> None:
+        """Tell a provider that a session ends without a result."""
+        with suppress(BusinessError):
+            await self.abort_session(session)
+
+    async def abort_session(self, session: ProviderSession) -> None:
+        """End a session; that its PIN or its handle is gone does not matter."""
+        opened = session.opened
+        options = HuksOptions([with_uid(opened.uid)], b"")  # type: ignore[list-item]
+        try:
+            await self.ask(session.caller, opened.provider, "onFinishSession", session.open_handle, options)
+        except BusinessError as error:
+            if error.code not in _NO_MATTER_AT_ABORT:
+                raise
+
+    async def init_session(self, opened: OpenResource, options: HuksOptions) -> int:
+        """Open a session and give its handle. A failure or cancellation leaves none."""
+        session = self.sessions.reserve(opened)
+        try:
+            result = await self.ask_resource(opened, "onInitSession", options)
+            handle = checked_handle(opened.provider, "onInitSession", result)
+        except BaseException:
+            self.sessions.drop(session)
+            raise
+        self.sessions.opened(session, handle)
+        return session.handle
+
+    async def feed_session(
+        self, session: ProviderSession, method: str, options: HuksOptions, *, last: bool
+    ) -> bytes:
+        """Feed data. The session ends with `last`, and where nobody knows what the provider made of the data."""
+        opened = session.opened
+        try:
+            result = await self.ask(session.caller, opened.provider, method, session.open_handle, options)
+            out = checked_output(opened.provider, method, result)
+        except BusinessError as error:
+            if error.code in (*_GONE, BUSY):
+                self.sessions.drop(session)
+                if error.code == BUSY or not _of_result_code(error):
+                    await self._farewell(self.end_at_provider(session))
+            raise
+        except BaseException:
+            self.sessions.drop(session)
+            await self._farewell(self.end_at_provider(session))
+            raise
+        if last:
+            self.sessions.drop(session)
+        return out
+
+    async def forget(self, providers: Iterable[Provider]) -> None:
+        """Drop all that is open of providers, and tell them, in no more than the time of one call."""
+        with anyio.move_on_after(self._asker.timeout, shield=True):
+            for provider in providers:
+                for entry in self.resources.of_provider(provider):
+                    self.resources.drop(entry)
+                    if entry.handle is None:
+                        continue
+                    with suppress(BusinessError):
+                        await self._close_at_provider(entry, ExternalParams())
+        for provider in providers:
+            for entry in self.resources.of_provider(provider):
+                self.resources.drop(entry)
+            self.sessions.drop_of(provider)
+
+    async def aclose(self) -> None:
+        """Close everything, when the keystore closes."""
+        if len(self.resources):
+            await self.forget(self.registry.all())
+
+    async def _farewell(self, words: Any) -> None:
+        with anyio.move_on_after(min(self._asker.timeout, _LONGEST_FAREWELL), shield=True):
+            with suppress(BusinessError):
+                await words
+
+
+def _of_result_code(error: BusinessError) -> bool:
+    """Whether an error stands for a result code; one that a provider raised itself is not about its handle."""
+    return isinstance(error.__cause__, ResultCodeError)
+
+
+def checked_handle(provider: Provider, method: str, result: HuksCryptoExtensionResult) -> str:
+    """The handle of a result; 12000020 where there is none."""
+    if not isinstance(result.handle, str) or not result.handle:
+        raise BusinessError(12000020, f"{provider.who}: {method} gave no handle")
+    return result.handle
+
+
+def checked_output(provider: Provider, method: str, result: HuksCryptoExtensionResult) -> bytes:
+    """The output of a result, empty where there is none; 12000020 where it is no bytes."""
+    out = result.outData
+    if out is None:
+        return b""
+    if not isinstance(out, (bytes, bytearray, memoryview)):
+        raise BusinessError(12000020, f"{provider.who}: {method} gave outData that is no bytes")
+    return bytes(out)

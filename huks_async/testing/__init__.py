@@ -1,0 +1,1 @@
+"""Helpers for the tests of services that use this library. Nothing here belongs into a running service."""

@@ -1,0 +1,791 @@
+"""The functions on external providers, and the ordinary ones on their keys, with a provider in memory."""
+
+import asyncio
+import inspect
+import json
+
+import pytest
+import pytest_asyncio
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+import huks_async as huks
+from huks_async.providers import HuksCryptoExtensionResult
+from huks_async.testing.memory_provider import MemoryProvider
+from tests.providers.support import (
+    ABILITY,
+    ABILITY_PARAM,
+    KEY_CLASS,
+    NAME,
+    TAG,
+    external,
+    pin,
+    refused,
+    rid,
+)
+
+ext = huks.huksExternalCrypto
+pytestmark = pytest.mark.asyncio
+
+ECC = {"ALGORITHM": 2, "KEY_SIZE": 256, "DIGEST": 12}
+SIGN = external(PURPOSE=4, **ECC)
+VERIFY = external(PURPOSE=8, **ECC)
+MAKE = external(PURPOSE=12, **ECC)
+
+
+@pytest.fixture
+def token():
+    return MemoryProvider()
+
+
+@pytest_asyncio.fixture
+async def keystore(token):
+    async with huks.Keystore.open(
+        "memory:", monitor=False, load_all=False, abilities={ABILITY: token}, provider_timeout=0.5
+    ) as keystore:
+        yield keystore
+
+
+@pytest_asyncio.fixture
+async def ready(keystore):
+    """A keystore with its provider registered, a key made in it, and the PIN entered."""
+    await keystore.registerProvider(NAME, [ABILITY_PARAM])
+    await keystore.openResource(rid())
+    await keystore.authUkeyPin(rid(), pin())
+    await keystore.generateKeyItem(rid(), MAKE)
+    return keystore
+
+
+async def test_a_key_of_a_provider_signs_and_its_signature_verifies_elsewhere(ready):
+    """The whole way by the module-level functions; the signature is checked without the provider."""
+    session = await huks.initSession(rid(), SIGN)
+    assert 0 <= session.handle < 2**32
+    assert session.challenge == b""
+    assert (await huks.updateSession(session.handle, external(b"hello "))).outData == b""
+    signature = (await huks.finishSession(session.handle, external(b"world"))).outData
+    public = load_der_public_key((await huks.exportKeyItem(rid(), external())).outData)
+    public.verify(signature, b"hello world", ec.ECDSA(hashes.SHA256()))
+
+    for wrong, code in ((b"", None), (b"x", 12000006)):
+        session = await huks.initSession(rid(), VERIFY)
+        await huks.updateSession(session.handle, external(b"hello world" + wrong))
+        if code is None:
+            await huks.finishSession(session.handle, external(signature))
+        else:
+            with refused(code):
+                await huks.finishSession(session.handle, external(signature))
+        with refused(12000011):
+            await huks.finishSession(session.handle, external(signature))
+
+
+async def test_a_session_block_says_the_key_class_in_each_call(ready, token):
+    """A key of a provider works in `keystore.session`, which ends its session on every way out."""
+    await ready.openResource(rid("aes"))
+    await ready.generateKeyItem(rid("aes"), external(ALGORITHM=20, KEY_SIZE=256, PURPOSE=3))
+    async with ready.session(rid("aes"), external(ALGORITHM=20, PURPOSE=1)) as session:
+        sealed = b"".join([part async for part in session.stream([b"top ", b"secret"])])
+    async with ready.session(rid("aes"), external(ALGORITHM=20, PURPOSE=2)) as session:
+        await session.update(sealed[:20])
+        assert await session.finish(sealed[20:]) == b"top secret"
+    with pytest.raises(ZeroDivisionError):
+        async with ready.session(rid("aes"), external(ALGORITHM=20, PURPOSE=1)) as session:
+            raise ZeroDivisionError
+    assert token.sessions == 0
+
+
+async def test_wrapped_import_takes_two_keys_of_one_provider(ready, token):
+    """Both aliases are resource ids; another provider's wrapping key is 12000018."""
+    for index in ("kek", "new"):
+        await ready.openResource(rid(index))
+    await ready.generateKeyItem(rid("kek"), external(ALGORITHM=20, PURPOSE=3))
+    async with ready.session(rid("kek"), external(ALGORITHM=20, PURPOSE=1)) as session:
+        wrapped = await session.finish(b"\x07" * 32)
+    await ready.importWrappedKeyItem(rid("new"), rid("kek"), external(wrapped, ALGORITHM=20))
+    assert "new" in token.keys
+    await ready.registerProvider("other", [ABILITY_PARAM])
+    await ready.openResource(rid("kek", name="other"))
+    with refused(12000018):
+        await ready.importWrappedKeyItem(rid("new"), rid("kek", name="other"), external(wrapped))
+    with refused(12000011):
+        await ready.importWrappedKeyItem(rid("new"), rid("absent"), external(wrapped))
+
+
+# --- registration --------------------------------------------------------------------------------
+
+
+async def test_registration_and_its_codes(keystore, token):
+    """Each row of registerProvider and unregisterProvider."""
+    register, unregister = keystore.registerProvider, keystore.unregisterProvider
+    with refused(12000012):
+        await unregister(NAME)
+    with refused(12000002, "ABILITY_NAME"):
+        await register(NAME, [])
+    with refused(12000020, "no ability", "abilities"):
+        await register(NAME, [{**ABILITY_PARAM, "value": b"Other"}])
+    for name in ("", "n" * 129, "é" * 65):
+        with refused(12000018, "providerName"):
+            await register(name, [ABILITY_PARAM])
+    for name in (None, 3, b"x"):
+        with refused(401, "providerName"):
+            await register(name, [ABILITY_PARAM])
+    with refused(12000018):
+        await register(NAME, [{**ABILITY_PARAM, "value": b"a" * 128}])
+    for params in ("x", 3, [3], {"a": 1}):
+        with refused(401):
+            await register(NAME, params)
+    for params in (
+        [{**ABILITY_PARAM, "value": "text"}],
+        [ABILITY_PARAM, ABILITY_PARAM],
+        [ABILITY_PARAM, {"tag": 7, "value": b""}],
+        [ABILITY_PARAM, {"tag": (5 << 28) | 200006, "value": b""}],
+        [ABILITY_PARAM, {"tag": TAG.HUKS_EXT_CRYPTO_TAG_UID, "value": 1}],
+        [ABILITY_PARAM, {"tag": TAG.HUKS_EXT_CRYPTO_TAG_PURPOSE, "value": 2**31}],
+        [ABILITY_PARAM, {"tag": TAG.HUKS_EXT_CRYPTO_TAG_PURPOSE, "value": True}],
+        [{**ABILITY_PARAM, "value": b"\xff"}],
+        [{**ABILITY_PARAM, "value": b""}],
+    ):
+        with refused(12000018):
+            await register(NAME, params)
+    await register("n" * 128, [ABILITY_PARAM])
+    with refused(12000019):
+        await register("n" * 128, [ABILITY_PARAM])
+    for number in range(9):
+        await register(f"p{number}", [ABILITY_PARAM])
+    with refused(12000025):
+        await register("one more", [ABILITY_PARAM])
+    with refused(12000011):
+        await unregister("unknown")
+    with refused(12000011):
+        await unregister("p0", [{**ABILITY_PARAM, "value": b"Other"}])
+    await unregister("p0", [ABILITY_PARAM])
+    await register("one more", [ABILITY_PARAM])
+
+
+async def test_who_may_register(token):
+    """An application that declares no abilities is told 201, and so is one that its policy does not let."""
+
+    class Asked:
+        def may_act_for(self, caller, user_id):
+            return False
+
+        def groups_of(self, caller):
+            return ()
+
+        def may_register_providers(self, caller):
+            return caller.namespace == "driver"
+
+    async with huks.Keystore.open("memory:", monitor=False) as keystore:
+        with refused(201, "abilities"):
+            await keystore.registerProvider(NAME, [ABILITY_PARAM])
+        with refused(201):
+            await keystore.unregisterProvider(NAME)
+    for namespace in ("driver", "app"):
+        async with huks.Keystore.open(
+            "memory:", monitor=False, abilities={ABILITY: token}, policy=Asked(), namespace=namespace
+        ) as keystore:
+            if namespace == "driver":
+                await keystore.registerProvider(NAME, [ABILITY_PARAM])
+                await keystore.openResource(rid(bundle="driver"))
+            else:
+                with refused(201, "policy"):
+                    await keystore.registerProvider(NAME, [ABILITY_PARAM])
+
+
+async def test_a_failing_connection_is_12000020(keystore, token):
+    """Whatever the ability raises, or if it does not answer; it can be registered later."""
+
+    class Stubborn(MemoryProvider):
+        async def onConnect(self):
+            if failure == "hang":
+                await asyncio.sleep(60)
+            if failure is not None:
+                raise failure
+
+    for failure in (OSError("x"), huks.BusinessError(12000012, "no"), "hang", None):
+        async with huks.Keystore.open(
+            "memory:", monitor=False, abilities={ABILITY: Stubborn()}, provider_timeout=0.1
+        ) as other:
+            if failure is None:
+                await other.registerProvider(NAME, [ABILITY_PARAM])
+            else:
+                with refused(12000020, "cannot be reached"):
+                    await other.registerProvider(NAME, [ABILITY_PARAM])
+
+
+async def test_unregistering_drops_what_is_open(ready, token):
+    """Sessions and resources of it are gone, here and at the provider."""
+    session = await ready.initSession(rid(), SIGN)
+    await ready.unregisterProvider(NAME)
+    assert (token.sessions, token.open_resources) == (0, 0)
+    with refused(12000011):
+        await ready.finishSession(session.handle, external(b"x"))
+    with refused(12000011):
+        await ready.openResource(rid())
+
+
+async def test_closing_the_keystore_closes_what_is_open(token):
+    """No resource, session or PIN outlives the keystore."""
+    async with huks.Keystore.open("memory:", monitor=False, abilities={ABILITY: token}) as keystore:
+        await keystore.registerProvider(NAME, [ABILITY_PARAM])
+        await keystore.openResource(rid())
+        await keystore.authUkeyPin(rid(), pin())
+        await keystore.generateKeyItem(rid(), MAKE)
+        await keystore.initSession(rid(), SIGN)
+    assert (token.sessions, token.open_resources, token._authenticated) == (0, 0, set())
+
+
+# --- resources -----------------------------------------------------------------------------------
+
+
+async def test_resource_ids(keystore, token):
+    """getResourceId makes what openResource takes; forms and limits of the text."""
+    await keystore.registerProvider(NAME, [ABILITY_PARAM])
+    needed = [
+        ABILITY_PARAM,
+        {"tag": TAG.HUKS_EXT_CRYPTO_TAG_BUNDLE_NAME, "value": b"default"},
+        {"tag": TAG.HUKS_EXT_CRYPTO_TAG_RESOURCE_INFO, "value": b"slot one"},
+    ]
+    text = await keystore.getResourceId(NAME, needed)
+    assert json.loads(text) == {
+        "providerName": NAME,
+        "abilityName": ABILITY,
+        "bundleName": "default",
+        "index": "slot one",
+    }
+    for missing in range(3):
+        with refused(12000002):
+            await keystore.getResourceId(NAME, needed[:missing] + needed[missing + 1 :])
+    with refused(12000011):
+        await keystore.getResourceId("unknown", needed)
+    with refused(12000020):
+        await keystore.getResourceId(NAME, [*needed[:2], {**needed[2], "value": b"x" * 513}])
+    await keystore.openResource(text)
+    with refused(12000017):
+        await keystore.openResource(text.replace(":", ": "))
+
+    await keystore.openResource(rid({"key": "testKey"}))  # as the documented samples write it
+    assert '{"key":"testKey"}' in {opened.index for opened in token._opened.values()}
+    for wrong in (
+        "",
+        "[]",
+        "3",
+        "{",
+        "[" * 1000,
+        rid(3),
+        rid(index="x" * 513),
+        rid(name=""),
+        rid("x")[:-9] + "}",
+    ):
+        with refused(12000018):
+            await keystore.openResource(wrong)
+    with refused(12000018):
+        await keystore.openResource(rid(name="n" * 128, ability="a" * 127, bundle="b" * 300, index="i" * 512))
+    for wrong in (None, 3, b"{}"):
+        with refused(401):
+            await keystore.openResource(wrong)
+    for elsewhere in (rid(name="u"), rid(ability="u"), rid(bundle="u")):
+        with refused(12000011, "provider is not found"):
+            await keystore.openResource(elsewhere)
+
+
+async def test_every_use_comes_after_opening(keystore):
+    """12000011 for each function on a resource that is not open; closing one is no mistake."""
+    await keystore.registerProvider(NAME, [ABILITY_PARAM])
+    for call in (
+        keystore.authUkeyPin(rid(), pin()),
+        keystore.getUkeyPinAuthState(rid()),
+        keystore.clearUkeyPinAuthState(rid()),
+        keystore.getProperty(rid(), "p"),
+        keystore.setProperty(rid(), "p"),
+        keystore.generateKeyItem(rid(), MAKE),
+        keystore.exportKeyItem(rid(), external()),
+        keystore.initSession(rid(), SIGN),
+        keystore.importWrappedKeyItem(rid(), rid(), external(b"")),
+    ):
+        with refused(12000011, "openResource"):
+            await call
+    await keystore.closeResource(rid())
+
+
+async def test_at_most_100_resources_of_a_provider_are_open(keystore):
+    """The 101st is 12000025; room comes from closing one."""
+    await keystore.registerProvider(NAME, [ABILITY_PARAM])
+    for number in range(100):
+        await keystore.openResource(rid(str(number)))
+    with refused(12000025):
+        await keystore.openResource(rid("100"))
+    await keystore.closeResource(rid("7"))
+    await keystore.openResource(rid("100"))
+
+
+async def test_closing_ends_sessions_and_forgets_the_pin(ready, token):
+    """What closeResource takes along."""
+    session = await ready.initSession(rid(), SIGN)
+    await ready.closeResource(rid())
+    assert (token.sessions, token.open_resources) == (0, 0)
+    with refused(12000011):
+        await ready.updateSession(session.handle, external(b"x"))
+    await ready.openResource(rid())
+    assert await ready.getUkeyPinAuthState(rid()) == 0
+
+
+# --- PIN -----------------------------------------------------------------------------------------
+
+
+async def test_the_pin(keystore, token):
+    """States, attempts that are left, the lock, and the provider's own words."""
+    await keystore.registerProvider(NAME, [ABILITY_PARAM])
+    await keystore.openResource(rid())
+    states = ext.HuksExternalPinAuthState
+    assert keystore.getErrorInfo() == ext.HuksExternalErrorInfo(0, "")
+    assert await keystore.getUkeyPinAuthState(rid()) is states.HUKS_EXT_CRYPTO_PIN_NO_AUTH
+    for params in ([], pin(b"")):
+        with refused(12000018, "PIN"):
+            await keystore.authUkeyPin(rid(), params)
+    with refused(12000018, "UID"):
+        await keystore.authUkeyPin(rid(), [*pin(), {"tag": TAG.HUKS_EXT_CRYPTO_TAG_UID, "value": 1}])
+    with refused(12000022) as caught:
+        await keystore.authUkeyPin(rid(), pin(b"sesame"))
+    assert caught.value.data == 2
+    assert "sesame" not in str(caught.value)
+    assert ext.getErrorInfo() == ext.HuksExternalErrorInfo(63, "wrong PIN")
+    await keystore.authUkeyPin(rid(), pin())
+    assert await keystore.getUkeyPinAuthState(rid()) is states.HUKS_EXT_CRYPTO_PIN_AUTH_SUCCEEDED
+    await keystore.clearUkeyPinAuthState(rid())
+    assert await keystore.getUkeyPinAuthState(rid()) is states.HUKS_EXT_CRYPTO_PIN_NO_AUTH
+    with refused(12000023):
+        await keystore.generateKeyItem(rid(), MAKE)
+    for code in (12000022, 12000022, 12000021, 12000021):
+        with refused(code):
+            await keystore.authUkeyPin(rid(), pin(b"x"))
+    assert keystore.getErrorInfo().errno == 0
+    assert await keystore.getUkeyPinAuthState(rid()) is states.HUKS_EXT_CRYPTO_PIN_LOCKED
+
+
+async def test_on_a_device_pins_are_for_system_applications(token):
+    """202 for authUkeyPin and for the property that encrypts PINs."""
+    async with huks.Keystore.open(
+        "memory:", monitor=False, profile="device", abilities={ABILITY: token}
+    ) as keystore:
+        await keystore.registerProvider(NAME, [ABILITY_PARAM])
+        await keystore.openResource(rid())
+        with refused(202):
+            await keystore.authUkeyPin(rid(), pin())
+        with refused(202):
+            await keystore.getProperty(rid(), "SKF_ExportPublicKey")
+        await keystore.getProperty(rid(), "SKF_EnumDev")
+
+
+async def test_pins_are_not_shown():
+    """Neither a parameter nor a result tells its bytes."""
+    param = ext.HuksExternalCryptoParam(TAG.HUKS_EXT_CRYPTO_TAG_UKEY_PIN, b"sesame")
+    assert "sesame" not in repr(param)
+    assert "UKEY_PIN" in repr(param)
+    assert "sesame" not in repr(HuksCryptoExtensionResult(outData=b"sesame"))
+
+
+# --- properties and certificates -----------------------------------------------------------------
+
+
+async def test_properties_pass_through(ready):
+    """What was set is read; the limits of the name."""
+    extra = {"tag": TAG.HUKS_EXT_CRYPTO_TAG_EXTRA_DATA, "value": bytearray(b"value")}
+    await ready.setProperty(rid(), "own", [extra])
+    assert await ready.getProperty(rid(), "own") == [
+        ext.HuksExternalCryptoParam(TAG.HUKS_EXT_CRYPTO_TAG_EXTRA_DATA, b"value")
+    ]
+    for name, code in (("", 12000018), ("é" * 51, 12000018), (None, 401), (b"x", 401)):
+        for function in (ready.getProperty, ready.setProperty):
+            with refused(code, "propertyId"):
+                await function(rid(), name)
+
+
+async def test_certificates(ready, token):
+    """Those of one key, and all; the locators are resource ids."""
+    token.certificates = {"k": b"cert", "other": b"cert two"}
+    (cert,) = await ready.export_certificates(rid())
+    assert (cert.cert, json.loads(cert.resourceId)) == (b"cert", json.loads(rid()))
+    bundle = {"tag": TAG.HUKS_EXT_CRYPTO_TAG_BUNDLE_NAME, "value": b"default"}
+    assert [c.cert for c in await ready.list_certificates(NAME, [ABILITY_PARAM, bundle])] == [
+        b"cert",
+        b"cert two",
+    ]
+
+
+# --- codes ---------------------------------------------------------------------------------------
+
+_FAIL, _ABSENT, _DRIVER, _NO_AUTH, _NO_HANDLE, _BAD_HANDLE, _WRONG_PIN, _LOCKED = range(34800000, 34800008)
+_COMMON = {
+    _FAIL: 12000020,
+    _ABSENT: 12000006,
+    _DRIVER: 12000006,
+    _NO_AUTH: 12000020,
+    _NO_HANDLE: 12000011,
+    _BAD_HANDLE: 12000011,
+    _WRONG_PIN: 12000020,
+    _LOCKED: 12000020,
+    1: 12000020,
+    -5: 12000020,
+}
+_KEY = _COMMON | {_NO_AUTH: 12000023, _LOCKED: 12000021}
+_CODES = {
+    "onOpenResource": _COMMON,
+    "onCloseResource": _COMMON | {_NO_HANDLE: None, _BAD_HANDLE: None},
+    "onAuthUkeyPin": _COMMON | {_WRONG_PIN: 12000022, _LOCKED: 12000021},
+    "onGetUkeyPinAuthState": _COMMON,
+    "onClearUkeyPinAuthState": _COMMON,
+    "onGetProperty": _KEY,
+    "onSetProperty": _KEY,
+    "onInitSession": _KEY,
+    "onUpdateSession": _KEY,
+    "onFinishSession": _KEY,
+    "abort": _KEY | {_NO_AUTH: None, _NO_HANDLE: None, _BAD_HANDLE: None, _LOCKED: None},
+    "onGenerateKeyItem": _KEY,
+    "onImportWrappedKeyItem": _KEY,
+    "onExportKeyItem": _KEY,
+    "onExportCertificate": _COMMON,
+    "onGetResourceId": dict.fromkeys(_COMMON, 12000020),
+}
+
+
+async def _call(keystore, method):
+    """A call of the function that asks a provider for `method`."""
+    info = [
+        ABILITY_PARAM,
+        {"tag": TAG.HUKS_EXT_CRYPTO_TAG_BUNDLE_NAME, "value": b"default"},
+        {"tag": TAG.HUKS_EXT_CRYPTO_TAG_RESOURCE_INFO, "value": b"i"},
+    ]
+    calls = {
+        "onOpenResource": lambda: keystore.openResource(rid("new")),
+        "onCloseResource": lambda: keystore.closeResource(rid()),
+        "onAuthUkeyPin": lambda: keystore.authUkeyPin(rid(), pin()),
+        "onGetUkeyPinAuthState": lambda: keystore.getUkeyPinAuthState(rid()),
+        "onClearUkeyPinAuthState": lambda: keystore.clearUkeyPinAuthState(rid()),
+        "onGetProperty": lambda: keystore.getProperty(rid(), "p"),
+        "onSetProperty": lambda: keystore.setProperty(rid(), "p"),
+        "onInitSession": lambda: keystore.initSession(rid(), SIGN),
+        "onUpdateSession": lambda: keystore.updateSession(handle, external(b"x")),
+        "onFinishSession": lambda: keystore.finishSession(handle, external(b"x")),
+        "abort": lambda: keystore.abortSession(handle, external()),
+        "onGenerateKeyItem": lambda: keystore.generateKeyItem(rid(), MAKE),
+        "onImportWrappedKeyItem": lambda: keystore.importWrappedKeyItem(rid(), rid(), external(b"x")),
+        "onExportKeyItem": lambda: keystore.exportKeyItem(rid(), external()),
+        "onExportCertificate": lambda: keystore.export_certificates(rid()),
+        "onGetResourceId": lambda: keystore.getResourceId(NAME, info),
+    }
+    handle = 0
+    if method in ("onUpdateSession", "onFinishSession", "abort"):
+        handle = (await keystore.initSession(rid(), SIGN)).handle
+    return calls[method]
+
+
+@pytest.mark.parametrize("method", _CODES)
+async def test_result_codes(token, method):
+    """Each result code of each method is the documented code; ten more ways to answer wrongly are 12000020 or 24."""
+    asked = "onFinishSession" if method == "abort" else method
+    answers = [(HuksCryptoExtensionResult(code), expected) for code, expected in _CODES[method].items()]
+    answers += [
+        ("text", 12000020),
+        (HuksCryptoExtensionResult("0"), 12000020),
+        (HuksCryptoExtensionResult(False), 12000020),
+        (HuksCryptoExtensionResult([]), 12000020),
+        (ValueError("sesame"), 12000020),
+        (TimeoutError(), 12000020),
+        (NotImplementedError(), 12000024),
+        (MemoryError(), 12000014),
+        (huks.BusinessError(12000001, "not on this token"), 12000001),
+    ]
+    for answer, expected in answers:
+        async with huks.Keystore.open(
+            "memory:", monitor=False, load_all=False, abilities={ABILITY: token}
+        ) as keystore:
+            await keystore.registerProvider(NAME, [ABILITY_PARAM])
+            await keystore.openResource(rid())
+            await keystore.authUkeyPin(rid(), pin())
+            await keystore.generateKeyItem(rid(), MAKE)
+            call = await _call(keystore, method)
+            token.answers = {asked: answer}
+            if expected is None:
+                await call()
+            else:
+                with refused(expected) as caught:
+                    await call()
+                assert "sesame" not in caught.value.message
+            token.answers = {}
+            token.present = True
+
+
+@pytest.mark.parametrize("method", [name for name in _CODES if name != "abort"])
+async def test_a_provider_that_does_not_answer_is_12000024(token, method):
+    """Each call is bounded in time; the provider's coroutine is cancelled."""
+    cancelled = []
+
+    class Slow(MemoryProvider):
+        async def stuck(self, *args):
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                cancelled.append(method)
+                raise
+
+    slow = Slow()
+    async with huks.Keystore.open(
+        "memory:", monitor=False, load_all=False, abilities={ABILITY: slow}, provider_timeout=0.05
+    ) as keystore:
+        await keystore.registerProvider(NAME, [ABILITY_PARAM])
+        await keystore.openResource(rid())
+        await keystore.authUkeyPin(rid(), pin())
+        await keystore.generateKeyItem(rid(), MAKE)
+        call = await _call(keystore, method)
+        setattr(slow, method, slow.stuck)
+        with refused(12000024, method):
+            await call()
+        assert cancelled
+        delattr(slow, method)
+
+
+async def test_a_stale_handle_is_forgotten(ready, token):
+    """After a failure of token or handle the resource must be opened again, and can be."""
+    for code in (_ABSENT, _DRIVER, _NO_HANDLE, _BAD_HANDLE):
+        token.answers = {"onGetUkeyPinAuthState": HuksCryptoExtensionResult(code)}
+        with refused(_COMMON[code]):
+            await ready.getUkeyPinAuthState(rid())
+        token.answers = {}
+        with refused(12000011, "openResource"):
+            await ready.getUkeyPinAuthState(rid())
+        await ready.openResource(rid())
+    for code in (_FAIL, _WRONG_PIN):
+        token.answers = {"onGetUkeyPinAuthState": HuksCryptoExtensionResult(code)}
+        with refused(12000020):
+            await ready.getUkeyPinAuthState(rid())
+        token.answers = {}
+        await ready.getUkeyPinAuthState(rid())
+
+
+async def test_malformed_results_are_12000020(ready, token):
+    """Success with nothing, or with the wrong thing, in it."""
+    for method, answer in (
+        ("onOpenResource", HuksCryptoExtensionResult()),
+        ("onOpenResource", HuksCryptoExtensionResult(handle=3)),
+        ("onInitSession", HuksCryptoExtensionResult()),
+        ("onAuthUkeyPin", HuksCryptoExtensionResult(authState=0)),
+        ("onGetUkeyPinAuthState", HuksCryptoExtensionResult(authState=9)),
+        ("onGetUkeyPinAuthState", HuksCryptoExtensionResult()),
+        ("onGetProperty", HuksCryptoExtensionResult(property=3)),
+        ("onGetProperty", HuksCryptoExtensionResult(property=[3])),
+        ("onExportKeyItem", HuksCryptoExtensionResult(outData="text")),
+        ("onUpdateSession", HuksCryptoExtensionResult(outData=3)),
+        ("onExportCertificate", HuksCryptoExtensionResult(certs=[3])),
+        ("onGetResourceId", HuksCryptoExtensionResult()),
+    ):
+        call = await _call(ready, method)
+        token.answers = {method: answer}
+        with refused(12000020):
+            await call()
+        token.answers = {}
+
+
+# --- sessions ------------------------------------------------------------------------------------
+
+
+async def test_session_limits_without_eviction(token):
+    """32 sessions of a caller, and none of them makes room for another."""
+    async with huks.Keystore.open("memory:", monitor=False, abilities={ABILITY: token}) as keystore:
+        await keystore.registerProvider(NAME, [ABILITY_PARAM])
+        await keystore.openResource(rid())
+        await keystore.authUkeyPin(rid(), pin())
+        await keystore.generateKeyItem(rid(), MAKE)
+        handles = [(await keystore.initSession(rid(), SIGN)).handle for _ in range(32)]
+        with refused(12000010, "evicted"):
+            await keystore.initSession(rid(), SIGN)
+        for handle in handles:
+            await keystore.updateSession(handle, external(b"x"))
+        await keystore.abortSession(handles[0], external())
+        await keystore.initSession(rid(), SIGN)
+        assert token.sessions == 32
+
+
+async def test_all_callers_share_96_sessions():
+    """The table itself, with four callers."""
+    from huks_async.providers.key_sessions import ProviderSessions
+    from huks_async.providers.registry import Owner, Provider
+    from huks_async.providers.resources import OpenResource
+
+    provider = Provider(NAME, ABILITY, Owner("default", 100), None)
+    opened = [
+        OpenResource(provider, str(caller), caller, provider.resource_id("k"), "h") for caller in range(4)
+    ]
+    table = ProviderSessions()
+    sessions = [table.reserve(opened[number % 3]) for number in range(96)]
+    for entry in (opened[0], opened[3]):
+        with refused(12000010):
+            table.reserve(entry)
+    table.drop(sessions[0])
+    table.reserve(opened[3])
+
+
+async def test_the_key_class_is_in_every_call(ready, token):
+    """Without it a handle is looked for among the keystore's own; other values are 401."""
+    session = await ready.initSession(rid(), SIGN)
+    for options in ({"inData": b"x"}, {"properties": [], "inData": b"x"}):
+        with refused(12000011):
+            await ready.updateSession(session.handle, options)
+    with refused(12000011, "no key"):
+        await ready.initSession(rid(), {"properties": SIGN["properties"][1:]})
+    for value in (2, 7):
+        wrong = {"properties": [{**KEY_CLASS, "value": value}]}
+        for call in (
+            ready.initSession(rid(), wrong),
+            ready.updateSession(session.handle, wrong),
+            ready.finishSession(session.handle, wrong),
+            ready.abortSession(session.handle, wrong),
+            ready.generateKeyItem(rid(), wrong),
+            ready.exportKeyItem(rid(), wrong),
+            ready.importWrappedKeyItem(rid(), rid(), wrong),
+        ):
+            with refused(401, "KEY_CLASS"):
+                await call
+    await ready.finishSession(session.handle, external(b"x"))
+    with refused(401, "PURPOSE"):
+        await ready.initSession(rid(), external(ALGORITHM=2))
+    with refused(401, "twice"):
+        await ready.generateKeyItem(rid(), {"properties": [*MAKE["properties"], KEY_CLASS]})
+
+
+async def test_functions_without_a_form_for_providers_say_so(ready):
+    """12000001 for each of them with KEY_CLASS = EXTENSION, and for forms with a user."""
+    for function in (
+        ready.deleteKeyItem,
+        ready.hasKeyItem,
+        ready.isKeyItemExist,
+        ready.getKeyItemProperties,
+        ready.importKeyItem,
+        ready.attestKeyItem,
+    ):
+        with refused(12000001):
+            await function("k", external())
+    with refused(12000001):
+        await ready.listAliases(external())
+
+
+async def test_finish_can_be_repeated_after_the_pin(ready, token):
+    """A missing PIN leaves the session; it finishes once the PIN is there."""
+    session = await ready.initSession(rid(), SIGN)
+    await ready.clearUkeyPinAuthState(rid())
+    with refused(12000023):
+        await ready.finishSession(session.handle, external(b"x"))
+    await ready.authUkeyPin(rid(), pin())
+    assert (await ready.finishSession(session.handle, external(b"x"))).outData
+
+
+async def test_aborting_what_is_gone_succeeds(ready, token):
+    """Unknown and ended handles, and those of a token that was pulled out."""
+    await ready.abortSession(77, external())
+    session = await ready.initSession(rid(), SIGN)
+    token._sessions.clear()
+    await ready.abortSession(session.handle, external())
+    with refused(12000011):
+        await ready.updateSession(session.handle, external(b"x"))
+
+
+async def test_two_calls_on_one_session(ready, token):
+    """The second is told 12000024 and does no harm."""
+    session = await ready.initSession(rid(), SIGN)
+    inside, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(handle, params):
+        inside.set()
+        await go_on.wait()
+        return HuksCryptoExtensionResult(outData=b"late")
+
+    token.onUpdateSession = slow
+    task = asyncio.create_task(ready.updateSession(session.handle, external(b"x")))
+    await inside.wait()
+    with refused(12000024):
+        await ready.finishSession(session.handle, external(b"x"))
+    go_on.set()
+    assert (await task).outData == b"late"
+    await ready.finishSession(session.handle, external(b"x"))
+
+
+@pytest.mark.parametrize("method", ["onInitSession", "onUpdateSession", "onFinishSession", "onOpenResource"])
+async def test_a_cancelled_call_leaves_nothing(ready, token, method):
+    """No place in a table and no session at the provider outlives a call that was cancelled."""
+    inside = asyncio.Event()
+
+    async def slow(*args):
+        inside.set()
+        await asyncio.sleep(60)
+
+    call = await _call(ready, method)
+    setattr(token, method, slow)
+    task = asyncio.create_task(call())
+    await inside.wait()
+    delattr(token, method)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    state = ready._open_state().providers
+    assert (len(state.sessions), token.sessions) == (0, 0)
+    assert len(state.resources) == token.open_resources == 1
+
+
+async def test_no_token_of_authentication_is_taken(ready):
+    """The keystore's own auth tokens mean nothing to a provider, and are not ignored."""
+    session = await ready.initSession(rid(), SIGN)
+    with refused(401, "token"):
+        await ready.updateSession(session.handle, external(b"x"), b"t" * 280)
+
+
+async def test_callers_are_kept_apart(token):
+    """Handles, resources and PINs of one caller are not another's; providers see different numbers."""
+    async with (
+        huks.Keystore.open("memory:", monitor=False, abilities={ABILITY: token}) as one,
+        huks.Keystore.open("memory:", monitor=False, abilities={ABILITY: token}, namespace="two") as two,
+    ):
+        await one.registerProvider(NAME, [ABILITY_PARAM])
+        with refused(12000012):
+            await two.unregisterProvider(NAME)
+        await one.openResource(rid())
+        with refused(12000011):
+            await two.getUkeyPinAuthState(rid())
+
+
+async def test_the_declared_surface():
+    """Names, arguments and kinds of the functions, at both places."""
+    declared = {
+        "registerProvider": "providerName params",
+        "unregisterProvider": "providerName params?",
+        "getResourceId": "providerName params",
+        "openResource": "resourceId params?",
+        "closeResource": "resourceId params?",
+        "authUkeyPin": "resourceId params",
+        "getUkeyPinAuthState": "resourceId params?",
+        "clearUkeyPinAuthState": "resourceId",
+        "getProperty": "resourceId propertyId params?",
+        "setProperty": "resourceId propertyId params?",
+        "getErrorInfo": "",
+    }
+    for name, arguments in declared.items():
+        for place, skip in ((huks.Keystore, 1), (ext, 0)):
+            function = getattr(place, name)
+            given = list(inspect.signature(function).parameters.values())[skip:]
+            assert [p.name + ("?" if p.default is None else "") for p in given] == arguments.split()
+            assert inspect.iscoroutinefunction(function) == (name != "getErrorInfo")
+    tags = {tag.name.removeprefix("HUKS_EXT_CRYPTO_TAG_"): int(tag) & 0xFFFFFFF for tag in TAG}
+    assert tags == {
+        "UKEY_PIN": 200001,
+        "ABILITY_NAME": 200002,
+        "EXTRA_DATA": 200003,
+        "UID": 200004,
+        "PURPOSE": 200005,
+        "RESOURCE_INFO": 200007,
+        "ABILITY_INFO": 200008,
+        "BUNDLE_NAME": 200009,
+    }
+
+
+async def test_without_a_keystore_nothing_has_failed():
+    """getErrorInfo never opens a keystore."""
+    assert ext.getErrorInfo() == ext.HuksExternalErrorInfo(0, "")
