@@ -105,6 +105,8 @@ async def use_each_function(keystore: huks.Keystore) -> None:
         "keyAlias": "aes", "options": aes, "huksOptions": aes, "params": aes, "handle": 1, "userId": 101,
         "wrappingKeyAlias": "rsa", "wrappedKey": bytes(64), "encapData": bytes(1088), "token": None,
         "sharedKeyAlias": None, "sharedKeyParams": None, "path": "backup.db",
+        "providerName": "p", "propertyId": "p",
+        "resourceId": '{"providerName":"p","abilityName":"a","bundleName":"default","index":"k"}',
     }  # fmt: skip
     special: dict[str, dict[str, Any]] = {
         "for_caller": {"name": "service", "user_id": 101, "namespace": None},
@@ -115,6 +117,10 @@ async def use_each_function(keystore: huks.Keystore) -> None:
             "params": options(ATTESTATION_CHALLENGE=bytes(16))["properties"],
         },
     }
+    for name in vars(huks.huksExternalCrypto):
+        special[name] = {"params": []}
+    for name in ("export_certificates", "list_certificates"):
+        special[name] = {"params": []}
     skipped = {"open", "aopen", "aclose", "after_fork", "monitor_low_memory", "close_with_loop"}
     for name, function in inspect.getmembers(huks.Keystore, callable):
         if name.startswith("_") or name in skipped:
