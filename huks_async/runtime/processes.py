@@ -1,6 +1,7 @@
 """One call in a process of its own."""
 
 import errno
+import functools
 import os
 import pickle
 import subprocess
@@ -151,5 +152,7 @@ def _call(function: Callable[..., T], args: tuple[object, ...]) -> tuple[T | Non
 
 
 def name_of(function: Callable[..., object]) -> str:
-    """The name of a function, for messages."""
-    return getattr(function, "__qualname__", repr(function))
+    """The name of a function, for messages. Never its text: a partial one shows its arguments, which may be keys."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return str(getattr(function, "__qualname__", type(function).__qualname__))

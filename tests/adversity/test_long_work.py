@@ -33,13 +33,15 @@ def test_closing_the_keystore_ends_long_work(run):
         before, codes = children(), []
         keystore = huks.Keystore.open(store="memory:", workers=1)
         await keystore.aopen()
-        await keystore.generateKeyItem("base", support.BASE_KEY)
+        secret = b"a key whose bytes nobody is told"
+        await keystore.importKeyItem("base", {"properties": support.BASE_KEY.properties, "inData": secret})
 
         async def call():
             handle = (await keystore.initSession("base", support.derive(ROUNDS))).handle
             with pytest.raises(huks.BusinessError, match="the keystore was closed") as caught:
                 await keystore.updateSession(handle, support.NONE)
             codes.append(caught.value.code)
+            assert secret.decode() not in str(caught.value)
 
         async with anyio.create_task_group() as tasks:
             for _ in range(3):

@@ -124,6 +124,15 @@ def test_the_file_that_is_read_may_be_replaced(huks: Huks, document: Path, tmp_p
     assert done.code == 1, "a signature in place of what it signs is nothing that anybody wants"
 
 
+def test_an_empty_name_is_refused(huks: Huks, document: Path, tmp_path: Path) -> None:
+    """It is what a shell gives for a variable that is not set."""
+    assert huks("keys", "generate", "files").code == 0
+    for words in ((), ("--force",)):
+        done = huks("encrypt", "files", document, "-o", "", *words)
+        assert done.code == 2
+        assert "the name of the output is empty" in done.err
+
+
 def test_a_folder_that_is_not_there_is_named(huks: Huks, document: Path, tmp_path: Path) -> None:
     """The message speaks of the name that was given, not of the draft's."""
     huks("keys", "generate", "k")

@@ -1,5 +1,7 @@
 """Calls in a worker process."""
 
+import errno
+import functools
 import os
 import signal
 
@@ -7,7 +9,7 @@ import anyio
 import pytest
 
 from huks_async.model.errors import BusinessError
-from huks_async.runtime.process_pool import run_in_process
+from huks_async.runtime.process_pool import ProcessPool, run_in_process
 
 
 def test_a_process_gives_results_and_errors_and_its_end_is_named():
@@ -41,3 +43,49 @@ def test_a_process_that_cannot_start_is_named(monkeypatch):
         assert caught.value.code == 12000005
 
     anyio.run(main)
+
+
+@pytest.mark.parametrize("fate", ["dies", "cannot start", "is refused", "is closed", "was closed"])
+def test_no_message_shows_an_argument(monkeypatch, fate):
+    """Arguments are key bytes, also those that a function was given before: its name alone is told."""
+    secret = b"the bytes of a key"
+
+    async def main():
+        pool = ProcessPool(1, "the keystore")
+        doomed = functools.partial(functools.partial(_end, secret), 3)
+        if fate == "cannot start":
+            monkeypatch.setattr("sys.executable", "/nonexistent/python")
+        elif fate == "is refused":
+
+            def refuse(*_args, **_named):
+                raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+            monkeypatch.setattr("subprocess.Popen", refuse)
+        elif fate == "was closed":
+            pool.close()
+        elif fate == "is closed":
+            doomed = functools.partial(_sleep, secret)
+        async with anyio.create_task_group() as tasks:
+            if fate == "is closed":
+                tasks.start_soon(_close_soon, pool)
+            with pytest.raises(BusinessError) as caught:
+                await pool.run(2.0, doomed)
+        assert "_sleep" in caught.value.message if fate == "is closed" else "_end" in caught.value.message
+        shown = repr(caught.value) + str(caught.value)
+        assert "bytes of a key" not in shown
+        assert " at 0x" not in shown
+
+    anyio.run(main)
+
+
+def _end(_secret, status):
+    os._exit(status)
+
+
+def _sleep(_secret):
+    signal.pause()
+
+
+async def _close_soon(pool):
+    await anyio.sleep(0.1)
+    pool.close()

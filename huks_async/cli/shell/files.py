@@ -94,6 +94,8 @@ def open_output(
     if name is None or name == STANDARD:
         yield _standard_output()
         return
+    if not name:
+        raise usage_error("the name of the output is empty", hint="name the file to write")
     status = _status(name)
     if status is not None and stat.S_ISDIR(status.st_mode):
         raise usage_error(f"{name} is a folder", hint="name the file to write")
