@@ -5,6 +5,7 @@ times and `finish` once, one call at a time, from any thread; after an exception
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from huks_async.model.params import BytesLike
 
@@ -19,6 +20,7 @@ class Operation:
         collects: whether data is only collected, and worked on at finish.
         reusable: whether a `finish` without an `update` before it leaves nothing behind, so that one operation
             serves many messages, one after the other.
+        guard: what must be passed before the operation may run (`sessions.guarded`); None for nearly all.
 
     """
 
@@ -29,6 +31,7 @@ class Operation:
     work: float = 1.0
     collects: bool = False
     reusable: bool = False
+    guard: Any = None
 
     def update(self, data: BytesLike) -> bytes:
         """Take a segment; give the output that is ready, often none."""

@@ -1,5 +1,7 @@
 """How keys come to be: generated, imported, or kept from an agreement or derivation."""
 
+from huks_async.access.control import AccessControl
+from huks_async.access.demand import check_ml_kem
 from huks_async.crypto import engine
 from huks_async.crypto.caller_warnings import warn_legacy
 from huks_async.crypto.key_material import SYMMETRIC_ALGORITHMS, KeyMaterial
@@ -8,16 +10,17 @@ from huks_async.crypto.rules.matrix import ALGORITHMS, Algorithm, has_size, list
 from huks_async.keys.items.aliases import check_alias, storage_level
 from huks_async.keys.items.attributes import (
     check_attributes,
-    check_device_password,
     check_generation,
     may_override,
     stored_params,
 )
+from huks_async.keys.items.item import KeyItem
 from huks_async.keys.items.purposes import check_import_purpose
 from huks_async.keys.items.shelf import KeyShelf
 from huks_async.model.enums import HuksKeyAlg, HuksKeyFlag, HuksKeyStorageType
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, ParamSet
+from huks_async.model.showing import shown
 from huks_async.model.tags import HuksTag
 from huks_async.runtime.process_pool import LONG_SECONDS, ProcessPool
 from huks_async.runtime.workers import WorkerPool
@@ -56,11 +59,31 @@ def is_stored(params: ParamSet) -> bool:
     )
 
 
+def refuse_one_stage(item: KeyItem) -> None:
+    """Refuse a key bound to a user for work without a session, which no token could come with: 12000001."""
+    if item.demand is not None and (item.demand.needs_user or item.demand.password):
+        raise BusinessError(
+            12000001,
+            f"key {shown(item.alias)} is bound to a user's authentication, and works in sessions alone",
+        )
+
+
 class KeyMaker:
     """Makes key items of one shelf."""
 
-    def __init__(self, shelf: KeyShelf, pool: WorkerPool, processes: ProcessPool, *, device: bool) -> None:
+    def __init__(
+        self,
+        shelf: KeyShelf,
+        pool: WorkerPool,
+        processes: ProcessPool,
+        access: AccessControl,
+        user_id: int,
+        *,
+        device: bool,
+    ) -> None:
         self._shelf = shelf
+        self._access = access
+        self._user_id = user_id
         self._pool = pool
         self._processes = processes
         self._device = device
@@ -70,9 +93,9 @@ class KeyMaker:
         """Generate a key under `alias`; see `Keystore.generateKeyItem`."""
         check_generation(params)
         level = await self._check_name(alias, params)
-        check_attributes(params)
+        bound = await self._admit(params)
         algorithm, size = self._check_numbers(params)
-        check_device_password(params)
+        await self._access.check_password(params, self._user_id)
         if has_size(algorithm.legacy_sizes, size):
             warn_legacy(f"{algorithm.number.name} of {size} bits")
         if algorithm.number in _QUICK:
@@ -81,7 +104,13 @@ class KeyMaker:
             material = await self._processes.run(seconds, engine.generate, algorithm.number, size)
         else:
             material = await self._pool.run(engine.generate, algorithm.number, size)
-        await self._save(alias, level, params, material, HuksKeyFlag.HUKS_KEY_FLAG_GENERATE_KEY)
+        await self._save(alias, level, params, material, HuksKeyFlag.HUKS_KEY_FLAG_GENERATE_KEY, bound)
+
+    async def _admit(self, params: ParamSet) -> ParamSet:
+        """Check the attributes that need something beside the engine; gives what notes whom the key is bound to."""
+        check_ml_kem(params.numbers)
+        check_attributes(params)
+        return await self._access.admit_key(params, self._user_id)
 
     def _check_numbers(self, params: ParamSet) -> tuple[Algorithm, int]:
         """Check numbers against the matrix once: a service makes many keys alike."""
@@ -97,9 +126,9 @@ class KeyMaker:
     async def import_plain(self, alias: str, params: ParamSet, data: BytesLike) -> None:
         """Import key material under `alias`; see `Keystore.importKeyItem`."""
         level = await self._check_name(alias, params)
-        check_attributes(params)
+        bound = await self._admit(params)
         material = await self.read_material(params, data)
-        await self._save(alias, level, params, material, HuksKeyFlag.HUKS_KEY_FLAG_IMPORT_KEY)
+        await self._save(alias, level, params, material, HuksKeyFlag.HUKS_KEY_FLAG_IMPORT_KEY, bound)
 
     async def import_wrapped(
         self, alias: str, wrapping_alias: str, params: ParamSet, data: BytesLike
@@ -108,15 +137,16 @@ class KeyMaker:
         from huks_async.keys.wrapping import wrapped  # late, as all that most services never do
 
         level = await self._check_name(alias, params)
-        check_attributes(params)
+        bound = await self._admit(params)
         suite = wrapped.required_suite(params)
         wrapped.split_container(suite, data)
         check_key(params.numbers, device=self._device)
         wrapping = await self._shelf.find(wrapping_alias, level)
+        refuse_one_stage(wrapping)
         wrapped.check_wrapping_purpose(suite, wrapping.params.numbers.get(_T.HUKS_TAG_PURPOSE, 0))
         plain = wrapped.open_wrapped(suite, data, wrapping.material, params)
         material = await self.read_material(params, plain)
-        await self._save(alias, level, params, material, HuksKeyFlag.HUKS_KEY_FLAG_IMPORT_KEY)
+        await self._save(alias, level, params, material, HuksKeyFlag.HUKS_KEY_FLAG_IMPORT_KEY, bound)
 
     async def check_secret(self, alias: str, params: ParamSet) -> None:
         """Check that an encapsulated secret can be stored as this key, before there is one."""
@@ -124,13 +154,15 @@ class KeyMaker:
 
         await self._check_name(alias, params)
         check_secret_params(params)
-        check_attributes(params)
+        await self._admit(params)
         check_key(params.numbers, device=self._device)
 
     async def store_secret(self, alias: str, params: ParamSet, secret: bytes, flag: HuksKeyFlag) -> None:
         """Store an encapsulated secret as a key; its parameters passed `check_secret`."""
         material = await self.read_material(params, secret)
-        await self._save(alias, storage_level(params), params, material, flag)
+        # whom the key is bound to may have changed since the check
+        bound = await self._admit(params)
+        await self._save(alias, storage_level(params), params, material, flag, bound)
 
     async def read_material(self, params: ParamSet, data: BytesLike) -> KeyMaterial:
         """Check the parameters and bytes of a key that comes in, and make material of them."""
@@ -181,8 +213,8 @@ class KeyMaker:
             return secret
         alias, material = self._check_result(params, secret)
         level = storage_level(params)
-        check_attributes(params)
-        await self._save(alias, level, params, material, flag)
+        bound = await self._admit(params)
+        await self._save(alias, level, params, material, flag, bound)
         return b""
 
     def _check_result(self, params: ParamSet, secret: bytes) -> tuple[str, KeyMaterial]:
@@ -223,8 +255,14 @@ class KeyMaker:
         return level
 
     async def _save(
-        self, alias: str, level: int, params: ParamSet, material: KeyMaterial, flag: HuksKeyFlag
+        self,
+        alias: str,
+        level: int,
+        params: ParamSet,
+        material: KeyMaterial,
+        flag: HuksKeyFlag,
+        bound: ParamSet,
     ) -> None:
-        check_device_password(params)
-        kept = stored_params(params, flag)
+        await self._access.check_password(params, self._user_id)
+        kept = stored_params(params, flag, bound)
         await self._shelf.save(alias, level, kept, material, override=may_override(params))

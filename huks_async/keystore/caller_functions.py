@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from huks_async.access.callers import Acting, Caller
 from huks_async.keystore.attestation_functions import AttestationFunctions
+from huks_async.keystore.authentication_functions import AuthenticationFunctions
 from huks_async.keystore.kem_functions import KemFunctions
 from huks_async.keystore.keyrings import Keyring, Keyrings
 from huks_async.keystore.legacy_functions import LegacyFunctions
@@ -20,7 +21,7 @@ _MAX_CALLERS = 1024
 class CallerStates:
     """The open state of a keystore as each of its callers sees it."""
 
-    def __init__(self, own: OpenState, open_keyring: Callable[[str], Keyring]) -> None:
+    def __init__(self, own: OpenState, open_keyring: Callable[[str, int], Keyring]) -> None:
         self.own = own
         self._open_keyring = open_keyring
         self._others: OrderedDict[Acting, OpenState] = OrderedDict()
@@ -62,6 +63,7 @@ class CallerKeystore(
     KemFunctions,
     AttestationFunctions,
     OtherUserFunctions,
+    AuthenticationFunctions,
     Uncopied,
 ):
     """The documented functions on an open keystore, as one caller; made by `Keystore.for_caller`.

@@ -17,7 +17,7 @@ from huks_async.model.params import (
     parse_parameters,
 )
 from huks_async.model.results import HuksListAliasesReturnResult, HuksReturnResult
-from huks_async.model.tags import HuksTag
+from huks_async.model.tags import HuksTag, ServiceTag
 
 _T = HuksTag
 # the format of stored parameters, as a device reports it
@@ -25,7 +25,7 @@ _OS_VERSION = 1
 # a device's buffer for properties, and what one of them takes in it beside its bytes
 _MAX_PROPERTIES = 2048
 _PARAM_BYTES = 16
-_HIDDEN = frozenset({_T.HUKS_TAG_KEY})
+_HIDDEN = frozenset({_T.HUKS_TAG_KEY, ServiceTag.USER_AUTH_ENROLL_ID_INFO, ServiceTag.USER_AUTH_SECURE_UID})
 
 
 class ItemFunctions(KeystoreFunctions):

@@ -24,10 +24,11 @@ _MAX_OPEN_KEYRINGS = 64
 
 
 class Keyring(NamedTuple):
-    """The keys of one namespace."""
+    """The keys of one namespace, and the user whose they are."""
 
     shelf: KeyShelf
     maker: KeyMaker
+    user_id: int
 
 
 class Keyrings:
@@ -42,14 +43,14 @@ class Keyrings:
 
     def __init__(
         self,
-        open_keyring: Callable[[str], Keyring],
+        open_keyring: Callable[[str, int], Keyring],
         caller: Caller,
         namespace: str,
         permissions: Permissions,
     ) -> None:
         self.caller = caller
         self.namespace = namespace
-        self.own = open_keyring(namespace_of(namespace, caller.user_id))
+        self.own = open_keyring(namespace_of(namespace, caller.user_id), caller.user_id)
         self.permissions = permissions
         self._open_keyring = open_keyring
         self._others: OrderedDict[str, Keyring] = OrderedDict()
@@ -69,13 +70,13 @@ class Keyrings:
             raise BusinessError(401, f"userId: got {shown(user_id)}, accepted 0 … {MAX_USER}")
         self.permissions.check_user(self.caller, user_id)
         # the caller's own keys too: what was prepared for calls with a user is not for calls without one
-        return self._other(namespace_of(self.namespace, user_id))
+        return self._other(namespace_of(self.namespace, user_id), user_id)
 
     def of_group(self, name: bytes) -> Keyring:
         """The keys that the members of an access group share. Errors as `Permissions.check_group`."""
         self.permissions.check_group(self.caller, name)
         group = f"{SEPARATOR}group{SEPARATOR}{name.hex()}"
-        return self._other(namespace_of(group, self.caller.user_id))
+        return self._other(namespace_of(group, self.caller.user_id), self.caller.user_id)
 
     def shrink(self) -> None:
         """Drop what is kept ready, under memory pressure."""
@@ -87,10 +88,10 @@ class Keyrings:
     def __len__(self) -> int:
         return len(self.own.shelf) + sum(len(keyring.shelf) for keyring in self._others.values())
 
-    def _other(self, namespace: str) -> Keyring:
+    def _other(self, namespace: str, user_id: int) -> Keyring:
         keyring = self._others.get(namespace)
         if keyring is None:
-            keyring = self._others[namespace] = self._open_keyring(namespace)
+            keyring = self._others[namespace] = self._open_keyring(namespace, user_id)
             if len(self._others) > _MAX_OPEN_KEYRINGS:
                 _, oldest = self._others.popitem(last=False)
                 oldest.shelf.shrink()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.lowlevel
 
+from huks_async.access.authenticator import Authenticator
 from huks_async.access.callers import (
     FIRST_USER,
     Acting,
@@ -22,12 +23,15 @@ from huks_async.access.callers import (
     current_acting,
     watch_for_callers,
 )
+from huks_async.access.control import AccessControl
 from huks_async.access.policy import Nobody, Policy
+from huks_async.access.tokens import AuthTokenKeys
 from huks_async.keys.items.sealing import Sealer
 from huks_async.keys.items.shelf import KeyCache, KeyShelf
 from huks_async.keys.items.storekey import open_store_key
 from huks_async.keys.lifecycle import KeyMaker
 from huks_async.keystore.attestation_functions import AttestationFunctions, Authority
+from huks_async.keystore.authentication_functions import AuthenticationFunctions
 from huks_async.keystore.backup_functions import BackupFunctions
 from huks_async.keystore.caller_functions import CallerKeystore, CallerStates
 from huks_async.keystore.kem_functions import KemFunctions
@@ -39,15 +43,18 @@ from huks_async.keystore.open_arguments import (
     DEFAULT_NAMESPACE,
     check_abilities,
     check_timeout,
+    check_token_keys,
     choose_limits,
     choose_profile,
     choose_root_key,
     choose_store,
+    token_keys_for,
 )
 from huks_async.keystore.open_state import OpenState, set_caller
 from huks_async.keystore.other_user_functions import OtherUserFunctions
 from huks_async.keystore.permissions import Permissions
 from huks_async.keystore.provider_functions import ProviderFunctions
+from huks_async.keystore.store_vault import StoreVault
 from huks_async.keystore.wrapping_functions import WrappingFunctions
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
@@ -91,6 +98,7 @@ class Keystore(
     ProviderFunctions,
     BackupFunctions,
     MessageFunctions,
+    AuthenticationFunctions,
     Uncopied,
 ):
     """A HUKS keystore: the documented functions as coroutines, on one store and one root key.
@@ -117,6 +125,8 @@ class Keystore(
         provider_timeout: float = DEFAULT_TIMEOUT,
         limits: Limits | None = None,
         profile: str | None = None,
+        authenticator: Authenticator | None = None,
+        token_keys: AuthTokenKeys | str | None = None,
         monitor: bool = True,
         sensor: "Callable[[], Awaitable[Sensor] | Sensor] | None" = None,
         on_purge: Callable[[int], object] | None = None,
@@ -146,6 +156,11 @@ class Keystore(
             provider_timeout: seconds that one call of a provider may take; then it is 12000024.
             limits: of sessions; default as the profile says.
             profile: `server` or `device`; default $HUKS_ASYNC_PROFILE, else `server`.
+            authenticator: who vouches for users, for keys that are bound to one; e.g. `PinAuthenticator()`. Without
+                one no such key can be made or used.
+            token_keys: what auth tokens are sealed under. None: new ones at each opening, so that tokens end with
+                it; "store": those of the store, the same for all processes that have it open on this machine until
+                that starts anew; `AuthTokenKeys`: those of an authenticator elsewhere.
             monitor: purge stale sessions when memory is short, as long as the keystore is open.
             sensor: makes the sensor of memory pressure, at once or as a coroutine; default: what this machine has
                 to tell, combined.
@@ -177,6 +192,8 @@ class Keystore(
         )
         keystore._abilities = check_abilities(abilities)
         keystore._provider_timeout = check_timeout(provider_timeout)
+        keystore._authenticator = authenticator
+        keystore._token_keys = check_token_keys(token_keys)
         try:
             keystore._store = choose_store(store)
             keystore._root_key = choose_root_key(root_key, keystore._store, store)
@@ -210,6 +227,8 @@ class Keystore(
     _attestation_ca: "AttestationCa | None"
     _abilities: Mapping[str, Any]
     _provider_timeout: float
+    _authenticator: Authenticator | None
+    _token_keys: AuthTokenKeys | str | None
     _store: Store
     _root_key: RootKey
     _key_cache: KeyCache
@@ -341,9 +360,19 @@ class Keystore(
         processes = ProcessPool(self._workers, "the keystore")
         sealer = Sealer(store_key)
 
-        def open_keyring(namespace: str) -> Keyring:
+        access = AccessControl(
+            self._authenticator,
+            token_keys_for(self._token_keys, store_key),
+            others_make_tokens=isinstance(self._token_keys, AuthTokenKeys),
+            vault=StoreVault(self._store, sealer),
+            run=pool.run,
+            clock=self._clock,
+        )
+
+        def open_keyring(namespace: str, user_id: int) -> Keyring:
             shelf = KeyShelf(self._store, sealer, namespace, self._key_cache, self._clock)
-            return Keyring(shelf, KeyMaker(shelf, pool, processes, device=device))
+            maker = KeyMaker(shelf, pool, processes, access, user_id, device=device)
+            return Keyring(shelf, maker, user_id)
 
         caller = self._caller
         keyrings = Keyrings(open_keyring, caller, caller.namespace, self._permissions)
@@ -372,6 +401,8 @@ class Keystore(
             wrapping_key=self._wrapping_key,
             providers=ExternalProviders(self._abilities, self._provider_timeout),
             authority=Authority(self._attestation_ca, self._store, store_key).issuer,
+            access=access,
+            user_id=self._caller.user_id,
         )
         state = set_caller(state, keyrings)
         self._callers = CallerStates(state, open_keyring)

@@ -12,6 +12,7 @@ from huks_async.crypto.family import Starter
 from huks_async.crypto.operation import Operation
 from huks_async.keys.items.aliases import DEFAULT_LEVEL, check_alias, storage_level
 from huks_async.keys.items.item import KeyItem
+from huks_async.keys.lifecycle import refuse_one_stage
 from huks_async.keystore.open_state import KeystoreFunctions, OpenState
 from huks_async.messages import uses
 from huks_async.messages.deterministic import DeterministicSealer
@@ -290,7 +291,10 @@ async def _find(state: OpenState, alias: Any, level: Any) -> KeyItem:
     if not issubclass(type(level), int):
         raise BusinessError(_ILLEGAL, f"level must be an int, got {type_name(level)}")
     wanted = storage_level(ParamSet({_LEVEL: int(level)}, {}))
-    return state.shelf.ready(checked, wanted) or await state.shelf.find(checked, wanted)
+    item = state.shelf.ready(checked, wanted) or await state.shelf.find(checked, wanted)
+    # also what is kept with a key for the next message was made behind this check
+    refuse_one_stage(item)
+    return item
 
 
 def _aliases(alias: Any) -> Sequence[Any]:

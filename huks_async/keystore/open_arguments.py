@@ -5,6 +5,8 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from huks_async.access.control import keys_of_store
+from huks_async.access.tokens import AuthTokenKeys
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
 from huks_async.model.showing import shown
@@ -101,3 +103,19 @@ def check_timeout(seconds: Any) -> float:
             401, f"provider_timeout must be a positive number of seconds, got {shown(seconds)}"
         )
     return float(seconds)
+
+
+def check_token_keys(token_keys: object) -> AuthTokenKeys | str | None:
+    """Check what auth tokens are sealed under; 401 for anything but None, "store" or `AuthTokenKeys`."""
+    if token_keys is None or isinstance(token_keys, AuthTokenKeys):
+        return token_keys
+    if isinstance(token_keys, str) and str.__eq__(token_keys, "store"):
+        return token_keys
+    raise BusinessError(401, 'token_keys: accepted are None, "store" and AuthTokenKeys')
+
+
+def token_keys_for(token_keys: AuthTokenKeys | str | None, store_key: bytes) -> AuthTokenKeys:
+    """The keys that auth tokens of a keystore are sealed under, once the key of its store is known."""
+    if token_keys is None:
+        return AuthTokenKeys.random()
+    return token_keys if isinstance(token_keys, AuthTokenKeys) else keys_of_store(store_key)

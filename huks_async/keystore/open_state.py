@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from huks_async.access.callers import FIRST_USER
+from huks_async.access.control import AccessControl
 from huks_async.access.policy import AccessRequest
 from huks_async.keys.items.aliases import storage_level
 from huks_async.keys.items.prepared import Prepared
@@ -48,6 +49,7 @@ class OpenState:
         shelf: of the keys that are meant.
         maker: of the same keys.
         recall: `shelf.recall`; where the policy is asked about each session, `recall_nothing`.
+        user_id: the user whose keys are meant.
         acts_for: the user that the call names, or None.
     """
 
@@ -70,6 +72,8 @@ class OpenState:
     wrapping_key: RootKey | None
     authority: "Callable[[Mode], Awaitable[AttestationCa]]"
     providers: ExternalProviders
+    access: AccessControl
+    user_id: int
     acts_for: int | None = None
 
 
@@ -185,6 +189,7 @@ def _with_keys(state: OpenState, keyrings: Keyrings, keyring: Keyring) -> OpenSt
         keyrings=keyrings,
         shelf=keyring.shelf,
         maker=keyring.maker,
+        user_id=keyring.user_id,
         recall=recall_nothing if asked else keyring.shelf.recall,
     )
 

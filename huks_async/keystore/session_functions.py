@@ -1,17 +1,21 @@
 """The documented functions on key sessions."""
 
+from collections.abc import Mapping
 from functools import partial
 from itertools import chain
 from threading import get_ident
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from huks_async.crypto.caller_warnings import times_warned
+from huks_async.crypto.rules.authorise import check_batch_purpose, check_batch_tags, check_named
 from huks_async.crypto.rules.empty_bytes import refuse_empty_bytes, used_bytes
 from huks_async.keys.items.aliases import check_alias, storage_level
+from huks_async.keys.items.item import KeyItem
 from huks_async.keys.items.prepared import Prepared
 from huks_async.keys.lifecycle import is_stored
 from huks_async.keystore import provider_keys
+from huks_async.keystore.guarded_sessions import GuardedSession, prepare_guarded
 from huks_async.keystore.open_state import KeystoreFunctions, OpenState, state_for, state_of_named
 from huks_async.keystore.provider_keys import is_external
 from huks_async.model.enums import HuksKeyFlag, HuksKeyPurpose
@@ -86,7 +90,10 @@ class SessionFunctions(KeystoreFunctions):
             params = parse_properties(properties)
             if is_external(params):
                 return HuksSessionHandle(await provider_keys.init_session(state, keyAlias, params))
-            known = await _prepare(state, keyAlias, properties, params)
+            prepared = await _prepare(state, keyAlias, properties, params)
+            if type(prepared) is GuardedSession:
+                return await _open_guarded(state, prepared)
+            known = cast("Prepared", prepared)
         (starter, ready, context), blobs = known
         dispatcher = state.dispatcher
         if perf_counter() > dispatcher.turn_ends:
@@ -127,7 +134,9 @@ class SessionFunctions(KeystoreFunctions):
                 return HuksReturnResult(
                     await provider_keys.update_session(state, handle, params, bytes(data))
                 )
-        out = state.driver.start_update(state.session_owner, handle, data)
+            out = state.driver.start_update(state.session_owner, handle, data, params)
+        else:
+            out = state.driver.start_update(state.session_owner, handle, data)
         if not isinstance(out, bytes):
             out = await out
         result = _new_object(HuksReturnResult)
@@ -163,7 +172,9 @@ class SessionFunctions(KeystoreFunctions):
                 return HuksReturnResult(
                     await provider_keys.finish_session(state, handle, params, bytes(data))
                 )
-        out = state.driver.start_finish(state.session_owner, handle, data)
+            out = state.driver.start_finish(state.session_owner, handle, data, params)
+        else:
+            out = state.driver.start_finish(state.session_owner, handle, data)
         if not isinstance(out, bytes):
             out, session = await out
             rule = session.context
@@ -212,7 +223,9 @@ class SessionFunctions(KeystoreFunctions):
         return KeySession(self._pinned(), keyAlias, options, state.pool, state.limits, abandon, place)
 
 
-async def _prepare(state: OpenState, keyAlias: str, properties: Any, params: ParamSet) -> Prepared:
+async def _prepare(
+    state: OpenState, keyAlias: str, properties: Any, params: ParamSet
+) -> Prepared | GuardedSession:
     """Look up the key of a session, and let it authorise the session's parameters.
 
     The outcome is remembered with the key, and spares the next session with the same numbers the last step,
@@ -225,12 +238,15 @@ async def _prepare(state: OpenState, keyAlias: str, properties: Any, params: Par
         raise BusinessError(401, "HUKS_TAG_KEY_SECURITY_LEVEL: a session takes no level but 0 (TEE)")
     level = storage_level(params)
     item = owner.shelf.ready(alias, level) or await owner.shelf.find(alias, level)
+    if item.demand is not None:
+        rule = _rule_of(state, owner, item, numbers)
+        return await prepare_guarded(state, owner, item, item.demand, params, rule)
     key = tuple(chain.from_iterable(numbers.items()))
     plan = item.prepared.find(key)
     if plan is None:
-        flag = _RESULT_FLAGS.get(numbers.get(_PURPOSE, 0))
-        home = state if owner.acts_for is None else owner
-        rule = None if flag is None else _SecretRule(item.params, flag, home)
+        if check_batch_tags(numbers) is not None:
+            check_batch_purpose(item.params.numbers, check_named(numbers)[0])
+        rule = _rule_of(state, owner, item, numbers)
         before = times_warned()
         plan = item.plan(numbers, state.limits, rule, device=state.device)
         if times_warned() > before:
@@ -245,6 +261,24 @@ async def _prepare(state: OpenState, keyAlias: str, properties: Any, params: Par
         # not to be recognised at once, because its byte strings must be looked at each time
         refuse_empty_bytes(params.blobs, used)
     return plan, params.blobs
+
+
+def _rule_of(
+    state: OpenState, owner: OpenState, item: KeyItem, numbers: Mapping[int, int]
+) -> _SecretRule | None:
+    flag = _RESULT_FLAGS.get(numbers.get(_PURPOSE, 0))
+    home = state if owner.acts_for is None else owner
+    return None if flag is None else _SecretRule(item.params, flag, home)
+
+
+async def _open_guarded(state: OpenState, prepared: GuardedSession) -> HuksSessionHandle:
+    dispatcher = state.dispatcher
+    if perf_counter() > dispatcher.turn_ends:
+        await dispatcher.give_turn()
+    session = state.table.open(state.session_owner, prepared.operation, prepared.context)
+    if prepared.deadline is not None:
+        state.table.set_deadline(session, prepared.deadline)
+    return HuksSessionHandle(session.handle, prepared.challenge or None)
 
 
 async def _keep_secret(rule: _SecretRule, params: ParamSet, secret: bytes) -> bytes:

@@ -136,7 +136,16 @@ class InnerTag(IntEnum):
 
 INNER_TAGS: frozenset[int] = frozenset(InnerTag)
 
+
+class ServiceTag(IntEnum):
+    """Tags that the keystore stores with a key bound to a user; nobody else may set them."""
+
+    FRONT_USER_ID = HuksTagType.HUKS_TAG_TYPE_INT | 312
+    USER_AUTH_ENROLL_ID_INFO = HuksTagType.HUKS_TAG_TYPE_BYTES | 10014
+    USER_AUTH_SECURE_UID = HuksTagType.HUKS_TAG_TYPE_BYTES | 10015
+
+
 SERVICE_TAGS: frozenset[int] = frozenset(
-    {HuksTag.HUKS_TAG_PROCESS_NAME, HuksTagType.HUKS_TAG_TYPE_BYTES | 524}
+    {HuksTag.HUKS_TAG_PROCESS_NAME, HuksTagType.HUKS_TAG_TYPE_BYTES | 524, *ServiceTag}
 )
-"""Tags that only the keystore itself may set: the caller's name and the developer id."""
+"""Tags that only the keystore itself may set: the caller's name, the developer id, whom a key is bound to."""

@@ -12,7 +12,7 @@ from typing import TypeVar
 from huks_async.crypto.operation import Operation
 from huks_async.model.errors import BusinessError
 from huks_async.model.memory import is_out_of_memory, out_of_memory
-from huks_async.model.params import BytesLike
+from huks_async.model.params import NO_PARAMETERS, BytesLike, ParamSet
 from huks_async.runtime.process_pool import LONG_SECONDS
 from huks_async.sessions.costs import (
     COPY_PER_BYTE,
@@ -44,7 +44,9 @@ class SessionDriver:
         self._finishes_at_once = {kind: min(most, self._max_call) for kind, most in FINISHES_INLINE.items()}
         self._dispatcher = dispatcher
 
-    def start_update(self, owner: str, handle: int, data: BytesLike) -> bytes | Awaitable[bytes]:
+    def start_update(
+        self, owner: str, handle: int, data: BytesLike, params: ParamSet = NO_PARAMETERS
+    ) -> bytes | Awaitable[bytes]:
         """Feed a segment: at once, or where it takes longer or others are due, when the result is awaited.
 
         Returns:
@@ -52,10 +54,10 @@ class SessionDriver:
         """
         session = self._at_once(owner, handle, data)
         if session is None:
-            return self.update(owner, handle, data)
+            return self.update(owner, handle, data, params)
         operation = session.operation
         if len(data) > self._updates_at_once.get(operation.kind, -1):
-            return self.update(owner, handle, data)
+            return self.update(owner, handle, data, params)
         # nobody else runs until it is done, so the session need not be marked
         try:
             out = operation.update(data)
@@ -70,7 +72,7 @@ class SessionDriver:
         return out
 
     def start_finish(
-        self, owner: str, handle: int, data: BytesLike
+        self, owner: str, handle: int, data: BytesLike, params: ParamSet = NO_PARAMETERS
     ) -> bytes | Awaitable[tuple[bytes, Session]]:
         """Feed the last segment, at once or when the result is awaited, as `update` does.
 
@@ -79,11 +81,11 @@ class SessionDriver:
         """
         session = self._at_once(owner, handle, data)
         if session is None:
-            return self.finish(owner, handle, data)
+            return self.finish(owner, handle, data, params)
         operation = session.operation
         most = self._finishes_at_once.get(operation.kind, -1)
         if len(data) + operation.held > most or operation.work > 1.0 or session.context is not None:
-            return self.finish(owner, handle, data)
+            return self.finish(owner, handle, data, params)
         try:
             out = operation.finish(data)
         except BaseException as error:
@@ -108,27 +110,38 @@ class SessionDriver:
             session = table.find(handle, owner)
         return session
 
-    async def update(self, owner: str, handle: int, data: BytesLike) -> bytes:
-        """Feed a segment, in turn, and in a worker where it takes long."""
+    async def update(
+        self, owner: str, handle: int, data: BytesLike, params: ParamSet = NO_PARAMETERS
+    ) -> bytes:
+        """Feed a segment, in turn, and in a worker where it takes long. `params` are for sessions behind a gate."""
         if len(data) > self._max_call:
             raise self._too_large(data)
         session = self.table.take(handle, owner)
         operation = session.operation
-        cost = COSTS.get(operation.kind, UNKNOWN)
-        estimate = cost.update * operation.work
-        estimate += (COPY_PER_BYTE if operation.collects else cost.per_byte) * len(data)
         try:
+            feed = operation.update
+            whole = False
+            if operation.guard is not None:
+                whole = operation.guard.whole
+                operation = await operation.guard.admit(session, params, ends=False)
+                feed = operation.finish if whole else operation.update
+            cost = COSTS.get(operation.kind, UNKNOWN)
+            estimate = (cost.finish if whole else cost.update) * operation.work
+            collected = operation.collects and not whole
+            estimate += (COPY_PER_BYTE if collected else cost.per_byte) * len(data)
             if estimate > INLINE_MICROSECONDS or perf_counter() > self._dispatcher.turn_ends:
-                out = await self._call(operation, estimate, operation.update, data)
+                out = await self._call(operation, estimate, feed, data)
             else:
-                out = operation.update(data)
+                out = feed(data)
         except BaseException as error:
             self._end(session, error)
             raise
         self.table.give_back(session)
         return out
 
-    async def finish(self, owner: str, handle: int, data: BytesLike) -> tuple[bytes, Session]:
+    async def finish(
+        self, owner: str, handle: int, data: BytesLike, params: ParamSet = NO_PARAMETERS
+    ) -> tuple[bytes, Session]:
         """Feed the last segment, in turn, and in a worker where it takes long; gives the output and the session.
 
         The session is ended unless it has a context. With a context it stays in the call until `complete` was
@@ -138,9 +151,11 @@ class SessionDriver:
             raise self._too_large(data)
         session = self.table.take(handle, owner)
         operation = session.operation
-        cost = COSTS.get(operation.kind, UNKNOWN)
-        estimate = cost.finish * operation.work + cost.per_byte * (len(data) + operation.held)
         try:
+            if operation.guard is not None:
+                operation = await operation.guard.admit(session, params, ends=True)
+            cost = COSTS.get(operation.kind, UNKNOWN)
+            estimate = cost.finish * operation.work + cost.per_byte * (len(data) + operation.held)
             out = await self._call(operation, estimate, operation.finish, data)
         except BaseException as error:
             self._end(session, error)

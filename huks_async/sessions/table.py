@@ -97,6 +97,8 @@ class SessionTable:
         self._max_per_caller = limits.max_sessions_per_caller
         self.max_idle: float | None = limits.max_idle
         self._on_purge = on_purge
+        # batch sessions with the ends of their times; at the limit those whose time is over go first
+        self._batches: list[tuple[float, Session]] = []
         self._closed = False
 
     def __len__(self) -> int:
@@ -158,6 +160,24 @@ class SessionTable:
         import traceback  # nobody else needs it
 
         return "".join(traceback.format_stack(limit=12)[:-2])
+
+    def set_deadline(self, session: Session, deadline: float) -> None:
+        """Note when the time of a batch session is over."""
+        self._batches = [one for one in self._batches if self._is_open(one[1])]
+        self._batches.append((deadline, session))
+
+    def _is_open(self, session: Session) -> bool:
+        return self.sessions.get(session.handle) is session
+
+    def _end_batches(self) -> None:
+        """End the batch sessions whose time is over and that are in no call."""
+        now, left = self.clock(), []
+        for deadline, session in self._batches:
+            if now > deadline and not session.busy:
+                self.remove(session, "its time as a batch session was over")
+            else:
+                left.append((deadline, session))
+        self._batches = left
 
     def take(self, handle: int, owner: str) -> Session:
         """Mark a session busy for a call. Errors as `find`."""
@@ -385,6 +405,8 @@ class SessionTable:
         limits = self.limits
         if self._closed:
             raise BusinessError(12000012, "the keystore was closed while the session was being opened")
+        if self._batches:
+            self._end_batches()
         if limits.evict_oldest_idle:
             while self.count_of(owner) >= limits.max_sessions_per_caller:
                 self._evict_oldest(owner, limits.max_sessions_per_caller)

@@ -27,6 +27,7 @@ from huks_async.model.enums import (
     HuksKeyDigest,
     HuksKeyPadding,
     HuksKeyPurpose,
+    HuksUserAuthType,
 )
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import tag_name
@@ -64,6 +65,7 @@ _INVALID = {
 }
 
 _RSA = HuksKeyAlg.HUKS_ALG_RSA
+_DEFAULT_BATCH_SECONDS, _MAX_BATCH_SECONDS = 60, 600
 _DIGEST_FREE = (HuksKeyAlg.HUKS_ALG_ED25519, HuksKeyAlg.HUKS_ALG_ML_DSA)
 
 
@@ -92,8 +94,20 @@ def check_key(numbers: Mapping[int, int], *, device: bool = False) -> tuple[Algo
             "HUKS_TAG_PURPOSE is missing: say what the key is for, e.g. HUKS_KEY_PURPOSE_ENCRYPT | …",
             reason=_E.HUKS_ERROR_CHECK_GET_PURPOSE_FAIL,
         )
-    if numbers.get(InnerTag.BATCH_PURPOSE) is not None:
-        raise BusinessError(12000003, "batch sessions are not supported: leave out tag 313 (batch purpose)")
+    batch = numbers.get(InnerTag.BATCH_PURPOSE, 0)
+    if batch & ~purposes:
+        raise BusinessError(
+            12000003,
+            f"BATCH_PURPOSE: got {purpose_names(batch)}, the key is for {purpose_names(purposes)}",
+            reason=_E.HUKS_ERROR_INVALID_PURPOSE,
+        )
+    if numbers.get(
+        HuksTag.HUKS_TAG_USER_AUTH_TYPE
+    ) == HuksUserAuthType.HUKS_USER_AUTH_TYPE_TUI_PIN and not numbers.get(HuksTag.HUKS_TAG_NO_AUTH_REQUIRED):
+        raise BusinessError(
+            12000001,
+            "HUKS_TAG_USER_AUTH_TYPE: a PIN on a trusted screen needs a device; use HUKS_USER_AUTH_TYPE_PIN",
+        )
     usage = usage_of(algorithm, purposes, device=device)
     # The order of checks follows HUKS: keys for DERIVE and MAC are asked for their purpose before their size,
     # all others after it.
@@ -178,24 +192,10 @@ def check_session(
 
     Raises:
         BusinessError: as the documented order of checks says: 401 for a missing or differing tag,
-            12000002 for a value left open by both, 12000003 for what the algorithm cannot do,
-            12000001 for batch sessions.
+            12000002 for a value left open by both, 12000003 for what the algorithm cannot do.
     """
-    if session.get(InnerTag.IS_BATCH_OPERATION) or InnerTag.BATCH_OPERATION_TIMEOUT in session:
-        raise BusinessError(
-            12000001,
-            "batch sessions are not supported: leave out the tags 314 (batch) and 315 (its timeout)",
-        )
-    purpose, number = session.get(_PURPOSE), session.get(_ALGORITHM)
-    if not purpose or not number:
-        missing = "HUKS_TAG_PURPOSE" if not purpose else "HUKS_TAG_ALGORITHM"
-        raise BusinessError(401, f"{missing} is missing: a session names its algorithm and one purpose")
+    purpose, number = check_named(session)
     group = _purpose_group(purpose)
-    needs_digest = number in (HuksKeyAlg.HUKS_ALG_HMAC, HuksKeyAlg.HUKS_ALG_SM3) or (
-        group == SIGNATURE and number not in _DIGEST_FREE
-    )
-    if needs_digest and _DIGEST not in session:
-        raise BusinessError(401, f"HUKS_TAG_DIGEST is missing: {_shown(_ALGORITHM, number)} sessions need it")
     if group is None:
         raise BusinessError(
             401,
@@ -219,6 +219,69 @@ def check_session(
     if group == SIGNATURE and number == _RSA:
         _check_rsa_signature(key, session)
     return _match_key(key, session, purpose, number, device=device)
+
+
+def check_named(session: Mapping[int, int]) -> tuple[int, int]:
+    """Check that a session names its purpose, its algorithm and the digest where it needs one: 401.
+
+    Returns:
+        purpose and algorithm.
+    """
+    purpose, number = session.get(_PURPOSE), session.get(_ALGORITHM)
+    if not purpose or not number:
+        missing = "HUKS_TAG_PURPOSE" if not purpose else "HUKS_TAG_ALGORITHM"
+        raise BusinessError(401, f"{missing} is missing: a session names its algorithm and one purpose")
+    needs_digest = number in (HuksKeyAlg.HUKS_ALG_HMAC, HuksKeyAlg.HUKS_ALG_SM3) or (
+        _purpose_group(purpose) == SIGNATURE and number not in _DIGEST_FREE
+    )
+    if needs_digest and _DIGEST not in session:
+        raise BusinessError(401, f"HUKS_TAG_DIGEST is missing: {_shown(_ALGORITHM, number)} sessions need it")
+    return purpose, number
+
+
+def check_batch_tags(session: Mapping[int, int]) -> int | None:
+    """Check the tags of a batch session: one authentication, many operations.
+
+    Returns:
+        seconds that it may take; None for an ordinary session.
+
+    Raises:
+        BusinessError: 12000001 for a time above 600 seconds, or one without HUKS_TAG_IS_BATCH_OPERATION.
+    """
+    seconds = session.get(InnerTag.BATCH_OPERATION_TIMEOUT)
+    if not session.get(InnerTag.IS_BATCH_OPERATION):
+        if seconds is not None:
+            raise BusinessError(
+                12000001,
+                "BATCH_OPERATION_TIMEOUT (315) is for batch sessions: give IS_BATCH_OPERATION (314), too",
+            )
+        return None
+    if seconds is None:
+        return _DEFAULT_BATCH_SECONDS
+    if seconds > _MAX_BATCH_SECONDS:
+        raise BusinessError(
+            12000001, f"BATCH_OPERATION_TIMEOUT: got {seconds} seconds, accepted {_MAX_BATCH_SECONDS} at most"
+        )
+    return seconds
+
+
+def check_batch_purpose(key: Mapping[int, int], purpose: int) -> None:
+    """Check the purpose of a batch session, or of an operation in it, against its key.
+
+    Raises:
+        BusinessError: 401 for a key without batch purposes; 12000003 for a purpose that is none of them.
+    """
+    batch = key.get(InnerTag.BATCH_PURPOSE)
+    if batch is None:
+        raise BusinessError(
+            401, "the key was made without BATCH_PURPOSE (313), so it serves no batch sessions"
+        )
+    if purpose & ~batch:
+        raise BusinessError(
+            12000003,
+            f"HUKS_TAG_PURPOSE: got {purpose_names(purpose)}, batch sessions of this key serve {purpose_names(batch)}",
+            reason=_E.HUKS_ERROR_INVALID_PURPOSE,
+        )
 
 
 def _match_key(
@@ -389,4 +452,11 @@ def purpose_names(purposes: int) -> str:
     return " | ".join(names + ([hex(rest)] if rest or not names else []))
 
 
-__all__ = ["check_key", "check_session", "purpose_names"]
+__all__ = [
+    "check_batch_purpose",
+    "check_batch_tags",
+    "check_key",
+    "check_named",
+    "check_session",
+    "purpose_names",
+]

@@ -1,9 +1,9 @@
-"""Attributes of keys that need something beside the engine: authentication, a secure element, a group.
+"""Attributes of keys that need something beside the engine: a secure element, a provider, a group.
 
 What is not there is refused with its documented code; nothing is stored that would not be enforced.
 """
 
-from huks_async.model.enums import HuksKeyAlg, HuksKeyGenerateType, HuksKeySecurityLevel, HuksKeyStorageType
+from huks_async.model.enums import HuksKeyGenerateType, HuksKeySecurityLevel, HuksKeyStorageType
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import ParamSet
 from huks_async.model.tags import HuksTag, InnerTag
@@ -25,7 +25,7 @@ def check_attributes(params: ParamSet) -> None:
     """Refuse attributes of a new key that cannot be honoured here.
 
     Raises:
-        BusinessError: 12000001 for authentication, secure element, external providers and keys
+        BusinessError: 12000001 for secure element, external providers and keys
             generated from other keys; 401 for values that these tags never take.
     """
     numbers = params.numbers
@@ -43,24 +43,6 @@ def check_attributes(params: ParamSet) -> None:
             "HUKS_TAG_KEY_GENERATE_TYPE: keys are derived and agreed in sessions, with the result stored "
             "by HUKS_TAG_DERIVED_AGREED_KEY_STORAGE_FLAG at finish"
         )
-    if not numbers.get(_T.HUKS_TAG_NO_AUTH_REQUIRED):
-        if numbers.get(_T.HUKS_TAG_ALGORITHM) == HuksKeyAlg.HUKS_ALG_ML_KEM and (
-            _T.HUKS_TAG_USER_AUTH_TYPE in numbers
-        ):
-            raise BusinessError(
-                12000018, "HUKS_TAG_USER_AUTH_TYPE: keys of HUKS_ALG_ML_KEM take no user authentication"
-            )
-        for tag in (_T.HUKS_TAG_USER_AUTH_TYPE, InnerTag.USER_AUTH_TYPE_ATL):
-            if tag in numbers:
-                raise _unsupported(
-                    f"{tag.name}: no authenticator is configured, so the key could not be protected by it"
-                )
-
-
-def check_device_password(params: ParamSet) -> None:
-    """Refuse a key that is to be usable with a device password only (12000016): there is none."""
-    if params.numbers.get(_T.HUKS_TAG_IS_DEVICE_PASSWORD_SET):
-        raise BusinessError(12000016, "HUKS_TAG_IS_DEVICE_PASSWORD_SET: no device password exists here")
 
 
 def check_generation(params: ParamSet) -> None:
@@ -73,12 +55,12 @@ def check_generation(params: ParamSet) -> None:
         )
 
 
-def stored_params(params: ParamSet, flag: int) -> ParamSet:
-    """What is kept with a new key: its attributes, and where it came from."""
+def stored_params(params: ParamSet, flag: int, bound: ParamSet) -> ParamSet:
+    """What is kept with a new key: its attributes, where it came from, and whom it is bound to."""
     numbers = {tag: value for tag, value in params.numbers.items() if tag not in _NOT_STORED}
     numbers[int(_T.HUKS_TAG_KEY_FLAG)] = flag
     blobs = {tag: value for tag, value in params.blobs.items() if tag not in _NOT_STORED}
-    return ParamSet(numbers, blobs)
+    return ParamSet(numbers | bound.numbers, blobs | bound.blobs)
 
 
 def may_override(params: ParamSet) -> bool:

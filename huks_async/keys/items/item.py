@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import Any
 
+from huks_async.access.demand import Demand, demand_of
 from huks_async.crypto import engine
 from huks_async.crypto.key_material import KeyMaterial
 from huks_async.keys.items.prepared import Plan, PreparedSessions
@@ -16,7 +17,7 @@ from huks_async.model.tags import HuksTagType
 class KeyItem:
     """One stored key: its parameters and its material."""
 
-    __slots__ = ("_ready", "alias", "material", "messages", "params", "prepared", "version")
+    __slots__ = ("_ready", "alias", "demand", "material", "messages", "params", "prepared", "version")
 
     def __init__(self, alias: str, params: ParamSet, material: KeyMaterial, version: int) -> None:
         self.alias: str = alias
@@ -26,6 +27,8 @@ class KeyItem:
         self.prepared: PreparedSessions = PreparedSessions()
         self.messages: dict[Any, Any] = {}
         """What messages under this key use, by use; made at the first one."""
+        self.demand: Demand | None = demand_of(params.numbers)
+        """What the key demands of its sessions beyond the ordinary; None for nearly all keys."""
         self._ready: Any = None
 
     @property

@@ -1,0 +1,115 @@
+"""Who vouches for a user: the interface that authenticators implement, and what the keystore lends them.
+
+An authenticator checks a credential and says who showed it. It never makes a token: the keystore seals what
+the authenticator says under keys that no authenticator sees. What it has to remember it keeps in the
+keystore's own store, sealed, so that restarts and other processes on the same store count.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, TypeVar, TypeVarTuple
+
+from huks_async.access.vault import Vault
+
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
+
+
+class Enrolment(NamedTuple):
+    """What a user has enrolled.
+
+    Attributes:
+        secure_uid: the user's identity, 64 bits, not 0; 0: the user has none. It stays while credentials come and
+            go, and is another one once the PIN was cleared: keys of access type 1 are void then.
+        enrolled: for each `HuksUserAuthType` that the user has credentials of, its enrolled id, 64 bits. It is
+            another one after each new enrolment of that type: keys of access type 2 are void then.
+    """
+
+    secure_uid: int
+    enrolled: dict[int, int]
+
+
+NOBODY_ENROLLED = Enrolment(0, {})
+
+
+@dataclass(frozen=True, slots=True)
+class AuthRequest:
+    """What is to be authenticated.
+
+    Attributes:
+        challenge: 32 bytes; a credential that can be bound to something is bound to these.
+        auth_type: one `HuksUserAuthType`.
+        user_id: the user.
+    """
+
+    challenge: bytes
+    auth_type: int
+    user_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """What an authenticator vouches for, once a credential was right.
+
+    Attributes:
+        secure_uid: as in `Enrolment`.
+        enrolled_id: as in `Enrolment`, of the credential's type.
+        credential_id: of the credential itself, 64 bits.
+        trust_level: how far it can be trusted, 1 to 4.
+    """
+
+    secure_uid: int
+    enrolled_id: int
+    credential_id: int
+    trust_level: int = 3
+
+
+class AuthHost(Protocol):
+    """What a keystore lends to its authenticator; `Keystore.auth_host` gives it for enrolment."""
+
+    @property
+    def vault(self) -> Vault:
+        """Where an authenticator keeps what it must remember: sealed, in the keystore's store."""
+
+    def run(self, function: Callable[[*Args], T], *args: *Args) -> Awaitable[T]:
+        """Call a function in a worker thread; for what would hold up the event loop for a millisecond or more."""
+
+    def credentials_changed(self, user_id: int) -> None:
+        """Tell that a user's PIN was cleared or a credential enrolled or removed.
+
+        Tokens of that user that this keystore made before are void from now on.
+        """
+
+
+class HasAuthHost(Protocol):
+    """A keystore."""
+
+    @property
+    def auth_host(self) -> AuthHost:
+        """What it lends to authenticators."""
+
+
+class Authenticator(Protocol):
+    """Checks credentials. One object may serve several keystores: what it remembers is in their stores.
+
+    Both functions may raise `BusinessError`; anything else that they raise becomes 12000015.
+    """
+
+    auth_types: int
+    """The members of `HuksUserAuthType` that it can vouch for, combined with `|`."""
+
+    async def enrolled(self, host: AuthHost, user_id: int) -> Enrolment:
+        """Tell what a user has enrolled; `NOBODY_ENROLLED` for one without anything."""
+
+    async def authenticate(self, host: AuthHost, request: AuthRequest, credential: Any) -> Vouched:
+        """Check a credential, and say whose it is.
+
+        Args:
+            host: what the keystore lends.
+            request: the challenge, the type and the user.
+            credential: what the user showed: a PIN, a code, an assertion; of the authenticator's own kind.
+
+        Raises:
+            BusinessError: 12000008 for a wrong credential, or while further tries are locked out; 12000013 for a
+                user without a credential of this type; 401 for what is no such credential at all.
+        """

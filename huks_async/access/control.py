@@ -1,0 +1,355 @@
+"""Access control of one keystore: who may make keys bound to a user, and who made a token.
+
+It ties the authenticator, the keys of tokens and the clock together. It knows neither keys nor sessions; a
+`Gate` is what a session has of it.
+"""
+
+import struct
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple, TypeVar, TypeVarTuple
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from huks_async.access.attempts import boot_id
+from huks_async.access.authenticator import Authenticator, AuthRequest, Enrolment, Vouched
+from huks_async.access.demand import (
+    ALWAYS_VALID,
+    CLEAR_PASSWORD,
+    FACE,
+    FINGERPRINT,
+    NEW_BIO_ENROLL,
+    PIN,
+    Demand,
+    check_demand,
+)
+from huks_async.access.tokens import (
+    COAUTH,
+    KEY_BYTES,
+    LOCAL,
+    MAX_TRUST_LEVEL,
+    RESIGNED,
+    TRUST_STEP,
+    AuthToken,
+    AuthTokenKeys,
+    SealedToken,
+    huks_type,
+    iam_type,
+    seal_token,
+)
+from huks_async.access.vault import Vault
+from huks_async.model.errors import BusinessError
+from huks_async.model.params import ParamSet
+from huks_async.model.showing import type_name
+from huks_async.model.tags import HuksTag, ServiceTag
+
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
+
+_ENROLLED_COUNT, _ENROLLED = struct.Struct("<I"), struct.Struct("<IQ")
+_UID = struct.Struct("<Q")
+_U64 = 2**64
+
+
+class Bound(NamedTuple):
+    """Whom a key is bound to: what was noted when it was made.
+
+    Attributes:
+        user_id: for access type 4; None where it is missing.
+        secure_uid: for access types 1 and 3; None where it is missing.
+        enrolled: pairs of credential type and enrolled id, for access types 2 and 3; None where they are missing.
+    """
+
+    user_id: int | None
+    secure_uid: int | None
+    enrolled: frozenset[tuple[int, int]] | None
+
+
+def bound_of(params: ParamSet) -> Bound:
+    """Read from a stored key's parameters whom it is bound to."""
+    uid = params.blobs.get(ServiceTag.USER_AUTH_SECURE_UID)
+    enrolled = params.blobs.get(ServiceTag.USER_AUTH_ENROLL_ID_INFO)
+    return Bound(
+        params.numbers.get(ServiceTag.FRONT_USER_ID),
+        None if uid is None else _UID.unpack(uid)[0],
+        None if enrolled is None else frozenset(_ENROLLED.iter_unpack(enrolled[_ENROLLED_COUNT.size :])),
+    )
+
+
+class LentHost:
+    """What a keystore lends to its authenticator; see `AuthHost`."""
+
+    def __init__(
+        self,
+        vault: Vault,
+        run: Callable[..., Awaitable[Any]],
+        changed: Callable[[int], None],
+    ) -> None:
+        self.vault: Vault = vault
+        self._run = run
+        self._changed = changed
+
+    async def run(self, function: Callable[[*Args], T], *args: *Args) -> T:
+        """Call a function in a worker thread."""
+        result: T = await self._run(function, *args)
+        return result
+
+    def credentials_changed(self, user_id: int) -> None:
+        """Void the tokens that were made for a user so far."""
+        self._changed(user_id)
+
+
+class AccessControl:
+    """Checks new keys' demands, makes tokens, and judges them.
+
+    Args:
+        authenticator: who vouches for users; None: nobody.
+        keys: of the tokens.
+        others_make_tokens: whether an authenticator elsewhere has the keys, too.
+        vault: where the authenticator keeps what it remembers.
+        run: runs a function in a worker thread.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        authenticator: Authenticator | None,
+        keys: AuthTokenKeys,
+        *,
+        others_make_tokens: bool,
+        vault: Vault,
+        run: Callable[..., Awaitable[Any]],
+        clock: Callable[[], float],
+    ) -> None:
+        self._authenticator = authenticator
+        self._keys = keys
+        self._others_make_tokens = others_make_tokens
+        self.host = LentHost(vault, run, self._void_tokens)
+        self.clock = clock
+        # user → the moment before which this keystore's tokens for that user are void, in milliseconds
+        self._void_before: dict[int, int] = {}
+
+    # --- keys ---------------------------------------------------------------------------------
+
+    async def admit_key(self, params: ParamSet, user_id: int) -> ParamSet:
+        """Check what a new key demands, and note whom it is bound to.
+
+        Returns:
+            the parameters to store with it, beside its own.
+
+        Raises:
+            BusinessError: as `check_demand`; 12000013 where the user has not enrolled every credential that the key
+                names, or nobody vouches for anybody; 12000001 for credentials that the authenticator does not
+                know; 12000015 where it does not answer.
+        """
+        demand = check_demand(params)
+        if demand is None:
+            return ParamSet()
+        if demand.access_type == ALWAYS_VALID:
+            self._check_known(demand)
+            return ParamSet({int(ServiceTag.FRONT_USER_ID): user_id})
+        enrolment = await self._enrolled(user_id)
+        if not enrolment.secure_uid or enrolment.secure_uid == user_id:
+            raise BusinessError(
+                12000013, f"user {user_id} has enrolled nothing that the key could be bound to"
+            )
+        missing = [
+            name
+            for name, bit in (("fingerprint", FINGERPRINT), ("face", FACE), ("PIN", PIN))
+            if demand.auth_type & bit and bit not in enrolment.enrolled
+        ]
+        if missing:
+            raise BusinessError(
+                12000013,
+                f"HUKS_TAG_USER_AUTH_TYPE: user {user_id} has not enrolled: {', '.join(missing)}; all that the tag "
+                "names must be",
+            )
+        pairs = sorted(enrolment.enrolled.items())
+        return ParamSet(
+            {},
+            {
+                int(ServiceTag.USER_AUTH_SECURE_UID): _UID.pack(enrolment.secure_uid),
+                int(ServiceTag.USER_AUTH_ENROLL_ID_INFO): _ENROLLED_COUNT.pack(len(pairs))
+                + b"".join(_ENROLLED.pack(*pair) for pair in pairs),
+            },
+        )
+
+    def _check_known(self, demand: Demand) -> None:
+        if self._others_make_tokens:
+            return
+        if self._authenticator is None:
+            raise self._nobody()
+        if demand.auth_type and not demand.auth_type & self._authenticator.auth_types:
+            raise BusinessError(
+                12000001,
+                f"HUKS_TAG_USER_AUTH_TYPE: got {demand.auth_type}, this keystore's authenticator vouches for "
+                f"{self._authenticator.auth_types}",
+            )
+
+    async def check_password(self, params: ParamSet, user_id: int) -> None:
+        """Refuse what needs its user to have a PIN (HUKS_TAG_IS_DEVICE_PASSWORD_SET) where there is none: 12000016."""
+        if params.numbers.get(HuksTag.HUKS_TAG_IS_DEVICE_PASSWORD_SET):
+            await self.require_pin(user_id)
+
+    async def require_pin(self, user_id: int) -> None:
+        """Refuse (12000016) where a user has no PIN; 12000015 where the authenticator does not answer."""
+        if self._authenticator is None or PIN not in (await self._enrolled(user_id)).enrolled:
+            raise BusinessError(
+                12000016, f"HUKS_TAG_IS_DEVICE_PASSWORD_SET: user {user_id} has no PIN here; enrol one first"
+            )
+
+    # --- tokens -------------------------------------------------------------------------------
+
+    async def authenticate(self, challenge: bytes, auth_type: int, user_id: int, credential: Any) -> bytes:
+        """Have a credential checked, and make a token; see `Keystore.authenticate`."""
+        number = iam_type(auth_type)
+        if self._authenticator is None:
+            raise self._nobody()
+        if not auth_type & self._authenticator.auth_types:
+            raise BusinessError(
+                12000013,
+                f"auth_type: got {auth_type}, this keystore's authenticator vouches for "
+                f"{self._authenticator.auth_types}",
+            )
+        request = AuthRequest(challenge, auth_type, user_id)
+        vouched = await self._ask(self._authenticator.authenticate(self.host, request, credential), Vouched)
+        if not (
+            0 < vouched.secure_uid < _U64
+            and 0 <= vouched.enrolled_id < _U64
+            and 0 <= vouched.credential_id < _U64
+            and 1 <= vouched.trust_level <= MAX_TRUST_LEVEL
+        ):
+            raise BusinessError(
+                12000015, "the authenticator's answer has a number out of range; nobody was let in"
+            )
+        return seal_token(
+            AuthToken(
+                challenge=challenge,
+                time=int(self.clock() * 1000),
+                trust_level=vouched.trust_level * TRUST_STEP,
+                auth_type=number,
+                user_id=user_id,
+                secure_uid=vouched.secure_uid,
+                enrolled_id=vouched.enrolled_id,
+                credential_id=vouched.credential_id,
+            ),
+            self._keys,
+        )
+
+    def open_token(self, data: bytes, demand: Demand) -> AuthToken:
+        """Check that a token is one, and of a type that the key takes. Codes as documented, in the order documented."""
+        if self._authenticator is None and not self._others_make_tokens:
+            raise BusinessError(
+                12000008,
+                "the key is bound to a user, and this keystore has no authenticator that could have made a token: "
+                "Keystore.open(authenticator=…)",
+            )
+        sealed = SealedToken(data, self._keys)
+        if not demand.trust_level and sealed.token_type not in (LOCAL, RESIGNED):
+            if sealed.token_type != COAUTH:
+                raise BusinessError(
+                    12000001, f"the auth token has type {sealed.token_type}, known are 0, 1 and 2"
+                )
+            if not demand.coauth:
+                raise BusinessError(
+                    12000001,
+                    "the auth token is of another device, and the key takes such ones only if it was made with "
+                    "HUKS_TAG_USER_AUTH_MODE = HUKS_USER_AUTH_MODE_COAUTH",
+                )
+        return sealed.open()
+
+    def judge(self, token: AuthToken, demand: Demand, bound: Bound) -> None:
+        """Check that a token vouches for somebody the key is for. Its challenge or time was checked before.
+
+        Raises:
+            BusinessError: 12000008, 12000001, 12000007 and 12000012, as documented.
+        """
+        kind = huks_type(token.auth_type)
+        if demand.auth_type:
+            if kind is None:
+                raise BusinessError(
+                    12000001,
+                    f"the auth token is of credential type {token.auth_type}, which no key can ask for",
+                )
+            if not kind & demand.auth_type:
+                raise BusinessError(
+                    12000008,
+                    f"the auth token is of credential type {kind}, the key asks for {demand.auth_type}",
+                )
+        if token.trust_level < demand.trust_level * TRUST_STEP:
+            raise BusinessError(
+                12000008,
+                f"the auth token has trust level {token.trust_level}, the key asks for "
+                f"{demand.trust_level * TRUST_STEP}",
+            )
+        if demand.access_type == ALWAYS_VALID:
+            _compare(bound.user_id, token.user_id, "is of another user than the key's")
+        if demand.access_type & CLEAR_PASSWORD:
+            _compare(
+                bound.secure_uid, token.secure_uid, "is of another user, or the user's PIN was cleared since"
+            )
+        if demand.access_type & NEW_BIO_ENROLL:
+            if bound.enrolled is None:
+                raise _not_noted()
+            if (kind, token.enrolled_id) not in bound.enrolled:
+                raise _void("is of a credential of which something was enrolled since the key was made")
+        if token.time < self._void_before.get(token.user_id, -1):
+            raise _void("was made before the user's credentials were changed")
+
+    def _void_tokens(self, user_id: int) -> None:
+        self._void_before[user_id] = int(self.clock() * 1000)
+
+    # --- the authenticator --------------------------------------------------------------------
+
+    async def _enrolled(self, user_id: int) -> Enrolment:
+        if self._authenticator is None:
+            raise self._nobody()
+        return await self._ask(self._authenticator.enrolled(self.host, user_id), Enrolment)
+
+    async def _ask(self, answer: Awaitable[T], kind: type[T]) -> T:
+        """Await an answer of the authenticator; whatever fails is no permission."""
+        try:
+            given = await answer
+        except BusinessError:
+            raise
+        except Exception as error:
+            raise BusinessError(
+                12000015, f"the authenticator failed ({type_name(error)}); nobody was let in"
+            ) from error
+        if type(given) is not kind:
+            raise BusinessError(
+                12000015,
+                f"the authenticator must give {kind.__name__}, got {type_name(given)}; nobody was let in",
+            )
+        return given
+
+    def _nobody(self) -> BusinessError:
+        return BusinessError(
+            12000013,
+            "nobody can vouch for a user here: this keystore was opened without an authenticator; see "
+            "Keystore.open(authenticator=…)",
+        )
+
+
+def keys_of_store(store_key: bytes) -> AuthTokenKeys:
+    """The token keys that all processes on one store share until the machine starts anew."""
+    info = b"huks_async auth token keys 1\0" + boot_id()
+    derived = HKDF(SHA256(), 2 * KEY_BYTES, salt=None, info=info).derive(store_key)
+    return AuthTokenKeys(derived[:KEY_BYTES], derived[KEY_BYTES:])
+
+
+def _compare(noted: int | None, given: int, what: str) -> None:
+    if noted is None:
+        raise _not_noted()
+    if noted != given:
+        raise _void(what)
+
+
+def _void(what: str) -> BusinessError:
+    return BusinessError(12000007, f"the auth token {what}")
+
+
+def _not_noted() -> BusinessError:
+    return BusinessError(
+        12000012, "the stored key does not say whom it is bound to; delete it and make a new one"
+    )

@@ -1,0 +1,168 @@
+"""Who has enrolled what: one record for each user, which all authenticators of a keystore share.
+
+The record has the user's secure uid, the enrolled id of each type of credential, and the credentials, each
+with data of its authenticator's own. It is one sealed value, changed as a whole, so that no half of an
+enrolment is ever seen.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from huks_async.access.authenticator import NOBODY_ENROLLED, AuthHost, Enrolment
+from huks_async.access.vault import change
+from huks_async.model.enums import HuksUserAuthType
+from huks_async.model.errors import BusinessError
+from huks_async.runtime.randomness import random_bytes
+
+T = TypeVar("T")
+_FORMAT = 1
+_PIN = int(HuksUserAuthType.HUKS_USER_AUTH_TYPE_PIN)
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """One credential of a user.
+
+    Attributes:
+        kind: whose it is: a name of the authenticator's, e.g. "pin".
+        auth_type: one `HuksUserAuthType`.
+        credential_id: 64 bits.
+        data: what the authenticator needs to check it.
+    """
+
+    kind: str
+    auth_type: int
+    credential_id: int
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class UserRecord:
+    """What a user has enrolled, credentials included.
+
+    Attributes:
+        secure_uid: see `Enrolment`.
+        enrolled: see `Enrolment`.
+        credentials: all of them.
+    """
+
+    secure_uid: int
+    enrolled: dict[int, int]
+    credentials: tuple[Credential, ...]
+
+    def of_kind(self, kind: str) -> list[Credential]:
+        """The credentials of one authenticator."""
+        return [credential for credential in self.credentials if credential.kind == kind]
+
+    def with_new(self, kind: str, auth_type: int, data: bytes) -> "UserRecord":
+        """The record with one more credential, and so with a new enrolled id of its type."""
+        added = Credential(kind, auth_type, _new_id(), data)
+        return replace(
+            self,
+            enrolled={**self.enrolled, auth_type: _new_id()},
+            credentials=(*self.credentials, added),
+        )
+
+    def with_data(self, credential: Credential, data: bytes, *, new_id: bool = False) -> "UserRecord":
+        """The record with other data of one credential: a changed PIN, a counter. Keys stay valid."""
+        credential_id = _new_id() if new_id else credential.credential_id
+        changed = replace(credential, data=data, credential_id=credential_id)
+        others = tuple(changed if one is credential else one for one in self.credentials)
+        return replace(self, credentials=others)
+
+    def without(self, credential: Credential) -> "UserRecord":
+        """The record without one credential. Without the last one of type PIN the user is a new identity."""
+        left = tuple(one for one in self.credentials if one is not credential)
+        types = {one.auth_type for one in left}
+        cleared = credential.auth_type == _PIN and _PIN not in types
+        return UserRecord(
+            _new_id() if cleared else self.secure_uid,
+            {kind: number for kind, number in self.enrolled.items() if kind in types},
+            left,
+        )
+
+
+async def read_user(host: AuthHost, user_id: int) -> UserRecord | None:
+    """Give the record of a user; None for one who has nothing enrolled."""
+    kept = await host.vault.get(_name(user_id))
+    return None if kept is None else _decode(kept.data)
+
+
+async def change_user(
+    host: AuthHost, user_id: int, new: Callable[[UserRecord], tuple[UserRecord, T]], *, void: bool
+) -> T:
+    """Change the record of a user.
+
+    Args:
+        host: of the keystore.
+        user_id: the user.
+        new: gives the new record for the present one (a new identity, for a user who has none), and what to
+            give back; see `vault.change`.
+        void: whether tokens that were made before are void now: after an enrolment, or when something was cleared.
+    """
+
+    def encoded(data: bytes | None) -> tuple[bytes | None, T]:
+        record = UserRecord(_new_id(), {}, ()) if data is None else _decode(data)
+        changed, result = new(record)
+        if changed is record:
+            return data, result
+        return _encode(changed) if changed.credentials else None, result
+
+    result = await change(host.vault, _name(user_id), encoded)
+    if void:
+        host.credentials_changed(user_id)
+    return result
+
+
+async def read_enrolment(host: AuthHost, user_id: int) -> Enrolment:
+    """What an authenticator's `enrolled` gives for a user whose credentials are kept here."""
+    record = await read_user(host, user_id)
+    return NOBODY_ENROLLED if record is None else Enrolment(record.secure_uid, record.enrolled)
+
+
+def check_user_id(user_id: object) -> int:
+    """Check a user id: a number of 31 bits; 401 otherwise."""
+    if type(user_id) is not int or not 0 <= user_id < 2**31:
+        raise BusinessError(401, "user_id must be an int from 0 to 2^31 - 1")
+    return user_id
+
+
+def _name(user_id: int) -> str:
+    return f"user/{user_id}"
+
+
+def _new_id() -> int:
+    return int.from_bytes(random_bytes(8)) or 1
+
+
+def _encode(record: UserRecord) -> bytes:
+    return json.dumps(
+        {
+            "format": _FORMAT,
+            "secure_uid": record.secure_uid,
+            "enrolled": {str(kind): number for kind, number in record.enrolled.items()},
+            "credentials": [
+                [one.kind, one.auth_type, one.credential_id, one.data.hex()] for one in record.credentials
+            ],
+        }
+    ).encode()
+
+
+def _decode(data: bytes) -> UserRecord:
+    # sealed, so what does not parse was written by another version of this library
+    found = json.loads(data)
+    if found["format"] != _FORMAT:
+        raise BusinessError(
+            12000012,
+            f"the enrolments of a user have format {found['format']}, known is {_FORMAT}: update this library",
+        )
+    return UserRecord(
+        found["secure_uid"],
+        {int(kind): number for kind, number in found["enrolled"].items()},
+        tuple(
+            Credential(kind, auth_type, credential_id, bytes.fromhex(secret))
+            for kind, auth_type, credential_id, secret in found["credentials"]
+        ),
+    )

@@ -1,0 +1,195 @@
+"""A PIN or password as what unlocks keys.
+
+The PIN is kept as its scrypt (RFC 7914), within a record that is sealed under the store's key. Whoever
+has both the store and its root key can try all PINs of six digits in about a day; whoever has the store alone,
+none.
+"""
+
+import hmac
+import struct
+import unicodedata
+from typing import Any
+
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
+from huks_async.access.attempts import Lockout
+from huks_async.access.authenticator import AuthHost, AuthRequest, Enrolment, HasAuthHost, Vouched
+from huks_async.access.credentials import (
+    Credential,
+    UserRecord,
+    change_user,
+    check_user_id,
+    read_enrolment,
+    read_user,
+)
+from huks_async.model.enums import HuksUserAuthType
+from huks_async.model.errors import BusinessError
+from huks_async.model.params import as_bytes
+from huks_async.runtime.randomness import random_bytes
+
+_PIN = int(HuksUserAuthType.HUKS_USER_AUTH_TYPE_PIN)
+_KIND = "pin"
+_HEAD = struct.Struct("<BBB16s")
+_HASH_BYTES, _SALT_BYTES = 32, 16
+_LONGEST = 1024
+
+# 2 ** 15 blocks of 1 KiB: 32 MiB, and 0.1 s of a server core of 2025, in a worker thread, which lets the event loop go on
+_LOG_N, _R, _P = 15, 8, 1
+
+
+class PinAuthenticator:
+    """Vouches for users who know their PIN: `Keystore.open(authenticator=PinAuthenticator())`.
+
+    A PIN is a text or bytes of any characters. Guesses are counted in the store before they are checked: after
+    five wrong ones each further one has to wait, 30 seconds first, then twice as long each time, at most a
+    day. Restarts, other tasks and other processes on the same store make no difference.
+
+    Args:
+        shortest: bytes that a new PIN has at least.
+        lockout: how guessing is slowed down.
+        trust_level: what its tokens claim, 1 to 4, for keys with an authentication trust level.
+    """
+
+    auth_types = _PIN
+
+    def __init__(self, *, shortest: int = 4, lockout: Lockout | None = None, trust_level: int = 3) -> None:
+        if not 1 <= shortest <= _LONGEST or not 1 <= trust_level <= 4:
+            raise BusinessError(401, f"PinAuthenticator: shortest is 1 … {_LONGEST}, trust_level 1 … 4")
+        self._shortest = shortest
+        self._lockout = lockout or Lockout()
+        self._trust_level = trust_level
+
+    async def enroll(self, keystore: HasAuthHost, user_id: int, pin: str | bytes) -> None:
+        """Give a user a PIN who has none.
+
+        For whoever administers users: it asks for no other proof of who the user is.
+
+        Raises:
+            BusinessError: 12000017 when the user has a PIN: `change` it, or `clear` it first; 401 for one that is
+                too short; 12000012 when the keystore is closed.
+        """
+        host, user_id = keystore.auth_host, check_user_id(user_id)
+        data = await self._hash(host, self._new_pin(pin))
+
+        def added(record: UserRecord) -> tuple[UserRecord, None]:
+            if record.of_kind(_KIND):
+                raise BusinessError(
+                    12000017,
+                    f"user {user_id} has a PIN already: change it with the old one, or clear it first",
+                )
+            return record.with_new(_KIND, _PIN, data), None
+
+        await change_user(host, user_id, added, void=True)
+
+    async def change(
+        self, keystore: HasAuthHost, user_id: int, old_pin: str | bytes, new_pin: str | bytes
+    ) -> None:
+        """Replace a user's PIN, who knows the old one. Keys that are bound to the user stay valid.
+
+        Raises:
+            BusinessError: as `enroll` and `authenticate`.
+        """
+        host, user_id = keystore.auth_host, check_user_id(user_id)
+        wanted = self._new_pin(new_pin)
+        proven = (await self._check(host, user_id, old_pin))[1]
+        data = await self._hash(host, wanted)
+
+        def changed(record: UserRecord) -> tuple[UserRecord, None]:
+            current = _pin_of(record, user_id)
+            if current.credential_id != proven.credential_id:
+                raise BusinessError(
+                    12000008, f"the PIN of user {user_id} was changed meanwhile by another call"
+                )
+            return record.with_data(current, data, new_id=True), None
+
+        await change_user(host, user_id, changed, void=False)
+
+    async def clear(self, keystore: HasAuthHost, user_id: int) -> None:
+        """Take a user's PIN away. Keys that ask for the same user as ever (access type 1) are void for good.
+
+        For whoever administers users: it asks for no PIN. Guesses that were counted stay counted.
+
+        Raises:
+            BusinessError: 12000013 when the user has none.
+        """
+        host, user_id = keystore.auth_host, check_user_id(user_id)
+        await change_user(
+            host, user_id, lambda record: (record.without(_pin_of(record, user_id)), None), void=True
+        )
+
+    async def enrolled(self, host: AuthHost, user_id: int) -> Enrolment:
+        """Tell what a user has enrolled."""
+        return await read_enrolment(host, user_id)
+
+    async def authenticate(self, host: AuthHost, request: AuthRequest, credential: Any) -> Vouched:
+        """Check a PIN, a `str` or bytes.
+
+        Raises:
+            BusinessError: 12000008 for a wrong one, and while guesses are locked out (the message says how long, and
+                `error.data["retry_after"]` in seconds); 12000013 for a user without PIN; 401 for another type.
+        """
+        record, found = await self._check(host, request.user_id, credential)
+        return Vouched(
+            record.secure_uid, record.enrolled[_PIN], found.credential_id, trust_level=self._trust_level
+        )
+
+    async def _check(self, host: AuthHost, user_id: int, pin: object) -> tuple[UserRecord, Credential]:
+        given = _pin_bytes(pin)
+        record = await read_user(host, user_id)
+        _pin_of(record, user_id)
+        attempts = f"{_KIND}-attempts/{user_id}"
+        await self._lockout.count(host, attempts)
+        # read after the guess was counted: it is judged by the PIN of now
+        record = await read_user(host, user_id)
+        found = _pin_of(record, user_id)
+        assert record is not None
+        if not await host.run(_matches, given, found.data):
+            raise BusinessError(12000008, f"the PIN of user {user_id} is another one")
+        await self._lockout.clear(host, attempts)
+        return record, found
+
+    def _new_pin(self, pin: object) -> bytes:
+        given = _pin_bytes(pin)
+        if len(given) < self._shortest:
+            raise BusinessError(
+                401, f"the PIN has {len(given)} bytes, accepted {self._shortest} … {_LONGEST}"
+            )
+        return given
+
+    async def _hash(self, host: AuthHost, pin: bytes) -> bytes:
+        return await host.run(_hashed, pin)
+
+
+def _pin_bytes(pin: object) -> bytes:
+    if isinstance(pin, str):
+        try:
+            # keyboards differ in how they compose one and the same letter
+            given = unicodedata.normalize("NFC", pin).encode()
+        except UnicodeEncodeError:
+            raise BusinessError(401, "the PIN is not valid Unicode: it holds lone surrogates") from None
+    else:
+        given = as_bytes(pin, "a PIN that is no str")
+    if not 0 < len(given) <= _LONGEST:
+        raise BusinessError(401, f"the PIN has {len(given)} bytes, accepted 1 … {_LONGEST}")
+    return given
+
+
+def _pin_of(record: UserRecord | None, user_id: int) -> Credential:
+    found = [] if record is None else record.of_kind(_KIND)
+    if not found:
+        raise BusinessError(12000013, f"user {user_id} has no PIN: PinAuthenticator.enroll gives one")
+    return found[0]
+
+
+def _hashed(pin: bytes) -> bytes:
+    head = _HEAD.pack(_LOG_N, _R, _P, random_bytes(_SALT_BYTES))
+    return head + _scrypt(pin, head)
+
+
+def _matches(pin: bytes, data: bytes) -> bool:
+    return hmac.compare_digest(_scrypt(pin, data[: _HEAD.size]), data[_HEAD.size :])
+
+
+def _scrypt(pin: bytes, head: bytes) -> bytes:
+    log_n, r, p, salt = _HEAD.unpack(head)
+    return Scrypt(salt=salt, length=_HASH_BYTES, n=1 << log_n, r=r, p=p).derive(pin)

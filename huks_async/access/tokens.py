@@ -1,0 +1,274 @@
+"""The auth token: 280 bytes that say who was authenticated, how, when, and for which challenge.
+
+Packed, little-endian: what is vouched for (156 bytes in AES-256-GCM, with the text `OH_authToken` as
+associated data), and HMAC-SHA256 over everything before it. Authenticator and keystore share both keys.
+
+    offset size
+    0      4    version
+    4      32   challenge
+    36     8    time in milliseconds, of the keystore's monotonic clock
+    44     4    trust level: 10000, 20000, 30000 or 40000
+    48     4    credential type, numbered as the identity service does (`iam_type`)
+    52     4    mode of authentication
+    56     4    security level
+    60     4    token type: 0 made here, 1 signed again here, 2 of another device
+    64     4    user id        ┐
+    68     8    secure uid     │
+    76     8    enrolled id    │ encrypted
+    84     8    credential id  │
+    92     64   collector      │
+    156    64   verifier       ┘
+    220    16   GCM tag
+    236    12   GCM nonce
+    248    32   HMAC
+"""
+
+import hmac
+import struct
+from typing import NamedTuple
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from huks_async.model.enums import HuksUserAuthType
+from huks_async.model.errors import BusinessError
+from huks_async.model.uncopied import Uncopied
+from huks_async.runtime.randomness import random_bytes
+
+TOKEN_BYTES = 280
+CHALLENGE_BYTES = 32
+KEY_BYTES = 32
+LOCAL, RESIGNED, COAUTH = 0, 1, 2
+"""Token types."""
+
+MAX_TRUST_LEVEL = 4
+TRUST_STEP = 10000
+"""A token names trust level 1 as 10000, and so on."""
+
+_T = HuksUserAuthType
+_IAM_TYPES: dict[int, int] = {
+    _T.HUKS_USER_AUTH_TYPE_PIN: 1,
+    _T.HUKS_USER_AUTH_TYPE_FACE: 2,
+    _T.HUKS_USER_AUTH_TYPE_FINGERPRINT: 4,
+    _T.HUKS_USER_AUTH_TYPE_TUI_PIN: 32,
+}
+_HUKS_TYPES = {iam: huks for huks, iam in _IAM_TYPES.items()}
+
+_OPEN = struct.Struct("<I32sQ5I")
+_SECRET = struct.Struct("<iQQQ64s64s")
+_ASSOCIATED = b"OH_authToken"
+_SECRET_START, _TAG_START, _NONCE_START, _MAC_START = 64, 220, 236, 248
+_UDID_BYTES = 64
+
+
+class AuthToken(NamedTuple):
+    """What a token says.
+
+    Attributes:
+        challenge: 32 bytes, of the session or sessions it is for.
+        time: milliseconds of the keystore's monotonic clock.
+        trust_level: 10000 to 40000.
+        auth_type: the credential, as the identity service numbers it: see `iam_type`.
+        user_id: the user.
+        secure_uid: the user's identity; another one once the PIN was cleared.
+        enrolled_id: of the credential's type; another one after each new enrolment.
+        credential_id: of the credential.
+        token_type: 0 made here, 1 signed again here, 2 of another device.
+        version: of the layout; not checked.
+        auth_mode: not checked.
+        security_level: not checked.
+        collector: the device that collected the credential, at most 64 bytes.
+        verifier: the device that verified it, likewise.
+    """
+
+    challenge: bytes
+    time: int
+    trust_level: int
+    auth_type: int
+    user_id: int
+    secure_uid: int
+    enrolled_id: int
+    credential_id: int
+    token_type: int = LOCAL
+    version: int = 0
+    auth_mode: int = 0
+    security_level: int = 0
+    collector: bytes = b""
+    verifier: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"<AuthToken of user {self.user_id}, credential type {self.auth_type}>"
+
+
+class AuthTokenKeys(Uncopied):
+    """The two keys that authenticator and keystore share: whoever has them can make tokens.
+
+    Args:
+        mac: 32 bytes.
+        cipher: 32 bytes.
+    """
+
+    __slots__ = ("_cipher", "mac")
+
+    def __init__(self, mac: bytes, cipher: bytes) -> None:
+        if len(mac) != KEY_BYTES or len(cipher) != KEY_BYTES:
+            raise BusinessError(401, f"the keys of auth tokens have {KEY_BYTES} bytes each")
+        self.mac = bytes(mac)
+        self._cipher = AESGCM(bytes(cipher))
+
+    @classmethod
+    def random(cls) -> "AuthTokenKeys":
+        """Make new ones."""
+        return cls(random_bytes(KEY_BYTES), random_bytes(KEY_BYTES))
+
+    def encrypt(self, nonce: bytes, plain: bytes) -> bytes:
+        """The encrypted half of a token, and its tag."""
+        return self._cipher.encrypt(nonce, plain, _ASSOCIATED)
+
+    def decrypt(self, nonce: bytes, sealed: bytes) -> bytes:
+        """The reverse of `encrypt`; InvalidTag for anything else."""
+        return self._cipher.decrypt(nonce, sealed, _ASSOCIATED)
+
+    def __repr__(self) -> str:
+        return "<AuthTokenKeys>"
+
+
+def seal_token(token: AuthToken, keys: AuthTokenKeys) -> bytes:
+    """Make the 280 bytes of a token.
+
+    Raises:
+        BusinessError: 401 for a field that does not fit its place.
+    """
+    if (
+        len(token.challenge) != CHALLENGE_BYTES
+        or max(len(token.collector), len(token.verifier)) > _UDID_BYTES
+    ):
+        raise BusinessError(
+            401,
+            f"a token has {CHALLENGE_BYTES} bytes of challenge and at most {_UDID_BYTES} of a device's name",
+        )
+    try:
+        head = _OPEN.pack(
+            token.version,
+            token.challenge,
+            token.time,
+            token.trust_level,
+            token.auth_type,
+            token.auth_mode,
+            token.security_level,
+            token.token_type,
+        )
+        plain = _SECRET.pack(
+            token.user_id,
+            token.secure_uid,
+            token.enrolled_id,
+            token.credential_id,
+            token.collector,
+            token.verifier,
+        )
+    except struct.error as error:
+        raise BusinessError(401, f"a field of an auth token does not fit: {error}") from None
+    nonce = random_bytes(_MAC_START - _NONCE_START)
+    signed = head + keys.encrypt(nonce, plain) + nonce
+    return signed + hmac.digest(keys.mac, signed, "sha256")
+
+
+class SealedToken:
+    """A token whose length and MAC are right; its encrypted half is opened by `open`."""
+
+    __slots__ = ("_data", "_keys", "token_type")
+
+    def __init__(self, data: bytes, keys: AuthTokenKeys) -> None:
+        """Check length and MAC.
+
+        Raises:
+            BusinessError: 401 for another length than 280 bytes; 12000008 for a wrong MAC.
+        """
+        if len(data) != TOKEN_BYTES:
+            raise BusinessError(401, f"the auth token has {len(data)} bytes, accepted {TOKEN_BYTES}")
+        expected = hmac.digest(keys.mac, data[:_MAC_START], "sha256")
+        if not hmac.compare_digest(expected, data[_MAC_START:]):
+            raise BusinessError(
+                12000008,
+                "the auth token was changed, or made under other keys than this keystore's (another keystore, or "
+                "this one before it was opened anew); authenticate again",
+            )
+        self._data = data
+        self._keys = keys
+        (self.token_type,) = struct.unpack_from("<I", data, _SECRET_START - 4)
+
+    def open(self) -> AuthToken:
+        """Decrypt the rest.
+
+        Raises:
+            BusinessError: 12000006 where it does not decrypt.
+        """
+        data = self._data
+        try:
+            plain = self._keys.decrypt(data[_NONCE_START:_MAC_START], data[_SECRET_START:_NONCE_START])
+        except InvalidTag:
+            raise BusinessError(
+                12000006, "the auth token does not decrypt: its maker has another cipher key"
+            ) from None
+        version, challenge, time, level, kind, mode, security, token_type = _OPEN.unpack_from(data)
+        user, secure_uid, enrolled, credential, collector, verifier = _SECRET.unpack(plain)
+        return AuthToken(
+            challenge,
+            time,
+            level,
+            kind,
+            user,
+            secure_uid,
+            enrolled,
+            credential,
+            token_type,
+            version,
+            mode,
+            security,
+            collector,
+            verifier,
+        )
+
+
+def open_token(data: bytes, keys: AuthTokenKeys) -> AuthToken:
+    """Check and open the 280 bytes of a token.
+
+    Raises:
+        BusinessError: 401 for another length, 12000008 for a wrong MAC, 12000006 where it does not decrypt.
+    """
+    return SealedToken(data, keys).open()
+
+
+def iam_type(auth_type: int) -> int:
+    """The number that tokens have for one `HuksUserAuthType`; 401 for anything else."""
+    number = _IAM_TYPES.get(auth_type)
+    if number is None:
+        raise BusinessError(401, f"auth_type: got {auth_type}, accepted one member of HuksUserAuthType")
+    return number
+
+
+def huks_type(number: int) -> int | None:
+    """The `HuksUserAuthType` for a token's credential type; None for one that keys cannot ask for."""
+    return _HUKS_TYPES.get(number)
+
+
+def combine_challenges(*challenges: bytes | None) -> bytes:
+    """The challenge of one token for up to four sessions, each at the position of its argument.
+
+    A key of challenge type CUSTOM compares 8 bytes alone: those at the HUKS_TAG_CHALLENGE_POS of its session.
+    So `combine_challenges(a, None, b)` serves the sessions that gave the challenges a and b, opened with
+    positions 0 and 2.
+    """
+    positions = 4
+    if len(challenges) > positions or any(
+        challenge is not None and len(challenge) != CHALLENGE_BYTES for challenge in challenges
+    ):
+        raise BusinessError(
+            401, f"at most {positions} challenges of {CHALLENGE_BYTES} bytes each make one, by position"
+        )
+    combined = bytearray(random_bytes(CHALLENGE_BYTES))
+    for position, challenge in enumerate(challenges):
+        if challenge is not None:
+            part = slice(8 * position, 8 * position + 8)
+            combined[part] = challenge[part]
+    return bytes(combined)

@@ -1,0 +1,61 @@
+"""Authentication: an extension of the documented surface, which leaves it to another kit of the system."""
+
+from typing import TYPE_CHECKING, Any
+
+from huks_async.access.tokens import CHALLENGE_BYTES
+from huks_async.keystore.open_state import KeystoreFunctions, state_of_user
+from huks_async.model.enums import HuksUserAuthType
+from huks_async.model.errors import BusinessError
+from huks_async.model.params import BytesLike, as_bytes
+from huks_async.runtime.randomness import random_bytes
+
+if TYPE_CHECKING:
+    from huks_async.access.authenticator import AuthHost
+
+_PIN = HuksUserAuthType.HUKS_USER_AUTH_TYPE_PIN
+
+
+class AuthenticationFunctions(KeystoreFunctions):
+    """Have the keystore's authenticator check a credential."""
+
+    async def authenticate(
+        self,
+        challenge: BytesLike,
+        credential: Any,
+        *,
+        auth_type: int = _PIN,
+        user_id: int | None = None,
+    ) -> bytes:
+        """Have a user authenticated, and give the token for `updateSession` and `finishSession`.
+
+        Args:
+            challenge: the 32 bytes that `initSession` gave; for several sessions at once, those of
+                `combine_challenges`; empty for keys of HUKS_CHALLENGE_TYPE_NONE.
+            credential: what the authenticator takes; `PinAuthenticator`: a str or bytes.
+            auth_type: which kind of credential it is, one member of HuksUserAuthType.
+            user_id: the user, where it is not the keystore's own; the policy is asked.
+
+        Returns:
+            the token, 280 bytes. It is valid for the challenge it was made for, in this keystore, until that is closed;
+            see `Keystore.open(token_keys=…)`.
+
+        Raises:
+            BusinessError: 12000008 for a wrong credential, and while guesses are locked out; 12000013 for a user who
+                has not enrolled it, and without an authenticator; 12000015 where the authenticator fails; 401 for a
+                wrong argument; 201 and 202 for another user.
+        """
+        state = self._open_state()
+        given = as_bytes(challenge, "challenge") or random_bytes(CHALLENGE_BYTES)
+        if len(given) != CHALLENGE_BYTES:
+            raise BusinessError(401, f"challenge has {len(given)} bytes, accepted {CHALLENGE_BYTES}, or none")
+        if type(auth_type) is bool or not isinstance(auth_type, int):
+            raise BusinessError(401, "auth_type must be an int, one member of HuksUserAuthType")
+        user = state.user_id
+        if user_id is not None and user_id != user:
+            user = state_of_user(state, user_id).user_id
+        return await state.access.authenticate(given, int(auth_type), user, credential)
+
+    @property
+    def auth_host(self) -> "AuthHost":
+        """What this keystore lends to its authenticator, for enrolment: `PinAuthenticator.enroll(keystore, …)`."""
+        return self._open_state().access.host

@@ -1,0 +1,107 @@
+"""Opening sessions on keys that demand something before they are used. Most services have none."""
+
+from typing import NamedTuple
+
+from huks_async.access.control import bound_of
+from huks_async.access.demand import Demand, check_refined_values
+from huks_async.access.gate import Gate, check_position
+from huks_async.access.tokens import CHALLENGE_BYTES
+from huks_async.crypto.operation import Operation
+from huks_async.crypto.rules.authorise import check_batch_purpose, check_batch_tags, check_named
+from huks_async.crypto.rules.empty_bytes import refuse_empty_bytes, used_bytes
+from huks_async.keys.items.item import KeyItem
+from huks_async.keystore.open_state import OpenState
+from huks_async.model.enums import HuksCipherMode, HuksKeyPurpose
+from huks_async.model.errors import BusinessError
+from huks_async.model.params import ParamSet
+from huks_async.model.tags import HuksTag, InnerTag
+from huks_async.runtime.randomness import random_bytes
+from huks_async.sessions.guarded import Batch, Guarded
+
+_T, _I = HuksTag, InnerTag
+_SIGN, _ENCRYPT = HuksKeyPurpose.HUKS_KEY_PURPOSE_SIGN, HuksKeyPurpose.HUKS_KEY_PURPOSE_ENCRYPT
+_AEAD = (HuksCipherMode.HUKS_MODE_GCM, HuksCipherMode.HUKS_MODE_CCM)
+_OF_BATCHES = frozenset({_I.IS_BATCH_OPERATION, _I.BATCH_OPERATION_TIMEOUT, _T.HUKS_TAG_AUTH_TOKEN})
+
+
+class GuardedSession(NamedTuple):
+    """A session that is ready to be entered into the table.
+
+    Attributes:
+        operation: with its gate.
+        context: as for other sessions.
+        challenge: for the handle.
+        deadline: of a batch session, on the clock of the table; None for others.
+    """
+
+    operation: Operation
+    context: object
+    challenge: bytes
+    deadline: float | None
+
+
+async def prepare_guarded(
+    state: OpenState, owner: OpenState, item: KeyItem, demand: Demand, params: ParamSet, context: object
+) -> GuardedSession:
+    """Check the parameters of a session on a key with demands, in the documented order, and make its operation.
+
+    Raises:
+        BusinessError: 12000016 where the user has no PIN and the key needs one; 12000001 for batch tags and values that
+            the key does not go with, and for a nonce of the caller's; 401 without HUKS_TAG_CHALLENGE_POS; otherwise as
+            for all sessions.
+    """
+    numbers = params.numbers
+    seconds = check_batch_tags(numbers)
+    if demand.password:
+        await owner.access.require_pin(owner.user_id)
+    purpose, _ = check_named(numbers)
+    needs_token = demand.needs_token(purpose)
+    position = 0
+    if demand.needs_user:
+        if demand.purposes is not None:
+            check_refined_values(numbers)
+        if needs_token:
+            position = check_position(demand, numbers.get(_T.HUKS_TAG_CHALLENGE_POS))
+    gate = Gate(
+        owner.access, demand, bound_of(item.params), owner.user_id, random_bytes(CHALLENGE_BYTES), position
+    )
+    challenge = gate.challenge if needs_token else b""
+    if seconds is not None:
+        check_batch_purpose(item.params.numbers, purpose)
+
+        def start(given: ParamSet) -> tuple[Operation, bool]:
+            one = ParamSet(
+                {tag: value for tag, value in given.numbers.items() if tag not in _OF_BATCHES},
+                {tag: value for tag, value in given.blobs.items() if tag not in _OF_BATCHES},
+            )
+            wanted, _ = check_named(one.numbers)
+            check_batch_purpose(item.params.numbers, wanted)
+            return _operation(state, item, demand, one, None), demand.needs_token(wanted)
+
+        deadline = state.table.clock() + seconds
+        return GuardedSession(Batch(gate, state.table.clock, deadline, start), None, challenge, deadline)
+    operation = _operation(state, item, demand, params, context)
+    names_user = demand.secure_sign and purpose == _SIGN
+    if needs_token or names_user or demand.password:
+        operation = Guarded(operation, gate, needs_token=needs_token, names_user=names_user)
+    return GuardedSession(operation, context, challenge, None)
+
+
+def _operation(
+    state: OpenState, item: KeyItem, demand: Demand, params: ParamSet, context: object
+) -> Operation:
+    numbers = params.numbers
+    plan = item.plan(numbers, state.limits, context, device=state.device)
+    refuse_empty_bytes(params.blobs, used_bytes(numbers))
+    if (
+        demand.purposes is not None
+        and numbers.get(_T.HUKS_TAG_PURPOSE) == _ENCRYPT
+        and numbers.get(_T.HUKS_TAG_BLOCK_MODE) in _AEAD
+        and _T.HUKS_TAG_NONCE in params.blobs
+    ):
+        raise BusinessError(
+            12000001,
+            "HUKS_TAG_NONCE: a key with HUKS_TAG_KEY_AUTH_PURPOSE encrypts with nonces of its own; leave the tag out, and "
+            "take the nonce from the end of the output",
+        )
+    return plan.starter(plan.ready, params.blobs)
