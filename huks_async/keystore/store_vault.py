@@ -1,9 +1,9 @@
 """What authenticators remember, kept in the keystore's store: rows sealed as key items are, in a namespace of their own."""
 
+from huks_async.access.callers import SEPARATOR
 from huks_async.access.vault import Kept, VaultConflictError
 from huks_async.crypto.key_material import KeyMaterial
 from huks_async.keys.items.sealing import Sealer
-from huks_async.keystore.keyrings import SEPARATOR
 from huks_async.model.params import ParamSet
 from huks_async.stores.base import ItemName, Store, StoreConflictError
 

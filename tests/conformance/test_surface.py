@@ -33,6 +33,8 @@ KEYSTORE_EXTENSIONS = {
     "statistics": "counters",
     "export_certificates": "the certificates of one key of an external provider",
     "list_certificates": "all certificates of an external provider",
+    "authenticate": "has a user authenticated, and gives the token",
+    "auth_host": "what it lends to its authenticator",
     "backup": "copies the store while it is in use",
     "attestation_root": "the certificate that verifiers of its attestations are to trust",
     "was_forked": "whether this process is a child of the one that opened it",
