@@ -115,6 +115,7 @@ from huks_async.stores import Store
 # interpreter the table.
 if TYPE_CHECKING:
     from huks_async.access.table_policy import TablePolicy
+    from huks_async.files.reader import SealedReader
     from huks_async.interchange import (
         signature_from_raw,
         signature_to_raw,
@@ -159,6 +160,7 @@ else:
                 "AttestationReport",
                 "verify_attestation",
             ),
+            ".files.reader": ("SealedReader",),
             ".interchange": (
                 "signature_from_raw",
                 "signature_to_raw",
@@ -263,6 +265,7 @@ __all__ = [
     "Policy",
     "ProviderError",
     "RootKey",
+    "SealedReader",
     "SessionLimitError",
     "SqliteStore",
     "StorageError",

@@ -53,7 +53,7 @@ async def new_file(
     file_key, salt = random_bytes(FILE_KEY_BYTES), random_bytes(SALT_BYTES)
     recipients = []
     for each in aliases:
-        namespace, item = await _find(keystore, each, where)
+        namespace, item = await find_key(keystore, each, where)
         way, secret_salt = way_of(each, item.params.numbers), new_salt()
         output = await _run(keystore, each, way.hiding(file_key, salt, secret_salt), where)
         body = way.hidden(file_key, salt, secret_salt, output)
@@ -73,7 +73,7 @@ async def find_file_key(
     """
     where = parse_parameters(options if options is not None else {"properties": []})
     alias = check_alias(alias)
-    namespace, item = await _find(keystore, alias, where)
+    namespace, item = await find_key(keystore, alias, where)
     way = way_of(alias, item.params.numbers)
     own = hint(header.salt, namespace, alias)
     # a key that was moved or has another name now is found by trying, after those that are meant
@@ -115,7 +115,8 @@ def _aliases(alias: object) -> list[str]:
     return aliases
 
 
-async def _find(keystore: SessionFunctions, alias: str, where: ParamSet) -> tuple[str, KeyItem]:
+async def find_key(keystore: SessionFunctions, alias: str, where: ParamSet) -> tuple[str, KeyItem]:
+    """The namespace and the item of an alias."""
     # what for, the session says that follows
     owner = state_for(keystore._open_state(), where, "initSession", alias, purposes=0)
     level = storage_level(where)

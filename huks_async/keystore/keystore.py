@@ -34,6 +34,7 @@ from huks_async.keystore.attestation_functions import AttestationFunctions, Auth
 from huks_async.keystore.authentication_functions import AuthenticationFunctions
 from huks_async.keystore.backup_functions import BackupFunctions
 from huks_async.keystore.caller_functions import CallerKeystore, CallerStates
+from huks_async.keystore.file_functions import FileFunctions
 from huks_async.keystore.kem_functions import KemFunctions
 from huks_async.keystore.keyrings import Keyring, Keyrings, caller_named
 from huks_async.keystore.legacy_functions import LegacyFunctions
@@ -99,6 +100,7 @@ class Keystore(
     BackupFunctions,
     MessageFunctions,
     AuthenticationFunctions,
+    FileFunctions,
     Uncopied,
 ):
     """A HUKS keystore: the documented functions as coroutines, on one store and one root key.

@@ -192,6 +192,11 @@ class Job(Generic[T]):
         finally:
             del error, self
 
+    async def drop(self) -> None:
+        """Give the job up: wait for its end if it has begun, also when cancelled; its outcome is discarded."""
+        if not self.finished and not self.take():
+            await self._end()
+
     async def _end(self) -> None:
         # the shielded scope keeps scoped cancellation away, the loop outlives Task.cancel()
         with anyio.CancelScope(shield=True):

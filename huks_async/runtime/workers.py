@@ -203,6 +203,15 @@ class WorkerPool(Crew):
         """
         return await self._submit(function, args).outcome(shield=False)
 
+    def start(self, function: Callable[[*Args], T], *args: *Args) -> Job[T]:
+        """Have a call made without waiting for it: `Job.outcome` does, `Job.drop` gives it up.
+
+        Raises:
+            BusinessError: as `run`.
+
+        """
+        return self._submit(function, args)
+
     async def run_shielded(self, function: Callable[[*Args], T], *args: *Args) -> T:
         """Do as `run` does, but when cancelled after the call has begun, wait for its end first."""
         return await self._submit(function, args).outcome(shield=True)

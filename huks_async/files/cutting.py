@@ -1,0 +1,90 @@
+"""Cutting what comes in pieces of any size into chunks of one size."""
+
+from collections import deque
+from collections.abc import Iterator
+
+from huks_async.model.params import BytesLike
+
+Parts = list[memoryview]
+"""A chunk as views of the pieces that it lies in."""
+
+_SMALL = 16 * 1024
+"""Shorter pieces are copied together: a chunk of thousands of views would cost more than the copy."""
+
+
+class Cutter:
+    """Takes pieces, gives chunks. One full chunk is held back at least: it may turn out to be the last.
+
+    Pieces of `bytes` are not copied unless they are short. What can change is copied at once, because many
+    sources fill one buffer again and again.
+    """
+
+    __slots__ = ("_held", "_pieces", "_short", "_size")
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._pieces: deque[memoryview] = deque()
+        self._short = bytearray()
+        self._held = 0
+
+    @property
+    def ready(self) -> int:
+        """How many chunks can be taken that are certainly not the last."""
+        return (self._held - 1) // self._size if self._held else 0
+
+    def feed(self, piece: BytesLike) -> None:
+        """Take a piece."""
+        view = memoryview(piece).cast("B")
+        length = len(view)
+        self._held += length
+        if length < _SMALL:
+            self._short += view
+            if len(self._short) >= _SMALL:
+                self._flush()
+            return
+        self._flush()
+        self._pieces.append(view if type(view.obj) is bytes else memoryview(bytes(view)))
+
+    def take(self, count: int) -> list[Parts]:
+        """Give that many chunks, of those that are ready."""
+        self._flush()
+        return [self._cut(self._size) for _ in range(count)]
+
+    def rest(self) -> Parts:
+        """Give what is left, at the end: at most a chunk, and nothing only if nothing ever came."""
+        self._flush()
+        return self._cut(self._held)
+
+    def _flush(self) -> None:
+        if self._short:
+            self._pieces.append(memoryview(bytes(self._short)))
+            self._short.clear()
+
+    def _cut(self, length: int) -> Parts:
+        self._held -= length
+        parts = []
+        while length:
+            piece = self._pieces[0]
+            if len(piece) <= length:
+                parts.append(self._pieces.popleft())
+                length -= len(piece)
+            else:
+                parts.append(piece[:length])
+                self._pieces[0] = piece[length:]
+                length = 0
+        return parts
+
+
+def slices(piece: BytesLike, most: int) -> Iterator[BytesLike]:
+    """The same bytes in views of bounded length, so that nobody copies or cuts for long."""
+    if len(piece) <= most:
+        yield piece
+        return
+    view = memoryview(piece)
+    for start in range(0, len(view), most):
+        yield view[start : start + most]
+
+
+def joined(parts: Parts) -> BytesLike:
+    """The chunk in one buffer."""
+    return parts[0] if len(parts) == 1 else b"".join(parts)

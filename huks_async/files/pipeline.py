@@ -1,0 +1,128 @@
+"""Chunks on all processors, in order, with bounded memory and without a task of its own."""
+
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from functools import cache, partial
+from time import perf_counter
+from typing import NamedTuple, Protocol
+
+from huks_async.files.chunks import ChunkCipher
+from huks_async.files.cutting import Cutter, Parts, joined, slices
+from huks_async.files.sources import Turns
+from huks_async.model.errors import BusinessError
+from huks_async.model.params import BytesLike
+from huks_async.runtime.jobs import Job
+from huks_async.runtime.workers import WorkerPool
+
+_BATCH_BYTES = 2 * 1024 * 1024
+"""What a worker gets at once: a hop costs about 100 µs, as much as the work on 1 MiB."""
+
+_WINDOW = 4
+"""Batches under way at most, 16 MiB with what they become; fewer would leave a worker without work."""
+
+_REUSED_BYTES = 4 * 1024 * 1024
+
+
+@cache
+def _reuse_memory() -> None:
+    """Have the C library keep the memory of chunks for the next ones, once in a process.
+
+    glibc gives blocks of this size back to the system at each release, and each new chunk then costs more for
+    its pages than for its encryption: 60 % of the processor time of a stream. It raises its bounds by itself
+    when a block beyond them is freed, which no data has touched here. What it keeps is 8 MiB at most,
+    and goes back when memory is short.
+    """
+    bytes(_REUSED_BYTES)
+
+
+class Done(NamedTuple):
+    """What came of a batch: chunks that are right, and what is wrong with the one after them."""
+
+    chunks: list[bytes]
+    fault: BusinessError | None
+
+
+class Work(Protocol):
+    """Seals or opens consecutive chunks. Runs in any thread."""
+
+    def __call__(self, first: int, chunks: list[Parts], *, last: bool) -> Done:
+        """Do it; `last` tells that the last of these is the last of all."""
+
+
+def seal_chunks(cipher: ChunkCipher, first: int, chunks: list[Parts], *, last: bool) -> Done:
+    """Seal consecutive chunks."""
+    end = len(chunks) - 1
+    return Done(
+        [
+            cipher.seal(first + place, joined(parts), last=last and place == end)
+            for place, parts in enumerate(chunks)
+        ],
+        None,
+    )
+
+
+def open_chunks(cipher: ChunkCipher, first: int, chunks: list[Parts], *, last: bool) -> Done:
+    """Open consecutive chunks, up to one that is wrong."""
+    end, opened = len(chunks) - 1, []
+    for place, parts in enumerate(chunks):
+        try:
+            opened.append(cipher.open(first + place, joined(parts), last=last and place == end))
+        except BusinessError as fault:
+            return Done(opened, fault)
+    return Done(opened, None)
+
+
+async def carry(
+    pieces: AsyncIterator[BytesLike], start: BytesLike, size: int, work: Work, pool: WorkerPool, turns: Turns
+) -> AsyncGenerator[bytes, None]:
+    """Cut a stream into chunks, have them worked on, and give the results in order.
+
+    Args:
+        pieces: the stream.
+        start: what comes before it.
+        size: bytes of a chunk.
+        work: what is done to chunks.
+        pool: does all of it but the last chunk.
+        turns: of the event loop.
+
+    Left early, it drops what has not begun; nothing waits for what has, which ends within a millisecond.
+    """
+    cutter, under_way, index = Cutter(size), deque[Job[Done]](), 0
+    batch = max(1, _BATCH_BYTES // size)
+    _reuse_memory()
+    cutter.feed(start)
+    try:
+        async for piece in pieces:
+            for part in slices(piece, _BATCH_BYTES):
+                cutter.feed(part)
+                # Whoever feeds slowly gets each chunk at once, whoever feeds fast gives full batches.
+                while (ready := cutter.ready) and (not under_way or ready >= batch):
+                    while len(under_way) >= _WINDOW:
+                        for done in _right(await under_way.popleft().outcome(shield=False)):
+                            yield done
+                    count = min(ready, batch)
+                    under_way.append(pool.start(partial(work, index, cutter.take(count), last=False)))
+                    index += count
+            while under_way and under_way[0].finished:
+                for done in _right(await under_way.popleft().outcome(shield=False)):
+                    yield done
+        if ready := cutter.ready:
+            under_way.append(pool.start(partial(work, index, cutter.take(ready), last=False)))
+            index += ready
+        while under_way:
+            for done in _right(await under_way.popleft().outcome(shield=False)):
+                yield done
+        if perf_counter() > turns.turn_ends:
+            await turns.give_turn()
+        for done in _right(work(index, [cutter.rest()], last=True)):
+            yield done
+    finally:
+        for job in under_way:
+            job.take()
+
+
+def _right(done: Done) -> Iterator[bytes]:
+    """The chunks that are right, then the fault of the next."""
+    yield from done.chunks
+    if done.fault is not None:
+        raise done.fault

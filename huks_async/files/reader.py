@@ -1,0 +1,173 @@
+"""Reading a sealed file at any place, by opening only the chunks that are needed."""
+
+import os
+from collections import deque
+
+from huks_async.files.chunks import ChunkCipher, Extent, extent
+from huks_async.files.header import PREFIX_BYTES, Header, header_length, version_of
+from huks_async.files.seekable import SeekableFile
+from huks_async.model.errors import BusinessError
+from huks_async.model.showing import shown
+from huks_async.model.uncopied import Uncopied
+from huks_async.runtime.jobs import Job
+from huks_async.runtime.workers import WorkerPool
+
+_RUN_BYTES = 1024 * 1024
+"""Plaintext that a worker reads and opens at once."""
+
+_WINDOW = 6
+
+
+def read_head(file: SeekableFile) -> tuple[bytes, int]:
+    """Open a file and read its header, in a worker; gives it and the length of the file. Of format 1, its first bytes.
+
+    Raises:
+        BusinessError: 12000006 for what is no sealed file.
+    """
+    length = file.open()
+    prefix = file.read_at(0, PREFIX_BYTES)
+    if version_of(prefix) == 1:
+        return prefix, length
+    head = header_length(prefix)
+    return prefix + file.read_at(len(prefix), head - len(prefix)), length
+
+
+class SealedReader(Uncopied):
+    """A sealed file that is open for reading at any place; made by `Keystore.open_sealed`.
+
+    Attributes:
+        size: bytes of plaintext. It is proved: the last chunk was opened first.
+        chunks_opened: how many chunks were opened so far.
+    """
+
+    def __init__(
+        self, file: SeekableFile, header: Header, file_key: bytes, file_bytes: int, pool: WorkerPool
+    ) -> None:
+        self._file = file
+        self._pool = pool
+        self._extent: Extent = extent(len(header.data), header.chunk_bytes, file_bytes)
+        self._cipher = ChunkCipher(header.chunk_key(file_key), header.chunk_bytes)
+        self._kept: tuple[int, bytes] | None = None
+        self._position = 0
+        self._closed = False
+        self.size = self._extent.size
+        self.chunks_opened = 0
+
+    async def open_last(self) -> None:
+        """Open the last chunk, which proves the size.
+
+        Raises:
+            BusinessError: 12000006 where the file was cut off, extended or changed there.
+        """
+        last = self._extent.chunks - 1
+        (opened,) = await self._pool.run_shielded(self._open_run, last, last)
+        self._keep(last, [opened])
+
+    async def read_at(self, offset: int, length: int) -> bytes:
+        """Give `length` bytes from `offset` on; fewer, or none, where the file ends before.
+
+        Several calls may run at once. A cancelled one ends when the chunks that are being read are.
+
+        Raises:
+            BusinessError: 12000006 where a chunk was changed, and then nothing of the range; 401 for negative
+                numbers; 12000012 when the reader is closed.
+        """
+        for name, number in (("offset", offset), ("length", length)):
+            if type(number) is bool or not isinstance(number, int) or number < 0:
+                raise BusinessError(401, f"{name} must be an int, 0 or more, got {shown(number)}")
+        self._check_open()
+        end = min(offset + length, self.size)
+        if offset >= end:
+            return b""
+        size = self._extent.chunk_bytes
+        first, last = offset // size, (end - 1) // size
+        chunks = await self._chunks(first, last)
+        start, stop = offset - first * size, end - last * size
+        if first == last:
+            return chunks[0][start:stop] if stop - start < len(chunks[0]) else chunks[0]
+        chunks[0] = chunks[0][start:]
+        chunks[-1] = chunks[-1][:stop]
+        return b"".join(chunks)
+
+    async def read(self, size: int = -1) -> bytes:
+        """Give the next bytes, all that are left without a number; b"" at the end. Moves the position."""
+        if size is None or size < 0:
+            size = max(0, self.size - self._position)
+        data = await self.read_at(self._position, size)
+        self._position += len(data)
+        return data
+
+    async def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Set the position of `read`, as files do; gives it."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}.get(whence)
+        if base is None or base + offset < 0:
+            raise BusinessError(
+                401, f"seek: got {shown(offset)}, {shown(whence)}, which is no place in a file"
+            )
+        self._position = base + offset
+        return self._position
+
+    def tell(self) -> int:
+        """The position of `read`."""
+        return self._position
+
+    def close(self) -> None:
+        """Refuse further reads."""
+        self._closed = True
+        self._kept = None
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise BusinessError(12000012, "the sealed file is closed: read it within its `async with` block")
+
+    async def _chunks(self, first: int, last: int) -> list[bytes]:
+        kept = self._kept
+        if kept is not None and kept[0] == first == last:
+            return [kept[1]]
+        # the chunk used last serves a read that goes on in it, or that ends in it
+        before = [kept[1]] if kept is not None and kept[0] == first else []
+        after = [kept[1]] if kept is not None and kept[0] == last else []
+        run = max(1, _RUN_BYTES // self._extent.chunk_bytes)
+        begin, end = first + len(before), last - len(after)
+        middle: list[bytes] = []
+        jobs: deque[Job[list[bytes]]] = deque()
+        try:
+            for start in range(begin, end + 1, run):
+                if len(jobs) >= _WINDOW:
+                    middle += await jobs[0].outcome(shield=True)
+                    jobs.popleft()
+                jobs.append(self._pool.start(self._open_run, start, min(start + run - 1, end)))
+            while jobs:
+                middle += await jobs[0].outcome(shield=True)
+                jobs.popleft()
+        except BaseException:
+            # nothing may still read when the block is left and the file closed
+            for job in jobs:
+                await job.drop()
+            raise
+        found = before + middle + after
+        self._keep(begin, middle)
+        return found
+
+    def _keep(self, first: int, opened: list[bytes]) -> None:
+        if opened:
+            self.chunks_opened += len(opened)
+            if not self._closed:
+                self._kept = (first + len(opened) - 1, opened[-1])
+
+    def _open_run(self, first: int, last: int) -> list[bytes]:
+        """Read and open consecutive chunks, in a worker."""
+        extent = self._extent
+        begin = extent.place(first)[0]
+        offset, length = extent.place(last)
+        data = self._file.read_at(begin, offset + length - begin)
+        view, opened = memoryview(data), []
+        for index in range(first, last + 1):
+            offset, length = extent.place(index)
+            sealed = view[offset - begin : offset - begin + length]
+            if len(sealed) < length:
+                raise BusinessError(
+                    12000006, f"the sealed file was cut off while it was read, in chunk {index}"
+                )
+            opened.append(self._cipher.open(index, sealed, last=extent.is_last(index)))
+        return opened

@@ -1,0 +1,91 @@
+"""A file object read at any place, always in a worker."""
+
+import io
+import os
+import threading
+from typing import Any, BinaryIO
+
+from huks_async.model.errors import BusinessError
+from huks_async.model.showing import type_name
+
+_WITH_DESCRIPTOR = (io.FileIO, io.BufferedReader, io.BufferedRandom)
+
+
+class SeekableFile:
+    """Reads a file where it is asked to. All methods block, and belong into a worker.
+
+    Takes a path, or a binary file object that can seek: plain, of anyio, or an upload of Starlette. What it opened
+    itself it closes. A file with a descriptor is read without moving its position, several reads at a time;
+    of others the position moves, and one read waits for another.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._own: BinaryIO | None = None
+        self._given = file
+        self._file: Any = None
+        self._descriptor: int | None = None
+        self._lock = threading.Lock()
+
+    def open(self) -> int:
+        """Open it; gives its length in bytes.
+
+        Raises:
+            BusinessError: 401 for what cannot be read at any place.
+            OSError: as `open` raises it.
+        """
+        file = self._given
+        if isinstance(file, (str, bytes, os.PathLike)):
+            file = self._own = open(file, "rb")  # noqa: SIM115 - closed by close()
+        # anyio's files and Starlette's uploads have a plain one inside, as the wrappers of `tempfile` do
+        for name in ("wrapped", "file", "file"):
+            inner = getattr(file, name, None)
+            if callable(getattr(inner, "seek", None)):
+                file = inner
+        if not callable(getattr(file, "seek", None)) or not callable(getattr(file, "read", None)):
+            raise BusinessError(
+                401, f"file must be a path or a binary file object that can seek, got {type_name(file)}"
+            )
+        if isinstance(file, io.TextIOBase):
+            raise BusinessError(401, "file was opened as text; open it with 'rb'")
+        self._file = file
+        try:
+            if isinstance(file, _WITH_DESCRIPTOR):
+                if isinstance(file, io.BufferedRandom):
+                    file.flush()
+                self._descriptor = file.fileno()
+            return self._length()
+        except io.UnsupportedOperation:
+            raise BusinessError(401, "file cannot seek; use decrypt_stream for pipes and sockets") from None
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Read exactly that many bytes, fewer only where the file ends."""
+        if self._descriptor is None:
+            with self._lock:
+                self._file.seek(offset)
+                return _whole(lambda left, _: self._file.read(left), length)
+        descriptor = self._descriptor
+        return _whole(lambda left, done: os.pread(descriptor, left, offset + done), length)
+
+    def close(self) -> None:
+        """Close what was opened here."""
+        if self._own is not None:
+            self._own.close()
+
+    def _length(self) -> int:
+        with self._lock:
+            before = self._file.tell()
+            end = self._file.seek(0, os.SEEK_END)
+            end = self._file.tell() if end is None else end  # some classes give nothing
+            self._file.seek(before)
+            return int(end)
+
+
+def _whole(read: Any, length: int) -> bytes:
+    first: bytes = read(length, 0)
+    if len(first) == length or not first:
+        return first
+    parts, done = [first], len(first)
+    while done < length and (part := read(length - done, done)):
+        parts.append(part)
+        done += len(part)
+    return b"".join(parts)

@@ -1,0 +1,83 @@
+"""Where a stream comes from: iterables of bytes, and file objects of all kinds."""
+
+import inspect
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from contextlib import aclosing
+from time import perf_counter
+from typing import Any, Protocol, TypeAlias
+
+from huks_async.model.errors import BusinessError
+from huks_async.model.params import BytesLike, as_buffer
+from huks_async.model.showing import type_name
+from huks_async.runtime.workers import WorkerPool
+
+READ_BYTES = 1024 * 1024
+
+
+class Readable(Protocol):
+    """A file object: `read` gives bytes, at once or as a coroutine, and none at the end."""
+
+    def read(self, size: int, /) -> Any:
+        """Read at most that many bytes."""
+
+
+FileSource: TypeAlias = AsyncIterable[BytesLike] | Iterable[BytesLike] | Readable
+"""An asynchronous or plain iterable of bytes-like objects, or a binary file object whose `read` may be a coroutine."""
+
+
+class Turns(Protocol):
+    """Lets other tasks run, see `sessions.dispatch.Dispatcher`."""
+
+    turn_ends: float
+
+    async def give_turn(self) -> None:
+        """Let the other tasks of the loop run."""
+
+
+async def pieces_of(source: Any, pool: WorkerPool, turns: Turns) -> AsyncGenerator[BytesLike, None]:
+    """The bytes of a source in pieces, until its end.
+
+    A file object is read from where it is, a plain one in a worker, and is left open. An asynchronous
+    generator is closed, because nobody else can where it is written in place.
+
+    Raises:
+        BusinessError: 401 for what is no source, and for a piece that is no bytes.
+    """
+    if isinstance(source, (bytes, bytearray, memoryview, str)):
+        raise BusinessError(401, "source: got one buffer, not an iterable of them; use [data]")
+    if isinstance(source, AsyncGenerator):
+        async with aclosing(source):
+            async for piece in source:
+                yield as_buffer(piece, "a piece of the source")
+    # Files come before iterables: as iterables they give lines.
+    elif callable(getattr(source, "read", None)):
+        async with aclosing(_read(source, pool)) as pieces:
+            async for piece in pieces:
+                yield piece
+    elif isinstance(source, AsyncIterable):
+        async for piece in source:
+            yield as_buffer(piece, "a piece of the source")
+    elif isinstance(source, Iterable):
+        for piece in source:
+            if perf_counter() > turns.turn_ends:
+                await turns.give_turn()
+            yield as_buffer(piece, "a piece of the source")
+    else:
+        raise BusinessError(
+            401, f"source must be an iterable of bytes or a binary file object, got {type_name(source)}"
+        )
+
+
+async def _read(file: Readable, pool: WorkerPool) -> AsyncGenerator[BytesLike, None]:
+    waits = not inspect.iscoroutinefunction(file.read)
+    while True:
+        piece = await pool.run_shielded(file.read, READ_BYTES) if waits else await file.read(READ_BYTES)
+        if inspect.isawaitable(piece):
+            waits = False
+            piece = await piece
+        if piece is None:
+            raise BusinessError(401, "source: the file does not wait for data (O_NONBLOCK); make it blocking")
+        piece = as_buffer(piece, "what the source's read gives")
+        if not len(piece):
+            return
+        yield piece

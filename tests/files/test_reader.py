@@ -1,0 +1,193 @@
+"""`open_sealed`: any range, by the chunks that it needs, and no size that is not proved."""
+
+import io
+import random
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from huks_async import BusinessError
+from tests.files.support import import_aes, keystore, other_file
+
+BITS = 12
+CHUNK = 1 << BITS
+SEALED = CHUNK + 16
+KEY = bytes(range(32))
+DATA = random.Random(7).randbytes(20 * CHUNK + 100)
+FILE = other_file(KEY, DATA, bits=BITS)
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_random_ranges() -> None:
+    """They are right, and each chunk that is needed is opened once for a read."""
+    ranges = random.Random(3)
+    async with keystore() as opened:
+        await import_aes(opened, "key", KEY)
+        async with opened.open_sealed("key", io.BytesIO(FILE)) as reader:
+            assert reader.size == len(DATA)
+            needed, last = reader.chunks_opened, 20
+            assert needed == 1
+            for _ in range(300):
+                offset = ranges.randrange(len(DATA) + 50)
+                length = ranges.choice((0, 1, 100, CHUNK, 3 * CHUNK, len(DATA)))
+                assert await reader.read_at(offset, length) == DATA[offset : offset + length]
+                end = min(offset + length, len(DATA))
+                if offset < end:
+                    wanted = range(offset // CHUNK, (end - 1) // CHUNK + 1)
+                    needed += len(wanted) - (last in (wanted[0], wanted[-1]))
+                    if len(wanted) > 1 or wanted[0] != last:
+                        last = -1 if reader._kept is None else reader._kept[0]
+            assert reader.chunks_opened == needed
+
+
+@pytest.mark.parametrize("kind", ["path", "str", "file", "unbuffered", "anyio", "upload", "spooled", "named"])
+async def test_kinds_of_files(kind: str, tmp_path: Path) -> None:
+    """Paths and file objects that can seek; those that were given stay open."""
+    path = tmp_path / "sealed"
+    path.write_bytes(FILE)
+    file: Any
+    if kind == "path":
+        file = path
+    elif kind == "str":
+        file = str(path)
+    elif kind == "anyio":
+        file = await anyio.open_file(path, "rb")
+    elif kind in ("file", "unbuffered"):
+        file = path.open("rb", buffering=-1 if kind == "file" else 0)
+    elif kind == "named":
+        file = tempfile.NamedTemporaryFile()  # noqa: SIM115 - closed with the test
+        file.write(FILE)
+    else:
+        file = tempfile.SpooledTemporaryFile(10_000 if kind == "spooled" else 10_000_000)  # noqa: SIM115
+        file.write(FILE)
+        file.seek(0)
+    given = _Upload(file) if kind == "upload" else file
+    async with keystore() as opened:
+        await import_aes(opened, "key", KEY)
+        async with opened.open_sealed("key", given) as reader:
+            assert await reader.read_at(CHUNK - 1, 2) == DATA[CHUNK - 1 : CHUNK + 1]
+            assert await reader.read_at(0, reader.size) == DATA
+            parts = []
+            async with anyio.create_task_group() as tasks:
+
+                async def read(offset: int) -> None:
+                    parts.append((offset, await reader.read_at(offset, 2 * CHUNK)))
+
+                for offset in range(0, len(DATA), 2 * CHUNK):
+                    tasks.start_soon(read, offset)
+            assert b"".join(part for _, part in sorted(parts)) == DATA
+    if kind == "anyio":
+        await file.aclose()
+    elif kind not in ("path", "str"):
+        assert not file.closed
+        file.close()
+
+
+class _Upload:
+    """Has what Starlette's `UploadFile` has: coroutines over a plain file."""
+
+    def __init__(self, file: Any) -> None:
+        self.file = file
+
+    async def read(self, size: int = -1) -> bytes:
+        raise AssertionError("the file below is read")
+
+    async def seek(self, offset: int) -> None:
+        raise AssertionError("the file below is read")
+
+
+async def test_reads_like_a_file() -> None:
+    """`read`, `seek` and `tell` go through the plaintext."""
+    async with keystore() as opened:
+        await import_aes(opened, "key", KEY)
+        async with opened.open_sealed("key", io.BytesIO(FILE)) as reader:
+            assert await reader.read(10) == DATA[:10]
+            assert reader.tell() == 10
+            assert await reader.seek(-5, 2) == len(DATA) - 5
+            assert await reader.read() == DATA[-5:]
+            assert await reader.read() == await reader.read(7) == b""
+            assert await reader.seek(CHUNK) == CHUNK
+            assert await reader.seek(-1, 1) == CHUNK - 1
+            assert await reader.read(2) == DATA[CHUNK - 1 : CHUNK + 1]
+            for wrong in ((-1, 0), (0, 9)):
+                with pytest.raises(BusinessError):
+                    await reader.seek(*wrong)
+            for wrong in ((-1, 1), (0, -1), (0, "1"), (True, 1)):
+                with pytest.raises(BusinessError) as caught:
+                    await reader.read_at(*wrong)  # type: ignore[arg-type]
+                assert caught.value.code == 401
+        with pytest.raises(BusinessError) as caught:
+            await reader.read_at(0, 1)
+        assert caught.value.code == 12000012
+
+
+async def test_a_size_that_is_not_that_of_the_file_is_not_believed() -> None:
+    """A file that was cut, also between chunks, or lengthened, does not open."""
+    head = len(FILE) - 20 * SEALED - 116
+    cuts = [
+        head,
+        head + 15,
+        head + 16,
+        head + SEALED,
+        head + 5 * SEALED,
+        head + 5 * SEALED + 16,
+        len(FILE) - 1,
+    ]
+    wrong = [FILE[:cut] for cut in (*cuts, 0, 5, 20, head - 1)] + [
+        FILE + b"x",
+        FILE + FILE[head : head + SEALED],
+    ]
+    async with keystore() as opened:
+        await import_aes(opened, "key", KEY)
+        for file in wrong:
+            with pytest.raises(BusinessError) as caught:
+                async with opened.open_sealed("key", io.BytesIO(file)):
+                    pass
+            assert caught.value.code == 12000006
+
+
+async def test_a_chunk_that_was_changed_spoils_the_ranges_that_need_it() -> None:
+    """Others are read as before."""
+    head = len(FILE) - 20 * SEALED - 116
+    file = bytearray(FILE)
+    file[head + 3 * SEALED + 9] ^= 1
+    async with keystore() as opened:
+        await import_aes(opened, "key", KEY)
+        async with opened.open_sealed("key", io.BytesIO(file)) as reader:
+            assert await reader.read_at(0, 3 * CHUNK) == DATA[: 3 * CHUNK]
+            for offset, length in ((3 * CHUNK, 1), (0, len(DATA)), (4 * CHUNK - 1, 2)):
+                with pytest.raises(BusinessError) as caught:
+                    await reader.read_at(offset, length)
+                assert caught.value.code == 12000006
+            assert await reader.read_at(4 * CHUNK, 5) == DATA[4 * CHUNK : 4 * CHUNK + 5]
+
+
+async def test_what_cannot_be_read_at_any_place() -> None:
+    """Format 1, pipes, text and other objects are refused; the message names the way out."""
+    async with keystore() as opened:
+        await import_aes(opened, "key", KEY)
+        with pytest.raises(BusinessError, match="decrypt_stream") as caught:
+            async with opened.open_sealed("key", io.BytesIO(b"huksenc\x01" + bytes(100))):
+                pass
+        assert caught.value.code == 12000001
+        for file in (io.StringIO("text"), 7, [b"data"]):
+            with pytest.raises(BusinessError) as caught:
+                async with opened.open_sealed("key", file):
+                    pass
+            assert caught.value.code == 401
+
+
+async def test_cancelled_reads_leave_nothing() -> None:
+    """A read that is cancelled at any moment is followed by right ones, and by a block that can be left."""
+    async with keystore() as opened:
+        await import_aes(opened, "key", KEY)
+        async with opened.open_sealed("key", io.BytesIO(FILE)) as reader:
+            for step in range(20):
+                with anyio.move_on_after(step * 0.0002):
+                    await reader.read_at(0, len(DATA))
+            assert await reader.read_at(0, len(DATA)) == DATA
+        assert opened.statistics().jobs == 0

@@ -1,0 +1,336 @@
+"""`encrypt_stream` and `decrypt_stream`: what goes in comes out, from any source, for every kind of key."""
+
+import asyncio
+import io
+import os
+import random
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+from anyio.streams.file import FileReadStream
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from huks_async import BusinessError
+from huks_async.files.cutting import Cutter, joined
+from huks_async.files.header import CHUNK_BYTES
+from tests.files.support import (
+    CIPHER,
+    KINDS,
+    UNFIT,
+    import_aes,
+    keystore,
+    options,
+    other_file,
+    seal,
+    unseal,
+    until_fault,
+)
+
+SIZES = (0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES, 10 * CHUNK_BYTES + 7)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.asyncio
+async def test_any_size_comes_back(size: int) -> None:
+    """The plaintext is the same again, and the file is as long as the page of the format says."""
+    data = random.Random(size).randbytes(size)
+    async with keystore("aes-gcm") as opened:
+        sealed = await seal(opened, "aes-gcm", data)
+        header = int.from_bytes(sealed[12:16], "big")
+        assert len(sealed) == header + size + 16 * max(1, -(-size // CHUNK_BYTES))
+        assert await unseal(opened, "aes-gcm", sealed) == data
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.asyncio
+async def test_every_kind_of_key_opens_what_it_sealed(kind: str) -> None:
+    """A key of each kind opens its own files and no file of another key of that kind."""
+    async with keystore(kind, other=KINDS[kind]) as opened:
+        sealed = await seal(opened, kind, b"for this key")
+        assert await unseal(opened, kind, sealed) == b"for this key"
+        assert await until_fault(opened, "other", sealed) == (b"", 12000011)
+
+
+@pytest.mark.parametrize("kind", UNFIT)
+@pytest.mark.asyncio
+async def test_other_keys_are_refused_with_what_can_be_done(kind: str) -> None:
+    """A key that cannot hide another is refused before anything is read."""
+    async with keystore(kind) as opened:
+        with pytest.raises(BusinessError, match="huks keys generate") as caught:
+            await seal(opened, kind, b"data")
+        assert caught.value.code == 12000001
+
+
+@pytest.mark.asyncio
+async def test_several_recipients() -> None:
+    """Each of the keys opens the file; a key named twice is one recipient."""
+    names = list(KINDS)
+    async with keystore(*names, other=KINDS["aes-gcm"]) as opened:
+        sealed = await seal(opened, [*names, names[0]], b"for all")
+        assert sealed[10] == len(names)
+        for name in names:
+            assert await unseal(opened, name, sealed) == b"for all"
+        assert await until_fault(opened, "other", sealed) == (b"", 12000011)
+        for wrong in ([], [b"aes-gcm"], 7, b"aes-gcm"):
+            with pytest.raises(BusinessError) as caught:
+                await seal(opened, wrong, b"")  # type: ignore[arg-type]
+            assert caught.value.code == 401
+
+
+@pytest.mark.asyncio
+async def test_a_key_that_is_for_one_direction_keeps_to_it() -> None:
+    """A key made to encrypt only seals, and does not open."""
+    one_way = KINDS["aes-gcm"] | {"PURPOSE": CIPHER & 1 or 1}
+    async with keystore(one_way=one_way) as opened:
+        sealed = await seal(opened, "one_way", b"data")
+        with pytest.raises(BusinessError):
+            await unseal(opened, "one_way", sealed)
+
+
+@pytest.mark.asyncio
+async def test_a_key_that_was_renamed_or_replaced() -> None:
+    """The hint is a hint: the same key under another alias opens; another key under the same alias does not."""
+    key = os.urandom(32)
+    async with keystore() as opened:
+        await import_aes(opened, "before", key)
+        sealed = await seal(opened, "before", b"data")
+        await import_aes(opened, "after", key)
+        assert await unseal(opened, "after", sealed) == b"data"
+        await import_aes(opened, "before", os.urandom(32))
+        assert await until_fault(opened, "before", sealed) == (b"", 12000006)
+        with pytest.raises(BusinessError) as caught:
+            await unseal(opened, "nobody", sealed)
+        assert caught.value.code == 12000011
+
+
+@pytest.mark.asyncio
+async def test_storage_levels() -> None:
+    """Options say where the key is."""
+    async with keystore(low=KINDS["aes-gcm"] | {"AUTH_STORAGE_LEVEL": 0}) as opened:
+        place = options(AUTH_STORAGE_LEVEL=0)
+        sealed = b"".join([piece async for piece in opened.encrypt_stream("low", [b"data"], place)])
+        assert [piece async for piece in opened.decrypt_stream("low", [sealed], place)] == [b"data"]
+        assert await until_fault(opened, "low", sealed) == (b"", 12000011)
+
+
+class _AsyncReader:
+    """Reads like aiohttp's and asyncio's readers, and like an `UploadFile`; as an iterable it would give lines."""
+
+    def __init__(self, data: bytes) -> None:
+        self._file = io.BytesIO(data)
+
+    async def read(self, size: int = -1) -> bytes:
+        await asyncio.sleep(0)
+        return self._file.read(min(size, 70_001))
+
+    def __aiter__(self) -> Any:
+        raise AssertionError("lines were read")
+
+
+class _CoroutineInDisguise:
+    def __init__(self, data: bytes) -> None:
+        self._inner = _AsyncReader(data)
+
+    def read(self, size: int) -> Any:
+        return self._inner.read(size)
+
+
+async def _generator(data: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), 50_000):
+        yield data[start : start + 50_000]
+
+
+def _one_buffer(data: bytes) -> Iterator[memoryview]:
+    """Fills the same buffer again and again, as `readinto` loops do."""
+    buffer = bytearray(40_000)
+    for start in range(0, len(data), len(buffer)):
+        part = data[start : start + len(buffer)]
+        buffer[: len(part)] = part
+        yield memoryview(buffer)[: len(part)]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "bytesio",
+        "file",
+        "spooled",
+        "anyio",
+        "reader",
+        "disguise",
+        "generator",
+        "list",
+        "buffer",
+        "bytestream",
+    ],
+)
+@pytest.mark.asyncio
+async def test_sources(kind: str, tmp_path: Path) -> None:
+    """Files, readers and iterables of all kinds, for both directions."""
+    data = random.Random(kind).randbytes(3 * CHUNK_BYTES + 11)
+
+    async def made(content: bytes) -> Any:
+        path = tmp_path / "file"
+        path.write_bytes(content)
+        if kind == "bytesio":
+            return io.BytesIO(content)
+        if kind == "file":
+            return path.open("rb")
+        if kind == "spooled":
+            spooled = tempfile.SpooledTemporaryFile(100_000)  # noqa: SIM115 - closed with the test
+            spooled.write(content)
+            spooled.seek(0)
+            return spooled
+        if kind == "anyio":
+            return await anyio.open_file(path, "rb")
+        if kind == "bytestream":
+            return await FileReadStream.from_path(path)
+        return {
+            "reader": _AsyncReader,
+            "disguise": _CoroutineInDisguise,
+            "generator": _generator,
+            "list": lambda whole: [whole],
+            "buffer": _one_buffer,
+        }[kind](content)
+
+    async with keystore("aes-gcm") as opened:
+        source = await made(data)
+        sealed = b"".join([piece async for piece in opened.encrypt_stream("aes-gcm", source)])
+        await _close(source)
+        source = await made(sealed)
+        assert b"".join([piece async for piece in opened.decrypt_stream("aes-gcm", source)]) == data
+        assert not getattr(source, "closed", False)
+        await _close(source)
+
+
+async def _close(source: Any) -> None:
+    if hasattr(source, "aclose"):
+        await source.aclose()
+    elif hasattr(source, "close"):
+        source.close()
+
+
+@pytest.mark.parametrize("source", [b"one buffer", "text", 7, [7], ["text"], io.StringIO("text")], ids=repr)
+@pytest.mark.asyncio
+async def test_what_is_no_source_is_refused(source: Any) -> None:
+    """401, and the message says what is one."""
+    async with keystore("aes-gcm") as opened:
+        with pytest.raises(BusinessError) as caught:
+            async for _ in opened.encrypt_stream("aes-gcm", source):
+                pass
+        assert caught.value.code == 401
+
+
+@pytest.mark.asyncio
+async def test_errors_of_the_source_come_through() -> None:
+    """What a source raises is what the caller gets, and the keystore has nothing left open."""
+
+    async def broken() -> AsyncIterator[bytes]:
+        yield bytes(5 * CHUNK_BYTES)
+        raise ConnectionResetError("the client went away")
+
+    async with keystore("aes-gcm") as opened:
+        for stream in (opened.encrypt_stream, opened.decrypt_stream):
+            with pytest.raises((ConnectionResetError, BusinessError)):
+                async for _ in stream("aes-gcm", broken()):
+                    pass
+        assert opened.statistics().open == 0
+
+
+@pytest.mark.asyncio
+async def test_left_early() -> None:
+    """Leaving the iteration closes the generator that feeds it, and leaves no session and no task."""
+    ended = []
+
+    async def endless() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield bytes(100_000)
+                await anyio.lowlevel.checkpoint()
+        finally:
+            ended.append(True)
+
+    async with keystore("aes-gcm") as opened:
+        async with aclosing(opened.encrypt_stream("aes-gcm", endless())) as pieces:
+            count = 0
+            async for _ in pieces:
+                count += 1
+                if count == 20:
+                    break
+        assert ended == [True]
+        assert opened.statistics().open == 0
+        with anyio.move_on_after(0.05):
+            async for _ in opened.encrypt_stream("aes-gcm", endless()):
+                pass
+        assert ended == [True, True]
+
+
+@pytest.mark.asyncio
+async def test_a_slow_source_gets_its_chunks_at_once() -> None:
+    """A chunk comes out before a source that is slow has given much more than the next one."""
+    given = 0
+
+    async def slow() -> AsyncIterator[bytes]:
+        nonlocal given
+        while given < 40:
+            given += 1
+            yield bytes(CHUNK_BYTES // 2)
+            await anyio.sleep(0.005)
+
+    async with keystore("aes-gcm") as opened:
+        pieces = opened.encrypt_stream("aes-gcm", slow())
+        await anext(pieces)
+        await anext(pieces)
+        assert given < 20
+        await pieces.aclose()
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000, 3_000_000])
+@pytest.mark.asyncio
+async def test_files_of_format_1(size: int) -> None:
+    """They are read as before: all verified before anything comes out."""
+    data, key, nonce = random.Random(size).randbytes(size), os.urandom(32), os.urandom(12)
+    head = b"huksenc\x01"
+    old = head + nonce + AESGCM(key).encrypt(nonce, data, head)
+    async with keystore() as opened:
+        await import_aes(opened, "old", key)
+        assert await unseal(opened, "old", old) == data
+        pieces = [old[start : start + 999] for start in range(0, len(old), 999)]
+        assert await unseal(opened, "old", *pieces) == data
+        for wrong in (old[:-1], old + b"x", old[:9] + bytes([old[9] ^ 1]) + old[10:], old[:20], old[:8]):
+            assert await until_fault(opened, "old", wrong) == (b"", 12000006)
+
+
+@given(st.lists(st.integers(0, 40_000), max_size=30), st.integers(1, 9_000))
+@settings(deadline=None, max_examples=60)
+def test_cutter_cuts_anything(pieces: list[int], size: int) -> None:
+    """The chunks are the pieces again; all are full but the last, which is empty only if nothing came."""
+    stream = random.Random(size)
+    fed = [stream.randbytes(length) for length in pieces]
+    cutter, chunks = Cutter(size), []
+    for piece in fed:
+        cutter.feed(piece)
+        chunks += [bytes(joined(parts)) for parts in cutter.take(cutter.ready)]
+    last = bytes(joined(cutter.rest()))
+    assert all(len(chunk) == size for chunk in chunks)
+    assert len(last) <= size
+    assert bool(last) == bool(sum(pieces))
+    assert b"".join([*chunks, last]) == b"".join(fed)
+
+
+@pytest.mark.parametrize("bits", [12, 16, 20])
+@pytest.mark.asyncio
+async def test_files_made_elsewhere_open(bits: int) -> None:
+    """A file computed by the page of the format, with chunks of any size, opens."""
+    data, key = random.Random(bits).randbytes(1_234_567), os.urandom(32)
+    async with keystore() as opened:
+        await import_aes(opened, "known", key)
+        assert await unseal(opened, "known", other_file(key, data, bits=bits)) == data
