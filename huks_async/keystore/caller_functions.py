@@ -9,6 +9,7 @@ from huks_async.keystore.authentication_functions import AuthenticationFunctions
 from huks_async.keystore.kem_functions import KemFunctions
 from huks_async.keystore.keyrings import Keyring, Keyrings
 from huks_async.keystore.legacy_functions import LegacyFunctions
+from huks_async.keystore.message_functions import MessageFunctions
 from huks_async.keystore.open_state import OpenState, set_caller
 from huks_async.keystore.other_user_functions import OtherUserFunctions
 from huks_async.keystore.wrapping_functions import WrappingFunctions
@@ -64,9 +65,10 @@ class CallerKeystore(
     AttestationFunctions,
     OtherUserFunctions,
     AuthenticationFunctions,
+    MessageFunctions,
     Uncopied,
 ):
-    """The documented functions on an open keystore, as one caller; made by `Keystore.for_caller`.
+    """The documented functions, and those on messages, on an open keystore, as one caller; made by `Keystore.for_caller`.
 
     It is open as long as its keystore is. `as_caller` blocks have no effect on it.
     """

@@ -400,6 +400,7 @@ class Keystore(
             session_owner=caller.namespace,
             keyrings=keyrings,
             recall=keyrings.own.shelf.recall,
+            recall_use=keyrings.own.shelf.recall_use,
             wrapping_key=self._wrapping_key,
             providers=ExternalProviders(self._abilities, self._provider_timeout),
             authority=Authority(self._attestation_ca, self._store, store_key).issuer,

@@ -13,7 +13,7 @@ from huks_async.crypto.operation import Operation
 from huks_async.keys.items.aliases import DEFAULT_LEVEL, check_alias, storage_level
 from huks_async.keys.items.item import KeyItem
 from huks_async.keys.lifecycle import refuse_one_stage
-from huks_async.keystore.open_state import KeystoreFunctions, OpenState
+from huks_async.keystore.open_state import KeystoreFunctions, OpenState, state_for, state_of_named
 from huks_async.messages import uses
 from huks_async.messages.deterministic import DeterministicSealer
 from huks_async.messages.header import HEADER_BYTES, does_not_belong
@@ -47,14 +47,15 @@ _MOST_LENGTHS = 32
 class MessageFunctions(KeystoreFunctions):
     """Seal, sign and authenticate whole messages, and derive keys, each with one call.
 
-    Every function does what a session of the key does, so keys serve what they were made for, and nothing else. The
+    Every function does what a session of the key does, so keys serve what they were made for, and nothing else, and a
+    policy is asked what it is asked about that session (`initSession`; about an ML-KEM key `decapsulate`). The
     formats of sealed messages are in docs/message-formats.md. `context` is what a message belongs to (a row, a
     tenant, a purpose): it is authenticated and not kept, and `unseal` must be given the same. `level` is the key's
     HUKS_TAG_AUTH_STORAGE_LEVEL. A call that is cancelled leaves nothing behind.
 
     All raise 12000011 for an unknown alias, 401 for arguments of a wrong type or more data than
-    `Limits.max_call_bytes`, 401 or 12000003 for a key that was made for something else, and 12000008 for one that
-    needs user authentication, which only sessions have a place for.
+    `Limits.max_call_bytes`, 401 or 12000003 for a key that was made for something else, and 12000001 for one that is
+    bound to a user's authentication, which only sessions have a place for.
     """
 
     async def seal(
@@ -66,10 +67,10 @@ class MessageFunctions(KeystoreFunctions):
             the message for `unseal`, 84 bytes longer than the data. It shows the length of the data, and nothing
             else of it; the same data gives another message each time.
         """
-        state = self._state or self._open_state()
+        state = self._direct or self._open_state()
         if get_ident() != state.thread:
             state.owner.check("this keystore")
-        sealer: Sealer | None = state.shelf.recall_use(alias, level, "seal")
+        sealer: Sealer | None = state.recall_use(alias, level, "seal")
         if (
             sealer is not None
             and type(data) is bytes
@@ -79,7 +80,7 @@ class MessageFunctions(KeystoreFunctions):
         ):
             return sealer.seal(data, context)
         if sealer is None:
-            sealer = _sealer(state, await _find(state, alias, level), uses.SEAL)
+            sealer = _sealer(state, await _find(state, alias, level, uses.SEAL), uses.SEAL)
         return await _seal(state, sealer, data, context)
 
     async def unseal(
@@ -98,16 +99,16 @@ class MessageFunctions(KeystoreFunctions):
             BusinessError: 12000006 where message, context and key do not belong together, whichever of them is
                 wrong.
         """
-        state = self._state or self._open_state()
+        state = self._direct or self._open_state()
         if get_ident() != state.thread:
             state.owner.check("this keystore")
-        opener: Opener | None = state.shelf.recall_use(alias, level, "unseal")  # type: ignore[arg-type]
+        opener: Opener | None = state.recall_use(alias, level, "unseal")  # type: ignore[arg-type]
         if type(sealed) is not bytes:
             sealed = as_bytes(sealed, "sealed")
         if type(context) is not bytes:
             context = as_bytes(context, "context")
         if opener is None:
-            items = [await _find(state, each, level) for each in _aliases(alias)]
+            items = [await _find_to_open(state, each, level) for each in _one_or_two(alias, "alias")]
             if len(items) > 1 or uses.opens_by_agreement(items[0].params.numbers):
                 return await _open_by_agreement(state, items, sealed, context)
             opener = _opener(state, items[0])
@@ -129,7 +130,7 @@ class MessageFunctions(KeystoreFunctions):
             data: `unseal` turns it into the key again. The key `alias` is as for `seal`.
         """
         state = self._open_state()
-        sealer = _sealer(state, await _find(state, alias, level), uses.DATA_KEY)
+        sealer = _sealer(state, await _find(state, alias, level, uses.DATA_KEY), uses.DATA_KEY)
         plain = random_bytes(DATA_KEY_BYTES)
         return plain, await _seal(state, sealer, plain, context)
 
@@ -151,7 +152,7 @@ class MessageFunctions(KeystoreFunctions):
             the message for `unseal`, 56 bytes longer than the data.
         """
         state = self._open_state()
-        item = await _find(state, alias, level)
+        item = await _find(state, alias, level, uses.SEAL_DETERMINISTIC)
         data, context = as_bytes(data, "data"), as_bytes(context, "context")
         _check_context(context)
         sealer = _deterministic(state, item)
@@ -202,12 +203,12 @@ class MessageFunctions(KeystoreFunctions):
         Returns:
             the signature, as a session gives it: DER for ECDSA, SM2 and DSA.
         """
-        state = self._state or self._open_state()
+        state = self._direct or self._open_state()
         if get_ident() != state.thread:
             state.owner.check("this keystore")
-        signer: _Signer | None = state.shelf.recall_use(alias, level, "sign")
+        signer: _Signer | None = state.recall_use(alias, level, "sign")
         if signer is None:
-            signer = _signer(state, await _find(state, alias, level))
+            signer = _signer(state, await _find(state, alias, level, uses.SIGN))
         if type(data) is not bytes:
             data = as_buffer(data, "data")
         if len(data) <= signer.at_once and perf_counter() <= state.dispatcher.turn_ends:
@@ -223,7 +224,7 @@ class MessageFunctions(KeystoreFunctions):
             BusinessError: 12000006 where signature, data and key do not belong together.
         """
         state = self._open_state()
-        item = await _find(state, alias, level)
+        item = await _find(state, alias, level, uses.VERIFY)
         data, given = as_buffer(data, "data"), as_bytes(signature, "signature")
         operation = _starter(state, item, uses.VERIFY)(item.ready, _NO_BLOBS)
         await state.driver.update_alone(operation, data)
@@ -240,7 +241,7 @@ class MessageFunctions(KeystoreFunctions):
         The digest is the key's, or SHA-256 where it leaves it open.
         """
         state = self._open_state()
-        return await _mac(state, await _find(state, alias, level), uses.MAC, data)
+        return await _mac(state, await _find(state, alias, level, uses.MAC), uses.MAC, data)
 
     async def check_mac(
         self, alias: str, data: BytesLike, tag: BytesLike, *, level: int = DEFAULT_LEVEL
@@ -252,7 +253,7 @@ class MessageFunctions(KeystoreFunctions):
                 wrong.
         """
         state = self._open_state()
-        item = await _find(state, alias, level)
+        item = await _find(state, alias, level, uses.CHECK_MAC)
         given = as_bytes(tag, "tag")
         if not compare_digest(await _mac(state, item, uses.CHECK_MAC, data), given):
             raise BusinessError(_CRYPTO_FAIL, "code, data and key do not belong together")
@@ -273,7 +274,7 @@ class MessageFunctions(KeystoreFunctions):
             level: of the key.
         """
         state = self._open_state()
-        item = await _find(state, alias, level)
+        item = await _find(state, alias, level, uses.DERIVE)
         info = as_bytes(context, "context")
         _check_context(info)
         if type(length) is bool or not issubclass(type(length), int):
@@ -286,19 +287,40 @@ class MessageFunctions(KeystoreFunctions):
 # --- keys ---------------------------------------------------------------------------------------
 
 
-async def _find(state: OpenState, alias: Any, level: Any) -> KeyItem:
-    checked = check_alias(alias, "alias")
-    if not issubclass(type(level), int):
-        raise BusinessError(_ILLEGAL, f"level must be an int, got {type_name(level)}")
-    wanted = storage_level(ParamSet({_LEVEL: int(level)}, {}))
-    item = state.shelf.ready(checked, wanted) or await state.shelf.find(checked, wanted)
-    # also what is kept with a key for the next message was made behind this check
-    refuse_one_stage(item)
+async def _find(state: OpenState, alias: Any, level: Any, use: Use) -> KeyItem:
+    """The key, once the policy has allowed what is asked of it: the session that the function stands for."""
+    checked, where = _name(alias, level)
+    owner = state_for(state, where, "initSession", checked, use.purpose)
+    return await _take(owner, checked, where)
+
+
+async def _find_to_open(state: OpenState, alias: Any, level: Any) -> KeyItem:
+    """The key to open a message with, whose algorithm tells what the policy is to be asked."""
+    checked, where = _name(alias, level)
+    try:
+        item = await _take(state_of_named(state, where), checked, where)
+    except BusinessError:
+        # whoever may not open anything does not learn what is there
+        state_for(state, where, "initSession", checked, uses.UNSEAL.purpose)
+        raise
+    function, purpose = uses.opening_call(item.params.numbers)
+    state_for(state, where, function, checked, purpose)
     return item
 
 
-def _aliases(alias: Any) -> Sequence[Any]:
-    return _one_or_two(alias, "alias")
+def _name(alias: Any, level: Any) -> tuple[str, ParamSet]:
+    checked = check_alias(alias, "alias")
+    if not issubclass(type(level), int):
+        raise BusinessError(_ILLEGAL, f"level must be an int, got {type_name(level)}")
+    return checked, ParamSet({_LEVEL: int(level)}, {})
+
+
+async def _take(owner: OpenState, alias: str, where: ParamSet) -> KeyItem:
+    level = storage_level(where)
+    item = owner.shelf.ready(alias, level) or await owner.shelf.find(alias, level)
+    # also what is kept with a key for the next message was made behind this check
+    refuse_one_stage(item)
+    return item
 
 
 def _one_or_two(given: Any, what: str) -> Sequence[Any]:

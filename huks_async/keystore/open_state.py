@@ -49,6 +49,7 @@ class OpenState:
         shelf: of the keys that are meant.
         maker: of the same keys.
         recall: `shelf.recall`; where the policy is asked about each session, `recall_nothing`.
+        recall_use: the same of `shelf.recall_use`, for messages.
         user_id: the user whose keys are meant.
         acts_for: the user that the call names, or None.
     """
@@ -69,6 +70,7 @@ class OpenState:
     session_owner: str
     keyrings: Keyrings
     recall: "Callable[[str, list[Any]], Prepared | None]"
+    recall_use: Callable[[str, int, str], Any]
     wrapping_key: RootKey | None
     authority: "Callable[[Mode], Awaitable[AttestationCa]]"
     providers: ExternalProviders
@@ -97,6 +99,10 @@ class KeystoreFunctions:
 
 def recall_nothing(alias: str, properties: list[Any]) -> None:
     """Stands in for `KeyShelf.recall` where what was in order once must be looked at again."""
+
+
+def recall_no_use(alias: str, level: int, use: str) -> None:
+    """Stands in for `KeyShelf.recall_use` likewise."""
 
 
 def set_caller(state: OpenState, keyrings: Keyrings) -> OpenState:
@@ -191,6 +197,7 @@ def _with_keys(state: OpenState, keyrings: Keyrings, keyring: Keyring) -> OpenSt
         maker=keyring.maker,
         user_id=keyring.user_id,
         recall=recall_nothing if asked else keyring.shelf.recall,
+        recall_use=recall_no_use if asked else keyring.shelf.recall_use,
     )
 
 

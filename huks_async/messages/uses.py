@@ -16,16 +16,14 @@ from huks_async.model.enums import (
     HuksRsaPssSaltLenType,
 )
 from huks_async.model.errors import BusinessError
-from huks_async.model.tags import HuksTag, InnerTag
+from huks_async.model.tags import HuksTag
 
 _T, _A, _P, _D = HuksTag, HuksKeyAlg, HuksKeyPurpose, HuksKeyDigest
 _ALGORITHM, _PURPOSE = int(_T.HUKS_TAG_ALGORITHM), int(_T.HUKS_TAG_PURPOSE)
 _DIGEST, _PADDING, _MODE = int(_T.HUKS_TAG_DIGEST), int(_T.HUKS_TAG_PADDING), int(_T.HUKS_TAG_BLOCK_MODE)
 _KEY_SIZE, _SALT_TYPE = int(_T.HUKS_TAG_KEY_SIZE), int(_T.HUKS_TAG_RSA_PSS_SALT_LEN_TYPE)
 _DERIVED_SIZE = int(_T.HUKS_TAG_DERIVE_KEY_SIZE)
-_NO_AUTH, _AUTH_PURPOSE = int(_T.HUKS_TAG_NO_AUTH_REQUIRED), int(_T.HUKS_TAG_KEY_AUTH_PURPOSE)
-_AUTH_TYPES = (int(_T.HUKS_TAG_USER_AUTH_TYPE), int(InnerTag.USER_AUTH_TYPE_ATL))
-_UNSUPPORTED, _NOT_AUTHENTICATED = 12000003, 12000008
+_UNSUPPORTED = 12000003
 
 
 class Use(NamedTuple):
@@ -124,19 +122,23 @@ def opens_by_agreement(key: Mapping[int, int]) -> bool:
     return key[_ALGORITHM] in _OPENS_BY_AGREEMENT
 
 
+def opening_call(key: Mapping[int, int]) -> tuple[str, int]:
+    """The documented function, and the purpose, that opening a message with this key stands for."""
+    purpose = _OPENS_BY_AGREEMENT.get(key[_ALGORITHM], UNSEAL.purpose)
+    return "decapsulate" if key[_ALGORITHM] == _A.HUKS_ALG_ML_KEM else "initSession", purpose
+
+
 def check_private(alias: str, key: Mapping[int, int]) -> None:
     """Check that a key may open messages of `seal_to`.
 
     Raises:
-        BusinessError: 401 for a key of another purpose; 12000003 for another algorithm; 12000008 for a key that
-            needs user authentication.
+        BusinessError: 401 for a key of another purpose; 12000003 for another algorithm.
     """
     purpose = _OPENS_BY_AGREEMENT.get(key[_ALGORITHM])
     if purpose is None:
         raise not_served(alias, key, UNSEAL)
     if purpose & ~key[_PURPOSE]:
         raise _not_made_for(alias, UNSEAL, purpose)
-    _refuse_access_controlled(alias, key, UNSEAL.name, purpose)
 
 
 def session_numbers(alias: str, key: Mapping[int, int], use: Use, length: int = 0) -> dict[int, int]:
@@ -149,15 +151,13 @@ def session_numbers(alias: str, key: Mapping[int, int], use: Use, length: int = 
         length: how many bytes a derivation gives.
 
     Raises:
-        BusinessError: 12000003 for a key of another algorithm; 401 for one of another purpose; 12000008 for one that
-            needs user authentication.
+        BusinessError: 12000003 for a key of another algorithm; 401 for one of another purpose.
     """
     algorithm = key[_ALGORITHM]
     if algorithm not in use.algorithms:
         raise not_served(alias, key, use)
     if use.purpose & ~key[_PURPOSE]:
         raise _not_made_for(alias, use, use.purpose)
-    _refuse_access_controlled(alias, key, use.name, use.purpose)
     numbers = {_ALGORITHM: algorithm, _PURPOSE: use.purpose}
     if use.purpose in (SEAL.purpose, UNSEAL.purpose):
         numbers |= {_MODE: int(HuksCipherMode.HUKS_MODE_GCM), _PADDING: int(HuksKeyPadding.HUKS_PADDING_NONE)}
@@ -222,15 +222,3 @@ def explained(error: BusinessError, alias: str, use: Use) -> BusinessError:
         f"{use.name} with key {alias!r}: {error.message}; it takes {use.wants}",
         reason=error.reason,
     )
-
-
-def _refuse_access_controlled(alias: str, key: Mapping[int, int], name: str, purpose: int) -> None:
-    if key.get(_NO_AUTH) or not any(tag in key for tag in _AUTH_TYPES):
-        return
-    of_purposes = key.get(_AUTH_PURPOSE)
-    if of_purposes is None or of_purposes & purpose:
-        raise BusinessError(
-            _NOT_AUTHENTICATED,
-            f"{name}: key {alias!r} needs its user's authentication, and one call has no place for it: open a session "
-            "(initSession), have its challenge authenticated, and give the token to updateSession and finishSession",
-        )

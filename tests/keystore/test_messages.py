@@ -20,7 +20,17 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from huks_async import BusinessError, HuksKeyDigest, HuksKeyPadding, HuksLegacyWarning, Keystore, Limits
+from huks_async import (
+    AccessRequest,
+    BusinessError,
+    Caller,
+    HuksKeyDigest,
+    HuksKeyPadding,
+    HuksLegacyWarning,
+    Keystore,
+    Limits,
+    as_caller,
+)
 from huks_async.crypto.rules.matrix import ALGORITHMS
 from huks_async.messages import symmetric
 from huks_async.model.params import ParamSet
@@ -526,7 +536,7 @@ async def test_every_algorithm_under_every_function(keystore: Keystore) -> None:
 
 
 async def test_a_key_that_needs_authentication_is_refused(keystore: Keystore) -> None:
-    """12000008, for those purposes that need it; none of the functions has a place for a token."""
+    """12000001, as for all work without a session: none of the functions has a place for a token."""
     state = keystore._open_state()
 
     async def protect(alias: str, copy: str, **values: int) -> None:
@@ -551,9 +561,7 @@ async def test_a_key_that_needs_authentication_is_refused(keystore: Keystore) ->
         keystore.unseal("auth-k768", sealed),
         keystore.unseal(["k768", "auth-x"], sealed),
     ):
-        assert "initSession" in (await refused(call, 12000008)).message
-    await protect("aes", "opens-alone", USER_AUTH_TYPE=1, KEY_AUTH_PURPOSE=DECRYPT)
-    await refused(keystore.unseal("opens-alone", await keystore.seal("opens-alone", b"")), 12000008)
+        assert "works in sessions" in (await refused(call, 12000001)).message
     await protect("aes", "free", USER_AUTH_TYPE=1, NO_AUTH_REQUIRED=1)
     assert await keystore.unseal("free", await keystore.seal("free", b"x")) == b"x"
 
@@ -782,3 +790,77 @@ async def test_tink_opens_what_is_inside(keystore: Keystore) -> None:
     made = HKDF(hashes.SHA256(), 96, None, b"huks_async message " + found[:8]).derive(secret)
     siv = primitive("AesSivKey", b"\x12\x40" + made[:64], daead.DeterministicAead)
     assert siv.encrypt_deterministically(b"data", b"context") == found[40:]
+
+
+class _Asked:
+    """A policy that notes what it is asked and permits some of it."""
+
+    def __init__(self) -> None:
+        self.requests: list[AccessRequest] = []
+        self.denied: set[str | None] = set()
+
+    def may_act_for(self, caller: Caller, user_id: int) -> bool:
+        return False
+
+    def groups_of(self, caller: Caller) -> tuple[str, ...]:
+        return ()
+
+    def may_use(self, request: AccessRequest) -> bool:
+        self.requests.append(request)
+        return request.alias not in self.denied
+
+
+async def test_a_policy_is_asked_as_about_the_session_each_time() -> None:
+    """Function, key and purpose; what it does not allow is 201, whatever was kept before."""
+    policy = _Asked()
+    async with Keystore.open("memory:", policy=policy) as keystore:
+        await keystore.generateKeyItem("aes", options(**AES))
+        await keystore.generateKeyItem("ecc", options(**key(A.HUKS_ALG_ECC, 256, SIGN | VERIFY)))
+        await keystore.generateKeyItem("hmac", options(**key(A.HUKS_ALG_HMAC, 256, MAC)))
+        await keystore.generateKeyItem("derive", options(**key(A.HUKS_ALG_AES, 256, DERIVE)))
+        await keystore.generateKeyItem("x", options(**key(A.HUKS_ALG_X25519, 256, AGREE)))
+        await keystore.generateKeyItem("kem", options(**key(A.HUKS_ALG_ML_KEM, 768, WRAP | UNWRAP)))
+        to_x = await keystore.seal_to(await public_of(keystore, "x"), b"data")
+        to_kem = await keystore.seal_to(await public_of(keystore, "kem"), b"data")
+        sealed, signature = await keystore.seal("aes", b"data"), await keystore.sign("ecc", b"data")
+        code = await keystore.mac("hmac", b"data")
+        calls: list[tuple[Callable[[], Awaitable[object]], str, str, int]] = [
+            (lambda: keystore.seal("aes", b""), "initSession", "aes", ENCRYPT),
+            (lambda: keystore.data_key("aes"), "initSession", "aes", ENCRYPT),
+            (lambda: keystore.seal_deterministic("aes", b""), "initSession", "aes", ENCRYPT),
+            (lambda: keystore.unseal("aes", sealed), "initSession", "aes", DECRYPT),
+            (lambda: keystore.unseal("x", to_x), "initSession", "x", AGREE),
+            (lambda: keystore.unseal("kem", to_kem), "decapsulate", "kem", UNWRAP),
+            (lambda: keystore.sign("ecc", b""), "initSession", "ecc", SIGN),
+            (lambda: keystore.verify("ecc", b"data", signature), "initSession", "ecc", VERIFY),
+            (lambda: keystore.mac("hmac", b""), "initSession", "hmac", MAC),
+            (lambda: keystore.check_mac("hmac", b"data", code), "initSession", "hmac", MAC),
+            (lambda: keystore.derive("derive", b"", 16), "initSession", "derive", DERIVE),
+        ]
+        for call, function, alias, purpose in calls * 2:
+            policy.requests.clear()
+            await call()
+            assert [(each.function, each.alias, each.purposes) for each in policy.requests] == [
+                (function, alias, purpose)
+            ]
+        policy.denied = {"aes", "x", "kem", "ecc", "hmac", "derive", "absent"}
+        for call, *_ in calls:
+            await refused(call(), 201)
+        await refused(keystore.unseal("absent", sealed), 201)
+
+
+async def test_each_caller_has_keys_of_its_own() -> None:
+    """Within `as_caller`, and by `for_caller`: another caller's key is not there, nor what was kept with it."""
+    async with Keystore.open("memory:") as keystore:
+        await keystore.generateKeyItem("aes", options(**AES))
+        sealed = await keystore.seal("aes", b"data")
+        with as_caller("other"):
+            await refused(keystore.seal("aes", b"data"), 12000011)
+            await keystore.generateKeyItem("aes", options(**AES))
+            theirs = await keystore.seal("aes", b"data")
+            await refused(keystore.unseal("aes", sealed), 12000006)
+        other = keystore.for_caller("other")
+        assert await other.unseal("aes", theirs) == b"data"
+        await refused(other.unseal("aes", sealed), 12000006)
+        await refused(keystore.unseal("aes", theirs), 12000006)
+        assert await keystore.unseal("aes", sealed) == b"data"
