@@ -1,0 +1,250 @@
+"""The PIN: enrolled, changed, cleared, guessed from everywhere at once."""
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from huks_async import BusinessError, Keystore
+from huks_async.access import Lockout, LockoutClock, PinAuthenticator
+from tests.access.support import FACE, GCM_KEY, PIN_KEY, finish, generate, open_session, options, refused
+
+pytestmark = pytest.mark.asyncio
+
+
+class Clocks:
+    """The clocks of a machine, in the test's hands."""
+
+    def __init__(self) -> None:
+        self.boot, self.since, self.wall = b"1" * 16, 0.0, 1_000_000.0
+
+    def authenticator(self, **lockout: Any) -> PinAuthenticator:
+        """A PIN authenticator on this machine."""
+        clock = LockoutClock(boot=self.boot, since_boot=lambda: self.since, wall=lambda: self.wall)
+        return PinAuthenticator(lockout=Lockout(clock=clock, **lockout))
+
+    def go_on(self, seconds: float) -> None:
+        """Let time pass."""
+        self.since += seconds
+        self.wall += seconds
+
+
+async def guess(keystore: Keystore, pin: Any, **values: Any) -> str:
+    """What comes of a guess: right, wrong or locked."""
+    try:
+        await keystore.authenticate(bytes(32), pin, **values)
+    except BusinessError as error:
+        assert error.code == 12000008, error.message
+        return "locked" if error.data is not None else "wrong"
+    return "right"
+
+
+async def test_the_life_of_a_pin() -> None:
+    """Enrolled once, changed with the old one (keys stay), cleared (keys are void)."""
+    pin = PinAuthenticator()
+    async with Keystore.open("memory:", authenticator=pin, monitor=False) as keystore:
+        await refused(keystore.generateKeyItem("key", options(**GCM_KEY, **PIN_KEY)), 12000013)
+        await refused(keystore.authenticate(bytes(32), "1234"), 12000013)
+        await refused(pin.clear(keystore, 100), 12000013)
+        await pin.enroll(keystore, 100, "1234")
+        await refused(pin.enroll(keystore, 100, "5678"), 12000017)
+        await generate(keystore)
+        await refused(pin.change(keystore, 100, "0000", "5678"), 12000008)
+        await pin.change(keystore, 100, "1234", "5678")
+        assert [await guess(keystore, one) for one in ("1234", "5678", b"5678", bytearray(b"5678"))] == [
+            "wrong",
+            "right",
+            "right",
+            "right",
+        ]
+        session = await open_session(keystore)
+        await finish(keystore, session, await keystore.authenticate(session.challenge, "5678"))
+        await pin.clear(keystore, 100)
+        await refused(keystore.authenticate(bytes(32), "5678"), 12000013)
+        await pin.enroll(keystore, 100, "5678")
+        session = await open_session(keystore)
+        await refused(
+            finish(keystore, session, await keystore.authenticate(session.challenge, "5678")), 12000007
+        )
+
+
+async def test_what_is_no_pin() -> None:
+    """Clear answers to wrong arguments, none of which shows the PIN or counts as a guess."""
+    pin = PinAuthenticator(shortest=6)
+    async with Keystore.open("memory:", authenticator=pin, monitor=False) as keystore:
+        for wrong in ("", "12345", b"x" * 1025, "x" * 1025, "\ud800aaaaaa", 123456, None):
+            error = await refused(pin.enroll(keystore, 100, wrong), 401)  # type: ignore[arg-type]
+            assert "12345" not in error.message
+        for user in (-1, 2**31, "100", True):
+            await refused(pin.enroll(keystore, user, "123456"), 401)  # type: ignore[arg-type]
+        await pin.enroll(keystore, 100, "caf\u00e9--")
+        for _ in range(10):
+            await refused(keystore.authenticate(bytes(32), 123456), 401)
+            await refused(keystore.authenticate(bytes(31), "123456"), 401)
+            await refused(keystore.authenticate(bytes(32), "123456", auth_type=FACE), 12000013)
+            await refused(keystore.authenticate(bytes(32), "123456", auth_type=5), 401)
+        # the same letter, composed in another way
+        assert await guess(keystore, "cafe\u0301--") == "right"
+        await refused(keystore.authenticate(bytes(32), "caf\u00e9--", user_id=101), 201)
+
+
+async def test_waits_double_and_a_right_pin_ends_them() -> None:
+    """Five guesses are free; then 30, 60, 120 … seconds, at most a day."""
+    clocks = Clocks()
+    pin = clocks.authenticator()
+    async with Keystore.open("memory:", authenticator=pin, monitor=False) as keystore:
+        await pin.enroll(keystore, 100, "1234")
+        assert [await guess(keystore, "0000") for _ in range(6)] == ["wrong"] * 5 + ["locked"]
+        for wait in (30, 60, 120, 240):
+            clocks.go_on(wait - 1)
+            assert await guess(keystore, "1234") == "locked"
+            error = await refused(keystore.authenticate(bytes(32), "1234"), 12000008)
+            assert error.data == {"retry_after": 2}
+            assert "2 seconds" in error.message
+            clocks.go_on(1)
+            assert await guess(keystore, "0000") == "wrong"
+        for _ in range(20):
+            clocks.go_on(86_400)
+            assert await guess(keystore, "0000") == "wrong"
+        clocks.go_on(86_399)
+        assert await guess(keystore, "1234") == "locked"
+        clocks.go_on(1)
+        assert await guess(keystore, "1234") == "right"
+        assert [await guess(keystore, "0000") for _ in range(6)] == ["wrong"] * 5 + ["locked"]
+
+
+async def test_setting_the_clock_changes_nothing(tmp_path: Path) -> None:
+    """Forward, back, and over a restart of the machine: nobody waits less, and nobody for ever."""
+    clocks = Clocks()
+    store = f"sqlite:///{tmp_path}/keys.db"
+    pin = clocks.authenticator()
+    async with Keystore.open(store, authenticator=pin, monitor=False) as keystore:
+        await pin.enroll(keystore, 100, "1234")
+        for _ in range(5):
+            await guess(keystore, "0000")
+        clocks.wall += 10_000_000
+        assert await guess(keystore, "1234") == "locked"
+        clocks.wall -= 20_000_000
+        assert await guess(keystore, "1234") == "locked"
+    clocks.boot, clocks.since = b"2" * 16, 0.0
+    async with Keystore.open(store, authenticator=clocks.authenticator(), monitor=False) as keystore:
+        # the wall clock is before the last guess: the wait begins anew, and ends
+        assert await guess(keystore, "1234") == "locked"
+        clocks.go_on(29)
+        assert await guess(keystore, "1234") == "locked"
+        clocks.go_on(1)
+        assert await guess(keystore, "1234") == "right"
+
+
+async def test_fifty_tasks_guess_at_once(tmp_path: Path) -> None:
+    """Of 50 guesses at the same moment 5 are looked at, the right one among the others is not let in."""
+    clocks = Clocks()
+    pin = clocks.authenticator()
+    async with Keystore.open(f"sqlite:///{tmp_path}/keys.db", authenticator=pin, monitor=False) as keystore:
+        await pin.enroll(keystore, 100, "0049")
+        outcomes = await asyncio.gather(*(guess(keystore, f"{number:04}") for number in range(50)))
+        assert sorted(outcomes) == ["locked"] * 45 + ["wrong"] * 5
+        assert await guess(keystore, "0049") == "locked"
+
+
+async def test_a_restart_and_a_cleared_pin_forget_no_guess(tmp_path: Path) -> None:
+    """Guesses count over openings of the store, and stay counted when the PIN is enrolled anew."""
+    store = f"sqlite:///{tmp_path}/keys.db"
+    clocks = Clocks()
+    for number in range(6):
+        pin = clocks.authenticator()
+        async with Keystore.open(store, authenticator=pin, monitor=False) as keystore:
+            if number == 0:
+                await pin.enroll(keystore, 100, "1234")
+            assert await guess(keystore, "0000") == ("wrong" if number < 5 else "locked")
+            if number == 5:
+                await pin.clear(keystore, 100)
+                await pin.enroll(keystore, 100, "1234")
+                assert await guess(keystore, "1234") == "locked"
+
+
+async def test_a_cancelled_guess_is_counted() -> None:
+    """Cancelling between the count and the check gives no further guess."""
+    clocks = Clocks()
+    pin = clocks.authenticator()
+    async with Keystore.open("memory:", authenticator=pin, monitor=False) as keystore:
+        await pin.enroll(keystore, 100, "1234")
+        for _ in range(5):
+            task = asyncio.create_task(guess(keystore, "0000"))
+            while await keystore.auth_host.vault.get("pin-attempts/100") is None:
+                await asyncio.sleep(0)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        assert await guess(keystore, "1234") == "locked"
+
+
+_GUESSER = """
+import asyncio, sys
+from huks_async import BusinessError, Keystore
+from huks_async.access import PinAuthenticator
+
+async def main():
+    async with Keystore.open(sys.argv[1], authenticator=PinAuthenticator(), monitor=False) as keystore:
+        print("ready", flush=True)
+        sys.stdin.readline()
+        async def guess(number):
+            try:
+                await keystore.authenticate(bytes(32), f"{number:04}")
+            except BusinessError as error:
+                return "locked" if error.data else "wrong"
+            return "right"
+        for outcome in await asyncio.gather(*(guess(number) for number in range(25))):
+            print(outcome)
+
+asyncio.run(main())
+"""
+
+
+async def test_two_processes_guess_at_once(tmp_path: Path) -> None:
+    """Of 50 guesses of two processes on one store 5 are looked at."""
+    store = f"sqlite:///{tmp_path}/keys.db"
+    pin = PinAuthenticator()
+    async with Keystore.open(store, authenticator=pin, monitor=False) as keystore:
+        await pin.enroll(keystore, 100, "0024")
+        processes = [
+            subprocess.Popen(  # noqa: ASYNC220 - the test waits for them, and nothing else runs
+                [sys.executable, "-c", _GUESSER, store],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for _ in range(2)
+        ]
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        outputs = await asyncio.gather(
+            *(asyncio.to_thread(process.communicate, "go\n") for process in processes)
+        )
+        outcomes = [line for output, _ in outputs for line in output.split()]
+        assert sorted(outcomes) == ["locked"] * 45 + ["wrong"] * 5
+        assert await guess(keystore, "0024") == "locked"
+
+
+async def test_a_changed_row_is_noticed(tmp_path: Path) -> None:
+    """The PIN and the count of guesses are sealed: a flipped bit is 12000012, and nobody is let in."""
+    path = tmp_path / "keys.db"
+    pin = PinAuthenticator()
+    async with Keystore.open(f"sqlite:///{path}", authenticator=pin, monitor=False) as keystore:
+        await pin.enroll(keystore, 100, "1234")
+        await guess(keystore, "0000")
+    with sqlite3.connect(path) as database:
+        assert b"1234" not in path.read_bytes()
+        rows = database.execute("SELECT alias, blob FROM item").fetchall()
+        assert len(rows) == 2
+        for alias, blob in rows:
+            changed = blob[:-1] + bytes([blob[-1] ^ 1])
+            database.execute("UPDATE item SET blob = ? WHERE alias = ?", (changed, alias))
+    async with Keystore.open(f"sqlite:///{path}", authenticator=pin, monitor=False) as keystore:
+        await refused(keystore.authenticate(bytes(32), "1234"), 12000012)
