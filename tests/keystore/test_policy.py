@@ -1,6 +1,7 @@
 """A keystore with a policy: what is asked, when, and that nothing else is permitted."""
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Collection
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 import huks_async as huks
 from huks_async import AccessRequest, BusinessError, Caller, Keystore, TablePolicy
 from huks_async.access.table_policy import FUNCTIONS
+from huks_async.keystore.provider_functions import ProviderFunctions
 from tests.access import tables
 from tests.access.tables import ALIASES, GROUPS, NAMES, USERS, CodePolicy
 from tests.keystore.support import AES_CBC, AGREE, DECRYPT, ENCRYPT, A, key, options, params, refused, run
@@ -144,6 +146,115 @@ def test_the_functions_a_table_knows_are_those_that_ask() -> None:
     """A name in one list alone would be a rule without effect, or a call that no rule permits."""
     source = "".join(path.read_text() for path in KEYSTORE.glob("*_functions.py"))
     assert [name for name in FUNCTIONS if f'"{name}"' not in source] == []
+
+
+# the operator's: they work on the store as a whole, or on what is open; those on external providers work on resources
+ASKS_NOBODY = {
+    "aopen", "aclose", "backup", "monitor_low_memory", "purge_stale_sessions", "attestation_root", "seal_to",
+    "updateSession", "finishSession", "abortSession", "update", "finish", "abort",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("owner", ["keystore", "caller"])
+def test_no_function_goes_around_the_policy(owner: str) -> None:
+    """Each that works with a key, documented or not, is refused where the policy says no, and leaves nothing."""
+    policy = Recording()
+    given_arguments: dict[str, Any] = {
+        "keyAlias": "k", "alias": "k", "wrappingKeyAlias": "k", "userId": 101, "data": b"d", "context": b"c",
+        "sealed": bytes(100), "signature": b"s", "tag": b"t", "length": 16, "encapData": bytes(1088),
+        "wrappedKey": bytes(64), "options": options(bytes(32), **AES_CBC), "huksOptions": options(**AES_CBC),
+    }  # fmt: skip
+
+    async def main() -> None:
+        async with Keystore.open(
+            "memory:", policy=policy, wrapping_key=huks.EphemeralRootKey(), monitor=False
+        ) as own:
+            keystore: Any = own.for_caller("a") if owner == "caller" else own
+            for alias, values in (("k", AES_CBC), ("pair", key(A.HUKS_ALG_X25519, 256, AGREE))):
+                await keystore.generateKeyItem(alias, options(**values))
+            policy.answer = False
+            tried = 0
+            for name, function in inspect.getmembers(keystore, inspect.iscoroutinefunction):
+                if name.startswith("_") or name in ASKS_NOBODY or hasattr(ProviderFunctions, name):
+                    continue
+                wants_list = name in ("encapsulate", "decapsulate") or name.startswith(
+                    "anonAttestKeyItemOffline"
+                )
+                wrap = {"KEY_WRAP_TYPE": 2} if "wrapKeyItem" in name else {}
+                more = {"params": params(ATTESTATION_CHALLENGE=b"c") if wants_list else options(**wrap)}
+                names = inspect.signature(function).parameters
+                arguments = {each: value for each, value in (given_arguments | more).items() if each in names}
+                policy.asked.clear()
+                try:
+                    result = await function(**arguments)
+                except BusinessError as error:
+                    assert error.code == 201, (name, error)
+                else:  # the oldest functions tell their failures by a number
+                    assert name in {*LEGACY}, (name, result)
+                    assert result is False or result.errorCode == -5, (name, result)
+                assert policy.asked, name
+                tried += 1
+            assert tried >= 40
+            assert own.statistics().open == 0
+            policy.answer = True
+            assert (await keystore.listAliases(options())).keyAliases == ["k", "pair"]
+
+    anyio.run(main)
+
+
+LEGACY = ("generateKey", "deleteKey", "importKey", "exportKey", "getKeyProperties", "isKeyExist", "init")
+
+
+def test_messages_are_their_callers() -> None:
+    """One call a message, each with the key of its caller, also when the same alias was just used by another."""
+
+    async def main() -> None:
+        async with Keystore.open("memory:", monitor=False) as keystore:
+            gcm = key(A.HUKS_ALG_AES, 256, 3, BLOCK_MODE=32, PADDING=0)
+            mac = key(A.HUKS_ALG_HMAC, 256, 128, DIGEST=12)
+            for name in "ab":
+                async with huks.as_caller(name):
+                    await keystore.generateKeyItem("k", options(**gcm))
+                    await keystore.generateKeyItem("m", options(**mac))
+            for _ in range(3):
+                async with huks.as_caller("a"):
+                    sealed, code = await keystore.seal("k", b"text"), await keystore.mac("m", b"text")
+                    assert await keystore.unseal("k", sealed) == b"text"
+                async with huks.as_caller("b"):
+                    await refused(keystore.unseal("k", sealed), 12000006)
+                    assert await keystore.mac("m", b"text") != code
+                await refused(keystore.unseal("k", sealed), 12000011)
+                await refused(keystore.mac("m", b"text"), 12000011)
+
+    asyncio.run(main())
+
+
+def test_messages_ask_for_what_their_key_does() -> None:
+    """Once a call, as a session of that purpose; where the key decides what it does, a second time when it is known."""
+    policy = Recording()
+
+    async def main() -> None:
+        async with Keystore.open("memory:", policy=policy, monitor=False) as keystore:
+            gcm = key(A.HUKS_ALG_AES, 256, 3, BLOCK_MODE=32, PADDING=0)
+            await keystore.generateKeyItem("k", options(**gcm))
+            await keystore.generateKeyItem("pair", options(**key(A.HUKS_ALG_X25519, 256, AGREE)))
+            public = (await keystore.exportKeyItem("pair", options())).outData
+            for _ in range(3):
+                policy.asked.clear()
+                sealed = await keystore.seal("k", b"text")
+                assert policy.taken() == [("initSession", "k", 1)]
+                assert await keystore.unseal("k", sealed) == b"text"
+                assert policy.taken() == [("initSession", "k", 0), ("initSession", "k", 2)]
+                policy.answer = False
+                await refused(keystore.seal("k", b"text"), 201)
+                await refused(keystore.unseal("k", sealed), 201)
+                policy.answer = True
+                sealed = await keystore.seal_to(public, b"text")
+                policy.asked.clear()
+                await keystore.unseal("pair", sealed)
+                assert policy.taken() == [("initSession", "pair", 0), ("initSession", "pair", 256)]
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("callers", [False, True])
