@@ -150,7 +150,7 @@ def test_the_functions_a_table_knows_are_those_that_ask() -> None:
 
 # the operator's: they work on the store as a whole, or on what is open; those on external providers work on resources
 ASKS_NOBODY = {
-    "aopen", "aclose", "backup", "monitor_low_memory", "purge_stale_sessions", "attestation_root", "seal_to",
+    "aopen", "aclose", "backup", "monitor_low_memory", "purge_stale_sessions", "attestation_root", "seal_to", "authenticate",
     "updateSession", "finishSession", "abortSession", "update", "finish", "abort",
 }  # fmt: skip
 
