@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 import huks_async
 from huks_async.cli.operations import container
 from huks_async.cli.words.parameters import KINDS, options
+from huks_async.files.chunks import sealed_size
+from huks_async.files.header import CHUNK_BYTES, PREFIX_BYTES, header_length
 from tests.cli.command_line import Huks, command
 
 
@@ -23,31 +25,39 @@ def _leftovers(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
 
 
+def _header_bytes(sealed: Path) -> int:
+    with sealed.open("rb") as file:
+        return header_length(file.read(PREFIX_BYTES))
+
+
 async def _import_key(alias: str, key: bytes) -> None:
     async with huks_async.Keystore.open() as keystore:
         await keystore.importKeyItem(alias, options(key, **KINDS["aes-256-gcm"]))
 
 
-def test_layout_is_the_documented_one(home: Path, tmp_path: Path, document: Path) -> None:
-    """Anybody with the key can read the file by the documented layout alone."""
+def test_old_layout_is_the_documented_one(home: Path, tmp_path: Path, document: Path) -> None:
+    """With --format 1, anybody with the key can read the file by the documented layout of that format alone."""
     key = bytes(range(32))
     asyncio.run(_import_key("known", key))
     target = tmp_path / "sealed"
-    done = subprocess.run(command("encrypt", "known", document, "-o", target), timeout=60, check=False)
+    words = command("encrypt", "known", document, "-o", target, "--format", "1")
+    done = subprocess.run(words, timeout=60, check=False)
     assert done.returncode == 0
     data = target.read_bytes()
     assert data[:8] == b"huksenc\x01"
     assert AESGCM(key).decrypt(data[8:20], data[20:], data[:8]) == document.read_bytes()
 
 
-@pytest.mark.parametrize("length", [0, 1, 102_399, 102_400, 102_401, 3_000_000])
+@pytest.mark.parametrize(
+    "length", [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 8 * CHUNK_BYTES, 9_000_001]
+)
 def test_there_and_back(huks: Huks, tmp_path: Path, length: int) -> None:
-    """Files of all lengths around the segment's come back as they were."""
+    """Files of all lengths around the chunk's and the batch's come back as they were."""
     plain, sealed, opened = (tmp_path / name for name in ("plain", "sealed", "opened"))
     plain.write_bytes(os.urandom(length))
     assert huks("keys", "generate", "k").code == 0
     assert huks("encrypt", "k", plain, "-o", sealed).code == 0
-    assert sealed.stat().st_size == length + 36
+    assert sealed.stat().st_size == sealed_size(_header_bytes(sealed), CHUNK_BYTES, length)
     assert huks("decrypt", "k", sealed, "-o", opened).code == 0
     assert opened.read_bytes() == plain.read_bytes()
     assert huks("decrypt", "k", sealed).out == plain.read_bytes()
@@ -55,11 +65,12 @@ def test_there_and_back(huks: Huks, tmp_path: Path, length: int) -> None:
 
 
 def test_two_encryptions_differ(huks: Huks, document: Path) -> None:
-    """Each run has a nonce of its own."""
+    """Each run has a file key of its own."""
     huks("keys", "generate", "k")
     first, second = huks("encrypt", "k", document).out, huks("encrypt", "k", document).out
-    assert first[8:20] != second[8:20]
-    assert first[20:] != second[20:]
+    assert first[:16] == second[:16]
+    assert first[16:32] != second[16:32]
+    assert first[-100:] != second[-100:]
 
 
 def test_pipes_both_ways(huks_process: Huks, document: Path) -> None:
@@ -73,7 +84,7 @@ def test_pipes_both_ways(huks_process: Huks, document: Path) -> None:
     assert sealed.err == opened.err == ""
 
 
-@pytest.mark.parametrize("where", [0, 7, 8, 19, 20, 150_000, -17, -16, -1])
+@pytest.mark.parametrize("where", [0, 7, 8, 9, 11, 15, 16, 40, 60, 100, 150_000, -17, -16, -1])
 def test_a_changed_byte_gives_no_plaintext(huks: Huks, tmp_path: Path, document: Path, where: int) -> None:
     """A change anywhere ends with code 1, no file, nothing on standard output, an old target untouched."""
     huks("keys", "generate", "k")
@@ -89,11 +100,15 @@ def test_a_changed_byte_gives_no_plaintext(huks: Huks, tmp_path: Path, document:
         assert "Traceback" not in done.err
     assert not opened.exists()
     assert old.read_bytes() == b"old"
-    assert huks("decrypt", "k", sealed).out == b""
+    assert huks("decrypt", "k", sealed, "--whole").out == b""
+    piped = huks("decrypt", "k", sealed)
+    assert piped.code == 1
+    assert document.read_bytes().startswith(piped.out)
+    assert len(piped.out) % CHUNK_BYTES == 0
     assert _leftovers(tmp_path) == []
 
 
-@pytest.mark.parametrize("length", [0, 7, 8, 20, 35, 36, 200_000])
+@pytest.mark.parametrize("length", [0, 7, 8, 20, 35, 36, 100, 200, 200_000])
 def test_a_cut_file_is_refused(huks: Huks, tmp_path: Path, document: Path, length: int) -> None:
     """A file that ends early is never taken for a shorter one."""
     huks("keys", "generate", "k")
@@ -103,16 +118,48 @@ def test_a_cut_file_is_refused(huks: Huks, tmp_path: Path, document: Path, lengt
     assert (done.code, done.out) == (1, b"")
 
 
-def test_a_long_changed_file_gives_nothing_on_standard_output(huks: Huks, tmp_path: Path) -> None:
-    """More than is held in memory is held back all the same."""
-    plain, sealed = tmp_path / "plain", tmp_path / "sealed"
-    plain.write_bytes(bytes(5_000_000))
-    huks("keys", "generate", "k")
-    data = bytearray(huks("encrypt", "k", plain).out)
-    data[-20] ^= 1
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("piped", [True, False])
+def test_what_a_pipe_gets_of_a_changed_file(
+    huks_process: Huks, tmp_path: Path, whole: bool, piped: bool
+) -> None:
+    """The chunks before the wrong one, and status 1; with --whole nothing."""
+    plain = os.urandom(30 * CHUNK_BYTES + 5)
+    huks_process("keys", "generate", "k")
+    data = bytearray(huks_process("encrypt", "k", stdin=plain).out)
+    at = len(data) - (31 - 20) * (CHUNK_BYTES + 16)
+    data[at] ^= 1
+    sealed = tmp_path / "sealed"
     sealed.write_bytes(data)
-    done = huks("decrypt", "k", sealed)
-    assert (done.code, done.out) == (1, b"")
+    words = ["decrypt", "k", "-" if piped else sealed, *(["--whole"] if whole else [])]
+    done = huks_process(*words, stdin=bytes(data) if piped else b"")
+    assert done.code == 1
+    assert "chunk 19" in done.err
+    assert ("nothing was written" if whole else "what was written before is verified") in done.err
+    assert done.out == (b"" if whole else plain[: 19 * CHUNK_BYTES])
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_a_pipe_gets_of_a_cut_file(huks_process: Huks, whole: bool) -> None:
+    """Everything that is there, and status 1 with the word that the end is missing; with --whole nothing."""
+    plain = os.urandom(3 * CHUNK_BYTES)
+    huks_process("keys", "generate", "k")
+    sealed = huks_process("encrypt", "k", stdin=plain).out[: -(CHUNK_BYTES + 16)]
+    done = huks_process("decrypt", "k", *(["--whole"] if whole else []), stdin=sealed)
+    assert done.code == 1
+    assert "cut off" in done.err
+    # the chunk at the end is not known to be complete data before it has the mark of the last one
+    assert done.out == (b"" if whole else plain[:CHUNK_BYTES])
+
+
+@pytest.mark.parametrize("length", [5, 2_000_000])
+def test_whole_gives_everything(huks_process: Huks, tmp_path: Path, length: int) -> None:
+    """With --whole a sound input comes out, from a file and from a pipe."""
+    plain, sealed = os.urandom(length), tmp_path / "sealed"
+    huks_process("keys", "generate", "k")
+    sealed.write_bytes(huks_process("encrypt", "k", stdin=plain).out)
+    assert huks_process("decrypt", "k", sealed, "--whole").out == plain
+    assert huks_process("decrypt", "k", "--whole", stdin=sealed.read_bytes()).out == plain
 
 
 def test_another_key_is_refused(huks: Huks, tmp_path: Path, document: Path) -> None:
@@ -123,17 +170,17 @@ def test_another_key_is_refused(huks: Huks, tmp_path: Path, document: Path) -> N
     huks("encrypt", "k", document, "-o", sealed)
     done = huks("decrypt", "other", sealed)
     assert (done.code, done.out) == (1, b"")
-    assert "another key" in done.err
+    assert "not sealed for the key 'other'" in done.err
 
 
 def test_a_later_version_is_named(huks: Huks, tmp_path: Path) -> None:
     """A file of a later format says so instead of failing as broken."""
     huks("keys", "generate", "k")
     sealed = tmp_path / "sealed"
-    sealed.write_bytes(container.MAGIC + b"\x02" + bytes(100))
+    sealed.write_bytes(container.MAGIC + b"\x03" + bytes(100))
     done = huks("decrypt", "k", sealed)
     assert done.code == 1
-    assert "version 2" in done.err
+    assert "version 3" in done.err
 
 
 def test_a_file_can_be_encrypted_in_place(huks: Huks, document: Path) -> None:
@@ -155,7 +202,7 @@ def test_a_link_stays_a_link(huks: Huks, tmp_path: Path, document: Path) -> None
     huks("keys", "generate", "k")
     assert huks("encrypt", "k", document, "-o", link).code == 0
     assert link.is_symlink()
-    assert target.stat().st_size == document.stat().st_size + 36
+    assert target.stat().st_size > document.stat().st_size
 
 
 def test_a_full_disk_leaves_nothing(huks: Huks, tmp_path: Path, document: Path) -> None:
@@ -215,6 +262,9 @@ def test_a_key_is_used_for_its_purpose_only(huks: Huks, document: Path) -> None:
     done = huks("encrypt", "k", document)
     assert (done.code, done.out) == (1, b"")
     assert "sign and verify, not to encrypt" in done.err
+    done = huks("encrypt", "-k", "k", "--format", "2", document)
+    assert (done.code, done.out) == (1, b"")
+    assert "cannot seal files" in done.err
 
 
 def test_memory_stays_the_same(huks_process: Huks, home: Path, tmp_path: Path) -> None:
@@ -233,7 +283,7 @@ def test_memory_stays_the_same(huks_process: Huks, home: Path, tmp_path: Path) -
         )
         assert done.returncode == 0, done.stderr
         assert int(done.stdout) < 150_000_000
-    assert sealed.stat().st_size == big.stat().st_size + 36
+    assert sealed.stat().st_size == sealed_size(_header_bytes(sealed), CHUNK_BYTES, big.stat().st_size)
     sealed.unlink()
 
 

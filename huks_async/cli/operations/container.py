@@ -1,4 +1,4 @@
-"""The file that `huks encrypt` writes.
+"""Format 1, the file that `huks encrypt --format 1` writes.
 
     offset  length  content
     0       8       "huksenc" and the version, 1
@@ -11,6 +11,7 @@ reads version 1.
 """
 
 import io
+import itertools
 import os
 import stat
 import tempfile
@@ -60,21 +61,21 @@ class Sealed:
 
 
 @contextmanager
-def open_sealed(source: io.FileIO) -> Iterator[Sealed]:
+def open_sealed(source: io.FileIO, begun: bytes = b"") -> Iterator[Sealed]:
     """Read the ends of an encrypted file.
 
     The tag stands at the end and a session wants it first, so what cannot be read from the end
-    is copied to an unnamed temporary file; that is ciphertext only.
+    is copied to an unnamed temporary file; that is ciphertext only. `begun` is what was read of it before.
 
     Raises:
         CommandError: this is not such a file.
 
     """
-    if stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+    if stat.S_ISREG(os.fstat(source.fileno()).st_mode) and not begun:
         yield _sealed(source)
         return
     with tempfile.TemporaryFile(buffering=0) as copy:
-        for piece in segments(source):
+        for piece in itertools.chain([begun], segments(source)):
             copy.write(piece)
         copy.flush()
         yield _sealed(copy)

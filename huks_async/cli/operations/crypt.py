@@ -1,101 +1,262 @@
 """`huks encrypt` and `huks decrypt`."""
 
-import os
+import contextlib
+import io
+import itertools
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
 
 import huks_async
-from huks_async.cli.operations import container, sm2
-from huks_async.cli.operations.pump import pump, pump_verified
-from huks_async.cli.shell.console import CommandError
-from huks_async.cli.shell.files import STANDARD, open_input, segments
-from huks_async.cli.words.arguments import HERE, TO_STANDARD_OUTPUT, Alias, Destination, InputName, Place
+from huks_async.cli.flow.progress import Progress
+from huks_async.cli.flow.source import Source, open_source
+from huks_async.cli.operations import one_message, sealed_file, sm2
+from huks_async.cli.shell.console import CommandError, usage_error
+from huks_async.cli.shell.files import STANDARD, Output, open_input, segments
+from huks_async.cli.words.arguments import HERE, TO_STANDARD_OUTPUT, Destination, Place, no_option
 from huks_async.cli.words.parameters import Tags, options, session_tags
-from huks_async.model.enums import HuksCipherMode, HuksKeyAlg, HuksKeyDigest, HuksKeyPurpose
+from huks_async.files.chunks import ChunkCipher
+from huks_async.files.header import PREFIX_BYTES, header_length, read_header, version_of
+from huks_async.keystore.file_keys import find_file_key, new_file
+from huks_async.model.enums import HuksKeyAlg, HuksKeyDigest, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
 
 _CRYPTO_FAIL = 12000006
+_NOTHING_WRITTEN = "nothing was written"
+_PART_WRITTEN = "what was written before is verified, but it is not the whole; --whole writes nothing before the end was seen"
+
+_First = Annotated[
+    str | None,
+    Parameter(
+        help="The key's name; the file, if keys are named by -k.",
+        validator=no_option,
+        allow_leading_hyphen=True,
+    ),
+]
+_Second = Annotated[
+    str | None,
+    Parameter(help="The file to read; - is standard input.", validator=no_option, allow_leading_hyphen=True),
+]
+_Keys = Annotated[
+    list[str] | None,
+    Parameter(name=["--key", "-k"], negative=(), help="A key that is to open the file; repeatable."),
+]
+_Quiet = Annotated[
+    bool, Parameter(name=["--quiet", "-q"], negative=(), help="Show no progress on the terminal.")
+]
 
 
 async def encrypt(
-    alias: Alias,
-    file: InputName = STANDARD,
+    alias: _First = None,
+    file: _Second = None,
     /,
     *,
+    keys: _Keys = None,
+    version: Annotated[
+        Literal["1", "2"] | None,
+        Parameter(
+            name="--format",
+            help="Format of the file; 2 unless older programs must read it. An SM2 key alone makes a bare "
+            "ciphertext without it.",
+        ),
+    ] = None,
     form: sm2.Form = None,
+    quiet: _Quiet = False,
     destination: Destination = TO_STANDARD_OUTPUT,
     place: Place = HERE,
 ) -> None:
-    """Encrypt a file with an AES-GCM key, or a short one with an SM2 key.
+    """Encrypt a file with a key, or with several, each of which opens it: huks encrypt -k ONE -k OTHER FILE.
 
-    With an SM2 key the output is the bare ciphertext, in the form that --sm2-form names.
+    Keys are those for AES-GCM, or any that the keystore can hide a file's key with. With an SM2 key alone the
+    output is the bare ciphertext, in the form that --sm2-form names.
     """
+    aliases, name = _keys_and_file(alias, file, keys)
     destination.refuse_terminal("the encrypted file")
-    async with place.open() as keystore:
-        tags = await _tags(keystore, alias, place, HuksKeyPurpose.HUKS_KEY_PURPOSE_ENCRYPT)
-        if sm2.is_sm2(tags, form, alias):
-            with open_input(file) as source, destination.open(source=source) as target:
-                target.write(await sm2.encrypt(keystore, alias, tags, source, form))
-                target.commit()
-            return
-        nonce = os.urandom(container.NONCE_BYTES)
-        with open_input(file) as source, destination.open(source=source) as target:
-            target.write(container.HEADER + nonce)
-            pieces = container.counted(segments(source))
-            session_options = options(**tags, NONCE=nonce, ASSOCIATED_DATA=container.HEADER)
-            await pump(keystore, alias, session_options, pieces, target.write)
-            target.commit()
+    if version is not None and form is not None:
+        raise usage_error("--sm2-form writes a bare ciphertext, which has no --format")
+    if len(aliases) > 1 and (form is not None or version == "1"):
+        raise usage_error(
+            f"{'--format 1' if version else '--sm2-form'} takes one key, {len(aliases)} are given"
+        )
+    with contextlib.ExitStack() as stack:
+        async with place.open() as keystore:
+            if version != "2" and len(aliases) == 1:
+                tags = await _tags(keystore, aliases[0], place, HuksKeyPurpose.HUKS_KEY_PURPOSE_ENCRYPT)
+                bare = version is None and sm2.is_sm2(tags, form, aliases[0])
+                if bare or version == "1":
+                    source = stack.enter_context(open_input(name))
+                    target = stack.enter_context(destination.open(source=source))
+                    if bare:
+                        target.write(await sm2.encrypt(keystore, aliases[0], tags, source, form))
+                    else:
+                        await one_message.encrypt(keystore, aliases[0], tags, source, target)
+                    target.commit()
+                    return
+            header, file_key = await new_file(keystore, aliases, options(**place.tags))
+        # the keystore has done its part, and the rest is between the file's own key and the processors
+        cipher = ChunkCipher(header.chunk_key(file_key), header.chunk_bytes)
+        opened = stack.enter_context(open_input(name))
+        source_of_units = stack.enter_context(_source(opened))
+        target = stack.enter_context(destination.open(source=opened))
+        progress = stack.enter_context(_progress(source_of_units, quiet=quiet))
+        sealed_file.seal(source_of_units, header.data, cipher, target, progress)
+        target.commit()
 
 
 async def decrypt(
-    alias: Alias,
-    file: InputName = STANDARD,
+    alias: _First = None,
+    file: _Second = None,
     /,
     *,
+    keys: _Keys = None,
+    whole: Annotated[
+        bool, Parameter(negative=(), help="Write nothing before the whole input is verified, also to a pipe.")
+    ] = False,
+    part: Annotated[
+        str | None,
+        Parameter(
+            name="--range", help="Only bytes FROM:TO of the content, counted from 0, TO not among them."
+        ),
+    ] = None,
     form: sm2.Form = None,
+    quiet: _Quiet = False,
     destination: Destination = TO_STANDARD_OUTPUT,
     place: Place = HERE,
 ) -> None:
     """Decrypt a file that `huks encrypt` made, or with an SM2 key a bare ciphertext.
 
-    Nothing is written where it can be read before the whole file is verified.
+    Every byte is verified before it is written. A file appears when all are; a pipe gets them as they come, and
+    the command ends with code 1 where the input is not whole: --whole waits for its end first.
     """
-    async with place.open() as keystore:
-        tags = await _tags(keystore, alias, place, HuksKeyPurpose.HUKS_KEY_PURPOSE_DECRYPT)
-        if sm2.is_sm2(tags, form, alias):
-            with open_input(file) as source, destination.open(source=source) as target:
-                target.write(await sm2.decrypt(keystore, alias, tags, source, form))
-                target.commit()
-            return
-        with (
-            open_input(file) as source,
-            container.open_sealed(source) as sealed,
-            destination.open(source=source) as target,
-        ):
-            session_options = options(
-                **tags, NONCE=sealed.nonce, AE_TAG=sealed.tag, ASSOCIATED_DATA=container.HEADER
+    aliases, name = _keys_and_file(alias, file, keys)
+    if len(aliases) > 1:
+        raise usage_error("a file is decrypted with one key")
+    wanted = None if part is None else sealed_file.Range.parse(part)
+    if wanted is not None and (whole or form is not None):
+        raise usage_error(f"--range and {'--whole' if whole else '--sm2-form'} exclude each other")
+    with contextlib.ExitStack() as stack:
+        async with place.open() as keystore:
+            opened = stack.enter_context(open_input(name))
+            source = stack.enter_context(_source(opened))
+            start = source.head(PREFIX_BYTES)
+            version = version_of(start)
+            if version is None or version == 1 or form is not None:
+                if wanted is not None and version == 1:
+                    raise CommandError(
+                        "the input has format 1, which is one message: no part of it can be verified alone",
+                        hint="decrypt the whole and encrypt it again",
+                    )
+                target = await _decrypt_unchunked(
+                    keystore, aliases[0], place, source, opened, version, form, destination, stack
+                )
+                if target is not None:
+                    target.commit()
+                    return
+            with _explaining(_NOTHING_WRITTEN):
+                header = read_header(source.head(header_length(start)))
+                file_key = await find_file_key(keystore, aliases[0], header, options(**place.tags))
+        cipher = ChunkCipher(header.chunk_key(file_key), header.chunk_bytes)
+        target = stack.enter_context(destination.open(source=opened))
+        skip = len(header.data)
+        if whole and not target.hidden:
+            if source.size is None:
+                # it is ciphertext that waits on the disk
+                source = stack.enter_context(_source(stack.enter_context(_copy(source, opened))))
+            with _progress(source, quiet=quiet) as progress, _explaining(_NOTHING_WRITTEN):
+                sealed_file.verify_all(source, skip, cipher, progress)
+        progress = stack.enter_context(_progress(source, quiet=quiet))
+        with _explaining(_NOTHING_WRITTEN if target.hidden else _PART_WRITTEN):
+            if wanted is None:
+                sealed_file.open_all(source, skip, cipher, target, progress)
+            else:
+                sealed_file.open_range(source, skip, cipher, wanted, target, progress)
+        target.commit()
+
+
+def _keys_and_file(first: str | None, second: str | None, keys: list[str] | None) -> tuple[list[str], str]:
+    """The keys and the input, which are two words, or one where the keys are options."""
+    if not keys:
+        if first is None:
+            raise usage_error(
+                "no key is named", hint="huks encrypt ALIAS FILE, or -k ALIAS for each of several"
             )
-            try:
-                # stream keeps everything back until the tag is verified; a hidden target does so itself
-                feed = pump if target.hidden else pump_verified
-                await feed(keystore, alias, session_options, sealed.ciphertext(), target.write)
-            except BusinessError as error:
-                if error.code != _CRYPTO_FAIL:
-                    raise
-                raise CommandError(
-                    "the input cannot be decrypted: it was made with another key, or was changed or cut off",
-                    hint="nothing was written",
-                ) from error
-            target.commit()
+        return [first], second or STANDARD
+    if second is not None:
+        raise usage_error(
+            f"{first} and {second} cannot both be the file", hint="with -k, the file is the only other word"
+        )
+    return list(dict.fromkeys(keys)), first or STANDARD
+
+
+@contextlib.contextmanager
+def _source(file: io.FileIO) -> Iterator[Source]:
+    with contextlib.closing(open_source(file)) as source:
+        yield source
+
+
+@contextlib.contextmanager
+def _progress(source: Source, *, quiet: bool) -> Iterator[Progress]:
+    progress = Progress(source.size, quiet=quiet)
+    try:
+        yield progress
+    finally:
+        progress.clear()
+
+
+@contextlib.contextmanager
+def _copy(source: Source, file: io.FileIO) -> Iterator[io.FileIO]:
+    """What a stream has, in an unnamed temporary file."""
+    import tempfile
+
+    with tempfile.TemporaryFile(buffering=0) as copy:
+        for piece in itertools.chain([source.taken_from_stream()], segments(file)):
+            copy.write(piece)
+        copy.seek(0)
+        yield copy
+
+
+@contextlib.contextmanager
+def _explaining(hint: str) -> Iterator[None]:
+    """Tell what a file that does not verify means for what was written."""
+    try:
+        yield
+    except BusinessError as error:
+        if error.code != _CRYPTO_FAIL:
+            raise
+        raise CommandError(f"the input cannot be decrypted: {error.message}", hint=hint) from error
+
+
+async def _decrypt_unchunked(
+    keystore: "huks_async.Keystore",
+    alias: str,
+    place: Place,
+    source: Source,
+    file: io.FileIO,
+    version: int | None,
+    form: str | None,
+    destination: Destination,
+    stack: contextlib.ExitStack,
+) -> Output | None:
+    """Decrypt format 1 and bare ciphertexts of SM2; None for an input that is neither."""
+    tags = await _tags(keystore, alias, place, HuksKeyPurpose.HUKS_KEY_PURPOSE_DECRYPT)
+    bare = sm2.is_sm2(tags, form, alias)
+    if not bare and version != 1:
+        return None
+    begun = source.taken_from_stream()
+    target = stack.enter_context(destination.open(source=file))
+    if bare:
+        pieces = itertools.chain([begun], segments(file))
+        target.write(await sm2.decrypt(keystore, alias, tags, pieces, form))
+    else:
+        with _explaining(_NOTHING_WRITTEN):
+            await one_message.decrypt(keystore, alias, tags, file, begun, target)
+    return target
 
 
 async def _tags(keystore: "huks_async.Keystore", alias: str, place: Place, purpose: HuksKeyPurpose) -> Tags:
     stored = (await keystore.getKeyItemProperties(alias, options(**place.tags))).properties
     tags = session_tags(alias, stored, purpose)
     if tags["ALGORITHM"] == HuksKeyAlg.HUKS_ALG_SM2:
-        return {"DIGEST": HuksKeyDigest.HUKS_DIGEST_SM3} | tags | place.tags
-    mode = tags.get("BLOCK_MODE", HuksCipherMode.HUKS_MODE_GCM)
-    if tags["ALGORITHM"] != HuksKeyAlg.HUKS_ALG_AES or mode != HuksCipherMode.HUKS_MODE_GCM:
-        raise CommandError(
-            f"the key {alias!r} is neither an AES-GCM key, which files are encrypted with, nor an SM2 key",
-            hint="make one: huks keys generate ALIAS --kind aes-256-gcm",
-        )
-    return {"PADDING": 0} | tags | {"BLOCK_MODE": mode} | place.tags
+        tags = {"DIGEST": HuksKeyDigest.HUKS_DIGEST_SM3} | tags
+    return tags | place.tags

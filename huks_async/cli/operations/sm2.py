@@ -1,5 +1,6 @@
 """SM2 in `huks encrypt` and `huks decrypt`: one bare ciphertext, in the form of the other side."""
 
+from collections.abc import Iterable
 from typing import Annotated, BinaryIO, Literal, TypeAlias
 
 from cyclopts import Parameter
@@ -53,7 +54,7 @@ async def encrypt(
 
 
 async def decrypt(
-    keystore: "huks_async.Keystore", alias: str, tags: Tags, source: BinaryIO, form: str | None
+    keystore: "huks_async.Keystore", alias: str, tags: Tags, pieces: Iterable[bytes], form: str | None
 ) -> bytes:
     """The plaintext of a whole input.
 
@@ -63,7 +64,7 @@ async def decrypt(
 
     """
     given = bytearray()
-    for piece in segments(source):
+    for piece in pieces:
         given += piece
         if len(given) > _MAX_BYTES:
             raise CommandError("the input is longer than an SM2 ciphertext that one session takes")

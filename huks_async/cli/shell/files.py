@@ -6,6 +6,7 @@ import io
 import os
 import stat
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -19,6 +20,7 @@ from huks_async.cli.shell.console import (
     usage_error,
 )
 from huks_async.cli.shell.interrupts import interruptible
+from huks_async.model.params import BytesLike
 
 SEGMENT = 100 * 1024
 """Bytes that one call takes: the size HUKS advises."""
@@ -35,8 +37,12 @@ class Output(Protocol):
     hidden: bool
     """Whether nothing is seen before `commit`."""
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: BytesLike) -> None:
         """Add bytes."""
+        ...
+
+    def write_at(self, data: BytesLike, place: int) -> None:
+        """Put bytes to a place of their own; where `hidden` only, and from any thread."""
         ...
 
     def commit(self) -> None:
@@ -164,11 +170,14 @@ class _Direct:
         self._target = target
         self._name = name
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: BytesLike) -> None:
         view = memoryview(data)
         while view:
             with interruptible(), naming(self._name):
                 view = view[self._target.write(view) :]
+
+    def write_at(self, data: BytesLike, place: int) -> None:
+        raise io.UnsupportedOperation(f"{self._name} is written from its beginning to its end")
 
     def commit(self) -> None:
         # what a stream was given is out already; there is nothing left to make visible
@@ -188,9 +197,18 @@ class _Replacing:
         self._private = private
         self._replaces = replaces
         self._direct = _Direct(file, name)
+        self._placing = threading.Lock()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: BytesLike) -> None:
         self._direct.write(data)
+
+    def write_at(self, data: BytesLike, place: int) -> None:
+        descriptor, done = self._file.fileno(), 0
+        # one after another: threads that write to one file at once burn their processors on the kernel's lock
+        with self._placing, naming(self._name), memoryview(data) as view:
+            while done < len(view):
+                done += os.pwrite(descriptor, view[done:], place + done)
+            _start_flushing(descriptor, place, done)
 
     def commit(self) -> None:
         with naming(self._name):
@@ -236,6 +254,13 @@ class _Replacing:
             # only root can give files away, and only root needs to
             os.fchown(descriptor, before.st_uid, before.st_gid)
         os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
+
+
+def _start_flushing(descriptor: int, place: int, length: int) -> None:
+    """Let the disk begin with these bytes, so that `commit` finds most of them written."""
+    if hasattr(os, "posix_fadvise"):
+        # Linux starts to write what is asked to be forgotten; it forgets only what was on the disk before.
+        os.posix_fadvise(descriptor, place, length, os.POSIX_FADV_DONTNEED)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,1 @@
+"""Long inputs through threads: where they come from, how they are worked on, and what is told meanwhile."""

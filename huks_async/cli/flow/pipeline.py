@@ -1,0 +1,186 @@
+"""Units of a long input through several threads, in order, in bounded memory.
+
+Each thread takes a batch of units, works on them, and, where the output is a file that nobody sees yet, writes
+them to their place itself. Where the output is a stream, the main thread writes them in order: a signal
+breaks its waiting for a reader, as it breaks nothing in other threads. So reading, work and writing overlap,
+and all processors work.
+"""
+
+import os
+import queue
+import threading
+from dataclasses import dataclass
+from typing import Protocol
+
+from huks_async.cli.flow.progress import Progress
+from huks_async.cli.flow.source import Batch, Source
+from huks_async.cli.shell.files import Output
+from huks_async.cli.shell.interrupts import interruptible
+
+MEMORY_BYTES = 32 * 1024 * 1024
+"""Buffers of all threads together take at most this, whatever the input and however many processors."""
+_BATCH_BYTES = 1024 * 1024 + 64 * 1024
+# a megabyte with its tags: as much stays in a processor's cache from reading to writing
+_MOST_WORKERS = 8
+
+
+class Step(Protocol):
+    """What is done to each unit. Called from several threads at once."""
+
+    taken: int
+    """Bytes of a unit."""
+    given: int
+    """Bytes that a whole unit becomes."""
+
+    def __call__(self, place: int, last: bool, data: memoryview, into: memoryview) -> int:
+        """Work on the unit at this place, and give the number of bytes written.
+
+        Args:
+            place: the unit's place in the whole input.
+            last: whether the input ends with it.
+            data: the unit.
+            into: where the result goes; at least as long as that.
+
+        """
+        ...
+
+
+@dataclass(slots=True)
+class _Slot:
+    taken: memoryview
+    given: memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    batch: Batch
+    slot: _Slot
+    length: int
+    error: BaseException | None
+
+
+def run(source: Source, step: Step, target: Output, progress: Progress, *, start: int | None = None) -> int:
+    """Take everything through the step to the target; gives the number of bytes written.
+
+    Of a unit that fails, what comes before it is written, where the target shows it at once, and its error
+    is raised. Of several, it is that of the first in the input.
+
+    Args:
+        source: where units come from; `begin` was called.
+        step: what becomes of them.
+        target: where results go.
+        progress: who is told.
+        start: where in the target the first unit of the input goes, if threads may write there themselves;
+            else results are written one after another.
+
+    """
+    work = _Pipeline(source, step, target, start)
+    try:
+        return work.run(progress)
+    finally:
+        work.end()
+
+
+class _Pipeline:
+    def __init__(self, source: Source, step: Step, target: Output, start: int | None) -> None:
+        self._source = source
+        self._step = step
+        self._target = target
+        self._start = start
+        self._free: queue.SimpleQueue[_Slot | None] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[_Done | BaseException | None] = queue.SimpleQueue()
+        workers, slots, units = _dimensions(source.size, step, ordered=start is None)
+        for _ in range(slots):
+            # pages come into being as they are used, so small inputs use little of them
+            taken, given = bytearray(units * step.taken), bytearray(units * step.given)
+            self._free.put(_Slot(memoryview(taken), memoryview(given)))
+        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(workers)]
+
+    def run(self, progress: Progress) -> int:
+        for thread in self._threads:
+            thread.start()
+        waiting: dict[int, _Done] = {}
+        running, following, taken, given = len(self._threads), 0, 0, 0
+        while running or waiting:
+            done = waiting.pop(following, None)
+            if done is None:
+                progress.show(taken)
+                try:
+                    # a queue in C: a signal breaks the waiting and leaves the queue whole
+                    with interruptible():
+                        news = self._done.get(timeout=progress.interval)
+                except queue.Empty:
+                    continue
+                if isinstance(news, BaseException):
+                    raise news
+                if news is None:
+                    running -= 1
+                else:
+                    waiting[news.batch.number] = news
+                continue
+            if self._start is None:
+                self._target.write(done.slot.given[: done.length])
+            if done.error is not None:
+                raise done.error
+            self._free.put(done.slot)
+            following += 1
+            taken += done.batch.length
+            given += done.length
+        return given
+
+    def end(self) -> None:
+        """Let no thread go on. None of them waits for anything but this."""
+        self._source.stop()
+        for _ in self._threads:
+            self._free.put(None)
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join()
+
+    def _work(self) -> None:
+        try:
+            while (slot := self._free.get()) is not None:
+                batch = self._source.take(slot.taken)
+                if batch is None:
+                    break
+                self._done.put(self._finish(batch, slot))
+            self._done.put(None)
+        except BaseException as error:  # the main thread raises it
+            self._done.put(error)
+
+    def _finish(self, batch: Batch, slot: _Slot) -> _Done:
+        step = self._step
+        length = place = 0
+        error = None
+        units = max(1, -(-batch.length // step.taken))
+        try:
+            for count in range(units):
+                piece = slot.taken[place : min(batch.length, place + step.taken)]
+                last = batch.last and count == units - 1
+                length += step(batch.first + count, last, piece, slot.given[length:])
+                place += step.taken
+            if self._start is not None:
+                self._target.write_at(slot.given[:length], self._start + batch.first * step.given)
+        except BaseException as raised:  # raised in its turn, after what comes before it
+            error = raised
+        return _Done(batch, slot, length, error)
+
+
+def _dimensions(size: int | None, step: Step, *, ordered: bool) -> tuple[int, int, int]:
+    """Threads, pairs of buffers, and units in one of them."""
+    # two at least: one reads while the other works
+    workers = max(2, min(_processors(), _MOST_WORKERS))
+    slots = workers + 2 if ordered else workers
+    room = min(_BATCH_BYTES, MEMORY_BYTES // (slots * 2))
+    units = max(1, room // max(step.taken, step.given))
+    if size is not None:
+        batches = max(1, -(-size // (units * step.taken)))
+        workers, slots = min(workers, batches), min(slots, batches)
+    return workers, slots, units
+
+
+def _processors() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1

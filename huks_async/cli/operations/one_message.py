@@ -1,0 +1,61 @@
+"""Format 1 of encrypted files: the whole file is one AES-GCM message, in one session."""
+
+import io
+import os
+
+import huks_async
+from huks_async.cli.operations import container
+from huks_async.cli.operations.pump import pump, pump_verified
+from huks_async.cli.shell.console import CommandError
+from huks_async.cli.shell.files import Output, segments
+from huks_async.cli.words.parameters import Tags, options
+from huks_async.model.enums import HuksCipherMode, HuksKeyAlg
+
+
+async def encrypt(
+    keystore: "huks_async.Keystore", alias: str, tags: Tags, source: io.FileIO, target: Output
+) -> None:
+    """Write the file of all that the source has.
+
+    Raises:
+        CommandError: the key is for something else.
+
+    """
+    nonce = os.urandom(container.NONCE_BYTES)
+    session = options(**_gcm(alias, tags), NONCE=nonce, ASSOCIATED_DATA=container.HEADER)
+    target.write(container.HEADER + nonce)
+    await pump(keystore, alias, session, container.counted(segments(source)), target.write)
+
+
+async def decrypt(
+    keystore: "huks_async.Keystore",
+    alias: str,
+    tags: Tags,
+    source: io.FileIO,
+    begun: bytes,
+    target: Output,
+) -> None:
+    """Write what the file holds, all or nothing; `begun` is what was read of a stream before.
+
+    Raises:
+        CommandError: it is cut off, or the key is for something else.
+        BusinessError: 12000006 where it does not verify.
+
+    """
+    with container.open_sealed(source, begun) as sealed:
+        session = options(
+            **_gcm(alias, tags), NONCE=sealed.nonce, AE_TAG=sealed.tag, ASSOCIATED_DATA=container.HEADER
+        )
+        # stream keeps everything back until the tag is verified; a hidden target does so itself
+        feed = pump if target.hidden else pump_verified
+        await feed(keystore, alias, session, sealed.ciphertext(), target.write)
+
+
+def _gcm(alias: str, tags: Tags) -> Tags:
+    mode = tags.get("BLOCK_MODE", HuksCipherMode.HUKS_MODE_GCM)
+    if tags["ALGORITHM"] != HuksKeyAlg.HUKS_ALG_AES or mode != HuksCipherMode.HUKS_MODE_GCM:
+        raise CommandError(
+            f"the key {alias!r} is no AES-GCM key, which format 1 is encrypted with",
+            hint="make one: huks keys generate ALIAS --kind aes-256-gcm",
+        )
+    return {"PADDING": 0} | tags | {"BLOCK_MODE": mode}

@@ -1,0 +1,264 @@
+"""`huks encrypt` and `decrypt` on format 2: several keys, parts of the content, old files, slow pipes."""
+
+import asyncio
+import contextlib
+import os
+import pty
+import select
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+import huks_async
+from huks_async.cli.words.parameters import KINDS, options
+from huks_async.files.chunks import ChunkCipher
+from huks_async.files.header import CHUNK_BYTES, PREFIX_BYTES, header_length, read_header
+from huks_async.keystore.file_keys import find_file_key, new_file
+from tests.cli.command_line import Huks, command
+
+_FORMAT_1 = Path(__file__).parent / "format1"
+
+
+def test_several_keys_open_one_file(huks: Huks, tmp_path: Path, document: Path) -> None:
+    """Each key that was named opens the file, and no other does."""
+    for alias in ("one", "two", "other"):
+        huks("keys", "generate", alias)
+    sealed = tmp_path / "sealed"
+    assert huks("encrypt", "-k", "one", "--key", "two", document, "-o", sealed).code == 0
+    for words in (["one", sealed], ["two", sealed], ["-k", "two", sealed]):
+        assert huks("decrypt", *words).out == document.read_bytes()
+    done = huks("decrypt", "other", sealed)
+    assert (done.code, done.out) == (1, b"")
+    assert "not sealed for the key 'other'" in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        ((), "no key is named"),
+        (("-k", "k", "one", "two"), "cannot both be the file"),
+        (("-k", "k", "-k", "j", "--format", "1", "x"), "takes one key"),
+        (("-k", "k", "-k", "j", "--sm2-form", "der", "x"), "takes one key"),
+        (("k", "x", "--format", "2", "--sm2-form", "der"), "has no --format"),
+    ],
+)
+def test_wrong_usage_of_encrypt(huks: Huks, words: tuple[str, ...], problem: str) -> None:
+    """Words that cannot go together end with code 2 and are named."""
+    done = huks("encrypt", *words)
+    assert (done.code, done.out) == (2, b"")
+    assert problem in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (("-k", "k", "-k", "j", "x"), "with one key"),
+        (("k", "x", "--range", "5"), "is no range"),
+        (("k", "x", "--range", "-1:5"), "is no range"),
+        (("k", "x", "--range", "5:4"), "ends before it begins"),
+        (("k", "x", "--range", "5:6", "--whole"), "exclude each other"),
+    ],
+)
+def test_wrong_usage_of_decrypt(huks: Huks, words: tuple[str, ...], problem: str) -> None:
+    """The same for decrypt."""
+    done = huks("decrypt", *words)
+    assert (done.code, done.out) == (2, b"")
+    assert problem in done.err
+
+
+@pytest.mark.parametrize("path", sorted(_FORMAT_1.iterdir()), ids=lambda path: path.stem)
+def test_files_of_the_first_version_are_read(huks: Huks, huks_process: Huks, path: Path) -> None:
+    """Files that the first version of the program wrote come out as they went in, from files and pipes."""
+    bits, length = (int(part) for part in path.stem.removeprefix("aes").split("-"))
+    plain = bytes(place * 7 % 256 for place in range(length))
+
+    async def bring() -> None:
+        async with huks_async.Keystore.open() as keystore:
+            key = bytes(range(bits // 8))
+            await keystore.importKeyItem("old", options(key, **KINDS[f"aes-{bits}-gcm"]))
+
+    asyncio.run(bring())
+    assert huks("decrypt", "old", path).out == plain
+    assert huks_process("decrypt", "old", stdin=path.read_bytes()).out == plain
+    done = huks("decrypt", "old", path, "--range", "0:1")
+    assert (done.code, done.out) == (1, b"")
+    assert "format 1" in done.err
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    done = huks_process("decrypt", "old", stdin=bytes(data))
+    assert (done.code, done.out) == (1, b"")
+
+
+_RANGES = [
+    "0:0",
+    "0:1",
+    ":10",
+    f"{CHUNK_BYTES - 1}:{CHUNK_BYTES + 1}",
+    f"{CHUNK_BYTES}:{2 * CHUNK_BYTES}",
+    f"{2 * CHUNK_BYTES + 7}:",
+    "10:999999999999",
+    f"{3 * CHUNK_BYTES + 100}:",
+    ":",
+]
+
+
+@pytest.mark.parametrize("where", _RANGES)
+@pytest.mark.parametrize("way", ["file", "pipe", "to file"])
+def test_ranges(huks_process: Huks, tmp_path: Path, where: str, way: str) -> None:
+    """A range gives those bytes and no others, wherever they are read from and written to."""
+    plain, sealed = os.urandom(3 * CHUNK_BYTES + 100), tmp_path / "sealed"
+    huks_process("keys", "generate", "k")
+    sealed.write_bytes(huks_process("encrypt", "k", stdin=plain).out)
+    start, end = (int(part) if part else None for part in where.split(":"))
+    if way == "pipe":
+        done = huks_process("decrypt", "k", "--range", where, stdin=sealed.read_bytes())
+    elif way == "file":
+        done = huks_process("decrypt", "k", "--range", where, sealed)
+    else:
+        done = huks_process("decrypt", "k", "--range", where, sealed, "-o", tmp_path / "part")
+        assert (tmp_path / "part").read_bytes() == plain[start:end]
+    assert (done.code, done.err) == (0, "")
+    assert done.out == (b"" if way == "to file" else plain[start:end])
+
+
+@pytest.mark.parametrize("piped", [True, False])
+def test_a_range_beyond_the_end(huks_process: Huks, tmp_path: Path, piped: bool) -> None:
+    """Where the content ends before the range begins, its verified length is named."""
+    sealed = tmp_path / "sealed"
+    huks_process("keys", "generate", "k")
+    sealed.write_bytes(huks_process("encrypt", "k", stdin=bytes(1000)).out)
+    stdin = sealed.read_bytes() if piped else b""
+    done = huks_process("decrypt", "k", "--range", "1001:", "-" if piped else sealed, stdin=stdin)
+    assert (done.code, done.out) == (1, b"")
+    assert "the content ends at 1000" in done.err
+
+
+def test_a_range_needs_its_chunks_only(huks: Huks, tmp_path: Path) -> None:
+    """Other chunks may be damaged; those of the range may not."""
+    plain, sealed = tmp_path / "plain", tmp_path / "sealed"
+    plain.write_bytes(os.urandom(4 * CHUNK_BYTES))
+    huks("keys", "generate", "k")
+    huks("encrypt", "k", plain, "-o", sealed)
+    data = bytearray(sealed.read_bytes())
+    header = header_length(bytes(data[:PREFIX_BYTES]))
+    data[header] ^= 1
+    data[-1] ^= 1
+    sealed.write_bytes(data)
+    start, end = CHUNK_BYTES, 3 * CHUNK_BYTES
+    assert huks("decrypt", "k", sealed, "--range", f"{start}:{end}").out == plain.read_bytes()[start:end]
+    done = huks("decrypt", "k", sealed, "--range", f"{start - 1}:{end}")
+    assert (done.code, done.out) == (1, b"")
+
+
+def test_sm2_keys_write_bare_ciphertexts_or_files(huks: Huks, document: Path) -> None:
+    """Alone an SM2 key makes what other programs read; with --format 2 or beside others a file of any length."""
+    done = huks("keys", "generate", "s", "--algorithm", "sm2", "--purpose", "encrypt", "--purpose", "decrypt")
+    if "12000001" in done.err:
+        pytest.skip("no SM2 on this machine")
+    huks("keys", "generate", "k")
+    assert huks("encrypt", "s", document).out.startswith(b"\x30")
+    for words in (["--format", "2", "-k", "s"], ["-k", "s", "-k", "k"]):
+        sealed = document.with_name("sealed")
+        assert huks("encrypt", *words, document, "-o", sealed, "--force").code == 0
+        assert sealed.read_bytes().startswith(b"huksenc\x02")
+        assert huks("decrypt", "s", sealed).out == document.read_bytes()
+
+
+def test_command_and_library_write_the_same_format(huks: Huks, tmp_path: Path, document: Path) -> None:
+    """What the command writes opens by the header and its chunks, one after another; and the other way round."""
+    huks("keys", "generate", "k")
+    data = huks("encrypt", "k", document).out
+    header = read_header(data[: header_length(data[:PREFIX_BYTES])])
+
+    async def keys() -> tuple[bytes, bytes, bytes]:
+        async with huks_async.Keystore.open() as keystore:
+            made, made_key = await new_file(keystore, "k", chunk_bytes=4096)
+            return await find_file_key(keystore, "k", header), made.data, made.chunk_key(made_key)
+
+    file_key, other_header, other_key = asyncio.run(keys())
+    cipher, plain = ChunkCipher(header.chunk_key(file_key), header.chunk_bytes), b""
+    sealed = data[len(header.data) :]
+    count = -(-len(sealed) // cipher.sealed_bytes)
+    for place in range(count):
+        piece = sealed[place * cipher.sealed_bytes : (place + 1) * cipher.sealed_bytes]
+        plain += cipher.open(place, piece, last=place == count - 1)
+    assert plain == document.read_bytes()
+    other = ChunkCipher(other_key, 4096)
+    pieces = [plain[start : start + 4096] for start in range(0, len(plain), 4096)]
+    chunks = [other.seal(place, piece, last=piece is pieces[-1]) for place, piece in enumerate(pieces)]
+    path = tmp_path / "other"
+    path.write_bytes(other_header + b"".join(chunks))
+    assert huks("decrypt", "k", path).out == plain
+
+
+def test_chunks_of_a_slow_pipe_are_not_held_back(huks_process: Huks) -> None:
+    """A chunk comes out once it is known that others follow, though the next ones have not come yet."""
+    huks_process("keys", "generate", "k")
+    plain = os.urandom(3 * CHUNK_BYTES)
+    sealed = huks_process("encrypt", "k", stdin=plain).out
+    first = header_length(sealed[:PREFIX_BYTES]) + CHUNK_BYTES + 16 + 1
+    words = command("decrypt", "k")
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(sealed[:first])
+        process.stdin.flush()
+        assert process.stdout.read(CHUNK_BYTES) == plain[:CHUNK_BYTES]
+        process.stdin.write(sealed[first:])
+        process.stdin.close()
+        assert process.stdout.read() == plain[CHUNK_BYTES:]
+        assert process.wait(timeout=60) == 0
+
+
+def test_a_file_is_read_from_where_it_stands(huks_process: Huks, home: Path, tmp_path: Path) -> None:
+    """Of a file that the shell hands over at a place in its middle, what follows is encrypted."""
+    huks_process("keys", "generate", "k")
+    path = tmp_path / "plain"
+    path.write_bytes(b"0123456789" * 100_000)
+    with path.open("rb") as file:
+        os.lseek(file.fileno(), 777_777, os.SEEK_SET)
+        done = subprocess.run(
+            command("encrypt", "k"), stdin=file, capture_output=True, timeout=60, check=True
+        )
+    assert huks_process("decrypt", "k", stdin=done.stdout).out == path.read_bytes()[777_777:]
+
+
+def test_files_whose_size_is_not_told(huks: Huks, tmp_path: Path) -> None:
+    """Files of /proc have content though their size is 0."""
+    path = Path("/proc/version")
+    if not path.exists():
+        pytest.skip("this system has no /proc")
+    huks("keys", "generate", "k")
+    target = tmp_path / "sealed"
+    assert huks("encrypt", "k", path, "-o", target).code == 0
+    assert huks("decrypt", "k", target).out == path.read_bytes()
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_progress_on_a_terminal(huks_process: Huks, home: Path, quiet: bool) -> None:
+    """What lasts longer than a second tells its rate on a terminal, and takes the line away; --quiet does not."""
+    huks_process("keys", "generate", "k")
+    controller, terminal = pty.openpty()
+    words = command("encrypt", "k", *(["--quiet"] if quiet else []))
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=terminal
+    ) as process:
+        assert process.stdin is not None
+        os.close(terminal)
+        shown, end = b"", time.monotonic() + (4 if quiet else 60)
+        while time.monotonic() < end and b"/s" not in shown:
+            process.stdin.write(bytes(CHUNK_BYTES))
+            process.stdin.flush()
+            if select.select([controller], [], [], 0.1)[0]:
+                shown += os.read(controller, 1000)
+        process.stdin.close()
+        assert process.wait(timeout=60) == 0
+    with contextlib.suppress(OSError):
+        # a terminal whose other side has gone says so by an error
+        while piece := os.read(controller, 1000):
+            shown += piece
+    os.close(controller)
+    assert (b"MB" in shown) is not quiet
+    assert shown == b"" if quiet else shown.endswith(b"\r")
