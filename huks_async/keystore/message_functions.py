@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from hmac import compare_digest
 from threading import get_ident
 from time import perf_counter
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from huks_async.crypto import engine
 from huks_async.crypto.caller_warnings import times_warned
@@ -15,9 +15,7 @@ from huks_async.keys.items.item import KeyItem
 from huks_async.keys.lifecycle import refuse_one_stage
 from huks_async.keystore.open_state import KeystoreFunctions, OpenState, state_for, state_of_named
 from huks_async.messages import uses
-from huks_async.messages.deterministic import DeterministicSealer
 from huks_async.messages.header import HEADER_BYTES, does_not_belong
-from huks_async.messages.symmetric import KINDS, Opener, Sealer, check_library
 from huks_async.messages.uses import Use
 from huks_async.model.enums import HuksKeyAlg
 from huks_async.model.errors import BusinessError
@@ -25,6 +23,12 @@ from huks_async.model.params import BytesLike, ParamSet, as_buffer, as_bytes
 from huks_async.model.showing import type_name
 from huks_async.model.tags import HuksTag
 from huks_async.runtime.randomness import random_bytes
+from huks_async.sessions.driver import COPY_AT_ONCE
+
+if TYPE_CHECKING:
+    # the formats are loaded with the first message of their kind, as families of algorithms are
+    from huks_async.messages.deterministic import DeterministicSealer
+    from huks_async.messages.symmetric import Opener, Sealer
 
 DATA_KEY_BYTES = 32
 MAX_CONTEXT_BYTES = 1024 * 1024
@@ -104,7 +108,8 @@ class MessageFunctions(KeystoreFunctions):
             state.owner.check("this keystore")
         opener: Opener | None = state.recall_use(alias, level, "unseal")  # type: ignore[arg-type]
         if type(sealed) is not bytes:
-            sealed = as_bytes(sealed, "sealed")
+            given = as_buffer(sealed, "sealed")
+            sealed = bytes(given) if len(given) <= COPY_AT_ONCE else await state.driver.copy(given)
         if type(context) is not bytes:
             context = as_bytes(context, "context")
         if opener is None:
@@ -153,7 +158,7 @@ class MessageFunctions(KeystoreFunctions):
         """
         state = self._open_state()
         item = await _find(state, alias, level, uses.SEAL_DETERMINISTIC)
-        data, context = as_bytes(data, "data"), as_bytes(context, "context")
+        data, context = as_buffer(data, "data"), as_bytes(context, "context")
         _check_context(context)
         sealer = _deterministic(state, item)
         if perf_counter() > state.dispatcher.turn_ends:
@@ -180,7 +185,7 @@ class MessageFunctions(KeystoreFunctions):
         from huks_async.messages import recipients  # late: HPKE, for those who use it
 
         state = self._open_state()
-        data, context = as_bytes(data, "data"), as_bytes(context, "context")
+        data, context = as_buffer(data, "data"), as_bytes(context, "context")
         _check_context(context)
         if len(data) > recipients.MAX_BYTES:
             raise BusinessError(
@@ -394,9 +399,11 @@ def _signer(state: OpenState, item: KeyItem) -> _Signer:
     return made
 
 
-def _sealer(state: OpenState, item: KeyItem, use: Use) -> Sealer:
+def _sealer(state: OpenState, item: KeyItem, use: Use) -> "Sealer":
     known = item.messages.get(use.name)
     if known is None:
+        from huks_async.messages.symmetric import KINDS, Sealer, check_library
+
         _authorise(state, item, use)
         material = item.material
         check_library(material.algorithm)
@@ -407,9 +414,11 @@ def _sealer(state: OpenState, item: KeyItem, use: Use) -> Sealer:
     return made
 
 
-def _opener(state: OpenState, item: KeyItem) -> Opener:
+def _opener(state: OpenState, item: KeyItem) -> "Opener":
     known = item.messages.get("unseal")
     if known is None:
+        from huks_async.messages.symmetric import Opener, check_library
+
         _authorise(state, item, uses.UNSEAL)
         material = item.material
         check_library(material.algorithm)
@@ -419,9 +428,11 @@ def _opener(state: OpenState, item: KeyItem) -> Opener:
     return made
 
 
-def _deterministic(state: OpenState, item: KeyItem) -> DeterministicSealer:
+def _deterministic(state: OpenState, item: KeyItem) -> "DeterministicSealer":
     known = item.messages.get(uses.SEAL_DETERMINISTIC.name)
     if known is None:
+        from huks_async.messages.deterministic import DeterministicSealer
+
         _authorise(state, item, uses.SEAL_DETERMINISTIC)
         known = DeterministicSealer(item.material.secret)
         item.messages[uses.SEAL_DETERMINISTIC.name] = known
@@ -452,7 +463,7 @@ def _private_of(item: KeyItem) -> Any:
 # --- work ---------------------------------------------------------------------------------------
 
 
-async def _seal(state: OpenState, sealer: Sealer, data: BytesLike, context: BytesLike) -> bytes:
+async def _seal(state: OpenState, sealer: "Sealer", data: BytesLike, context: BytesLike) -> bytes:
     if type(data) is not bytes:
         data = as_buffer(data, "data")
     if type(context) is not bytes:

@@ -252,7 +252,7 @@ class SessionDriver:
         most = COSTS.get(operation.kind, UNKNOWN).slice_bytes
         if type(data) is not bytes and not (type(data) is memoryview and type(data.obj) is bytes):
             # the caller may change its buffer while the worker reads it
-            data = bytes(data) if len(data) <= COPY_AT_ONCE else await self._copy(data)
+            data = bytes(data) if len(data) <= COPY_AT_ONCE else await self.copy(data)
         if most is None or len(data) <= most or operation.collects:
             return await dispatcher.pool.run(function, data)
         ended: list[None] = []
@@ -262,7 +262,8 @@ class SessionDriver:
             ended.append(None)
             raise
 
-    async def _copy(self, data: BytesLike) -> bytes:
+    async def copy(self, data: BytesLike) -> bytes:
+        """A private copy of any size, with turns for other tasks on the way."""
         parts = []
         with memoryview(data) as view:
             for start in range(0, len(view), COPY_AT_ONCE):

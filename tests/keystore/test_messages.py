@@ -202,6 +202,8 @@ async def test_long_messages_are_the_same_as_short_ones(keystore: Keystore, alia
     data = os.urandom(length)
     sealed = await keystore.seal(alias, data, b"c")
     assert await keystore.unseal(alias, sealed, b"c") == data
+    sealed = await keystore.seal(alias, bytearray(data), b"c")
+    assert await keystore.unseal(alias, memoryview(bytearray(sealed)), b"c") == data
     for changed in (
         sealed[:-1],
         sealed[:200] + b"\0\0\0\0\0\0\0\0" + sealed[208:],

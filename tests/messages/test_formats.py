@@ -4,6 +4,7 @@ Nothing here uses the library's own derivations: the constructions are those of 
 messages must open for ever.
 """
 
+import hmac
 import json
 import os
 import struct
@@ -16,6 +17,7 @@ from Cryptodome.Hash import SHA256
 from Cryptodome.Protocol import HPKE
 from Cryptodome.Protocol.KDF import HKDF
 from Cryptodome.PublicKey import ECC
+from kyber_py.ml_kem import ML_KEM_768
 
 from huks_async import Keystore
 from huks_async.messages.header import Kind
@@ -180,3 +182,35 @@ async def test_gcm_under_two_keys_opens_with_neither_once_its_commitment_is_the_
         with pytest.raises(Exception, match="do not belong together") as caught:
             await keystore.unseal("k", sealed)
         assert caught.value.code == 12000006
+
+
+def _labeled(suite: bytes, salt: bytes, label: bytes, value: bytes) -> bytes:
+    return hmac.digest(salt, b"HPKE-v1" + suite + label + value, "sha256")
+
+
+def _expanded(suite: bytes, secret: bytes, label: bytes, info: bytes, length: int) -> bytes:
+    full = length.to_bytes(2, "big") + b"HPKE-v1" + suite + label + info
+    return hmac.digest(secret, full + b"\x01", "sha256")[:length]
+
+
+async def test_ml_kem_messages_open_with_an_independent_implementation() -> None:
+    """ML-KEM-768 of kyber-py, the key schedule of RFC 9180 written out here, AES-GCM of pycryptodomex."""
+    vector = next(each for each in VECTORS if each["name"] == "ML-KEM-768")
+    (_, seed), sealed, context = (
+        _of_vector(vector)[0],
+        bytes.fromhex(vector["sealed"]),
+        bytes.fromhex(vector["context"]),
+    )
+    _, private = ML_KEM_768.key_derive(seed)
+    shared = ML_KEM_768.decaps(private, sealed[8 : 8 + 1088])
+    suite = b"HPKE" + (0x0041).to_bytes(2, "big") + (1).to_bytes(2, "big") + (2).to_bytes(2, "big")
+    info = HPKE_LABEL + sealed[:8] + context
+    schedule = b"\0" + _labeled(suite, b"", b"psk_id_hash", b"") + _labeled(suite, b"", b"info_hash", info)
+    secret = _labeled(suite, shared, b"secret", b"")
+    opened = AES.new(
+        _expanded(suite, secret, b"key", schedule, 32),
+        AES.MODE_GCM,
+        _expanded(suite, secret, b"base_nonce", schedule, 12),
+    )
+    body = sealed[8 + 1088 :]
+    assert opened.decrypt_and_verify(body[:-16], body[-16:]) == bytes.fromhex(vector["data"])
