@@ -1,5 +1,7 @@
 """How keys come to be: generated, imported, or kept from an agreement or derivation."""
 
+from dataclasses import dataclass
+
 from huks_async.access.control import AccessControl
 from huks_async.access.demand import check_ml_kem
 from huks_async.crypto import engine
@@ -14,7 +16,7 @@ from huks_async.keys.items.attributes import (
     may_override,
     stored_params,
 )
-from huks_async.keys.items.item import KeyItem
+from huks_async.keys.items.item import KeyItem, encode_params
 from huks_async.keys.items.purposes import check_import_purpose
 from huks_async.keys.items.shelf import KeyShelf
 from huks_async.model.enums import HuksKeyAlg, HuksKeyFlag, HuksKeyStorageType
@@ -26,6 +28,7 @@ from huks_async.runtime.process_pool import LONG_SECONDS, ProcessPool
 from huks_async.runtime.workers import WorkerPool
 
 _T = HuksTag
+_PASSWORD = int(_T.HUKS_TAG_IS_DEVICE_PASSWORD_SET)
 _STORED_FLAG = int(_T.HUKS_TAG_DERIVED_AGREED_KEY_STORAGE_FLAG)
 _ONLY_IN_HUKS = HuksKeyStorageType.HUKS_STORAGE_ONLY_USED_IN_HUKS
 _EXPORTABLE = HuksKeyStorageType.HUKS_STORAGE_KEY_EXPORT_ALLOWED
@@ -39,7 +42,7 @@ _QUICK = SYMMETRIC_ALGORITHMS | {
     HuksKeyAlg.HUKS_ALG_ML_KEM,
 }
 
-_MAX_CHECKED = 64
+_MAX_RECIPES = 64
 
 # What most searches for primes of 2048 bits need at most, in seconds: one in twenty takes longer. They grow with
 # about the fourth power of the size.
@@ -68,6 +71,21 @@ def refuse_one_stage(item: KeyItem) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Recipe:
+    """What the parameters of a key to be generated come to, once all checks have passed."""
+
+    algorithm: Algorithm
+    size: int
+    legacy: bool
+    level: int
+    override: bool
+    encoded: bytes
+    """The attributes that are stored with the key."""
+    depends_on_user: bool
+    """Whether it is good for one key alone, because a user's credentials were looked at."""
+
+
 class KeyMaker:
     """Makes key items of one shelf."""
 
@@ -87,41 +105,57 @@ class KeyMaker:
         self._pool = pool
         self._processes = processes
         self._device = device
-        self._checked: dict[tuple[tuple[int, int], ...], tuple[Algorithm, int]] = {}
+        self._recipes: dict[tuple[tuple[int, int], ...], _Recipe] = {}
 
     async def generate(self, alias: str, params: ParamSet) -> None:
         """Generate a key under `alias`; see `Keystore.generateKeyItem`."""
+        # A service makes many keys alike. What numbers come to depends on nothing else where no user is asked for,
+        # so it is found once.
+        numbers = None if params.blobs else tuple(params.numbers.items())
+        recipe = None if numbers is None else self._recipes.get(numbers)
+        if recipe is None:
+            recipe = await self._check_generation(alias, params)
+            if numbers is not None and not recipe.depends_on_user:
+                if len(self._recipes) >= _MAX_RECIPES:
+                    self._recipes.clear()
+                self._recipes[numbers] = recipe
+        elif not recipe.override:
+            await self._refuse_taken(alias, recipe.level)
+        algorithm, size = recipe.algorithm.number, recipe.size
+        if recipe.legacy:
+            warn_legacy(f"{algorithm.name} of {size} bits")
+        if algorithm in _QUICK:
+            material = engine.generate(algorithm, size)
+        elif (seconds := generation_seconds(algorithm, size)) > LONG_SECONDS:
+            material = await self._processes.run(seconds, engine.generate, algorithm, size)
+        else:
+            material = await self._pool.run(engine.generate, algorithm, size)
+        await self._access.check_password(params, self._user_id)
+        await self._shelf.save(alias, recipe.level, recipe.encoded, material, override=recipe.override)
+
+    async def _check_generation(self, alias: str, params: ParamSet) -> _Recipe:
+        """Check all there is to check, in the documented order."""
         check_generation(params)
         level = await self._check_name(alias, params)
         bound = await self._admit(params)
-        algorithm, size = self._check_numbers(params)
+        algorithm, _, size = check_key(params.numbers, device=self._device)
         await self._access.check_password(params, self._user_id)
-        if has_size(algorithm.legacy_sizes, size):
-            warn_legacy(f"{algorithm.number.name} of {size} bits")
-        if algorithm.number in _QUICK:
-            material = engine.generate(algorithm.number, size)
-        elif (seconds := generation_seconds(algorithm.number, size)) > LONG_SECONDS:
-            material = await self._processes.run(seconds, engine.generate, algorithm.number, size)
-        else:
-            material = await self._pool.run(engine.generate, algorithm.number, size)
-        await self._save(alias, level, params, material, HuksKeyFlag.HUKS_KEY_FLAG_GENERATE_KEY, bound)
+        kept = stored_params(params, HuksKeyFlag.HUKS_KEY_FLAG_GENERATE_KEY, bound)
+        return _Recipe(
+            algorithm,
+            size,
+            has_size(algorithm.legacy_sizes, size),
+            level,
+            may_override(params),
+            encode_params(kept),
+            depends_on_user=len(bound) > 0 or params.number(_PASSWORD) is not None,
+        )
 
     async def _admit(self, params: ParamSet) -> ParamSet:
         """Check the attributes that need something beside the engine; gives what notes whom the key is bound to."""
         check_ml_kem(params.numbers)
         check_attributes(params)
         return await self._access.admit_key(params, self._user_id)
-
-    def _check_numbers(self, params: ParamSet) -> tuple[Algorithm, int]:
-        """Check numbers against the matrix once: a service makes many keys alike."""
-        numbers = tuple(params.numbers.items())
-        checked = self._checked.get(numbers)
-        if checked is None:
-            algorithm, _, size = check_key(params.numbers, device=self._device)
-            if len(self._checked) >= _MAX_CHECKED:
-                self._checked.clear()
-            checked = self._checked[numbers] = algorithm, size
-        return checked
 
     async def import_plain(self, alias: str, params: ParamSet, data: BytesLike) -> None:
         """Import key material under `alias`; see `Keystore.importKeyItem`."""
@@ -250,9 +284,13 @@ class KeyMaker:
     async def _check_name(self, alias: str, params: ParamSet) -> int:
         """An alias that must not be replaced is asked for before anything else is checked."""
         level = storage_level(params)
-        if not may_override(params) and await self._shelf.exists(alias, level):
-            raise self._shelf.exists_already(self._shelf.name(alias, level))
+        if not may_override(params):
+            await self._refuse_taken(alias, level)
         return level
+
+    async def _refuse_taken(self, alias: str, level: int) -> None:
+        if await self._shelf.exists(alias, level):
+            raise self._shelf.exists_already(self._shelf.name(alias, level))
 
     async def _save(
         self,
@@ -264,5 +302,5 @@ class KeyMaker:
         bound: ParamSet,
     ) -> None:
         await self._access.check_password(params, self._user_id)
-        kept = stored_params(params, flag, bound)
+        kept = encode_params(stored_params(params, flag, bound))
         await self._shelf.save(alias, level, kept, material, override=may_override(params))

@@ -3,6 +3,7 @@
 from huks_async.access.callers import SEPARATOR
 from huks_async.access.vault import Kept, VaultConflictError
 from huks_async.crypto.key_material import KeyMaterial
+from huks_async.keys.items.item import encode_params
 from huks_async.keys.items.sealing import Sealer
 from huks_async.model.params import ParamSet
 from huks_async.stores.base import ItemName, Store, StoreConflictError
@@ -11,6 +12,7 @@ from huks_async.stores.base import ItemName, Store, StoreConflictError
 _NAMESPACE = f"{SEPARATOR}access"
 _LEVEL = 0
 _NO_ALGORITHM = 0
+_NO_PARAMETERS = encode_params(ParamSet())
 
 
 class StoreVault:
@@ -33,7 +35,7 @@ class StoreVault:
 
     async def put(self, name: str, data: bytes, *, expect: int) -> int:
         """Write a value, if it is at the version expected."""
-        blob = self._sealer.seal(_row(name), ParamSet(), KeyMaterial(_NO_ALGORITHM, 0, data))
+        blob = self._sealer.seal(_row(name), _NO_PARAMETERS, KeyMaterial(_NO_ALGORITHM, 0, data))
         try:
             return await self._store.put(_row(name), blob, expect=expect)
         except StoreConflictError as error:

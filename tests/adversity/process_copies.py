@@ -22,6 +22,7 @@ from huks_async.crypto.libcrypto.search import LEGACY, libcrypto_for
 from huks_async.crypto.operation import Operation
 from huks_async.crypto.postquantum import mlkem
 from huks_async.crypto.sm2 import sm2
+from huks_async.keys.items.item import encode_params
 from huks_async.keys.items.sealing import Sealer
 from huks_async.keys.wrapping import wrapped
 from huks_async.model.enums import HuksKeyAlg as Alg
@@ -98,7 +99,9 @@ class Copies:
         made.append(("spool", Spool(None)._encryptor.update(bytes(16))))  # type: ignore[arg-type]
         made += [("handle", self.table.open("app", Operation()).handle.to_bytes(8, "big")) for _ in range(3)]
         # all copies seal the same, so nothing but the seal's own randomness tells two of them apart
-        made.append(("sealed row", self.sealer.seal(ItemName("app", 1, "key"), ParamSet(), _KEY)))
+        made.append(
+            ("sealed row", self.sealer.seal(ItemName("app", 1, "key"), encode_params(ParamSet()), _KEY))
+        )
         made += asyncio.new_event_loop().run_until_complete(self._nonces())
         return made
 

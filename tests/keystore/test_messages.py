@@ -32,6 +32,7 @@ from huks_async import (
     as_caller,
 )
 from huks_async.crypto.rules.matrix import ALGORITHMS
+from huks_async.keys.items.item import encode_params
 from huks_async.messages import symmetric
 from huks_async.model.params import ParamSet
 from tests.keystore.support import (
@@ -544,7 +545,9 @@ async def test_a_key_that_needs_authentication_is_refused(keystore: Keystore) ->
     async def protect(alias: str, copy: str, **values: int) -> None:
         item = await state.shelf.find(alias, 1)
         numbers = item.params.numbers | {int(T[f"HUKS_TAG_{name}"]): value for name, value in values.items()}
-        await state.shelf.save(copy, 1, ParamSet(numbers, item.params.blobs), item.material, override=True)
+        await state.shelf.save(
+            copy, 1, encode_params(ParamSet(numbers, item.params.blobs)), item.material, override=True
+        )
 
     for alias in ("aes", "ecc", "hmac", "derive", "x", "k768"):
         await protect(alias, f"auth-{alias}", USER_AUTH_TYPE=1)

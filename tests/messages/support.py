@@ -4,6 +4,7 @@ from typing import Any
 
 from huks_async import Keystore
 from huks_async.crypto.key_material import KeyMaterial
+from huks_async.keys.items.item import encode_params
 from huks_async.model.params import parse_properties
 from tests.keystore.support import A, options, params
 
@@ -15,4 +16,6 @@ async def add_key(keystore: Keystore, alias: str, parameters: dict[str, Any], ma
         return
     state = keystore._open_state()
     seed = KeyMaterial(A.HUKS_ALG_ML_KEM, parameters["KEY_SIZE"], material)
-    await state.shelf.save(alias, 1, parse_properties(params(**parameters)), seed, override=True)
+    await state.shelf.save(
+        alias, 1, encode_params(parse_properties(params(**parameters))), seed, override=True
+    )

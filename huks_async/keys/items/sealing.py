@@ -32,7 +32,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from huks_async.crypto.key_material import KeyMaterial
-from huks_async.keys.items.item import decode_params, encode_params
+from huks_async.keys.items.item import decode_params
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import ParamSet
 from huks_async.model.showing import shown
@@ -57,9 +57,8 @@ class Sealer:
         self._store_key = store_key
         self._ciphers: dict[str, AESSIV] = {}
 
-    def seal(self, name: ItemName, params: ParamSet, material: KeyMaterial) -> bytes:
-        """Make the stored form of a key item."""
-        encoded = encode_params(params)
+    def seal(self, name: ItemName, encoded: bytes, material: KeyMaterial) -> bytes:
+        """Make the stored form of a key item, with its parameters as `encode_params` gives them."""
         head = _HEAD.pack(_MAGIC, GENERATION, len(encoded)) + encoded
         plain = (
             _MATERIAL.pack(material.algorithm, material.size, len(material.secret), len(material.public))

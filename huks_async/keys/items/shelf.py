@@ -10,7 +10,6 @@ from huks_async.keys.items.item import KeyItem
 from huks_async.keys.items.prepared import Prepared
 from huks_async.keys.items.sealing import Sealer
 from huks_async.model.errors import BusinessError
-from huks_async.model.params import ParamSet
 from huks_async.stores.base import ItemName, Row, Store, StoreConflictError
 
 
@@ -128,15 +127,22 @@ class KeyShelf:
         return kept.item.version == row.version and kept.blob == row.blob
 
     async def save(
-        self, alias: str, level: int, params: ParamSet, material: KeyMaterial, *, override: bool
+        self, alias: str, level: int, encoded: bytes, material: KeyMaterial, *, override: bool
     ) -> None:
         """Store a key, replacing one of the same alias atomically if `override`.
+
+        Args:
+            alias: 1 … 128 bytes in UTF-8.
+            level: the storage level.
+            encoded: what is stored with the key, by `encode_params`.
+            material: the key.
+            override: whether an older key of this alias may be replaced.
 
         Raises:
             BusinessError: 12000017 when the alias exists and `override` is False.
         """
         name = self.name(alias, level)
-        blob = self._sealer.seal(name, params, material)
+        blob = self._sealer.seal(name, encoded, material)
         try:
             await self._store.put(name, blob, expect=None if override else 0)
         except StoreConflictError:

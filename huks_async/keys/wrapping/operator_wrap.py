@@ -81,7 +81,7 @@ async def unwrap_item(shelf: KeyShelf, alias: str, params: ParamSet, blob: bytes
             12000018,
             f"HUKS_TAG_AUTH_STORAGE_LEVEL: got {given}, the key was wrapped at level {level} and keeps it",
         )
-    await shelf.save(alias, level, kept, material, override=may_override(params))
+    await shelf.save(alias, level, encode_params(kept), material, override=may_override(params))
 
 
 async def _open(shelf: KeyShelf, blob: bytes, operator: RootKey) -> tuple[int, ParamSet, KeyMaterial]:

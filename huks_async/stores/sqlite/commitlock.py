@@ -32,6 +32,8 @@ R = TypeVar("R")
 
 _HAS_TURNSTILE = hasattr(fcntl, "F_OFD_SETLK")
 _FLOCK = struct.Struct("hhqqi4x")
+_TURNSTILE = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0)
+"""The first byte of the file, asked for or locked for one's own use."""
 _LONG = 0.01
 """Seconds of waiting after which a caller closes the turnstile."""
 
@@ -349,8 +351,7 @@ def _flock(descriptor: int, how: int) -> bool:
 def _passes_turnstile(descriptor: int) -> bool:
     if not _HAS_TURNSTILE:
         return True
-    asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0)
-    answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, asked)
+    answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _TURNSTILE)
     return bool(_FLOCK.unpack(answer)[0] == fcntl.F_UNLCK)
 
 

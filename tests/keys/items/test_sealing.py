@@ -20,6 +20,7 @@ from huks_async.stores.base import ItemName
 NAME = ItemName("app", 1, "key")
 MATERIAL = KeyMaterial(20, 256, bytes(range(32)))
 STORE_KEY = bytes(range(100, 132))
+NO_PARAMS = encode_params(ParamSet())
 RANDOM = bytes(range(200, 216))
 
 
@@ -162,7 +163,7 @@ def test_an_item_is_what_its_description_says(store_key, name, material, random)
     """The sealer and a second computation from the description give the same bytes; both formats open."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sealing, "random_bytes", lambda size: random[:size])
-        sealed = Sealer(store_key).seal(name, _params(), material)
+        sealed = Sealer(store_key).seal(name, encode_params(_params()), material)
     assert sealed == format_2(store_key, name, _params(), material, random)
     for blob in (sealed, format_1(store_key, name, _params(), material, random[:12])):
         assert Sealer(store_key).open(name, blob)[1] == material
@@ -174,7 +175,7 @@ def test_an_item_is_what_its_description_says(store_key, name, material, random)
 def test_equal_items_are_sealed_differently():
     """A thousand that are equal in everything."""
     sealer = Sealer(bytes(32))
-    assert len({sealer.seal(NAME, ParamSet(), MATERIAL)[-62:] for _ in range(1000)}) == 1000
+    assert len({sealer.seal(NAME, NO_PARAMS, MATERIAL)[-62:] for _ in range(1000)}) == 1000
 
 
 def test_equal_random_bytes_do_no_harm(monkeypatch):
@@ -184,18 +185,18 @@ def test_equal_random_bytes_do_no_harm(monkeypatch):
     other = ParamSet()
     other.numbers[0x1000_0001] = 20
     sealed = [
-        sealer.seal(NAME, ParamSet(), MATERIAL),
-        sealer.seal(NAME, ParamSet(), KeyMaterial(20, 256, bytes(31) + b"\1")),
-        sealer.seal(NAME, ParamSet(), KeyMaterial(20, 255, MATERIAL.secret)),
-        sealer.seal(NAME, other, MATERIAL),
-        sealer.seal(NAME._replace(alias="other"), ParamSet(), MATERIAL),
-        sealer.seal(NAME._replace(level=2), ParamSet(), MATERIAL),
-        sealer.seal(NAME._replace(namespace="other"), ParamSet(), MATERIAL),
+        sealer.seal(NAME, NO_PARAMS, MATERIAL),
+        sealer.seal(NAME, NO_PARAMS, KeyMaterial(20, 256, bytes(31) + b"\1")),
+        sealer.seal(NAME, NO_PARAMS, KeyMaterial(20, 255, MATERIAL.secret)),
+        sealer.seal(NAME, encode_params(other), MATERIAL),
+        sealer.seal(NAME._replace(alias="other"), NO_PARAMS, MATERIAL),
+        sealer.seal(NAME._replace(level=2), NO_PARAMS, MATERIAL),
+        sealer.seal(NAME._replace(namespace="other"), NO_PARAMS, MATERIAL),
     ]
     # 16 bytes that depend on everything, 14 of lengths, 32 of the key; the stream begins anew for each
     tails = [blob[-62:] for blob in sealed]
     assert len({tail[:16] for tail in tails}) == len({tail[16:30] for tail in tails}) == 7
-    assert sealer.seal(NAME, ParamSet(), MATERIAL) == sealed[0]
+    assert sealer.seal(NAME, NO_PARAMS, MATERIAL) == sealed[0]
 
 
 # --- what does not open ----------------------------------------------------------------------------------------
