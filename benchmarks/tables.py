@@ -66,10 +66,12 @@ def _machine(result: dict[str, Any]) -> str:
     machine = result["machine"]
     packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items() if version)
     settings = result["settings"]
+    # results from before it was measured have none
+    disk = f", fdatasync {number(machine['fdatasync_us'])} µs" if "fdatasync_us" in machine else ""
     loads = ", ".join(map(str, machine["load_average"]))
     return (
         f"{machine['when']}: {machine['processor']}, {machine['processors']} processors, "
-        f"{machine['memory_gib']} GiB, {machine['system']}, {machine['file_system']}; load {loads} at the start; "
+        f"{machine['memory_gib']} GiB, {machine['system']}, {machine['file_system']}{disk}; load {loads} at the start; "
         f"{machine['python']}, {machine['openssl_of_cryptography']}, SQLite {machine['sqlite']}; {packages}; "
         f"{settings['rounds']} rounds{', quick' if settings['quick'] else ''}, {settings['event_loop']}."
     )

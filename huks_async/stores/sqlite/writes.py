@@ -39,9 +39,13 @@ Outcome: TypeAlias = int | bool | bytes | BaseException
 
 Key: TypeAlias = tuple[bytes, int, bytes]
 
-_PUT = "INSERT INTO item VALUES {} ON CONFLICT DO UPDATE SET version = excluded.version, blob = excluded.blob"
 _ROWS_AT_ONCE = (64, 16, 4)
 """Few sizes, so that SQLite's compiled statements are used again."""
+_UPDATE = "ON CONFLICT DO UPDATE SET version = excluded.version, blob = excluded.blob"
+_PUT = {
+    rows: " ".join(("INSERT INTO item VALUES", ", ".join(["(?, ?, ?, ?, ?)"] * rows), _UPDATE))
+    for rows in (*_ROWS_AT_ONCE, 1)
+}
 
 
 def row_key(name: ItemName) -> Key:
@@ -62,6 +66,8 @@ class GroupCommit:
         self._header = header
         self._own: bytes | None = None
         """The header after this connection's last commit: while it stays, nobody else has committed."""
+        self._version = 0
+        """The version that was given last, as of that commit."""
 
     def __call__(self, writes: list[Write]) -> list[Outcome]:
         """Carry out the writes in order, and give the outcome of each after the commit."""
@@ -89,14 +95,10 @@ class GroupCommit:
         connection.execute("BEGIN IMMEDIATE")
         header = self._header
         if header is None or header[:HEADER_SIZE] != self._own:
-            # a newer version of this package may have changed the tables since
+            # a newer version of this package may have changed the tables since, and others have given versions
             refuse_newer(connection, self._address)
-        row = connection.execute("SELECT version FROM sequence").fetchone()
-        if row is None:
-            # the versions that were given are not known, so none can be given that is new
-            raise sqlite3.DatabaseError("the row that counts versions is missing")
-        before: int = row[0]
-        version = before
+            self._version = self._last_version()
+        version = self._version
         outcomes: list[Outcome] = []
         place = 0
         while place < len(writes):
@@ -124,12 +126,20 @@ class GroupCommit:
                 if not connection.in_transaction:  # the failure undid the whole transaction
                     raise
                 outcomes.append(storage_error(self._address, error))
-        if version != before:
+        if version != self._version:
             connection.execute("UPDATE sequence SET version = ?", (version,))
         connection.execute("COMMIT")
+        self._version = version
         if header is not None:
             self._own = header[:HEADER_SIZE]
         return outcomes
+
+    def _last_version(self) -> int:
+        row = self._connection.execute("SELECT version FROM sequence").fetchone()
+        if row is None:
+            # the versions that were given are not known, so none can be given that is new
+            raise sqlite3.DatabaseError("the row that counts versions is missing")
+        return int(row[0])
 
     def _current(self, name: ItemName, key: Key, expect: int | None) -> int:
         rows = self._connection.execute(
@@ -146,6 +156,8 @@ class GroupCommit:
         Each statement hands the interpreter's lock to the event loop's thread and has to wait for it
         again, which takes longer than a row.
         """
+        if len(writes) - place < _ROWS_AT_ONCE[-1]:
+            return 0
         run = 0
         for write in writes[place : place + _ROWS_AT_ONCE[0]]:
             if not isinstance(write, Put) or write.expect is not None:
@@ -159,7 +171,7 @@ class GroupCommit:
             assert isinstance(write, Put)
             values += (*row_key(write.name), number, write.blob)
         try:
-            self._connection.execute(_PUT.format(", ".join(["(?, ?, ?, ?, ?)"] * rows)), values)
+            self._connection.execute(_PUT[rows], values)
         except sqlite3.Error:
             if not self._connection.in_transaction:
                 raise
@@ -171,7 +183,7 @@ class GroupCommit:
         if write.expect is not None:
             self._current(write.name, key, write.expect)
         # one statement in place of a look and a write: each costs as much as a good part of the row itself
-        self._connection.execute(_PUT.format("(?, ?, ?, ?, ?)"), (*key, version, write.blob))
+        self._connection.execute(_PUT[1], (*key, version, write.blob))
         return version
 
     def _delete(self, write: Delete) -> bool:
