@@ -14,7 +14,7 @@ authenticated. No other ciphertext that an application makes with its key can pa
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -80,12 +80,14 @@ class Way:
         digest: of the session; 0 for none.
         algorithm: that the session names.
         key: the numbers of the key.
+        digests: that a recipient of the key may name.
     """
 
     number: int
     digest: int
     algorithm: int
     key: Mapping[int, int]
+    digests: frozenset[int]
 
     @property
     def derives(self) -> bool:
@@ -110,23 +112,20 @@ class Way:
     def fits(self, recipient: Recipient) -> bool:
         """Whether a recipient may be that of this key."""
         body = len(recipient.body)
-        if recipient.way != self.number:
-            return False
-        fixed = self.key.get(_T.HUKS_TAG_DIGEST)
-        if self.number not in (GCM, CCM) and fixed not in (None, recipient.digest):
+        if recipient.way != self.number or recipient.digest not in self.digests:
             return False
         if self.derives:
-            return recipient.digest in _WIDE and body == SALT_BYTES + _SEALED_BYTES
+            return body == SALT_BYTES + _SEALED_BYTES
         if self.number in (GCM, CCM):
-            return recipient.digest == 0 and body == NONCE_BYTES + _SEALED_BYTES
+            return body == NONCE_BYTES + _SEALED_BYTES
         if self.number == OAEP:
-            return recipient.digest in _OAEP and body == self.key.get(_T.HUKS_TAG_KEY_SIZE, 0) // 8
-        return recipient.digest == _SM3 and body > 0
+            return body == self.key.get(_T.HUKS_TAG_KEY_SIZE, 0) // 8
+        return body > 0
 
     def finding(self, recipient: Recipient, file_salt: bytes) -> Session:
         """The session that finds the file key again; `found` takes its output."""
         body = recipient.body
-        way = Way(self.number, recipient.digest, self.algorithm, self.key)
+        way = replace(self, digest=recipient.digest)
         if self.derives:
             return way._deriving(file_salt, body[:SALT_BYTES])
         if self.number in (GCM, CCM):
@@ -195,17 +194,20 @@ def way_of(alias: str, key: Mapping[int, int]) -> Way:
             wanted = _SM3 if algorithm == HuksKeyAlg.HUKS_ALG_SM3 else _SHA256
             chosen = wanted if digest is None else digest
             if chosen in _WIDE and chosen in usage.digests:
-                return Way(HKDF if purpose == _DERIVE else HMAC, chosen, algorithm, key)
+                digests = _WIDE.intersection(usage.digests if digest is None else (chosen,))
+                return Way(HKDF if purpose == _DERIVE else HMAC, chosen, algorithm, key, digests)
         elif algorithm == HuksKeyAlg.HUKS_ALG_RSA:
             oaep = int(HuksKeyPadding.HUKS_PADDING_OAEP)
             if key.get(_T.HUKS_TAG_PADDING, oaep) == oaep:
-                return Way(OAEP, _SHA256 if digest is None else digest, algorithm, key)
+                chosen = _SHA256 if digest is None else digest
+                digests = _OAEP if digest is None else frozenset({digest})
+                return Way(OAEP, chosen, algorithm, key, digests)
         elif algorithm == HuksKeyAlg.HUKS_ALG_SM2:
-            return Way(SM2, _SM3, algorithm, key)
+            return Way(SM2, _SM3, algorithm, key, frozenset({_SM3}))
         else:
             mode = key.get(_T.HUKS_TAG_BLOCK_MODE, int(HuksCipherMode.HUKS_MODE_GCM))
             if mode in _CIPHER_MODES and mode in usage.modes:
-                return Way(_CIPHER_MODES[mode], 0, algorithm, key)
+                return Way(_CIPHER_MODES[mode], 0, algorithm, key, frozenset({0}))
     raise BusinessError(
         12000001,
         f"the key {alias!r} cannot seal files: that takes a key to encrypt with AES or SM4 in GCM, AES in CCM, RSA "

@@ -45,8 +45,9 @@ class FileFunctions(SessionFunctions):
 
         Raises:
             BusinessError: 12000011 for an unknown alias; 12000001 for a key that cannot seal files; 401 for a
-                source that is none; what `initSession` raises for a key that does not allow it. What the source
-                raises comes through.
+                source that is none, and for a key that is bound to a user's authentication, which only sessions have
+                a place for; what `initSession` raises for a key that does not allow it. What the source raises
+                comes through.
 
         Memory does not grow with the stream. Cancelled or left early, nothing goes on in the background; a read
         of a plain file object that has begun is waited for.

@@ -22,8 +22,6 @@ from huks_async.model.showing import shown, type_name
 from huks_async.runtime.randomness import random_bytes
 
 _CRYPTO_FAIL, _NOT_FOUND = 12000006, 12000011
-# what a session says to a body that is not of its key
-_NOT_OF_THIS_KEY = (_CRYPTO_FAIL, 12000003, 401)
 
 
 async def new_file(
@@ -83,7 +81,8 @@ async def find_file_key(
         try:
             output = await _run(keystore, alias, way.finding(recipient, header.salt), where)
         except BusinessError as error:
-            if error.code not in _NOT_OF_THIS_KEY:
+            # a key that wants its user to be authenticated, or a policy that says no, is not another key
+            if error.code != _CRYPTO_FAIL:
                 raise
             continue
         file_key = way.found(recipient, header.salt, output)

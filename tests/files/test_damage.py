@@ -7,6 +7,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from huks_async.files.header import MIN_CHUNK_BITS, read_header
 from tests.files.support import (
+    KINDS,
     import_aes,
     keystore,
     other_chunks,
@@ -66,6 +67,22 @@ async def test_every_bit_of_the_header() -> None:
         file[bit // 8] ^= 1 << bit % 8
         flipped.append(bytes(file))
     await damaged(flipped, frozenset(REFUSED))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_bits_of_the_header_for_every_kind_of_key(kind: str) -> None:
+    """Refused with one of the two codes, whatever the key makes of a recipient that was changed."""
+    bits = random.Random(kind)
+    async with keystore(kind) as opened:
+        sealed = await seal(opened, kind, b"data")
+        length = int.from_bytes(sealed[12:16], "big")
+        # the numbers of the recipient, each bit of them; of the rest some
+        chosen = {*range(32 * 8, 48 * 8), *(bits.randrange(length * 8) for _ in range(60))}
+        for bit in sorted(chosen):
+            file = bytearray(sealed)
+            file[bit // 8] ^= 1 << bit % 8
+            out, code = await until_fault(opened, kind, bytes(file))
+            assert (out, code in REFUSED) == (b"", True), (bit, code)
 
 
 async def test_bits_of_the_chunks() -> None:

@@ -18,7 +18,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import huks_async as huks
 from huks_async import BusinessError
+from huks_async.access import PinAuthenticator
 from huks_async.files.cutting import Cutter, joined
 from huks_async.files.header import CHUNK_BYTES
 from tests.files.support import (
@@ -119,6 +121,25 @@ async def test_storage_levels() -> None:
         sealed = b"".join([piece async for piece in opened.encrypt_stream("low", [b"data"], place)])
         assert [piece async for piece in opened.decrypt_stream("low", [sealed], place)] == [b"data"]
         assert await until_fault(opened, "low", sealed) == (b"", 12000011)
+
+
+@pytest.mark.asyncio
+async def test_a_key_that_demands_its_user_is_refused_with_its_code() -> None:
+    """A stream has no place for an auth token: both directions end with what the session says, and hold nothing."""
+    bound = KINDS["aes-gcm"] | {"USER_AUTH_TYPE": 4, "KEY_AUTH_ACCESS_TYPE": 1, "CHALLENGE_TYPE": 0}
+    authenticator = PinAuthenticator()
+    async with huks.Keystore.open(
+        "memory:", huks.EphemeralRootKey(), monitor=False, authenticator=authenticator
+    ) as opened:
+        await authenticator.enroll(opened, 100, "2580")
+        await opened.generateKeyItem("bound", options(**bound))
+        await opened.generateKeyItem("free", options(**KINDS["aes-gcm"]))
+        sealed = await seal(opened, "free", b"data")
+        with pytest.raises(BusinessError, match="HUKS_TAG_AUTH_TOKEN") as caught:
+            await seal(opened, "bound", b"data")
+        assert caught.value.code == 401
+        assert await until_fault(opened, "bound", sealed) == (b"", 401)
+        assert opened.statistics().open == 0
 
 
 class _AsyncReader:
