@@ -5,6 +5,9 @@ those of an application; `registerProvider` makes one known, and keys in it are 
 with HUKS_TAG_KEY_CLASS = EXTENSION.
 """
 
+from typing import TYPE_CHECKING
+
+from huks_async._lazy_names import lazy_names
 from huks_async.providers.protocol import (
     CertificatePurpose,
     CryptoExtensionAbility,
@@ -13,10 +16,17 @@ from huks_async.providers.protocol import (
     HuksCryptoExtensionResultCode,
 )
 
+# most services have no token
+if TYPE_CHECKING:
+    from huks_async.providers.pkcs11.provider import Pkcs11Provider
+else:
+    __getattr__ = lazy_names(__name__, {".pkcs11.provider": ("Pkcs11Provider",)})
+
 __all__ = [
     "CertificatePurpose",
     "CryptoExtensionAbility",
     "HuksCryptoExtensionCertInfo",
     "HuksCryptoExtensionResult",
     "HuksCryptoExtensionResultCode",
+    "Pkcs11Provider",
 ]

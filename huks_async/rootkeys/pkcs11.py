@@ -2,7 +2,6 @@
 
 import importlib
 import os
-import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -11,23 +10,13 @@ import anyio.to_thread
 from huks_async.model.errors import BusinessError
 from huks_async.rootkeys.base import RootKey
 from huks_async.rootkeys.envelope import KIND_TOKEN, parse, seal
+from huks_async.rootkeys.token_locks import token_lock
 from huks_async.runtime.randomness import random_bytes
 
 T = TypeVar("T")
 
 _SALT_SIZE = 16
 _PURPOSE = b"huks_async root key/wrap/"
-
-# a process has one login at a token, whatever the number of its sessions: so one call after the other
-_lock = threading.Lock()
-
-
-def _renew_lock() -> None:
-    global _lock
-    _lock = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_renew_lock)
 
 
 class Pkcs11RootKey(RootKey):
@@ -140,7 +129,7 @@ class Pkcs11RootKey(RootKey):
             raise BusinessError(
                 12000001, "PKCS#11 tokens need an extra: pip install 'huks-async[pkcs11]'"
             ) from None
-        with _lock:
+        with token_lock(self._module, self._token):
             try:
                 token = pkcs11.lib(self._module).get_token(token_label=self._token)
                 try:

@@ -1,0 +1,201 @@
+"""Objects in a token: found, made and exported."""
+
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+)
+
+from huks_async.model.enums import HuksKeyAlg, HuksKeyPurpose
+from huks_async.model.errors import BusinessError
+from huks_async.model.tags import HuksTag
+from huks_async.providers.pkcs11.library import python_pkcs11
+from huks_async.providers.pkcs11.locators import Locator
+from huks_async.runtime.randomness import random_bytes
+
+Numbers = dict[int, Any]
+
+_CURVES = {224: "secp224r1", 256: "secp256r1", 384: "secp384r1", 521: "secp521r1"}
+_RSA_SIZES = (2048, 3072, 4096)
+_AES_SIZES = (128, 192, 256)
+_HMAC_SIZES = range(128, 1025, 8)
+_P = HuksKeyPurpose
+_CAPABILITIES = {
+    _P.HUKS_KEY_PURPOSE_ENCRYPT: "ENCRYPT",
+    _P.HUKS_KEY_PURPOSE_DECRYPT: "DECRYPT",
+    _P.HUKS_KEY_PURPOSE_SIGN: "SIGN",
+    _P.HUKS_KEY_PURPOSE_VERIFY: "VERIFY",
+}
+
+
+def look_at_token(session: Any) -> None:
+    """See that the token is there: some libraries show an empty one in place of one that was pulled out."""
+    _ = session.token.slot.get_token().flags
+
+
+def find_all(session: Any, locator: Locator, *kinds: str) -> list[Any]:
+    """The objects of some kinds (`ObjectClass` by name) that a locator names."""
+    pkcs11 = python_pkcs11()
+    wanted: dict[Any, Any] = {}
+    if locator.label is not None:
+        wanted[pkcs11.Attribute.LABEL] = locator.label
+    if locator.id is not None:
+        wanted[pkcs11.Attribute.ID] = locator.id
+    found: list[Any] = []
+    for kind in kinds:
+        found += session.get_objects({**wanted, pkcs11.Attribute.CLASS: pkcs11.ObjectClass[kind]})
+    return found
+
+
+def find_key(session: Any, locator: Locator, *kinds: str) -> Any:
+    """The one key that a locator names.
+
+    Raises:
+        BusinessError: 12000011 where there is none, or several.
+    """
+    found = find_all(session, locator, *kinds)
+    if not found:
+        look_at_token(session)
+    if len(found) != 1:
+        raise BusinessError(
+            12000011,
+            f"the token has {len(found) or 'no'} keys of the kind {' or '.join(kinds)} as {locator} instead of one"
+            + ("; name it by its id, too" if found else ""),
+        )
+    return found[0]
+
+
+def generate(session: Any, locator: Locator, numbers: Numbers, abandoned: Any) -> None:
+    """Make a key that cannot be read out; where nobody waits for it any more, it is removed again.
+
+    Raises:
+        BusinessError: 12000017 where there is one; 12000002, 12000003, 12000001 for parameters.
+    """
+    if find_all(session, locator, "PRIVATE_KEY", "PUBLIC_KEY", "SECRET_KEY"):
+        raise BusinessError(
+            12000017,
+            f"the token has a key as {locator}; keys in tokens are not replaced: remove it with the token's own tools",
+        )
+    made = _generate(session, locator, numbers)
+    if abandoned.is_set():
+        for each in made:
+            each.destroy()
+
+
+def _generate(session: Any, locator: Locator, numbers: Numbers) -> tuple[Any, ...]:
+    pkcs11 = python_pkcs11()
+    algorithm: Any = numbers.get(HuksTag.HUKS_TAG_ALGORITHM)
+    size: Any = numbers.get(HuksTag.HUKS_TAG_KEY_SIZE)
+    purpose: Any = numbers.get(HuksTag.HUKS_TAG_PURPOSE)
+    for value, tag in ((algorithm, "ALGORITHM"), (size, "KEY_SIZE"), (purpose, "PURPOSE")):
+        if not value:
+            raise BusinessError(12000002, f"HUKS_TAG_{tag} is absent")
+    kept = {
+        pkcs11.Attribute.SENSITIVE: True,
+        pkcs11.Attribute.EXTRACTABLE: False,
+        pkcs11.Attribute.PRIVATE: True,
+    }
+    named = {"label": locator.label, "id": locator.id or random_bytes(16), "store": True}
+    if algorithm == HuksKeyAlg.HUKS_ALG_RSA:
+        _check_size(size, _RSA_SIZES)
+        pair = session.generate_keypair(
+            pkcs11.KeyType.RSA, size, capabilities=_capabilities(purpose), private_template=kept, **named
+        )
+        return tuple(pair)
+    if algorithm == HuksKeyAlg.HUKS_ALG_ECC:
+        _check_size(size, tuple(_CURVES))
+        parameters = session.create_domain_parameters(
+            pkcs11.KeyType.EC,
+            {pkcs11.Attribute.EC_PARAMS: pkcs11.util.ec.encode_named_curve_parameters(_CURVES[size])},
+            local=True,
+        )
+        pair = parameters.generate_keypair(
+            capabilities=_capabilities(purpose), private_template=kept, **named
+        )
+        return tuple(pair)
+    if algorithm == HuksKeyAlg.HUKS_ALG_AES:
+        _check_size(size, _AES_SIZES)
+        key = session.generate_key(
+            pkcs11.KeyType.AES, size, capabilities=_capabilities(purpose), template=kept, **named
+        )
+        return (key,)
+    if algorithm == HuksKeyAlg.HUKS_ALG_HMAC:
+        _check_size(size, _HMAC_SIZES)
+        flags = pkcs11.MechanismFlag.SIGN | pkcs11.MechanismFlag.VERIFY
+        key = session.generate_key(
+            pkcs11.KeyType.GENERIC_SECRET,
+            size,
+            capabilities=flags,
+            mechanism=pkcs11.Mechanism.GENERIC_SECRET_KEY_GEN,
+            template=kept,
+            **named,
+        )
+        return (key,)
+    raise BusinessError(
+        12000001, f"HUKS_TAG_ALGORITHM: got {algorithm}; tokens make RSA, ECC, AES and HMAC keys here"
+    )
+
+
+def _check_size(size: int, accepted: Any) -> None:
+    if size not in accepted:
+        listed = (
+            f"{accepted[0]} … {accepted[-1]}"
+            if isinstance(accepted, range)
+            else ", ".join(map(str, accepted))
+        )
+        raise BusinessError(12000003, f"HUKS_TAG_KEY_SIZE: got {size}, accepted {listed}")
+
+
+def _capabilities(purpose: int) -> Any:
+    pkcs11 = python_pkcs11()
+    flags = pkcs11.MechanismFlag(0)
+    for bit, name in _CAPABILITIES.items():
+        if purpose & bit:
+            flags |= pkcs11.MechanismFlag[name]
+    if not flags or purpose & ~sum(_CAPABILITIES):
+        raise BusinessError(
+            12000003,
+            f"HUKS_TAG_PURPOSE: got {purpose}, accepted for keys in tokens: encrypt, decrypt, sign, verify",
+        )
+    return flags
+
+
+def export_public(session: Any, locator: Locator) -> bytes:
+    """The public half of a key, as SubjectPublicKeyInfo. RSA's can be told from the private object, too."""
+    pkcs11 = python_pkcs11()
+    keys = find_all(session, locator, "PUBLIC_KEY") or find_all(session, locator, "PRIVATE_KEY")
+    if not keys:
+        look_at_token(session)
+    if len(keys) != 1:
+        raise BusinessError(
+            12000011, f"the token has {len(keys) or 'no'} public keys as {locator} instead of one"
+        )
+    key = keys[0]
+    attribute = pkcs11.Attribute
+    if key.key_type == pkcs11.KeyType.RSA:
+        modulus = int.from_bytes(key[attribute.MODULUS], "big")
+        exponent = int.from_bytes(key[attribute.PUBLIC_EXPONENT], "big")
+        public: Any = rsa.RSAPublicNumbers(exponent, modulus).public_key()
+    elif key.key_type == pkcs11.KeyType.EC and key.object_class == pkcs11.ObjectClass.PUBLIC_KEY:
+        public = load_der_public_key(pkcs11.util.ec.encode_ec_public_key(key))
+    else:
+        raise BusinessError(12000001, f"the token has no public key as {locator} whose kind is known here")
+    return bytes(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+
+
+def certificates(session: Any, locator: Locator | None) -> list[tuple[Locator, bytes]]:
+    """The certificates of one key, or all: each with its locator, as DER."""
+    pkcs11 = python_pkcs11()
+    found = find_all(session, locator or Locator(None, None), "CERTIFICATE")
+    if not found:
+        look_at_token(session)
+    return [
+        (
+            Locator(one[pkcs11.Attribute.LABEL] or None, bytes(one[pkcs11.Attribute.ID]) or None),
+            bytes(one[pkcs11.Attribute.VALUE]),
+        )
+        for one in found
+    ]

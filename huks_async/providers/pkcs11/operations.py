@@ -1,0 +1,420 @@
+"""What sessions on keys in tokens do.
+
+Between two calls of a session nothing is left in the token: messages are hashed here and their digest is signed
+there, block ciphers are chained by their last block, and what a token can only do at once is collected. So sessions
+of any number need one session of the token, and a token that was pulled out has nothing half done in it.
+"""
+
+import importlib
+import struct
+from abc import ABC, abstractmethod
+from typing import Any
+
+from cryptography.hazmat.primitives import hashes, padding
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+from huks_async.model.enums import (
+    HuksCipherMode,
+    HuksKeyAlg,
+    HuksKeyDigest,
+    HuksKeyPadding,
+    HuksKeyPurpose,
+    HuksRsaPssSaltLenType,
+)
+from huks_async.model.errors import BusinessError
+from huks_async.model.limits import MIB
+from huks_async.model.tags import HuksTag, InnerTag
+from huks_async.providers.pkcs11.library import python_pkcs11
+from huks_async.providers.pkcs11.locators import Locator
+from huks_async.providers.pkcs11.objects import Numbers, export_public, find_key, look_at_token
+
+MAX_COLLECTED = 16 * MIB
+_BLOCK = 16
+_TAG = 16
+_A, _D, _M, _P, _W = HuksKeyAlg, HuksKeyDigest, HuksCipherMode, HuksKeyPadding, HuksKeyPurpose
+_T = HuksTag
+_DIGESTS: dict[int, tuple[str, hashes.HashAlgorithm]] = {
+    _D.HUKS_DIGEST_SHA1: ("SHA_1", hashes.SHA1()),  # noqa: S303  # documented, and what many tokens have for OAEP
+    _D.HUKS_DIGEST_SHA224: ("SHA224", hashes.SHA224()),
+    _D.HUKS_DIGEST_SHA256: ("SHA256", hashes.SHA256()),
+    _D.HUKS_DIGEST_SHA384: ("SHA384", hashes.SHA384()),
+    _D.HUKS_DIGEST_SHA512: ("SHA512", hashes.SHA512()),
+}
+
+
+class Operation(ABC):
+    """One session's work on one key. Its methods run in the token's thread."""
+
+    kinds: tuple[str, ...] = ("PRIVATE_KEY",)
+    """Which objects of the token it uses."""
+
+    def __init__(self, locator: Locator) -> None:
+        self.locator = locator
+
+    @property
+    def needs_pin(self) -> bool:
+        """Whether the caller must have proved the PIN."""
+        return self.kinds != ("PUBLIC_KEY",)
+
+    def key(self, session: Any) -> Any:
+        """The key in the token."""
+        return find_key(session, self.locator, *self.kinds)
+
+    @abstractmethod
+    def update(self, session: Any, data: bytes) -> bytes:
+        """Take data, give output."""
+
+    @abstractmethod
+    def finish(self, session: Any, data: bytes) -> bytes:
+        """Take the last data, give the rest. May be called again where the token refused for a PIN."""
+
+
+class _Hashing(Operation):
+    """Hashes the message as it comes."""
+
+    def __init__(self, locator: Locator, numbers: Numbers) -> None:
+        super().__init__(locator)
+        self.name, self.algorithm = _digest(numbers)
+        self._hash = hashes.Hash(self.algorithm)
+
+    def update(self, session: Any, data: bytes) -> bytes:
+        """See `Operation`."""
+        self._hash.update(data)
+        return b""
+
+
+class Sign(_Hashing):
+    """RSA and ECDSA signatures over a message."""
+
+    def __init__(self, locator: Locator, numbers: Numbers) -> None:
+        super().__init__(locator, numbers)
+        self._numbers = numbers
+
+    def finish(self, session: Any, data: bytes) -> bytes:
+        """See `Operation`."""
+        message = self._hash.copy()
+        message.update(data)
+        key = self.key(session)
+        kind, mechanism, parameter = _signature(self._numbers, key, self.algorithm)
+        signature = bytes(
+            key.sign(kind(message.finalize(), self.algorithm), mechanism=mechanism, mechanism_param=parameter)
+        )
+        if _is_ecc(self._numbers):
+            half = len(signature) // 2
+            return encode_dss_signature(
+                int.from_bytes(signature[:half], "big"), int.from_bytes(signature[half:], "big")
+            )
+        return signature
+
+
+class Verify(Sign):
+    """Their verification; finish takes the signature."""
+
+    kinds = ("PUBLIC_KEY",)
+
+    def finish(self, session: Any, data: bytes) -> bytes:
+        """See `Operation`."""
+        key = self.key(session)
+        kind, mechanism, parameter = _signature(self._numbers, key, self.algorithm)
+        if _is_ecc(self._numbers):
+            curve: Any = load_der_public_key(export_public(session, self.locator))
+            size = (curve.key_size + 7) // 8
+            try:
+                data = b"".join(number.to_bytes(size, "big") for number in decode_dss_signature(data))
+            except (ValueError, OverflowError):
+                raise _wrong("the signature is no ECDSA signature (DER) of this key") from None
+        digest = kind(self._hash.copy().finalize(), self.algorithm)
+        if not key.verify(digest, data, mechanism=mechanism, mechanism_param=parameter):
+            raise _wrong("the signature does not match the data")
+        return b""
+
+
+class Mac(Operation):
+    """HMAC, over data that is collected."""
+
+    kinds = ("SECRET_KEY",)
+
+    def __init__(self, locator: Locator, numbers: Numbers) -> None:
+        super().__init__(locator)
+        self._mechanism = f"{_digest(numbers)[0]}_HMAC"
+        self._data = bytearray()
+
+    def update(self, session: Any, data: bytes) -> bytes:
+        """See `Operation`."""
+        _collect(self._data, data)
+        return b""
+
+    def finish(self, session: Any, data: bytes) -> bytes:
+        """See `Operation`."""
+        mechanism = python_pkcs11().Mechanism[self._mechanism]
+        return bytes(self.key(session).sign(bytes(self._data) + data, mechanism=mechanism))
+
+
+class RsaCipher(Operation):
+    """RSA encryption of one block."""
+
+    def __init__(self, locator: Locator, numbers: Numbers, *, encrypts: bool) -> None:
+        super().__init__(locator)
+        self.kinds = ("PUBLIC_KEY",) if encrypts else ("PRIVATE_KEY",)
+        self._encrypts = encrypts
+        self._mechanism = _rsa_cipher(numbers)
+        self._data = bytearray()
+
+    def update(self, session: Any, data: bytes) -> bytes:
+        """See `Operation`."""
+        _collect(self._data, data)
+        return b""
+
+    def finish(self, session: Any, data: bytes) -> bytes:
+        """See `Operation`."""
+        mechanism, parameter = self._mechanism
+        key = self.key(session)
+        work = key.encrypt if self._encrypts else key.decrypt
+        return _cipher(session, work, bytes(self._data) + data, mechanism, parameter)
+
+
+class BlockCipher(Operation):
+    """AES in ECB, CBC and CTR: whole blocks go to the token as they come."""
+
+    kinds = ("SECRET_KEY",)
+
+    def __init__(
+        self, locator: Locator, numbers: Numbers, blobs: dict[int, bytes], *, encrypts: bool
+    ) -> None:
+        super().__init__(locator)
+        self._encrypts = encrypts
+        self._mode = numbers[_T.HUKS_TAG_BLOCK_MODE]
+        self._chain = b"" if self._mode == _M.HUKS_MODE_ECB else _iv(blobs)
+        self._rest = b""
+        padded = numbers.get(_T.HUKS_TAG_PADDING) in (_P.HUKS_PADDING_PKCS5, _P.HUKS_PADDING_PKCS7)
+        self._padded = padded and self._mode != _M.HUKS_MODE_CTR
+
+    def update(self, session: Any, data: bytes) -> bytes:
+        """See `Operation`."""
+        whole = self._rest + data
+        # the last block of a padded ciphertext is for finish to unpad
+        held = 1 if self._padded and not self._encrypts and len(whole) % _BLOCK == 0 else 0
+        end = max(0, len(whole) // _BLOCK - held) * _BLOCK
+        out = self._blocks(session, whole[:end]) if end else b""
+        self._rest = whole[end:]
+        return out
+
+    def finish(self, session: Any, data: bytes) -> bytes:
+        """See `Operation`."""
+        whole = self._rest + data
+        if self._mode == _M.HUKS_MODE_CTR:
+            return self._blocks(session, whole) if whole else b""
+        if self._encrypts and self._padded:
+            padder = padding.PKCS7(_BLOCK * 8).padder()
+            whole = padder.update(whole) + padder.finalize()
+        if len(whole) % _BLOCK:
+            raise BusinessError(
+                401, f"the data has {len(whole) % _BLOCK} bytes beyond whole blocks of {_BLOCK}"
+            )
+        out = self._blocks(session, whole) if whole else b""
+        if not self._padded or self._encrypts:
+            return out
+        unpadder = padding.PKCS7(_BLOCK * 8).unpadder()
+        try:
+            return unpadder.update(out) + unpadder.finalize()
+        except ValueError:
+            raise _wrong("the padding is wrong: another key or IV, or changed data") from None
+
+    def _blocks(self, session: Any, data: bytes) -> bytes:
+        pkcs11 = python_pkcs11()
+        key = self.key(session)
+        work = key.encrypt if self._encrypts else key.decrypt
+        if self._mode == _M.HUKS_MODE_ECB:
+            return _cipher(session, work, data, pkcs11.Mechanism.AES_ECB, None)
+        if self._mode == _M.HUKS_MODE_CBC:
+            out = _cipher(session, work, data, pkcs11.Mechanism.AES_CBC, self._chain)
+            self._chain = (out if self._encrypts else data)[-_BLOCK:]
+            return out
+        # CK_AES_CTR_PARAMS: the whole block counts
+        parameter = struct.pack("@L16s", _BLOCK * 8, self._chain)
+        out = _cipher(session, work, data, pkcs11.Mechanism.AES_CTR, parameter)
+        counter = (int.from_bytes(self._chain, "big") + len(data) // _BLOCK) % (1 << _BLOCK * 8)
+        self._chain = counter.to_bytes(_BLOCK, "big")
+        return out
+
+
+class Gcm(Operation):
+    """AES-GCM, over data that is collected; the tag follows the ciphertext, or is a parameter of decryption."""
+
+    kinds = ("SECRET_KEY",)
+
+    def __init__(self, locator: Locator, blobs: dict[int, bytes], *, encrypts: bool) -> None:
+        super().__init__(locator)
+        self._encrypts = encrypts
+        nonce = blobs.get(_T.HUKS_TAG_NONCE)
+        if not nonce:
+            raise BusinessError(401, "HUKS_TAG_NONCE is absent: tokens encrypt with the caller's, 12 bytes")
+        self._nonce = nonce
+        self._aad = blobs.get(_T.HUKS_TAG_ASSOCIATED_DATA)
+        self._tag = b"" if encrypts else blobs.get(_T.HUKS_TAG_AE_TAG, b"")
+        if not encrypts and len(self._tag) != _TAG:
+            raise BusinessError(401, f"HUKS_TAG_AE_TAG has {len(self._tag)} bytes, accepted {_TAG}")
+        self._data = bytearray()
+
+    def update(self, session: Any, data: bytes) -> bytes:
+        """See `Operation`."""
+        _collect(self._data, data)
+        return b""
+
+    def finish(self, session: Any, data: bytes) -> bytes:
+        """See `Operation`."""
+        pkcs11 = python_pkcs11()
+        key = self.key(session)
+        parameter = pkcs11.GCMParams(self._nonce, aad=self._aad, tag_bits=_TAG * 8)
+        work = key.encrypt if self._encrypts else key.decrypt
+        return _cipher(
+            session, work, bytes(self._data) + data + self._tag, pkcs11.Mechanism.AES_GCM, parameter
+        )
+
+
+def make_operation(locator: Locator, numbers: Numbers, blobs: dict[int, bytes]) -> Operation:
+    """The operation that the parameters of a session ask for.
+
+    Raises:
+        BusinessError: 401, 12000001, 12000002 and 12000003 for parameters.
+    """
+    algorithm, purpose = numbers.get(_T.HUKS_TAG_ALGORITHM), numbers[_T.HUKS_TAG_PURPOSE]
+    if not algorithm:
+        raise BusinessError(401, "HUKS_TAG_ALGORITHM is absent")
+    encrypts = purpose == _W.HUKS_KEY_PURPOSE_ENCRYPT
+    ciphers = encrypts or purpose == _W.HUKS_KEY_PURPOSE_DECRYPT
+    if algorithm in (_A.HUKS_ALG_RSA, _A.HUKS_ALG_ECC) and purpose == _W.HUKS_KEY_PURPOSE_SIGN:
+        return Sign(locator, numbers)
+    if algorithm in (_A.HUKS_ALG_RSA, _A.HUKS_ALG_ECC) and purpose == _W.HUKS_KEY_PURPOSE_VERIFY:
+        return Verify(locator, numbers)
+    if algorithm == _A.HUKS_ALG_RSA and ciphers:
+        return RsaCipher(locator, numbers, encrypts=encrypts)
+    if algorithm == _A.HUKS_ALG_HMAC and purpose == _W.HUKS_KEY_PURPOSE_MAC:
+        return Mac(locator, numbers)
+    if algorithm == _A.HUKS_ALG_AES and ciphers:
+        mode = numbers.get(_T.HUKS_TAG_BLOCK_MODE)
+        if mode == _M.HUKS_MODE_GCM:
+            return Gcm(locator, blobs, encrypts=encrypts)
+        if mode in (_M.HUKS_MODE_ECB, _M.HUKS_MODE_CBC, _M.HUKS_MODE_CTR):
+            return BlockCipher(locator, numbers, blobs, encrypts=encrypts)
+        raise BusinessError(
+            12000002 if mode is None else 12000001,
+            f"HUKS_TAG_BLOCK_MODE: got {mode}, accepted for keys in tokens: ECB, CBC, CTR, GCM",
+        )
+    raise BusinessError(
+        12000001,
+        f"HUKS_TAG_ALGORITHM {algorithm} with HUKS_TAG_PURPOSE {purpose} is not for keys in tokens here",
+    )
+
+
+def _is_ecc(numbers: Numbers) -> bool:
+    return bool(numbers[_T.HUKS_TAG_ALGORITHM] == _A.HUKS_ALG_ECC)
+
+
+def _digest(numbers: Numbers) -> tuple[str, hashes.HashAlgorithm]:
+    digest = numbers.get(_T.HUKS_TAG_DIGEST)
+    if digest is None:
+        raise BusinessError(401, "HUKS_TAG_DIGEST is absent")
+    if digest not in _DIGESTS:
+        raise BusinessError(
+            12000003, f"HUKS_TAG_DIGEST: got {digest}, accepted for keys in tokens: SHA-1 … SHA-512"
+        )
+    return _DIGESTS[digest]
+
+
+def _signature(numbers: Numbers, key: Any, algorithm: hashes.HashAlgorithm) -> tuple[Any, Any, Any]:
+    """How a digest becomes what the token signs; the mechanism; its parameter."""
+    mechanisms = python_pkcs11().Mechanism
+    if _is_ecc(numbers):
+        return _as_it_is, mechanisms.ECDSA, None
+    padding_tag = numbers.get(_T.HUKS_TAG_PADDING)
+    if padding_tag == _P.HUKS_PADDING_PKCS1_V1_5:
+        return _digest_info, mechanisms.RSA_PKCS, None
+    if padding_tag == _P.HUKS_PADDING_PSS:
+        name = _digest(numbers)[0]
+        salt = algorithm.digest_size
+        kind = numbers.get(_T.HUKS_TAG_RSA_PSS_SALT_LEN_TYPE, HuksRsaPssSaltLenType.HUKS_RSA_PSS_SALT_LEN_MAX)
+        if kind != HuksRsaPssSaltLenType.HUKS_RSA_PSS_SALT_LEN_DIGEST:
+            salt = (key.key_length + 6) // 8 - salt - 2
+        return _as_it_is, mechanisms.RSA_PKCS_PSS, (mechanisms[name], _mask(name), salt)
+    raise BusinessError(
+        401 if padding_tag is None else 12000003,
+        f"HUKS_TAG_PADDING: got {padding_tag}, accepted for RSA signatures: PKCS1_V1_5, PSS",
+    )
+
+
+def _rsa_cipher(numbers: Numbers) -> tuple[Any, Any]:
+    mechanisms = python_pkcs11().Mechanism
+    padding_tag = numbers.get(_T.HUKS_TAG_PADDING)
+    if padding_tag == _P.HUKS_PADDING_PKCS1_V1_5:
+        return mechanisms.RSA_PKCS, None
+    if padding_tag == _P.HUKS_PADDING_OAEP:
+        name = _digest(numbers)[0]
+        mask = numbers.get(InnerTag.MGF_DIGEST)
+        if mask is not None and mask not in _DIGESTS:
+            raise BusinessError(12000003, f"MGF_DIGEST: got {mask}")
+        return mechanisms.RSA_PKCS_OAEP, (
+            mechanisms[name],
+            _mask(name if mask is None else _DIGESTS[mask][0]),
+            None,
+        )
+    raise BusinessError(
+        12000002 if padding_tag is None else 12000003,
+        f"HUKS_TAG_PADDING: got {padding_tag}, accepted for RSA in tokens: PKCS1_V1_5, OAEP",
+    )
+
+
+def _mask(name: str) -> Any:
+    return python_pkcs11().MGF["SHA1" if name == "SHA_1" else name]
+
+
+def _as_it_is(digest: bytes, algorithm: hashes.HashAlgorithm) -> bytes:
+    return digest
+
+
+def _digest_info(digest: bytes, algorithm: hashes.HashAlgorithm) -> bytes:
+    algos: Any = importlib.import_module("asn1crypto.algos")  # late: it comes with python-pkcs11
+    return bytes(
+        algos.DigestInfo({"digest_algorithm": {"algorithm": algorithm.name}, "digest": digest}).dump()
+    )
+
+
+def _cipher(session: Any, work: Any, data: bytes, mechanism: Any, parameter: Any) -> bytes:
+    pkcs11 = python_pkcs11()
+    try:
+        return bytes(work(data, mechanism=mechanism, mechanism_param=parameter))
+    except (
+        pkcs11.EncryptedDataInvalid,
+        pkcs11.EncryptedDataLenRange,
+        pkcs11.DataInvalid,
+        pkcs11.DataLenRange,
+    ) as error:
+        raise _wrong(f"the token refuses the data ({type(error).__name__})") from None
+    except (pkcs11.GeneralError, pkcs11.FunctionFailed) as error:
+        # that is also what some say of a wrong tag or padding; a token that is gone fails at this look, too
+        look_at_token(session)
+        raise _wrong(f"the token refuses the data ({type(error).__name__})") from None
+    except (pkcs11.MechanismInvalid, pkcs11.MechanismParamInvalid, pkcs11.ArgumentsBad) as error:
+        raise BusinessError(
+            12000001, f"the token has no {mechanism.name} with these parameters ({type(error).__name__})"
+        ) from None
+
+
+def _collect(held: bytearray, data: bytes) -> None:
+    if len(held) + len(data) > MAX_COLLECTED:
+        raise BusinessError(
+            12000014, f"a token does this operation at once, over {MAX_COLLECTED} bytes at most"
+        )
+    held += data
+
+
+def _iv(blobs: dict[int, bytes]) -> bytes:
+    iv = blobs.get(_T.HUKS_TAG_IV)
+    if iv is None or len(iv) != _BLOCK:
+        raise BusinessError(401, f"HUKS_TAG_IV must have {_BLOCK} bytes, got {0 if iv is None else len(iv)}")
+    return iv
+
+
+def _wrong(message: str) -> BusinessError:
+    return BusinessError(12000006, message)

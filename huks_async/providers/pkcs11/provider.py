@@ -1,0 +1,324 @@
+"""The provider on a PKCS#11 token."""
+
+import json
+import os
+import secrets
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Any
+
+from huks_async.model.errors import BusinessError
+from huks_async.model.external_crypto import (
+    HuksExternalCryptoParam,
+    HuksExternalCryptoTag,
+    HuksExternalErrorInfo,
+    HuksExternalPinAuthState,
+)
+from huks_async.model.params import HuksOptions
+from huks_async.providers.pkcs11.locators import Locator, parse_locator
+from huks_async.providers.pkcs11.objects import certificates, export_public, generate, look_at_token
+from huks_async.providers.pkcs11.operations import Operation, make_operation
+from huks_async.providers.pkcs11.token import Abandoned, Token, TokenFailure
+from huks_async.providers.protocol import (
+    CertificatePurpose,
+    CryptoExtensionAbility,
+    HuksCryptoExtensionCertInfo,
+    HuksCryptoExtensionResult,
+    HuksCryptoExtensionResultCode,
+    Params,
+)
+
+_R = HuksCryptoExtensionResultCode
+_T = HuksExternalCryptoTag
+_S = HuksExternalPinAuthState
+
+
+@dataclass(slots=True, eq=False)
+class _Resource:
+    uid: int
+    locator: Locator
+    life: int
+
+
+@dataclass(slots=True, eq=False)
+class _Session:
+    resource: _Resource
+    operation: Operation
+
+
+class Pkcs11Provider(CryptoExtensionAbility):
+    """Keys in a PKCS#11 token: an HSM, a smart card, SoftHSM. Needs the extra `pkcs11`.
+
+    An index is a PKCS#11 URI (`pkcs11:object=label;id=%01`) or a label alone. Private and secret keys ask for the
+    caller's PIN, public keys and certificates do not. Key bytes never leave the token.
+
+    Args:
+        module: path of the token's PKCS#11 library.
+        token: label of the token.
+    """
+
+    def __init__(self, module: str | os.PathLike[str], token: str) -> None:
+        self._token = Token(os.fspath(module), token)
+        self._label = token
+        self._resources: dict[str, _Resource] = {}
+        self._sessions: dict[str, _Session] = {}
+
+    async def onConnect(self) -> None:
+        """Load the library and look for the token."""
+        try:
+            await self._token.connect()
+        except TokenFailure as failure:
+            raise BusinessError(12000020, failure.text) from failure
+
+    async def onGetResourceId(self, params: Params) -> HuksCryptoExtensionResult:
+        """Give the index for RESOURCE_INFO: a PKCS#11 URI, or a label."""
+        text = bytes(_value(params, _T.HUKS_EXT_CRYPTO_TAG_RESOURCE_INFO)).decode(errors="replace")
+        return HuksCryptoExtensionResult(resourceId=str(parse_locator(text, self._label)))
+
+    async def onOpenResource(self, index: str, params: Params) -> HuksCryptoExtensionResult:
+        """Open a key, which need not exist yet, if the token is there."""
+        locator = parse_locator(index, self._label)
+        return await self._answer(self._open(locator, _value(params, _T.HUKS_EXT_CRYPTO_TAG_UID)))
+
+    async def _open(self, locator: Locator, uid: int) -> HuksCryptoExtensionResult:
+        await self._token.run(look_at_token)
+        handle = secrets.token_hex(16)
+        self._resources[handle] = _Resource(uid, locator, self._token.life)
+        return HuksCryptoExtensionResult(handle=handle)
+
+    async def onCloseResource(self, handle: str, params: Params) -> HuksCryptoExtensionResult:
+        """Forget it with its sessions."""
+        resource = self._resources.pop(handle, None)
+        self._sessions = {name: one for name, one in self._sessions.items() if one.resource is not resource}
+        return HuksCryptoExtensionResult()
+
+    async def onAuthUkeyPin(self, handle: str, params: Params) -> HuksCryptoExtensionResult:
+        """Log in at the token, to see whether the PIN is right."""
+        resource = self._find(handle)
+        if resource is None:
+            return _failed(_R.HUKS_CRYPTO_EXTENSION_ERR_HANDLE_NOT_EXIST)
+        try:
+            pin = bytes(_value(params, _T.HUKS_EXT_CRYPTO_TAG_UKEY_PIN)).decode()
+        except UnicodeDecodeError:
+            raise BusinessError(12000018, "the PIN of a PKCS#11 token is text in UTF-8") from None
+        return await self._answer(self._prove(resource, pin))
+
+    async def _prove(self, resource: _Resource, pin: str) -> HuksCryptoExtensionResult:
+        await self._token.prove(resource.uid, pin)
+        return HuksCryptoExtensionResult(authState=_S.HUKS_EXT_CRYPTO_PIN_AUTH_SUCCEEDED)
+
+    async def onGetUkeyPinAuthState(self, handle: str, params: Params) -> HuksCryptoExtensionResult:
+        """Tell whether the caller has proved the PIN; asks the token whether it is there."""
+        resource = self._find(handle)
+        if resource is None:
+            return _failed(_R.HUKS_CRYPTO_EXTENSION_ERR_HANDLE_NOT_EXIST)
+        return await self._answer(self._state(resource))
+
+    async def _state(self, resource: _Resource) -> HuksCryptoExtensionResult:
+        await self._token.run(look_at_token)
+        state = _S.HUKS_EXT_CRYPTO_PIN_NO_AUTH
+        if self._token.locked:
+            state = _S.HUKS_EXT_CRYPTO_PIN_LOCKED
+        elif self._token.has_proved(resource.uid):
+            state = _S.HUKS_EXT_CRYPTO_PIN_AUTH_SUCCEEDED
+        return HuksCryptoExtensionResult(authState=state)
+
+    async def onClearUkeyPinAuthState(self, handle: str, params: Params) -> HuksCryptoExtensionResult:
+        """Forget it; the token is logged out with the last caller."""
+        resource = self._find(handle)
+        if resource is None:
+            return _failed(_R.HUKS_CRYPTO_EXTENSION_ERR_HANDLE_NOT_EXIST)
+        return await self._answer(self._clear(resource))
+
+    async def _clear(self, resource: _Resource) -> HuksCryptoExtensionResult:
+        await self._token.forget(resource.uid)
+        return HuksCryptoExtensionResult()
+
+    async def onGetProperty(self, handle: str, propertyId: str, params: Params) -> HuksCryptoExtensionResult:
+        """SKF_GetDevInfo: what the token says of itself, as JSON."""
+        if self._find(handle) is None:
+            return _failed(_R.HUKS_CRYPTO_EXTENSION_ERR_HANDLE_NOT_EXIST)
+        if propertyId != "SKF_GetDevInfo":
+            raise BusinessError(12000001, "the property of a PKCS#11 token is SKF_GetDevInfo")
+        return await self._answer(self._describe())
+
+    async def _describe(self) -> HuksCryptoExtensionResult:
+        told = await self._token.run(_describe)
+        extra = HuksExternalCryptoParam(_T.HUKS_EXT_CRYPTO_TAG_EXTRA_DATA, json.dumps(told).encode())
+        return HuksCryptoExtensionResult(property=[extra])
+
+    async def onSetProperty(self, handle: str, propertyId: str, params: Params) -> HuksCryptoExtensionResult:
+        """There is none to set."""
+        raise BusinessError(12000001, "a PKCS#11 token has no property that can be set; use its own tools")
+
+    async def onInitSession(self, handle: str, params: HuksOptions) -> HuksCryptoExtensionResult:
+        """Open a session on a key that is there."""
+        resource = self._find(handle)
+        if resource is None:
+            return _failed(_R.HUKS_CRYPTO_EXTENSION_ERR_HANDLE_NOT_EXIST)
+        numbers, blobs = _split(params.properties)
+        operation = make_operation(resource.locator, numbers, blobs)
+        return await self._answer(self._init(_Session(resource, operation)))
+
+    async def _init(self, session: _Session) -> HuksCryptoExtensionResult:
+        self._check_pin(session)
+        await self._token.run(session.operation.key)
+        name = secrets.token_hex(16)
+        self._sessions[name] = session
+        return HuksCryptoExtensionResult(handle=name)
+
+    async def onUpdateSession(self, initHandle: str, params: HuksOptions) -> HuksCryptoExtensionResult:
+        """Feed data."""
+        session = self._session(initHandle)
+        if session is None:
+            return _failed(_R.HUKS_CRYPTO_EXTENSION_ERR_HANDLE_NOT_EXIST)
+        return await self._answer(self._feed(session, session.operation.update, bytes(params.inData or b"")))
+
+    async def onFinishSession(self, initHandle: str, params: HuksOptions) -> HuksCryptoExtensionResult:
+        """Feed the last data; with none and no parameters but the caller it is an end without a result."""
+        session = self._session(initHandle)
+        if session is None:
+            self._sessions.pop(initHandle, None)
+            return _failed(_R.HUKS_CRYPTO_EXTENSION_ERR_HANDLE_NOT_EXIST)
+        if not params.inData and len(list(params.properties or ())) <= 1:
+            del self._sessions[initHandle]
+            return HuksCryptoExtensionResult()
+        result = await self._answer(
+            self._feed(session, session.operation.finish, bytes(params.inData or b"")), initHandle
+        )
+        if result.resultCode not in (
+            _R.HUKS_CRYPTO_EXTENSION_ERR_PIN_NO_AUTH,
+            _R.HUKS_CRYPTO_EXTENSION_ERR_PIN_LOCKED,
+        ):
+            self._sessions.pop(initHandle, None)
+        return result
+
+    async def _feed(self, session: _Session, work: Any, data: bytes) -> HuksCryptoExtensionResult:
+        self._check_pin(session)
+        return HuksCryptoExtensionResult(outData=await self._token.run(lambda token: work(token, data)))
+
+    def _check_pin(self, session: _Session) -> None:
+        if session.operation.needs_pin:
+            self._check_proved(session.resource)
+
+    def _check_proved(self, resource: _Resource) -> None:
+        if self._token.locked:
+            raise TokenFailure(_R.HUKS_CRYPTO_EXTENSION_ERR_PIN_LOCKED, "the PIN is locked")
+        if not self._token.has_proved(resource.uid):
+            raise TokenFailure(
+                _R.HUKS_CRYPTO_EXTENSION_ERR_PIN_NO_AUTH,
+                "this caller has not proved the PIN, or the token was logged out",
+            )
+
+    async def onGenerateKeyItem(self, handle: str, params: Params) -> HuksCryptoExtensionResult:
+        """Make a key in the token."""
+        resource = self._find(handle)
+        if resource is None:
+            return _failed(_R.HUKS_CRYPTO_EXTENSION_ERR_HANDLE_NOT_EXIST)
+        return await self._answer(self._generate(resource, _split(params)[0]))
+
+    async def _generate(self, resource: _Resource, numbers: dict[int, Any]) -> HuksCryptoExtensionResult:
+        self._check_proved(resource)
+        abandoned = Abandoned()
+        try:
+            await self._token.run(lambda session: generate(session, resource.locator, numbers, abandoned))
+        except BaseException:
+            abandoned.set()
+            raise
+        return HuksCryptoExtensionResult()
+
+    async def onImportWrappedKeyItem(
+        self, handle: str, wrappingHandle: str, params: Params, wrappedKey: bytes
+    ) -> HuksCryptoExtensionResult:
+        """Tokens know none of HUKS's wrapped forms."""
+        raise BusinessError(
+            12000001, "PKCS#11 tokens do not unwrap HUKS's forms; import with the token's own tools"
+        )
+
+    async def onExportKeyItem(self, handle: str, params: Params) -> HuksCryptoExtensionResult:
+        """Give the public half."""
+        resource = self._find(handle)
+        if resource is None:
+            return _failed(_R.HUKS_CRYPTO_EXTENSION_ERR_HANDLE_NOT_EXIST)
+        return await self._answer(self._export(resource))
+
+    async def _export(self, resource: _Resource) -> HuksCryptoExtensionResult:
+        public = await self._token.run(lambda session: export_public(session, resource.locator))
+        return HuksCryptoExtensionResult(outData=public)
+
+    async def onExportCertificate(self, index: str, params: Params) -> HuksCryptoExtensionResult:
+        """Give the certificates of one key."""
+        return await self._answer(self._certificates(parse_locator(index, self._label)))
+
+    async def onEnumCertificates(self, params: Params) -> HuksCryptoExtensionResult:
+        """Give all certificates. PKCS#11 does not tell what they are for."""
+        return await self._answer(self._certificates(None))
+
+    async def _certificates(self, locator: Locator | None) -> HuksCryptoExtensionResult:
+        found = await self._token.run(lambda session: certificates(session, locator))
+        return HuksCryptoExtensionResult(
+            certs=[
+                HuksCryptoExtensionCertInfo(CertificatePurpose.PURPOSE_DEFAULT, str(name), certificate)
+                for name, certificate in found
+            ]
+        )
+
+    def _find(self, handle: str) -> _Resource | None:
+        resource = self._resources.get(handle)
+        if resource is not None and resource.life != self._token.life:
+            del self._resources[handle]
+            return None
+        return resource
+
+    def _session(self, handle: str) -> _Session | None:
+        session = self._sessions.get(handle)
+        if session is not None and session.resource.life != self._token.life:
+            del self._sessions[handle]
+            return None
+        return session
+
+    async def _answer(
+        self, work: Awaitable[HuksCryptoExtensionResult], session: str | None = None
+    ) -> HuksCryptoExtensionResult:
+        """What the work gives, or what the token's failure is as a result."""
+        try:
+            return await work
+        except TokenFailure as failure:
+            info = HuksExternalErrorInfo(int(failure.code), failure.text)
+            return HuksCryptoExtensionResult(failure.code, retryCount=failure.retries, errInfo=info)
+        except BusinessError:
+            if session is not None:
+                self._sessions.pop(session, None)
+            raise
+
+
+def _describe(session: Any) -> dict[str, Any]:
+    token = session.token.slot.get_token()  # asked anew, to see that it is there
+    return {
+        "label": token.label,
+        "manufacturer": token.manufacturer_id,
+        "model": token.model,
+        "serial": bytes(token.serial).decode(errors="replace").strip(),
+    }
+
+
+def _failed(code: HuksCryptoExtensionResultCode) -> HuksCryptoExtensionResult:
+    return HuksCryptoExtensionResult(code)
+
+
+def _value(params: Params, tag: int) -> Any:
+    return next((param.value for param in params if param.tag == tag), None)
+
+
+def _split(properties: Any) -> tuple[dict[int, Any], dict[int, bytes]]:
+    numbers: dict[int, Any] = {}
+    blobs: dict[int, bytes] = {}
+    for param in properties or ():
+        if isinstance(param.value, int):
+            numbers[int(param.tag)] = int(param.value)
+        else:
+            blobs[int(param.tag)] = bytes(param.value)
+    return numbers, blobs
+
+
+__all__ = ["Pkcs11Provider"]

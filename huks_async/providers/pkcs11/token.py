@@ -1,0 +1,240 @@
+"""One token: a thread of its own, sessions that are used again, and the one login that a process has at it."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from threading import Event
+from typing import Any, TypeVar
+
+from huks_async.model.errors import BusinessError
+from huks_async.model.showing import shown
+from huks_async.providers.pkcs11.library import Library, library_of, python_pkcs11
+from huks_async.providers.protocol import HuksCryptoExtensionResultCode
+from huks_async.rootkeys.token_locks import token_lock
+from huks_async.runtime.workers import SerialWorker
+
+T = TypeVar("T")
+_R = HuksCryptoExtensionResultCode
+
+# what a token says that is not there, or is another one than before
+_GONE = (
+    "DeviceError",
+    "DeviceRemoved",
+    "TokenNotPresent",
+    "TokenNotRecognised",
+    "SlotIDInvalid",
+    "SessionHandleInvalid",
+    "SessionClosed",
+    "NoSuchToken",
+    "GeneralError",
+    "FunctionFailed",
+)
+# an object that was just found and is not there any more; so SoftHSM shows a token whose files are gone
+_LOST_OBJECT = ("ObjectHandleInvalid", "KeyHandleInvalid")
+_TEXT_OF_CRYPTOKI = "Cryptoki"
+
+
+class TokenFailure(Exception):
+    """A token could not do what it was asked, with the result code for it."""
+
+    def __init__(self, code: HuksCryptoExtensionResultCode, text: str, retries: int | None = None) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+        self.retries = retries
+
+
+class Token:
+    """A token by its label.
+
+    Every call of the library runs in this token's thread, one after the other: a token that hangs holds up nobody
+    but itself. Which callers have proved the PIN is kept here, because the login is the process's.
+    """
+
+    def __init__(self, module: str, label: str) -> None:
+        self._label = label
+        self._module = module
+        self._worker: SerialWorker | None = None
+        self._library: Library = library_of(module)
+        self._lock = token_lock(module, label)
+        self._session: Any = None
+        self._epoch = 0
+        self.life = 0
+        """Counts how often the token was lost: handles of an earlier life are no more."""
+        self._proved: set[int] = set()
+        self._logged_in = False
+        self._locked = False
+        # a session was lost that could not be closed, so that the library may believe in its login still
+        self._unclean = False
+
+    @property
+    def locked(self) -> bool:
+        """Whether the token has said that its PIN is locked."""
+        return self._locked
+
+    def has_proved(self, uid: int) -> bool:
+        """Whether a caller has proved the PIN."""
+        return uid in self._proved
+
+    async def run(self, work: Callable[[Any], T]) -> T:
+        """Call `work(session)` in the token's thread.
+
+        When this is cancelled it ends at once: work that has not begun never does, and what has begun ends in the
+        thread.
+
+        Raises:
+            TokenFailure: where the token fails.
+            BusinessError: 12000012 in a child of the process that opened the token.
+        """
+        if self._worker is None:
+            self._worker = SerialWorker(name=f"huks-token-{self._label}"[:15])
+        return await self._worker.run(self._call, work)
+
+    async def connect(self) -> None:
+        """See whether the library can be loaded and the token is there."""
+        await self.run(lambda session: None)
+
+    async def prove(self, uid: int, pin: str) -> None:
+        """Prove the PIN for a caller, at the token itself.
+
+        The token is logged out first: while a process is logged in, its tokens look at no PIN. A wrong one leaves it
+        logged out for all callers. To log in again with a PIN from memory would set the token's count of wrong ones
+        back, so that one caller could guess as long as another is logged in.
+
+        Raises:
+            TokenFailure: PIN_INCORRECT with the attempts that are left, where the token tells them; PIN_LOCKED.
+        """
+        await self.run(lambda session: self._prove(session, uid, pin))
+
+    async def forget(self, uid: int) -> None:
+        """Forget that a caller has proved the PIN; with the last one the token is logged out."""
+        self._proved.discard(uid)
+        if not self._proved and self._logged_in:
+            await self.run(self._log_out)
+
+    def _prove(self, session: Any, uid: int, pin: str) -> None:
+        pkcs11 = python_pkcs11()
+        self._log_out(session)
+        self._proved.discard(uid)
+        others, self._proved = self._proved, set()
+        try:
+            # the session that logs in stays open, because closing it would log out
+            self._session = session.token.open(rw=True, user_pin=pin)
+        except pkcs11.PinLocked:
+            self._locked = True
+            raise TokenFailure(_R.HUKS_CRYPTO_EXTENSION_ERR_PIN_LOCKED, "the PIN is locked") from None
+        except (pkcs11.PinIncorrect, pkcs11.PinInvalid, pkcs11.PinLenRange):
+            retries = self._retries(session)
+            if retries == 0:
+                self._locked = True
+                raise TokenFailure(_R.HUKS_CRYPTO_EXTENSION_ERR_PIN_LOCKED, "the PIN is locked now") from None
+            raise TokenFailure(
+                _R.HUKS_CRYPTO_EXTENSION_ERR_PIN_INCORRECT, "the PIN is wrong", retries
+            ) from None
+        except pkcs11.UserAlreadyLoggedIn:
+            raise TokenFailure(
+                _R.HUKS_CRYPTO_EXTENSION_ERR_EXTENSION_FAIL,
+                "other code of this process is logged in at the token, which looks at no PIN meanwhile",
+            ) from None
+        self._locked = False
+        self._logged_in = True
+        self._proved = others | {uid}
+        with suppress(pkcs11.PKCS11Error):
+            session.close()
+
+    def _retries(self, session: Any) -> int | None:
+        """The attempts that are left, as far as PKCS#11 tells: none, one, or that there are several."""
+        pkcs11 = python_pkcs11()
+        try:
+            flags = session.token.slot.get_token().flags
+        except pkcs11.PKCS11Error:
+            return None
+        if flags & pkcs11.TokenFlag.USER_PIN_LOCKED:
+            return 0
+        return 1 if flags & pkcs11.TokenFlag.USER_PIN_FINAL_TRY else None
+
+    def _log_out(self, session: Any) -> None:
+        """Log out: python-pkcs11 does so when the session closes that logged in, so a new one takes its place."""
+        pkcs11 = python_pkcs11()
+        if not self._logged_in:
+            return
+        self._logged_in = False
+        token = session.token
+        try:
+            fresh = token.open(rw=True)
+        except pkcs11.PKCS11Error:
+            self._lose()
+            raise
+        with suppress(pkcs11.UserNotLoggedIn):
+            session.close()
+        self._session = fresh
+
+    def _call(self, work: Callable[[Any], T]) -> T:
+        pkcs11 = python_pkcs11()
+        with self._lock, self._library.in_call() as library:
+            try:
+                session = self._open(pkcs11, library)
+                return work(session)
+            except pkcs11.PKCS11Error as error:
+                raise self._failure(pkcs11, error) from error
+            except RuntimeError as error:  # python-pkcs11 has no other class for a library that does not load
+                if _TEXT_OF_CRYPTOKI.lower() in str(error).lower() or "load" in str(error).lower():
+                    raise BusinessError(
+                        12000020, f"the PKCS#11 library {self._module} cannot be loaded: {str(error)[:200]}"
+                    ) from error
+                raise
+
+    def _open(self, pkcs11: Any, library: Any) -> Any:
+        """The session, opened where there is none, on the token that is there now."""
+        if self._session is not None and self._epoch == self._library.epoch:
+            return self._session
+        if self._session is not None:
+            self._lose()
+        try:
+            session = self._look(library)
+            if self._unclean and self._library.begin_anew(self._library.epoch):
+                session = self._look(library)
+        except pkcs11.PKCS11Error:
+            # a library may see a token that came back only after it was begun anew
+            if not self._library.begin_anew(self._library.epoch):
+                raise
+            session = self._look(library)
+        self._session = session
+        self._epoch = self._library.epoch
+        self._unclean = False
+        return session
+
+    def _look(self, library: Any) -> Any:
+        return library.get_token(token_label=self._label).open(rw=True)
+
+    def _failure(self, pkcs11: Any, error: Any) -> TokenFailure:
+        kind = type(error).__name__
+        # its texts name states of the token, never keys or PINs
+        text = f"{kind} {error}".strip()
+        if isinstance(error, pkcs11.UserNotLoggedIn):
+            self._logged_in = False
+            self._proved.clear()
+            return TokenFailure(_R.HUKS_CRYPTO_EXTENSION_ERR_PIN_NO_AUTH, text)
+        if kind in _GONE or kind in _LOST_OBJECT:
+            self._lose()
+            return TokenFailure(
+                _R.HUKS_CRYPTO_EXTENSION_ERR_UKEY_NOT_EXIST,
+                f"the token {shown(self._label)} is not there, or not as it was ({text})",
+            )
+        return TokenFailure(_R.HUKS_CRYPTO_EXTENSION_ERR_UKEY_DRIVER_FAIL, text)
+
+    def _lose(self) -> None:
+        """Forget what there was of the token. Where it is still there after all, it is logged out."""
+        pkcs11 = python_pkcs11()
+        lost, self._session = self._session, None
+        if lost is not None and self._epoch == self._library.epoch:
+            try:
+                lost.close()
+            except pkcs11.PKCS11Error:
+                self._unclean = True
+        self._logged_in = False
+        self._proved.clear()
+        self.life += 1
+
+
+class Abandoned(Event):
+    """Set where nobody waits any more for work that goes on in the token's thread."""

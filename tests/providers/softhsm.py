@@ -1,0 +1,82 @@
+"""A token of SoftHSM behind a library that can be told to fail or to hang."""
+
+import ctypes.util
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PIN = b"123456"
+_PLACES = [
+    "/usr/lib/softhsm/libsofthsm2.so",
+    "/usr/lib64/pkcs11/libsofthsm2.so",
+    "/usr/local/lib/softhsm/libsofthsm2.so",
+    ctypes.util.find_library("softhsm2") or "",
+]
+MODULE = next((place for place in _PLACES if place and os.path.exists(place)), None)
+COMPILER = shutil.which("cc")
+LABEL = "one"
+
+needs_token = pytest.mark.skipif(
+    MODULE is None or shutil.which("softhsm2-util") is None, reason="SoftHSM2 is not installed"
+)
+needs_compiler = pytest.mark.skipif(COMPILER is None, reason="cc is not installed")
+
+REMOVED, PIN_LOCKED, FINAL_TRY = 0x32, 0xA4, 0
+LOGIN = 18
+
+
+@dataclass
+class Slot:
+    """Where the token's files are, and the fault of the library before it."""
+
+    folder: Path
+    module: str
+    label: str = LABEL
+
+    @property
+    def _files(self) -> Path:
+        return self.folder / "tokens"
+
+    def pull_out(self) -> None:
+        self._files.rename(self.folder / "elsewhere")
+
+    def put_back(self) -> None:
+        (self.folder / "elsewhere").rename(self._files)
+
+    def fail(self, code: int, function: int | None = None) -> None:
+        self._say(str(code) if function is None else f"{code}@{function}")
+
+    def hang(self) -> None:
+        self._say("hang")
+
+    def work(self) -> None:
+        (self.folder / "fault").unlink(missing_ok=True)
+
+    def _say(self, text: str) -> None:
+        (self.folder / "fault.new").write_text(text)
+        (self.folder / "fault.new").rename(self.folder / "fault")
+
+
+def make_slot(folder: Path, patch: pytest.MonkeyPatch) -> Slot:
+    """A fresh token, and the environment that a process needs to see it."""
+    assert MODULE is not None
+    (folder / "tokens").mkdir()
+    config = folder / "softhsm2.conf"
+    config.write_text(
+        f"directories.tokendir = {folder}/tokens\nobjectstore.backend = file\nlog.level = ERROR\n"
+    )
+    patch.setenv("SOFTHSM2_CONF", str(config))
+    patch.setenv("PKCS11_REAL", MODULE)
+    patch.setenv("PKCS11_FAULT", str(folder / "fault"))
+    command = ["softhsm2-util", "--init-token", "--free", "--label", LABEL, "--so-pin", "87654321", "--pin"]
+    subprocess.run([*command, PIN.decode()], check=True, capture_output=True)
+    module = MODULE
+    if COMPILER is not None:
+        module = str(folder / "shim.so")
+        source = Path(__file__).with_name("shim.c")
+        subprocess.run([COMPILER, "-shared", "-fPIC", "-O1", "-o", module, str(source), "-ldl"], check=True)
+    return Slot(folder, module)

@@ -1,0 +1,571 @@
+"""Keys in a PKCS#11 token, with SoftHSM: used like any other, and what happens when the token does not answer."""
+
+import asyncio
+import itertools
+import json
+import os
+import time
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import pytest_asyncio
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key
+from cryptography.x509.oid import NameOID
+
+import huks_async as huks
+from huks_async.providers import Pkcs11Provider
+from tests.providers.softhsm import (
+    LABEL,
+    LOGIN,
+    PIN,
+    PIN_LOCKED,
+    REMOVED,
+    make_slot,
+    needs_compiler,
+    needs_token,
+)
+from tests.providers.support import ABILITY, ABILITY_PARAM, NAME, TAG, external, pin, refused, rid
+
+pytestmark = [needs_token, pytest.mark.asyncio]
+STATE = huks.huksExternalCrypto.HuksExternalPinAuthState
+RSA, ECC, AES, HMAC = 1, 2, 20, 50
+SIGN_ECC = external(ALGORITHM=ECC, PURPOSE=4, DIGEST=12)
+
+
+@pytest.fixture(scope="module")
+def slot(tmp_path_factory):
+    """One token for all: a library reads its configuration once in a process."""
+    pytest.importorskip("pkcs11", reason="python-pkcs11 is not installed")
+    with pytest.MonkeyPatch.context() as patch:
+        yield make_slot(tmp_path_factory.mktemp("softhsm"), patch)
+
+
+@pytest_asyncio.fixture
+async def keystore(slot):
+    slot.work()
+    abilities = {ABILITY: Pkcs11Provider(slot.module, LABEL)}
+    async with huks.Keystore.open(
+        "memory:", monitor=False, load_all=False, abilities=abilities, provider_timeout=20.0
+    ) as keystore:
+        await keystore.registerProvider(NAME, [ABILITY_PARAM])
+        yield keystore
+
+
+async def make(keystore, label, **tags):
+    """A key in the token, with its resource open and the PIN proved."""
+    await keystore.openResource(rid(label))
+    await keystore.authUkeyPin(rid(label), pin(PIN))
+    await keystore.generateKeyItem(rid(label), external(**tags))
+
+
+async def run(keystore, label, *segments, last=b"", **tags):
+    handle = (await keystore.initSession(rid(label), external(**tags))).handle
+    out = b""
+    for segment in segments:
+        out += (await keystore.updateSession(handle, external(segment))).outData
+    return out + (await keystore.finishSession(handle, external(last))).outData
+
+
+def unique(name):
+    unique.count = getattr(unique, "count", 0) + 1
+    return f"{name} {unique.count}"
+
+
+async def public(keystore, label):
+    return load_der_public_key((await keystore.exportKeyItem(rid(label), external())).outData)
+
+
+# --- operations, checked by `cryptography` with the exported public key -------------------------------
+
+
+@pytest.mark.parametrize(
+    ("size", "digest", "kind"),
+    [(256, 12, hashes.SHA256()), (384, 13, hashes.SHA384()), (521, 14, hashes.SHA512())],
+)
+async def test_ecdsa(keystore, size, digest, kind):
+    """Signatures are DER; one that does not match is 12000006, and so is what is no signature."""
+    label = unique("ecc")
+    await make(keystore, label, ALGORITHM=ECC, KEY_SIZE=size, PURPOSE=12)
+    signature = await run(keystore, label, b"hello ", last=b"world", ALGORITHM=ECC, PURPOSE=4, DIGEST=digest)
+    (await public(keystore, label)).verify(signature, b"hello world", ec.ECDSA(kind))
+    verify = {"ALGORITHM": ECC, "PURPOSE": 8, "DIGEST": digest}
+    await run(keystore, label, b"hello world", last=signature, **verify)
+    for data, wrong in ((b"hello", signature), (b"hello world", b"x"), (b"hello world", signature[:-1])):
+        with refused(12000006):
+            await run(keystore, label, data, last=wrong, **verify)
+
+
+@pytest.fixture(scope="module")
+def rsa_label():
+    return unique("rsa")
+
+
+@pytest.mark.parametrize("digest", [10, 11, 12, 13, 14])
+@pytest.mark.parametrize("scheme", ["PKCS1", "PSS max", "PSS digest"])
+async def test_rsa_signatures(keystore, rsa_label, digest, scheme):
+    """PKCS#1 v1.5 and PSS with both lengths of salt, made there and checked here, and checked there."""
+    await keystore.openResource(rid(rsa_label))
+    await keystore.authUkeyPin(rid(rsa_label), pin(PIN))
+    try:
+        key = await public(keystore, rsa_label)
+    except huks.ItemNotFoundError:
+        await keystore.generateKeyItem(rid(rsa_label), external(ALGORITHM=RSA, KEY_SIZE=2048, PURPOSE=15))
+        key = await public(keystore, rsa_label)
+    kind = {10: hashes.SHA1, 11: hashes.SHA224, 12: hashes.SHA256, 13: hashes.SHA384, 14: hashes.SHA512}[
+        digest
+    ]()
+    salt = {"PSS max": padding.PSS.MAX_LENGTH, "PSS digest": padding.PSS.DIGEST_LENGTH}
+    tags = {"ALGORITHM": RSA, "DIGEST": digest, "PADDING": 3 if scheme == "PKCS1" else 2}
+    if scheme == "PSS digest":
+        tags["RSA_PSS_SALT_LEN_TYPE"] = 0
+    signature = await run(keystore, rsa_label, b"hello ", last=b"world", PURPOSE=4, **tags)
+    how = padding.PKCS1v15() if scheme == "PKCS1" else padding.PSS(padding.MGF1(kind), salt[scheme])
+    key.verify(signature, b"hello world", how, kind)
+    await run(keystore, rsa_label, b"hello world", last=signature, PURPOSE=8, **tags)
+    with refused(12000006):
+        await run(keystore, rsa_label, b"hello", last=signature, PURPOSE=8, **tags)
+
+
+async def test_rsa_encryption(keystore):
+    """PKCS#1 v1.5 and OAEP with SHA-1, both ways; what the token has not is 12000001."""
+    label = unique("rsa")
+    await make(keystore, label, ALGORITHM=RSA, KEY_SIZE=2048, PURPOSE=3)
+    key = await public(keystore, label)
+    oaep = padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), None)
+    for how, tags in ((padding.PKCS1v15(), {"PADDING": 3}), (oaep, {"PADDING": 1, "DIGEST": 10})):
+        ciphertext = key.encrypt(b"secret", how)
+        assert (
+            await run(keystore, label, ciphertext[:9], last=ciphertext[9:], ALGORITHM=RSA, PURPOSE=2, **tags)
+            == b"secret"
+        )
+        ciphertext = await run(keystore, label, last=b"secret", ALGORITHM=RSA, PURPOSE=1, **tags)
+        assert await run(keystore, label, last=ciphertext, ALGORITHM=RSA, PURPOSE=2, **tags) == b"secret"
+    with refused(12000001):
+        await run(keystore, label, last=b"secret", ALGORITHM=RSA, PURPOSE=1, PADDING=1, DIGEST=12)
+
+
+@pytest.mark.parametrize(("mode", "pad"), [(1, 0), (1, 5), (2, 0), (2, 5), (3, 0)])
+async def test_aes_in_blocks(keystore, mode, pad):
+    """However the data is cut, the result is that of one piece; a known key is checked with `cryptography`."""
+    import pkcs11
+
+    label, secret, iv = unique("aes"), bytes(range(32)), bytes(15) + b"\xff"
+    module = keystore._abilities[ABILITY]._token._module
+    await keystore.openResource(rid(label))
+    await keystore.authUkeyPin(rid(label), pin(PIN))
+    with pkcs11.lib(module).get_token(token_label=LABEL).open(rw=True) as session:
+        session.create_object(
+            {
+                pkcs11.Attribute.CLASS: pkcs11.ObjectClass.SECRET_KEY,
+                pkcs11.Attribute.KEY_TYPE: pkcs11.KeyType.AES,
+                pkcs11.Attribute.TOKEN: True,
+                pkcs11.Attribute.ENCRYPT: True,
+                pkcs11.Attribute.DECRYPT: True,
+                pkcs11.Attribute.LABEL: label,
+                pkcs11.Attribute.VALUE: secret,
+            }
+        )
+    plain = bytes(range(256)) * 2 if not pad and mode != 3 else bytes(200 + n % 50 for n in range(501))
+    tags = {"ALGORITHM": AES, "BLOCK_MODE": mode, "PADDING": pad, "IV": iv if mode != 1 else None}
+    ours = modes.ECB() if mode == 1 else modes.CBC(iv) if mode == 2 else modes.CTR(iv)
+    fill = bytes([16 - len(plain) % 16]) * (16 - len(plain) % 16) if pad else b""
+    encryptor = Cipher(algorithms.AES256(secret), ours).encryptor()
+    expected = encryptor.update(plain + fill) + encryptor.finalize()
+    cuts = [[], [32, 64], [16 * n for n in range(1, 20)]] + ([] if mode == 3 else [[1, 17, 48, 49, 300]])
+    for cut in cuts:
+        for purpose, given, wanted in ((1, plain, expected), (2, expected, plain)):
+            edges = [0, *cut]
+            segments = [given[a:b] for a, b in itertools.pairwise(edges)]
+            assert (
+                await run(keystore, label, *segments, last=given[edges[-1] :], PURPOSE=purpose, **tags)
+                == wanted
+            )
+    if pad:
+        with refused(12000006):
+            await run(
+                keystore, label, last=os.urandom(15) + expected[:1] + expected[:16], PURPOSE=2, **tags
+            ) and None
+            raise AssertionError("one in 2 ** 8 paddings is right")
+
+
+async def test_gcm_and_hmac(keystore):
+    """GCM: nonce, associated data and tag; HMAC over segments."""
+    label = unique("aes")
+    await make(keystore, label, ALGORITHM=AES, KEY_SIZE=256, PURPOSE=3)
+    tags = {"ALGORITHM": AES, "BLOCK_MODE": 32, "NONCE": bytes(12), "AAD": b"to whom"}
+    sealed = await run(keystore, label, b"top ", last=b"secret", PURPOSE=1, **tags)
+    assert len(sealed) == 10 + 16
+    assert (
+        await run(keystore, label, sealed[:4], last=sealed[4:-16], PURPOSE=2, AE_TAG=sealed[-16:], **tags)
+        == b"top secret"
+    )
+    with refused(12000006):
+        await run(keystore, label, last=sealed[:-16], PURPOSE=2, AE_TAG=bytes(16), **tags)
+    with refused(401, "NONCE"):
+        await run(keystore, label, ALGORITHM=AES, BLOCK_MODE=32, PURPOSE=1)
+
+    label = unique("mac")
+    await make(keystore, label, ALGORITHM=HMAC, KEY_SIZE=256, PURPOSE=128)
+    one = await run(keystore, label, b"a" * 5000, last=b"b", ALGORITHM=HMAC, PURPOSE=128, DIGEST=12)
+    assert one == await run(
+        keystore, label, b"a" * 2500, b"a" * 2500, last=b"b", ALGORITHM=HMAC, PURPOSE=128, DIGEST=12
+    )
+    assert len(one) == 32
+
+
+async def test_key_bytes_are_the_tokens(keystore):
+    """The token itself says that what generateKeyItem made is sensitive and never extractable."""
+    import pkcs11
+
+    labels = {unique("own"): (ECC, 256, 12), unique("own"): (AES, 256, 3), unique("own"): (HMAC, 256, 128)}
+    for label, (algorithm, size, purpose) in labels.items():
+        await make(keystore, label, ALGORITHM=algorithm, KEY_SIZE=size, PURPOSE=purpose)
+        with refused(12000017, "not replaced"):
+            await keystore.generateKeyItem(
+                rid(label), external(ALGORITHM=algorithm, KEY_SIZE=size, PURPOSE=purpose)
+            )
+    module = keystore._abilities[ABILITY]._token._module
+    with pkcs11.lib(module).get_token(token_label=LABEL).open() as session:
+        for label in labels:
+            kinds = (pkcs11.ObjectClass.PRIVATE_KEY, pkcs11.ObjectClass.SECRET_KEY)
+            (key,) = [
+                o for o in session.get_objects({pkcs11.Attribute.LABEL: label}) if o.object_class in kinds
+            ]
+            assert key[pkcs11.Attribute.SENSITIVE]
+            assert key[pkcs11.Attribute.NEVER_EXTRACTABLE]
+
+
+async def test_parameters_that_tokens_do_not_take(keystore):
+    """Each with its documented code."""
+    label = unique("ecc")
+    await make(keystore, label, ALGORITHM=ECC, KEY_SIZE=256, PURPOSE=12)
+    for code, tags in (
+        (401, {"PURPOSE": 4}),
+        (401, {"ALGORITHM": ECC, "PURPOSE": 4}),
+        (12000003, {"ALGORITHM": ECC, "PURPOSE": 4, "DIGEST": 2}),
+        (12000001, {"ALGORITHM": ECC, "PURPOSE": 256}),
+        (12000001, {"ALGORITHM": 150, "PURPOSE": 4, "DIGEST": 12}),
+        (12000002, {"ALGORITHM": AES, "PURPOSE": 1}),
+        (12000001, {"ALGORITHM": AES, "PURPOSE": 1, "BLOCK_MODE": 31}),
+        (401, {"ALGORITHM": AES, "PURPOSE": 1, "BLOCK_MODE": 2}),
+        (12000011, {"ALGORITHM": AES, "PURPOSE": 1, "BLOCK_MODE": 1}),
+    ):
+        with refused(code):
+            await keystore.initSession(rid(label), external(**tags))
+    await keystore.openResource(rid("new"))
+    for code, tags in (
+        (12000002, {}),
+        (12000002, {"ALGORITHM": ECC, "KEY_SIZE": 256}),
+        (12000003, {"ALGORITHM": ECC, "KEY_SIZE": 255, "PURPOSE": 12}),
+        (12000003, {"ALGORITHM": RSA, "KEY_SIZE": 512, "PURPOSE": 12}),
+        (12000003, {"ALGORITHM": ECC, "KEY_SIZE": 256, "PURPOSE": 256}),
+        (12000001, {"ALGORITHM": 150, "KEY_SIZE": 256, "PURPOSE": 12}),
+    ):
+        with refused(code):
+            await keystore.generateKeyItem(rid("new"), external(**tags))
+    with refused(12000001):
+        await keystore.importWrappedKeyItem(rid("new"), rid(label), external(b"x"))
+    for wrong in (
+        "pkcs11:",
+        "pkcs11:object=",
+        "pkcs11:foo=1",
+        "pkcs11:object=a;object=b",
+        "pkcs11:token=two;object=a",
+        "",
+    ):
+        with refused(12000018):
+            await keystore.openResource(rid(wrong))
+
+
+async def test_locators_and_certificates(keystore):
+    """getResourceId gives a PKCS#11 URI; a certificate in the token is found by it."""
+    import pkcs11
+
+    module = keystore._abilities[ABILITY]._token._module
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a b")])
+    own, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    cert = (
+        x509.CertificateBuilder(name, name, own.public_key(), 1, now, now + timedelta(1)).sign(
+            own, hashes.SHA256()
+        )
+    ).public_bytes(Encoding.DER)
+    info = [
+        ABILITY_PARAM,
+        {"tag": TAG.HUKS_EXT_CRYPTO_TAG_BUNDLE_NAME, "value": b"default"},
+        {"tag": TAG.HUKS_EXT_CRYPTO_TAG_RESOURCE_INFO, "value": "a b/é".encode()},
+    ]
+    resource = await keystore.getResourceId(NAME, info)
+    assert json.loads(resource)["index"] == "pkcs11:object=a%20b%2F%C3%A9"
+    await keystore.openResource(resource)
+    await keystore.authUkeyPin(resource, pin(PIN))
+    with pkcs11.lib(module).get_token(token_label=LABEL).open(rw=True) as session:
+        attributes = pkcs11.util.x509.decode_x509_certificate(cert)
+        session.create_object(
+            {
+                **attributes,
+                pkcs11.Attribute.TOKEN: True,
+                pkcs11.Attribute.LABEL: "a b/é",
+                pkcs11.Attribute.ID: b"\1",
+            }
+        )
+    (found,) = await keystore.export_certificates(resource)
+    assert found.cert == cert
+    assert json.loads(found.resourceId)["index"] == "pkcs11:object=a%20b%2F%C3%A9;id=%01"
+    assert cert in [each.cert for each in await keystore.list_certificates(NAME, info[:2])]
+
+
+# --- PIN ----------------------------------------------------------------------------------------------
+
+
+async def test_each_caller_proves_the_pin(slot):
+    """The process is logged in for one caller; another one is not let in by that, and a wrong PIN logs all out."""
+    slot.work()
+    provider = Pkcs11Provider(slot.module, LABEL)
+    async with huks.Keystore.open("memory:", monitor=False, abilities={ABILITY: provider}) as keystore:
+        await keystore.registerProvider(NAME, [ABILITY_PARAM])
+        label = unique("shared")
+        await make(keystore, label, ALGORITHM=ECC, KEY_SIZE=256, PURPOSE=12)
+        with huks.as_caller("another"):
+            await keystore.openResource(rid(label))
+            assert await keystore.getUkeyPinAuthState(rid(label)) is STATE.HUKS_EXT_CRYPTO_PIN_NO_AUTH
+            with refused(12000023):
+                await keystore.initSession(rid(label), SIGN_ECC)
+            await keystore.authUkeyPin(rid(label), pin(PIN))
+            await run(keystore, label, ALGORITHM=ECC, PURPOSE=4, DIGEST=12)
+        await run(keystore, label, ALGORITHM=ECC, PURPOSE=4, DIGEST=12)
+        with huks.as_caller("another"):
+            await keystore.clearUkeyPinAuthState(rid(label))
+            with refused(12000023):
+                await keystore.initSession(rid(label), SIGN_ECC)
+        await run(keystore, label, ALGORITHM=ECC, PURPOSE=4, DIGEST=12)
+        session = await keystore.initSession(rid(label), SIGN_ECC)
+        with huks.as_caller("another"), refused(12000022):
+            await keystore.authUkeyPin(rid(label), pin(b"0000"))
+        with refused(12000023):
+            await keystore.finishSession(session.handle, external(b"x"))
+        await keystore.authUkeyPin(rid(label), pin(PIN))
+        assert (await keystore.finishSession(session.handle, external(b"x"))).outData
+
+
+@needs_compiler
+async def test_a_pin_that_is_locked(keystore, slot):
+    """12000021 from the token's own answer, and the state says so."""
+    await keystore.openResource(rid("locked"))
+    slot.fail(PIN_LOCKED, LOGIN)
+    with refused(12000021):
+        await keystore.authUkeyPin(rid("locked"), pin(PIN))
+    assert await keystore.getUkeyPinAuthState(rid("locked")) is STATE.HUKS_EXT_CRYPTO_PIN_LOCKED
+    slot.work()
+    await keystore.authUkeyPin(rid("locked"), pin(PIN))
+    assert await keystore.getUkeyPinAuthState(rid("locked")) is STATE.HUKS_EXT_CRYPTO_PIN_AUTH_SUCCEEDED
+
+
+async def test_what_is_no_text_is_no_pin(keystore):
+    """And no PIN is shown."""
+    await keystore.openResource(rid("p"))
+    with refused(12000018, "UTF-8"):
+        await keystore.authUkeyPin(rid("p"), pin(b"\xff\xfe"))
+    with refused(12000022) as caught:
+        await keystore.authUkeyPin(rid("p"), pin(b"sesame99"))
+    assert "sesame" not in str(caught.value)
+
+
+# --- the token pulled out, hanging, and back ---------------------------------------------------------------
+
+_STEPS = ["openResource", "authUkeyPin", "getUkeyPinAuthState", "generateKeyItem", "exportKeyItem", "initSession",
+          "updateSession", "finishSession", "abortSession", "closeResource", "getProperty"]  # fmt: skip
+# hashing a message does not need the token
+_NEEDS_NO_TOKEN = {"abortSession", "closeResource"}
+
+
+def _step(keystore, name, label, handle):
+    resource = rid(label)
+    return {
+        "openResource": lambda: keystore.openResource(rid(label + " other")),
+        "authUkeyPin": lambda: keystore.authUkeyPin(resource, pin(PIN)),
+        "getUkeyPinAuthState": lambda: keystore.getUkeyPinAuthState(resource),
+        "generateKeyItem": lambda: keystore.generateKeyItem(
+            resource, external(ALGORITHM=AES, KEY_SIZE=256, PURPOSE=3)
+        ),
+        "exportKeyItem": lambda: keystore.exportKeyItem(resource, external()),
+        "initSession": lambda: keystore.initSession(resource, SIGN_ECC),
+        "updateSession": lambda: keystore.updateSession(handle, external(b"x")),
+        "finishSession": lambda: keystore.finishSession(handle, external(b"x")),
+        "abortSession": lambda: keystore.abortSession(handle, external()),
+        "closeResource": lambda: keystore.closeResource(resource),
+        "getProperty": lambda: keystore.getProperty(resource, "SKF_GetDevInfo"),
+    }[name]
+
+
+async def _works_again(keystore, label):
+    for attempt in (keystore.closeResource(rid(label)), keystore.openResource(rid(label))):
+        await attempt
+    await keystore.authUkeyPin(rid(label), pin(PIN))
+    signature = await run(keystore, label, last=b"data", ALGORITHM=ECC, PURPOSE=4, DIGEST=12)
+    (await public(keystore, label)).verify(signature, b"data", ec.ECDSA(hashes.SHA256()))
+
+
+# python-pkcs11 ends a search when its iterator goes, and cannot raise there what a token that is gone says to that
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("how", ["folder", "removed"])
+@pytest.mark.parametrize("step", _STEPS)
+async def test_the_token_is_pulled_out_at_each_step(keystore, slot, step, how):
+    """12000006 at once; nothing hangs; when it is back, opening it and the PIN make it work again."""
+    if how == "removed" and slot.module.endswith("libsofthsm2.so"):
+        pytest.skip("cc is not installed")
+    label = unique("pulled")
+    await make(keystore, label, ALGORITHM=ECC, KEY_SIZE=256, PURPOSE=12)
+    handle = (await keystore.initSession(rid(label), SIGN_ECC)).handle
+    await keystore.updateSession(handle, external(b"x"))
+    call = _step(keystore, step, label, handle)
+    if how == "folder":
+        slot.pull_out()
+    else:
+        slot.fail(REMOVED)
+    began = time.monotonic()
+    try:
+        if step in _NEEDS_NO_TOKEN:
+            await call()
+        elif step == "updateSession":
+            # a message is hashed here; the token is missed when it is to sign
+            with suppress(huks.BusinessError):
+                await call()
+            with OneOf(12000006, 12000011):
+                await keystore.finishSession(handle, external(b"x"))
+        else:
+            with refused(12000006):
+                await call()
+        with OneOf(12000006, 12000011, 12000023):
+            await keystore.initSession(rid(label), SIGN_ECC)
+        assert time.monotonic() - began < 5
+    finally:
+        slot.put_back() if how == "folder" else slot.work()
+    await _works_again(keystore, label)
+    with OneOf(12000011):
+        await keystore.updateSession(handle, external(b"x"))
+
+
+class OneOf:
+    def __init__(self, *codes):
+        self.codes = codes
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        assert isinstance(error, huks.BusinessError), error
+        assert error.code in self.codes, error
+        return True
+
+
+@needs_compiler
+@pytest.mark.parametrize("step", [s for s in _STEPS if s not in _NEEDS_NO_TOKEN])
+async def test_a_token_that_hangs_is_12000024(keystore, slot, step):
+    """Each call ends after its time while the library hangs in its thread, the event loop goes on, and later it works."""
+    label = unique("hangs")
+    await make(keystore, label, ALGORITHM=ECC, KEY_SIZE=256, PURPOSE=12)
+    handle = (await keystore.initSession(rid(label), SIGN_ECC)).handle
+    call = _step(keystore, step, label, handle)
+    keystore._open_state().providers._asker.timeout = 0.2
+    slot.hang()
+    try:
+        ticks = 0
+
+        async def tick():
+            nonlocal ticks
+            while True:
+                await asyncio.sleep(0.01)
+                ticks += 1
+
+        ticking = asyncio.create_task(tick())
+        if step == "updateSession":
+            with suppress(huks.BusinessError):
+                await call()
+        else:
+            with refused(12000024):
+                await call()
+            assert ticks >= 3
+        with OneOf(12000024, 12000011):
+            await keystore.initSession(rid(label), SIGN_ECC)
+        ticking.cancel()
+    finally:
+        slot.work()
+        keystore._open_state().providers._asker.timeout = 20.0
+    await _works_again(keystore, label)
+
+
+# --- processes --------------------------------------------------------------------------------------------
+
+
+async def test_a_child_of_a_fork_opens_its_own(keystore, slot):
+    """The parent's provider is refused in the child; a new one on the same library works there, and the parent goes on."""
+    label = unique("forked")
+    await make(keystore, label, ALGORITHM=ECC, KEY_SIZE=256, PURPOSE=12)
+    provider = keystore._abilities[ABILITY]
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+
+            async def main():
+                try:
+                    await provider._token.connect()
+                except huks.BusinessError as error:
+                    if error.code != 12000012:
+                        return
+                fresh = {ABILITY: Pkcs11Provider(slot.module, LABEL)}
+                async with huks.Keystore.open(
+                    "memory:", monitor=False, load_all=False, abilities=fresh
+                ) as own:
+                    await own.registerProvider(NAME, [ABILITY_PARAM])
+                    await own.openResource(rid(label))
+                    await own.authUkeyPin(rid(label), pin(PIN))
+                    await run(own, label, last=b"x", ALGORITHM=ECC, PURPOSE=4, DIGEST=12)
+                nonlocal_code.append(0)
+
+            nonlocal_code = []
+            import threading
+
+            worker = threading.Thread(target=lambda: asyncio.new_event_loop().run_until_complete(main()))
+            worker.start()
+            worker.join(20)
+            code = 0 if nonlocal_code else 1
+        finally:
+            os._exit(code)
+    for _ in range(400):
+        done, status = os.waitpid(child, os.WNOHANG)  # noqa: ASYNC222
+        if done:
+            break
+        await asyncio.sleep(0.05)
+    else:
+        os.kill(child, 9)
+        os.waitpid(child, 0)  # noqa: ASYNC222
+        pytest.fail("the child hangs")
+    assert os.waitstatus_to_exitcode(status) == 0
+    await run(keystore, label, last=b"x", ALGORITHM=ECC, PURPOSE=4, DIGEST=12)
+
+
+async def test_missing_libraries_and_tokens_are_named(slot, tmp_path):
+    """registerProvider is 12000020 for each."""
+    slot.work()
+    for module, label in ((str(tmp_path / "none.so"), LABEL), (slot.module, "unknown")):
+        async with huks.Keystore.open(
+            "memory:", monitor=False, load_all=False, abilities={ABILITY: Pkcs11Provider(module, label)}
+        ) as keystore:
+            with refused(12000020):
+                await keystore.registerProvider(NAME, [ABILITY_PARAM])
+
+
+async def test_without_the_extra_the_error_names_it(monkeypatch):
+    """The module is imported late, and what is missing is said."""
+    monkeypatch.setitem(__import__("sys").modules, "pkcs11", None)
+    async with huks.Keystore.open(
+        "memory:", monitor=False, load_all=False, abilities={ABILITY: Pkcs11Provider("x.so", "t")}
+    ) as keystore:
+        with refused(12000020, "huks-async[pkcs11]"):
+            await keystore.registerProvider(NAME, [ABILITY_PARAM])
