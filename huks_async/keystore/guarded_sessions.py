@@ -1,11 +1,13 @@
 """Opening sessions on keys that demand something before they are used. Most services have none."""
 
+from itertools import chain
 from typing import NamedTuple
 
 from huks_async.access.control import bound_of
 from huks_async.access.demand import Demand, check_refined_values
 from huks_async.access.gate import Gate, check_position
 from huks_async.access.tokens import CHALLENGE_BYTES
+from huks_async.crypto.caller_warnings import times_warned
 from huks_async.crypto.operation import Operation
 from huks_async.crypto.rules.authorise import check_batch_purpose, check_batch_tags, check_named
 from huks_async.crypto.rules.empty_bytes import refuse_empty_bytes, used_bytes
@@ -91,7 +93,13 @@ def _operation(
     state: OpenState, item: KeyItem, demand: Demand, params: ParamSet, context: object
 ) -> Operation:
     numbers = params.numbers
-    plan = item.plan(numbers, state.limits, context, device=state.device)
+    key = tuple(chain.from_iterable(numbers.items()))
+    plan = item.prepared.find(key)
+    if plan is None:
+        before = times_warned()
+        plan = item.plan(numbers, state.limits, context, device=state.device)
+        if times_warned() == before:  # weak algorithms warn each time
+            item.prepared.keep(key, plan)
     refuse_empty_bytes(params.blobs, used_bytes(numbers))
     if (
         demand.purposes is not None

@@ -156,7 +156,10 @@ class SessionDriver:
                 operation = await operation.guard.admit(session, params, ends=True)
             cost = COSTS.get(operation.kind, UNKNOWN)
             estimate = cost.finish * operation.work + cost.per_byte * (len(data) + operation.held)
-            out = await self._call(operation, estimate, operation.finish, data)
+            if estimate > INLINE_MICROSECONDS or perf_counter() > self._dispatcher.turn_ends:
+                out = await self._call(operation, estimate, operation.finish, data)
+            else:
+                out = operation.finish(data)
         except BaseException as error:
             self._end(session, error)
             raise

@@ -109,6 +109,7 @@ async def use_each_function(keystore: huks.Keystore) -> None:
         "resourceId": '{"providerName":"p","abilityName":"a","bundleName":"default","index":"k"}',
     }  # fmt: skip
     special: dict[str, dict[str, Any]] = {
+        "authenticate": {"challenge": bytes(32), "credential": "1234", "auth_type": 4, "user_id": None},
         "for_caller": {"name": "service", "user_id": 101, "namespace": None},
         "encapsulate": {"keyAlias": "ml-kem", "params": kem},
         "decapsulate": {"keyAlias": "ml-kem", "params": kem},
