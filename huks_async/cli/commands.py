@@ -48,6 +48,15 @@ GROUPS: dict[str, tuple[str, Commands]] = {
             **USES,
         },
     ),
+    "access": (
+        "The user's PIN, for keys that are bound to it.",
+        {
+            "enroll": "keys.access:enroll",
+            "clear": "keys.access:clear",
+            "status": "keys.access:status",
+            "token": "keys.access:token",
+        },
+    ),
     "store": (
         "Look after the store as a whole.",
         {"backup": "machine.store:backup"},

@@ -6,10 +6,12 @@ from cyclopts import Parameter
 
 from huks_async.cli.shell.console import say, usage_error
 from huks_async.cli.words.arguments import HERE, Alias, Place, Replace, naming_replace
+from huks_async.cli.words.authentication import Demand
 from huks_async.cli.words.key_use import ALGORITHM_NAMES, Use, algorithm_word, choose, choose_size
 from huks_async.cli.words.parameters import KINDS, Tags, options, purposes_text
 
 _ANY = Use()
+_NOTHING = Demand()
 _USUAL = "aes-256-gcm"
 
 
@@ -34,6 +36,7 @@ async def generate(
         int | None, Parameter(name=["--size", "-s"], help="With --algorithm: bits, or the parameter set.")
     ] = None,
     use: Use = _ANY,
+    demand: Demand = _NOTHING,
     replace: Replace = False,
     place: Place = HERE,
 ) -> None:
@@ -48,7 +51,9 @@ async def generate(
     tags, words = _of_algorithm(algorithm, size, use) if algorithm else _of_kind(kind, size, use)
     async with place.open() as keystore:
         with naming_replace(alias):
-            await keystore.generateKeyItem(alias, options(**tags, KEY_OVERRIDE=replace, **place.tags))
+            await keystore.generateKeyItem(
+                alias, options(**tags, **demand.tags, KEY_OVERRIDE=replace, **place.tags)
+            )
     say(f"made the key {alias!r} ({words})")
 
 

@@ -15,6 +15,7 @@ from huks_async.cli.words.arguments import (
     naming_replace,
     no_option,
 )
+from huks_async.cli.words.authentication import Demand
 from huks_async.cli.words.key_file import RECOGNISED, Reading, read_key, read_key_file
 from huks_async.cli.words.key_use import ALGORITHM_NAMES, TYPES, Use, algorithm_word, choose, choose_size
 from huks_async.cli.words.parameters import Tags, options, purposes_text
@@ -29,6 +30,7 @@ _SUITES: dict[object, int] = {
     HuksKeyAlg.HUKS_ALG_SM2: HuksUnwrapSuite.HUKS_UNWRAP_SUITE_SM2_SM4_ECB_NOPADDING,
 }
 _ANY = Use()
+_NOTHING = Demand()
 
 
 async def import_key(
@@ -38,6 +40,7 @@ async def import_key(
     *,
     reading: Reading = RECOGNISED,
     use: Use = _ANY,
+    demand: Demand = _NOTHING,
     replace: Replace = False,
     place: Place = HERE,
 ) -> None:
@@ -53,7 +56,9 @@ async def import_key(
     tags = use.tags(material.algorithm, material.size, import_type)
     async with place.open() as keystore:
         with naming_replace(alias):
-            await keystore.importKeyItem(alias, options(data, **tags, KEY_OVERRIDE=replace, **place.tags))
+            await keystore.importKeyItem(
+                alias, options(data, **tags, **demand.tags, KEY_OVERRIDE=replace, **place.tags)
+            )
     _say_imported(alias, tags)
 
 

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterable
 
 import huks_async
+from huks_async.cli.words.authentication import UsePlace
 from huks_async.model.params import HuksOptions
 
 
@@ -14,12 +15,19 @@ async def pump(
     pieces: Iterable[bytes],
     write: Callable[[bytes], object],
     last: bytes = b"",
+    *,
+    place: UsePlace | None = None,
 ) -> None:
-    """Feed all pieces to a session, then finish it with `last`; outputs are written as they come."""
+    """Feed all pieces to a session, then finish it with `last`; outputs are written as they come.
+
+    With a place, the user is asked where the key wants that.
+    """
     async with keystore.session(alias, session_options) as session:
+        token = None if place is None else await place.token(keystore, alias, session, session_options)
         for piece in pieces:
-            write(await session.update(piece))
-        write(await session.finish(last))
+            write(await session.update(piece, token=token))
+            token = None  # the session remembers
+        write(await session.finish(last, token=token))
 
 
 async def pump_verified(
@@ -28,11 +36,14 @@ async def pump_verified(
     session_options: HuksOptions,
     pieces: Iterable[bytes],
     write: Callable[[bytes], object],
+    *,
+    place: UsePlace | None = None,
 ) -> None:
     """The same for decryption to where every byte is seen at once: none is written before all are verified."""
-    async with (
-        keystore.session(alias, session_options) as session,
-        contextlib.aclosing(session.stream(pieces)) as outputs,
-    ):
-        async for output in outputs:
-            write(output)
+    async with keystore.session(alias, session_options) as session:
+        token = None if place is None else await place.token(keystore, alias, session, session_options)
+        if token is not None:
+            await session.update(b"", token=token)
+        async with contextlib.aclosing(session.stream(pieces)) as outputs:
+            async for output in outputs:
+                write(output)

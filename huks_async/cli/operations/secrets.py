@@ -11,15 +11,14 @@ from huks_async.cli.operations.pump import pump
 from huks_async.cli.shell.console import CommandError, say, usage_error
 from huks_async.cli.shell.files import STANDARD, open_input, segments
 from huks_async.cli.words.arguments import (
-    HERE,
     TO_STANDARD_OUTPUT,
     Alias,
     Destination,
     InputName,
-    Place,
     check_standard_input,
     no_option,
 )
+from huks_async.cli.words.authentication import USED_HERE, UsePlace
 from huks_async.cli.words.key_file import Reading, read_key
 from huks_async.cli.words.key_use import DIGEST_WORDS, algorithm_word, choose
 from huks_async.cli.words.parameters import Tags, options, session_tags
@@ -53,7 +52,7 @@ async def mac(
         bool, Parameter(name="--hex", negative=(), help="Write hexadecimal digits and a line end.")
     ] = False,
     destination: Destination = TO_STANDARD_OUTPUT,
-    place: Place = HERE,
+    place: UsePlace = USED_HERE,
 ) -> None:
     """Authenticate a file: writes the bare code of an HMAC, SM3 or CMAC key."""
     check_standard_input(check, file)
@@ -67,7 +66,7 @@ async def mac(
             tags["IV"] = _CMAC_IV
         code = bytearray()
         with open_input(file) as source:
-            await pump(keystore, alias, options(**tags), segments(source), code.extend)
+            await pump(keystore, alias, options(**tags), segments(source), code.extend, place=place)
     if given is not None:
         if not hmac.compare_digest(given, code):
             raise CommandError("the code does not match", hint="another key, another file, or a changed one")
@@ -90,7 +89,7 @@ async def derive(
     iterations: Annotated[int | None, Parameter(help="Rounds; PBKDF2 only.")] = None,
     digest: Digest = None,
     destination: Destination = TO_STANDARD_OUTPUT,
-    place: Place = HERE,
+    place: UsePlace = USED_HERE,
 ) -> None:
     """Derive secret bytes from a key. The same words give the same bytes."""
     destination.refuse_terminal("what is derived", nature="secret")
@@ -112,7 +111,7 @@ async def derive(
         choices["ITERATION"] = iterations
     async with place.open() as keystore:
         tags = await _tags(keystore, alias, place, _P.HUKS_KEY_PURPOSE_DERIVE, digest)
-        derived = await _whole(keystore, alias, tags | choices, b"")
+        derived = await _whole(keystore, alias, tags | choices, b"", place)
     _write_secret(derived, destination)
 
 
@@ -122,7 +121,7 @@ async def agree(
     /,
     *,
     destination: Destination = TO_STANDARD_OUTPUT,
-    place: Place = HERE,
+    place: UsePlace = USED_HERE,
 ) -> None:
     """Agree on secret bytes with the holder of another key, whose public half is in a file of any form.
 
@@ -135,12 +134,12 @@ async def agree(
         public = (await read_key(peer, Reading(algorithm=algorithm_word(key)))).public
         if not public:
             raise CommandError(f"{peer} has no public half")
-        agreed = await _whole(keystore, alias, tags, public)
+        agreed = await _whole(keystore, alias, tags, public, place)
     _write_secret(agreed, destination)
 
 
 async def _tags(
-    keystore: "huks_async.Keystore", alias: str, place: Place, purpose: HuksKeyPurpose, digest: str | None
+    keystore: "huks_async.Keystore", alias: str, place: UsePlace, purpose: HuksKeyPurpose, digest: str | None
 ) -> Tags:
     """The tags of a session: what the key fixes, what was asked for, and the first that can be for the rest."""
     stored = (await keystore.getKeyItemProperties(alias, options(**place.tags))).properties
@@ -166,9 +165,11 @@ async def _tags(
     return tags | place.tags
 
 
-async def _whole(keystore: "huks_async.Keystore", alias: str, tags: Tags, data: bytes) -> bytes:
+async def _whole(
+    keystore: "huks_async.Keystore", alias: str, tags: Tags, data: bytes, place: UsePlace
+) -> bytes:
     output = bytearray()
-    await pump(keystore, alias, options(**tags), [data], output.extend)
+    await pump(keystore, alias, options(**tags), [data], output.extend, place=place)
     return bytes(output)
 
 

@@ -12,15 +12,14 @@ from huks_async.cli.operations.pump import pump
 from huks_async.cli.shell.console import CommandError, say
 from huks_async.cli.shell.files import STANDARD, open_input, segments
 from huks_async.cli.words.arguments import (
-    HERE,
     TO_STANDARD_OUTPUT,
     Alias,
     Destination,
     InputName,
-    Place,
     check_standard_input,
     no_option,
 )
+from huks_async.cli.words.authentication import USED_HERE, UsePlace
 from huks_async.cli.words.parameters import Tags, options, session_tags
 from huks_async.model.enums import HuksKeyAlg, HuksKeyDigest, HuksKeyPadding, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
@@ -46,7 +45,7 @@ async def sign(
     *,
     form: SignatureForm = "der",
     destination: Destination = TO_STANDARD_OUTPUT,
-    place: Place = HERE,
+    place: UsePlace = USED_HERE,
 ) -> None:
     """Sign a file. The output is the bare signature."""
     destination.refuse_terminal("the signature")
@@ -55,7 +54,7 @@ async def sign(
         group = await _group(keystore, alias, place, tags) if form == "raw" else None
         with open_input(file) as source, destination.open() as target:
             made = bytearray()
-            await pump(keystore, alias, options(**tags), segments(source), made.extend)
+            await pump(keystore, alias, options(**tags), segments(source), made.extend, place=place)
             target.write(interchange.signature_to_raw(made, *group) if group else bytes(made))
             target.commit()
 
@@ -75,7 +74,7 @@ async def verify(
         ),
     ],
     form: SignatureForm = "der",
-    place: Place = HERE,
+    place: UsePlace = USED_HERE,
 ) -> None:
     """Verify a file's signature. A bad one ends with code 1."""
     check_standard_input(signature, file)
@@ -86,7 +85,7 @@ async def verify(
             given = interchange.signature_from_raw(given, *await _group(keystore, alias, place, tags))
         with open_input(file) as source:
             try:
-                await pump(keystore, alias, options(**tags), segments(source), _nothing, given)
+                await pump(keystore, alias, options(**tags), segments(source), _nothing, given, place=place)
             except BusinessError as error:
                 if error.code != _CRYPTO_FAIL:
                     raise
@@ -129,7 +128,7 @@ def _read_signature(name: str) -> bytes:
 
 
 async def _group(
-    keystore: "huks_async.Keystore", alias: str, place: Place, tags: Tags
+    keystore: "huks_async.Keystore", alias: str, place: UsePlace, tags: Tags
 ) -> tuple[int, int | None]:
     """The algorithm, and the size that tells how long the two numbers of its signatures are.
 
@@ -153,7 +152,9 @@ async def _group(
     )
 
 
-async def _tags(keystore: "huks_async.Keystore", alias: str, place: Place, purpose: HuksKeyPurpose) -> Tags:
+async def _tags(
+    keystore: "huks_async.Keystore", alias: str, place: UsePlace, purpose: HuksKeyPurpose
+) -> Tags:
     stored = (await keystore.getKeyItemProperties(alias, options(**place.tags))).properties
     tags = session_tags(alias, stored, purpose)
     # a key that leaves these open is used with the most common choice

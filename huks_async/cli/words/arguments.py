@@ -113,8 +113,15 @@ class Place:
         """The keystore, by these options, the environment and the defaults."""
         # one command holds one session, so there are none to purge when memory is short, and uses a small part
         # of the library
+        from huks_async.access.pin import PinAuthenticator
+
         return huks_async.Keystore.open(
-            self.store, namespace=self.namespace or DEFAULT_NAMESPACE, monitor=False, load_all=False
+            self.store,
+            namespace=self.namespace or DEFAULT_NAMESPACE,
+            authenticator=PinAuthenticator(),
+            token_keys="store",  # noqa: S106 - no password; so that one command takes the token that another one wrote
+            monitor=False,
+            load_all=False,
         )
 
     @property

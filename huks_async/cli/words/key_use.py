@@ -45,7 +45,7 @@ TYPES: dict[str, int] = {
 }
 """Import types by their words; symmetric keys are imported as `public`."""
 
-_PURPOSES = {one.name.removeprefix("HUKS_KEY_PURPOSE_").lower(): int(one) for one in _P}
+PURPOSE_WORDS = {one.name.removeprefix("HUKS_KEY_PURPOSE_").lower(): int(one) for one in _P}
 DIGEST_WORDS = {one.name.removeprefix("HUKS_DIGEST_").lower(): int(one) for one in _D}
 MODE_WORDS = {one.name.removeprefix("HUKS_MODE_").lower(): int(one) for one in _M}
 PADDING_WORDS = {
@@ -90,7 +90,7 @@ class Use:
         Parameter(
             name=["--purpose", "-p"],
             negative=(),
-            help=f"One of {', '.join(_PURPOSES)}; may be repeated. Default: what such keys are made for.",
+            help=f"One of {', '.join(PURPOSE_WORDS)}; may be repeated. Default: what such keys are made for.",
         ),
     ] = None
     digest: Annotated[str | None, Parameter(help=f"One of {', '.join(DIGEST_WORDS)}.")] = None
@@ -106,7 +106,7 @@ class Use:
         """
         mask = 0
         for word in self.purpose or ():
-            mask |= choose(_PURPOSES, word, "purpose")
+            mask |= choose(PURPOSE_WORDS, word, "purpose")
         mask = mask or _usual_purposes(algorithm, import_type)
         tags = _usual(algorithm, size, mask)
         if self.digest is not None:

@@ -1,0 +1,70 @@
+"""`huks access`: the PIN of the user that keys can be bound to, and tokens that stand for it."""
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from huks_async.access.callers import FIRST_USER
+from huks_async.access.pin import PinAuthenticator
+from huks_async.cli.shell.console import CommandError, say, show, show_json
+from huks_async.cli.shell.prompts import ask_secret
+from huks_async.cli.words.arguments import HERE, TO_STANDARD_OUTPUT, Destination, Json, Place
+from huks_async.model.enums import HuksUserAuthType
+
+_PIN = HuksUserAuthType.HUKS_USER_AUTH_TYPE_PIN
+_AT_A_TERMINAL = "a PIN is typed at a terminal; programs use huks_async.access.PinAuthenticator"
+
+
+async def enroll(
+    *,
+    change: Annotated[
+        bool, Parameter(negative=(), help="Replace the PIN; the old one is asked for.")
+    ] = False,
+    place: Place = HERE,
+) -> None:
+    """Give the user a PIN, which is asked for twice. Keys made with --auth pin are bound to it."""
+    async with place.open() as keystore:
+        pins = PinAuthenticator()
+        old = ask_secret("old PIN", hint=_AT_A_TERMINAL) if change else None
+        new = ask_secret("new PIN", hint=_AT_A_TERMINAL)
+        if ask_secret("the same again", hint=_AT_A_TERMINAL) != new:
+            raise CommandError("the two PINs differ; nothing was changed")
+        if old is None:
+            await pins.enroll(keystore, FIRST_USER, new)
+        else:
+            await pins.change(keystore, FIRST_USER, old, new)
+    say("the user has a new PIN")
+
+
+async def clear(
+    *,
+    yes: Annotated[bool, Parameter(negative=(), help="Really: keys that are bound to the PIN end.")] = False,
+    place: Place = HERE,
+) -> None:
+    """Take the PIN away. Keys with --auth-access clear-password can never be used again."""
+    if not yes:
+        raise CommandError("keys that are bound to the PIN would end for good", hint="--yes clears it")
+    async with place.open() as keystore:
+        await PinAuthenticator().clear(keystore, FIRST_USER)
+    say("the user has no PIN any more")
+
+
+async def status(*, json: Json = False, place: Place = HERE) -> None:
+    """Tell whether the user has a PIN."""
+    async with place.open() as keystore:
+        enrolment = await PinAuthenticator().enrolled(keystore.auth_host, FIRST_USER)
+    has_pin = int(_PIN) in enrolment.enrolled
+    if json:
+        show_json({"user": FIRST_USER, "pin": has_pin})
+    else:
+        show(f"user {FIRST_USER}: {'a PIN' if has_pin else 'no PIN'}")
+
+
+async def token(*, destination: Destination = TO_STANDARD_OUTPUT, place: Place = HERE) -> None:
+    """Ask for the PIN, and write a token for keys with --auth-challenge none: good until their timeout."""
+    destination.refuse_terminal("the token", nature="secret")
+    async with place.open() as keystore:
+        made = await keystore.authenticate(b"", ask_secret("PIN", hint=_AT_A_TERMINAL))
+        with destination.open(private=True) as target:
+            target.write(made)
+            target.commit()

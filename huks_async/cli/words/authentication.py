@@ -1,0 +1,168 @@
+"""Keys that are bound to a user: what a new one demands, and how the user is shown to be there."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+import huks_async
+from huks_async.cli.shell.console import CommandError, usage_error
+from huks_async.cli.shell.files import open_input, segments
+from huks_async.cli.shell.prompts import ask_secret
+from huks_async.cli.words.arguments import Place, no_option
+from huks_async.cli.words.key_use import PURPOSE_WORDS, choose
+from huks_async.cli.words.parameters import Tags, options
+from huks_async.model.enums import HuksAuthAccessType, HuksChallengeType, HuksKeyPurpose, HuksUserAuthType
+from huks_async.model.params import HuksOptions, HuksParam
+from huks_async.model.tags import HuksTag
+
+_T = HuksTag
+_PIN = HuksUserAuthType.HUKS_USER_AUTH_TYPE_PIN
+_TYPES: dict[str, int] = {"pin": _PIN}
+_ACCESS: dict[str, int] = {
+    "clear-password": HuksAuthAccessType.HUKS_AUTH_ACCESS_INVALID_CLEAR_PASSWORD,
+    "always": HuksAuthAccessType.HUKS_AUTH_ACCESS_ALWAYS_VALID,
+}
+_CHALLENGES: dict[str, int] = {
+    "normal": HuksChallengeType.HUKS_CHALLENGE_TYPE_NORMAL,
+    "none": HuksChallengeType.HUKS_CHALLENGE_TYPE_NONE,
+}
+_TOKEN_BYTES = 280
+NO_TERMINAL = (
+    "--token-file FILE names a token that `huks access token` made, for keys with --auth-challenge none"
+)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Demand:
+    """What the key demands of whoever uses it."""
+
+    auth: Annotated[
+        str | None, Parameter(help="Bind the key to the user: pin. The PIN is asked for at each use.")
+    ] = None
+    auth_access: Annotated[
+        str,
+        Parameter(help=f"One of {', '.join(_ACCESS)}: the key ends when the PIN is cleared, or it does not."),
+    ] = "clear-password"
+    auth_challenge: Annotated[
+        str,
+        Parameter(
+            help=f"One of {', '.join(_CHALLENGES)}: one authentication for each use, or for all within "
+            "--auth-timeout."
+        ),
+    ] = "normal"
+    auth_timeout: Annotated[
+        int | None, Parameter(help="Seconds that an authentication is good for; with --auth-challenge none.")
+    ] = None
+    auth_purpose: Annotated[
+        list[str] | None,
+        Parameter(
+            negative=(), help="Purposes that need authentication; may be repeated. Default: every purpose."
+        ),
+    ] = None
+
+    @property
+    def tags(self) -> Tags:
+        """The tags of the new key.
+
+        Raises:
+            CommandError: words that are in no list, or options that do nothing without others.
+
+        """
+        if self.auth is None:
+            if self != Demand():
+                raise usage_error("the options --auth-… need --auth", hint="--auth pin")
+            return {}
+        challenge = choose(_CHALLENGES, self.auth_challenge, "challenge")
+        if (self.auth_timeout is not None) != (challenge == HuksChallengeType.HUKS_CHALLENGE_TYPE_NONE):
+            raise usage_error(
+                "--auth-timeout and --auth-challenge none go together",
+                hint="a key with a challenge asks at each use",
+            )
+        tags: Tags = {
+            "USER_AUTH_TYPE": choose(_TYPES, self.auth, "authentication"),
+            "KEY_AUTH_ACCESS_TYPE": choose(_ACCESS, self.auth_access, "access"),
+            "CHALLENGE_TYPE": challenge,
+        }
+        if self.auth_timeout is not None:
+            tags["AUTH_TIMEOUT"] = self.auth_timeout
+        if self.auth_purpose:
+            mask = 0
+            for word in self.auth_purpose:
+                mask |= choose(PURPOSE_WORDS, word, "purpose")
+            tags["KEY_AUTH_PURPOSE"] = mask
+        return tags
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class UsePlace(Place):
+    """Where the key is, and who uses it."""
+
+    token_file: Annotated[
+        str | None,
+        Parameter(
+            help="For a key that is bound to the user: a token, instead of the PIN that is asked for.",
+            validator=no_option,
+        ),
+    ] = None
+
+    async def token(
+        self,
+        keystore: "huks_async.Keystore",
+        alias: str,
+        session: "huks_async.KeySession",
+        given: HuksOptions,
+    ) -> bytes | None:
+        """What the first call of a session shows: a token of the user, or nothing where the key asks for none.
+
+        Raises:
+            CommandError: the user must be asked, and there is no terminal; the file holds no token.
+
+        """
+        stored = (await keystore.getKeyItemProperties(alias, options(**self.tags))).properties
+        if not session.challenge and not _demands(stored, given.properties or ()):
+            return None
+        if self.token_file is not None:
+            return _read_token(self.token_file)
+        types = next((param.value for param in stored if param.tag == _T.HUKS_TAG_USER_AUTH_TYPE), 0)
+        if not isinstance(types, int) or not types & _PIN:
+            raise CommandError(
+                f"the key {alias!r} is bound to something else than a PIN", hint="--token-file FILE"
+            )
+        pin = ask_secret(f"PIN for the key {escape_alias(alias)}", hint=NO_TERMINAL)
+        return await keystore.authenticate(session.challenge, pin)
+
+
+USED_HERE = UsePlace()
+
+
+def escape_alias(alias: str) -> str:
+    """An alias in a prompt, so that it cannot write to the terminal."""
+    return repr(alias)
+
+
+def _demands(stored: Iterable[HuksParam], session: Iterable[Any]) -> bool:
+    """Whether a session without a challenge needs a token: where one authentication holds for some time."""
+    key = {int(param.tag): param.value for param in stored}
+    purposes = key.get(_T.HUKS_TAG_KEY_AUTH_PURPOSE)
+    purpose = next((param.value for param in session if param.tag == _T.HUKS_TAG_PURPOSE), 0)
+    if key.get(_T.HUKS_TAG_NO_AUTH_REQUIRED) or not key.get(_T.HUKS_TAG_USER_AUTH_TYPE):
+        return False
+    if isinstance(purposes, int) and not purposes & int(HuksKeyPurpose(purpose)):
+        return False
+    return key.get(_T.HUKS_TAG_CHALLENGE_TYPE) == HuksChallengeType.HUKS_CHALLENGE_TYPE_NONE
+
+
+def _read_token(name: str) -> bytes:
+    data = bytearray()
+    with open_input(name) as file:
+        for piece in segments(file):
+            data += piece
+            if len(data) > _TOKEN_BYTES:
+                break
+    if len(data) != _TOKEN_BYTES:
+        raise CommandError(f"{name} holds no token: those have {_TOKEN_BYTES} bytes")
+    return bytes(data)

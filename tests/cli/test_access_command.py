@@ -1,0 +1,165 @@
+"""Keys that are bound to the user's PIN: asked for at the terminal, without echo, and nowhere else."""
+
+import os
+import pty
+import select
+import subprocess
+import termios
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.cli.command_line import Huks, command
+
+PIN, OTHER = "correct horse", "battery staple"
+
+
+def at_terminal(*words: object, typed: Sequence[str] = ()) -> tuple[int, str]:
+    """Run the command at a terminal of its own and type a line at each prompt; gives its code and all that it shows."""
+    parent, child = pty.openpty()
+    process = subprocess.Popen(
+        command(*words),
+        stdin=child,
+        stdout=child,
+        stderr=child,
+        start_new_session=True,
+        preexec_fn=lambda: _take_terminal(child),
+        env=dict(os.environ),
+    )
+    os.close(child)
+    shown, waiting, deadline = "", list(typed), time.monotonic() + 60
+    asked = 0
+    while time.monotonic() < deadline:
+        if select.select([parent], [], [], 0.05)[0]:
+            try:
+                data = os.read(parent, 65536)
+            except OSError:  # the other end is closed
+                break
+            if not data:
+                break
+            shown += data.decode()
+        # only where nothing is shown is anything typed: the prompt is there before the echo is off
+        silent = not termios.tcgetattr(parent)[3] & termios.ECHO
+        if waiting and silent and shown.count("PIN") + shown.count("again") > asked and shown.endswith(": "):
+            asked = shown.count("PIN") + shown.count("again")
+            os.write(parent, f"{waiting.pop(0)}\n".encode())
+    code = process.wait(timeout=60)
+    os.close(parent)
+    assert not waiting, shown
+    for pin in typed:
+        assert pin not in shown
+    return code, shown
+
+
+def _take_terminal(descriptor: int) -> None:
+    import fcntl
+
+    fcntl.ioctl(descriptor, termios.TIOCSCTTY, 0)
+
+
+@pytest.fixture
+def enrolled(home: Path) -> None:
+    """The user has a PIN."""
+    code, shown = at_terminal("access", "enroll", typed=[PIN, PIN])
+    assert (code, "has a new PIN" in shown) == (0, True), shown
+
+
+def test_the_life_of_a_pin(huks: Huks) -> None:
+    """Given, told, changed with the old one alone, cleared."""
+    assert huks("access", "status").out == b"user 100: no PIN\n"
+    code, shown = at_terminal("access", "enroll", typed=[PIN, OTHER])
+    assert (code, "the two PINs differ" in shown) == (1, True)
+    assert at_terminal("access", "enroll", typed=[PIN, PIN])[0] == 0
+    assert b'"pin": true' in huks("access", "status", "--json").out
+    code, shown = at_terminal("access", "enroll", typed=[PIN, PIN])
+    assert (code, "12000017" in shown) == (1, True)
+    code, shown = at_terminal("access", "enroll", "--change", typed=[OTHER, OTHER, OTHER])
+    assert (code, "12000008" in shown) == (1, True)
+    assert at_terminal("access", "enroll", "--change", typed=[PIN, OTHER, OTHER])[0] == 0
+    refused = huks("access", "clear")
+    assert (refused.code, "--yes" in refused.err) == (1, True)
+    assert huks("access", "clear", "--yes").code == 0
+    assert huks("access", "status").out == b"user 100: no PIN\n"
+
+
+@pytest.mark.usefixtures("enrolled")
+@pytest.mark.parametrize("kind", ["ecdsa-p256", "ed25519"])
+def test_a_key_asks_for_the_pin_at_each_use(huks: Huks, document: Path, tmp_path: Path, kind: str) -> None:
+    """The right one signs and is shown nowhere; a wrong one, or no terminal, leaves no output."""
+    assert huks("keys", "generate", "k", "--kind", kind, "--auth", "pin", "--auth-purpose", "sign").code == 0
+    signature = tmp_path / "signature"
+    for _ in range(2):
+        code, shown = at_terminal("sign", "k", document, "-o", signature, "--force", typed=[PIN])
+        assert code == 0, shown
+    assert "PIN for the key 'k': " in shown
+    assert huks("verify", "k", document, "-s", signature).code == 0  # the purpose needs no PIN
+    other = tmp_path / "other"
+    code, shown = at_terminal("sign", "k", document, "-o", other, typed=[OTHER])
+    assert (code, "12000008" in shown, other.exists()) == (1, True, False)
+    done = without_terminal("sign", "k", document, "-o", other)
+    assert done.returncode == 1
+    assert b"there is no terminal to ask at" in done.stderr
+    assert b"hint: --token-file FILE" in done.stderr
+    assert not other.exists()
+
+
+def without_terminal(*words: object) -> "subprocess.CompletedProcess[bytes]":
+    """Run the command where there is no terminal to open."""
+    return subprocess.run(
+        command(*words), stdin=subprocess.DEVNULL, capture_output=True, start_new_session=True, check=False
+    )
+
+
+@pytest.mark.usefixtures("enrolled")
+def test_files_are_not_sealed_with_a_key_that_asks(huks: Huks, document: Path, tmp_path: Path) -> None:
+    """`huks encrypt` has no place for a PIN: it says so, and leaves no output."""
+    assert huks("keys", "generate", "k", "--auth", "pin").code == 0
+    done = huks("encrypt", "k", document, "-o", tmp_path / "sealed")
+    assert (done.code, "12000008" in done.err) == (1, True), done.err
+    assert not (tmp_path / "sealed").exists()
+
+
+@pytest.mark.usefixtures("enrolled")
+def test_a_token_in_a_file(huks: Huks, document: Path, tmp_path: Path) -> None:
+    """It serves, without a terminal, keys with a time in the place of a challenge, and no other key."""
+    timed = ("--auth", "pin", "--auth-challenge", "none", "--auth-timeout", 3600)
+    assert huks("keys", "generate", "timed", "--kind", "ed25519", *timed).code == 0
+    assert huks("keys", "generate", "strict", "--kind", "ed25519", "--auth", "pin").code == 0
+    token = tmp_path / "token"
+    code, shown = at_terminal("access", "token", "-o", token, typed=[PIN])
+    assert code == 0, shown
+    assert token.stat().st_mode & 0o777 == 0o600
+    signature = tmp_path / "signature"
+    for _ in range(2):
+        done = without_terminal("sign", "timed", document, "-o", signature, "--force", "--token-file", token)
+        assert done.returncode == 0, done.stderr
+    done = without_terminal("sign", "strict", document, "-o", tmp_path / "x", "--token-file", token)
+    assert done.returncode == 1
+    assert b"12000008" in done.stderr
+    data = token.read_bytes()
+    for wrong in (data[:-1], data + b"x", b""):
+        token.write_bytes(wrong)
+        done = without_terminal("sign", "timed", document, "-o", tmp_path / "x", "--token-file", token)
+        assert (done.returncode, b"holds no token" in done.stderr) == (1, True)
+    token.write_bytes(bytes([data[0], data[1] ^ 1]) + data[2:])
+    done = without_terminal("sign", "timed", document, "-o", tmp_path / "x", "--token-file", token)
+    assert done.returncode == 1
+    assert not (tmp_path / "x").exists()
+
+
+def test_words_that_do_not_go_together(huks: Huks) -> None:
+    """Told as wrong usage; a key that demands what nobody has enrolled is not made."""
+    for words in (
+        ("--auth", "face"),
+        ("--auth-access", "always"),
+        ("--auth", "pin", "--auth-challenge", "none"),
+        ("--auth", "pin", "--auth-timeout", 10),
+        ("--auth", "pin", "--auth-access", "never"),
+        ("--auth", "pin", "--auth-purpose", "sing"),
+    ):
+        assert huks("keys", "generate", "k", *words).code == 2, words
+    done = huks("keys", "generate", "k", "--auth", "pin")
+    assert (done.code, "12000013" in done.err) == (1, True)
+    assert huks("keys", "list").out == b""
