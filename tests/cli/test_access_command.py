@@ -117,7 +117,7 @@ def test_files_are_not_sealed_with_a_key_that_asks(huks: Huks, document: Path, t
     """`huks encrypt` has no place for a PIN: it says so, and leaves no output."""
     assert huks("keys", "generate", "k", "--auth", "pin").code == 0
     done = huks("encrypt", "k", document, "-o", tmp_path / "sealed")
-    assert (done.code, "token" in done.err) == (1, True), done.err
+    assert (done.code, "AUTH_TOKEN is missing" in done.err) == (1, True), done.err
     assert not (tmp_path / "sealed").exists()
 
 
