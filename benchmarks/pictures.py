@@ -73,13 +73,14 @@ def metrics_chart(metrics: list[dict[str, Any]]) -> str:
         share = _share(metric, metric["value"])
         width = max(1.0, min(share, most) / most * room)
         target = _LABEL + _share(metric, metric["target"]) / most * room
+        # in a column of their own: after the bars they would run into the line of the floor and the marks
         value = f"{number(metric['value'])}{' ' + metric['unit'] if metric['unit'] else ''}"
         rows.append(
             f'<text x="{_LABEL - 8}" y="{top + 13}" text-anchor="end">{escape(metric["title"])}</text>'
             f'<rect class="{kinds[metric["verdict"]]}" x="{_LABEL}" y="{top}" width="{width:.1f}" '
             f'height="{_BAR}" rx="2"/>'
             f'<line class="mark" x1="{target:.1f}" x2="{target:.1f}" y1="{top - 2}" y2="{top + _BAR + 2}"/>'
-            f'<text x="{_LABEL + width + 6:.1f}" y="{top + 13}">{value}</text>'
+            f'<text x="{_WIDTH - 12}" y="{top + 13}" text-anchor="end">{value}</text>'
         )
     note = '<text class="small" x="12" y="40">blue: target; shorter is better</text>'
     return _page("Each metric against its floor", bottom + 12, [note, *rows])

@@ -126,7 +126,7 @@ _TOGETHER = 64
 @metric(
     24,
     "generate-tasks-cpu",
-    "64 tasks generating / the same rows sealed bare, executemany, processor time",
+    "64 tasks generating / bare executemany, processor time",
     target=0.6,
     floor=0.4,
     higher=True,

@@ -108,6 +108,22 @@ def test_pictures_are_svg_whose_bars_keep_proportions() -> None:
     assert widths["ours"] == pytest.approx(2 * widths["other"], abs=0.2)
 
 
+def test_numbers_have_room() -> None:
+    """In the picture of all metrics no number is crossed by a bar, by the line of the floor or by a target's mark."""
+    drawn = result(gcm_raw=[1.15], generate=[9.0], cached_key=[0.1])
+    picture = ET.fromstring(metrics_chart(drawn["metrics"]))
+    space = "{http://www.w3.org/2000/svg}"
+    shapes = [float(each.get("x1")) for each in picture.iter(f"{space}line")]
+    shapes += [float(bar.get("x")) + float(bar.get("width")) for bar in picture.iter(f"{space}rect")]
+    numbers = [text for text in picture.iter(f"{space}text") if (text.text or "")[:1].isdigit()]
+    values = [text for text in numbers if float(text.get("x")) > max(shapes)]
+    assert len(values) == len(drawn["metrics"])
+    for text in values:
+        assert text.text is not None
+        # a digit is 8 units wide at most
+        assert float(text.get("x")) - 8 * len(text.text) > max(shapes)
+
+
 def test_raw_peers_give_the_same_bytes() -> None:
     """What is compared is the same work: all ways to AES-GCM agree."""
     key, data = os.urandom(32), os.urandom(64)
