@@ -11,7 +11,7 @@ from cyclopts import Parameter
 import huks_async
 from huks_async.cli.flow.progress import Progress
 from huks_async.cli.flow.source import Source, open_source
-from huks_async.cli.operations import one_message, sealed_file, sm2
+from huks_async.cli.operations import sealed_file, sm2
 from huks_async.cli.shell.console import CommandError, usage_error
 from huks_async.cli.shell.files import STANDARD, Output, open_input, segments
 from huks_async.cli.words.arguments import HERE, TO_STANDARD_OUTPUT, Destination, Place, no_option
@@ -90,6 +90,8 @@ async def encrypt(
                     if bare:
                         target.write(await sm2.encrypt(keystore, aliases[0], tags, source, form))
                     else:
+                        from huks_async.cli.operations import one_message  # late: few files are of format 1
+
                         await one_message.encrypt(keystore, aliases[0], tags, source, target)
                     target.commit()
                     return
@@ -249,6 +251,8 @@ async def _decrypt_unchunked(
         pieces = itertools.chain([begun], segments(file))
         target.write(await sm2.decrypt(keystore, alias, tags, pieces, form))
     else:
+        from huks_async.cli.operations import one_message  # late, as above
+
         with _explaining(_NOTHING_WRITTEN):
             await one_message.decrypt(keystore, alias, tags, file, begun, target)
     return target

@@ -6,7 +6,6 @@ from typing import Annotated, BinaryIO, Literal, TypeAlias
 from cyclopts import Parameter
 
 import huks_async
-from huks_async import interchange
 from huks_async.cli.operations.pump import pump
 from huks_async.cli.shell.console import CommandError
 from huks_async.cli.shell.files import segments
@@ -26,7 +25,7 @@ Form: TypeAlias = Annotated[
         "c1c2c3 (older software). Written with 04 in front of the point, read with and without.",
     ),
 ]
-_ORDERS: dict[str, interchange.Sm2Order] = {"c1c3c2": "C1C3C2", "c1c2c3": "C1C2C3"}
+_ORDERS: dict[str, Literal["C1C3C2", "C1C2C3"]] = {"c1c3c2": "C1C3C2", "c1c2c3": "C1C2C3"}
 
 
 def is_sm2(tags: Tags, form: str | None, alias: str) -> bool:
@@ -50,7 +49,7 @@ async def encrypt(
     made = bytearray()
     await pump(keystore, alias, options(**tags), segments(source), made.extend)
     order = _ORDERS.get(form or "")
-    return bytes(made) if order is None else interchange.sm2_ciphertext_to_raw(made, order)
+    return bytes(made) if order is None else huks_async.sm2_ciphertext_to_raw(made, order)
 
 
 async def decrypt(
@@ -69,7 +68,7 @@ async def decrypt(
         if len(given) > _MAX_BYTES:
             raise CommandError("the input is longer than an SM2 ciphertext that one session takes")
     order = _ORDERS.get(form or "")
-    data = bytes(given) if order is None else interchange.sm2_ciphertext_from_raw(given, order)
+    data = bytes(given) if order is None else huks_async.sm2_ciphertext_from_raw(given, order)
     made = bytearray()
     try:
         await pump(keystore, alias, options(**tags), [data] if data else [], made.extend)
