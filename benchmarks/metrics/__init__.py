@@ -1,5 +1,5 @@
 """The metrics; importing this package enters them all."""
 
-from benchmarks.metrics import keys, loop, memory, messages, parallel, small, start, streams
+from benchmarks.metrics import keys, loop, memory, messages, parallel, sealed_streams, small, start, streams
 
-__all__ = ["keys", "loop", "memory", "messages", "parallel", "small", "start", "streams"]
+__all__ = ["keys", "loop", "memory", "messages", "parallel", "sealed_streams", "small", "start", "streams"]

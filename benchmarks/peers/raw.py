@@ -75,3 +75,14 @@ def rsa_sign(data: bytes) -> Call:
     key = rsa.generate_private_key(65537, 2048)
     scheme, digest = padding.PKCS1v15(), hashes.SHA256()
     return lambda: key.sign(data, scheme, digest)
+
+
+def gcm_chunks(key: bytes, piece: bytes) -> Callable[[int], None]:
+    """AES-GCM of so many chunks, each a message with a nonce that counts, by one kept object in one thread."""
+    seal = AESGCM(key).encrypt
+
+    def run(chunks: int) -> None:
+        for number in range(chunks):
+            seal(number.to_bytes(12, "big"), piece, None)
+
+    return run
