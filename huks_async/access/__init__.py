@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         open_token,
         seal_token,
     )
+    from huks_async.access.totp import TotpAuthenticator
     from huks_async.access.vault import Kept, Vault, VaultConflictError
 else:
     __getattr__ = lazy_names(
@@ -51,6 +52,7 @@ else:
                 "open_token",
                 "seal_token",
             ),
+            ".totp": ("TotpAuthenticator",),
             ".vault": ("Kept", "Vault", "VaultConflictError"),
         },
     )
@@ -69,6 +71,7 @@ __all__ = [
     "LockoutClock",
     "PinAuthenticator",
     "Policy",
+    "TotpAuthenticator",
     "Vault",
     "VaultConflictError",
     "Vouched",

@@ -1,0 +1,231 @@
+"""Codes of an authenticator app (RFC 6238) as what unlocks keys.
+
+A code is good for half a minute and once. That it was used is written to the store, at the version that was
+read, before anybody is let in: of two processes that are shown one code at the same moment one refuses it.
+"""
+
+import hmac
+import struct
+import time
+from collections.abc import Callable
+from typing import Any
+
+from cryptography.hazmat.primitives.hashes import SHA1, SHA256, SHA512
+from cryptography.hazmat.primitives.twofactor.hotp import HOTP
+from cryptography.hazmat.primitives.twofactor.totp import TOTP
+
+from huks_async.access.attempts import Lockout
+from huks_async.access.authenticator import AuthHost, AuthRequest, Enrolment, HasAuthHost, Vouched
+from huks_async.access.credentials import (
+    Credential,
+    UserRecord,
+    change_user,
+    check_user_id,
+    read_enrolment,
+    read_user,
+)
+from huks_async.access.tokens import iam_type
+from huks_async.access.vault import change
+from huks_async.model.enums import HuksUserAuthType
+from huks_async.model.errors import BusinessError
+from huks_async.model.params import BytesLike, as_bytes
+from huks_async.runtime.randomness import random_bytes
+
+_PIN = int(HuksUserAuthType.HUKS_USER_AUTH_TYPE_PIN)
+_KIND = "totp"
+# number of the digest, digits, seconds of a step; the secret follows
+_HEAD = struct.Struct("<BBI")
+_STEP = struct.Struct("<q")
+_DIGESTS: tuple[tuple[str, type[SHA1 | SHA256 | SHA512], int], ...] = (
+    ("sha1", SHA1, 20),
+    ("sha256", SHA256, 32),
+    ("sha512", SHA512, 64),
+)
+_SHORTEST_SECRET, _LONGEST_SECRET = 16, 128
+_MOST_DRIFT = 10
+
+
+class TotpAuthenticator:
+    """Vouches for users by the code that their authenticator app shows.
+
+    Each code is taken once, and none that is older than one that was taken. Wrong codes are counted in the
+    store before they are checked and slowed down as those of a PIN are: five are free, then the wait doubles.
+
+    Args:
+        digits: 6, 7 or 8, for new enrolments.
+        step: seconds that a code is shown, 15 to 300, for new enrolments.
+        digest: "sha1", which is what most apps know, "sha256" or "sha512", for new enrolments.
+        drift: steps that a user's clock may be ahead or behind, 0 to 10. A guess is right with 2 · drift + 1
+            codes, so each step more makes guessing easier.
+        lockout: how guessing is slowed down.
+        auth_type: as which type of credential keys see a code, one `HuksUserAuthType`.
+        trust_level: what its tokens claim, 1 to 4.
+        clock: gives seconds since 1970.
+    """
+
+    auth_types: int
+
+    def __init__(
+        self,
+        *,
+        digits: int = 6,
+        step: int = 30,
+        digest: str = "sha1",
+        drift: int = 1,
+        lockout: Lockout | None = None,
+        auth_type: int = _PIN,
+        trust_level: int = 2,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        names = [name for name, _, _ in _DIGESTS]
+        if digest not in names:
+            raise BusinessError(401, f"TotpAuthenticator: digest is one of {', '.join(names)}")
+        if not (
+            6 <= digits <= 8 and 15 <= step <= 300 and 0 <= drift <= _MOST_DRIFT and 1 <= trust_level <= 4
+        ):
+            raise BusinessError(
+                401,
+                f"TotpAuthenticator: digits is 6 … 8, step 15 … 300, drift 0 … {_MOST_DRIFT}, trust_level 1 … 4",
+            )
+        iam_type(auth_type)
+        self.auth_types = int(auth_type)
+        self._digest = names.index(digest)
+        self._digits = digits
+        self._step = step
+        self._drift = drift
+        self._lockout = lockout or Lockout()
+        self._trust_level = trust_level
+        self._clock = clock
+
+    async def enroll(
+        self,
+        keystore: HasAuthHost,
+        user_id: int,
+        *,
+        account: str,
+        issuer: str,
+        secret: BytesLike | None = None,
+    ) -> str:
+        """Give a user a secret, and the address to show as a QR code to their app.
+
+        For whoever administers users: it asks for no other proof of who the user is.
+
+        Args:
+            keystore: where it is kept.
+            user_id: the user.
+            account: how the app names the account, e.g. a mail address.
+            issuer: how the app names the service.
+            secret: one that the user has already, 16 to 128 bytes; otherwise a random one is made.
+
+        Returns:
+            `otpauth://totp/…`, with the secret in it: show it once, and keep it nowhere.
+
+        Raises:
+            BusinessError: 12000017 when the user has a secret: `clear` it first; 401 for a wrong argument.
+        """
+        host, user_id = keystore.auth_host, check_user_id(user_id)
+        _, digest, size = _DIGESTS[self._digest]
+        given = random_bytes(size) if secret is None else as_bytes(secret, "secret")
+        if not _SHORTEST_SECRET <= len(given) <= _LONGEST_SECRET:
+            raise BusinessError(
+                401, f"secret has {len(given)} bytes, accepted {_SHORTEST_SECRET} … {_LONGEST_SECRET}"
+            )
+        if not isinstance(account, str) or not account or not isinstance(issuer, str) or ":" in issuer:
+            raise BusinessError(401, "account must be a str, and issuer one without a colon")
+        address = TOTP(given, self._digits, digest(), self._step).get_provisioning_uri(
+            account, issuer or None
+        )
+        data = _HEAD.pack(self._digest, self._digits, self._step) + given
+
+        def added(record: UserRecord) -> tuple[UserRecord, None]:
+            if record.of_kind(_KIND):
+                raise BusinessError(
+                    12000017, f"user {user_id} has a secret for codes already: clear it first"
+                )
+            return record.with_new(_KIND, self.auth_types, data), None
+
+        await change_user(host, user_id, added, void=True)
+        return address
+
+    async def clear(self, keystore: HasAuthHost, user_id: int) -> None:
+        """Take a user's secret away. Guesses and used codes stay counted.
+
+        For whoever administers users: it asks for no code.
+
+        Raises:
+            BusinessError: 12000013 when the user has none.
+        """
+        host, user_id = keystore.auth_host, check_user_id(user_id)
+        await change_user(
+            host, user_id, lambda record: (record.without(_secret_of(record, user_id)), None), void=True
+        )
+
+    async def enrolled(self, host: AuthHost, user_id: int) -> Enrolment:
+        """Tell what a user has enrolled."""
+        return await read_enrolment(host, user_id)
+
+    async def authenticate(self, host: AuthHost, request: AuthRequest, credential: Any) -> Vouched:
+        """Check a code: a `str` of its digits, spaces between them allowed.
+
+        Raises:
+            BusinessError: 12000008 for a wrong code, one that was used, and while guesses are locked out (see
+                `PinAuthenticator.authenticate`); 12000013 for a user without secret; 401 for what is no code.
+        """
+        user_id = request.user_id
+        code = _code(credential)
+        _secret_of(await read_user(host, user_id), user_id)
+        attempts = f"{_KIND}-attempts/{user_id}"
+        await self._lockout.count(host, attempts)
+        # read after the guess was counted: it is judged by the secret of now
+        record = await read_user(host, user_id)
+        found = _secret_of(record, user_id)
+        assert record is not None
+        matching = self._matching(found.data, code)
+        if not matching:
+            raise BusinessError(12000008, f"the code of user {user_id} is another one")
+
+        def used(state: bytes | None) -> tuple[bytes, None]:
+            last = -1 if state is None else _STEP.unpack(state)[0]
+            new = [moment for moment in matching if moment > last]
+            if not new:
+                raise BusinessError(
+                    12000008,
+                    f"the code of user {user_id} was used already, or one that is newer: wait for the next one",
+                )
+            return _STEP.pack(new[0]), None
+
+        await change(host.vault, f"{_KIND}-used/{user_id}", used)
+        await self._lockout.clear(host, attempts)
+        return Vouched(
+            record.secure_uid,
+            record.enrolled[found.auth_type],
+            found.credential_id,
+            trust_level=self._trust_level,
+        )
+
+    def _matching(self, data: bytes, code: bytes) -> list[int]:
+        """The moments, in seconds since 1970, of the steps that show this code; all are compared, whatever matches."""
+        number, digits, step = _HEAD.unpack_from(data)
+        hotp = HOTP(data[_HEAD.size :], digits, _DIGESTS[number][1]())
+        now = int(self._clock()) // step
+        steps = range(max(0, now - self._drift), now + self._drift + 1)
+        # Kept as moments: steps of two lengths, before and after a new enrolment, can be compared.
+        return [one * step for one in steps if hmac.compare_digest(hotp.generate(one), code)]
+
+
+def _code(given: object) -> bytes:
+    if not isinstance(given, str):
+        raise BusinessError(401, "the code must be a str of 6 to 8 digits")
+    digits = given.replace(" ", "")
+    if not (6 <= len(digits) <= 8 and digits.isascii() and digits.isdigit()):
+        raise BusinessError(401, "the code must have 6 to 8 digits, 0 to 9, and nothing else but spaces")
+    return digits.encode()
+
+
+def _secret_of(record: UserRecord | None, user_id: int) -> Credential:
+    found = [] if record is None else record.of_kind(_KIND)
+    if not found:
+        raise BusinessError(
+            12000013, f"user {user_id} has no secret for codes: TotpAuthenticator.enroll gives one"
+        )
+    return found[0]
