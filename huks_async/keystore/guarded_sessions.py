@@ -3,7 +3,7 @@
 from itertools import chain
 from typing import NamedTuple
 
-from huks_async.access.control import bound_of
+from huks_async.access.control import Bound, bound_of
 from huks_async.access.demand import Demand, check_refined_values
 from huks_async.access.gate import Gate, check_position
 from huks_async.access.tokens import CHALLENGE_BYTES
@@ -53,6 +53,33 @@ async def prepare_guarded(
             for all sessions.
     """
     numbers = params.numbers
+    key = tuple(chain.from_iterable(numbers.items()))
+    known = item.prepared.find(key)
+    if known is None:
+        return await _prepare_anew(state, owner, item, demand, params, context)
+    # what was checked once for these numbers holds; what others may have changed since is asked again
+    if demand.password:
+        await owner.access.require_pin(owner.user_id)
+    checked: _Checked = known.context
+    _check_bytes(demand, params)
+    operation = known.starter(known.ready, params.blobs)
+    return _behind_gate(owner, demand, checked, operation)
+
+
+class _Checked(NamedTuple):
+    """What the numbers of a session came to."""
+
+    bound: Bound
+    position: int
+    needs_token: bool
+    names_user: bool
+    context: object
+
+
+async def _prepare_anew(
+    state: OpenState, owner: OpenState, item: KeyItem, demand: Demand, params: ParamSet, context: object
+) -> GuardedSession:
+    numbers = params.numbers
     seconds = check_batch_tags(numbers)
     if demand.password:
         await owner.access.require_pin(owner.user_id)
@@ -64,42 +91,62 @@ async def prepare_guarded(
             check_refined_values(numbers)
         if needs_token:
             position = check_position(demand, numbers.get(_T.HUKS_TAG_CHALLENGE_POS))
-    gate = Gate(
-        owner.access, demand, bound_of(item.params), owner.user_id, random_bytes(CHALLENGE_BYTES), position
-    )
-    challenge = gate.challenge if needs_token else b""
-    if seconds is not None:
-        check_batch_purpose(item.params.numbers, purpose)
-
-        def start(given: ParamSet) -> tuple[Operation, bool]:
-            one = ParamSet(
-                {tag: value for tag, value in given.numbers.items() if tag not in _OF_BATCHES},
-                {tag: value for tag, value in given.blobs.items() if tag not in _OF_BATCHES},
-            )
-            wanted, _ = check_named(one.numbers)
-            check_batch_purpose(item.params.numbers, wanted)
-            return _operation(state, item, demand, one, None), demand.needs_token(wanted)
-
-        deadline = state.table.clock() + seconds
-        return GuardedSession(Batch(gate, state.table.clock, deadline, start), None, challenge, deadline)
-    operation = _operation(state, item, demand, params, context)
     names_user = demand.secure_sign and purpose == _SIGN
-    if needs_token or names_user or demand.password:
-        operation = Guarded(operation, gate, needs_token=needs_token, names_user=names_user)
-    return GuardedSession(operation, context, challenge, None)
+    checked = _Checked(bound_of(item.params), position, needs_token, names_user, context)
+    if seconds is not None:
+        return _batch(state, owner, item, demand, checked, purpose, seconds)
+    before = times_warned()
+    plan = item.plan(numbers, state.limits, checked, device=state.device)
+    _check_bytes(demand, params)
+    if times_warned() == before:  # weak algorithms warn each time
+        item.prepared.keep(tuple(chain.from_iterable(numbers.items())), plan)
+    return _behind_gate(owner, demand, checked, plan.starter(plan.ready, params.blobs))
 
 
-def _operation(
-    state: OpenState, item: KeyItem, demand: Demand, params: ParamSet, context: object
-) -> Operation:
+def _gate(owner: OpenState, demand: Demand, checked: _Checked) -> Gate:
+    challenge = random_bytes(CHALLENGE_BYTES)
+    return Gate(owner.access, demand, checked.bound, owner.user_id, challenge, checked.position)
+
+
+def _behind_gate(owner: OpenState, demand: Demand, checked: _Checked, operation: Operation) -> GuardedSession:
+    needs_token, names_user = checked.needs_token, checked.names_user
+    if not (needs_token or names_user or demand.password):
+        return GuardedSession(operation, checked.context, b"", None)
+    gate = _gate(owner, demand, checked)
+    guarded = Guarded(operation, gate, needs_token=needs_token, names_user=names_user)
+    return GuardedSession(guarded, checked.context, gate.challenge if needs_token else b"", None)
+
+
+def _batch(
+    state: OpenState,
+    owner: OpenState,
+    item: KeyItem,
+    demand: Demand,
+    checked: _Checked,
+    purpose: int,
+    seconds: int,
+) -> GuardedSession:
+    check_batch_purpose(item.params.numbers, purpose)
+
+    def start(given: ParamSet) -> tuple[Operation, bool]:
+        one = ParamSet(
+            {tag: value for tag, value in given.numbers.items() if tag not in _OF_BATCHES},
+            {tag: value for tag, value in given.blobs.items() if tag not in _OF_BATCHES},
+        )
+        wanted, _ = check_named(one.numbers)
+        check_batch_purpose(item.params.numbers, wanted)
+        plan = item.plan(one.numbers, state.limits, None, device=state.device)
+        _check_bytes(demand, one)
+        return plan.starter(plan.ready, one.blobs), demand.needs_token(wanted)
+
+    gate = _gate(owner, demand, checked)
+    deadline = state.table.clock() + seconds
+    challenge = gate.challenge if checked.needs_token else b""
+    return GuardedSession(Batch(gate, state.table.clock, deadline, start), None, challenge, deadline)
+
+
+def _check_bytes(demand: Demand, params: ParamSet) -> None:
     numbers = params.numbers
-    key = tuple(chain.from_iterable(numbers.items()))
-    plan = item.prepared.find(key)
-    if plan is None:
-        before = times_warned()
-        plan = item.plan(numbers, state.limits, context, device=state.device)
-        if times_warned() == before:  # weak algorithms warn each time
-            item.prepared.keep(key, plan)
     refuse_empty_bytes(params.blobs, used_bytes(numbers))
     if (
         demand.purposes is not None
@@ -109,7 +156,6 @@ def _operation(
     ):
         raise BusinessError(
             12000001,
-            "HUKS_TAG_NONCE: a key with HUKS_TAG_KEY_AUTH_PURPOSE encrypts with nonces of its own; leave the tag out, and "
-            "take the nonce from the end of the output",
+            "HUKS_TAG_NONCE: a key with HUKS_TAG_KEY_AUTH_PURPOSE encrypts with nonces of its own; leave the tag "
+            "out, and take the nonce from the end of the output",
         )
-    return plan.starter(plan.ready, params.blobs)

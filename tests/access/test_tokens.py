@@ -1,7 +1,7 @@
 """The token, bit for bit, against code that was written after the documented table alone."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from huks_async import BusinessError
@@ -31,6 +31,7 @@ TOKENS = st.builds(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(TOKENS)
 def test_what_is_sealed_opens_as_it_was(token: AuthToken) -> None:
     """Every field survives, and the token has 280 bytes."""
@@ -39,6 +40,7 @@ def test_what_is_sealed_opens_as_it_was(token: AuthToken) -> None:
     assert open_token(sealed, KEYS) == token
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(TOKENS)
 def test_a_token_of_other_code_opens(token: AuthToken) -> None:
     """The layout is the documented one, field by field."""
