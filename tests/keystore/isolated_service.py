@@ -5,11 +5,14 @@ Run by test_loading.py. Prints what was imported late, and how each call ended.
 
 import asyncio
 import inspect
+import io
 import json
 import os
 import resource
 import sys
 import warnings
+from collections.abc import AsyncIterable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import huks_async as huks
@@ -18,6 +21,9 @@ from huks_async import HuksTag as Tag
 
 late: list[str] = []
 outcomes: dict[str, str] = {}
+
+# what stands before the 32 bytes of an X25519 key in a SubjectPublicKeyInfo
+_X25519_INFO = bytes.fromhex("302a300506032b656e032100")
 
 KEYS: dict[str, dict[str, Any]] = {
     "aes": {"ALGORITHM": Alg.HUKS_ALG_AES, "KEY_SIZE": 256, "PURPOSE": 3, "BLOCK_MODE": 32, "PADDING": 0},
@@ -105,10 +111,21 @@ async def use_each_function(keystore: huks.Keystore) -> None:
         "keyAlias": "aes", "options": aes, "huksOptions": aes, "params": aes, "handle": 1, "userId": 101,
         "wrappingKeyAlias": "rsa", "wrappedKey": bytes(64), "encapData": bytes(1088), "token": None,
         "sharedKeyAlias": None, "sharedKeyParams": None, "path": "backup.db",
-        "providerName": "p", "propertyId": "p",
+        "providerName": "p", "propertyId": "p", "alias": "aes", "data": b"data", "context": b"", "level": 1,
+        "length": 32, "source": [b"data"], "file": io.BytesIO(b"data"), "sealed": bytes(100), "signature": bytes(64),
+        "tag": bytes(32),
         "resourceId": '{"providerName":"p","abilityName":"a","bundleName":"default","index":"k"}',
     }  # fmt: skip
+    public = (await keystore.exportKeyItem("x25519", options())).outData
     special: dict[str, dict[str, Any]] = {
+        "seal_to": {"public_key": _X25519_INFO + public},
+        "encrypt_stream": {"options": None},
+        "decrypt_stream": {"options": None},
+        "open_sealed": {"options": None},
+        "sign": {"alias": "ecc"},
+        "verify": {"alias": "ecc"},
+        "mac": {"alias": "cmac"},
+        "check_mac": {"alias": "cmac"},
         "authenticate": {"challenge": bytes(32), "credential": "1234", "auth_type": 4, "user_id": None},
         "for_caller": {"name": "service", "user_id": 101, "namespace": None},
         "encapsulate": {"keyAlias": "ml-kem", "params": kem},
@@ -132,9 +149,26 @@ async def use_each_function(keystore: huks.Keystore) -> None:
         if missing:
             outcomes[name] = f"this program does not know the arguments {missing}"
             continue
-        await attempt(name, getattr(keystore, name)(**{each: given[each] for each in names}))
+        called = getattr(keystore, name)(**{each: given[each] for each in names})
+        if inspect.isasyncgen(called):
+            called = exhaust(called)
+        elif hasattr(called, "__aenter__") and not isinstance(called, huks.Keystore):
+            called = enter(called)
+        await attempt(name, called)
     decrypt = options(**KEYS["aes"] | {"PURPOSE": 2, "NONCE": bytes(12), "AE_TAG": bytes(16)})
     await attempt("session", drain(keystore.session("aes", decrypt)))
+
+
+async def exhaust(pieces: AsyncIterable[bytes]) -> None:
+    """Take all there is."""
+    async for _ in pieces:
+        pass
+
+
+async def enter(block: AbstractAsyncContextManager[Any]) -> None:
+    """Enter a block and leave it."""
+    async with block:
+        pass
 
 
 async def drain(session: huks.KeySession) -> None:
