@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         Enrolment,
         Vouched,
     )
+    from huks_async.access.oidc import OidcAuthenticator
     from huks_async.access.pin import PinAuthenticator
     from huks_async.access.policy import Caller, Policy
     from huks_async.access.tokens import (
@@ -42,6 +43,7 @@ else:
                 "Enrolment",
                 "Vouched",
             ),
+            ".oidc": ("OidcAuthenticator",),
             ".pin": ("PinAuthenticator",),
             ".policy": ("Caller", "Policy"),
             ".tokens": (
@@ -69,6 +71,7 @@ __all__ = [
     "Kept",
     "Lockout",
     "LockoutClock",
+    "OidcAuthenticator",
     "PinAuthenticator",
     "Policy",
     "TotpAuthenticator",

@@ -1,0 +1,162 @@
+"""The public keys of an issuer of ID tokens: fetched when they are needed, kept for a while, and rolled.
+
+An unknown key id has the keys fetched again, because issuers change them without notice. Whoever sends forged
+tokens cannot have them fetched at each: there is a pause between two fetches.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import anyio
+from anyio.lowlevel import RunVar
+
+from huks_async.access.authenticator import AuthHost
+from huks_async.model.errors import BusinessError
+from huks_async.model.showing import type_name
+
+Fetch = Callable[[str], Awaitable[bytes | str | Mapping[str, Any]]]
+_LARGEST = 1 << 20
+_RETRY = 2.0
+
+
+class IssuerKeys:
+    """Keys by their id.
+
+    Args:
+        issuer: as it names itself.
+        fetch: gets the document at an address.
+        keys_url: where the keys are; None: where the issuer's own description says.
+        clock: gives seconds, monotonic.
+        keep: seconds after which keys are fetched again.
+        pause: seconds between a fetch and the next one for an unknown key id.
+        patience: seconds that a fetch may take.
+    """
+
+    def __init__(
+        self,
+        issuer: str,
+        fetch: Fetch,
+        *,
+        keys_url: str | None,
+        clock: Callable[[], float],
+        keep: float,
+        pause: float,
+        patience: float,
+    ) -> None:
+        self._issuer = issuer
+        self._fetch = fetch
+        self._keys_url = keys_url
+        self._clock = clock
+        self._keep = keep
+        self._pause = pause
+        self._patience = patience
+        self._keys: list[tuple[Mapping[str, Any], Any]] = []
+        self._fetched: float | None = None
+        self._not_before = float("-inf")
+        # one object may serve several event loops, and a lock belongs to one
+        self._lock: RunVar[anyio.Lock] = RunVar("keys of an issuer")
+
+    async def find(self, host: AuthHost, key_id: str | None, kind: str) -> tuple[Mapping[str, Any], Any]:
+        """Give a key, as its JWK and as an object of the JOSE library.
+
+        Args:
+            host: of the keystore, which lends a thread.
+            key_id: the token's `kid`; None: it names none, and there must be one key of the kind alone.
+            kind: the `kty` that its algorithm takes.
+
+        Raises:
+            BusinessError: 12000008 for an unknown key; 12000015 where the keys cannot be had.
+        """
+        found = self._look(key_id, kind)
+        if found is None:
+            lock = self._lock.get(None)
+            if lock is None:
+                lock = anyio.Lock()
+                self._lock.set(lock)
+            async with lock:
+                # somebody else may have fetched them while this one waited
+                found = self._look(key_id, kind)
+                if found is None and self._clock() >= self._not_before:
+                    await self._renew(host)
+                    found = self._look(key_id, kind)
+        if found is None:
+            if self._is_old():
+                raise BusinessError(
+                    12000015, f"the keys of {self._issuer} could not be fetched a moment ago; try again"
+                )
+            what = "names no key, and the issuer has several or none" if key_id is None else "is unknown"
+            raise BusinessError(
+                12000008,
+                f"the ID token's key id {what}: no such key of {self._issuer}",
+                data={"refused": "kid"},
+            )
+        return found
+
+    def _is_old(self) -> bool:
+        return self._fetched is None or not 0 <= self._clock() - self._fetched < self._keep
+
+    def _look(self, key_id: str | None, kind: str) -> tuple[Mapping[str, Any], Any] | None:
+        if self._is_old():
+            return None
+        fitting = [
+            one
+            for one in self._keys
+            if one[0]["kty"] == kind and (key_id is None or one[0].get("kid") == key_id)
+        ]
+        return fitting[0] if len(fitting) == 1 else None
+
+    async def _renew(self, host: AuthHost) -> None:
+        self._not_before = self._clock() + min(_RETRY, self._pause)
+        try:
+            with anyio.fail_after(self._patience):
+                url = self._keys_url
+                if url is None:
+                    place = self._issuer.removesuffix("/") + "/.well-known/openid-configuration"
+                    described = _document(await self._fetch(place))
+                    if described.get("issuer") != self._issuer:
+                        raise ValueError("the issuer describes itself by another name")
+                    url = described.get("jwks_uri")
+                    if not isinstance(url, str) or not url.startswith("https://"):
+                        raise ValueError("the issuer's description has no jwks_uri with https")
+                document = _document(await self._fetch(url))
+                keys = await host.run(_public_keys, document)
+        except Exception as error:
+            reason = str(error) if type(error) is ValueError else type_name(error)
+            raise BusinessError(
+                12000015, f"the keys of {self._issuer} could not be fetched ({reason}); nobody was let in"
+            ) from error
+        self._keys, self._fetched = keys, self._clock()
+        self._not_before = self._fetched + self._pause
+
+
+def _document(given: object) -> Mapping[str, Any]:
+    if isinstance(given, (bytes, str)):
+        if len(given) > _LARGEST:
+            raise ValueError("the document is larger than a mebibyte")
+        given = json.loads(given)
+    if not isinstance(given, Mapping):
+        raise ValueError("the document is no JSON object")
+    return given
+
+
+def _public_keys(document: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], Any]]:
+    """The keys for signatures that can be read. Others are passed over: issuers publish what not everybody knows."""
+    from joserfc.errors import JoseError
+    from joserfc.jwk import import_key
+
+    listed = document.get("keys")
+    if not isinstance(listed, list):
+        raise ValueError("the document has no list of keys")
+    keys: list[tuple[Mapping[str, Any], Any]] = []
+    for one in listed:
+        # a secret key has no place here: an issuer that published it would let everybody in
+        if not isinstance(one, dict) or one.get("kty") not in ("RSA", "EC", "OKP"):
+            continue
+        if one.get("use", "sig") != "sig" or "verify" not in one.get("key_ops", ["verify"]):
+            continue
+        try:
+            keys.append((one, import_key(dict(one))))
+        except (JoseError, ValueError, TypeError, KeyError):
+            continue
+    return keys

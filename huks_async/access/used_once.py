@@ -1,0 +1,50 @@
+"""What may be shown once: challenges that were answered, remembered in the store until nobody could show them again."""
+
+import hashlib
+import struct
+
+from huks_async.access.authenticator import AuthHost
+from huks_async.access.vault import change
+from huks_async.model.errors import BusinessError
+
+_ENTRY = struct.Struct("<16sd")
+
+
+async def use_once(
+    host: AuthHost, name: str, shown: bytes, *, until: float, now: float, most: int, forget_oldest: bool
+) -> None:
+    """Note that something was shown, durably; of several that show it at once one gets through.
+
+    Args:
+        host: of the keystore.
+        name: of the list in the store.
+        shown: what was shown.
+        until: seconds since 1970; it needs no remembering after that.
+        now: seconds since 1970.
+        most: entries of the list.
+        forget_oldest: what to do when it is full: forget the oldest entry, or refuse.
+
+    Raises:
+        BusinessError: 12000008 when it was shown before, or the list is full.
+    """
+    digest = hashlib.sha256(shown).digest()[:16]
+
+    def noted(state: bytes | None) -> tuple[bytes, None]:
+        entries = [entry for entry in _ENTRY.iter_unpack(state or b"") if entry[1] >= now]
+        if any(entry[0] == digest for entry in entries):
+            raise BusinessError(
+                12000008,
+                "this challenge was answered already: begin a session anew",
+                data={"refused": "replay"},
+            )
+        if len(entries) >= most:
+            if not forget_oldest:
+                raise BusinessError(
+                    12000008,
+                    f"{most} answers of this user are remembered, no more can be: wait a minute",
+                    data={"refused": "too many"},
+                )
+            del entries[: len(entries) - most + 1]
+        return b"".join(_ENTRY.pack(*entry) for entry in [*entries, (digest, until)]), None
+
+    await change(host.vault, name, noted)
