@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from huks_async.access.totp import TotpAuthenticator
     from huks_async.access.vault import Kept, Vault, VaultConflictError
+    from huks_async.access.webauthn import WebAuthnAuthenticator
 else:
     __getattr__ = lazy_names(
         __name__,
@@ -56,6 +57,7 @@ else:
             ),
             ".totp": ("TotpAuthenticator",),
             ".vault": ("Kept", "Vault", "VaultConflictError"),
+            ".webauthn": ("WebAuthnAuthenticator",),
         },
     )
 
@@ -78,6 +80,7 @@ __all__ = [
     "Vault",
     "VaultConflictError",
     "Vouched",
+    "WebAuthnAuthenticator",
     "combine_challenges",
     "iam_type",
     "open_token",

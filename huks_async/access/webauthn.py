@@ -1,0 +1,394 @@
+"""A passkey's assertion (WebAuthn) as what unlocks keys; it is made over the session's challenge.
+
+The browser says in it which page asked, and the passkey signs that, so a false page gets nothing that is of
+use. Assertions are verified by the library `webauthn`. What it leaves to its user is checked here: other frames,
+synced passkeys, one answer to a challenge, and counters of two processes.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import struct
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from huks_async.access.authenticator import AuthHost, AuthRequest, Enrolment, HasAuthHost, Vouched
+from huks_async.access.credentials import (
+    Credential,
+    UserRecord,
+    change_user,
+    check_user_id,
+    read_enrolment,
+    read_user,
+)
+from huks_async.access.tokens import iam_type
+from huks_async.access.used_once import use_once
+from huks_async.access.vault import change
+from huks_async.model.enums import HuksUserAuthType
+from huks_async.model.errors import BusinessError
+from huks_async.model.params import BytesLike, as_bytes
+from huks_async.runtime.randomness import random_bytes
+
+_FINGERPRINT = int(HuksUserAuthType.HUKS_USER_AUTH_TYPE_FINGERPRINT)
+_KIND = "webauthn"
+_PRESENT, _VERIFIED, _BACKUP_ELIGIBLE = 1, 4, 8
+_DATA_HEAD = struct.Struct(">32sBI")
+_LONGEST = 65_536
+_MOST_REMEMBERED = 1024
+_ENROLMENT_SECONDS = 600.0
+
+
+class _Passkey(NamedTuple):
+    """What is kept of a passkey; bytes as base64url."""
+
+    id: str
+    public_key: str
+    uses: int
+    handle: str
+    synced: bool
+
+
+class WebAuthnAuthenticator:
+    """Vouches for users by an assertion of a passkey that they have enrolled.
+
+    Needs the extra `webauthn`.
+
+    Args:
+        rp_id: the domain that passkeys are bound to, e.g. "example.org".
+        origins: of the pages that may ask, e.g. "https://vault.example.org": the domain or one below it.
+        require_user_verification: whether the passkey must have checked who touches it; otherwise somebody's
+            presence is enough.
+        allow_cross_origin: whether a page within another site's frame may ask.
+        allow_synced: whether passkeys that are copied between devices by their maker are taken.
+        auth_type: as which type of credential keys see a passkey, one `HuksUserAuthType`.
+        trust_level: what its tokens claim, 1 to 4.
+        clock: gives seconds since 1970.
+    """
+
+    auth_types: int
+
+    def __init__(
+        self,
+        rp_id: str,
+        origins: Collection[str],
+        *,
+        require_user_verification: bool = True,
+        allow_cross_origin: bool = False,
+        allow_synced: bool = True,
+        auth_type: int = _FINGERPRINT,
+        trust_level: int = 3,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if isinstance(origins, str) or not origins:
+            raise BusinessError(401, "WebAuthnAuthenticator: origins must be a list of origins")
+        for origin in origins:
+            parts = urlsplit(origin)
+            host = parts.hostname or ""
+            safe = parts.scheme == "https" or (parts.scheme == "http" and host == "localhost")
+            if not safe or origin != f"{parts.scheme}://{parts.netloc}" or "@" in parts.netloc:
+                raise BusinessError(401, f"WebAuthnAuthenticator: {origin!r} is no origin with https")
+            if host != rp_id and not host.endswith(f".{rp_id}"):
+                raise BusinessError(401, f"WebAuthnAuthenticator: {origin!r} is not within {rp_id!r}")
+        if not 1 <= trust_level <= 4:
+            raise BusinessError(401, "WebAuthnAuthenticator: trust_level is 1 … 4")
+        iam_type(auth_type)
+        try:
+            import webauthn  # noqa: F401
+        except ImportError:
+            raise BusinessError(801, "passkeys need webauthn: pip install 'huks-async[webauthn]'") from None
+        self.auth_types = int(auth_type)
+        self._rp_id = rp_id
+        self._origins = list(origins)
+        self._verify_user = require_user_verification
+        self._cross_origin = allow_cross_origin
+        self._synced = allow_synced
+        self._trust_level = trust_level
+        self._clock = clock
+
+    async def begin_enroll(self, keystore: HasAuthHost, user_id: int, *, name: str) -> str:
+        """Begin to enrol a passkey. For whoever knows otherwise who the user is.
+
+        Returns:
+            JSON for `PublicKeyCredential.parseCreationOptionsFromJSON`, valid for ten minutes; a later call
+            for the same user takes its place.
+        """
+        host, user_id = keystore.auth_host, check_user_id(user_id)
+        if not isinstance(name, str) or not name:
+            raise BusinessError(401, "name must be a str: how the user's device names the account")
+        known = _passkeys_of(await read_user(host, user_id))
+        challenge = random_bytes(32)
+        handle = _bytes(known[0][1].handle) if known else random_bytes(32)
+        state = json.dumps([_text(challenge), _text(handle), self._clock() + _ENROLMENT_SECONDS]).encode()
+        await change(host.vault, _pending(user_id), lambda _: (state, None))
+        verification = "required" if self._verify_user else "preferred"
+        return json.dumps(
+            {
+                "rp": {"id": self._rp_id, "name": self._rp_id},
+                "user": {"id": _text(handle), "name": name, "displayName": name},
+                "challenge": _text(challenge),
+                "pubKeyCredParams": [{"type": "public-key", "alg": number} for number in (-8, -7, -257)],
+                "excludeCredentials": [{"type": "public-key", "id": one.id} for _, one in known],
+                "authenticatorSelection": {"residentKey": "preferred", "userVerification": verification},
+                "attestation": "none",
+            }
+        )
+
+    async def finish_enroll(
+        self, keystore: HasAuthHost, user_id: int, response: str | Mapping[str, Any]
+    ) -> str:
+        """Enrol the passkey that the browser made.
+
+        Args:
+            keystore: where it is kept.
+            user_id: the user.
+            response: `credential.toJSON()`, as JSON or parsed.
+
+        Returns:
+            the passkey's id, base64url, for `clear`.
+
+        Raises:
+            BusinessError: 12000008 for a response that is refused, and without a beginning; 12000017 for a passkey
+                that the user has already; 401 for what is no response.
+        """
+        host, user_id = keystore.auth_host, check_user_id(user_id)
+        given = _response(response)
+        # taken out before the check, so that each beginning is answered once
+        begun = await change(host.vault, _pending(user_id), lambda state: (None, state))
+        challenge, handle, until = json.loads(begun) if begun else ("", "", 0.0)
+        if not self._clock() < until:
+            raise _refused("challenge", "has no beginning, or one of more than ten minutes ago")
+        self._check_client(given, "webauthn.create", _bytes(challenge))
+        made = await host.run(self._verified_enrolment, given, _bytes(challenge))
+        new = made._replace(handle=handle)
+        if new.synced and not self._synced:
+            raise _refused("backup", "is of a passkey that is copied between devices")
+
+        def added(record: UserRecord) -> tuple[UserRecord, None]:
+            if any(one.id == new.id for _, one in _passkeys_of(record)):
+                raise BusinessError(12000017, f"user {user_id} has this passkey already")
+            return record.with_new(_KIND, self.auth_types, json.dumps(new).encode()), None
+
+        await change_user(host, user_id, added, void=True)
+        return new.id
+
+    async def clear(self, keystore: HasAuthHost, user_id: int, passkey: str | None = None) -> None:
+        """Remove one passkey by its id, or all of a user. For whoever administers users.
+
+        Raises:
+            BusinessError: 12000013 when there is none.
+        """
+        host, user_id = keystore.auth_host, check_user_id(user_id)
+
+        def removed(record: UserRecord) -> tuple[UserRecord, None]:
+            found = [kept for kept, one in _passkeys_of(record) if passkey in (None, one.id)]
+            if not found:
+                raise _none_enrolled(user_id)
+            for kept in found:
+                record = record.without(kept)
+            return record, None
+
+        await change_user(host, user_id, removed, void=True)
+
+    async def options(self, keystore: HasAuthHost, user_id: int, challenge: BytesLike) -> str:
+        """Give what the browser needs to ask for an assertion over a challenge of `initSession`.
+
+        Returns:
+            JSON for `PublicKeyCredential.parseRequestOptionsFromJSON`.
+        """
+        known = _passkeys_of(await read_user(keystore.auth_host, check_user_id(user_id)))
+        if not known:
+            raise _none_enrolled(user_id)
+        return json.dumps(
+            {
+                "challenge": _text(as_bytes(challenge, "challenge")),
+                "rpId": self._rp_id,
+                "allowCredentials": [{"type": "public-key", "id": one.id} for _, one in known],
+                "userVerification": "required" if self._verify_user else "preferred",
+            }
+        )
+
+    async def enrolled(self, host: AuthHost, user_id: int) -> Enrolment:
+        """Tell what a user has enrolled."""
+        return await read_enrolment(host, user_id)
+
+    async def authenticate(self, host: AuthHost, request: AuthRequest, credential: Any) -> Vouched:
+        """Check an assertion: `credential.toJSON()` of the browser, as JSON or parsed.
+
+        Raises:
+            BusinessError: 12000008 for one that is refused; `error.data["refused"]` is the name of what was wrong:
+                credential, type, challenge, origin, crossOrigin, rpId, user present, user verified, user handle,
+                backup, counter, signature, replay; 12000013 for a user without passkey; 401 for what is no assertion.
+        """
+        given = _response(credential)
+        user_id = request.user_id
+        known = _passkeys_of(await read_user(host, user_id))
+        if not known:
+            raise _none_enrolled(user_id)
+        passkey = next((one for _, one in known if one.id == given.get("id")), None)
+        if passkey is None:
+            raise _refused("credential", f"is of a passkey that user {user_id} has not enrolled")
+        self._check_client(given, "webauthn.get", request.challenge)
+        self._check_data(_part(given, "authenticatorData"), passkey)
+        handle = given["response"].get("userHandle")
+        if handle is not None and handle != passkey.handle:
+            raise _refused("user handle", "is of another user")
+        count = await host.run(self._verified_assertion, given, passkey, request.challenge)
+        now = self._clock()
+        await use_once(
+            host,
+            f"{_KIND}-used/{user_id}",
+            request.challenge,
+            until=float("inf"),
+            now=now,
+            most=_MOST_REMEMBERED,
+            forget_oldest=True,
+        )
+
+        def counted(record: UserRecord) -> tuple[UserRecord, Vouched]:
+            found = next(((kept, one) for kept, one in _passkeys_of(record) if one.id == passkey.id), None)
+            if found is None:
+                raise _none_enrolled(user_id)
+            kept, one = found
+            # Many passkeys do not count, and stay at zero. One that counts goes up, or there are two of it.
+            if (count or one.uses) and count <= one.uses:
+                raise _refused(
+                    "counter", "has a counter that did not go up: there may be a copy of the passkey"
+                )
+            vouched = Vouched(
+                record.secure_uid,
+                record.enrolled[kept.auth_type],
+                kept.credential_id,
+                trust_level=self._trust_level,
+            )
+            if count == one.uses:
+                return record, vouched
+            return record.with_data(kept, json.dumps(one._replace(uses=count)).encode()), vouched
+
+        return await change_user(host, user_id, counted, void=False)
+
+    def _check_client(self, given: dict[str, Any], kind: str, challenge: bytes) -> None:
+        try:
+            client = json.loads(_part(given, "clientDataJSON"))
+        except (ValueError, RecursionError):
+            client = None
+        if not isinstance(client, dict):
+            raise BusinessError(401, "the passkey's clientDataJSON is no JSON object")
+        if client.get("type") != kind:
+            raise _refused("type", f"is no {kind}")
+        said = client.get("challenge")
+        if not isinstance(said, str) or not hmac.compare_digest(
+            said.encode("utf-8", "replace"), _text(challenge).encode()
+        ):
+            raise _refused("challenge", "is for another challenge")
+        if client.get("origin") not in self._origins:
+            raise _refused("origin", "was asked for by another page")
+        if (
+            client.get("crossOrigin", False) is not False or "topOrigin" in client
+        ) and not self._cross_origin:
+            raise _refused("crossOrigin", "was asked for within another site's frame")
+
+    def _check_data(self, data: bytes, passkey: _Passkey) -> None:
+        if len(data) < _DATA_HEAD.size:
+            raise BusinessError(401, "the passkey's authenticatorData is too short")
+        rp_hash, flags, _ = _DATA_HEAD.unpack_from(data)
+        if rp_hash != hashlib.sha256(self._rp_id.encode()).digest():
+            raise _refused("rpId", f"is for another domain than {self._rp_id}")
+        if not flags & _PRESENT:
+            raise _refused("user present", "was made without anybody present")
+        if self._verify_user and not flags & _VERIFIED:
+            raise _refused("user verified", "was made without a check of who touched the passkey")
+        if bool(flags & _BACKUP_ELIGIBLE) != passkey.synced:
+            raise _refused("backup", "says otherwise than at enrolment whether the passkey can be copied")
+
+    def _verified_enrolment(self, given: dict[str, Any], challenge: bytes) -> _Passkey:
+        from webauthn import verify_registration_response
+
+        try:
+            made: Any = verify_registration_response(
+                credential=given,
+                expected_challenge=challenge,
+                expected_rp_id=self._rp_id,
+                expected_origin=self._origins,
+                require_user_verification=self._verify_user,
+            )
+        except Exception as error:  # the library raises many kinds for what it was not made for
+            raise _refused("enrolment", f"is wrong: {type(error).__name__}: {error}"[:200]) from error
+        synced = made.credential_device_type.value == "multi_device"
+        return _Passkey(
+            _text(made.credential_id), _text(made.credential_public_key), made.sign_count, "", synced
+        )
+
+    def _verified_assertion(self, given: dict[str, Any], passkey: _Passkey, challenge: bytes) -> int:
+        from webauthn import verify_authentication_response
+
+        try:
+            checked: Any = verify_authentication_response(
+                credential=given,
+                expected_challenge=challenge,
+                expected_rp_id=self._rp_id,
+                expected_origin=self._origins,
+                credential_public_key=_bytes(passkey.public_key),
+                # the counter is judged where it is written, or two processes could pass with one count
+                credential_current_sign_count=-1,
+                require_user_verification=self._verify_user,
+            )
+            return int(checked.new_sign_count)
+        except Exception as error:  # as above
+            raise _refused(
+                "signature", f"cannot be verified: {type(error).__name__}: {error}"[:200]
+            ) from error
+
+
+def _refused(name: str, what: str) -> BusinessError:
+    return BusinessError(12000008, f"the passkey's answer {what} ({name})", data={"refused": name})
+
+
+def _none_enrolled(user_id: int) -> BusinessError:
+    return BusinessError(
+        12000013,
+        f"user {user_id} has no such passkey: WebAuthnAuthenticator.begin_enroll begins to enrol one",
+    )
+
+
+def _pending(user_id: int) -> str:
+    return f"{_KIND}-enrolling/{user_id}"
+
+
+def _passkeys_of(record: UserRecord | None) -> list[tuple[Credential, _Passkey]]:
+    if record is None:
+        return []
+    return [(one, _Passkey(*json.loads(one.data))) for one in record.of_kind(_KIND)]
+
+
+def _response(given: object) -> dict[str, Any]:
+    if isinstance(given, str) and len(given) <= _LONGEST:
+        try:
+            given = json.loads(given)
+        except (ValueError, RecursionError):
+            given = None
+    if not isinstance(given, Mapping) or not isinstance(given.get("response"), Mapping):
+        raise BusinessError(
+            401, "the passkey's answer must be what toJSON() gave in the browser, JSON or parsed"
+        )
+    return {**given, "response": dict(given["response"])}
+
+
+def _part(given: dict[str, Any], name: str) -> bytes:
+    value = given["response"].get(name)
+    try:
+        if not isinstance(value, str) or len(value) > _LONGEST:
+            raise ValueError
+        return _bytes(value)
+    except ValueError:
+        raise BusinessError(401, f"the passkey's {name} is no base64url") from None
+
+
+def _text(value: bytes) -> str:
+    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
+
+
+def _bytes(value: str) -> bytes:
+    return base64.b64decode(value + "=" * (-len(value) % 4), b"-_", validate=True)

@@ -1,0 +1,254 @@
+"""Passkeys: a software passkey of the tests' own against everything an assertion can get wrong."""
+
+import asyncio
+import base64
+import hashlib
+import json
+import struct
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from huks_async import BusinessError, Keystore
+from huks_async.access import WebAuthnAuthenticator
+from tests.access.support import FINGERPRINT, GCM_KEY, PIN_KEY, finish, open_session, options, refused
+
+pytest.importorskip("webauthn", reason="the extra webauthn is not installed")
+import cbor2
+
+pytestmark = pytest.mark.asyncio
+
+RP, ORIGIN = "example.org", "https://vault.example.org"
+
+
+def text(value: bytes) -> str:
+    """Base64url without padding."""
+    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
+
+
+class Passkey:
+    """A passkey and the browser around it."""
+
+    def __init__(self, *, counts: bool = False, synced: bool = False) -> None:
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.id = hashlib.sha256(repr(self.key).encode()).digest()
+        self.handle = ""
+        self.count, self.counts, self.synced = 0, counts, synced
+
+    def data(self, flags: int, rp: str, count: int | None) -> bytes:
+        """Authenticator data."""
+        self.count += self.counts
+        return hashlib.sha256(rp.encode()).digest() + struct.pack(
+            ">BI", flags | 8 * self.synced, self.count if count is None else count
+        )
+
+    def client(self, kind: str, challenge: str, **said: Any) -> bytes:
+        """Client data of the browser."""
+        all_said = {"type": kind, "challenge": challenge, "origin": ORIGIN, "crossOrigin": False, **said}
+        return json.dumps({name: value for name, value in all_said.items() if value is not None}).encode()
+
+    def create(self, asked: str, flags: int = 5, rp: str = RP, **said: Any) -> dict[str, Any]:
+        """Answer to `navigator.credentials.create`."""
+        wanted = json.loads(asked)
+        self.handle = wanted["user"]["id"]
+        point = self.key.public_key().public_numbers()
+        public = cbor2.dumps({1: 2, 3: -7, -1: 1, -2: point.x.to_bytes(32), -3: point.y.to_bytes(32)})
+        data = self.data(flags | 64, rp, None) + bytes(16) + struct.pack(">H", 32) + self.id + public
+        return {
+            "id": text(self.id),
+            "rawId": text(self.id),
+            "type": "public-key",
+            "response": {
+                "clientDataJSON": text(self.client("webauthn.create", wanted["challenge"], **said)),
+                "attestationObject": text(cbor2.dumps({"fmt": "none", "attStmt": {}, "authData": data})),
+            },
+        }
+
+    def get(
+        self, challenge: bytes, flags: int = 5, rp: str = RP, count: int | None = None, **said: Any
+    ) -> dict[str, Any]:
+        """Answer to `navigator.credentials.get`."""
+        data = self.data(flags, rp, count)
+        client = self.client(said.pop("type", "webauthn.get"), text(challenge), **said)
+        signature = self.key.sign(data + hashlib.sha256(client).digest(), ec.ECDSA(SHA256()))
+        return {
+            "id": text(self.id),
+            "rawId": text(self.id),
+            "type": "public-key",
+            "response": {
+                "clientDataJSON": text(client),
+                "authenticatorData": text(data),
+                "signature": text(signature),
+                "userHandle": self.handle,
+            },
+        }
+
+
+async def enroll(web: WebAuthnAuthenticator, keystore: Keystore, **values: Any) -> Passkey:
+    """User 100 enrols a passkey."""
+    passkey = Passkey(**values)
+    asked = await web.begin_enroll(keystore, 100, name="ana")
+    assert await web.finish_enroll(keystore, 100, passkey.create(asked)) == text(passkey.id)
+    return passkey
+
+
+async def refusal(keystore: Keystore, answer: Any, challenge: bytes) -> str:
+    """The name of what was wrong."""
+    with pytest.raises(BusinessError) as caught:
+        await keystore.authenticate(challenge, answer, auth_type=FINGERPRINT)
+    assert caught.value.code == 12000008, caught.value.message
+    assert isinstance(caught.value.data, dict)
+    return str(caught.value.data["refused"])
+
+
+@pytest.mark.parametrize("counts", [False, True])
+async def test_a_key_asks_for_a_passkey(counts: bool) -> None:
+    """Enrolled, used in two sessions, a second one enrolled (tokens from before are void), removed."""
+    web = WebAuthnAuthenticator(RP, [ORIGIN])
+    async with Keystore.open("memory:", authenticator=web, monitor=False) as keystore:
+        passkey = await enroll(web, keystore, counts=counts)
+        key = options(**{**GCM_KEY, **PIN_KEY, "USER_AUTH_TYPE": FINGERPRINT, "KEY_AUTH_ACCESS_TYPE": 2})
+        await keystore.generateKeyItem("key", key)
+        for number in range(3):
+            session = await open_session(keystore)
+            asked = json.loads(await web.options(keystore, 100, session.challenge))
+            assert asked["challenge"] == text(session.challenge)
+            assert asked["allowCredentials"] == [{"type": "public-key", "id": text(passkey.id)}]
+            answer: Any = passkey.get(session.challenge)
+            answer = json.dumps(answer) if number else answer
+            token = await keystore.authenticate(session.challenge, answer, auth_type=FINGERPRINT)
+            await finish(keystore, session, token)
+        second = await enroll(web, keystore)
+        session = await open_session(keystore)
+        token = await keystore.authenticate(
+            session.challenge, second.get(session.challenge), auth_type=FINGERPRINT
+        )
+        await refused(finish(keystore, session, token), 12000007)
+        await web.clear(keystore, 100, text(passkey.id))
+        assert await refusal(keystore, passkey.get(bytes(32)), bytes(32)) == "credential"
+        await web.clear(keystore, 100)
+        await refused(web.clear(keystore, 100), 12000013)
+        await refused(
+            keystore.authenticate(bytes(32), second.get(bytes(32)), auth_type=FINGERPRINT), 12000013
+        )
+
+
+async def test_each_wrong_assertion_by_name() -> None:
+    """Page, domain, frame, flags, challenge, signature, user; none of them uses the challenge up."""
+    web = WebAuthnAuthenticator(RP, [ORIGIN])
+    challenge, other = bytes(range(32)), bytes(32)
+    async with Keystore.open("memory:", authenticator=web, monitor=False) as keystore:
+        passkey = await enroll(web, keystore)
+        wrong: list[tuple[str, Any]] = [
+            ("challenge", passkey.get(other)),
+            ("type", passkey.get(challenge, type="webauthn.create")),
+            *(
+                ("origin", passkey.get(challenge, origin=origin))
+                for origin in (
+                    "https://example.org",
+                    "http://vault.example.org",
+                    ORIGIN + ":8443",
+                    ORIGIN + "/",
+                    "https://vault.example.org.evil.example",
+                    "https://evil.example",
+                    [ORIGIN],
+                    None,
+                )
+            ),
+            *(("crossOrigin", passkey.get(challenge, crossOrigin=value)) for value in (True, "false", 1)),
+            ("crossOrigin", passkey.get(challenge, topOrigin="https://evil.example")),
+            *(("rpId", passkey.get(challenge, rp=rp)) for rp in ("vault.example.org", "org", "evil.example")),
+            ("user present", passkey.get(challenge, flags=4)),
+            ("user verified", passkey.get(challenge, flags=1)),
+            ("backup", passkey.get(challenge, flags=5 | 8)),
+            ("signature", passkey.get(challenge, flags=5 | 16)),
+            ("credential", Passkey().get(challenge)),
+        ]
+        forged = Passkey()
+        forged.id = passkey.id
+        forged.handle = passkey.handle
+        wrong.append(("signature", forged.get(challenge)))
+        stranger = passkey.get(challenge)
+        stranger["response"]["userHandle"] = text(bytes(32))
+        wrong.append(("user handle", stranger))
+        for name, answer in wrong:
+            assert await refusal(keystore, answer, challenge) == name
+        for given in ("", "{}", "[]", 7, None, {"response": {}}, {"response": 1}, "{" * 5000, "x" * 70_000):
+            with pytest.raises(BusinessError) as caught:
+                await keystore.authenticate(challenge, given, auth_type=FINGERPRINT)
+            assert caught.value.code in (401, 12000008)
+        await keystore.authenticate(challenge, passkey.get(challenge), auth_type=FINGERPRINT)
+
+
+async def test_a_challenge_once_and_counters_that_go_up() -> None:
+    """Fifty showings of one answer: one is taken. A counter that stays or falls is a copy; zero stays zero."""
+    web = WebAuthnAuthenticator(RP, [ORIGIN])
+    async with Keystore.open("memory:", authenticator=web, monitor=False) as keystore:
+        passkey = await enroll(web, keystore)
+        challenge = bytes([1] * 32)
+        answer = passkey.get(challenge)
+        outcomes = await asyncio.gather(
+            *(keystore.authenticate(challenge, answer, auth_type=FINGERPRINT) for _ in range(50)),
+            return_exceptions=True,
+        )
+        assert sum(isinstance(outcome, bytes) for outcome in outcomes) == 1
+        assert await refusal(keystore, passkey.get(challenge), challenge) == "replay"
+        for number, (count, taken) in enumerate(
+            [(0, True), (7, True), (7, False), (0, False), (6, False), (8, True)]
+        ):
+            challenge = bytes([10 + number] * 32)
+            answer = passkey.get(challenge, count=count)
+            if taken:
+                await keystore.authenticate(challenge, answer, auth_type=FINGERPRINT)
+            else:
+                assert await refusal(keystore, answer, challenge) == "counter"
+
+
+async def test_enrolment_is_checked() -> None:
+    """Each beginning once, in time, on the right page; synced passkeys where they are wanted."""
+    now = 1000.0
+    web = WebAuthnAuthenticator(RP, [ORIGIN], allow_synced=False, clock=lambda: now)
+    async with Keystore.open("memory:", authenticator=web, monitor=False) as keystore:
+
+        async def wrong(passkey: Passkey, **said: Any) -> str:
+            asked = await web.begin_enroll(keystore, 100, name="ana")
+            error = await refused(web.finish_enroll(keystore, 100, passkey.create(asked, **said)), 12000008)
+            assert isinstance(error.data, dict)
+            return str(error.data["refused"])
+
+        assert await wrong(Passkey(), origin="https://evil.example") == "origin"
+        assert await wrong(Passkey(), crossOrigin=True) == "crossOrigin"
+        assert await wrong(Passkey(), rp="evil.example") == "enrolment"
+        assert await wrong(Passkey(), flags=1) == "enrolment"
+        assert await wrong(Passkey(synced=True)) == "backup"
+        asked = await web.begin_enroll(keystore, 100, name="ana")
+        passkey = Passkey()
+        made = passkey.create(asked)
+        now += 600
+        await refused(web.finish_enroll(keystore, 100, made), 12000008)
+        asked = await web.begin_enroll(keystore, 100, name="ana")
+        made = passkey.create(asked)
+        await web.finish_enroll(keystore, 100, made)
+        await refused(web.finish_enroll(keystore, 100, made), 12000008)
+        asked = await web.begin_enroll(keystore, 100, name="ana")
+        assert json.loads(asked)["excludeCredentials"] == [{"type": "public-key", "id": text(passkey.id)}]
+        await refused(web.finish_enroll(keystore, 100, passkey.create(asked)), 12000017)
+
+
+async def test_pages_that_cannot_ask() -> None:
+    """401 for origins outside the domain or without https."""
+    for origins in (
+        [],
+        ORIGIN,
+        ["http://example.org"],
+        ["https://badexample.org"],
+        ["https://example.org/"],
+        ["https://example.org@evil.example"],
+        ["https://evil.example"],
+    ):
+        with pytest.raises(BusinessError) as caught:
+            WebAuthnAuthenticator(RP, origins)
+        assert caught.value.code == 401
+    WebAuthnAuthenticator("localhost", ["http://localhost:8000"])
