@@ -42,7 +42,6 @@ class Step(Protocol):
             into: where the result goes; at least as long as that.
 
         """
-        ...
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ import os
 import select
 import stat
 import threading
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from huks_async.cli.shell.console import CommandError
@@ -29,20 +30,21 @@ class Batch:
     """Whether the input ends with it."""
 
 
-class Source:
+class Source(ABC):
     """An input whose head is looked at first, and whose rest is then taken in units by several threads."""
 
     size: int | None = None
     """Bytes of the whole input from where it was opened, if that is known."""
 
+    @abstractmethod
     def head(self, length: int) -> bytes:
         """The first bytes, at most `length`, which stay where they are. Called before anything is taken."""
-        raise NotImplementedError
 
+    @abstractmethod
     def taken_from_stream(self) -> bytes:
         """What `head` has read of a stream, which is gone from the file; none of a file that can be read again."""
-        raise NotImplementedError
 
+    @abstractmethod
     def begin(self, unit: int, skip: int, *, first: int = 0, end: int | None = None) -> None:
         """Hand out units from now on, from the beginning or again.
 
@@ -53,18 +55,18 @@ class Source:
             end: the unit before which to stop, at the input's end by default.
 
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def take(self, buffer: memoryview) -> Batch | None:
         """Fill the buffer, whose length is a whole number of units, with the next ones; None at the end."""
-        raise NotImplementedError
 
+    @abstractmethod
     def stop(self) -> None:
         """Hand out nothing more, and wake the thread that waits for input."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Give back what belongs to the source; the file stays open."""
+        return
 
 
 def open_source(file: io.FileIO) -> Source:
