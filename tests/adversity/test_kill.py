@@ -119,6 +119,9 @@ async def main():
     global armed
     async with huks.Keystore.open(address, monitor=False) as keystore:
         await keystore.importKeyItem("key", support.imported(support.HMAC_KEY, bytes(32)))
+        # a commit of somebody else, so that the next one has to look which version was given last
+        async with huks.Keystore.open(address, monitor=False) as other:
+            await other.importKeyItem("other", support.imported(support.HMAC_KEY, bytes(32)))
         print("ready", flush=True)
         armed = True
         if point == "before seal":
