@@ -175,7 +175,7 @@ def test_bare_bytes_are_an_aes_key_that_decrypts_elsewhere(
     done = huks("keys", "import", "k", write("key", secret), "--algorithm", "aes")
     assert done.code == 0, done.err
     sealed = tmp_path / "sealed"
-    assert huks("encrypt", "k", document, "-o", sealed).code == 0
+    assert huks("encrypt", "--format", "1", "k", document, "-o", sealed).code == 0
     blob = sealed.read_bytes()
     assert AESGCM(secret).decrypt(blob[8:20], blob[20:], blob[:8]) == document.read_bytes()
 
@@ -591,7 +591,7 @@ def test_a_symmetric_key_reaches_a_device(
     assert secret.hex() not in done.err
     options = ["--with", "wrapping", "--algorithm", "aes", "--size", 256]
     assert huks("keys", "import-wrapped", "new", wrapped, *options).code == 0
-    assert huks("encrypt", "new", document, "-o", sealed).code == 0
+    assert huks("encrypt", "--format", "1", "new", document, "-o", sealed).code == 0
     blob = sealed.read_bytes()
     assert AESGCM(secret).decrypt(blob[8:20], blob[20:], blob[:8]) == document.read_bytes()
 

@@ -191,7 +191,7 @@ INIT = [
     Row("derivation of SM3", key(s.SM4, 128, s.DERIVE), HKDF | {"DIGEST": s.SM3}, 12000006, "SM3"),
     # batch sessions
     Row("batch timeout without batch", AES, CBC | {"BATCH_OPERATION_TIMEOUT": 60}, 12000001, "atch"),
-    Row("batch", AES, CBC | {"IS_BATCH_OPERATION": True}, 12000001, "atch"),
+    Row("batch", AES, CBC | {"IS_BATCH_OPERATION": True}, 401, "BATCH_PURPOSE"),
 ]
 
 
