@@ -124,7 +124,7 @@ class AccessControl:
         self._authenticator = authenticator
         self._keys = keys
         self._others_make_tokens = others_make_tokens
-        self.host = LentHost(vault, run, self._void_tokens)
+        self.host: LentHost = LentHost(vault, run, self._void_tokens)
         self.clock = clock
         # user → the moment before which this keystore's tokens for that user are void, in milliseconds
         self._void_before: dict[int, int] = {}

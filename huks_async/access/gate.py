@@ -32,7 +32,7 @@ class Gate:
         challenge: bytes,
         position: int,
     ) -> None:
-        self.demand = demand
+        self.demand: Demand = demand
         self._control = control
         self._bound = bound
         self._user_id = user_id

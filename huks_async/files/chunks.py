@@ -29,8 +29,8 @@ class ChunkCipher:
 
     def __init__(self, chunk_key: bytes, chunk_bytes: int) -> None:
         self._aead = AESGCM(chunk_key)
-        self.chunk_bytes = chunk_bytes
-        self.sealed_bytes = chunk_bytes + TAG_BYTES
+        self.chunk_bytes: int = chunk_bytes
+        self.sealed_bytes: int = chunk_bytes + TAG_BYTES
         """Length of a full chunk in the file."""
 
     def seal(self, index: int, data: BytesLike, *, last: bool) -> bytes:

@@ -50,8 +50,8 @@ class SealedReader(Uncopied):
         self._kept: tuple[int, bytes] | None = None
         self._position = 0
         self._closed = False
-        self.size = self._extent.size
-        self.chunks_opened = 0
+        self.size: int = self._extent.size
+        self.chunks_opened: int = 0
 
     async def open_last(self) -> None:
         """Open the last chunk, which proves the size.

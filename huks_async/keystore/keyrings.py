@@ -50,7 +50,7 @@ class Keyrings:
     ) -> None:
         self.caller = caller
         self.namespace = namespace
-        self.own = open_keyring(namespace_of(namespace, caller.user_id), caller.user_id)
+        self.own: Keyring = open_keyring(namespace_of(namespace, caller.user_id), caller.user_id)
         self.permissions = permissions
         self._open_keyring = open_keyring
         self._others: OrderedDict[str, Keyring] = OrderedDict()

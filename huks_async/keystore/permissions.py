@@ -8,7 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable
 from itertools import islice
-from logging import getLogger
+from logging import Logger, getLogger
 from typing import Any
 
 from huks_async.access.policy import AccessRequest, Caller, Nobody, Policy
@@ -16,7 +16,7 @@ from huks_async.model.enums import HuksAuthStorageLevel, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
 from huks_async.model.showing import shown, type_name
 
-logger = getLogger("huks_async.access")
+logger: Logger = getLogger("huks_async.access")
 
 MAX_GROUP_BYTES = 128
 # looked through at each call of a group's key, on the event loop
@@ -37,7 +37,7 @@ class Permissions:
         self._policy = policy
         self.device = device
         self._clock = clock
-        self.asks = getattr(policy, "may_use", None) is not None
+        self.asks: bool = getattr(policy, "may_use", None) is not None
         self._holds = _cache_seconds(policy)
         self._answers: OrderedDict[AccessRequest, tuple[float, object]] = OrderedDict()
 

@@ -75,7 +75,7 @@ class Sealer:
     __slots__ = ("_aesgcm", "_algorithm", "_head", "_key", "_left", "_prefix", "_secret", "at_once")
 
     def __init__(self, algorithm: int, secret: bytes, kind: Kind, max_bytes: int) -> None:
-        self.at_once = _at_once(algorithm, max_bytes)
+        self.at_once: int = _at_once(algorithm, max_bytes)
         """How many bytes of data and context `seal` is for; beyond, and with SM4, there is `begin`."""
         self._algorithm = algorithm
         self._secret = secret
@@ -134,7 +134,7 @@ class Opener:
     __slots__ = ("_algorithm", "_deterministic", "_kinds", "_known", "_secret", "at_once")
 
     def __init__(self, algorithm: int, secret: bytes, max_bytes: int) -> None:
-        self.at_once = _at_once(algorithm, max_bytes)
+        self.at_once: int = _at_once(algorithm, max_bytes)
         """How many bytes of message and context `open` is for; beyond, and with SM4, there is `begin`."""
         self._deterministic: DeterministicSealer | None = None
         self._algorithm = algorithm

@@ -12,8 +12,8 @@ class Whole(Operation):
     __slots__ = ("_call", "kind", "work")
 
     def __init__(self, kind: str, call: Callable[[BytesLike], bytes], work: float = 1.0) -> None:
-        self.kind = kind
-        self.work = work
+        self.kind: str = kind
+        self.work: float = work
         self._call = call
 
     def finish(self, data: BytesLike) -> bytes:

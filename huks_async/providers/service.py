@@ -35,9 +35,9 @@ class ExternalProviders:
     """
 
     def __init__(self, abilities: Mapping[str, Any], timeout: float = DEFAULT_TIMEOUT) -> None:
-        self.registry = Registry(abilities)
-        self.resources = OpenResources()
-        self.sessions = ProviderSessions()
+        self.registry: Registry = Registry(abilities)
+        self.resources: OpenResources = OpenResources()
+        self.sessions: ProviderSessions = ProviderSessions()
         self._asker = Asker(timeout, self._note)
         self._errors: dict[str, HuksExternalErrorInfo] = {}
         self._uids: dict[str, int] = {}

@@ -92,9 +92,9 @@ class NamedSignature(Operation):
         self._operation = operation
         self._prefix = prefix
         self._started = False
-        self.kind = operation.kind
-        self.work = operation.work
-        self.collects = operation.collects
+        self.kind: str = operation.kind
+        self.work: float = operation.work
+        self.collects: bool = operation.collects
 
     @property
     def held(self) -> int:  # type: ignore[override]
@@ -144,7 +144,7 @@ class Batch(Operation):
     ) -> None:
         self._gate = gate
         self._clock = clock
-        self.deadline = deadline
+        self.deadline: float = deadline
         self._start = start
 
     @property

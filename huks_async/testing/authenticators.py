@@ -32,7 +32,7 @@ class EverybodyAuthenticator:
         self.requests: list[AuthRequest] = []
         self.failure: Exception | None = None
         self._wrong = wrong
-        self._trust_level = trust_level
+        self._trust_level: int = trust_level
         self._users: dict[int, Enrolment] = {}
         self._next_id = 1
         self._next_uid = 1001

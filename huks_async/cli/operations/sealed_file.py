@@ -16,8 +16,8 @@ class Sealing:
 
     def __init__(self, cipher: ChunkCipher) -> None:
         self._cipher = cipher
-        self.taken = cipher.chunk_bytes
-        self.given = cipher.sealed_bytes
+        self.taken: int = cipher.chunk_bytes
+        self.given: int = cipher.sealed_bytes
 
     def __call__(self, place: int, last: bool, data: memoryview, into: memoryview) -> int:
         """Seal one."""
@@ -31,8 +31,8 @@ class Opening:
 
     def __init__(self, cipher: ChunkCipher) -> None:
         self._cipher = cipher
-        self.taken = cipher.sealed_bytes
-        self.given = cipher.chunk_bytes
+        self.taken: int = cipher.sealed_bytes
+        self.given: int = cipher.chunk_bytes
 
     def __call__(self, place: int, last: bool, data: memoryview, into: memoryview) -> int:
         """Open one; `BusinessError` 12000006 for a wrong one."""

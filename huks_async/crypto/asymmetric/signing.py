@@ -188,7 +188,7 @@ class StreamedSigner(Operation):
         self._hash: hashes.Hash | None = None
         self._sign = sign
         self._whole = whole
-        self.reusable = whole is not None
+        self.reusable: bool = whole is not None
 
     def update(self, data: BytesLike) -> bytes:
         """Hash a segment of the message."""

@@ -36,7 +36,7 @@ class Library:
         self._lock = threading.Lock()
         self._in_calls = 0
         self._born = -1
-        self.epoch = 0
+        self.epoch: int = 0
         """Counts how often it was begun: sessions of an earlier epoch are no more."""
 
     @contextmanager

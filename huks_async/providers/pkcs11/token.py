@@ -58,7 +58,7 @@ class Token:
         self._lock = token_lock(module, label)
         self._session: Any = None
         self._epoch = 0
-        self.life = 0
+        self.life: int = 0
         """Counts how often the token was lost: handles of an earlier life are no more."""
         self._proved: set[int] = set()
         self._logged_in = False
