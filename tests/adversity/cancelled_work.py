@@ -11,6 +11,7 @@ import functools
 import os
 import sys
 import time
+from contextlib import suppress
 from typing import NamedTuple
 
 import anyio
@@ -38,7 +39,8 @@ def children() -> set[int]:
     """Processes that this one started and that are not waited for, zombies included."""
     found = set()
     for task in os.listdir("/proc/self/task"):
-        with open(f"/proc/self/task/{task}/children") as listed:
+        # a thread may have ended since the folder was listed
+        with suppress(FileNotFoundError), open(f"/proc/self/task/{task}/children") as listed:
             found |= {int(word) for word in listed.read().split()}
     return found
 

@@ -79,7 +79,10 @@ class Sessions(RuleBasedStateMachine):
 
     @invariant()
     def agree(self):
-        self.machine.check()
+        async def look():  # in the loop that the keystore belongs to
+            self.machine.check()
+
+        self.run(look())
 
 
 Sessions.TestCase.settings = settings(

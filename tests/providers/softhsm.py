@@ -1,5 +1,6 @@
 """A token of SoftHSM behind a library that can be told to fail or to hang."""
 
+import ctypes
 import ctypes.util
 import os
 import shutil
@@ -80,3 +81,9 @@ def make_slot(folder: Path, patch: pytest.MonkeyPatch) -> Slot:
         source = Path(__file__).with_name("shim.c")
         subprocess.run([COMPILER, "-shared", "-fPIC", "-O1", "-o", module, str(source), "-ldl"], check=True)
     return Slot(folder, module)
+
+
+def end_library() -> None:
+    """End SoftHSM in this process, for tests that use it by its own name and not through the shim."""
+    if MODULE is not None:
+        ctypes.CDLL(MODULE).C_Finalize(None)

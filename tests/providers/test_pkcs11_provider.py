@@ -25,6 +25,7 @@ from tests.providers.softhsm import (
     PIN,
     PIN_LOCKED,
     REMOVED,
+    end_library,
     make_slot,
     needs_compiler,
     needs_token,
@@ -43,6 +44,7 @@ def slot(tmp_path_factory):
     pytest.importorskip("pkcs11", reason="python-pkcs11 is not installed")
     with pytest.MonkeyPatch.context() as patch:
         yield make_slot(tmp_path_factory.mktemp("softhsm"), patch)
+    end_library()
 
 
 @pytest_asyncio.fixture

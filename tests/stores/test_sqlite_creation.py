@@ -11,6 +11,7 @@ from contextlib import closing
 import pytest
 
 from huks_async.model.errors import BusinessError
+from huks_async.runtime import folders
 from huks_async.stores import SqliteStore
 from huks_async.stores.sqlite import creation, schema
 from tests.stores.peer import Peer, name
@@ -172,11 +173,11 @@ def test_a_new_store_needs_no_log(tmp_path):
 def test_every_new_folder_is_synced_in_its_parent(tmp_path, monkeypatch):
     """A power cut after the creation of a store leaves the folders above it, too."""
     synced = []
-    monkeypatch.setattr(creation, "sync_folder", synced.append)
-    creation.make_folder(str(tmp_path / "a" / "b" / "c"))
+    monkeypatch.setattr(folders, "sync_folder", synced.append)
+    folders.make_folder(str(tmp_path / "a" / "b" / "c"))
     assert synced == [str(tmp_path), str(tmp_path / "a"), str(tmp_path / "a" / "b")]
     assert os.stat(tmp_path / "a").st_mode & 0o777 == 0o700
-    creation.make_folder(str(tmp_path / "a" / "b"))
+    folders.make_folder(str(tmp_path / "a" / "b"))
     assert len(synced) == 3
 
 
