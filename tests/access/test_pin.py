@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -239,7 +240,7 @@ async def test_a_changed_row_is_noticed(tmp_path: Path) -> None:
     async with Keystore.open(f"sqlite:///{path}", authenticator=pin, monitor=False) as keystore:
         await pin.enroll(keystore, 100, "1234")
         await guess(keystore, "0000")
-    with sqlite3.connect(path) as database:
+    with closing(sqlite3.connect(path)) as database, database:
         assert b"1234" not in path.read_bytes()
         rows = database.execute("SELECT alias, blob FROM item").fetchall()
         assert len(rows) == 2

@@ -4,6 +4,7 @@ import asyncio
 import os
 import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -141,14 +142,14 @@ async def test_a_store_without_its_key_is_refused(tmp_path: Path) -> None:
     address = f"sqlite:///{tmp_path}/keys.db"
     async with huks.Keystore.open(store=address) as keystore:
         await keystore.generateKeyItem("k", s.options(**GCM, PURPOSE=s.CIPHER))
-    with sqlite3.connect(tmp_path / "keys.db") as connection:
+    with closing(sqlite3.connect(tmp_path / "keys.db")) as connection, connection:
         saved = connection.execute("SELECT * FROM meta").fetchall()
         connection.execute("DELETE FROM meta")
     connection.close()
     with s.refused(12000012, "backup"):
         async with huks.Keystore.open(store=address):
             pass
-    with sqlite3.connect(tmp_path / "keys.db") as connection:
+    with closing(sqlite3.connect(tmp_path / "keys.db")) as connection, connection:
         connection.executemany("INSERT INTO meta VALUES (?, ?)", saved)
     connection.close()
     async with huks.Keystore.open(store=address) as keystore:
@@ -173,7 +174,7 @@ async def test_a_store_that_lost_its_count_of_versions_is_named(tmp_path: Path) 
     address = f"sqlite:///{tmp_path}/keys.db"
     async with huks.Keystore.open(store=address) as keystore:
         await keystore.generateKeyItem("k", s.options(**GCM, PURPOSE=s.CIPHER))
-    with sqlite3.connect(tmp_path / "keys.db") as connection:
+    with closing(sqlite3.connect(tmp_path / "keys.db")) as connection, connection:
         connection.execute("DELETE FROM sequence")
     connection.close()
     with pytest.raises(huks.StorageError):

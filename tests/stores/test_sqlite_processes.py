@@ -109,7 +109,7 @@ for round in range(rounds):
     if not os.path.exists(path):
         assert not lines
         continue
-    with sqlite3.connect(path) as database:
+    with closing(sqlite3.connect(path)) as database, database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         found = {alias.decode(): (version, blob) for alias, version, blob in
                  database.execute("SELECT alias, version, blob FROM item")}
