@@ -338,9 +338,11 @@ class Keystore(
 
     async def _close_with_loop(self) -> None:
         """Wait for the end of the event loop, which cancels what is left in the background, and close."""
+        # asked for here: when the collector ends a task whose loop is gone, no loop can tell
+        cancelled = anyio.get_cancelled_exc_class()
         try:
             await anyio.sleep_forever()
-        except anyio.get_cancelled_exc_class():
+        except cancelled:
             if self._state is not None:  # else it is `aclose` that cancels this
                 self._keeper.forget()
                 await self._close("the event loop that had opened it has ended; open it again (aopen)")
