@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 
 import anyio
 import pytest
@@ -21,7 +22,8 @@ def children() -> set[int]:
     """Processes that this one started and that are not waited for, zombies included."""
     found = set()
     for task in os.listdir("/proc/self/task"):
-        with open(f"/proc/self/task/{task}/children") as listed:
+        # a thread may end between the listing and the look at it
+        with suppress(FileNotFoundError), open(f"/proc/self/task/{task}/children") as listed:
             found |= {int(word) for word in listed.read().split()}
     return found
 
@@ -109,6 +111,7 @@ def test_short_calls_do_not_wait_for_long_ones():
 
 _PARENT = """
 import os, sys, anyio, {module}
+from contextlib import suppress
 from huks_async.runtime.process_pool import run_in_process
 async def main():
     async with anyio.create_task_group() as tasks:
@@ -118,7 +121,8 @@ async def main():
         while not children:
             await anyio.sleep(0.01)
             for task in os.listdir("/proc/self/task"):
-                children += open(f"/proc/self/task/{{task}}/children").read()
+                with suppress(FileNotFoundError):
+                    children += open(f"/proc/self/task/{{task}}/children").read()
         await anyio.sleep(0.5)
         print(children.split()[0], flush=True)
         {end}
@@ -153,6 +157,7 @@ def test_the_end_of_the_parent_ends_the_child(backend, work, end):
 
 _FORKED = """
 import os, sys, threading, anyio, time, hashlib
+from contextlib import suppress
 from huks_async.runtime.process_pool import run_in_process
 async def main():
     async with anyio.create_task_group() as tasks:
@@ -161,7 +166,8 @@ async def main():
         while not children:
             await anyio.sleep(0.01)
             for task in os.listdir("/proc/self/task"):
-                children += open(f"/proc/self/task/{task}/children").read()
+                with suppress(FileNotFoundError):
+                    children += open(f"/proc/self/task/{task}/children").read()
         await anyio.sleep(1)
         sibling = os.fork()
         if not sibling:

@@ -59,6 +59,7 @@ asyncio.run(main())
 # it acknowledged is then looked for by plain SQLite, and the store is opened again by the next child.
 KILLED = """
 import asyncio, json, os, random, signal, sqlite3, sys
+from contextlib import closing
 from huks_async.stores import ItemName, SqliteStore
 
 path, rounds = sys.argv[1], int(sys.argv[2])
@@ -114,7 +115,6 @@ for round in range(rounds):
         found = {alias.decode(): (version, blob) for alias, version, blob in
                  database.execute("SELECT alias, version, blob FROM item")}
         tally = database.execute("SELECT sum(items) FROM tally").fetchone()[0] or 0
-    database.close()
     assert tally == len(found), (tally, len(found))
     for alias, version in list(expected.items()):
         if found.get(alias, (0, b"")) == (version, alias.encode() * 40):
