@@ -1,6 +1,7 @@
 """How keys come to be: generated, imported, or kept from an agreement or derivation."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from huks_async.access.control import AccessControl
 from huks_async.access.demand import check_ml_kem
@@ -17,17 +18,19 @@ from huks_async.keys.items.attributes import (
     stored_params,
 )
 from huks_async.keys.items.item import KeyItem, encode_params
+from huks_async.keys.items.known_lists import KnownLists
 from huks_async.keys.items.purposes import check_import_purpose
 from huks_async.keys.items.shelf import KeyShelf
 from huks_async.model.enums import HuksKeyAlg, HuksKeyFlag, HuksKeyStorageType
 from huks_async.model.errors import BusinessError
-from huks_async.model.params import BytesLike, ParamSet
+from huks_async.model.params import NO_PARAMETERS, BytesLike, ParamSet
 from huks_async.model.showing import shown
-from huks_async.model.tags import HuksTag
+from huks_async.model.tags import HuksTag, InnerTag
 from huks_async.runtime.process_pool import LONG_SECONDS, ProcessPool
 from huks_async.runtime.workers import WorkerPool
 
 _T = HuksTag
+_USER = int(InnerTag.SPECIFIC_USER_ID)
 _PASSWORD = int(_T.HUKS_TAG_IS_DEVICE_PASSWORD_SET)
 _STORED_FLAG = int(_T.HUKS_TAG_DERIVED_AGREED_KEY_STORAGE_FLAG)
 _ONLY_IN_HUKS = HuksKeyStorageType.HUKS_STORAGE_ONLY_USED_IN_HUKS
@@ -72,7 +75,7 @@ def refuse_one_stage(item: KeyItem) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Recipe:
+class Recipe:
     """What the parameters of a key to be generated come to, once all checks have passed."""
 
     algorithm: Algorithm
@@ -105,10 +108,31 @@ class KeyMaker:
         self._pool = pool
         self._processes = processes
         self._device = device
-        self._recipes: dict[tuple[tuple[int, int], ...], _Recipe] = {}
+        self._recipes: dict[tuple[tuple[int, int], ...], Recipe] = {}
+        self._lists: KnownLists[Recipe] = KnownLists()
 
-    async def generate(self, alias: str, params: ParamSet) -> None:
-        """Generate a key under `alias`; see `Keystore.generateKeyItem`."""
+    def recall(self, properties: list[Any]) -> Recipe | None:
+        """Recognise the parameters of a key to be generated, for `generate_like`. Does not wait; takes any list."""
+        try:
+            known = self._lists.recognise(properties)
+        except Exception:  # something for the parser; a caller's class may raise anything
+            return None
+        return None if known is None else known[0]
+
+    async def generate_like(self, alias: str, recipe: Recipe) -> None:
+        """Generate a key under `alias` by what `recall` gave."""
+        if not recipe.override:
+            await self._refuse_taken(alias, recipe.level)
+        await self._make(alias, recipe)
+
+    async def generate(self, alias: str, params: ParamSet, properties: object = None) -> None:
+        """Generate a key under `alias`; see `Keystore.generateKeyItem`.
+
+        Args:
+            alias: its name.
+            params: the parameters, parsed.
+            properties: the list that they were parsed from, so that `recall` recognises it from now on.
+        """
         # A service makes many keys alike. What numbers come to depends on nothing else where no user is asked for,
         # so it is found once.
         numbers = None if params.blobs else tuple(params.numbers.items())
@@ -121,6 +145,12 @@ class KeyMaker:
                 self._recipes[numbers] = recipe
         elif not recipe.override:
             await self._refuse_taken(alias, recipe.level)
+        if numbers in self._recipes and _USER not in params.numbers:
+            # whose keys are meant is decided by the parser's caller
+            self._lists.keep_list(properties, (), recipe)
+        await self._make(alias, recipe, params)
+
+    async def _make(self, alias: str, recipe: Recipe, params: ParamSet = NO_PARAMETERS) -> None:
         algorithm, size = recipe.algorithm.number, recipe.size
         if recipe.legacy:
             warn_legacy(f"{algorithm.name} of {size} bits")
@@ -130,10 +160,11 @@ class KeyMaker:
             material = await self._processes.run(seconds, engine.generate, algorithm, size)
         else:
             material = await self._pool.run(engine.generate, algorithm, size)
-        await self._access.check_password(params, self._user_id)
+        if recipe.depends_on_user:
+            await self._access.check_password(params, self._user_id)
         await self._shelf.save(alias, recipe.level, recipe.encoded, material, override=recipe.override)
 
-    async def _check_generation(self, alias: str, params: ParamSet) -> _Recipe:
+    async def _check_generation(self, alias: str, params: ParamSet) -> Recipe:
         """Check all there is to check, in the documented order."""
         check_generation(params)
         level = await self._check_name(alias, params)
@@ -141,7 +172,7 @@ class KeyMaker:
         algorithm, _, size = check_key(params.numbers, device=self._device)
         await self._access.check_password(params, self._user_id)
         kept = stored_params(params, HuksKeyFlag.HUKS_KEY_FLAG_GENERATE_KEY, bound)
-        return _Recipe(
+        return Recipe(
             algorithm,
             size,
             has_size(algorithm.legacy_sizes, size),

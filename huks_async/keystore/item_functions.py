@@ -15,6 +15,8 @@ from huks_async.model.params import (
     as_buffer,
     parse_options,
     parse_parameters,
+    parse_properties,
+    split_options,
 )
 from huks_async.model.results import HuksListAliasesReturnResult, HuksReturnResult
 from huks_async.model.tags import HuksTag, ServiceTag
@@ -48,13 +50,19 @@ class ItemFunctions(KeystoreFunctions):
         A key is stored durably when the call returns. Until then an older one stays.
         """
         state = self._open_state()
-        params = parse_parameters(options)
+        properties = options.get("properties") if type(options) is dict else split_options(options)[0]
+        # what was checked once for these parameters holds for the next key, too
+        recipe = state.recall_recipe(properties) if type(properties) is list else None
+        if recipe is not None:
+            await state.maker.generate_like(check_alias(keyAlias), recipe)
+            return
+        params = parse_properties(properties)
         if is_external(params):
             await provider_keys.generate(state, keyAlias, params)
             return
         alias = check_alias(keyAlias)
         state = state_for(state, params, "generateKeyItem", alias)
-        await state.maker.generate(alias, params)
+        await state.maker.generate(alias, params, properties)
 
     async def importKeyItem(self, keyAlias: str, options: Options) -> None:
         """Import a key in the clear and store it under `keyAlias`.

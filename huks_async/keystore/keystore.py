@@ -403,6 +403,7 @@ class Keystore(
             keyrings=keyrings,
             recall=keyrings.own.shelf.recall,
             recall_use=keyrings.own.shelf.recall_use,
+            recall_recipe=keyrings.own.maker.recall,
             wrapping_key=self._wrapping_key,
             providers=ExternalProviders(self._abilities, self._provider_timeout),
             authority=Authority(self._attestation_ca, self._store, store_key).issuer,

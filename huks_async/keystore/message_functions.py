@@ -80,8 +80,10 @@ class MessageFunctions(KeystoreFunctions):
             and type(data) is bytes
             and type(context) is bytes
             and len(data) + len(context) <= sealer.at_once
-            and perf_counter() <= state.dispatcher.turn_ends
         ):
+            dispatcher = state.dispatcher
+            if perf_counter() > dispatcher.turn_ends:
+                await dispatcher.give_turn()
             return sealer.seal(data, context)
         if sealer is None:
             sealer = _sealer(state, await _find(state, alias, level, uses.SEAL), uses.SEAL)
@@ -216,7 +218,10 @@ class MessageFunctions(KeystoreFunctions):
             signer = _signer(state, await _find(state, alias, level, uses.SIGN))
         if type(data) is not bytes:
             data = as_buffer(data, "data")
-        if len(data) <= signer.at_once and perf_counter() <= state.dispatcher.turn_ends:
+        if len(data) <= signer.at_once:
+            dispatcher = state.dispatcher
+            if perf_counter() > dispatcher.turn_ends:
+                await dispatcher.give_turn()
             return state.driver.call_once(signer.small, signer.small.finish, data)
         return await state.driver.finish_alone(signer.starter(signer.ready, _NO_BLOBS), data)
 
@@ -373,7 +378,7 @@ class _Signer(NamedTuple):
     """What signing with a key needs, each time.
 
     Args:
-        starter: makes the operation for a message that is long, or whose turn has to be waited for.
+        starter: makes the operation for a message that is long.
         ready: the key.
         small: an operation for the others, one after the other.
         at_once: how many bytes they have.

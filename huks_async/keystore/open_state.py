@@ -11,7 +11,7 @@ from huks_async.access.policy import AccessRequest
 from huks_async.keys.items.aliases import storage_level
 from huks_async.keys.items.prepared import Prepared
 from huks_async.keys.items.shelf import KeyShelf
-from huks_async.keys.lifecycle import KeyMaker
+from huks_async.keys.lifecycle import KeyMaker, Recipe
 from huks_async.keystore.keyrings import Keyring, Keyrings, namespace_of
 from huks_async.keystore.permissions import group_name
 from huks_async.model.enums import HuksAuthStorageLevel
@@ -50,6 +50,7 @@ class OpenState:
         maker: of the same keys.
         recall: `shelf.recall`; where the policy is asked about each session, `recall_nothing`.
         recall_use: the same of `shelf.recall_use`, for messages.
+        recall_recipe: the same of `maker.recall`, for keys to be generated; also not for another user's keys.
         user_id: the user whose keys are meant.
         acts_for: the user that the call names, or None.
     """
@@ -71,6 +72,7 @@ class OpenState:
     keyrings: Keyrings
     recall: "Callable[[str, list[Any]], Prepared | None]"
     recall_use: Callable[[str, int, str], Any]
+    recall_recipe: Callable[[list[Any]], Recipe | None]
     wrapping_key: RootKey | None
     authority: "Callable[[Mode], Awaitable[AttestationCa]]"
     providers: ExternalProviders
@@ -103,6 +105,10 @@ def recall_nothing(alias: str, properties: list[Any]) -> None:
 
 def recall_no_use(alias: str, level: int, use: str) -> None:
     """Stands in for `KeyShelf.recall_use` likewise."""
+
+
+def recall_no_recipe(properties: list[Any]) -> None:
+    """Stands in for `KeyMaker.recall` likewise."""
 
 
 def set_caller(state: OpenState, keyrings: Keyrings) -> OpenState:
@@ -185,6 +191,8 @@ def state_of_user(state: OpenState, user_id: int) -> OpenState:
     """
     state = _with_keys(state, state.keyrings, state.keyrings.of_user(user_id))
     state.acts_for = user_id
+    # which levels another user's keys may have depends on who asks
+    state.recall_recipe = recall_no_recipe
     return state
 
 
@@ -198,6 +206,7 @@ def _with_keys(state: OpenState, keyrings: Keyrings, keyring: Keyring) -> OpenSt
         user_id=keyring.user_id,
         recall=recall_nothing if asked else keyring.shelf.recall,
         recall_use=recall_no_use if asked else keyring.shelf.recall_use,
+        recall_recipe=recall_no_recipe if asked else keyring.maker.recall,
     )
 
 

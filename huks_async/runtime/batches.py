@@ -33,8 +33,11 @@ class BatchWorker(Crew, Generic[Q, R]):
 
     async def run(self, request: Q) -> R:
         """Have a request handled. When cancelled: dropped if it has not begun, else its end is waited for."""
-        job: Job[R] = self._submit(None, (request,))
-        return await job.outcome(shield=True)
+        return await self.start(request).outcome(shield=True)
+
+    def start(self, request: Q) -> Job[R]:
+        """Have a request handled without waiting for it: `Job.outcome` does."""
+        return self._submit(None, (request,))
 
 
 def _work(desk: Desk, handler: Callable[[list[Any]], list[Any]], limit: int) -> None:
@@ -58,10 +61,18 @@ def _work(desk: Desk, handler: Callable[[list[Any]], list[Any]], limit: int) -> 
         if batch:
             _handle(batch, handler)
             desk.count(-len(batch))
-            for done in batch:
-                done.home.hand_in(done)
-            del done
+            _hand_in(batch)
         del job, batch
+
+
+def _hand_in(batch: list[Job[Any]]) -> None:
+    """Bring all jobs home at once, so that each event loop is woken a single time."""
+    home = batch[0].home
+    if all(job.home is home for job in batch):
+        home.hand_in(*batch)
+        return
+    for job in batch:
+        job.home.hand_in(job)
 
 
 def _handle(batch: list[Job[Any]], handler: Callable[[list[Any]], list[Any]]) -> None:

@@ -55,11 +55,11 @@ class Home:
         self._finished: deque[Job[Any]] = deque()
         self._posted = False
 
-    def hand_in(self, job: "Job[Any]") -> None:
-        """Bring a finished job home. Called from any thread."""
+    def hand_in(self, *jobs: "Job[Any]") -> None:
+        """Bring finished jobs home. Called from any thread; jobs that finish together are best brought together."""
         # The order matters: append before the flag is read here, and the flag is cleared before the
         # queue is read in _wake_all. So a job is seen by a call that is posted already, or posts one.
-        self._finished.append(job)
+        self._finished.extend(jobs)
         if not self._posted:
             self._posted = True
             try:

@@ -6,11 +6,10 @@ containers (Firecracker, Lambda SnapStart, CRIU). Both copies would make the sam
 notices such copies and keeps its generator apart.
 
 `os.urandom` lets go of the interpreter's lock. Beside a thread that is as busy as the writer of a store
-getting it back takes 15 to 260 µs, more than all the rest of making a symmetric key. A call through
-`ctypes.PyDLL` keeps the lock, and takes 1 to 2 µs whatever other threads do.
+getting it back takes 15 to 260 µs, more than all the rest of making a symmetric key. `os.getrandom` keeps the
+lock, and takes half a microsecond whatever other threads do.
 """
 
-import ctypes
 import mmap
 import os
 from collections.abc import Callable
@@ -19,44 +18,26 @@ from typing import Protocol
 _MOST = 256
 """Up to this size the kernel gives all bytes at once and is not interrupted (getrandom(2))."""
 
-_NO_WAITING = 1
-"""GRND_NONBLOCK: soon after a machine starts its generator may not be ready. `os.urandom` waits for it without the lock."""
-
 _WIPE_ON_FORK = 18
 """MADV_WIPEONFORK of Linux 4.14, which `mmap` names in no version of Python."""
 
-
-# Arguments that are C values already spare the call a third of its time, which converts the others each time.
-_SIZES = tuple(ctypes.c_size_t(size) for size in range(_MOST + 1))
-_FLAGS = ctypes.c_uint(_NO_WAITING)
-
-
-def _find_getrandom() -> Callable[[bytes, ctypes.c_size_t, ctypes.c_uint], int] | None:
-    try:
-        # from the C library that the interpreter itself runs on: glibc 2.25, musl 1.1.20 or newer
-        call = ctypes.PyDLL(None)["getrandom"]
-    except (AttributeError, OSError):
-        return None
-    call.restype = ctypes.c_ssize_t
-    # An interpreter whose ctypes hands out copies of `bytes` would leave them as they were, which is zero.
-    tried = bytes(_MOST)
-    return call if call(tried, _SIZES[_MOST], _FLAGS) == _MOST and any(tried) else None
-
-
-_getrandom = _find_getrandom()
+# Without waiting: soon after a machine starts its generator may not be ready. `os.urandom` waits for it without
+# the lock.
+_NO_WAITING: int = getattr(os, "GRND_NONBLOCK", 0)
+_getrandom: Callable[[int, int], bytes] | None = getattr(os, "getrandom", None)
 
 
 def random_bytes(size: int) -> bytes:
     """Give so many random bytes, from any thread."""
-    # `bytes` of one byte or none are shared by the whole interpreter, and must not be written into
-    if _getrandom is None or not 1 < size <= _MOST:
-        return os.urandom(size)
-    # new, and nobody else has it yet, so it can be filled in place of a second copy
-    taken = bytes(size)
-    if _getrandom(taken, _SIZES[size], _FLAGS) != size:
-        # Forbidden by a filter of system calls, or not ready: `os.urandom` knows what to do, or says what is wrong.
-        return os.urandom(size)
-    return taken
+    if _getrandom is not None and size <= _MOST:
+        try:
+            taken = _getrandom(size, _NO_WAITING)
+        except OSError:
+            # forbidden by a filter of system calls, or not ready: `os.urandom` knows what to do, or says what is wrong
+            return os.urandom(size)
+        if len(taken) == size:
+            return taken
+    return os.urandom(size)
 
 
 class _Page(Protocol):

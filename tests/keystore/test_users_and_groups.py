@@ -100,6 +100,33 @@ async def test_the_tag_is_the_same_as_the_form(app: Keystore) -> None:
 
 
 @pytest.mark.asyncio
+async def test_parameters_that_were_in_order_once_are_no_way_around_the_checks(tmp_path: Path) -> None:
+    """The very same list, from each side, twice: whose key comes of it, and who is refused, is as at the first time."""
+    plain = options(**AES_CBC)
+    named = options(**AES_CBC)
+    named["properties"].append({"tag": InnerTag.SPECIFIC_USER_ID, "value": 101})
+    async with (
+        open_as(tmp_path, policy=None) as nobody,
+        open_as(tmp_path) as app,
+        open_as(tmp_path, user_id=101) as own,
+    ):
+        for number in range(2):
+            await app.generateKeyItem(f"app-{number}", plain)
+            await app.generateKeyItem(f"named-{number}", named)
+            await app.generateKeyItemAsUser(101, f"form-{number}", plain)
+            await own.generateKeyItem(f"own-{number}", plain)
+            await refused(app.generateKeyItemAsUser(102, "k", plain), 201)
+            await refused(app.generateKeyItemAsUser(0, "k", plain), 401)
+            await refused(own.generateKeyItem("k", named), 201)
+            await refused(nobody.generateKeyItem("k", named), 201)
+            await nobody.generateKeyItem(f"nobody-{number}", plain)
+        mine = (await app.listAliases(options())).keyAliases
+        theirs = (await own.listAliases(options())).keyAliases
+    assert mine == ["app-0", "app-1", "nobody-0", "nobody-1"]
+    assert theirs == ["form-0", "form-1", "named-0", "named-1", "own-0", "own-1"]
+
+
+@pytest.mark.asyncio
 async def test_who_may_not(app: Keystore, tmp_path: Path) -> None:
     """The policy is asked for each caller and user; without one nobody may, and on a device none can."""
     await refused(app.hasKeyItemAsUser(102, "k", options()), 201)

@@ -21,7 +21,7 @@ from huks_async.stores import (
     open_store,
 )
 from huks_async.stores.sqlite import connections, creation, schema
-from huks_async.stores.sqlite.writes import Delete, GroupCommit, Put, PutMeta
+from huks_async.stores.sqlite.writes import Delete, GroupCommit, Put, PutMeta, row_key
 
 A = ItemName("app", 2, "a")
 
@@ -270,12 +270,12 @@ def test_a_conflict_fails_alone_in_its_batch(path):
     b, c = ItemName("app", 2, "b"), ItemName("app", 2, "c")
     outcomes = GroupCommit(connection, "s")(
         [
-            Put(A, b"1", None),
-            Put(A, b"2", 99),
-            Put(b, b"1", 0),
-            Put(c, b"x" * 10, "no number"),  # no such version either
-            Delete(b, None),
-            Delete(b, None),
+            Put(A, row_key(A), b"1", None),
+            Put(A, row_key(A), b"2", 99),
+            Put(b, row_key(b), b"1", 0),
+            Put(c, row_key(c), b"x" * 10, "no number"),  # no such version either
+            Delete(b, row_key(b), None),
+            Delete(b, row_key(b), None),
             PutMeta("m", b"1", replace=False),
             PutMeta("m", b"2", replace=False),
         ]

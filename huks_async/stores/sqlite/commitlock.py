@@ -307,8 +307,10 @@ class LockFile:
     def _open_or_make(self) -> int:
         flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         while True:
-            with suppress(FileNotFoundError):
+            try:
                 return os.open(self.path, flags)
+            except FileNotFoundError:
+                pass
             try:
                 descriptor = os.open(self.path, flags | os.O_CREAT | os.O_EXCL, 0o600)
             except FileExistsError:
@@ -335,9 +337,10 @@ class LockFile:
 
     def _is_current(self, descriptor: int) -> bool:
         try:
-            return os.path.samestat(os.fstat(descriptor), os.stat(self.path))
+            held, named = os.fstat(descriptor), os.stat(self.path)
         except OSError:
             return False
+        return held.st_ino == named.st_ino and held.st_dev == named.st_dev
 
 
 def _flock(descriptor: int, how: int) -> bool:
@@ -383,5 +386,7 @@ def holder(path: str) -> str:
 
 def _close(descriptor: int) -> None:
     """Close a descriptor. The system frees its number even where it reports an error of the medium."""
-    with suppress(OSError):
+    try:
         os.close(descriptor)
+    except OSError:
+        return

@@ -9,7 +9,7 @@ from mmap import mmap
 
 from huks_async.stores.sqlite import connections
 from huks_async.stores.sqlite.checkpoints import Checkpoints
-from huks_async.stores.sqlite.files import Files, look
+from huks_async.stores.sqlite.files import Files, inode, look
 from huks_async.stores.sqlite.guards import Guard, close_unused
 from huks_async.stores.sqlite.walindex import HEADER_SIZE, MAPPED_SIZE
 from huks_async.stores.sqlite.writes import GroupCommit
@@ -44,6 +44,7 @@ class Database:
         self.read = read
         self._file, self._index = guards
         self.files: Files = look(path)
+        self._named = tuple(zip((path, f"{path}-wal", f"{path}-shm"), self.files, strict=True))
         self.header: mmap | None = self._index.map(MAPPED_SIZE)
         self.commit: GroupCommit = GroupCommit(written, address, self.header)
         self.checkpoints: Checkpoints = Checkpoints(written, self.header, busy_timeout)
@@ -52,7 +53,7 @@ class Database:
 
     def is_named(self) -> bool:
         """Whether the path names these files now."""
-        return look(self.path) == self.files
+        return all(inode(path) == expected for path, expected in self._named)
 
     def state(self) -> bytes | None:
         """Give the header of the index, which every commit changes; None where it cannot be seen."""

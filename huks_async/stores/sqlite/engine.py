@@ -177,7 +177,7 @@ class Engine:
 
     def _remember(self, writes: list[Write], outcomes: list[Outcome]) -> None:
         for write, outcome in zip(writes, outcomes, strict=True):
-            if isinstance(write, PutMeta) and isinstance(outcome, bytes):
+            if type(write) is PutMeta and isinstance(outcome, bytes):
                 self.know(write.name.encode(), outcome)
 
     def know(self, name: bytes, value: bytes) -> None:

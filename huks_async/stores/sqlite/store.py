@@ -143,13 +143,11 @@ class SqliteStore(Store):
 
     async def put(self, name: ItemName, blob: bytes, *, expect: int | None = None) -> int:
         """Create or replace a row, and give its new version."""
-        row_key(name)
-        return cast("int", await self._write(Put(name, bytes(blob), expect)))
+        return cast("int", await self._write(Put(name, row_key(name), bytes(blob), expect)))
 
     async def delete(self, name: ItemName, *, expect: int | None = None) -> bool:
         """Remove a row, and tell whether there was one."""
-        row_key(name)
-        return cast("bool", await self._write(Delete(name, expect)))
+        return cast("bool", await self._write(Delete(name, row_key(name), expect)))
 
     async def aliases(
         self, namespace: str, level: int, *, after: str | None = None, limit: int = 1000
@@ -256,7 +254,7 @@ class SqliteStore(Store):
         if self._writer is None:
             raise self._closed()
         try:
-            return await self._writer.run(write)
+            return await self._writer.start(write).outcome(shield=True)
         finally:
             self._changes += 1
 

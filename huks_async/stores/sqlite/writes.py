@@ -10,11 +10,15 @@ from huks_async.stores.sqlite.faults import storage_error
 from huks_async.stores.sqlite.schema import refuse_newer
 from huks_async.stores.sqlite.walindex import HEADER_SIZE
 
+Key: TypeAlias = tuple[bytes, int, bytes]
+"""The primary key of a row: namespace, level, alias."""
+
 
 class Put(NamedTuple):
     """Create or replace a row; gives its new version."""
 
     name: ItemName
+    key: Key
     blob: bytes
     expect: int | None
 
@@ -23,6 +27,7 @@ class Delete(NamedTuple):
     """Remove a row; tells whether there was one."""
 
     name: ItemName
+    key: Key
     expect: int | None
 
 
@@ -36,8 +41,6 @@ class PutMeta(NamedTuple):
 
 Write: TypeAlias = Put | Delete | PutMeta
 Outcome: TypeAlias = int | bool | bytes | BaseException
-
-Key: TypeAlias = tuple[bytes, int, bytes]
 
 _ROWS_AT_ONCE = (64, 16, 4)
 """Few sizes, so that SQLite's compiled statements are used again."""
@@ -160,7 +163,7 @@ class GroupCommit:
             return 0
         run = 0
         for write in writes[place : place + _ROWS_AT_ONCE[0]]:
-            if not isinstance(write, Put) or write.expect is not None:
+            if type(write) is not Put or write.expect is not None:
                 break
             run += 1
         rows = next((rows for rows in _ROWS_AT_ONCE if rows <= run), 0)
@@ -168,8 +171,10 @@ class GroupCommit:
             return 0
         values: list[object] = []
         for number, write in enumerate(writes[place : place + rows], version + 1):
-            assert isinstance(write, Put)
-            values += (*row_key(write.name), number, write.blob)
+            assert type(write) is Put
+            values += write.key
+            values.append(number)
+            values.append(write.blob)
         try:
             self._connection.execute(_PUT[rows], values)
         except sqlite3.Error:
@@ -179,7 +184,7 @@ class GroupCommit:
         return rows
 
     def _put(self, write: Put, version: int) -> int:
-        key = row_key(write.name)
+        key = write.key
         if write.expect is not None:
             self._current(write.name, key, write.expect)
         # one statement in place of a look and a write: each costs as much as a good part of the row itself
@@ -187,7 +192,7 @@ class GroupCommit:
         return version
 
     def _delete(self, write: Delete) -> bool:
-        key = row_key(write.name)
+        key = write.key
         if not self._current(write.name, key, write.expect):
             return False
         self._connection.execute("DELETE FROM item WHERE namespace = ? AND level = ? AND alias = ?", key)

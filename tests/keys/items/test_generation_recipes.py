@@ -74,6 +74,7 @@ def test_a_remembered_recipe_changes_nothing(lists: list[dict[int, Any]]) -> Non
             for changes in lists * 2:
                 options = _options(changes)
                 state.maker._recipes.clear()
+                state.maker._lists.clear()
                 assert await _outcome(remembering, options) == await _outcome(forgetting, options)
 
     asyncio.run(main())
