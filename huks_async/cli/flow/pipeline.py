@@ -6,6 +6,7 @@ breaks its waiting for a reader, as it breaks nothing in other threads. So readi
 and all processors work.
 """
 
+import mmap
 import os
 import queue
 import threading
@@ -14,8 +15,10 @@ from typing import Protocol
 
 from huks_async.cli.flow.progress import Progress
 from huks_async.cli.flow.source import Batch, Source
+from huks_async.cli.flow.uncached import SPARE
 from huks_async.cli.shell.files import Output
 from huks_async.cli.shell.interrupts import interruptible
+from huks_async.cli.shell.placed import BLOCK
 
 MEMORY_BYTES = 32 * 1024 * 1024
 """Buffers of all threads together take at most this, whatever the input and however many processors."""
@@ -90,9 +93,7 @@ class _Pipeline:
         self._done: queue.SimpleQueue[_Done | BaseException | None] = queue.SimpleQueue()
         workers, slots, units = _dimensions(source.size, step, ordered=start is None)
         for _ in range(slots):
-            # pages come into being as they are used, so small inputs use little of them
-            taken, given = bytearray(units * step.taken), bytearray(units * step.given)
-            self._free.put(_Slot(memoryview(taken), memoryview(given)))
+            self._free.put(_Slot(_memory(units * step.taken + SPARE), _memory(units * step.given + BLOCK)))
         self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(workers)]
 
     def run(self, progress: Progress) -> int:
@@ -148,18 +149,23 @@ class _Pipeline:
             self._done.put(error)
 
     def _finish(self, batch: Batch, slot: _Slot) -> _Done:
-        step = self._step
+        step, target = self._step, 0
         length = place = 0
         error = None
+        taken, into = slot.taken[batch.begin :], slot.given
+        if self._start is not None:
+            # in memory it begins in a page where it begins in the file, so the disk can take it from there
+            target = self._start + batch.first * step.given
+            into = into[target % BLOCK :]
         units = max(1, -(-batch.length // step.taken))
         try:
             for count in range(units):
-                piece = slot.taken[place : min(batch.length, place + step.taken)]
+                piece = taken[place : min(batch.length, place + step.taken)]
                 last = batch.last and count == units - 1
-                length += step(batch.first + count, last, piece, slot.given[length:])
+                length += step(batch.first + count, last, piece, into[length:])
                 place += step.taken
             if self._start is not None:
-                self._target.write_at(slot.given[:length], self._start + batch.first * step.given)
+                self._target.write_at(into[:length], target)
         except BaseException as raised:  # raised in its turn, after what comes before it
             error = raised
         return _Done(batch, slot, length, error)
@@ -176,6 +182,11 @@ def _dimensions(size: int | None, step: Step, *, ordered: bool) -> tuple[int, in
         batches = max(1, -(-size // (units * step.taken)))
         workers, slots = min(workers, batches), min(slots, batches)
     return workers, slots, units
+
+
+def _memory(length: int) -> memoryview:
+    """Memory that begins at a page. Pages come into being as they are used, so small inputs use little of it."""
+    return memoryview(mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE))
 
 
 def _processors() -> int:

@@ -12,6 +12,7 @@ import threading
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+from huks_async.cli.flow.uncached import SPARE, open_uncached
 from huks_async.cli.shell.console import CommandError
 from huks_async.cli.shell.interrupts import interruptible
 
@@ -28,6 +29,8 @@ class Batch:
     """Its bytes."""
     last: bool
     """Whether the input ends with it."""
+    begin: int = 0
+    """Where in the buffer they are."""
 
 
 class Source(ABC):
@@ -58,7 +61,7 @@ class Source(ABC):
 
     @abstractmethod
     def take(self, buffer: memoryview) -> Batch | None:
-        """Fill the buffer, whose length is a whole number of units, with the next ones; None at the end."""
+        """Read the next units into the buffer, which begins at a page and has `SPARE` bytes more than they; None at the end."""
 
     @abstractmethod
     def stop(self) -> None:
@@ -90,6 +93,7 @@ class _File(Source):
         self._start = min(os.lseek(self._descriptor, 0, os.SEEK_CUR), size)
         self.size: int = size - self._start
         self._lock = threading.Lock()
+        self._uncached = open_uncached(self._descriptor, self._start, self.size)
 
     def head(self, length: int) -> bytes:
         return os.pread(self._descriptor, min(length, self.size), self._start)
@@ -111,21 +115,36 @@ class _File(Source):
             if self._over:
                 return None
             place = self._next
-            length = max(0, min(len(buffer), self._end - place))
+            length = max(0, min(_room(buffer, self._unit), self._end - place))
             self._next = place + length
             # of an input without content one unit is handed out, an empty one
             self._over = self._next >= self._end
             number, self._number = self._number, self._number + 1
-        done = 0
+        begin = self._read(buffer, self._base + place, length)
+        return Batch(number, place // self._unit, length, place + length >= self._bytes, begin)
+
+    def _read(self, buffer: memoryview, place: int, length: int) -> int:
+        """Read exactly so many bytes, and tell where in the buffer they begin."""
+        begin = done = 0
+        if self._uncached is not None and length:
+            try:
+                begin, done = self._uncached.read(buffer, place, length)
+            except OSError:
+                # what the cache cannot give either is raised below
+                begin = done = 0
         while done < length:
-            got = os.preadv(self._descriptor, [buffer[done:length]], self._base + place + done)
+            got = os.preadv(self._descriptor, [buffer[begin + done : begin + length]], place + done)
             if not got:
                 raise CommandError("the input became shorter while it was read")
             done += got
-        return Batch(number, place // self._unit, length, place + length >= self._bytes)
+        return begin
 
     def stop(self) -> None:
         self._over = True
+
+    def close(self) -> None:
+        if self._uncached is not None:
+            self._uncached.close()
 
 
 class _Stream(Source):
@@ -169,6 +188,7 @@ class _Stream(Source):
         with self._lock:
             if self._stopped or self._ended:
                 return None
+            buffer = buffer[: _room(buffer, self._unit)]
             if self._limit is not None:
                 buffer = buffer[: max(0, self._limit - self._place) * self._unit]
                 if not buffer:
@@ -227,6 +247,11 @@ class _Stream(Source):
     def close(self) -> None:
         os.close(self._woken)
         os.close(self._wake)
+
+
+def _room(buffer: memoryview, unit: int) -> int:
+    """Bytes of whole units that a buffer can take."""
+    return (len(buffer) - SPARE) // unit * unit
 
 
 PIPE_BYTES = 1024 * 1024

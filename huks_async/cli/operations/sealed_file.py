@@ -77,7 +77,7 @@ class _Nowhere:
     def write(self, data: BytesLike) -> None:
         return
 
-    def write_at(self, data: BytesLike, place: int) -> None:
+    def write_at(self, data: memoryview, place: int) -> None:
         return
 
     def commit(self) -> None:
@@ -103,7 +103,7 @@ class _Window:
         if max(start, 0) < end:
             self._target.write(memoryview(data)[max(start, 0) : end])
 
-    def write_at(self, data: BytesLike, place: int) -> None:
+    def write_at(self, data: memoryview, place: int) -> None:
         raise NotImplementedError
 
     def commit(self) -> None:

@@ -6,7 +6,6 @@ import io
 import os
 import stat
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -20,6 +19,7 @@ from huks_async.cli.shell.console import (
     usage_error,
 )
 from huks_async.cli.shell.interrupts import interruptible
+from huks_async.cli.shell.placed import PlacedFile
 from huks_async.model.params import BytesLike
 
 SEGMENT = 100 * 1024
@@ -41,8 +41,11 @@ class Output(Protocol):
         """Add bytes."""
         ...
 
-    def write_at(self, data: BytesLike, place: int) -> None:
-        """Put bytes to a place of their own; where `hidden` only, and from any thread."""
+    def write_at(self, data: memoryview, place: int) -> None:
+        """Put bytes to a place of their own; where `hidden` only, and from any thread.
+
+        Nothing is copied if their places in memory and in the file agree to a multiple of `placed.BLOCK`.
+        """
         ...
 
     def commit(self) -> None:
@@ -176,7 +179,7 @@ class _Direct:
             with interruptible(), naming(self._name):
                 view = view[self._target.write(view) :]
 
-    def write_at(self, data: BytesLike, place: int) -> None:
+    def write_at(self, data: memoryview, place: int) -> None:
         raise io.UnsupportedOperation(f"{self._name} is written from its beginning to its end")
 
     def commit(self) -> None:
@@ -197,21 +200,20 @@ class _Replacing:
         self._private = private
         self._replaces = replaces
         self._direct = _Direct(file, name)
-        self._placing = threading.Lock()
+        self._placed = PlacedFile(file.fileno())
 
     def write(self, data: BytesLike) -> None:
+        if self._placed.direct:
+            self._placed.through_cache()
         self._direct.write(data)
 
-    def write_at(self, data: BytesLike, place: int) -> None:
-        descriptor, done = self._file.fileno(), 0
-        # one after another: threads that write to one file at once burn their processors on the kernel's lock
-        with self._placing, naming(self._name), memoryview(data) as view:
-            while done < len(view):
-                done += os.pwrite(descriptor, view[done:], place + done)
-            _start_flushing(descriptor, place, done)
+    def write_at(self, data: memoryview, place: int) -> None:
+        with naming(self._name):
+            self._placed.write(data, place)
 
     def commit(self) -> None:
         with naming(self._name):
+            self._placed.finish()
             self._take_over()
             os.fsync(self._file.fileno())
         if self._replaces:
@@ -254,13 +256,6 @@ class _Replacing:
             # only root can give files away, and only root needs to
             os.fchown(descriptor, before.st_uid, before.st_gid)
         os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
-
-
-def _start_flushing(descriptor: int, place: int, length: int) -> None:
-    """Let the disk begin with these bytes, so that `commit` finds most of them written."""
-    if hasattr(os, "posix_fadvise"):
-        # Linux starts to write what is asked to be forgotten; it forgets only what was on the disk before.
-        os.posix_fadvise(descriptor, place, length, os.POSIX_FADV_DONTNEED)
 
 
 @contextlib.contextmanager
