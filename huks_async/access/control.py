@@ -6,13 +6,11 @@ It ties the authenticator, the keys of tokens and the clock together. It knows n
 
 import struct
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, TypeVarTuple
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from huks_async.access.attempts import boot_id
-from huks_async.access.authenticator import Authenticator, AuthRequest, Enrolment, Vouched
 from huks_async.access.demand import (
     ALWAYS_VALID,
     CLEAR_PASSWORD,
@@ -42,6 +40,9 @@ from huks_async.model.errors import BusinessError
 from huks_async.model.params import ParamSet
 from huks_async.model.showing import type_name
 from huks_async.model.tags import HuksTag, ServiceTag
+
+if TYPE_CHECKING:
+    from huks_async.access.authenticator import Authenticator, Enrolment
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
@@ -113,7 +114,7 @@ class AccessControl:
 
     def __init__(
         self,
-        authenticator: Authenticator | None,
+        authenticator: "Authenticator | None",
         keys: AuthTokenKeys,
         *,
         others_make_tokens: bool,
@@ -211,6 +212,9 @@ class AccessControl:
                 f"auth_type: got {auth_type}, this keystore's authenticator vouches for "
                 f"{self._authenticator.auth_types}",
             )
+        # late, as in `_enrolled`: most keystores have no authenticator
+        from huks_async.access.authenticator import AuthRequest, Vouched
+
         request = AuthRequest(challenge, auth_type, user_id)
         vouched = await self._ask(self._authenticator.authenticate(self.host, request, credential), Vouched)
         if not (
@@ -301,9 +305,11 @@ class AccessControl:
 
     # --- the authenticator --------------------------------------------------------------------
 
-    async def _enrolled(self, user_id: int) -> Enrolment:
+    async def _enrolled(self, user_id: int) -> "Enrolment":
         if self._authenticator is None:
             raise self._nobody()
+        from huks_async.access.authenticator import Enrolment
+
         return await self._ask(self._authenticator.enrolled(self.host, user_id), Enrolment)
 
     async def _ask(self, answer: Awaitable[T], kind: type[T]) -> T:
@@ -333,6 +339,8 @@ class AccessControl:
 
 def keys_of_store(store_key: bytes) -> AuthTokenKeys:
     """The token keys that all processes on one store share until the machine starts anew."""
+    from huks_async.access.attempts import boot_id
+
     info = b"huks_async auth token keys 1\0" + boot_id()
     derived = HKDF(SHA256(), 2 * KEY_BYTES, salt=None, info=info).derive(store_key)
     return AuthTokenKeys(derived[:KEY_BYTES], derived[KEY_BYTES:])

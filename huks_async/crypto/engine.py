@@ -6,7 +6,6 @@ from typing import Any, cast
 
 from huks_async.crypto.family import Family, OperationSpec, Starter
 from huks_async.crypto.key_material import SYMMETRIC_ALGORITHMS, KeyMaterial
-from huks_async.crypto.openssl_random import stir
 from huks_async.crypto.rules.authorise import check_session
 from huks_async.model.enums import HuksCipherMode, HuksKeyAlg
 from huks_async.model.limits import Limits
@@ -61,6 +60,8 @@ def generate(algorithm: int, size: int) -> KeyMaterial:
     """
     family = _family(_KEY_FAMILY[algorithm])
     if algorithm not in SYMMETRIC_ALGORITHMS:
+        from huks_async.crypto.openssl_random import stir  # late: half of OpenSSL's names come with it
+
         stir()
     return family.generate(algorithm, size)
 

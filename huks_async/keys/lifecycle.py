@@ -1,9 +1,8 @@
 """How keys come to be: generated, imported, or kept from an agreement or derivation."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from huks_async.access.control import AccessControl
 from huks_async.access.demand import check_ml_kem
 from huks_async.crypto import engine
 from huks_async.crypto.caller_warnings import warn_legacy
@@ -28,6 +27,9 @@ from huks_async.model.showing import shown
 from huks_async.model.tags import HuksTag, InnerTag
 from huks_async.runtime.process_pool import LONG_SECONDS, ProcessPool
 from huks_async.runtime.workers import WorkerPool
+
+if TYPE_CHECKING:
+    from huks_async.access.control import AccessControl
 
 _T = HuksTag
 _USER = int(InnerTag.SPECIFIC_USER_ID)
@@ -97,7 +99,7 @@ class KeyMaker:
         shelf: KeyShelf,
         pool: WorkerPool,
         processes: ProcessPool,
-        access: AccessControl,
+        access: "AccessControl",
         user_id: int,
         *,
         device: bool,

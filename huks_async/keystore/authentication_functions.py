@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, Any
 
-from huks_async.access.tokens import CHALLENGE_BYTES
 from huks_async.keystore.open_state import KeystoreFunctions, state_of_user
 from huks_async.model.enums import HuksUserAuthType
 from huks_async.model.errors import BusinessError
@@ -44,6 +43,8 @@ class AuthenticationFunctions(KeystoreFunctions):
                 has not enrolled it, and without an authenticator; 12000015 where the authenticator fails; 401 for a
                 wrong argument; 201 and 202 for another user.
         """
+        from huks_async.access.tokens import CHALLENGE_BYTES  # late, as all about tokens
+
         state = self._open_state()
         given = as_bytes(challenge, "challenge") or random_bytes(CHALLENGE_BYTES)
         if len(given) != CHALLENGE_BYTES:

@@ -1,30 +1,22 @@
 """Sealed files as coroutines: streams in and out, and a reader for any place. Beside the documented functions."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
-from functools import partial
-from typing import Any
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
+from typing import TYPE_CHECKING, Any
 
-import anyio
-
-from huks_async.files.chunks import ChunkCipher
-from huks_async.files.header import PREFIX_BYTES, Header, header_length, read_header, version_of
-from huks_async.files.pipeline import carry, open_chunks, seal_chunks
-from huks_async.files.reader import SealedReader, read_head
-from huks_async.files.seekable import SeekableFile
-from huks_async.files.sources import FileSource, pieces_of
-from huks_async.keystore.file_keys import find_file_key, new_file
-from huks_async.keystore.first_format import open_first_format
 from huks_async.keystore.session_functions import SessionFunctions
-from huks_async.model.errors import BusinessError
-from huks_async.model.params import BytesLike, Options
+from huks_async.model.params import Options
+
+if TYPE_CHECKING:
+    from huks_async.files.reader import SealedReader
+    from huks_async.files.sources import FileSource
 
 
 class FileFunctions(SessionFunctions):
     """Seal streams of any length, open them, and read sealed files at any place."""
 
     async def encrypt_stream(
-        self, alias: str | Sequence[str], source: FileSource, options: Options | None = None
+        self, alias: str | Sequence[str], source: "FileSource", options: Options | None = None
     ) -> AsyncGenerator[bytes, None]:
         """Seal a stream: gives the pieces of a sealed file (docs/file-format.md), as `huks encrypt` writes it.
 
@@ -52,18 +44,15 @@ class FileFunctions(SessionFunctions):
         Memory does not grow with the stream. Cancelled or left early, nothing goes on in the background; a read
         of a plain file object that has begun is waited for.
         """
+        from huks_async.keystore import sealed_streams  # late: many services seal no files
+
         state = self._open_state()
-        async with aclosing(pieces_of(source, state.pool, state.dispatcher)) as pieces:
-            header, file_key = await new_file(self, alias, options)
-            cipher = ChunkCipher(header.chunk_key(file_key), header.chunk_bytes)
-            yield header.data
-            work, size = partial(seal_chunks, cipher), cipher.chunk_bytes
-            async with aclosing(carry(pieces, b"", size, work, state.pool, state.dispatcher)) as sealed:
-                async for chunk in sealed:
-                    yield chunk
+        async with aclosing(sealed_streams.seal_stream(self, state, alias, source, options)) as pieces:
+            async for piece in pieces:
+                yield piece
 
     async def decrypt_stream(
-        self, alias: str, source: FileSource, options: Options | None = None
+        self, alias: str, source: "FileSource", options: Options | None = None
     ) -> AsyncGenerator[bytes, None]:
         """Open a sealed stream: gives the plaintext in pieces, each verified before it is given.
 
@@ -84,26 +73,16 @@ class FileFunctions(SessionFunctions):
                 one, and for a header that was changed; 12000011 for an unknown alias, and where the file was not
                 sealed for that key; otherwise as `encrypt_stream`.
         """
+        from huks_async.keystore import sealed_streams  # late: many services seal no files
+
         state = self._open_state()
-        async with aclosing(pieces_of(source, state.pool, state.dispatcher)) as pieces:
-            start = bytearray()
-            await _gather(pieces, start, PREFIX_BYTES)
-            if version_of(bytes(start[:PREFIX_BYTES])) == 1:
-                opened = open_first_format(self, alias, bytes(start), pieces, options)
-            else:
-                header = await _take_header(pieces, start)
-                file_key = await find_file_key(self, alias, header, options)
-                cipher = ChunkCipher(header.chunk_key(file_key), header.chunk_bytes)
-                work, size = partial(open_chunks, cipher), cipher.sealed_bytes
-                opened = carry(pieces, start, size, work, state.pool, state.dispatcher)
-            async with aclosing(opened) as chunks:
-                async for chunk in chunks:
-                    if chunk:
-                        yield chunk
+        async with aclosing(sealed_streams.open_stream(self, state, alias, source, options)) as pieces:
+            async for piece in pieces:
+                yield piece
 
     def open_sealed(
         self, alias: str, file: Any, options: Options | None = None
-    ) -> AbstractAsyncContextManager[SealedReader]:
+    ) -> AbstractAsyncContextManager["SealedReader"]:
         """Open a sealed file for reading at any place, in an `async with` block.
 
             async with keystore.open_sealed("photos", "photo.sealed") as reader:
@@ -123,51 +102,6 @@ class FileFunctions(SessionFunctions):
             BusinessError: on entering, as `decrypt_stream`; 12000001 for a file of format 1, which can be read
                 as a whole only; 401 for a file that cannot seek. OSError where a path cannot be opened.
         """
-        return self._sealed(alias, file, options)
+        from huks_async.keystore import sealed_streams  # late: many services seal no files
 
-    @asynccontextmanager
-    async def _sealed(self, alias: str, file: Any, options: Options | None) -> AsyncIterator[SealedReader]:
-        pool = self._open_state().pool
-        opened = SeekableFile(file)
-        reader: SealedReader | None = None
-        try:
-            data, length = await pool.run_shielded(read_head, opened)
-            if version_of(data) == 1:
-                raise BusinessError(
-                    12000001,
-                    "the sealed file has format 1, which can be read as a whole only: use decrypt_stream, or seal it "
-                    "anew with encrypt_stream",
-                )
-            header = read_header(data)
-            file_key = await find_file_key(self, alias, header, options)
-            reader = SealedReader(opened, header, file_key, length, pool)
-            await reader.open_last()
-            yield reader
-        finally:
-            if reader is not None:
-                reader.close()
-            # in a worker, as closing may wait for a disk
-            try:
-                with anyio.CancelScope(shield=True), suppress(BusinessError):
-                    await pool.run_shielded(opened.close)
-            finally:
-                opened.close()
-
-
-async def _gather(pieces: AsyncIterator[BytesLike], start: bytearray, length: int) -> bool:
-    """Collect at least so many bytes; False where the stream ends before."""
-    while len(start) < length:
-        try:
-            start += await anext(pieces)
-        except StopAsyncIteration:
-            return False
-    return True
-
-
-async def _take_header(pieces: AsyncIterator[BytesLike], start: bytearray) -> Header:
-    """Read the header; what came after it stays in `start`."""
-    length = header_length(bytes(start[:PREFIX_BYTES]))
-    await _gather(pieces, start, length)
-    header = read_header(bytes(start[:length]))
-    del start[:length]
-    return header
+        return sealed_streams.open_file(self, self._open_state(), alias, file, options)

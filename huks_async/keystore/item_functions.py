@@ -4,9 +4,8 @@ from typing import Any
 
 from huks_async.keys.items.aliases import check_alias, storage_level
 from huks_async.keys.items.sealing import FORMAT_VERSION
-from huks_async.keystore import provider_keys
+from huks_async.keystore.key_class import is_external
 from huks_async.keystore.open_state import KeystoreFunctions, state_for
-from huks_async.keystore.provider_keys import is_external
 from huks_async.model.enums import HuksErrorCode
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import (
@@ -58,6 +57,8 @@ class ItemFunctions(KeystoreFunctions):
             return
         params = parse_properties(properties)
         if is_external(params):
+            from huks_async.keystore import provider_keys  # late: few services have tokens
+
             await provider_keys.generate(state, keyAlias, params)
             return
         alias = check_alias(keyAlias)
@@ -91,6 +92,8 @@ class ItemFunctions(KeystoreFunctions):
         state = self._open_state()
         params = parse_parameters(options)
         if is_external(params):
+            from huks_async.keystore import provider_keys  # late: few services have tokens
+
             return HuksReturnResult(await provider_keys.export(state, keyAlias, params))
         alias = check_alias(keyAlias)
         state = state_for(state, params, "exportKeyItem", alias, purposes=0)

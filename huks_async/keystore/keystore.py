@@ -6,13 +6,12 @@ import warnings
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from functools import partial
-from types import TracebackType
+from types import NoneType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.lowlevel
 
-from huks_async.access.authenticator import Authenticator
 from huks_async.access.callers import (
     FIRST_USER,
     Acting,
@@ -23,9 +22,7 @@ from huks_async.access.callers import (
     current_acting,
     watch_for_callers,
 )
-from huks_async.access.control import AccessControl
 from huks_async.access.policy import Nobody, Policy
-from huks_async.access.tokens import AuthTokenKeys
 from huks_async.keys.items.sealing import Sealer
 from huks_async.keys.items.shelf import KeyCache, KeyShelf
 from huks_async.keys.items.storekey import open_store_key
@@ -55,13 +52,13 @@ from huks_async.keystore.open_state import OpenState, set_caller
 from huks_async.keystore.other_user_functions import OtherUserFunctions
 from huks_async.keystore.permissions import Permissions
 from huks_async.keystore.provider_functions import ProviderFunctions
+from huks_async.keystore.providers_on_demand import ProvidersOnDemand
 from huks_async.keystore.store_vault import StoreVault
 from huks_async.keystore.wrapping_functions import WrappingFunctions
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
 from huks_async.model.showing import shown
 from huks_async.model.uncopied import Uncopied
-from huks_async.providers.service import DEFAULT_TIMEOUT, ExternalProviders
 from huks_async.rootkeys import RootKey
 from huks_async.runtime.background import Background
 from huks_async.runtime.forks import notice_fork, tell_after_fork
@@ -75,6 +72,8 @@ from huks_async.sessions.table import SessionTable
 from huks_async.stores import Store
 
 if TYPE_CHECKING:
+    from huks_async.access.authenticator import Authenticator
+    from huks_async.access.tokens import AuthTokenKeys
     from huks_async.keys.attestation import AttestationCa
     from huks_async.keystore.statistics import KeystoreStatistics
     from huks_async.sessions.monitor import LowMemoryMonitor
@@ -82,6 +81,7 @@ if TYPE_CHECKING:
 
 MAX_WORKERS = 4
 WORKER_NICE = 5
+PROVIDER_TIMEOUT = 10.0
 LOW_MEMORY = "purged on low memory"
 PURGED_BY_CALL = "purged as stale by the service"
 _PURGE_BATCH = 500
@@ -124,11 +124,11 @@ class Keystore(
         wrapping_key: RootKey | None = None,
         attestation_ca: "AttestationCa | None" = None,
         abilities: Mapping[str, Any] | None = None,
-        provider_timeout: float = DEFAULT_TIMEOUT,
+        provider_timeout: float = PROVIDER_TIMEOUT,
         limits: Limits | None = None,
         profile: str | None = None,
-        authenticator: Authenticator | None = None,
-        token_keys: AuthTokenKeys | str | None = None,
+        authenticator: "Authenticator | None" = None,
+        token_keys: "AuthTokenKeys | str | None" = None,
         monitor: bool = True,
         sensor: "Callable[[], Awaitable[Sensor] | Sensor] | None" = None,
         on_purge: Callable[[int], object] | None = None,
@@ -229,8 +229,8 @@ class Keystore(
     _attestation_ca: "AttestationCa | None"
     _abilities: Mapping[str, Any]
     _provider_timeout: float
-    _authenticator: Authenticator | None
-    _token_keys: AuthTokenKeys | str | None
+    _authenticator: "Authenticator | None"
+    _token_keys: "AuthTokenKeys | str | None"
     _store: Store
     _root_key: RootKey
     _key_cache: KeyCache
@@ -364,10 +364,13 @@ class Keystore(
         processes = ProcessPool(self._workers, "the keystore")
         sealer = Sealer(store_key)
 
+        # late: programs that only import names of this library make and judge no tokens
+        from huks_async.access.control import AccessControl
+
         access = AccessControl(
             self._authenticator,
             token_keys_for(self._token_keys, store_key),
-            others_make_tokens=isinstance(self._token_keys, AuthTokenKeys),
+            others_make_tokens=not isinstance(self._token_keys, (str, NoneType)),
             vault=StoreVault(self._store, sealer),
             run=pool.run,
             clock=self._clock,
@@ -405,7 +408,7 @@ class Keystore(
             recall_use=keyrings.own.shelf.recall_use,
             recall_recipe=keyrings.own.maker.recall,
             wrapping_key=self._wrapping_key,
-            providers=ExternalProviders(self._abilities, self._provider_timeout),
+            providers_on_demand=ProvidersOnDemand(self._abilities, self._provider_timeout),
             authority=Authority(self._attestation_ca, self._store, store_key).issuer,
             access=access,
             user_id=self._caller.user_id,
@@ -453,7 +456,7 @@ class Keystore(
                     await self._keeper.stop()
                 finally:
                     try:
-                        await state.providers.aclose()
+                        await state.providers_on_demand.aclose()
                         await self._background.stop()
                     finally:
                         try:

@@ -5,8 +5,6 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from huks_async.access.control import keys_of_store
-from huks_async.access.tokens import AuthTokenKeys
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
 from huks_async.model.showing import shown
@@ -16,6 +14,8 @@ from huks_async.stores import Store, open_store
 # late here: what a keystore in a file needs
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from huks_async.access.tokens import AuthTokenKeys
 
 Profile: TypeAlias = Literal["server", "device"]
 
@@ -105,17 +105,24 @@ def check_timeout(seconds: Any) -> float:
     return float(seconds)
 
 
-def check_token_keys(token_keys: object) -> AuthTokenKeys | str | None:
+def check_token_keys(token_keys: object) -> "AuthTokenKeys | str | None":
     """Check what auth tokens are sealed under; 401 for anything but None, "store" or `AuthTokenKeys`."""
-    if token_keys is None or isinstance(token_keys, AuthTokenKeys):
-        return token_keys
+    if token_keys is None:
+        return None
     if isinstance(token_keys, str) and str.__eq__(token_keys, "store"):
+        return token_keys
+    from huks_async.access.tokens import AuthTokenKeys
+
+    if isinstance(token_keys, AuthTokenKeys):
         return token_keys
     raise BusinessError(401, 'token_keys: accepted are None, "store" and AuthTokenKeys')
 
 
-def token_keys_for(token_keys: AuthTokenKeys | str | None, store_key: bytes) -> AuthTokenKeys:
+def token_keys_for(token_keys: "AuthTokenKeys | str | None", store_key: bytes) -> "AuthTokenKeys":
     """The keys that auth tokens of a keystore are sealed under, once the key of its store is known."""
+    from huks_async.access.control import keys_of_store
+    from huks_async.access.tokens import AuthTokenKeys
+
     if token_keys is None:
         return AuthTokenKeys.random()
     return token_keys if isinstance(token_keys, AuthTokenKeys) else keys_of_store(store_key)

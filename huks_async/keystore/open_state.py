@@ -6,20 +6,20 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from huks_async.access.callers import FIRST_USER
-from huks_async.access.control import AccessControl
 from huks_async.access.policy import AccessRequest
 from huks_async.keys.items.aliases import storage_level
 from huks_async.keys.items.prepared import Prepared
 from huks_async.keys.items.shelf import KeyShelf
 from huks_async.keys.lifecycle import KeyMaker, Recipe
+from huks_async.keystore.key_class import KEY_CLASS
 from huks_async.keystore.keyrings import Keyring, Keyrings, namespace_of
 from huks_async.keystore.permissions import group_name
+from huks_async.keystore.providers_on_demand import ProvidersOnDemand
 from huks_async.model.enums import HuksAuthStorageLevel
 from huks_async.model.errors import BusinessError, ParameterSetError
 from huks_async.model.limits import Limits
 from huks_async.model.params import ParamSet
 from huks_async.model.tags import HuksTag, InnerTag
-from huks_async.providers.service import ExternalProviders
 from huks_async.rootkeys import RootKey
 from huks_async.runtime.owner import Owner
 from huks_async.runtime.process_pool import ProcessPool
@@ -30,11 +30,12 @@ from huks_async.sessions.table import SessionTable
 from huks_async.stores.base import Store
 
 if TYPE_CHECKING:
+    from huks_async.access.control import AccessControl
     from huks_async.keys.attestation import AttestationCa, Mode
+    from huks_async.providers.service import ExternalProviders
 
 _SPECIFIC_USER = int(InnerTag.SPECIFIC_USER_ID)
 _ACCESS_GROUP = int(HuksTag.HUKS_TAG_KEY_ACCESS_GROUP)
-_KEY_CLASS = int(HuksTag.HUKS_TAG_KEY_CLASS)
 _PURPOSE = int(HuksTag.HUKS_TAG_PURPOSE)
 
 
@@ -75,10 +76,15 @@ class OpenState:
     recall_recipe: Callable[[list[Any]], Recipe | None]
     wrapping_key: RootKey | None
     authority: "Callable[[Mode], Awaitable[AttestationCa]]"
-    providers: ExternalProviders
-    access: AccessControl
+    providers_on_demand: ProvidersOnDemand
+    access: "AccessControl"
     user_id: int
     acts_for: int | None = None
+
+    @property
+    def providers(self) -> "ExternalProviders":
+        """The external providers, loaded by the first call that asks."""
+        return self.providers_on_demand.get()
 
 
 class KeystoreFunctions:
@@ -140,7 +146,7 @@ def state_for(
             namespace and for what the policy does not allow; 12000001 for a key of an external provider: the
             functions that know such keys take them out before.
     """
-    if params.numbers.get(_KEY_CLASS):
+    if params.numbers.get(KEY_CLASS):
         raise BusinessError(
             12000001,
             "HUKS_TAG_KEY_CLASS: this function has no form for keys of external providers; leave the tag out",

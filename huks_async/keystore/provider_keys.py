@@ -8,7 +8,7 @@ from typing import Any
 
 from huks_async.access.policy import AccessRequest
 from huks_async.keystore.open_state import OpenState
-from huks_async.model.enums import HuksAuthStorageLevel, HuksKeyClassType, HuksKeyPurpose
+from huks_async.model.enums import HuksAuthStorageLevel, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import HuksOptions, HuksParam, ParamSet
 from huks_async.model.tags import HuksTag
@@ -17,26 +17,8 @@ from huks_async.providers.resource_ids import parse_resource_id
 from huks_async.providers.resources import OpenResource
 from huks_async.providers.service import checked_output
 
-KEY_CLASS = int(HuksTag.HUKS_TAG_KEY_CLASS)
 _PURPOSE = int(HuksTag.HUKS_TAG_PURPOSE)
 _AUTH_TOKEN = int(HuksTag.HUKS_TAG_AUTH_TOKEN)
-_EXTENSION = int(HuksKeyClassType.HUKS_KEY_CLASS_EXTENSION)
-
-
-def is_external(params: ParamSet) -> bool:
-    """Whether a call is about a key of an external provider.
-
-    Raises:
-        BusinessError: 401 for a KEY_CLASS that is neither 0 nor 1.
-    """
-    key_class = params.numbers.get(KEY_CLASS)
-    if not key_class:
-        return False
-    if key_class != _EXTENSION:
-        raise BusinessError(
-            401, f"HUKS_TAG_KEY_CLASS: got {key_class}, accepted 0 (of this keystore) and 1 (of a provider)"
-        )
-    return True
 
 
 async def generate(state: OpenState, alias: Any, params: ParamSet) -> None:

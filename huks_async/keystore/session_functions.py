@@ -5,7 +5,7 @@ from functools import partial
 from itertools import chain
 from threading import get_ident
 from time import perf_counter
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from huks_async.crypto.caller_warnings import times_warned
 from huks_async.crypto.rules.authorise import check_batch_purpose, check_batch_tags, check_named
@@ -14,10 +14,8 @@ from huks_async.keys.items.aliases import check_alias, storage_level
 from huks_async.keys.items.item import KeyItem
 from huks_async.keys.items.prepared import Prepared
 from huks_async.keys.lifecycle import is_stored
-from huks_async.keystore import provider_keys
-from huks_async.keystore.guarded_sessions import GuardedSession, prepare_guarded
+from huks_async.keystore.key_class import is_external
 from huks_async.keystore.open_state import KeystoreFunctions, OpenState, state_for, state_of_named
-from huks_async.keystore.provider_keys import is_external
 from huks_async.model.enums import HuksKeyFlag, HuksKeyPurpose
 from huks_async.model.errors import BusinessError, ParameterSetError
 from huks_async.model.params import (
@@ -35,6 +33,9 @@ from huks_async.model.results import HuksReturnResult, HuksSessionHandle
 from huks_async.model.showing import type_name
 from huks_async.model.tags import HuksTag
 from huks_async.sessions.context import KeySession
+
+if TYPE_CHECKING:
+    from huks_async.keystore.guarded_sessions import GuardedSession
 
 _PURPOSE = int(HuksTag.HUKS_TAG_PURPOSE)
 _ACCESS_GROUP = int(HuksTag.HUKS_TAG_KEY_ACCESS_GROUP)
@@ -89,10 +90,12 @@ class SessionFunctions(KeystoreFunctions):
         if known is None:
             params = parse_properties(properties)
             if is_external(params):
+                from huks_async.keystore import provider_keys  # late: few services have tokens
+
                 return HuksSessionHandle(await provider_keys.init_session(state, keyAlias, params))
             prepared = await _prepare(state, keyAlias, properties, params)
-            if type(prepared) is GuardedSession:
-                return await _open_guarded(state, prepared)
+            if type(prepared) is not tuple:
+                return await _open_guarded(state, cast("GuardedSession", prepared))
             known = cast("Prepared", prepared)
         (starter, ready, context), blobs = known
         dispatcher = state.dispatcher
@@ -131,6 +134,8 @@ class SessionFunctions(KeystoreFunctions):
             handle = _check_handle(handle)
             params, data = _segment(state, handle, options, token)
             if is_external(params):
+                from huks_async.keystore import provider_keys  # late: few services have tokens
+
                 return HuksReturnResult(
                     await provider_keys.update_session(state, handle, params, bytes(data))
                 )
@@ -169,6 +174,8 @@ class SessionFunctions(KeystoreFunctions):
             handle = _check_handle(handle)
             params, data = _segment(state, handle, options, token, ends=True)
             if is_external(params):
+                from huks_async.keystore import provider_keys  # late: few services have tokens
+
                 return HuksReturnResult(
                     await provider_keys.finish_session(state, handle, params, bytes(data))
                 )
@@ -199,6 +206,8 @@ class SessionFunctions(KeystoreFunctions):
         except ParameterSetError as error:
             raise state.driver.fail(state.session_owner, handle, error) from None
         if is_external(params):
+            from huks_async.keystore import provider_keys  # late: few services have tokens
+
             await provider_keys.abort_session(state, handle)
             return
         state.driver.abort(state.session_owner, handle)
@@ -225,7 +234,7 @@ class SessionFunctions(KeystoreFunctions):
 
 async def _prepare(
     state: OpenState, keyAlias: str, properties: Any, params: ParamSet
-) -> Prepared | GuardedSession:
+) -> "Prepared | GuardedSession":
     """Look up the key of a session, and let it authorise the session's parameters.
 
     The outcome is remembered with the key, and spares the next session with the same numbers the last step,
@@ -239,6 +248,8 @@ async def _prepare(
     level = storage_level(params)
     item = owner.shelf.ready(alias, level) or await owner.shelf.find(alias, level)
     if item.demand is not None:
+        from huks_async.keystore.guarded_sessions import prepare_guarded  # late: few keys demand anything
+
         rule = _rule_of(state, owner, item, numbers)
         return await prepare_guarded(state, owner, item, item.demand, params, rule)
     key = tuple(chain.from_iterable(numbers.items()))
@@ -271,7 +282,7 @@ def _rule_of(
     return None if flag is None else _SecretRule(item.params, flag, home)
 
 
-async def _open_guarded(state: OpenState, prepared: GuardedSession) -> HuksSessionHandle:
+async def _open_guarded(state: OpenState, prepared: "GuardedSession") -> HuksSessionHandle:
     dispatcher = state.dispatcher
     if perf_counter() > dispatcher.turn_ends:
         await dispatcher.give_turn()

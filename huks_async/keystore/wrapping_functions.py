@@ -1,9 +1,8 @@
 """The documented functions on keys that come in or go out encrypted."""
 
 from huks_async.keys.items.aliases import check_alias, storage_level
-from huks_async.keystore import provider_keys
+from huks_async.keystore.key_class import is_external
 from huks_async.keystore.open_state import KeystoreFunctions, OpenState, newer_codes, state_for
-from huks_async.keystore.provider_keys import is_external
 from huks_async.model.enums import HuksKeyPurpose, HuksUnwrapSuite
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, Options, as_buffer, parse_options, parse_parameters
@@ -34,6 +33,8 @@ class WrappingFunctions(KeystoreFunctions):
         state = self._open_state()
         params, data = parse_options(options)
         if is_external(params):
+            from huks_async.keystore import provider_keys  # late: few services have tokens
+
             await provider_keys.import_wrapped(state, keyAlias, wrappingKeyAlias, params, bytes(data))
             return
         alias = check_alias(keyAlias)

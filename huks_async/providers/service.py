@@ -17,7 +17,6 @@ from huks_async.providers.registry import Provider, Registry
 from huks_async.providers.resource_ids import ResourceId
 from huks_async.providers.resources import OpenResource, OpenResources
 
-DEFAULT_TIMEOUT = 10.0
 _FIRST_UID = 20_000_000
 # a cancelled call is held up by no more than this for telling the provider
 _LONGEST_FAREWELL = 1.0
@@ -34,7 +33,7 @@ class ExternalProviders:
         timeout: seconds that a call of a provider may take.
     """
 
-    def __init__(self, abilities: Mapping[str, Any], timeout: float = DEFAULT_TIMEOUT) -> None:
+    def __init__(self, abilities: Mapping[str, Any], timeout: float) -> None:
         self.registry: Registry = Registry(abilities)
         self.resources: OpenResources = OpenResources()
         self.sessions: ProviderSessions = ProviderSessions()

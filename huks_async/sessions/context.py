@@ -7,7 +7,7 @@ from contextlib import aclosing
 from types import TracebackType
 from typing import Protocol, TypeAlias
 
-from anyio import CancelScope
+import anyio
 
 from huks_async.model.enums import HuksCipherMode, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
@@ -138,7 +138,7 @@ class KeySession(Uncopied):
             elif not self._ended and self._open is not None:
                 self._ended = True
                 # its provider gives an answer within a time
-                with CancelScope(shield=True):
+                with anyio.CancelScope(shield=True):
                     await self._api.abortSession(self._open.handle, HuksOptions(self._key_class))
 
     def _end(self) -> None:

@@ -1,0 +1,253 @@
+"""What the functions on external providers do: for `ProviderFunctions`, which loads this at its first call."""
+
+from typing import Any
+
+from huks_async.access.callers import Caller
+from huks_async.keystore.open_state import OpenState
+from huks_async.keystore.provider_functions import ExternalParameters
+from huks_async.model.errors import BusinessError
+from huks_async.model.external_crypto import (
+    HuksExternalCryptoParam,
+    HuksExternalCryptoTag,
+    HuksExternalErrorInfo,
+    HuksExternalPinAuthState,
+    external_tag_name,
+)
+from huks_async.model.params import as_bytes
+from huks_async.model.showing import shown, type_name
+from huks_async.providers.parameters import ExternalParams, parse_external, with_uid
+from huks_async.providers.protocol import HuksCryptoExtensionCertInfo, HuksCryptoExtensionResult
+from huks_async.providers.registry import Owner, Provider, check_ability_name, check_name
+from huks_async.providers.resource_ids import ResourceId, parse_resource_id
+from huks_async.providers.resources import OpenResource
+
+_T = HuksExternalCryptoTag
+_MAX_PROPERTY_BYTES = 100
+_PIN_EXPORT = "SKF_ExportPublicKey"
+
+
+async def register(state: OpenState, providerName: str, params: ExternalParameters) -> None:
+    """Make a provider known."""
+    name, given = check_name(providerName), parse_external(params)
+    _check_may_register(state)
+    ability = given.text(_T.HUKS_EXT_CRYPTO_TAG_ABILITY_NAME, "the ability's name")
+    providers = state.providers
+    await providers.registry.register(
+        name, ability, _owner(state), lambda provider: providers.connect(state.session_owner, provider)
+    )
+
+
+async def unregister(state: OpenState, providerName: str, params: ExternalParameters | None = None) -> None:
+    """Forget a provider, with all that is open of it."""
+    name, given = check_name(providerName), parse_external(params)
+    _check_may_register(state)
+    ability = None
+    if _T.HUKS_EXT_CRYPTO_TAG_ABILITY_NAME in given:
+        ability = check_ability_name(given.text(_T.HUKS_EXT_CRYPTO_TAG_ABILITY_NAME, "the ability's name"))
+    await state.providers.forget(state.providers.registry.unregister(name, ability, _owner(state)))
+
+
+async def make_resource_id(state: OpenState, providerName: str, params: ExternalParameters) -> str:
+    """The resource id of a key."""
+    name, given = check_name(providerName), parse_external(params)
+    ability = given.text(_T.HUKS_EXT_CRYPTO_TAG_ABILITY_NAME, "the ability's name")
+    bundle = given.text(_T.HUKS_EXT_CRYPTO_TAG_BUNDLE_NAME, "the namespace that registered the provider")
+    if _T.HUKS_EXT_CRYPTO_TAG_RESOURCE_INFO not in given:
+        raise BusinessError(
+            12000002, f"{_T.HUKS_EXT_CRYPTO_TAG_RESOURCE_INFO.name} is absent: it names the key"
+        )
+    provider = state.providers.registry.find(name, ability, bundle, _caller(state).user_id)
+    result = await state.providers.ask(
+        state.session_owner, provider, "onGetResourceId", given.to_provider(_uid(state))
+    )
+    if not isinstance(result.resourceId, str):
+        raise BusinessError(12000020, f"{provider.who}: onGetResourceId gave no resourceId")
+    try:
+        return provider.resource_id(result.resourceId).to_json()
+    except BusinessError as error:
+        raise BusinessError(12000020, f"{provider.who}: {error.message}") from None
+
+
+async def open_resource(state: OpenState, resourceId: str, params: ExternalParameters | None = None) -> None:
+    """Open a key for the caller."""
+    resource, given = parse_resource_id(resourceId), parse_external(params)
+    await state.providers.open(_provider(state, resource), state.session_owner, resource, given)
+
+
+async def close_resource(state: OpenState, resourceId: str, params: ExternalParameters | None = None) -> None:
+    """Close it."""
+    resource, given = parse_resource_id(resourceId), parse_external(params)
+    await state.providers.close(state.session_owner, resource, given)
+
+
+async def prove_pin(state: OpenState, resourceId: str, params: ExternalParameters) -> None:
+    """Prove the PIN of a token."""
+    resource = parse_resource_id(resourceId)
+    if state.device:
+        raise BusinessError(202, "authUkeyPin is for system applications")
+    given = parse_external(params)
+    if not given.get(_T.HUKS_EXT_CRYPTO_TAG_UKEY_PIN):
+        raise BusinessError(12000018, f"{_T.HUKS_EXT_CRYPTO_TAG_UKEY_PIN.name} is absent or empty")
+    opened = state.providers.resources.find(state.session_owner, resource)
+    result = await state.providers.ask_resource(opened, "onAuthUkeyPin", given.to_provider(opened.uid))
+    if result.authState != HuksExternalPinAuthState.HUKS_EXT_CRYPTO_PIN_AUTH_SUCCEEDED:
+        raise BusinessError(
+            12000020,
+            f"{opened.provider.who}: onAuthUkeyPin gave success with authState {shown(result.authState)}",
+        )
+
+
+async def pin_state(
+    state: OpenState, resourceId: str, params: ExternalParameters | None = None
+) -> HuksExternalPinAuthState:
+    """Whether the caller has proved the PIN."""
+    resource, given = parse_resource_id(resourceId), parse_external(params)
+    opened = state.providers.resources.find(state.session_owner, resource)
+    result = await state.providers.ask_resource(
+        opened, "onGetUkeyPinAuthState", given.to_provider(opened.uid)
+    )
+    try:
+        return HuksExternalPinAuthState(result.authState)  # type: ignore[arg-type]
+    except ValueError:
+        raise BusinessError(
+            12000020,
+            f"{opened.provider.who}: onGetUkeyPinAuthState gave authState {shown(result.authState)}",
+        ) from None
+
+
+async def clear_pin_state(state: OpenState, resourceId: str) -> None:
+    """Forget that the caller has proved the PIN."""
+    opened = state.providers.resources.find(state.session_owner, parse_resource_id(resourceId))
+    await state.providers.ask_resource(opened, "onClearUkeyPinAuthState", [with_uid(opened.uid)])
+
+
+async def get_property(
+    state: OpenState, resourceId: str, propertyId: str, params: ExternalParameters | None = None
+) -> list[HuksExternalCryptoParam]:
+    """A property of a key or its token."""
+    opened, given = _for_property(state, resourceId, propertyId, params)
+    result = await state.providers.ask_resource(
+        opened, "onGetProperty", propertyId, given.to_provider(opened.uid)
+    )
+    return _checked_property(opened.provider, result)
+
+
+async def set_property(
+    state: OpenState, resourceId: str, propertyId: str, params: ExternalParameters | None = None
+) -> None:
+    """Set a property of a key or its token."""
+    opened, given = _for_property(state, resourceId, propertyId, params)
+    await state.providers.ask_resource(opened, "onSetProperty", propertyId, given.to_provider(opened.uid))
+
+
+def last_error(state: OpenState) -> HuksExternalErrorInfo:
+    """What a provider told of the caller's last failure."""
+    return state.providers.last_error(state.session_owner)
+
+
+async def export_certificates(
+    state: OpenState, resourceId: str, params: ExternalParameters | None = None
+) -> list[HuksCryptoExtensionCertInfo]:
+    """The certificates of one key."""
+    resource, given = parse_resource_id(resourceId), parse_external(params)
+    provider = _provider(state, resource)
+    result = await state.providers.ask(
+        state.session_owner,
+        provider,
+        "onExportCertificate",
+        resource.index,
+        given.to_provider(_uid(state)),
+    )
+    return _checked_certificates(provider, result)
+
+
+async def list_certificates(
+    state: OpenState, providerName: str, params: ExternalParameters
+) -> list[HuksCryptoExtensionCertInfo]:
+    """All certificates of a provider."""
+    name, given = check_name(providerName), parse_external(params)
+    ability = given.text(_T.HUKS_EXT_CRYPTO_TAG_ABILITY_NAME, "the ability's name")
+    bundle = given.text(_T.HUKS_EXT_CRYPTO_TAG_BUNDLE_NAME, "the namespace that registered the provider")
+    provider = state.providers.registry.find(name, ability, bundle, _caller(state).user_id)
+    result = await state.providers.ask(
+        state.session_owner, provider, "onEnumCertificates", given.to_provider(_uid(state))
+    )
+    return _checked_certificates(provider, result)
+
+
+def _for_property(
+    state: OpenState, resource_id: Any, property_id: Any, params: object
+) -> tuple[OpenResource, ExternalParams]:
+    resource = parse_resource_id(resource_id)
+    if not isinstance(property_id, str):
+        raise BusinessError(401, f"propertyId must be a str, got {type_name(property_id)}")
+    size = len(property_id.encode(errors="surrogatepass"))
+    if not 0 < size <= _MAX_PROPERTY_BYTES:
+        raise BusinessError(12000018, f"propertyId has {size} bytes, accepted 1 … {_MAX_PROPERTY_BYTES}")
+    given = parse_external(params)
+    if state.device and property_id == _PIN_EXPORT:
+        raise BusinessError(202, f"the property {_PIN_EXPORT} is for system applications")
+    return state.providers.resources.find(state.session_owner, resource), given
+
+
+def _caller(state: OpenState) -> Caller:
+    return state.keyrings.caller
+
+
+def _owner(state: OpenState) -> Owner:
+    caller = _caller(state)
+    return Owner(caller.namespace, caller.user_id)
+
+
+def _uid(state: OpenState) -> int:
+    return state.providers.uid_of(state.session_owner)
+
+
+def _provider(state: OpenState, resource: ResourceId) -> Provider:
+    return state.providers.registry.find(
+        resource.providerName, resource.abilityName, resource.bundleName, _caller(state).user_id
+    )
+
+
+def _check_may_register(state: OpenState) -> None:
+    if not state.providers.registry.declares_any:
+        raise BusinessError(
+            201,
+            "this application declares no abilities, so it has none to register: Keystore.open(abilities=…)",
+        )
+    if not state.keyrings.permissions.may_register_providers(_caller(state)):
+        raise BusinessError(
+            201,
+            f"no policy allows {shown(_caller(state).namespace)} to register providers; see Keystore.open(policy=…)",
+        )
+
+
+def _checked_property(provider: Provider, result: HuksCryptoExtensionResult) -> list[HuksExternalCryptoParam]:
+    try:
+        return [
+            HuksExternalCryptoParam(
+                param.tag,
+                param.value
+                if isinstance(param.value, int)
+                else as_bytes(param.value, external_tag_name(param.tag)),
+            )
+            for param in result.property or ()
+        ]
+    except (AttributeError, TypeError, BusinessError):
+        raise BusinessError(
+            12000020, f"{provider.who}: onGetProperty gave a property that is no list of parameters"
+        ) from None
+
+
+def _checked_certificates(
+    provider: Provider, result: HuksCryptoExtensionResult
+) -> list[HuksCryptoExtensionCertInfo]:
+    try:
+        return [
+            HuksCryptoExtensionCertInfo(
+                int(cert.purpose), provider.resource_id(cert.resourceId).to_json(), bytes(cert.cert)
+            )
+            for cert in result.certs or ()
+        ]
+    except (AttributeError, TypeError, ValueError, BusinessError):
+        raise BusinessError(12000020, f"{provider.who} gave certs that are no certificates") from None

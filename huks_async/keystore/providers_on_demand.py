@@ -1,0 +1,34 @@
+"""The external providers of a keystore, made when the first call asks for them: few services have any."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from huks_async.providers.service import ExternalProviders
+
+
+class ProvidersOnDemand:
+    """Makes the providers once.
+
+    Args:
+        abilities: as for `ExternalProviders`.
+        timeout: likewise.
+    """
+
+    def __init__(self, abilities: Mapping[str, Any], timeout: float) -> None:
+        self._abilities = abilities
+        self._timeout = timeout
+        self._made: ExternalProviders | None = None
+
+    def get(self) -> "ExternalProviders":
+        """The providers."""
+        if self._made is None:
+            from huks_async.providers.service import ExternalProviders
+
+            self._made = ExternalProviders(self._abilities, self._timeout)
+        return self._made
+
+    async def aclose(self) -> None:
+        """Close all that is open of them."""
+        if self._made is not None:
+            await self._made.aclose()

@@ -1,0 +1,111 @@
+"""What the functions on sealed files do: for `FileFunctions`, which loads this at its first call."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
+from functools import partial
+from typing import Any
+
+import anyio
+
+from huks_async.files.chunks import ChunkCipher
+from huks_async.files.header import PREFIX_BYTES, Header, header_length, read_header, version_of
+from huks_async.files.pipeline import carry, open_chunks, seal_chunks
+from huks_async.files.reader import SealedReader, read_head
+from huks_async.files.seekable import SeekableFile
+from huks_async.files.sources import FileSource, pieces_of
+from huks_async.keystore.file_keys import find_file_key, new_file
+from huks_async.keystore.first_format import open_first_format
+from huks_async.keystore.open_state import OpenState
+from huks_async.keystore.session_functions import SessionFunctions
+from huks_async.model.errors import BusinessError
+from huks_async.model.params import BytesLike, Options
+
+
+async def seal_stream(
+    keystore: SessionFunctions,
+    state: OpenState,
+    alias: str | Sequence[str],
+    source: FileSource,
+    options: Options | None,
+) -> AsyncGenerator[bytes, None]:
+    """Seal a stream; see `FileFunctions.encrypt_stream`."""
+    async with aclosing(pieces_of(source, state.pool, state.dispatcher)) as pieces:
+        header, file_key = await new_file(keystore, alias, options)
+        cipher = ChunkCipher(header.chunk_key(file_key), header.chunk_bytes)
+        yield header.data
+        work, size = partial(seal_chunks, cipher), cipher.chunk_bytes
+        async with aclosing(carry(pieces, b"", size, work, state.pool, state.dispatcher)) as sealed:
+            async for chunk in sealed:
+                yield chunk
+
+
+async def open_stream(
+    keystore: SessionFunctions, state: OpenState, alias: str, source: FileSource, options: Options | None
+) -> AsyncGenerator[bytes, None]:
+    """Open a sealed stream; see `FileFunctions.decrypt_stream`."""
+    async with aclosing(pieces_of(source, state.pool, state.dispatcher)) as pieces:
+        start = bytearray()
+        await _gather(pieces, start, PREFIX_BYTES)
+        if version_of(bytes(start[:PREFIX_BYTES])) == 1:
+            opened = open_first_format(keystore, alias, bytes(start), pieces, options)
+        else:
+            header = await _take_header(pieces, start)
+            file_key = await find_file_key(keystore, alias, header, options)
+            cipher = ChunkCipher(header.chunk_key(file_key), header.chunk_bytes)
+            work, size = partial(open_chunks, cipher), cipher.sealed_bytes
+            opened = carry(pieces, start, size, work, state.pool, state.dispatcher)
+        async with aclosing(opened) as chunks:
+            async for chunk in chunks:
+                if chunk:
+                    yield chunk
+
+
+@asynccontextmanager
+async def open_file(
+    keystore: SessionFunctions, state: OpenState, alias: str, file: Any, options: Options | None
+) -> AsyncIterator[SealedReader]:
+    """Open a sealed file for reading at any place; see `FileFunctions.open_sealed`."""
+    pool = state.pool
+    opened = SeekableFile(file)
+    reader: SealedReader | None = None
+    try:
+        data, length = await pool.run_shielded(read_head, opened)
+        if version_of(data) == 1:
+            raise BusinessError(
+                12000001,
+                "the sealed file has format 1, which can be read as a whole only: use decrypt_stream, or seal it "
+                "anew with encrypt_stream",
+            )
+        header = read_header(data)
+        file_key = await find_file_key(keystore, alias, header, options)
+        reader = SealedReader(opened, header, file_key, length, pool)
+        await reader.open_last()
+        yield reader
+    finally:
+        if reader is not None:
+            reader.close()
+        # in a worker, as closing may wait for a disk
+        try:
+            with anyio.CancelScope(shield=True), suppress(BusinessError):
+                await pool.run_shielded(opened.close)
+        finally:
+            opened.close()
+
+
+async def _gather(pieces: AsyncIterator[BytesLike], start: bytearray, length: int) -> bool:
+    """Collect at least so many bytes; False where the stream ends before."""
+    while len(start) < length:
+        try:
+            start += await anext(pieces)
+        except StopAsyncIteration:
+            return False
+    return True
+
+
+async def _take_header(pieces: AsyncIterator[BytesLike], start: bytearray) -> Header:
+    """Read the header; what came after it stays in `start`."""
+    length = header_length(bytes(start[:PREFIX_BYTES]))
+    await _gather(pieces, start, length)
+    header = read_header(bytes(start[:length]))
+    del start[:length]
+    return header
