@@ -11,9 +11,17 @@ from benchmarks import ours
 from benchmarks.measuring import Case, Run, Samples, Settings, calls, interleave
 from benchmarks.metric import Outcome, metric
 from benchmarks.peers import raw, softhsm, tink
+from huks_async import HuksTag as Tag
+from huks_async.testing import EverybodyAuthenticator
 
 DATA = bytes(64)
 _OURS = "huks_async init + finish"
+_USER = 100
+_BOUND: dict[int, int] = {
+    Tag.HUKS_TAG_USER_AUTH_TYPE: huks.HuksUserAuthType.HUKS_USER_AUTH_TYPE_PIN,
+    Tag.HUKS_TAG_KEY_AUTH_ACCESS_TYPE: huks.HuksAuthAccessType.HUKS_AUTH_ACCESS_INVALID_CLEAR_PASSWORD,
+    Tag.HUKS_TAG_CHALLENGE_TYPE: huks.HuksChallengeType.HUKS_CHALLENGE_TYPE_NORMAL,
+}
 
 
 async def _against(settings: Settings, key: str, peer: str, call: raw.Call) -> Samples:
@@ -102,3 +110,36 @@ async def with_many_open(settings: Settings) -> Outcome:
             clock=time.thread_time,
         )
     return Outcome(values=samples.ratios(f"{many} open", "10 open"), parts=samples.microseconds())
+
+
+@metric(27, "bound", "init + finish with a bound key, token included / without", target=2, floor=3)
+async def bound_key(settings: Settings) -> Outcome:
+    """The same small operation on a key that asks for a user, whose token is there when it is needed.
+
+    Making the token is the authenticator's work and does not count. What counts is 32 random bytes of challenge,
+    one HMAC-SHA256 and one AES-GCM over the token, and the documented comparisons.
+    """
+    authenticator = EverybodyAuthenticator()
+    authenticator.enroll(_USER)
+    begin, end = ours.SESSIONS["gcm"], ours.options({}, DATA)
+    bound = [{"tag": tag, "value": value} for tag, value in _BOUND.items()]
+    async with ours.open_keystore(settings, "gcm", authenticator=authenticator) as keystore:
+        await keystore.generateKeyItem("bound", {"properties": [*ours.KEYS["gcm"]["properties"], *bound]})
+        init, finish, clock = keystore.initSession, keystore.finishSession, time.thread_time
+
+        async def run(times: int) -> float:
+            spent = 0.0
+            for done in range(0, times, 100):
+                start = clock()
+                sessions = [await init("bound", begin) for _ in range(min(100, times - done))]
+                spent += clock() - start
+                tokens = [await keystore.authenticate(session.challenge, "any") for session in sessions]
+                start = clock()
+                for session, token in zip(sessions, tokens, strict=True):
+                    await finish(session.handle, end, token)
+                spent += clock() - start
+            return spent
+
+        free = Case(_OURS, ours.init_and_finish(keystore, "gcm", DATA))
+        samples = await interleave(settings, [Case("bound", run), free], clock=clock)
+    return Outcome(values=samples.ratios("bound", _OURS), parts=samples.microseconds())

@@ -22,17 +22,14 @@ from huks_async.access.demand import (
     check_demand,
 )
 from huks_async.access.tokens import (
-    COAUTH,
     KEY_BYTES,
-    LOCAL,
     MAX_TRUST_LEVEL,
-    RESIGNED,
     TRUST_STEP,
     AuthToken,
     AuthTokenKeys,
-    SealedToken,
     huks_type,
     iam_type,
+    open_token,
     seal_token,
 )
 from huks_async.access.vault import Vault
@@ -248,19 +245,7 @@ class AccessControl:
                 "the key is bound to a user, and this keystore has no authenticator that could have made a token: "
                 "Keystore.open(authenticator=…)",
             )
-        sealed = SealedToken(data, self._keys)
-        if not demand.trust_level and sealed.token_type not in (LOCAL, RESIGNED):
-            if sealed.token_type != COAUTH:
-                raise BusinessError(
-                    12000001, f"the auth token has type {sealed.token_type}, known are 0, 1 and 2"
-                )
-            if not demand.coauth:
-                raise BusinessError(
-                    12000001,
-                    "the auth token is of another device, and the key takes such ones only if it was made with "
-                    "HUKS_TAG_USER_AUTH_MODE = HUKS_USER_AUTH_MODE_COAUTH",
-                )
-        return sealed.open()
+        return open_token(data, self._keys, demand.check_token_type)
 
     def judge(self, token: AuthToken, demand: Demand, bound: Bound) -> None:
         """Check that a token vouches for somebody the key is for. Its challenge or time was checked before.
@@ -268,14 +253,15 @@ class AccessControl:
         Raises:
             BusinessError: 12000008, 12000001, 12000007 and 12000012, as documented.
         """
+        auth_type, access_type = demand.auth_type, demand.access_type
         kind = huks_type(token.auth_type)
-        if demand.auth_type:
+        if auth_type:
             if kind is None:
                 raise BusinessError(
                     12000001,
                     f"the auth token is of credential type {token.auth_type}, which no key can ask for",
                 )
-            if not kind & demand.auth_type:
+            if not kind & auth_type:
                 raise BusinessError(
                     12000008,
                     f"the auth token is of credential type {kind}, the key asks for {demand.auth_type}",
@@ -286,13 +272,13 @@ class AccessControl:
                 f"the auth token has trust level {token.trust_level}, the key asks for "
                 f"{demand.trust_level * TRUST_STEP}",
             )
-        if demand.access_type == ALWAYS_VALID:
+        if access_type == ALWAYS_VALID:
             _compare(bound.user_id, token.user_id, "is of another user than the key's")
-        if demand.access_type & CLEAR_PASSWORD:
+        if access_type & CLEAR_PASSWORD:
             _compare(
                 bound.secure_uid, token.secure_uid, "is of another user, or the user's PIN was cleared since"
             )
-        if demand.access_type & NEW_BIO_ENROLL:
+        if access_type & NEW_BIO_ENROLL:
             if bound.enrolled is None:
                 raise _not_noted()
             if (kind, token.enrolled_id) not in bound.enrolled:

@@ -6,6 +6,9 @@ The order of checks and the codes are those of the documented tables; the first 
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from huks_async.access.tokens import COAUTH as COAUTH_TOKEN
+from huks_async.access.tokens import LOCAL as LOCAL_TOKEN
+from huks_async.access.tokens import RESIGNED as RESIGNED_TOKEN
 from huks_async.model.enums import (
     HuksAuthAccessType,
     HuksChallengeType,
@@ -111,6 +114,19 @@ class Demand(NamedTuple):
         if not self.needs_user:
             return False
         return self.purposes is None or bool(purposes & self.purposes)
+
+    def check_token_type(self, token_type: int) -> None:
+        """Refuse (12000001) tokens of a type that the key does not take; keys with a trust level take any."""
+        if self.trust_level or token_type in (LOCAL_TOKEN, RESIGNED_TOKEN):
+            return
+        if token_type != COAUTH_TOKEN:
+            raise BusinessError(12000001, f"the auth token has type {token_type}, known are 0, 1 and 2")
+        if not self.coauth:
+            raise BusinessError(
+                12000001,
+                "the auth token is of another device, and the key takes such ones only if it was made with "
+                "HUKS_TAG_USER_AUTH_MODE = HUKS_USER_AUTH_MODE_COAUTH",
+            )
 
 
 def demand_of(numbers: Mapping[int, int]) -> Demand | None:

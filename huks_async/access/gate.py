@@ -2,26 +2,40 @@
 
 from huks_async.access.control import AccessControl, Bound
 from huks_async.access.demand import CUSTOM, NONE, Demand
-from huks_async.access.tokens import AuthToken
+from huks_async.access.tokens import CHALLENGE_BYTES, AuthToken
 from huks_async.model.errors import BusinessError
+from huks_async.runtime.randomness import random_bytes
 
 POSITIONS = 4
 _PART = 8
 
 
 class Gate:
-    """The access control of one session.
+    """The access control of all sessions with the same parameters on one key.
 
     Args:
         control: of the keystore.
         demand: of the key.
         bound: whom the key is bound to.
         user_id: whose key it is.
-        challenge: 32 random bytes of this session.
-        position: which 8 of them count, for a key of challenge type CUSTOM.
+        position: which 8 bytes of a challenge count, for a key of challenge type CUSTOM.
+        needs_token: whether the sessions need a token.
+        names_user: whether they make signatures that name who was authenticated.
+
+    Attributes:
+        waits: whether passing it needs an answer of the authenticator.
     """
 
-    __slots__ = ("_access_time", "_bound", "_challenge", "_control", "_position", "_user_id", "demand")
+    __slots__ = (
+        "_bound",
+        "_compared",
+        "_control",
+        "_demand",
+        "_user_id",
+        "names_user",
+        "needs_token",
+        "waits",
+    )
 
     def __init__(
         self,
@@ -29,30 +43,46 @@ class Gate:
         demand: Demand,
         bound: Bound,
         user_id: int,
-        challenge: bytes,
         position: int,
+        *,
+        needs_token: bool,
+        names_user: bool,
     ) -> None:
-        self.demand: Demand = demand
+        self._demand = demand
         self._control = control
         self._bound = bound
         self._user_id = user_id
-        self._challenge = challenge
-        self._position = position
-        # whole seconds, as documented, and of the beginning of the session
-        self._access_time = int(control.clock())
+        # the part of a challenge that token and session must have in common; None where time is compared
+        self._compared = None if demand.challenge_type == NONE else _compared(demand, position)
+        self.needs_token = needs_token
+        self.names_user = names_user
+        self.waits: bool = demand.password
 
     @property
-    def challenge(self) -> bytes:
-        """What `initSession` gives: nothing where time is compared in place of a challenge."""
-        return b"" if self.demand.challenge_type == NONE else self._challenge
+    def stands(self) -> bool:
+        """Whether there is anything to pass at all."""
+        return self.needs_token or self.names_user or self.waits
+
+    def new_challenge(self) -> bytes:
+        """The challenge of one session, 32 random bytes; none where time is compared, or nothing."""
+        return random_bytes(CHALLENGE_BYTES) if self.needs_token and self._compared is not None else b""
+
+    def access_time(self) -> int:
+        """The moment at which a session begins, in whole seconds, as documented."""
+        return int(self._control.clock())
 
     async def check_password(self) -> None:
         """Refuse (12000016) where the key needs its user to have a PIN, and there is none any more."""
-        if self.demand.password:
+        if self.waits:
             await self._control.require_pin(self._user_id)
 
-    def verify(self, token: bytes | None) -> AuthToken:
+    def verify(self, token: bytes | None, challenge: bytes, access_time: int) -> AuthToken:
         """Check a token against session and key.
+
+        Args:
+            token: as the caller gave it.
+            challenge: of the session.
+            access_time: of the session.
 
         Raises:
             BusinessError: 401 without a token or for one of a wrong length; 12000008 for one that is not genuine, of
@@ -65,31 +95,33 @@ class Gate:
                 "HUKS_TAG_AUTH_TOKEN is missing: the key is bound to a user; pass what Keystore.authenticate gives "
                 "for this session's challenge",
             )
-        opened = self._control.open_token(token, self.demand)
-        self._compare_session(opened)
-        self._control.judge(opened, self.demand, self._bound)
-        return opened
-
-    def _compare_session(self, token: AuthToken) -> None:
-        kind = self.demand.challenge_type
-        if kind == NONE:
-            apart = abs(self._access_time - token.time // 1000)
-            if apart > self.demand.timeout:
-                raise BusinessError(
-                    12000009,
-                    f"the auth token was made {apart} seconds from the beginning of this session, accepted are "
-                    f"{self.demand.timeout} (HUKS_TAG_AUTH_TIMEOUT); authenticate again",
-                )
-            return
+        opened = self._control.open_token(token, self._demand)
+        part = self._compared
+        if part is None:
+            self._compare_time(opened, access_time)
         # a challenge is no secret, so the time of comparing it tells nothing
-        part = (
-            slice(0, None) if kind != CUSTOM else slice(_PART * self._position, _PART * (self._position + 1))
-        )
-        if token.challenge[part] != self._challenge[part]:
+        elif opened.challenge[part] != challenge[part]:
             raise BusinessError(
                 12000008,
                 "the auth token was made for another challenge than this session's; authenticate with it",
             )
+        self._control.judge(opened, self._demand, self._bound)
+        return opened
+
+    def _compare_time(self, token: AuthToken, access_time: int) -> None:
+        apart = abs(access_time - token.time // 1000)
+        if apart > self._demand.timeout:
+            raise BusinessError(
+                12000009,
+                f"the auth token was made {apart} seconds from the beginning of this session, accepted are "
+                f"{self._demand.timeout} (HUKS_TAG_AUTH_TIMEOUT); authenticate again",
+            )
+
+
+def _compared(demand: Demand, position: int) -> slice:
+    if demand.challenge_type == CUSTOM:
+        return slice(_PART * position, _PART * (position + 1))
+    return slice(CHALLENGE_BYTES)
 
 
 def check_position(demand: Demand, position: int | None) -> int:

@@ -1,23 +1,23 @@
 """Opening sessions on keys that demand something before they are used. Most services have none."""
 
+from collections.abc import Mapping
 from itertools import chain
 from typing import NamedTuple
 
-from huks_async.access.control import Bound, bound_of
+from huks_async.access.control import bound_of
 from huks_async.access.demand import Demand, check_refined_values
 from huks_async.access.gate import Gate, check_position
-from huks_async.access.tokens import CHALLENGE_BYTES
 from huks_async.crypto.caller_warnings import times_warned
 from huks_async.crypto.operation import Operation
 from huks_async.crypto.rules.authorise import check_batch_purpose, check_batch_tags, check_named
 from huks_async.crypto.rules.empty_bytes import refuse_empty_bytes, used_bytes
 from huks_async.keys.items.item import KeyItem
+from huks_async.keys.items.prepared import Plan
 from huks_async.keystore.open_state import OpenState
 from huks_async.model.enums import HuksCipherMode, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import ParamSet
 from huks_async.model.tags import HuksTag, InnerTag
-from huks_async.runtime.randomness import random_bytes
 from huks_async.sessions.guarded import Batch, Guarded
 
 _T, _I = HuksTag, InnerTag
@@ -42,8 +42,29 @@ class GuardedSession(NamedTuple):
     deadline: float | None
 
 
+class _Checked(NamedTuple):
+    """What the numbers of a session came to."""
+
+    gate: Gate
+    context: object
+
+    def begin(self, plan: Plan, blobs: Mapping[int, bytes]) -> GuardedSession:
+        """Make the operation of a session whose numbers came to a plan; its byte strings were checked."""
+        operation = plan.starter(plan.ready, blobs)
+        if not self.gate.stands:
+            return GuardedSession(operation, self.context, b"", None)
+        guarded = Guarded(operation, self.gate)
+        return GuardedSession(guarded, self.context, guarded.challenge, None)
+
+
 async def prepare_guarded(
-    state: OpenState, owner: OpenState, item: KeyItem, demand: Demand, params: ParamSet, context: object
+    state: OpenState,
+    owner: OpenState,
+    item: KeyItem,
+    demand: Demand,
+    properties: object,
+    params: ParamSet,
+    context: object,
 ) -> GuardedSession:
     """Check the parameters of a session on a key with demands, in the documented order, and make its operation.
 
@@ -54,30 +75,32 @@ async def prepare_guarded(
     """
     numbers = params.numbers
     key = tuple(chain.from_iterable(numbers.items()))
-    known = item.prepared.find(key)
+    known = item.guarded.find(key)
     if known is None:
-        return await _prepare_anew(state, owner, item, demand, params, context)
+        return await _prepare_anew(state, owner, item, demand, properties, params, context)
     # what was checked once for these numbers holds; what others may have changed since is asked again
     if demand.password:
         await owner.access.require_pin(owner.user_id)
-    checked: _Checked = known.context
     _check_bytes(demand, params)
-    operation = known.starter(known.ready, params.blobs)
-    return _behind_gate(owner, demand, checked, operation)
+    _keep_list(item, demand, properties, params, known)
+    checked: _Checked = known.context
+    return checked.begin(known, params.blobs)
 
 
-class _Checked(NamedTuple):
-    """What the numbers of a session came to."""
-
-    bound: Bound
-    position: int
-    needs_token: bool
-    names_user: bool
-    context: object
+def _keep_list(item: KeyItem, demand: Demand, properties: object, params: ParamSet, plan: Plan) -> None:
+    """Have the next session with the same list begin at once, unless something is to be asked or looked at before."""
+    if not demand.password and params.blobs.keys() <= used_bytes(params.numbers):
+        item.guarded.keep_list(properties, params.blobs, plan)
 
 
 async def _prepare_anew(
-    state: OpenState, owner: OpenState, item: KeyItem, demand: Demand, params: ParamSet, context: object
+    state: OpenState,
+    owner: OpenState,
+    item: KeyItem,
+    demand: Demand,
+    properties: object,
+    params: ParamSet,
+    context: object,
 ) -> GuardedSession:
     numbers = params.numbers
     seconds = check_batch_tags(numbers)
@@ -91,40 +114,29 @@ async def _prepare_anew(
             check_refined_values(numbers)
         if needs_token:
             position = check_position(demand, numbers.get(_T.HUKS_TAG_CHALLENGE_POS))
-    names_user = demand.secure_sign and purpose == _SIGN
-    checked = _Checked(bound_of(item.params), position, needs_token, names_user, context)
+    gate = Gate(
+        owner.access,
+        demand,
+        bound_of(item.params),
+        owner.user_id,
+        position,
+        needs_token=needs_token,
+        names_user=demand.secure_sign and purpose == _SIGN,
+    )
     if seconds is not None:
-        return _batch(state, owner, item, demand, checked, purpose, seconds)
+        return _batch(state, item, demand, gate, purpose, seconds)
     before = times_warned()
+    checked = _Checked(gate, context)
     plan = item.plan(numbers, state.limits, checked, device=state.device)
     _check_bytes(demand, params)
     if times_warned() == before:  # weak algorithms warn each time
-        item.prepared.keep(tuple(chain.from_iterable(numbers.items())), plan)
-    return _behind_gate(owner, demand, checked, plan.starter(plan.ready, params.blobs))
-
-
-def _gate(owner: OpenState, demand: Demand, checked: _Checked) -> Gate:
-    challenge = random_bytes(CHALLENGE_BYTES)
-    return Gate(owner.access, demand, checked.bound, owner.user_id, challenge, checked.position)
-
-
-def _behind_gate(owner: OpenState, demand: Demand, checked: _Checked, operation: Operation) -> GuardedSession:
-    needs_token, names_user = checked.needs_token, checked.names_user
-    if not (needs_token or names_user or demand.password):
-        return GuardedSession(operation, checked.context, b"", None)
-    gate = _gate(owner, demand, checked)
-    guarded = Guarded(operation, gate, needs_token=needs_token, names_user=names_user)
-    return GuardedSession(guarded, checked.context, gate.challenge if needs_token else b"", None)
+        item.guarded.keep(tuple(chain.from_iterable(numbers.items())), plan)
+        _keep_list(item, demand, properties, params, plan)
+    return checked.begin(plan, params.blobs)
 
 
 def _batch(
-    state: OpenState,
-    owner: OpenState,
-    item: KeyItem,
-    demand: Demand,
-    checked: _Checked,
-    purpose: int,
-    seconds: int,
+    state: OpenState, item: KeyItem, demand: Demand, gate: Gate, purpose: int, seconds: int
 ) -> GuardedSession:
     check_batch_purpose(item.params.numbers, purpose)
 
@@ -139,10 +151,9 @@ def _batch(
         _check_bytes(demand, one)
         return plan.starter(plan.ready, one.blobs), demand.needs_token(wanted)
 
-    gate = _gate(owner, demand, checked)
     deadline = state.table.clock() + seconds
-    challenge = gate.challenge if checked.needs_token else b""
-    return GuardedSession(Batch(gate, state.table.clock, deadline, start), None, challenge, deadline)
+    batch = Batch(gate, state.table.clock, deadline, start)
+    return GuardedSession(batch, None, batch.challenge, deadline)
 
 
 def _check_bytes(demand: Demand, params: ParamSet) -> None:

@@ -405,6 +405,7 @@ class Keystore(
             session_owner=caller.namespace,
             keyrings=keyrings,
             recall=keyrings.own.shelf.recall,
+            recall_guarded=keyrings.own.shelf.recall_guarded,
             recall_use=keyrings.own.shelf.recall_use,
             recall_recipe=keyrings.own.maker.recall,
             wrapping_key=self._wrapping_key,

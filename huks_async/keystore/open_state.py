@@ -50,6 +50,7 @@ class OpenState:
         shelf: of the keys that are meant.
         maker: of the same keys.
         recall: `shelf.recall`; where the policy is asked about each session, `recall_nothing`.
+        recall_guarded: the same of `shelf.recall_guarded`, for keys with demands.
         recall_use: the same of `shelf.recall_use`, for messages.
         recall_recipe: the same of `maker.recall`, for keys to be generated; also not for another user's keys.
         user_id: the user whose keys are meant.
@@ -72,6 +73,7 @@ class OpenState:
     session_owner: str
     keyrings: Keyrings
     recall: "Callable[[str, list[Any]], Prepared | None]"
+    recall_guarded: "Callable[[str, list[Any]], Prepared | None]"
     recall_use: Callable[[str, int, str], Any]
     recall_recipe: Callable[[list[Any]], Recipe | None]
     wrapping_key: RootKey | None
@@ -211,6 +213,7 @@ def _with_keys(state: OpenState, keyrings: Keyrings, keyring: Keyring) -> OpenSt
         maker=keyring.maker,
         user_id=keyring.user_id,
         recall=recall_nothing if asked else keyring.shelf.recall,
+        recall_guarded=recall_nothing if asked else keyring.shelf.recall_guarded,
         recall_use=recall_no_use if asked else keyring.shelf.recall_use,
         recall_recipe=recall_no_recipe if asked else keyring.maker.recall,
     )

@@ -88,6 +88,12 @@ class SessionFunctions(KeystoreFunctions):
         # what was checked once for this key and these parameters holds for the next session, too
         known = state.recall(keyAlias, properties) if type(properties) is list else None
         if known is None:
+            dispatcher = state.dispatcher
+            if type(properties) is list and (bound := state.recall_guarded(keyAlias, properties)) is not None:
+                if perf_counter() > dispatcher.turn_ends:
+                    await dispatcher.give_turn()
+                plan, own = bound
+                return _enter_guarded(state, plan.context.begin(plan, own))
             params = parse_properties(properties)
             if is_external(params):
                 from huks_async.keystore import provider_keys  # late: few services have tokens
@@ -95,7 +101,9 @@ class SessionFunctions(KeystoreFunctions):
                 return HuksSessionHandle(await provider_keys.init_session(state, keyAlias, params))
             prepared = await _prepare(state, keyAlias, properties, params)
             if type(prepared) is not tuple:
-                return await _open_guarded(state, cast("GuardedSession", prepared))
+                if perf_counter() > dispatcher.turn_ends:
+                    await dispatcher.give_turn()
+                return _enter_guarded(state, cast("GuardedSession", prepared))
             known = cast("Prepared", prepared)
         (starter, ready, context), blobs = known
         dispatcher = state.dispatcher
@@ -129,19 +137,22 @@ class SessionFunctions(KeystoreFunctions):
         state = self._direct or self._open_state()
         if get_ident() != state.thread:
             state.owner.check("this keystore")
-        data: BytesLike | None = _ordinary_data(handle, options, token)
-        if data is None:
+        data = _ordinary_data(handle, options)
+        if data is not None and token is None:
+            out = state.driver.start_update(state.session_owner, handle, data)
+        elif data is not None and type(token) is bytes:
+            params = ParamSet({}, {_AUTH_TOKEN: token})
+            out = state.driver.start_update(state.session_owner, handle, data, params)
+        else:
             handle = _check_handle(handle)
-            params, data = _segment(state, handle, options, token)
+            params, segment = _segment(state, handle, options, token)
             if is_external(params):
                 from huks_async.keystore import provider_keys  # late: few services have tokens
 
                 return HuksReturnResult(
-                    await provider_keys.update_session(state, handle, params, bytes(data))
+                    await provider_keys.update_session(state, handle, params, bytes(segment))
                 )
-            out = state.driver.start_update(state.session_owner, handle, data, params)
-        else:
-            out = state.driver.start_update(state.session_owner, handle, data)
+            out = state.driver.start_update(state.session_owner, handle, segment, params)
         if not isinstance(out, bytes):
             out = await out
         result = _new_object(HuksReturnResult)
@@ -169,19 +180,22 @@ class SessionFunctions(KeystoreFunctions):
         if get_ident() != state.thread:
             state.owner.check("this keystore")
         params = NO_PARAMETERS
-        data: BytesLike | None = _ordinary_data(handle, options, token)
-        if data is None:
+        data = _ordinary_data(handle, options)
+        if data is not None and token is None:
+            out = state.driver.start_finish(state.session_owner, handle, data)
+        elif data is not None and type(token) is bytes:
+            params = ParamSet({}, {_AUTH_TOKEN: token})
+            out = state.driver.start_finish(state.session_owner, handle, data, params)
+        else:
             handle = _check_handle(handle)
-            params, data = _segment(state, handle, options, token, ends=True)
+            params, segment = _segment(state, handle, options, token, ends=True)
             if is_external(params):
                 from huks_async.keystore import provider_keys  # late: few services have tokens
 
                 return HuksReturnResult(
-                    await provider_keys.finish_session(state, handle, params, bytes(data))
+                    await provider_keys.finish_session(state, handle, params, bytes(segment))
                 )
-            out = state.driver.start_finish(state.session_owner, handle, data, params)
-        else:
-            out = state.driver.start_finish(state.session_owner, handle, data)
+            out = state.driver.start_finish(state.session_owner, handle, segment, params)
         if not isinstance(out, bytes):
             out, session = await out
             rule = session.context
@@ -251,7 +265,7 @@ async def _prepare(
         from huks_async.keystore.guarded_sessions import prepare_guarded  # late: few keys demand anything
 
         rule = _rule_of(state, owner, item, numbers)
-        return await prepare_guarded(state, owner, item, item.demand, params, rule)
+        return await prepare_guarded(state, owner, item, item.demand, properties, params, rule)
     key = tuple(chain.from_iterable(numbers.items()))
     plan = item.prepared.find(key)
     if plan is None:
@@ -282,10 +296,7 @@ def _rule_of(
     return None if flag is None else _SecretRule(item.params, flag, home)
 
 
-async def _open_guarded(state: OpenState, prepared: "GuardedSession") -> HuksSessionHandle:
-    dispatcher = state.dispatcher
-    if perf_counter() > dispatcher.turn_ends:
-        await dispatcher.give_turn()
+def _enter_guarded(state: OpenState, prepared: "GuardedSession") -> HuksSessionHandle:
     session = state.table.open(state.session_owner, prepared.operation, prepared.context)
     if prepared.deadline is not None:
         state.table.set_deadline(session, prepared.deadline)
@@ -303,7 +314,7 @@ async def _keep_secret(rule: _SecretRule, params: ParamSet, secret: bytes) -> by
     return await owner.maker.keep_secret(rule.base, params, secret, rule.flag)
 
 
-def _ordinary_data(handle: object, options: object, token: object) -> bytes | None:
+def _ordinary_data(handle: object, options: object) -> bytes | None:
     """The data of a call that has the form of nearly all calls; None where the arguments must be looked into."""
     if (
         type(options) is dict
@@ -311,7 +322,6 @@ def _ordinary_data(handle: object, options: object, token: object) -> bytes | No
         and (
             (properties := options.get("properties")) is None or (type(properties) is list and not properties)
         )
-        and token is None
         and type(handle) is int
     ):
         return data

@@ -57,7 +57,10 @@ class SessionDriver:
             return self.update(owner, handle, data, params)
         operation = session.operation
         if len(data) > self._updates_at_once.get(operation.kind, -1):
-            return self.update(owner, handle, data, params)
+            admitted = self._behind_guard(session, data, params)
+            if admitted is None or len(data) > self._updates_at_once.get(admitted.kind, -1):
+                return self.update(owner, handle, data, params)
+            operation = admitted
         # nobody else runs until it is done, so the session need not be marked
         try:
             out = operation.update(data)
@@ -85,7 +88,15 @@ class SessionDriver:
         operation = session.operation
         most = self._finishes_at_once.get(operation.kind, -1)
         if len(data) + operation.held > most or operation.work > 1.0 or session.context is not None:
-            return self.finish(owner, handle, data, params)
+            admitted = self._behind_guard(session, data, params)
+            if (
+                admitted is None
+                or len(data) + admitted.held > self._finishes_at_once.get(admitted.kind, -1)
+                or admitted.work > 1.0
+                or session.context is not None
+            ):
+                return self.finish(owner, handle, data, params)
+            operation = admitted
         try:
             out = operation.finish(data)
         except BaseException as error:
@@ -93,6 +104,21 @@ class SessionDriver:
             raise
         self.table.remove(session, FINISHED)
         return out
+
+    def _behind_guard(self, session: Session, data: BytesLike, params: ParamSet) -> Operation | None:
+        """Have a guard let a call in, and give the operation behind it; None where there is none or it must wait.
+
+        The call may still have to wait for the operation, which is the session's own from here on.
+        """
+        guard = session.operation.guard
+        if guard is None or guard.waits or len(data) > self._max_call:
+            return None
+        try:
+            admitted: Operation = guard.admit_at_once(session, params)
+        except BaseException as error:
+            self._end(session, error)
+            raise
+        return admitted
 
     def _at_once(self, owner: str, handle: int, data: BytesLike) -> Session | None:
         """The session of a call that need not wait for its turn, if there is nothing wrong with the call.

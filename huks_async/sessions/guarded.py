@@ -1,8 +1,8 @@
 """Operations behind a gate: a session on a key that demands something before it is used.
 
-The gate stands in place of the operation, so that sessions on all other keys never meet a test for it. The
-driver sees it (`Operation.guard`), has it opened, and goes on with the operation itself. When nothing
-is left to be asked, the operation takes the gate's place for good.
+A guard stands in place of the operation, so that sessions on all other keys never meet a test for it. The
+driver sees it (`Operation.guard`), has it let the call in, and goes on with the operation itself. When nothing
+is left to be asked, the operation takes the guard's place for good.
 """
 
 import struct
@@ -27,22 +27,25 @@ class Guarded(Operation):
     Args:
         operation: what runs behind it.
         gate: what is demanded.
-        needs_token: whether a token is part of that.
-        names_user: whether it makes signatures that name who was authenticated.
+
+    Attributes:
+        challenge: of the session; nothing where none is compared.
+        waits: whether a call must be let in by `admit`; `admit_at_once` does it otherwise.
     """
 
-    __slots__ = ("_admitted", "_gate", "_names_user", "_needs_token", "_operation")
+    __slots__ = ("_access_time", "_admitted", "_gate", "_operation", "challenge", "waits")
 
     # no row of the table of costs, so that the driver never runs it at once
     kind = "guarded"
     whole = False
 
-    def __init__(self, operation: Operation, gate: Gate, *, needs_token: bool, names_user: bool) -> None:
+    def __init__(self, operation: Operation, gate: Gate) -> None:
         self._operation = operation
         self._gate = gate
-        self._needs_token = needs_token
-        self._names_user = names_user
         self._admitted = False
+        self._access_time = gate.access_time()
+        self.challenge: bytes = gate.new_challenge()
+        self.waits: bool = gate.waits
 
     @property
     def guard(self) -> "Guarded":
@@ -66,19 +69,24 @@ class Guarded(Operation):
             BusinessError: what is demanded is not there; see `Gate`.
         """
         await self._gate.check_password()
+        return self.admit_at_once(session, params)
+
+    def admit_at_once(self, session: Session, params: ParamSet) -> Operation:
+        """The part of `admit` that never waits, which is all of it unless the guard `waits`."""
         if not self._admitted:
-            if self._needs_token:
-                token = self._gate.verify(params.blobs.get(_TOKEN))
-                if self._names_user:
+            gate = self._gate
+            if gate.needs_token:
+                token = gate.verify(params.blobs.get(_TOKEN), self.challenge, self._access_time)
+                if gate.names_user:
                     self._operation = NamedSignature(self._operation, _prefix_of(token))
-            elif self._names_user:
+            elif gate.names_user:
                 raise BusinessError(
                     12000012,
                     "signatures of this key name who was authenticated, and HUKS_TAG_KEY_AUTH_PURPOSE lets it sign "
                     "without authentication; make a key whose HUKS_TAG_KEY_AUTH_PURPOSE has SIGN",
                 )
             self._admitted = True
-        if not self._gate.demand.password:
+        if not self.waits:
             session.operation = self._operation
         return self._operation
 
@@ -130,10 +138,11 @@ class Batch(Operation):
         start: makes the operation for the parameters of an update.
     """
 
-    __slots__ = ("_clock", "_gate", "_start", "deadline")
+    __slots__ = ("_access_time", "_clock", "_gate", "_start", "challenge", "deadline")
 
     kind = "guarded"
     whole = True
+    waits = True
 
     def __init__(
         self,
@@ -143,6 +152,8 @@ class Batch(Operation):
         start: Callable[[ParamSet], tuple[Operation, bool]],
     ) -> None:
         self._gate = gate
+        self._access_time = gate.access_time()
+        self.challenge: bytes = gate.new_challenge()
         self._clock = clock
         self.deadline: float = deadline
         self._start = start
@@ -168,7 +179,7 @@ class Batch(Operation):
         # the parameters say which purpose it is, and that decides whether it needs a token
         operation, needs_token = self._start(params)
         if needs_token:
-            self._gate.verify(params.blobs.get(_TOKEN))
+            self._gate.verify(params.blobs.get(_TOKEN), self.challenge, self._access_time)
         return operation
 
 

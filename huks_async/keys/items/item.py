@@ -17,7 +17,17 @@ from huks_async.model.tags import HuksTagType
 class KeyItem:
     """One stored key: its parameters and its material."""
 
-    __slots__ = ("_ready", "alias", "demand", "material", "messages", "params", "prepared", "version")
+    __slots__ = (
+        "_guarded",
+        "_ready",
+        "alias",
+        "demand",
+        "material",
+        "messages",
+        "params",
+        "prepared",
+        "version",
+    )
 
     def __init__(self, alias: str, params: ParamSet, material: KeyMaterial, version: int) -> None:
         self.alias: str = alias
@@ -29,7 +39,15 @@ class KeyItem:
         """What messages under this key use, by use; made at the first one."""
         self.demand: Demand | None = demand_of(params.numbers)
         """What the key demands of its sessions beyond the ordinary; None for nearly all keys."""
+        self._guarded: PreparedSessions | None = None
         self._ready: Any = None
+
+    @property
+    def guarded(self) -> PreparedSessions:
+        """What sessions behind a gate came to, apart from `prepared`, which lets sessions begin without one."""
+        if self._guarded is None:
+            self._guarded = PreparedSessions()
+        return self._guarded
 
     @property
     def ready(self) -> Any:
@@ -47,6 +65,7 @@ class KeyItem:
         """Drop what was prepared from the key; running sessions keep what they have."""
         self._ready = None
         self.prepared.clear()
+        self._guarded = None
         self.messages.clear()
 
 

@@ -75,6 +75,17 @@ class KeyShelf:
             return None
         return prepared
 
+    def recall_guarded(self, alias: str, properties: list[Any]) -> Prepared | None:
+        """The same as `recall` for keys with demands, whose sessions begin behind a gate: `recall` knows none of them."""
+        try:
+            kept = self._latest[alias]
+            prepared = None if kept.item.demand is None else kept.item.guarded.recognise(properties)
+        except Exception:
+            return None
+        if prepared is None or kept.stamp != self._store.stamp() or self._clock() > kept.until:
+            return None
+        return prepared
+
     def recall_use(self, alias: str, level: int, use: str) -> Any:
         """What a function on messages keeps with a key that is known to be current; None where it is to be made.
 
