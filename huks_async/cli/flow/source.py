@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from huks_async.cli.flow.uncached import SPARE, open_uncached
 from huks_async.cli.shell.console import CommandError
+from huks_async.cli.shell.files import enlarge_pipe
 from huks_async.cli.shell.interrupts import interruptible
 
 
@@ -163,7 +164,7 @@ class _Stream(Source):
         self._poll = select.poll()
         self._poll.register(self._descriptor, select.POLLIN)
         self._poll.register(self._woken, select.POLLIN)
-        _enlarge(self._descriptor)
+        enlarge_pipe(self._descriptor)
 
     def head(self, length: int) -> bytes:
         while len(self._carried) < length and not self._over:
@@ -252,18 +253,3 @@ class _Stream(Source):
 def _room(buffer: memoryview, unit: int) -> int:
     """Bytes of whole units that a buffer can take."""
     return (len(buffer) - SPARE) // unit * unit
-
-
-PIPE_BYTES = 1024 * 1024
-"""What the system lets anybody make a pipe as large as."""
-
-
-def _enlarge(descriptor: int) -> None:
-    """Let a pipe hold more, so that its two ends take turns less often."""
-    try:
-        import fcntl
-
-        fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-    except (ImportError, AttributeError, OSError):
-        # no pipe, not here, or its owner has enough of them: it works all the same
-        return

@@ -2,10 +2,13 @@
 
 import contextlib
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import huks_async
-from huks_async.cli.words.authentication import UsePlace
 from huks_async.model.params import HuksOptions
+
+if TYPE_CHECKING:  # most commands ask no user
+    from huks_async.cli.words.authentication import UsePlace
 
 
 async def pump(
@@ -16,7 +19,7 @@ async def pump(
     write: Callable[[bytes], object],
     last: bytes = b"",
     *,
-    place: UsePlace | None = None,
+    place: "UsePlace | None" = None,
 ) -> None:
     """Feed all pieces to a session, then finish it with `last`; outputs are written as they come.
 
@@ -37,7 +40,7 @@ async def pump_verified(
     pieces: Iterable[bytes],
     write: Callable[[bytes], object],
     *,
-    place: UsePlace | None = None,
+    place: "UsePlace | None" = None,
 ) -> None:
     """The same for decryption to where every byte is seen at once: none is written before all are verified."""
     async with keystore.session(alias, session_options) as session:
