@@ -4,10 +4,16 @@ Programs take turns over the same random bytes, from file to file and from pipe 
 medians of the ratios of rounds, of the time on the wall and of processor time, the start of the process
 included. `openssl enc` and `gpg` are there for orientation: the first has no authentication, and gpg's output is
 sealed with the same cipher and a passphrase. Each program writes as its users let it; only huks waits until its
-output is on the disk.
+output is on the disk. Every input is read once before, so all programs find it in the system's cache. Between two
+programs the disk is left to come to rest, or one would wait for what another has not written yet.
+
+The package is compiled first, as an installer does it. Memory is what the process itself reports at its end
+(`VmHWM`): what the parent sees of a child (`ru_maxrss`) contains the parent.
 """
 
 import argparse
+import compileall
+import importlib.util
 import json
 import os
 import shutil
@@ -16,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,11 +65,10 @@ class Program:
 
 @dataclass(frozen=True)
 class Run:
-    """What one process took: seconds on the wall, seconds of processors, bytes at its largest."""
+    """What one process took: seconds on the wall, seconds of processors."""
 
     wall: float
     processor: float
-    peak: int
 
 
 def main() -> int:
@@ -97,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def measure(folder: Path, megabytes: int, rounds: int, *, sparse: int = 0) -> dict[str, Any]:
     """Run all programs in turns, and give ratios with their parts."""
+    _compile()
     plain = folder / "plain"
     with plain.open("wb") as file:
         for _ in range(megabytes):
@@ -189,7 +195,9 @@ def _programs(folder: Path) -> tuple[list[Program], list[str]]:
 
 
 def _run(program: Program, operation: str, source: Path, target: Path, *, piped: bool) -> Run:
-    environment = os.environ | program.environment
+    environment = _environment(program)
+    _read(source)
+    os.sync()
     words = program.words(operation, None if piped else source, None if piped else target)
     start = time.perf_counter()
     with _ends(source, piped=piped) as (stdin, stdout, end):
@@ -200,7 +208,7 @@ def _run(program: Program, operation: str, source: Path, target: Path, *, piped:
     wall = time.perf_counter() - start
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, words)
-    return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+    return Run(wall, usage.ru_utime + usage.ru_stime)
 
 
 @contextmanager
@@ -227,7 +235,6 @@ def _medians(runs: list[Run]) -> dict[str, float]:
     return {
         "wall": statistics.median(run.wall for run in runs),
         "processor": statistics.median(run.processor for run in runs),
-        "peak_bytes": max(run.peak for run in runs),
     }
 
 
@@ -254,25 +261,80 @@ def _ratios(runs: dict[str, dict[str, list[Run]]]) -> Iterator[dict[str, Any]]:
             }
 
 
-def _memory(folder: Path, huks: Program, gigabytes: int) -> dict[str, int]:
-    """The most memory of `huks` over an empty file, a small one and a large one, both sparse."""
-    found = {}
+def _memory(folder: Path, huks: Program, gigabytes: int) -> dict[str, dict[str, int]]:
+    """The most memory of `huks` over an empty file, one of 1 GB and a large one, both sparse, and back from a pipe."""
     sizes = {"nothing": 0, "1 GB": 10**9}
     if gigabytes:
         sizes[f"{gigabytes} GB"] = gigabytes * 10**9
+    found: dict[str, dict[str, int]] = {"encrypt": {}, "decrypt": {}}
     for name, size in sizes.items():
         sparse = folder / "sparse"
         with sparse.open("wb") as file:
             file.truncate(size)
-        words = [*huks.encrypt, "-o", "/dev/null", str(sparse)]
-        process = subprocess.Popen(words, env=os.environ | huks.environment)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            raise subprocess.CalledProcessError(process.returncode, words)
-        found[name] = usage.ru_maxrss * 1024
+        words = ["encrypt", "-k", "k", str(sparse)], ["decrypt", "k"]
+        print(f"memory, {name}", file=sys.stderr)
+        peaks = _peaks(words, huks, folder)
+        for operation, peak in zip(found, peaks, strict=True):
+            found[operation][name] = peak
         sparse.unlink()
     return found
+
+
+_REPORTING = """
+import sys
+from pathlib import Path
+from huks_async.cli import main
+code = main(sys.argv[2:])
+peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+Path(sys.argv[1]).write_text(peak.split()[1])
+sys.exit(code)
+"""
+
+
+def _peaks(commands: Sequence[list[str]], huks: Program, folder: Path) -> list[int]:
+    """Run commands as one pipeline, and give the bytes that each had at its largest."""
+    reports = [folder / f"peak-{count}" for count in range(len(commands))]
+    processes: list[subprocess.Popen[bytes]] = []
+    for words, report in zip(commands, reports, strict=True):
+        last = len(processes) == len(commands) - 1
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, "-c", _REPORTING, str(report), *words],
+                stdin=processes[-1].stdout if processes else subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL if last else subprocess.PIPE,
+                env=_environment(huks),
+            )
+        )
+        if len(processes) > 1 and (pipe := processes[-2].stdout):
+            pipe.close()
+    for process in processes:
+        if process.wait():
+            raise subprocess.CalledProcessError(process.returncode, process.args)
+    return [int(report.read_text()) * 1024 for report in reports]
+
+
+def _environment(program: Program) -> dict[str, str]:
+    """Without what would have Python compile its modules at each start."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return kept | program.environment
+
+
+def _compile() -> None:
+    """Compile the packages that are at work, as an installer does."""
+    for name in ("huks_async", "huks_command", "cyclopts", "anyio", "attr", "attrs", "cryptography"):
+        spec = importlib.util.find_spec(name)
+        for folder in (spec and spec.submodule_search_locations) or []:
+            compileall.compile_dir(folder, quiet=2)
+        if spec and spec.origin and not spec.submodule_search_locations:
+            compileall.compile_file(spec.origin, quiet=2)
+
+
+def _read(path: Path) -> None:
+    """Bring a file into the system's cache."""
+    buffer = bytearray(_MEGABYTE)
+    with path.open("rb", buffering=0) as file:
+        while file.readinto(buffer):
+            pass
 
 
 def _version(program: Program) -> str:
@@ -305,13 +367,16 @@ def table(result: dict[str, Any]) -> str:
     for what, by_name in result["seconds"].items():
         cells = (f"{number(by_name[name]['wall'])} ({number(by_name[name]['processor'])})" for name in names)
         lines.append(f"| {what} | {' | '.join(cells)} |")
-    peaks = ", ".join(f"{name}: {peak / 2**20:.1f} MiB" for name, peak in result["peak_bytes"].items())
+    peaks = "; ".join(
+        f"`huks {operation}` {', '.join(f'{name}: {peak / 2**20:.1f} MiB' for name, peak in sizes.items())}"
+        for operation, sizes in result["peak_bytes"].items()
+    )
     facts = result["machine"]
     where = (
         f"{facts['processor']}, {facts['processors']} processors, {facts['system']}, {facts['file_system']}"
     )
     loads, versions = ", ".join(map(str, facts["load_average"])), "; ".join(result["programs"].values())
-    lines += ["", f"Most memory of `huks encrypt` for {peaks}.", ""]
+    lines += ["", f"Most memory: {peaks}.", ""]
     lines.append(f"{facts['when']}: {where}; load {loads}; {facts['python']}; {versions}.")
     return "\n".join(lines) + "\n"
 
