@@ -4,9 +4,11 @@ A process of its own, alone in a group that is limited to 150 MB, keeps touching
 400 MB until the test has seen what it waits for. Needs root and the memory controller of the first version.
 """
 
+import fcntl
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,6 +72,14 @@ def memory_controller(scratch: Path) -> Iterator[Path]:
         subprocess.run(["umount", str(point)], timeout=10, check=True)
 
 
+@contextmanager
+def no_other_shortage() -> Iterator[None]:
+    """Wait until no other run of these tests on this machine makes a shortage: the kernel tells of it everywhere."""
+    with (Path(tempfile.gettempdir()) / "huks-async-test-shortage.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 @pytest.fixture
 def hog(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The process that is short of memory; it and its group are gone afterwards."""
@@ -78,7 +88,7 @@ def hog(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     file = tmp_path / "mapped"
     with file.open("wb") as mapped:
         mapped.truncate(FILE)
-    with memory_controller(tmp_path) as controller:
+    with no_other_shortage(), memory_controller(tmp_path) as controller:
         group = controller / f"huks-async-test-{os.getpid()}"
         try:
             group.mkdir()
