@@ -94,17 +94,25 @@ class Way:
         """Whether the session makes a key that hides the file's key, in place of hiding it itself."""
         return self.number in (HKDF, HMAC)
 
+    @property
+    def _makes_nonce(self) -> bool:
+        """Whether the key takes no nonce from outside: one with HUKS_TAG_KEY_AUTH_PURPOSE makes its own."""
+        return self.number == GCM and _T.HUKS_TAG_KEY_AUTH_PURPOSE in self.key
+
     def hiding(self, file_key: bytes, file_salt: bytes, secret_salt: bytes) -> Session:
         """The session that hides a file key; `hidden` makes a body of its output."""
         if self.derives:
             return self._deriving(file_salt, secret_salt)
-        return Session(self._cipher(_ENCRYPT, file_salt, secret_salt[:NONCE_BYTES], b""), None, file_key)
+        nonce = b"" if self._makes_nonce else secret_salt[:NONCE_BYTES]
+        return Session(self._cipher(_ENCRYPT, file_salt, nonce, b""), None, file_key)
 
     def hidden(self, file_key: bytes, file_salt: bytes, secret_salt: bytes, output: bytes) -> bytes:
         """The body, from what the session of `hiding` gave."""
         if self.derives:
             sealed = AESGCM(output[:32]).encrypt(bytes(NONCE_BYTES), file_key, LABEL + file_salt)
             return secret_salt + sealed
+        if self._makes_nonce:
+            return output[-NONCE_BYTES:] + output[:-NONCE_BYTES]
         if self.number in (GCM, CCM):
             return secret_salt[:NONCE_BYTES] + output
         return output
@@ -162,7 +170,9 @@ class Way:
             return self._tags(PURPOSE=purpose, DIGEST=self.digest, **sized)
         mode = next(mode for mode, way in _CIPHER_MODES.items() if way == self.number)
         tags: dict[str, int | bytes] = {"PURPOSE": purpose, "PADDING": 0, "BLOCK_MODE": mode, **sized}
-        tags |= {"NONCE": nonce, "ASSOCIATED_DATA": LABEL + file_salt}
+        tags["ASSOCIATED_DATA"] = LABEL + file_salt
+        if nonce:
+            tags["NONCE"] = nonce
         if tag:
             tags["AE_TAG"] = tag
         return self._tags(**tags)

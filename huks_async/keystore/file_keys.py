@@ -1,6 +1,7 @@
 """The key of a sealed file: made for keys of the keystore, and found again with one of them."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
 
 from huks_async.files.header import (
     CHUNK_BYTES,
@@ -20,6 +21,10 @@ from huks_async.model.errors import BusinessError
 from huks_async.model.params import HuksOptions, Options, ParamSet, parse_parameters
 from huks_async.model.showing import shown, type_name
 from huks_async.runtime.randomness import random_bytes
+from huks_async.sessions.context import KeySession
+
+ShowToken: TypeAlias = Callable[[str, KeySession, HuksOptions], Awaitable[bytes | None]]
+"""Gives the token for a session on a key, whose alias and parameters are told; None where it asks for none."""
 
 _CRYPTO_FAIL, _NOT_FOUND = 12000006, 12000011
 
@@ -30,6 +35,7 @@ async def new_file(
     options: Options | None = None,
     *,
     chunk_bytes: int = CHUNK_BYTES,
+    show_token: ShowToken | None = None,
 ) -> tuple[Header, bytes]:
     """Make the header of a new file that each of some keys opens.
 
@@ -38,6 +44,7 @@ async def new_file(
         alias: one, or several.
         options: where the keys are, if not at the default storage level or with another user.
         chunk_bytes: plaintext of a chunk.
+        show_token: for keys that are bound to a user; asked once for each key. Without it they are refused.
 
     Returns:
         the header and the file's key.
@@ -53,16 +60,24 @@ async def new_file(
     for each in aliases:
         namespace, item = await find_key(keystore, each, where)
         way, secret_salt = way_of(each, item.params.numbers), new_salt()
-        output = await _run(keystore, each, way.hiding(file_key, salt, secret_salt), where)
+        output = await _run(keystore, each, way.hiding(file_key, salt, secret_salt), where, show_token)
         body = way.hidden(file_key, salt, secret_salt, output)
         recipients.append(Recipient(way.number, way.digest, 0, hint(salt, namespace, each), body))
     return make_header(file_key, salt, recipients, chunk_bytes), file_key
 
 
 async def find_file_key(
-    keystore: SessionFunctions, alias: str, header: Header, options: Options | None = None
+    keystore: SessionFunctions,
+    alias: str,
+    header: Header,
+    options: Options | None = None,
+    *,
+    show_token: ShowToken | None = None,
 ) -> bytes:
     """Find the key of a file with a key of the keystore, and verify the header with it.
+
+    `show_token` is asked once for a file that names the key; for one whose key has another name by now, once for
+    each recipient that is tried.
 
     Raises:
         BusinessError: 12000011 for an unknown alias, and where no recipient of the file is that key; 12000006
@@ -79,7 +94,7 @@ async def find_file_key(
     meant = any(each.hint == own for each in header.recipients)
     for recipient in candidates:
         try:
-            output = await _run(keystore, alias, way.finding(recipient, header.salt), where)
+            output = await _run(keystore, alias, way.finding(recipient, header.salt), where, show_token)
         except BusinessError as error:
             # a key that wants its user to be authenticated, or a policy that says no, is not another key
             if error.code != _CRYPTO_FAIL:
@@ -123,8 +138,17 @@ async def find_key(keystore: SessionFunctions, alias: str, where: ParamSet) -> t
     return owner.shelf.namespace, item
 
 
-async def _run(keystore: SessionFunctions, alias: str, session: Session, where: ParamSet) -> bytes:
+async def _run(
+    keystore: SessionFunctions,
+    alias: str,
+    session: Session,
+    where: ParamSet,
+    show_token: ShowToken | None,
+) -> bytes:
     options = HuksOptions(properties=[*session.properties, *where.to_params()])
     async with keystore.session(alias, options) as running:
-        first = b"" if session.data is None else await running.update(session.data)
+        token = None if show_token is None else await show_token(alias, running, options)
+        if session.data is None:
+            return await running.finish(session.last, token=token)
+        first = await running.update(session.data, token=token)
         return first + await running.finish(session.last)

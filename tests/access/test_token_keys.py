@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from huks_async import Caller, Keystore
-from huks_async.access import control
+from huks_async.access import attempts
 from huks_async.testing import EverybodyAuthenticator
 from tests.access.support import (
     ALWAYS,
@@ -63,7 +63,7 @@ async def test_tokens_of_the_store_end_with_the_boot(tmp_path: Path, monkeypatch
     async with opened(tmp_path / "elsewhere", "store") as stranger:
         await stranger.generateKeyItem("key", options(**GCM_KEY, **ANY_TIME))
         await refused(finish(stranger, await open_session(stranger), token), 12000008)
-    monkeypatch.setattr(control, "boot_id", lambda: b"another boot, 16")
+    monkeypatch.setattr(attempts, "boot_id", lambda: b"another boot, 16")
     async with opened(tmp_path, "store") as keystore:
         await refused(finish(keystore, await open_session(keystore), token), 12000008)
 

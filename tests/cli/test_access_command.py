@@ -112,13 +112,104 @@ def without_terminal(*words: object) -> "subprocess.CompletedProcess[bytes]":
     )
 
 
+# key, and how a file is made with it and read
+SEALING = {
+    "aes": (("--kind", "aes-256-gcm"), ()),
+    "format 1": (("--kind", "aes-256-gcm"), ("--format", "1")),
+    "hmac": (("--algorithm", "hmac", "--size", "256"), ("--format", "2")),
+    "rsa": (("--algorithm", "rsa", "--size", "2048", "-p", "encrypt", "-p", "decrypt"), ()),
+    "sm2": (("--algorithm", "sm2", "--size", "256", "-p", "encrypt", "-p", "decrypt"), ()),
+}
+
+
 @pytest.mark.usefixtures("enrolled")
-def test_files_are_not_sealed_with_a_key_that_asks(huks: Huks, document: Path, tmp_path: Path) -> None:
-    """`huks encrypt` has no place for a PIN: it says so, and leaves no output."""
-    assert huks("keys", "generate", "k", "--auth", "pin").code == 0
-    done = huks("encrypt", "k", document, "-o", tmp_path / "sealed")
-    assert (done.code, "AUTH_TOKEN is missing" in done.err) == (1, True), done.err
-    assert not (tmp_path / "sealed").exists()
+@pytest.mark.parametrize("way", SEALING)
+def test_files_are_sealed_with_a_key_that_asks(huks: Huks, document: Path, tmp_path: Path, way: str) -> None:
+    """The PIN is asked for once each time; a wrong one, or no terminal, leaves no output."""
+    (kind, form), sealed, opened = SEALING[way], tmp_path / "sealed", tmp_path / "opened"
+    made = huks("keys", "generate", "k", *kind, "--auth", "pin")
+    assert made.code == 0, made.err
+    if way in ("rsa", "sm2"):
+        document.write_bytes(b"a short secret")
+    done = without_terminal("encrypt", *form, "k", document, "-o", sealed)
+    assert (done.returncode, b"there is no terminal to ask at" in done.stderr) == (1, True), done.stderr
+    code, shown = at_terminal("encrypt", *form, "k", document, "-o", sealed, typed=[OTHER])
+    assert (code, "12000008" in shown, sealed.exists()) == (1, True, False), shown
+    code, shown = at_terminal("encrypt", *form, "k", document, "-o", sealed, typed=[PIN])
+    assert (code, shown.count("PIN for the key 'k': ")) == (0, 1), shown
+    done = without_terminal("decrypt", "k", sealed, "-o", opened)
+    assert (done.returncode, b"hint: --token-file FILE" in done.stderr) == (1, True), done.stderr
+    code, shown = at_terminal("decrypt", "k", sealed, "-o", opened, typed=[OTHER])
+    assert (code, "12000008" in shown, opened.exists()) == (1, True, False), shown
+    code, shown = at_terminal("decrypt", "k", sealed, "-o", opened, typed=[PIN])
+    assert (code, shown.count("PIN for the key 'k': ")) == (0, 1), shown
+    assert opened.read_bytes() == document.read_bytes()
+
+
+@pytest.mark.usefixtures("enrolled")
+def test_a_key_that_asks_for_the_pin_to_decrypt_alone(huks: Huks, document: Path, tmp_path: Path) -> None:
+    """Anything may be put in without the PIN, and nothing taken out."""
+    sealed, opened = tmp_path / "sealed", tmp_path / "opened"
+    assert huks("keys", "generate", "k", "--auth", "pin", "--auth-purpose", "decrypt").code == 0
+    done = without_terminal("encrypt", "k", document, "-o", sealed)
+    assert done.returncode == 0, done.stderr
+    assert without_terminal("decrypt", "k", sealed, "-o", opened).returncode == 1
+    code, shown = at_terminal("decrypt", "k", sealed, "-o", opened, typed=[PIN])
+    assert code == 0, shown
+    assert opened.read_bytes() == document.read_bytes()
+
+
+@pytest.mark.usefixtures("enrolled")
+def test_several_keys_that_ask_ask_once(huks: Huks, document: Path, tmp_path: Path) -> None:
+    """The PIN is the user's, so that one answer serves all keys of a file; a key without demands needs none."""
+    sealed, opened = tmp_path / "sealed", tmp_path / "opened"
+    for name, auth in {"a": ("--auth", "pin"), "b": ("--auth", "pin"), "free": ()}.items():
+        assert huks("keys", "generate", name, *auth).code == 0
+    keys = ("-k", "a", "-k", "b", "-k", "free")
+    code, shown = at_terminal("encrypt", *keys, document, "-o", sealed, typed=[PIN])
+    assert (code, shown.count("PIN for the key")) == (0, 1), shown
+    assert huks("decrypt", "free", sealed, "-o", opened).code == 0
+    for name in ("a", "b"):
+        code, shown = at_terminal("decrypt", name, sealed, "-o", opened, "--force", typed=[PIN])
+        assert code == 0, shown
+        assert opened.read_bytes() == document.read_bytes()
+
+
+@pytest.mark.usefixtures("enrolled")
+def test_files_and_a_token_in_a_file(huks: Huks, document: Path, tmp_path: Path) -> None:
+    """A token serves `huks encrypt` and `huks decrypt` without a terminal, where the key compares the time."""
+    timed = ("--auth", "pin", "--auth-challenge", "none", "--auth-timeout", 3600)
+    assert huks("keys", "generate", "k", *timed).code == 0
+    token, sealed, opened = tmp_path / "token", tmp_path / "sealed", tmp_path / "opened"
+    assert at_terminal("access", "token", "-o", token, typed=[PIN])[0] == 0
+    done = without_terminal("encrypt", "k", document, "-o", sealed, "--token-file", token)
+    assert done.returncode == 0, done.stderr
+    done = without_terminal("decrypt", "k", sealed, "-o", opened, "--token-file", token)
+    assert done.returncode == 0, done.stderr
+    assert opened.read_bytes() == document.read_bytes()
+
+
+@pytest.mark.usefixtures("enrolled")
+@pytest.mark.parametrize(
+    ("key", "command_words"),
+    [
+        (("--algorithm", "hmac", "--size", "256"), ("mac", "k", "FILE")),
+        (("--algorithm", "aes", "--size", "256", "-p", "derive"), ("derive", "k")),
+    ],
+    ids=["mac", "derive"],
+)
+def test_codes_and_derivations_ask_for_the_pin(
+    huks: Huks, document: Path, tmp_path: Path, key: tuple[str, ...], command_words: tuple[str, ...]
+) -> None:
+    """As signatures do: `huks mac` and `huks derive`, with the PIN, a wrong one, and no terminal."""
+    assert huks("keys", "generate", "k", *key, "--auth", "pin").code == 0
+    words, out = [document if word == "FILE" else word for word in command_words], tmp_path / "out"
+    done = without_terminal(*words, "-o", out)
+    assert (done.returncode, b"there is no terminal to ask at" in done.stderr) == (1, True), done.stderr
+    code, shown = at_terminal(*words, "-o", out, typed=[OTHER])
+    assert (code, "12000008" in shown, out.exists()) == (1, True, False), shown
+    code, shown = at_terminal(*words, "-o", out, typed=[PIN])
+    assert (code, out.stat().st_size) == (0, 32), shown
 
 
 @pytest.mark.usefixtures("enrolled")

@@ -14,7 +14,8 @@ from huks_async.cli.flow.source import Source, open_source
 from huks_async.cli.operations import sealed_file, sm2
 from huks_async.cli.shell.console import CommandError, usage_error
 from huks_async.cli.shell.files import STANDARD, Output, open_input, segments
-from huks_async.cli.words.arguments import HERE, TO_STANDARD_OUTPUT, Destination, Place, no_option
+from huks_async.cli.words.arguments import TO_STANDARD_OUTPUT, Destination, Place, no_option
+from huks_async.cli.words.authentication import USED_HERE, UsePlace
 from huks_async.cli.words.parameters import Tags, options, session_tags
 from huks_async.files.chunks import ChunkCipher
 from huks_async.files.header import PREFIX_BYTES, header_length, read_header, version_of
@@ -64,7 +65,7 @@ async def encrypt(
     form: sm2.Form = None,
     quiet: _Quiet = False,
     destination: Destination = TO_STANDARD_OUTPUT,
-    place: Place = HERE,
+    place: UsePlace = USED_HERE,
 ) -> None:
     """Encrypt a file with a key, or with several, each of which opens it: huks encrypt -k ONE -k OTHER FILE.
 
@@ -88,14 +89,16 @@ async def encrypt(
                     source = stack.enter_context(open_input(name))
                     target = stack.enter_context(destination.open(source=source))
                     if bare:
-                        target.write(await sm2.encrypt(keystore, aliases[0], tags, source, form))
+                        target.write(await sm2.encrypt(keystore, aliases[0], tags, source, form, place))
                     else:
                         from huks_async.cli.operations import one_message  # late: few files are of format 1
 
-                        await one_message.encrypt(keystore, aliases[0], tags, source, target)
+                        await one_message.encrypt(keystore, aliases[0], tags, source, target, place)
                     target.commit()
                     return
-            header, file_key = await new_file(keystore, aliases, options(**place.tags))
+            header, file_key = await new_file(
+                keystore, aliases, options(**place.tags), show_token=place.show_tokens(keystore)
+            )
         # the keystore has done its part, and the rest is between the file's own key and the processors
         cipher = ChunkCipher(header.chunk_key(file_key), header.chunk_bytes)
         opened = stack.enter_context(open_input(name))
@@ -124,7 +127,7 @@ async def decrypt(
     form: sm2.Form = None,
     quiet: _Quiet = False,
     destination: Destination = TO_STANDARD_OUTPUT,
-    place: Place = HERE,
+    place: UsePlace = USED_HERE,
 ) -> None:
     """Decrypt a file that `huks encrypt` made, or with an SM2 key a bare ciphertext.
 
@@ -157,7 +160,13 @@ async def decrypt(
                     return
             with _explaining(_NOTHING_WRITTEN):
                 header = read_header(source.head(header_length(start)))
-                file_key = await find_file_key(keystore, aliases[0], header, options(**place.tags))
+                file_key = await find_file_key(
+                    keystore,
+                    aliases[0],
+                    header,
+                    options(**place.tags),
+                    show_token=place.show_tokens(keystore),
+                )
         cipher = ChunkCipher(header.chunk_key(file_key), header.chunk_bytes)
         target = stack.enter_context(destination.open(source=opened))
         skip = len(header.data)
@@ -232,7 +241,7 @@ def _explaining(hint: str) -> Iterator[None]:
 async def _decrypt_unchunked(
     keystore: "huks_async.Keystore",
     alias: str,
-    place: Place,
+    place: UsePlace,
     source: Source,
     file: io.FileIO,
     version: int | None,
@@ -249,12 +258,12 @@ async def _decrypt_unchunked(
     target = stack.enter_context(destination.open(source=file))
     if bare:
         pieces = itertools.chain([begun], segments(file))
-        target.write(await sm2.decrypt(keystore, alias, tags, pieces, form))
+        target.write(await sm2.decrypt(keystore, alias, tags, pieces, form, place))
     else:
         from huks_async.cli.operations import one_message  # late, as above
 
         with _explaining(_NOTHING_WRITTEN):
-            await one_message.decrypt(keystore, alias, tags, file, begun, target)
+            await one_message.decrypt(keystore, alias, tags, file, begun, target, place)
     return target
 
 

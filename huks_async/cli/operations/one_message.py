@@ -8,12 +8,18 @@ from huks_async.cli.operations import container
 from huks_async.cli.operations.pump import pump, pump_verified
 from huks_async.cli.shell.console import CommandError
 from huks_async.cli.shell.files import Output, segments
+from huks_async.cli.words.authentication import UsePlace
 from huks_async.cli.words.parameters import Tags, options
 from huks_async.model.enums import HuksCipherMode, HuksKeyAlg
 
 
 async def encrypt(
-    keystore: "huks_async.Keystore", alias: str, tags: Tags, source: io.FileIO, target: Output
+    keystore: "huks_async.Keystore",
+    alias: str,
+    tags: Tags,
+    source: io.FileIO,
+    target: Output,
+    place: UsePlace,
 ) -> None:
     """Write the file of all that the source has.
 
@@ -24,7 +30,7 @@ async def encrypt(
     nonce = os.urandom(container.NONCE_BYTES)
     session = options(**_gcm(alias, tags), NONCE=nonce, ASSOCIATED_DATA=container.HEADER)
     target.write(container.HEADER + nonce)
-    await pump(keystore, alias, session, container.counted(segments(source)), target.write)
+    await pump(keystore, alias, session, container.counted(segments(source)), target.write, place=place)
 
 
 async def decrypt(
@@ -34,6 +40,7 @@ async def decrypt(
     source: io.FileIO,
     begun: bytes,
     target: Output,
+    place: UsePlace,
 ) -> None:
     """Write what the file holds, all or nothing; `begun` is what was read of a stream before.
 
@@ -48,7 +55,7 @@ async def decrypt(
         )
         # stream keeps everything back until the tag is verified; a hidden target does so itself
         feed = pump if target.hidden else pump_verified
-        await feed(keystore, alias, session, sealed.ciphertext(), target.write)
+        await feed(keystore, alias, session, sealed.ciphertext(), target.write, place=place)
 
 
 def _gcm(alias: str, tags: Tags) -> Tags:

@@ -9,6 +9,7 @@ import huks_async
 from huks_async.cli.operations.pump import pump
 from huks_async.cli.shell.console import CommandError
 from huks_async.cli.shell.files import segments
+from huks_async.cli.words.authentication import UsePlace
 from huks_async.cli.words.parameters import Tags, options
 from huks_async.model.enums import HuksKeyAlg
 from huks_async.model.errors import BusinessError
@@ -43,17 +44,27 @@ def is_sm2(tags: Tags, form: str | None, alias: str) -> bool:
 
 
 async def encrypt(
-    keystore: "huks_async.Keystore", alias: str, tags: Tags, source: BinaryIO, form: str | None
+    keystore: "huks_async.Keystore",
+    alias: str,
+    tags: Tags,
+    source: BinaryIO,
+    form: str | None,
+    place: UsePlace,
 ) -> bytes:
     """The ciphertext of a whole input."""
     made = bytearray()
-    await pump(keystore, alias, options(**tags), segments(source), made.extend)
+    await pump(keystore, alias, options(**tags), segments(source), made.extend, place=place)
     order = _ORDERS.get(form or "")
     return bytes(made) if order is None else huks_async.sm2_ciphertext_to_raw(made, order)
 
 
 async def decrypt(
-    keystore: "huks_async.Keystore", alias: str, tags: Tags, pieces: Iterable[bytes], form: str | None
+    keystore: "huks_async.Keystore",
+    alias: str,
+    tags: Tags,
+    pieces: Iterable[bytes],
+    form: str | None,
+    place: UsePlace,
 ) -> bytes:
     """The plaintext of a whole input.
 
@@ -71,7 +82,7 @@ async def decrypt(
     data = bytes(given) if order is None else huks_async.sm2_ciphertext_from_raw(given, order)
     made = bytearray()
     try:
-        await pump(keystore, alias, options(**tags), [data] if data else [], made.extend)
+        await pump(keystore, alias, options(**tags), [data] if data else [], made.extend, place=place)
     except BusinessError as error:
         if error.code != _CRYPTO_FAIL:
             raise

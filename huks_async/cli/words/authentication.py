@@ -1,6 +1,6 @@
 """Keys that are bound to a user: what a new one demands, and how the user is shown to be there."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -13,6 +13,7 @@ from huks_async.cli.shell.prompts import ask_secret
 from huks_async.cli.words.arguments import Place, no_option
 from huks_async.cli.words.key_use import PURPOSE_WORDS, choose
 from huks_async.cli.words.parameters import Tags, options
+from huks_async.keystore.file_keys import ShowToken
 from huks_async.model.enums import HuksAuthAccessType, HuksChallengeType, HuksKeyPurpose, HuksUserAuthType
 from huks_async.model.params import HuksOptions, HuksParam
 from huks_async.model.tags import HuksTag
@@ -122,6 +123,30 @@ class UsePlace(Place):
             CommandError: the user must be asked, and there is no terminal; the file holds no token.
 
         """
+        return await self._token(keystore, alias, session, given, ask_pin)
+
+    def show_tokens(self, keystore: "huks_async.Keystore") -> ShowToken:
+        """The same for all sessions of a command, for the functions on files: the PIN is asked for once."""
+        pin: list[str] = []
+
+        def ask(alias: str) -> str:
+            if not pin:
+                pin.append(ask_pin(alias))
+            return pin[0]
+
+        async def show(alias: str, session: "huks_async.KeySession", given: HuksOptions) -> bytes | None:
+            return await self._token(keystore, alias, session, given, ask)
+
+        return show
+
+    async def _token(
+        self,
+        keystore: "huks_async.Keystore",
+        alias: str,
+        session: "huks_async.KeySession",
+        given: HuksOptions,
+        ask: Callable[[str], str],
+    ) -> bytes | None:
         stored = (await keystore.getKeyItemProperties(alias, options(**self.tags))).properties
         if not session.challenge and not _demands(stored, given.properties or ()):
             return None
@@ -132,11 +157,15 @@ class UsePlace(Place):
             raise CommandError(
                 f"the key {alias!r} is bound to something else than a PIN", hint="--token-file FILE"
             )
-        pin = ask_secret(f"PIN for the key {escape_alias(alias)}", hint=NO_TERMINAL)
-        return await keystore.authenticate(session.challenge, pin)
+        return await keystore.authenticate(session.challenge, ask(alias))
 
 
 USED_HERE = UsePlace()
+
+
+def ask_pin(alias: str) -> str:
+    """Ask for the PIN of the user whose key it is."""
+    return ask_secret(f"PIN for the key {escape_alias(alias)}", hint=NO_TERMINAL)
 
 
 def escape_alias(alias: str) -> str:
