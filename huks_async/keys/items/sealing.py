@@ -55,7 +55,8 @@ class Sealer:
 
     def __init__(self, store_key: bytes) -> None:
         self._store_key = store_key
-        self._ciphers: dict[str, AESSIV] = {}
+        self._ciphers: dict[str, tuple[AESSIV, bytes]] = {}
+        """By namespace: its cipher, and its name in UTF-8."""
 
     def seal(self, name: ItemName, encoded: bytes, material: KeyMaterial) -> bytes:
         """Make the stored form of a key item, with its parameters as `encode_params` gives them."""
@@ -66,7 +67,8 @@ class Sealer:
             + material.public
         )
         random = random_bytes(_RANDOM_BYTES)
-        return head + random + self._cipher(name).encrypt(plain, [_bound(name, head), random])
+        cipher, namespace = self._ciphers.get(name.namespace) or self._make_cipher(name)
+        return head + random + cipher.encrypt(plain, [_bound(name, namespace, head), random])
 
     def open(self, name: ItemName, blob: bytes) -> tuple[ParamSet, KeyMaterial]:
         """Open a stored item.
@@ -95,7 +97,8 @@ class Sealer:
         if len(random) != _RANDOM_BYTES:
             raise _damaged(name, "it is cut off")
         try:
-            plain = self._cipher(name).decrypt(blob[sealed_start:], [_bound(name, head), random])
+            cipher, namespace = self._ciphers.get(name.namespace) or self._make_cipher(name)
+            plain = cipher.decrypt(blob[sealed_start:], [_bound(name, namespace, head), random])
         except InvalidTag:
             raise _changed(name) from None
         return decode_params(head[_HEAD.size :]), _material(plain)
@@ -112,25 +115,25 @@ class Sealer:
         # not kept: an item of this format is opened a few times, until its key is replaced
         cipher = AESGCM(self._derive(b"huks_async item 1\0", name, 32))
         try:
-            plain = cipher.decrypt(nonce, blob[head_end + _NONCE_1_BYTES :], _bound(name, head))
+            plain = cipher.decrypt(
+                nonce, blob[head_end + _NONCE_1_BYTES :], _bound(name, name.namespace.encode(), head)
+            )
         except InvalidTag:
             raise _changed(name) from None
         return decode_params(head[_HEAD_1.size :]), _material(plain)
 
-    def _cipher(self, name: ItemName) -> AESSIV:
-        cipher = self._ciphers.get(name.namespace)
-        if cipher is None:
-            cipher = AESSIV(self._derive(b"huks_async item 2\0", name, 64))
-            self._ciphers[name.namespace] = cipher
-        return cipher
+    def _make_cipher(self, name: ItemName) -> tuple[AESSIV, bytes]:
+        made = AESSIV(self._derive(b"huks_async item 2\0", name, 64)), name.namespace.encode()
+        self._ciphers[name.namespace] = made
+        return made
 
     def _derive(self, purpose: bytes, name: ItemName, size: int) -> bytes:
         info = purpose + name.namespace.encode()
         return HKDF(SHA256(), size, salt=None, info=info).derive(self._store_key)
 
 
-def _bound(name: ItemName, head: bytes) -> bytes:
-    namespace, alias = name.namespace.encode(), name.alias.encode()
+def _bound(name: ItemName, namespace: bytes, head: bytes) -> bytes:
+    alias = name.alias.encode()
     return _PLACE.pack(len(namespace), name.level, len(alias)) + namespace + alias + head
 
 

@@ -9,7 +9,7 @@ from mmap import mmap
 
 from huks_async.stores.sqlite import connections
 from huks_async.stores.sqlite.checkpoints import Checkpoints
-from huks_async.stores.sqlite.files import Files, inode, look
+from huks_async.stores.sqlite.files import Files, Inode, look
 from huks_async.stores.sqlite.guards import Guard, close_unused
 from huks_async.stores.sqlite.walindex import HEADER_SIZE, MAPPED_SIZE
 from huks_async.stores.sqlite.writes import GroupCommit
@@ -44,7 +44,8 @@ class Database:
         self.read = read
         self._file, self._index = guards
         self.files: Files = look(path)
-        self._named = tuple(zip((path, f"{path}-wal", f"{path}-shm"), self.files, strict=True))
+        self._names = (path, f"{path}-wal", f"{path}-shm")
+        self._inodes: list[Inode | None] = [*self.files]
         self.header: mmap | None = self._index.map(MAPPED_SIZE)
         self.commit: GroupCommit = GroupCommit(written, address, self.header)
         self.checkpoints: Checkpoints = Checkpoints(written, self.header, busy_timeout)
@@ -53,7 +54,11 @@ class Database:
 
     def is_named(self) -> bool:
         """Whether the path names these files now."""
-        return all(inode(path) == expected for path, expected in self._named)
+        # this runs twice for each commit
+        try:
+            return [(found.st_dev, found.st_ino) for found in map(os.stat, self._names)] == self._inodes
+        except (FileNotFoundError, NotADirectoryError):
+            return look(self.path) == self.files
 
     def state(self) -> bytes | None:
         """Give the header of the index, which every commit changes; None where it cannot be seen."""
