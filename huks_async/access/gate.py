@@ -54,8 +54,8 @@ class Gate:
         self._user_id = user_id
         # the part of a challenge that token and session must have in common; None where time is compared
         self._compared = None if demand.challenge_type == NONE else _compared(demand, position)
-        self.needs_token = needs_token
-        self.names_user = names_user
+        self.needs_token: bool = needs_token
+        self.names_user: bool = names_user
         self.waits: bool = demand.password
 
     @property

@@ -24,7 +24,7 @@ class EverybodyAuthenticator:
         failure: an exception that it raises in place of any answer, as if it could not be reached; or None.
     """
 
-    auth_types = int(
+    auth_types: int = int(
         _T.HUKS_USER_AUTH_TYPE_PIN | _T.HUKS_USER_AUTH_TYPE_FACE | _T.HUKS_USER_AUTH_TYPE_FINGERPRINT
     )
 

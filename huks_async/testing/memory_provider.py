@@ -62,7 +62,8 @@ class MemoryProvider(CryptoExtensionAbility):
 
     def __init__(self, pin: bytes = b"123456", *, retries: int = 3) -> None:
         self.pin = pin
-        self.retries = self.left = retries
+        self.retries = retries
+        self.left: int = retries
         self.present = True
         self.answers: dict[str, Any] = {}
         self.calls: list[tuple[str, Params]] = []

@@ -75,7 +75,9 @@ class _Hashing(Operation):
 
     def __init__(self, locator: Locator, numbers: Numbers) -> None:
         super().__init__(locator)
-        self.name, self.algorithm = _digest(numbers)
+        name, algorithm = _digest(numbers)
+        self.name: str = name
+        self.algorithm: hashes.HashAlgorithm = algorithm
         self._hash = hashes.Hash(self.algorithm)
 
     def update(self, session: Any, data: bytes) -> bytes:
@@ -111,7 +113,7 @@ class Sign(_Hashing):
 class Verify(Sign):
     """Their verification; finish takes the signature."""
 
-    kinds = ("PUBLIC_KEY",)
+    kinds: tuple[str, ...] = ("PUBLIC_KEY",)
 
     def finish(self, session: Any, data: bytes) -> bytes:
         """See `Operation`."""
@@ -133,7 +135,7 @@ class Verify(Sign):
 class Mac(Operation):
     """HMAC, over data that is collected."""
 
-    kinds = ("SECRET_KEY",)
+    kinds: tuple[str, ...] = ("SECRET_KEY",)
 
     def __init__(self, locator: Locator, numbers: Numbers) -> None:
         super().__init__(locator)
@@ -156,7 +158,7 @@ class RsaCipher(Operation):
 
     def __init__(self, locator: Locator, numbers: Numbers, *, encrypts: bool) -> None:
         super().__init__(locator)
-        self.kinds = ("PUBLIC_KEY",) if encrypts else ("PRIVATE_KEY",)
+        self.kinds: tuple[str, ...] = ("PUBLIC_KEY",) if encrypts else ("PRIVATE_KEY",)
         self._encrypts = encrypts
         self._mechanism = _rsa_cipher(numbers)
         self._data = bytearray()
@@ -177,7 +179,7 @@ class RsaCipher(Operation):
 class BlockCipher(Operation):
     """AES in ECB, CBC and CTR: whole blocks go to the token as they come."""
 
-    kinds = ("SECRET_KEY",)
+    kinds: tuple[str, ...] = ("SECRET_KEY",)
 
     def __init__(
         self, locator: Locator, numbers: Numbers, blobs: dict[int, bytes], *, encrypts: bool
@@ -242,7 +244,7 @@ class BlockCipher(Operation):
 class Gcm(Operation):
     """AES-GCM, over data that is collected; the tag follows the ciphertext, or is a parameter of decryption."""
 
-    kinds = ("SECRET_KEY",)
+    kinds: tuple[str, ...] = ("SECRET_KEY",)
 
     def __init__(self, locator: Locator, blobs: dict[int, bytes], *, encrypts: bool) -> None:
         super().__init__(locator)
