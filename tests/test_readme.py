@@ -83,9 +83,12 @@ def test_ci_runs_readmes_commands() -> None:
     assert re.findall(r"pytest -q \S+ \\\n +tests/\{", script)
     assert len(re.findall(r"-m pytest", script)) == 1
     assert '$(readme_command "$2")' in script
-    assert script.rstrip().splitlines()[-2:] == [
-        'readme "$oldest" 2',
-        'if [ "$newest" != "$oldest" ]; then readme "$newest" 2; fi',
+    assert script.rstrip().splitlines()[-5:] == [
+        'if [ "$newest" != "$oldest" ]; then beside newest readme "$newest" 2; fi',
+        "suite_status=0",
+        '(readme "$oldest" 2) || suite_status=$?',
+        'if [ "$newest" != "$oldest" ]; then joined newest; fi',
+        'exit "$suite_status"',
     ]
 
 

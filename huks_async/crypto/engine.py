@@ -7,7 +7,7 @@ from typing import Any, cast
 from huks_async.crypto.family import Family, OperationSpec, Starter
 from huks_async.crypto.key_material import SYMMETRIC_ALGORITHMS, KeyMaterial
 from huks_async.crypto.rules.authorise import check_session
-from huks_async.model.enums import HuksCipherMode, HuksKeyAlg
+from huks_async.model.enums import AUTHENTICATED_MODES, HuksKeyAlg
 from huks_async.model.limits import Limits
 from huks_async.model.tags import HuksTag
 
@@ -41,7 +41,6 @@ _SESSION_FAMILY: dict[int, str] = {
     _A.HUKS_ALG_HKDF: "mac_and_derivation.derive",
     _A.HUKS_ALG_PBKDF2: "mac_and_derivation.derive",
 }
-_AEAD_MODES = (HuksCipherMode.HUKS_MODE_GCM, HuksCipherMode.HUKS_MODE_CCM)
 _families: dict[str, Family] = {}
 
 
@@ -110,7 +109,7 @@ def prepare(
         limits=limits,
         key_numbers=key,
     )
-    if mode in _AEAD_MODES:
+    if mode in AUTHENTICATED_MODES:
         name = "symmetric.aead"
     else:
         name = _SESSION_FAMILY.get(algorithm) or _KEY_FAMILY[material.algorithm]

@@ -14,7 +14,7 @@ from huks_async.crypto.rules.empty_bytes import refuse_empty_bytes, used_bytes
 from huks_async.keys.items.item import KeyItem
 from huks_async.keys.items.prepared import Plan
 from huks_async.keystore.open_state import OpenState
-from huks_async.model.enums import HuksCipherMode, HuksKeyPurpose
+from huks_async.model.enums import AUTHENTICATED_MODES, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import ParamSet
 from huks_async.model.tags import HuksTag, InnerTag
@@ -22,7 +22,6 @@ from huks_async.sessions.guarded import Batch, Guarded
 
 _T, _I = HuksTag, InnerTag
 _SIGN, _ENCRYPT = HuksKeyPurpose.HUKS_KEY_PURPOSE_SIGN, HuksKeyPurpose.HUKS_KEY_PURPOSE_ENCRYPT
-_AEAD = (HuksCipherMode.HUKS_MODE_GCM, HuksCipherMode.HUKS_MODE_CCM)
 _OF_BATCHES = frozenset({_I.IS_BATCH_OPERATION, _I.BATCH_OPERATION_TIMEOUT, _T.HUKS_TAG_AUTH_TOKEN})
 
 
@@ -162,7 +161,7 @@ def _check_bytes(demand: Demand, params: ParamSet) -> None:
     if (
         demand.purposes is not None
         and numbers.get(_T.HUKS_TAG_PURPOSE) == _ENCRYPT
-        and numbers.get(_T.HUKS_TAG_BLOCK_MODE) in _AEAD
+        and numbers.get(_T.HUKS_TAG_BLOCK_MODE) in AUTHENTICATED_MODES
         and _T.HUKS_TAG_NONCE in params.blobs
     ):
         raise BusinessError(

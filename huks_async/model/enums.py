@@ -166,6 +166,10 @@ class HuksCipherMode(IntEnum):
     HUKS_MODE_GCM = 32
 
 
+AUTHENTICATED_MODES = frozenset({HuksCipherMode.HUKS_MODE_GCM, HuksCipherMode.HUKS_MODE_CCM})
+"""Modes whose plaintext is worth something only once the tag was verified, and whose nonce must never repeat."""
+
+
 class HuksKeySize(IntEnum):
     """Key sizes in bits; for ML-DSA and ML-KEM the number of the parameter set."""
 

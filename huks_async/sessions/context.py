@@ -9,7 +9,7 @@ from typing import Protocol, TypeAlias
 
 import anyio
 
-from huks_async.model.enums import HuksCipherMode, HuksKeyPurpose
+from huks_async.model.enums import AUTHENTICATED_MODES, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import MIB, Limits
 from huks_async.model.params import (
@@ -32,8 +32,6 @@ Source: TypeAlias = AsyncIterable[BytesLike] | Iterable[BytesLike]
 
 _MAX_SEGMENT = 4 * MIB
 """`stream` cuts larger chunks, so that output comes in parts that are pleasant to handle."""
-
-_AUTHENTICATED = (HuksCipherMode.HUKS_MODE_GCM, HuksCipherMode.HUKS_MODE_CCM)
 
 
 class SessionApi(Protocol):
@@ -224,7 +222,7 @@ class KeySession(Uncopied):
         numbers = parse_parameters(self._options).numbers
         return (
             numbers.get(HuksTag.HUKS_TAG_PURPOSE) == HuksKeyPurpose.HUKS_KEY_PURPOSE_DECRYPT
-            and numbers.get(HuksTag.HUKS_TAG_BLOCK_MODE) in _AUTHENTICATED
+            and numbers.get(HuksTag.HUKS_TAG_BLOCK_MODE) in AUTHENTICATED_MODES
         )
 
     def _session(self) -> HuksSessionHandle:

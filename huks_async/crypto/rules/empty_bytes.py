@@ -7,7 +7,7 @@ here are the tags that it does not use.
 
 from collections.abc import Mapping
 
-from huks_async.model.enums import HuksCipherMode, HuksKeyAlg, HuksKeyPurpose
+from huks_async.model.enums import AUTHENTICATED_MODES, HuksCipherMode, HuksKeyAlg, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import tag_name
 from huks_async.model.tags import HuksTag
@@ -28,7 +28,6 @@ _BLOCK_CIPHERS = frozenset(
         int(HuksKeyAlg.HUKS_ALG_SM4),
     }
 )
-_AEAD = (int(HuksCipherMode.HUKS_MODE_GCM), int(HuksCipherMode.HUKS_MODE_CCM))
 
 # salt and info may be empty by RFC 5869, the context of ML-DSA by FIPS 204
 _OF_DERIVATION = frozenset({int(_T.HUKS_TAG_SALT), int(_T.HUKS_TAG_INFO)})
@@ -44,7 +43,7 @@ def used_bytes(numbers: Mapping[int, int]) -> frozenset[int]:
     if purpose == _DERIVE:
         return _OF_DERIVATION
     if purpose in _CIPHER and algorithm in _BLOCK_CIPHERS and mode != HuksCipherMode.HUKS_MODE_ECB:
-        return _OF_AEAD if mode in _AEAD else _OF_MODE
+        return _OF_AEAD if mode in AUTHENTICATED_MODES else _OF_MODE
     return _OF_ML_DSA if algorithm == HuksKeyAlg.HUKS_ALG_ML_DSA else _NONE
 
 
