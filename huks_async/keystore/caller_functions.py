@@ -6,12 +6,14 @@ from collections.abc import Callable
 from huks_async.access.callers import Acting, Caller
 from huks_async.keystore.attestation_functions import AttestationFunctions
 from huks_async.keystore.authentication_functions import AuthenticationFunctions
+from huks_async.keystore.file_functions import FileFunctions
 from huks_async.keystore.kem_functions import KemFunctions
 from huks_async.keystore.keyrings import Keyring, Keyrings
 from huks_async.keystore.legacy_functions import LegacyFunctions
 from huks_async.keystore.message_functions import MessageFunctions
 from huks_async.keystore.open_state import OpenState, set_caller
 from huks_async.keystore.other_user_functions import OtherUserFunctions
+from huks_async.keystore.provider_functions import ProviderFunctions
 from huks_async.keystore.wrapping_functions import WrappingFunctions
 from huks_async.model.uncopied import Uncopied
 
@@ -64,11 +66,13 @@ class CallerKeystore(
     KemFunctions,
     AttestationFunctions,
     OtherUserFunctions,
-    AuthenticationFunctions,
+    ProviderFunctions,
     MessageFunctions,
+    AuthenticationFunctions,
+    FileFunctions,
     Uncopied,
 ):
-    """The documented functions, and those on messages, on an open keystore, as one caller; made by `Keystore.for_caller`.
+    """The functions on keys, messages, files and providers of an open keystore, as one caller; see `Keystore.for_caller`.
 
     It is open as long as its keystore is. `as_caller` blocks have no effect on it.
     """

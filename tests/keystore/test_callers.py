@@ -300,6 +300,32 @@ def test_the_functions_for_one_caller(use: Callable[..., None]) -> None:
     use(main)
 
 
+def test_the_functions_for_one_caller_have_files(use: Callable[..., None], tmp_path: Path) -> None:
+    """Streams, and files read at any place, with this caller's key, whatever block the call is in."""
+
+    async def main(keystore: Keystore) -> None:
+        mine, other = keystore.for_caller("a"), keystore.for_caller("b")
+        gcm = options(ALGORITHM=20, KEY_SIZE=256, PURPOSE=3, BLOCK_MODE=32, PADDING=0)
+        await mine.generateKeyItem("f", gcm)
+        await other.generateKeyItem("f", gcm)
+        async with huks.as_caller("b"):
+            sealed = b"".join([piece async for piece in mine.encrypt_stream("f", [b"some", b"thing"])])
+            opened = [piece async for piece in mine.decrypt_stream("f", [sealed])]
+            assert b"".join(opened) == b"something"
+        (tmp_path / "sealed").write_bytes(sealed)
+        async with mine.open_sealed("f", tmp_path / "sealed") as reader:
+            assert await reader.read_at(4, 5) == b"thing"
+
+        async def opened_by(keys: Any) -> None:
+            async for _ in keys.decrypt_stream("f", [sealed]):
+                pass
+
+        await refused(opened_by(other), 12000011)
+        await refused(opened_by(keystore), 12000011)
+
+    use(main)
+
+
 def test_a_keystore_that_is_opened_again_has_its_callers_keys(tmp_path: Path) -> None:
     """Also through the functions for one caller that were taken before; in the store each has its own name."""
 

@@ -789,3 +789,30 @@ async def test_the_declared_surface():
 async def test_without_a_keystore_nothing_has_failed():
     """getErrorInfo never opens a keystore."""
     assert ext.getErrorInfo() == ext.HuksExternalErrorInfo(0, "")
+
+
+async def test_the_functions_for_one_caller_have_providers(token):
+    """What `for_caller` opens is that caller's alone: its PIN, its resource, its sessions."""
+    async with huks.Keystore.open("memory:", monitor=False, abilities={ABILITY: token}) as keystore:
+        mine, other = keystore.for_caller("a"), keystore.for_caller("b")
+        await mine.registerProvider(NAME, [ABILITY_PARAM])
+        named = rid(bundle="a")
+        await mine.openResource(named)
+        await mine.authUkeyPin(named, pin())
+        await mine.generateKeyItem(named, MAKE)
+        session = await mine.initSession(named, SIGN)
+        for stranger in (other, keystore):
+            with refused(12000011):
+                await stranger.getUkeyPinAuthState(named)
+            with refused(12000011):
+                await stranger.initSession(named, SIGN)
+            with refused(12000011):
+                await stranger.finishSession(session.handle, external(b"x"))
+        async with huks.as_caller("b"):
+            assert (await mine.finishSession(session.handle, external(b"x"))).outData
+        async with huks.as_caller("a"):
+            assert await keystore.getUkeyPinAuthState(named) == 1
+        await mine.closeResource(named)
+        with refused(12000011):
+            await other.unregisterProvider(NAME)
+        await mine.unregisterProvider(NAME)
