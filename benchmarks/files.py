@@ -382,12 +382,14 @@ def table(result: dict[str, Any]) -> str:
 
 
 def picture(result: dict[str, Any]) -> str:
-    """The seconds of all programs from file to file, and through pipes."""
-    bars = {}
-    for what, by_name in result["seconds"].items():
-        for name, each in by_name.items():
-            bars[f"{name}: {what}"] = each["wall"]
-    return bars_chart(f"{result['megabytes']:,} MB as whole processes: seconds, less is better", bars, "huks")
+    """The seconds of all programs, operation by operation."""
+    bars = {
+        f"{name}: {what}": each["wall"]
+        for what, by_name in result["seconds"].items()
+        for name, each in sorted(by_name.items(), key=lambda item: item[1]["wall"])
+    }
+    title = f"{result['megabytes']:,} MB as whole processes: seconds, less is better"
+    return bars_chart(title, bars, "huks", in_order=True)
 
 
 if __name__ == "__main__":

@@ -40,12 +40,14 @@ def pictures(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"{metric['name']}.svg", bars_chart(title, metric["parts"], "huks_async", "8 streams")
 
 
-def bars_chart(title: str, bars: dict[str, float], *ours: str) -> str:
-    """Horizontal bars from zero, those that begin with one of `ours` in colour, shortest first."""
+def bars_chart(title: str, bars: dict[str, float], *ours: str, in_order: bool = False) -> str:
+    """Horizontal bars from zero, those that begin with one of `ours` in colour, shortest first or as they are given."""
     label, room = 220, _WIDTH - 220 - _RIGHT
     longest = max(bars.values())
     rows = []
-    for place, (name, value) in enumerate(sorted(bars.items(), key=lambda bar: bar[1])):
+    for place, (name, value) in enumerate(
+        bars.items() if in_order else sorted(bars.items(), key=lambda bar: bar[1])
+    ):
         top = 40 + place * _ROW
         kind = "ours" if name.startswith(ours) else "other"
         width = max(1.0, value / longest * room)
