@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from huks_async.access.authenticator import NOBODY_ENROLLED, AuthHost, Enrolment
+from huks_async.access.authenticator import NOBODY_ENROLLED, AuthHost, Enrolment, HasAuthHost
 from huks_async.access.vault import change
 from huks_async.model.enums import HuksUserAuthType
 from huks_async.model.errors import BusinessError
@@ -116,10 +116,21 @@ async def change_user(
     return result
 
 
-async def read_enrolment(host: AuthHost, user_id: int) -> Enrolment:
-    """What an authenticator's `enrolled` gives for a user whose credentials are kept here."""
-    record = await read_user(host, user_id)
-    return NOBODY_ENROLLED if record is None else Enrolment(record.secure_uid, record.enrolled)
+class KeptUsers:
+    """What authenticators have in common whose users' credentials are kept here."""
+
+    async def enrolled(self, host: AuthHost, user_id: int) -> Enrolment:
+        """Tell what a user has enrolled."""
+        record = await read_user(host, user_id)
+        return NOBODY_ENROLLED if record is None else Enrolment(record.secure_uid, record.enrolled)
+
+
+async def clear_credential(
+    keystore: HasAuthHost, user_id: int, find: Callable[[UserRecord, int], Credential]
+) -> None:
+    """Take from a user the credential that is found in the record; errors as `find`."""
+    host, user_id = keystore.auth_host, check_user_id(user_id)
+    await change_user(host, user_id, lambda record: (record.without(find(record, user_id)), None), void=True)
 
 
 def check_user_id(user_id: object) -> int:

@@ -13,13 +13,14 @@ import time
 from collections.abc import Callable, Collection
 from typing import Any
 
-from huks_async.access.authenticator import AuthHost, AuthRequest, Enrolment, HasAuthHost, Vouched
+from huks_async.access.authenticator import AuthHost, AuthRequest, HasAuthHost, Vouched
 from huks_async.access.credentials import (
     Credential,
+    KeptUsers,
     UserRecord,
     change_user,
     check_user_id,
-    read_enrolment,
+    clear_credential,
     read_user,
 )
 from huks_async.access.issuer_keys import Fetch, IssuerKeys
@@ -40,7 +41,7 @@ _LONGEST = 32_768
 _MOST_REMEMBERED = 1000
 
 
-class OidcAuthenticator:
+class OidcAuthenticator(KeptUsers):
     """Vouches for users by an ID token that an issuer signed for this service and this challenge.
 
     Needs the extra `oidc`.
@@ -144,14 +145,7 @@ class OidcAuthenticator:
         Raises:
             BusinessError: 12000013 when there is nothing to forget.
         """
-        host, user_id = keystore.auth_host, check_user_id(user_id)
-        await change_user(
-            host, user_id, lambda record: (record.without(_subject_of(record, user_id)), None), void=True
-        )
-
-    async def enrolled(self, host: AuthHost, user_id: int) -> Enrolment:
-        """Tell what a user has enrolled."""
-        return await read_enrolment(host, user_id)
+        await clear_credential(keystore, user_id, _subject_of)
 
     async def authenticate(self, host: AuthHost, request: AuthRequest, credential: Any) -> Vouched:
         """Check an ID token, a `str` in the compact form.

@@ -13,13 +13,14 @@ from typing import Any
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from huks_async.access.attempts import Lockout
-from huks_async.access.authenticator import AuthHost, AuthRequest, Enrolment, HasAuthHost, Vouched
+from huks_async.access.authenticator import AuthHost, AuthRequest, HasAuthHost, Vouched
 from huks_async.access.credentials import (
     Credential,
+    KeptUsers,
     UserRecord,
     change_user,
     check_user_id,
-    read_enrolment,
+    clear_credential,
     read_user,
 )
 from huks_async.model.enums import HuksUserAuthType
@@ -37,7 +38,7 @@ _LONGEST = 1024
 _LOG_N, _R, _P = 15, 8, 1
 
 
-class PinAuthenticator:
+class PinAuthenticator(KeptUsers):
     """Vouches for users who know their PIN: `Keystore.open(authenticator=PinAuthenticator())`.
 
     A PIN is a text or bytes of any characters. Guesses are counted in the store before they are checked: after
@@ -112,14 +113,7 @@ class PinAuthenticator:
         Raises:
             BusinessError: 12000013 when the user has none.
         """
-        host, user_id = keystore.auth_host, check_user_id(user_id)
-        await change_user(
-            host, user_id, lambda record: (record.without(_pin_of(record, user_id)), None), void=True
-        )
-
-    async def enrolled(self, host: AuthHost, user_id: int) -> Enrolment:
-        """Tell what a user has enrolled."""
-        return await read_enrolment(host, user_id)
+        await clear_credential(keystore, user_id, _pin_of)
 
     async def authenticate(self, host: AuthHost, request: AuthRequest, credential: Any) -> Vouched:
         """Check a PIN, a `str` or bytes.

@@ -15,13 +15,14 @@ from cryptography.hazmat.primitives.twofactor.hotp import HOTP
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
 from huks_async.access.attempts import Lockout
-from huks_async.access.authenticator import AuthHost, AuthRequest, Enrolment, HasAuthHost, Vouched
+from huks_async.access.authenticator import AuthHost, AuthRequest, HasAuthHost, Vouched
 from huks_async.access.credentials import (
     Credential,
+    KeptUsers,
     UserRecord,
     change_user,
     check_user_id,
-    read_enrolment,
+    clear_credential,
     read_user,
 )
 from huks_async.access.tokens import iam_type
@@ -45,7 +46,7 @@ _SHORTEST_SECRET, _LONGEST_SECRET = 16, 128
 _MOST_DRIFT = 10
 
 
-class TotpAuthenticator:
+class TotpAuthenticator(KeptUsers):
     """Vouches for users by the code that their authenticator app shows.
 
     Each code is taken once, and none that is older than one that was taken. Wrong codes are counted in the
@@ -155,14 +156,7 @@ class TotpAuthenticator:
         Raises:
             BusinessError: 12000013 when the user has none.
         """
-        host, user_id = keystore.auth_host, check_user_id(user_id)
-        await change_user(
-            host, user_id, lambda record: (record.without(_secret_of(record, user_id)), None), void=True
-        )
-
-    async def enrolled(self, host: AuthHost, user_id: int) -> Enrolment:
-        """Tell what a user has enrolled."""
-        return await read_enrolment(host, user_id)
+        await clear_credential(keystore, user_id, _secret_of)
 
     async def authenticate(self, host: AuthHost, request: AuthRequest, credential: Any) -> Vouched:
         """Check a code: a `str` of its digits, spaces between them allowed.

@@ -15,13 +15,13 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from huks_async.access.authenticator import AuthHost, AuthRequest, Enrolment, HasAuthHost, Vouched
+from huks_async.access.authenticator import AuthHost, AuthRequest, HasAuthHost, Vouched
 from huks_async.access.credentials import (
     Credential,
+    KeptUsers,
     UserRecord,
     change_user,
     check_user_id,
-    read_enrolment,
     read_user,
 )
 from huks_async.access.tokens import iam_type
@@ -51,7 +51,7 @@ class _Passkey(NamedTuple):
     synced: bool
 
 
-class WebAuthnAuthenticator:
+class WebAuthnAuthenticator(KeptUsers):
     """Vouches for users by an assertion of a passkey that they have enrolled.
 
     Needs the extra `webauthn`.
@@ -209,10 +209,6 @@ class WebAuthnAuthenticator:
                 "userVerification": "required" if self._verify_user else "preferred",
             }
         )
-
-    async def enrolled(self, host: AuthHost, user_id: int) -> Enrolment:
-        """Tell what a user has enrolled."""
-        return await read_enrolment(host, user_id)
 
     async def authenticate(self, host: AuthHost, request: AuthRequest, credential: Any) -> Vouched:
         """Check an assertion: `credential.toJSON()` of the browser, as JSON or parsed.

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from huks_async.model.external_crypto import HuksExternalCryptoParam, HuksExternalErrorInfo
 from huks_async.model.params import HuksOptions, HuksParam
@@ -12,6 +12,11 @@ ProviderParam: TypeAlias = HuksExternalCryptoParam | HuksParam
 """A parameter as a provider gets it: of the caller's own, of the call's properties, or added (UID)."""
 
 Params: TypeAlias = Sequence[ProviderParam]
+
+
+def value_of(params: Params, tag: int) -> Any:
+    """The value of a parameter; None where it is not given."""
+    return next((param.value for param in params if param.tag == tag), None)
 
 
 class HuksCryptoExtensionResultCode(IntEnum):

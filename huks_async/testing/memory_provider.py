@@ -28,6 +28,7 @@ from huks_async.providers.protocol import (
     HuksCryptoExtensionResult,
     HuksCryptoExtensionResultCode,
     Params,
+    value_of,
 )
 
 _R = HuksCryptoExtensionResultCode
@@ -98,13 +99,13 @@ class MemoryProvider(CryptoExtensionAbility):
         opened = self._opened.get(handle)
         return (
             opened
-            if opened is not None and opened.uid == _value(params, _T.HUKS_EXT_CRYPTO_TAG_UID)
+            if opened is not None and opened.uid == value_of(params, _T.HUKS_EXT_CRYPTO_TAG_UID)
             else None
         )
 
     async def onGetResourceId(self, params: Params) -> HuksCryptoExtensionResult:
         """The index is the text of RESOURCE_INFO."""
-        info = _value(params, _T.HUKS_EXT_CRYPTO_TAG_RESOURCE_INFO)
+        info = value_of(params, _T.HUKS_EXT_CRYPTO_TAG_RESOURCE_INFO)
         return self._answer("onGetResourceId", params) or HuksCryptoExtensionResult(resourceId=info.decode())
 
     async def onOpenResource(self, index: str, params: Params) -> HuksCryptoExtensionResult:
@@ -113,7 +114,7 @@ class MemoryProvider(CryptoExtensionAbility):
         if answer is not None:
             return answer
         handle = secrets.token_hex(8)
-        self._opened[handle] = _Opened(_value(params, _T.HUKS_EXT_CRYPTO_TAG_UID), index)
+        self._opened[handle] = _Opened(value_of(params, _T.HUKS_EXT_CRYPTO_TAG_UID), index)
         return HuksCryptoExtensionResult(handle=handle)
 
     async def onCloseResource(self, handle: str, params: Params) -> HuksCryptoExtensionResult:
@@ -133,7 +134,7 @@ class MemoryProvider(CryptoExtensionAbility):
         if not self.left:
             return _failure(_R.HUKS_CRYPTO_EXTENSION_ERR_PIN_LOCKED)
         self.left -= 1
-        if secrets.compare_digest(_value(params, _T.HUKS_EXT_CRYPTO_TAG_UKEY_PIN), self.pin):
+        if secrets.compare_digest(value_of(params, _T.HUKS_EXT_CRYPTO_TAG_UKEY_PIN), self.pin):
             self.left = self.retries
             self._authenticated.add(opened.uid)
             return HuksCryptoExtensionResult(
@@ -185,7 +186,7 @@ class MemoryProvider(CryptoExtensionAbility):
         answer = self._answer("onSetProperty", params)
         if answer is not None:
             return answer
-        self.properties[propertyId] = _value(params, _T.HUKS_EXT_CRYPTO_TAG_EXTRA_DATA)
+        self.properties[propertyId] = value_of(params, _T.HUKS_EXT_CRYPTO_TAG_EXTRA_DATA)
         return HuksCryptoExtensionResult()
 
     async def onGenerateKeyItem(self, handle: str, params: Params) -> HuksCryptoExtensionResult:
@@ -198,7 +199,7 @@ class MemoryProvider(CryptoExtensionAbility):
             return _failure(_R.HUKS_CRYPTO_EXTENSION_ERR_HANDLE_NOT_EXIST)
         if opened.uid not in self._authenticated:
             return _failure(_R.HUKS_CRYPTO_EXTENSION_ERR_PIN_NO_AUTH)
-        aes = _value(params, HuksTag.HUKS_TAG_ALGORITHM) == HuksKeyAlg.HUKS_ALG_AES
+        aes = value_of(params, HuksTag.HUKS_TAG_ALGORITHM) == HuksKeyAlg.HUKS_ALG_AES
         self.keys[opened.index] = (
             AESGCM(secrets.token_bytes(32)) if aes else ec.generate_private_key(ec.SECP256R1())
         )
@@ -241,7 +242,7 @@ class MemoryProvider(CryptoExtensionAbility):
         if opened is None or opened.index not in self.keys:
             return _failure(_R.HUKS_CRYPTO_EXTENSION_ERR_HANDLE_NOT_EXIST)
         name = secrets.token_hex(8)
-        self._sessions[name] = _Session(opened, handle, _value(given, HuksTag.HUKS_TAG_PURPOSE))
+        self._sessions[name] = _Session(opened, handle, value_of(given, HuksTag.HUKS_TAG_PURPOSE))
         return HuksCryptoExtensionResult(handle=name)
 
     async def onUpdateSession(self, initHandle: str, params: HuksOptions) -> HuksCryptoExtensionResult:
@@ -323,10 +324,6 @@ def _certs(certificates: dict[str, bytes]) -> list[HuksCryptoExtensionCertInfo]:
 def _properties(options: HuksOptions) -> Params:
     properties = options.properties
     return properties if isinstance(properties, Sequence) else []
-
-
-def _value(params: Params, tag: int) -> Any:
-    return next((param.value for param in params if param.tag == tag), None)
 
 
 __all__ = ["MemoryProvider"]

@@ -26,6 +26,7 @@ from huks_async.providers.protocol import (
     HuksCryptoExtensionResult,
     HuksCryptoExtensionResultCode,
     Params,
+    value_of,
 )
 
 _R = HuksCryptoExtensionResultCode
@@ -72,13 +73,13 @@ class Pkcs11Provider(CryptoExtensionAbility):
 
     async def onGetResourceId(self, params: Params) -> HuksCryptoExtensionResult:
         """Give the index for RESOURCE_INFO: a PKCS#11 URI, or a label."""
-        text = bytes(_value(params, _T.HUKS_EXT_CRYPTO_TAG_RESOURCE_INFO)).decode(errors="replace")
+        text = bytes(value_of(params, _T.HUKS_EXT_CRYPTO_TAG_RESOURCE_INFO)).decode(errors="replace")
         return HuksCryptoExtensionResult(resourceId=str(parse_locator(text, self._label)))
 
     async def onOpenResource(self, index: str, params: Params) -> HuksCryptoExtensionResult:
         """Open a key, which need not exist yet, if the token is there."""
         locator = parse_locator(index, self._label)
-        return await self._answer(self._open(locator, _value(params, _T.HUKS_EXT_CRYPTO_TAG_UID)))
+        return await self._answer(self._open(locator, value_of(params, _T.HUKS_EXT_CRYPTO_TAG_UID)))
 
     async def _open(self, locator: Locator, uid: int) -> HuksCryptoExtensionResult:
         await self._token.run(look_at_token)
@@ -98,7 +99,7 @@ class Pkcs11Provider(CryptoExtensionAbility):
         if resource is None:
             return _failed(_R.HUKS_CRYPTO_EXTENSION_ERR_HANDLE_NOT_EXIST)
         try:
-            pin = bytes(_value(params, _T.HUKS_EXT_CRYPTO_TAG_UKEY_PIN)).decode()
+            pin = bytes(value_of(params, _T.HUKS_EXT_CRYPTO_TAG_UKEY_PIN)).decode()
         except UnicodeDecodeError:
             raise BusinessError(12000018, "the PIN of a PKCS#11 token is text in UTF-8") from None
         return await self._answer(self._prove(resource, pin))
@@ -304,10 +305,6 @@ def _describe(session: Any) -> dict[str, Any]:
 
 def _failed(code: HuksCryptoExtensionResultCode) -> HuksCryptoExtensionResult:
     return HuksCryptoExtensionResult(code)
-
-
-def _value(params: Params, tag: int) -> Any:
-    return next((param.value for param in params if param.tag == tag), None)
 
 
 def _split(properties: Any) -> tuple[dict[int, Any], dict[int, bytes]]:
