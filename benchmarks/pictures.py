@@ -42,7 +42,8 @@ def pictures(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def bars_chart(title: str, bars: dict[str, float], *ours: str, in_order: bool = False) -> str:
     """Horizontal bars from zero, those that begin with one of `ours` in colour, shortest first or as they are given."""
-    label, room = 220, _WIDTH - 220 - _RIGHT
+    label = max(220, 7 * max(map(len, bars)) + 20)
+    room = _WIDTH - label - _RIGHT
     longest = max(bars.values())
     rows = []
     for place, (name, value) in enumerate(
