@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
+from huks_async.runtime.forks import no_fork
+
 
 def lazy_names(package: str, homes: Mapping[str, tuple[str, ...]]) -> Callable[[str], Any]:
     """Make the `__getattr__` of a package, for names that few programs use.
@@ -21,7 +23,8 @@ def lazy_names(package: str, homes: Mapping[str, tuple[str, ...]]) -> Callable[[
         module = home_of.get(name)
         if module is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(import_module(module, package), name)
+        with no_fork():
+            value = getattr(import_module(module, package), name)
         setattr(sys.modules[package], name, value)
         return value
 

@@ -61,7 +61,7 @@ from huks_async.model.showing import shown
 from huks_async.model.uncopied import Uncopied
 from huks_async.rootkeys import RootKey
 from huks_async.runtime.background import Background
-from huks_async.runtime.forks import notice_fork, tell_after_fork
+from huks_async.runtime.forks import no_fork, notice_fork, tell_after_fork
 from huks_async.runtime.owner import Owner
 from huks_async.runtime.process_pool import ProcessPool
 from huks_async.runtime.workers import WorkerPool
@@ -195,10 +195,11 @@ class Keystore(
         keystore._abilities = check_abilities(abilities)
         keystore._provider_timeout = check_timeout(provider_timeout)
         keystore._authenticator = authenticator
-        keystore._token_keys = check_token_keys(token_keys)
         try:
-            keystore._store = choose_store(store)
-            keystore._root_key = choose_root_key(root_key, keystore._store, store)
+            with no_fork():  # modules are loaded here
+                keystore._token_keys = check_token_keys(token_keys)
+                keystore._store = choose_store(store)
+                keystore._root_key = choose_root_key(root_key, keystore._store, store)
         except (ImportError, OSError) as error:  # the module of a store or root key
             raise not_loaded(error) from error
         keystore._key_cache = key_cache or KeyCache()
@@ -326,8 +327,9 @@ class Keystore(
     def _make_monitor(self) -> "LowMemoryMonitor":
         # late: programs that only import names of this library need no sensors
         try:
-            from huks_async.sessions.monitor import LowMemoryMonitor
-            from huks_async.sessions.pressure import open_sensor
+            with no_fork():
+                from huks_async.sessions.monitor import LowMemoryMonitor
+                from huks_async.sessions.pressure import open_sensor
         except (ImportError, OSError) as error:
             raise not_loaded(error) from error
 

@@ -193,6 +193,36 @@ print(json.dumps(children))
     )
 
 
+@pytest.mark.parametrize(
+    "use", ["huks.Keystore.open('memory:')", "huks.SqliteStore('keys.db')", "huks.MemoryStore()"]
+)
+def test_a_fork_waits_for_modules_that_come_late(tmp_path: Path, use: str) -> None:
+    """What a name or `Keystore.open` loads at its first use is loaded whole when a process forks meanwhile."""
+    assert (
+        run(
+            f"""
+import threading, time
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name.startswith("huks_async.stores."):
+            begun.set()
+            time.sleep(0.2)
+begun = threading.Event()
+sys.meta_path.insert(0, Slow())
+def look(): return repr({use}) != ""
+thread = threading.Thread(target=look)
+thread.start()
+begun.wait(60)
+child = in_child(look)
+thread.join()
+print(json.dumps(child))
+""",
+            tmp_path,
+        )
+        is True
+    )
+
+
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 def test_multiprocessing(tmp_path: Path, method: str) -> None:
     """A pool's processes open the store that their parent has open; forked ones are told what to do."""
