@@ -12,8 +12,8 @@ import pytest
 
 from huks_async.model.errors import BusinessError
 from huks_async.runtime import folders
-from huks_async.stores import SqliteStore
-from huks_async.stores.sqlite import creation, schema
+from huks_async.stores import ItemName, SqliteStore
+from huks_async.stores.sqlite import connections, creation, schema
 from tests.stores.peer import Peer, name
 
 # begins, writes and closes a store with little space, tells what was acknowledged; then again with space
@@ -239,3 +239,34 @@ async def test_writers_of_both_schemas_at_once(tmp_path):
             assert sorted(own) == list(range(len(own)))
             assert answer is not True or len(own) == 60 or peer is first
         assert newer.ask("put('more')") is True
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("name", ["keys.db", "odd ?mode=ro#%25 name.db"])
+async def test_a_file_that_is_removed_while_it_is_opened_leaves_none_that_is_empty(
+    tmp_path, monkeypatch, name
+):
+    """Between the look at a database and its opening somebody removes it: SQLite must not make an empty one there."""
+    path = tmp_path / name
+    store = SqliteStore(path)
+    await store.open()
+    await store.aclose()
+    real, removed = connections.connect, []
+
+    def connect(opened, busy_timeout):
+        if not removed and opened == str(path):
+            path.unlink()
+            removed.append(opened)
+            try:
+                return real(opened, busy_timeout)
+            finally:
+                assert not path.exists()
+        return real(opened, busy_timeout)
+
+    monkeypatch.setattr(connections, "connect", connect)
+    await store.open()
+    assert removed
+    await store.put(ItemName("app", 2, "a"), b"x")
+    await store.aclose()
+    assert path.stat().st_size > 0
+    assert sorted(file.name for file in tmp_path.iterdir()) == [name]

@@ -1,7 +1,9 @@
 """Connections of SQLite, made as the store needs them and kept from the interpreter of a forked child."""
 
 import ctypes
+import os
 import sqlite3
+from urllib.parse import quote_from_bytes
 
 _keep = ctypes.pythonapi.Py_IncRef
 _keep.argtypes = [ctypes.py_object]
@@ -12,13 +14,21 @@ _let_go.restype = None
 
 
 def connect(path: str, busy_timeout: float) -> sqlite3.Connection:
-    """Open a connection to a database at an absolute path.
+    """Open a connection to a database at an absolute path, which must exist.
+
+    By its bare path SQLite would make an empty database where somebody has just removed the file, and no store
+    could be opened there any more.
 
     In a child process the interpreter would close it when it ends or collects garbage, and wait for ever for
     a lock of SQLite's that a thread of the parent held. So it is never collected; `close` ends it.
     """
     connection = sqlite3.connect(
-        path, timeout=busy_timeout, isolation_level=None, check_same_thread=False, cached_statements=64
+        f"file:{quote_from_bytes(os.fsencode(path))}?mode=rw",
+        uri=True,
+        timeout=busy_timeout,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=64,
     )
     _keep(connection)
     try:

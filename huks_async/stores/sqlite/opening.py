@@ -67,12 +67,12 @@ def open_database(path: str, address: str, busy_timeout: float, *, settled: bool
         ready = file.read(_WAL_AT, 2) == b"\2\2" and not os.path.exists(f"{path}-journal")
         if ready and not file.hold():
             raise UnsettledError
-        written = connections.connect(path, busy_timeout)
+        written = _connect(path, busy_timeout)
         _use_log(written, address)
         if not ready and not file.hold():
             raise UnsettledError
         migrate(written, address)
-        read = connections.connect(path, busy_timeout)
+        read = _connect(path, busy_timeout)
         read.execute("PRAGMA query_only = ON")
         # a first read makes SQLite create the WAL index
         read.execute("SELECT version FROM sequence").fetchall()
@@ -95,6 +95,15 @@ def open_database(path: str, address: str, busy_timeout: float, *, settled: bool
         raise
     wait_until_noticed(seen)
     return database
+
+
+def _connect(path: str, busy_timeout: float) -> sqlite3.Connection:
+    try:
+        return connections.connect(path, busy_timeout)
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_CANTOPEN and not os.path.exists(path):
+            raise UnsettledError from error  # it was there a moment ago, and has been removed or moved since
+        raise
 
 
 def refuse_foreign(path: str, address: str) -> None:
