@@ -79,7 +79,7 @@ class KeySession(Uncopied):
         self._pool = pool
         self._limits = limits
         self._open: HuksSessionHandle | None = None
-        # of a key in an external provider, every call says so
+        # for a key in an external provider, every call must carry the key class
         self._key_class: list[HuksParam] | None = None
         self._ended = False
         self._place = place
@@ -108,7 +108,7 @@ class KeySession(Uncopied):
         if self._open is not None:
             raise BusinessError(12000012, "this session block was entered already; make a new one")
         try:
-            # taken apart once: an iterator gives its parameters once, and a list may change later
+            # Parsed once and kept: an iterator yields its parameters only once, and the caller may change a list.
             params = parse_parameters(self._options)
             self._options = HuksOptions(params.to_params())
             key_class = params.numbers.get(HuksTag.HUKS_TAG_KEY_CLASS)
@@ -128,25 +128,26 @@ class KeySession(Uncopied):
     ) -> None:
         try:
             if self._stream is not None:
-                with contextlib.suppress(RuntimeError):  # another task is in it, and ends it itself
+                # RuntimeError: another task is running the stream, and will close it itself
+                with contextlib.suppress(RuntimeError):
                     await self._stream.aclose()
         finally:
             if self._key_class is None:
                 self._end()
             elif not self._ended and self._open is not None:
                 self._ended = True
-                # its provider gives an answer within a time
+                # The shield cannot hang: calls to a provider have a time limit.
                 with anyio.CancelScope(shield=True):
                     await self._api.abortSession(self._open.handle, HuksOptions(self._key_class))
 
     def _end(self) -> None:
         if not self._ended and self._open is not None:
             self._ended = True
-            # unlike abortSession, this ends a session too whose call still runs in another task
+            # Unlike abortSession, this also ends a session that another task is still calling.
             self._abandon(self._open.handle)
 
     async def update(self, data: BytesLike, *, token: BytesLike | None = None) -> bytes:
-        """Feed a segment; give the output that is ready. Errors as `updateSession`."""
+        """Feed a segment; return the output that is ready. Errors as `updateSession`."""
         options = HuksOptions(self._key_class, data)
         return (await self._api.updateSession(self._session().handle, options, token)).outData
 
@@ -170,20 +171,20 @@ class KeySession(Uncopied):
         if self._key_class is not None:
             properties = [*self._key_class, *(properties or ())]
         result = await self._api.finishSession(handle, HuksOptions(properties, data), token)
-        # after an error the block's end aborts: an argument refused early leaves the session open
+        # Not reached after an error: a refused argument may leave the session open, and leaving the block aborts it.
         self._ended = True
         return result.outData
 
     def stream(self, source: Source) -> AsyncGenerator[bytes, None]:
-        """Feed all chunks of `source`, finish, and give the output in parts as it comes.
+        """Feed all chunks of `source`, finish, and yield the output in parts as it comes.
 
         Args:
-            source: chunks of any size; larger ones than a call takes are cut. An asynchronous generator is
-                closed when the stream ends.
+            source: chunks of any size; those larger than one call accepts are cut. An asynchronous generator
+                is closed when the stream ends.
 
-        Decryption with GCM or CCM gives nothing before the tag was verified: the plaintext waits in a
-        spool of bounded memory, on disk only in encrypted form. An iteration that was left early ends with
-        the session block, at the latest.
+        Decryption with GCM or CCM yields nothing until the tag has been verified: the plaintext waits in a
+        spool of bounded memory, on disk only in encrypted form. An iteration that is left early ends with
+        the session block at the latest.
         """
         self._stream = self._held_back(source) if self._holds_back() else self._feed(source)
         return self._stream
@@ -237,7 +238,7 @@ async def _chunks(source: Source) -> AsyncGenerator[BytesLike, None]:
             401, "stream takes an iterable of chunks, not one buffer: use stream([data]) or finish(data)"
         )
     if isinstance(source, AsyncGenerator):
-        # written in place, as it often is, nobody else can close it
+        # A generator created in the call itself has no other reference, so only this function can close it.
         async with aclosing(source):
             async for chunk in source:
                 yield as_buffer(chunk, "a chunk")

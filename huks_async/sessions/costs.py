@@ -1,8 +1,8 @@
-"""What a call costs, measured: the one table that decides between the event loop and a worker thread.
+"""What a call costs, as measured: the one table that decides between the event loop and a worker thread.
 
 A hop to a worker and back costs about 100 µs of latency and some of the event loop's own time, so work
 below `INLINE_MICROSECONDS` is done at once, on the loop. Figures are microseconds on a server core of
-2025 and need to be right within a factor of two only.
+2025; being right within a factor of two is enough.
 """
 
 import sys
@@ -34,9 +34,9 @@ class Cost(NamedTuple):
 
     @property
     def slice_bytes(self) -> int | None:
-        """How many bytes a worker takes at once, so that it lets go of the interpreter after some 2 ms.
+        """How many bytes a worker handles at once, so that it releases the interpreter after some 2 ms.
 
-        None for operations whose data cannot be cut, which cost nothing for each byte.
+        None for operations whose data cannot be cut; these have no cost per byte.
         """
         if not self.per_byte or self is UNKNOWN:
             return None
@@ -66,7 +66,7 @@ COSTS: dict[str, Cost] = {
     "hmac-sm3": Cost(1, 1, _SM3),
     "cmac": Cost(3, 3, 0.035),
     "aes-siv": Cost(1, 5, 0.002),
-    # the key encapsulation is told by the operation's work
+    # the operation's `work` accounts for the key encapsulation
     "hpke": Cost(1, 1, 0.0003),
     "hkdf": Cost(60, 1, 0),
     "pbkdf2-sha256": Cost(0.16, 1, 0),
@@ -119,23 +119,24 @@ COSTS: dict[str, Cost] = {
 }
 
 UNKNOWN = Cost(1000, 1000, 0.01)
-"""An operation without a row goes to a worker."""
+"""The cost of an operation that has no row in `COSTS`: high enough to send it to a worker."""
 
 
 def _inline_bytes(fixed: float, per_byte: float) -> int:
-    """How many bytes a call may have to be done at once; -1 where it may not, however few."""
+    """The most bytes with which a call still runs on the event loop; -1 if it never does, however few."""
     left = INLINE_MICROSECONDS - fixed
     if left < 0:
         return -1
     return int(left / per_byte) if per_byte else sys.maxsize
 
 
-# the answers that most calls need, without arithmetic; derivations with iterations have none
+# The limits are computed here once, so that most calls compare one number. Derivations with an iteration
+# count have no fixed cost, so they have no limit here.
 _FIXED = {kind: cost for kind, cost in COSTS.items() if not kind.startswith("pbkdf2")}
 UPDATES_INLINE: dict[str, int] = {
     kind: _inline_bytes(cost.update, cost.per_byte) for kind, cost in _FIXED.items()
 }
-"""Kind → how many bytes an update may have to be surely done on the event loop."""
+"""Kind → the most bytes with which an update certainly runs on the event loop."""
 FINISHES_INLINE: dict[str, int] = {
     kind: _inline_bytes(cost.finish, cost.per_byte) for kind, cost in _FIXED.items()
 }

@@ -1,7 +1,7 @@
 """Where work runs: at once on the event loop, or in a worker thread, by what it costs.
 
-The loop stays responsive under many small calls, too: before a call works inline, it lets others run
-if this loop has not done so for `TURN_SECONDS`.
+The loop also stays responsive under many small calls: before a call works inline, it lets other tasks run
+if none has had a turn for `TURN_SECONDS`.
 """
 
 import time
@@ -16,13 +16,13 @@ from huks_async.runtime.rounds import next_round
 from huks_async.runtime.workers import WorkerPool
 
 TURN_SECONDS = 0.0005
-"""How long inline work may go on before others get a turn: what a timer is late at most, however many
-sessions are busy. Yielding by time instead of at each call keeps 0.9 of the raw throughput instead of 0.7."""
+"""How long inline work may go on before other tasks get a turn. A timer is late by at most this time, however
+many sessions are busy. Yielding by time instead of at each call keeps 0.9 of the raw throughput, not 0.7."""
 
 _ROUNDS = 3
-"""Rounds of the loop between two turns. With one, a timer that ends during a turn is seen after the next turn,
-and its task runs after the one that follows. In the second round nothing but the timer is seen, and its task
-comes first in the third. The rounds are cheap: 2 µs each, beside 16 µs for the first one."""
+"""Rounds of the loop between two turns. With one round, the loop would notice a timer that expired during a turn
+only after the next turn, and run its task only after the turn after that. With three, the second round notices
+the timer and the third runs its task. The extra rounds are cheap: 2 µs each, beside 16 µs for the first."""
 
 
 class Dispatcher:
@@ -30,8 +30,8 @@ class Dispatcher:
 
     Attributes:
         pool: the worker threads.
-        processes: where calls run that take too long for them.
-        turn_ends: `time.perf_counter()` when the loop should run others before more is done inline.
+        processes: worker processes, for calls that take too long for a thread.
+        turn_ends: reading of `time.perf_counter()` from which other tasks must run before more is done inline.
     """
 
     __slots__ = ("_line", "_next_round", "_owner", "_taken", "pool", "processes", "turn_ends")
@@ -43,8 +43,8 @@ class Dispatcher:
         self.turn_ends: float = 0.0
         self._next_round: Callable[[], Awaitable[object]] | None = None
         self._taken = False
-        # Calls that wait for their turn, and get it one by one: if all went on in the same round of the
-        # loop, a timer would be as many turns late as there are busy sessions.
+        # Calls that wait for their turn; they get it one by one. If all of them continued in the same round of
+        # the loop, a timer would be late by as many turns as there are busy sessions.
         self._line: deque[anyio.Event] = deque()
 
     async def give_turn(self) -> None:
@@ -77,7 +77,7 @@ class Dispatcher:
             self._call_next()
 
     def _call_next(self) -> None:
-        # whoever is called runs in the next round of the loop
+        # the waiting call continues in the next round of the loop
         if self._line:
             self._line.popleft().set()
         else:

@@ -1,8 +1,8 @@
 """Drives sessions: update, finish, abort, with the documented endings.
 
-Rules kept here: a call on a busy session is refused, not queued; any error of the operation ends the
-session; finish always ends it; abort of anything succeeds; a cancelled call ends its session, because
-its data may or may not have been taken.
+The rules: a call on a busy session is refused, not queued; any error of the operation ends the session;
+finish always ends it; abort always succeeds, whatever the handle; a cancelled call ends its session, because
+nobody can tell whether the operation has taken its data.
 """
 
 from collections.abc import Awaitable, Callable
@@ -31,7 +31,7 @@ T = TypeVar("T")
 _LONG_MICROSECONDS = LONG_SECONDS * 1e6
 
 COPY_AT_ONCE = 1024 * 1024
-"""How many bytes the event loop copies without a turn of the others: about 0.3 ms."""
+"""How many bytes the event loop copies before other tasks get a turn: about 0.3 ms."""
 
 
 class SessionDriver:
@@ -47,10 +47,10 @@ class SessionDriver:
     def start_update(
         self, owner: str, handle: int, data: BytesLike, params: ParamSet = NO_PARAMETERS
     ) -> bytes | Awaitable[bytes]:
-        """Feed a segment: at once, or where it takes longer or others are due, when the result is awaited.
+        """Feed a segment at once if it is cheap and no other task is due a turn; otherwise through `update`.
 
         Returns:
-            the output; or `update`, to be awaited.
+            the output, or the coroutine of `update`, to be awaited.
         """
         session = self._at_once(owner, handle, data)
         if session is None:
@@ -61,7 +61,7 @@ class SessionDriver:
             if admitted is None or len(data) > self._updates_at_once.get(admitted.kind, -1):
                 return self.update(owner, handle, data, params)
             operation = admitted
-        # nobody else runs until it is done, so the session need not be marked
+        # Nothing below awaits, so no other call can meet this session half-way and it need not be marked busy.
         try:
             out = operation.update(data)
         except BaseException as error:
@@ -77,10 +77,10 @@ class SessionDriver:
     def start_finish(
         self, owner: str, handle: int, data: BytesLike, params: ParamSet = NO_PARAMETERS
     ) -> bytes | Awaitable[tuple[bytes, Session]]:
-        """Feed the last segment, at once or when the result is awaited, as `update` does.
+        """Feed the last segment at once if it is cheap and no other task is due a turn; otherwise through `finish`.
 
         Returns:
-            the output of a session that is ended; or `finish`, to be awaited.
+            the output, and the session is ended; or the coroutine of `finish`, to be awaited.
         """
         session = self._at_once(owner, handle, data)
         if session is None:
@@ -106,9 +106,10 @@ class SessionDriver:
         return out
 
     def _behind_guard(self, session: Session, data: BytesLike, params: ParamSet) -> Operation | None:
-        """Have a guard let a call in, and give the operation behind it; None where there is none or it must wait.
+        """Let the session's guard admit a call, and return the operation behind it.
 
-        The call may still have to wait for the operation, which is the session's own from here on.
+        None if the session has no guard, or the guard must be awaited. The operation returned has replaced the
+        guard in the session; it may still be too slow to run at once.
         """
         guard = session.operation.guard
         if guard is None or guard.waits or len(data) > self._max_call:
@@ -121,7 +122,7 @@ class SessionDriver:
         return admitted
 
     def _at_once(self, owner: str, handle: int, data: BytesLike) -> Session | None:
-        """The session of a call that need not wait for its turn, if there is nothing wrong with the call.
+        """The session, if a call on it may run now; None if it must wait for its turn or has too much data.
 
         Raises:
             BusinessError: 12000011 when the session is gone, or in another call.
@@ -132,14 +133,14 @@ class SessionDriver:
         session = table.sessions.get(handle)
         if session is None or session.busy or session.owner != owner or table.max_idle is not None:
             if len(data) > self._max_call:
-                return None  # what is wrong with the call itself is told first
+                return None  # the caller then reports the size, which comes before any fault of the session
             session = table.find(handle, owner)
         return session
 
     async def update(
         self, owner: str, handle: int, data: BytesLike, params: ParamSet = NO_PARAMETERS
     ) -> bytes:
-        """Feed a segment, in turn, and in a worker where it takes long. `params` are for sessions behind a gate."""
+        """Feed a segment, in turn, and in a worker if it takes long. Only a session behind a gate reads `params`."""
         if len(data) > self._max_call:
             raise self._too_large(data)
         session = self.table.take(handle, owner)
@@ -168,10 +169,10 @@ class SessionDriver:
     async def finish(
         self, owner: str, handle: int, data: BytesLike, params: ParamSet = NO_PARAMETERS
     ) -> tuple[bytes, Session]:
-        """Feed the last segment, in turn, and in a worker where it takes long; gives the output and the session.
+        """Feed the last segment, in turn, and in a worker if it takes long; return the output and the session.
 
-        The session is ended unless it has a context. With a context it stays in the call until `complete` was
-        awaited.
+        This ends the session unless it has a context. A session with a context stays busy until `complete`
+        has been awaited.
         """
         if len(data) > self._max_call:
             raise self._too_large(data)
@@ -194,7 +195,7 @@ class SessionDriver:
         return out, session
 
     async def complete(self, session: Session, rest: Awaitable[T]) -> T:
-        """Await what is left to do for a session with a context, and end it; gives the result of that."""
+        """Await the rest of the work for a session with a context, end the session, and return the result."""
         try:
             result = await rest
         except BaseException as error:
@@ -204,7 +205,7 @@ class SessionDriver:
         return result
 
     def most_at_once(self, operation: Operation) -> int:
-        """How many bytes an operation of this kind, in no session, may finish with on the event loop; -1 for none."""
+        """The most bytes with which an operation outside a session may finish on the event loop; -1 if it may not."""
         return self._finishes_at_once.get(operation.kind, -1) if operation.work <= 1.0 else -1
 
     async def update_alone(self, operation: Operation, data: BytesLike) -> None:
@@ -217,7 +218,7 @@ class SessionDriver:
         await self._alone(operation, estimate, operation.update, data)
 
     async def finish_alone(self, operation: Operation, data: BytesLike) -> bytes:
-        """Carry out an operation that belongs to no session, in turn, and in a worker where it takes long.
+        """Carry out an operation that belongs to no session, in turn, and in a worker if it takes long.
 
         Raises:
             BusinessError: what the operation raises; 401 for more data than one call takes; 12000014 where the
@@ -245,7 +246,7 @@ class SessionDriver:
 
     @staticmethod
     def call_once(operation: Operation, function: Callable[[BytesLike], bytes], data: BytesLike) -> bytes:
-        """Call at once a function of an operation that belongs to no session."""
+        """Run, without waiting, a function of an operation that belongs to no session."""
         try:
             return function(data)
         except BusinessError:
@@ -258,7 +259,7 @@ class SessionDriver:
         self.table.abort(handle, owner)
 
     def fail(self, owner: str, handle: int, error: BusinessError) -> BusinessError:
-        """End a session whose call was refused for its content; gives the error to raise."""
+        """End a session whose call was refused for its content; return the error to raise."""
         try:
             session = self.table.take(handle, owner)
         except BusinessError as gone:
@@ -292,7 +293,7 @@ class SessionDriver:
             raise
 
     async def copy(self, data: BytesLike) -> bytes:
-        """A private copy of any size, with turns for other tasks on the way."""
+        """A private copy of data of any size; other tasks get turns while it is made."""
         parts = []
         with memoryview(data) as view:
             for start in range(0, len(view), COPY_AT_ONCE):
@@ -301,7 +302,7 @@ class SessionDriver:
         return await self._dispatcher.pool.run(b"".join, parts)
 
     def _end(self, session: Session, error: BaseException) -> None:
-        """End a session whose call failed; an unexpected error becomes one that callers know."""
+        """End a session whose call failed; raise a documented error in place of an unexpected one."""
         if isinstance(error, BusinessError):
             self.table.fail(session, error.message)
         elif is_out_of_memory(error):
@@ -326,7 +327,7 @@ class SessionDriver:
 
 
 def _known(operation: Operation, error: Exception) -> BusinessError:
-    """What callers are told of an error of an operation that belongs to no session."""
+    """The documented error that callers get when an operation that belongs to no session fails."""
     if is_out_of_memory(error):
         return out_of_memory(f"a call ({operation.kind})")
     return BusinessError(12000006, f"{operation.kind} failed unexpectedly ({type(error).__name__})")
@@ -339,9 +340,9 @@ def _in_slices(
     most: int,
     ended: list[None],
 ) -> bytes:
-    """Feed data bit by bit: ciphers hold the interpreter's lock, and the event loop gets it in between.
+    """Feed data in slices: a cipher holds the interpreter's lock, and the event loop gets it between two slices.
 
-    Stops after the next slice once `ended` has something in it: nobody waits for the output any more.
+    Stops after the current slice once `ended` is not empty, because then nobody waits for the output any more.
     """
     view = memoryview(data)
     end = (len(data) - 1) // most * most
@@ -351,4 +352,4 @@ def _in_slices(
             return b""
         parts.append(update(view[start : start + most]))
     parts.append(last(view[end:]))
-    return b"".join(parts)  # of bytes alone: large joins let go of the lock, too
+    return b"".join(parts)  # all parts are bytes, so that a large join releases the interpreter's lock

@@ -1,11 +1,11 @@
 """Why sessions ended: remembered for the last million of them, at ten bytes each.
 
-Purging a hundred thousand sessions is a day's work for a keystore, and each of their callers will ask what
-became of its own. A dictionary of so many handles takes a hundred bytes for each.
+A keystore may purge a hundred thousand sessions in a day, and each of their callers may ask what became of
+its own. A dictionary of so many handles would take a hundred bytes for each.
 
-What ended last is in a dictionary. When that is full, its handles become a sorted run of doubles, which
-hold integers up to 2^53 exactly and are sorted several times faster than Python's integers; beside them are
-the numbers of their records.
+The sessions that ended last are in a dictionary. When it is full, its handles become a sorted run of doubles,
+which hold integers up to 2^53 exactly and are sorted several times faster than Python's integers. The numbers
+of the sessions' records are kept beside them.
 """
 
 from array import array
@@ -23,10 +23,10 @@ _RUNS = 64
 """Runs of one volume."""
 
 _VOLUMES = 9
-"""So many volumes hold at least a million handles when the oldest one has just been dropped."""
+"""Volumes kept: just after the oldest one is dropped, the rest still hold at least a million handles."""
 
 _MAX_RECORDS = 4096
-"""Different fates of one volume that are told in full; of more, the beginning."""
+"""How many different fates a volume stores in full; of any further ones it stores the beginning."""
 
 _LARGEST = 2**53
 
@@ -37,8 +37,8 @@ Record = tuple[str, str]
 class _Volume:
     """Sorted runs of handles, one after the other, with the numbers of their records.
 
-    In memory that the system gives and takes back whole: small objects made during a purge would settle
-    between the freed sessions, and keep most of their memory from going back.
+    They are in large blocks, which go back to the system whole. Small objects made during a purge would settle
+    between the freed sessions, and keep most of the sessions' memory from going back.
     """
 
     __slots__ = ("_handles", "_numbers", "numbers", "records", "runs")
@@ -62,7 +62,7 @@ class _Volume:
         different = set(latest.values())
         if len(different) == 1:
             numbers = array("H", different) * len(latest)
-        else:  # a double finds the integer that it equals
+        else:  # a double equals and hashes as its integer, so it finds the entry in `latest`
             numbers = array("H", map(latest.__getitem__, handles))  # type: ignore[arg-type]
         self._handles[start:end] = handles
         self._numbers[start:end] = numbers
@@ -90,9 +90,9 @@ class Fates:
     """The fates of ended sessions, by handle.
 
     Attributes:
-        latest: handle → number of its record, of the sessions that ended last. Whoever adds to it calls
-            `pack` when it has reached `room`; numbers are those that `number` gave since the last `pack`.
-        room: how many `latest` takes.
+        latest: handle → number of its record, for the sessions that ended last. The code that adds to it must
+            call `pack` when it has reached `room`, and use only numbers from `number` since the last `pack`.
+        room: how many entries `latest` may have.
     """
 
     __slots__ = ("_volumes", "latest", "room")
@@ -112,7 +112,7 @@ class Fates:
         number = volume.numbers.get(record)
         if number is None:
             if len(volume.records) >= _MAX_RECORDS:
-                # of these there are few: their causes are the library's own words
+                # there are few of these, because their causes are the library's own words
                 record = (owner, _in_general(fate))
                 number = volume.numbers.get(record)
             if number is None:
@@ -147,7 +147,7 @@ class Fates:
         return None
 
     def forget_half(self) -> bool:
-        """Drop the older half, for a process that is short of memory; whether there was anything to drop."""
+        """Drop the older half, for a process that is short of memory; return whether there is more to drop."""
         volumes = self._volumes
         if len(volumes) > 1:
             for _ in range(len(volumes) // 2):

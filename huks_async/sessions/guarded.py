@@ -1,8 +1,8 @@
 """Operations behind a gate: a session on a key that demands something before it is used.
 
-A guard stands in place of the operation, so that sessions on all other keys never meet a test for it. The
-driver sees it (`Operation.guard`), has it let the call in, and goes on with the operation itself. When nothing
-is left to be asked, the operation takes the guard's place for good.
+A guard stands in place of the operation, so that sessions on all other keys need no extra check. The driver
+sees the guard (`Operation.guard`), lets it admit the call, and continues with the operation itself. When
+nothing is left to demand, the operation takes the guard's place for good.
 """
 
 import struct
@@ -22,20 +22,20 @@ _PREFIX_VERSION = 0x0100_0001
 
 
 class Guarded(Operation):
-    """An operation that does not run before its gate was passed.
+    """An operation that does not run until its gate has been passed.
 
     Args:
-        operation: what runs behind it.
+        operation: what runs behind the gate.
         gate: what is demanded.
 
     Attributes:
-        challenge: of the session; nothing where none is compared.
-        waits: whether a call must be let in by `admit`; `admit_at_once` does it otherwise.
+        challenge: of the session; empty if no token is compared with one.
+        waits: whether a call must go through `admit`, because it may wait; otherwise `admit_at_once` will do.
     """
 
     __slots__ = ("_access_time", "_admitted", "_gate", "_operation", "challenge", "waits")
 
-    # no row of the table of costs, so that the driver never runs it at once
+    # This kind has no row in the table of costs, so that the driver never runs a guard at once.
     kind = "guarded"
     whole = False
 
@@ -58,7 +58,7 @@ class Guarded(Operation):
         return self._operation.held
 
     async def admit(self, session: Session, params: ParamSet, *, ends: bool) -> Operation:
-        """Give the operation that a call may go on with.
+        """Return the operation that a call may use.
 
         Args:
             session: the session, which is marked busy.
@@ -66,7 +66,7 @@ class Guarded(Operation):
             ends: whether it is the last call.
 
         Raises:
-            BusinessError: what is demanded is not there; see `Gate`.
+            BusinessError: something that the key demands is missing; see `Gate`.
         """
         await self._gate.check_password()
         return self.admit_at_once(session, params)
@@ -92,7 +92,7 @@ class Guarded(Operation):
 
 
 class NamedSignature(Operation):
-    """A signature over a prefix that says who was authenticated, and the data; it begins with the prefix, too."""
+    """A signature over a prefix, which says who was authenticated, and the data. The result is prefix and signature."""
 
     __slots__ = ("_operation", "_prefix", "_started", "collects", "kind", "work")
 
@@ -110,11 +110,11 @@ class NamedSignature(Operation):
         return self._operation.held
 
     def update(self, data: BytesLike) -> bytes:
-        """Take a segment, behind the prefix if it is the first."""
+        """Take a segment; the first one is preceded by the prefix."""
         return self._operation.update(self._first(data))
 
     def finish(self, data: BytesLike) -> bytes:
-        """Take the last segment; give prefix and signature."""
+        """Take the last segment; return the prefix followed by the signature."""
         return self._prefix + self._operation.finish(self._first(data))
 
     def _first(self, data: BytesLike) -> BytesLike:
@@ -132,9 +132,9 @@ class Batch(Operation):
     """A batch session: each update is an operation of its own, with parameters of its own.
 
     Args:
-        gate: what is demanded of each.
+        gate: what is demanded of each update.
         clock: gives seconds.
-        deadline: on that clock.
+        deadline: when the session's time is over, on that clock.
         start: makes the operation for the parameters of an update.
     """
 
@@ -164,7 +164,7 @@ class Batch(Operation):
         return self
 
     async def admit(self, session: Session, params: ParamSet, *, ends: bool) -> Operation:
-        """Give the operation of one update, as `Guarded.admit` does. The end needs no token: it does nothing.
+        """Return the operation of one update, as `Guarded.admit` does. Finish does nothing, and needs no token.
 
         Raises:
             BusinessError: also 401 after the deadline.
@@ -176,7 +176,7 @@ class Batch(Operation):
             raise BusinessError(
                 401, "the time of this batch session is over (BATCH_OPERATION_TIMEOUT); open a new one"
             )
-        # the parameters say which purpose it is, and that decides whether it needs a token
+        # the parameters name the update's purpose, which decides whether it needs a token
         operation, needs_token = self._start(params)
         if needs_token:
             self._gate.verify(params.blobs.get(_TOKEN), self.challenge, self._access_time)
@@ -184,9 +184,9 @@ class Batch(Operation):
 
 
 class _Nothing(Operation):
-    """The end of a batch session."""
+    """The finish of a batch session."""
 
-    kind = "cmac"  # short, and done at once
+    kind = "cmac"  # a kind whose row of costs is low, so that the driver runs this at once
 
     def finish(self, data: BytesLike) -> bytes:
         """Do nothing."""

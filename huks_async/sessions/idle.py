@@ -1,4 +1,4 @@
-"""The idle limit: sessions that nobody used for too long end, whether memory is short or not."""
+"""The idle limit: sessions that have not been used for too long end, whether memory is short or not."""
 
 from collections.abc import Awaitable, Callable
 
@@ -16,8 +16,8 @@ async def end_idle_sessions(
 ) -> None:
     """End sessions of `table` that idle for longer than `max_idle` seconds, until cancelled.
 
-    Sleeps until the session that was used longest ago may be due. Sessions opened or used meanwhile are
-    due later than that, so nothing needs to wake it.
+    Sleeps until the session that was used longest ago may be due. Sessions that are opened or used in the
+    meantime are due later than that, so nothing needs to end the sleep early.
     """
     while True:
         while table.purge_stale(_BATCH, max_idle, IDLE) == _BATCH:

@@ -30,7 +30,7 @@ Shrinker = Callable[[], object]
 
 
 def trim_heap() -> bool:
-    """Give freed memory back to the system, where the C library can (glibc); whether any went back.
+    """Give freed memory back to the system, if the C library can (glibc); return whether any went back.
 
     Without it glibc keeps more than half of what ended sessions have used. Takes milliseconds; the
     interpreter's lock is not held.
@@ -50,11 +50,11 @@ class MonitorStatistics:
 
     Attributes:
         sensor: name of the sensor in use.
-        under_pressure: whether an episode of short memory lasts at the moment.
+        under_pressure: whether an episode of short memory is going on now.
         events: episodes begun.
         purged: sessions ended.
         rounds: times that memory was given back.
-        broken: times that no sensor was left and the choice began anew.
+        broken: times that every sensor had failed and sensors were chosen anew.
         failures: times that the purge, a shrinker or the trim raised.
         last_event: clock reading of the last event; None if there was none.
         last_reason: what the sensor said then.
@@ -75,22 +75,22 @@ class MonitorStatistics:
 class LowMemoryMonitor:
     """Ends stale sessions while memory is short, and gives the memory back.
 
-    `run` belongs in a task group of the caller. Calm costs nothing but a sensor's wait. An episode of
-    short memory goes in rounds: a few batches of the purge with the event loop let through in between,
-    then the shrinkers, then the heap is trimmed; until memory is not short or nothing stale is left.
-    While it stays short, sessions that become stale later go at the pace of `retry_every`.
+    `run` belongs in a task group of the caller. While memory is not short, it only waits for a sensor. An
+    episode of short memory goes in rounds: a few batches of sessions are purged, with turns for other tasks in
+    between; then the shrinkers are called; then the heap is trimmed. This repeats until memory is not short or
+    nothing stale is left. If it stays short, sessions that become stale later are purged every `retry_every`.
 
     Args:
-        purge: ends up to n stale sessions, oldest first, and gives how many it ended.
-        sensor_factory: makes the sensor; called again if it breaks altogether.
+        purge: ends up to n stale sessions, oldest first, and returns how many it ended.
+        sensor_factory: makes the sensor; called again when the sensor breaks.
         clock: gives seconds, monotonic.
         sleep: waits for seconds.
         batch: sessions per call of `purge`; 250 take about 0.1 ms.
-        batches_per_round: calls of `purge` before memory is given back and looked at again.
+        batches_per_round: calls of `purge` before memory is given back and the sensor is asked again.
         pause: seconds between rounds, in which the sensors may notice that memory is back.
         retry_every: seconds between attempts while memory stays short.
         reopen_after: seconds before sensors are chosen anew when all of them broke.
-        trim: gives freed memory back to the system; runs in a worker thread. None: nothing does.
+        trim: gives freed memory back to the system; runs in a worker thread. None: memory is not given back.
 
     """
 
@@ -134,13 +134,13 @@ class LowMemoryMonitor:
         self._closed = False
 
     def add_shrinker(self, shrink: Shrinker) -> None:
-        """Have `shrink()` called when memory is short: a cache lets go of what it can make again."""
+        """Have `shrink()` called when memory is short, so that a cache drops what it can make again."""
         self._shrinkers.append(shrink)
 
     def add_last_shrinker(self, shrink: Shrinker) -> None:
         """Have `shrink()` called when memory stays short although nothing stale is left and caches are empty.
 
-        Once every `retry_every` seconds, so that what the process can still miss goes bit by bit.
+        It is called once every `retry_every` seconds, so that each call may drop a part of what can be spared.
         """
         self._last_shrinkers.append(shrink)
 
@@ -165,7 +165,7 @@ class LowMemoryMonitor:
             self._scope.cancel()
 
     async def abandon(self) -> None:
-        """Give the sensor's descriptors back, where `run` was left by an event loop that is gone."""
+        """Close the sensor's descriptors after the event loop of `run` has gone without ending `run`."""
         sensor, self._sensor = self._sensor, None
         if sensor is not None:
             await sensor.aclose()
@@ -184,7 +184,7 @@ class LowMemoryMonitor:
                 self._count(under_pressure=False)
 
     async def _watch(self) -> None:
-        """Wait and relieve with one sensor until it breaks."""
+        """Wait for pressure and relieve it, with one sensor, until that sensor breaks."""
         try:
             made = self._sensor_factory()
             self._sensor = await made if inspect.isawaitable(made) else made
@@ -193,7 +193,7 @@ class LowMemoryMonitor:
             logger.warning("no sensor of memory pressure: %s; next try in %g s", error, self._reopen_after)
             return
         except Exception:
-            # protection must not end because a sensor has a fault of its own
+            # A bug in a sensor must not end the protection.
             self._count(broken=1)
             logger.exception("the choice of a sensor failed; next try in %g s", self._reopen_after)
             return
@@ -236,7 +236,7 @@ class LowMemoryMonitor:
         """Purge until nothing stale is left or memory is back."""
         while True:
             ended, more = await self._round()
-            # caches that were just emptied are not emptied again for nothing while a shortage lasts
+            # While a shortage lasts, caches that were just emptied are left alone unless sessions ended since.
             if ended or give_back:
                 await self._give_back(self._shrinkers)
             if not more or not sensor.under_pressure():
@@ -245,7 +245,7 @@ class LowMemoryMonitor:
             await self._sleep(self._pause)
 
     async def _round(self) -> tuple[int, bool]:
-        """A few batches: how many sessions ended, and whether there may be more."""
+        """Purge a few batches; return how many sessions ended, and whether there may be more."""
         ended = 0
         for _ in range(self._batches_per_round):
             try:
@@ -273,7 +273,7 @@ class LowMemoryMonitor:
             try:
                 await anyio.to_thread.run_sync(self._trim)
             except Exception:
-                # short of memory, even the thread may be refused
+                # when memory is short, the system may refuse even the thread
                 self._failed("giving memory back")
         self._count(rounds=1)
 

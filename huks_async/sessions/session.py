@@ -8,12 +8,12 @@ from huks_async.model.uncopied import Uncopied
 
 
 class Session(Uncopied):
-    """A running operation with its owner and its clock. Made by the table only.
+    """A running operation, its owner, and when it was last used. Only the table makes sessions.
 
     Attributes:
         handle: the number that callers know it by.
         owner: the namespace that opened it; nobody else can use it.
-        operation: what runs.
+        operation: the running operation, or the guard in front of it.
         order: position in the order of opening.
         used: clock time of the last call.
         busy: whether a call is running.

@@ -17,11 +17,11 @@ from huks_async.runtime.randomness import random_bytes
 from huks_async.runtime.workers import WorkerPool
 
 MEMORY_BYTES = 1024 * 1024
-"""What is kept in memory, and the size of the blocks that come out."""
+"""How much is kept in memory; also the size of the blocks that `release` yields."""
 
 
 class Spool:
-    """Takes output now, gives it back later, once."""
+    """Takes output now and yields it later, once."""
 
     def __init__(self, pool: WorkerPool) -> None:
         self._pool = pool
@@ -45,7 +45,7 @@ class Spool:
                 raise _file_error(error) from error
 
     async def release(self) -> AsyncGenerator[bytes, None]:
-        """Give everything back, in order."""
+        """Yield everything that was added, in order."""
         if self._file is not None:
             await self._pool.run_shielded(self._file.seek, 0)
             decryptor = self._cipher.decryptor()
@@ -68,7 +68,7 @@ class Spool:
         file, self._file = self._file, None
         if file is not None:
             try:
-                # in a worker: the system frees the blocks of a large file in tens of milliseconds
+                # In a worker, because the system may take tens of milliseconds to free the blocks of a large file.
                 with anyio.CancelScope(shield=True), suppress(BusinessError):
                     await self._pool.run_shielded(file.close)
             finally:

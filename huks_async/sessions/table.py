@@ -21,21 +21,22 @@ logger: Logger = getLogger("huks_async")
 
 _new_object = object.__new__
 
-# Handles are numbers in ArkTS, so 53 bits; a device has 32. Random, so that no one guesses another's.
+# Handles are numbers in ArkTS, which hold integers of 53 bits; a device uses 32 bits. They are random, so that
+# no caller can guess the handle of another.
 _SERVER_HANDLE_MASK = 2**53 - 1
 _DEVICE_HANDLE_MASK = 2**32 - 1
 _HANDLE_BATCH = 256
 _DEVICE_HANDLE_BATCH = 8
 
-# A table of so many sessions is copied in less than a millisecond
+# The most sessions with which the table is copied in less than a millisecond
 _QUICKLY_COPIED = 5000
-# and so many are looked at
+# The most sessions that are looked through in less than a millisecond
 _QUICKLY_SEARCHED = 5000
 
 FINISHED = "it was finished"
 _NO_FATE = ("", "", 0)
 ABORTED = "it was aborted"
-# causes of a purge; they read on as "… after 61 s idle"
+# causes of a purge, to which `_fate` appends "after 61 s idle"
 IDLE = "timed out"
 MAKE_ROOM = "purged to make room"
 
@@ -77,27 +78,27 @@ class SessionTable:
         self._ours = self._fork_watch.mark
         self.sessions: OrderedDict[int, Session] = OrderedDict()
         self._dying = self.sessions
-        # Most keystores have one caller, whose sessions are all that there are; from the second one on, each
-        # owner's are counted.
+        # Most keystores have a single caller, who owns every session, so nothing is counted per owner. Once a
+        # second caller appears, each owner's sessions are counted.
         self._owner: str | None = None
         self._several = False
         self._owned: dict[str, int] = {}
-        # handle → (owner, why it ended) of the sessions that ended last; a full one becomes the older one
+        # `_latest_fates` is the dictionary inside `_fates`, kept here to spare a look-up for each session that ends
         self._fates = Fates()
         self._latest_fates = self._fates.latest
         self._last_fate = _NO_FATE
         self._places: dict[int, str] = {}
         self._abandoned: set[int] = set()
-        # whether there is more to note of a session than the table itself does
+        # whether opening and removing a session takes more bookkeeping than the table itself
         self._notes = debug
         self._order = 0
-        # from this many sessions on, `open` has more to do: a new peak, or the limit
+        # From this many sessions on, `open` has more to do: it notes a new peak, or must make room at the limit.
         self._mark = 0
         self._max_sessions = limits.max_sessions
         self._max_per_caller = limits.max_sessions_per_caller
         self.max_idle: float | None = limits.max_idle
         self._on_purge = on_purge
-        # batch sessions with the ends of their times; at the limit those whose time is over go first
+        # Batch sessions, each with the end of its time. At the limit, those whose time is over are ended first.
         self._batches: list[tuple[float, Session]] = []
         self._closed = False
 
@@ -123,7 +124,7 @@ class SessionTable:
         handles = (self._ours[0] and self._handles) or self._new_handles()
         handle = handles.pop()
         self._order = order = self._order + 1
-        # set here, because a call of `Session.__init__` would be a noticeable part of a short session
+        # The fields are set here because calling `Session.__init__` would be a noticeable part of a short session.
         session = _new_object(Session)
         session.handle = handle
         session.owner = owner
@@ -157,7 +158,7 @@ class SessionTable:
     @staticmethod
     def place() -> str:
         """Where the program is, outside of this file, for reports in debug mode."""
-        import traceback  # nobody else needs it
+        import traceback  # late: only debug mode needs it
 
         return "".join(traceback.format_stack(limit=12)[:-2])
 
@@ -170,7 +171,7 @@ class SessionTable:
         return self.sessions.get(session.handle) is session
 
     def _end_batches(self) -> None:
-        """End the batch sessions whose time is over and that are in no call."""
+        """End the batch sessions whose time is over, except those that have a call running."""
         now, left = self.clock(), []
         for deadline, session in self._batches:
             if now > deadline and not session.busy:
@@ -186,7 +187,7 @@ class SessionTable:
         return session
 
     def find(self, handle: int, owner: str) -> Session:
-        """Give a session that can take a call.
+        """Return a session that can take a call.
 
         Raises:
             BusinessError: 12000011 when it is gone, is another caller's, or has a call running.
@@ -213,7 +214,7 @@ class SessionTable:
         session.busy = False
         if session.handle not in self.sessions:
             return  # the keystore was closed meanwhile
-        # here, not when the call begins: the order of sessions is that of their last use, which ends now
+        # Sessions are ordered by the end of their last use, so this session moves now and not when its call began.
         if self._abandoned and session.handle in self._abandoned:
             self.abort(session.handle, session.owner)
             return
@@ -287,7 +288,7 @@ class SessionTable:
             self.sessions = OrderedDict(self.sessions)
 
     def forget_fates(self) -> bool:
-        """Forget why the older half of the ended sessions ended; whether there is more to forget."""
+        """Forget why the older half of the ended sessions ended; return whether there is more to forget."""
         return self._fates.forget_half()
 
     def next_idle_end(self) -> float:
@@ -304,7 +305,7 @@ class SessionTable:
             if not session.busy:
                 return session
             if session.used == now:
-                break  # all that follow are in a call, too
+                break  # all sessions that follow have a call running, too
             # a session counts as used as long as its call runs
             session.used = now
             sessions.move_to_end(session.handle)
@@ -329,9 +330,7 @@ class SessionTable:
             in debug mode, a line for each session that was left, with the place where it was opened.
         """
         self._closed = True
-        self._max_sessions = self._mark = (
-            0  # so that `open` asks for room, which a closed table does not have
-        )
+        self._max_sessions = self._mark = 0  # so that `open` asks to make room, which a closed table refuses
         left = [
             f"session {handle} was never finished nor aborted; it was opened at\n{place}"
             for handle, place in self._places.items()
@@ -343,9 +342,9 @@ class SessionTable:
         return left
 
     def release(self, at_most: int) -> bool:
-        """Drop up to that many of the sessions that a closed table had; whether there are more.
+        """Free up to `at_most` of the sessions that a closed table had; return whether there are more.
 
-        Freeing a hundred thousand at once would hold up the event loop for a tenth of a second.
+        Freeing a hundred thousand sessions at once would hold up the event loop for a tenth of a second.
         """
         for _ in range(min(at_most, len(self._dying))):
             self._dying.popitem()
@@ -375,7 +374,7 @@ class SessionTable:
         return BusinessError(12000011, f"session {shown(handle)} does not exist: {why}; open a new one")
 
     def _make_room(self, owner: str) -> None:
-        """Make room for one more session, where there is none; note a new peak."""
+        """Make room for one more session if a limit is reached; note a new peak."""
         if len(self.sessions) >= self._max_sessions or self.count_of(owner) >= self._max_per_caller:
             self._end_some(owner)
         self.counts.peak_open = max(self.counts.peak_open, len(self.sessions) + 1)
@@ -396,7 +395,7 @@ class SessionTable:
         return len(self.sessions) if owner == self._owner else 0
 
     def owners(self) -> dict[str, int]:
-        """How many sessions each owner has that has any."""
+        """How many sessions each owner has; owners without sessions are left out."""
         if self._several:
             return self._owned.copy()
         return {self._owner: len(self.sessions)} if self._owner is not None and self.sessions else {}
@@ -415,7 +414,7 @@ class SessionTable:
             return
         stale_after = min(limits.stale_after, limits.max_idle or math.inf)
         while self.count_of(owner) >= limits.max_sessions_per_caller:
-            # those of others would make no room for this one
+            # ending sessions of other owners would not help against the limit of this one
             if not self._purge_one_of(owner, stale_after):
                 raise self._limit_reached(owner)
         while len(self.sessions) >= limits.max_sessions:
@@ -458,7 +457,7 @@ class SessionTable:
         )
 
     def remove(self, session: Session, fate: str) -> bool:
-        """Remove a session, and remember why; False when it is gone already. Counts those that finished."""
+        """Remove a session and remember why; return False if it was gone already. Counts the finished ones."""
         if self.sessions.pop(session.handle, None) is None:
             return False
         owner = session.owner
@@ -467,7 +466,7 @@ class SessionTable:
         if session.held:
             self.held -= session.held
             session.held = 0
-        # sessions that ended alike share a record
+        # consecutive sessions of one owner that ended for the same reason share a record
         record = self._last_fate
         if record[1] != fate or record[0] != owner:
             record = self._last_fate = (owner, fate, self._fates.number(owner, fate))
@@ -475,27 +474,28 @@ class SessionTable:
         latest[session.handle] = record[2]
         if len(latest) >= self._fates.room:
             self._fates.pack()
-            self._last_fate = _NO_FATE  # its number was that of the volume, which may be full
+            self._last_fate = _NO_FATE  # its number is valid until `pack` only, which may begin a new volume
         if self._notes:
             self._forget(session)
         return True
 
     def _new_handles(self) -> list[int]:
         """Handles that no session has. Only `open` hands them out."""
-        # Handles may wait here, unlike the bytes of keys: whoever knows one needs the process that gave it, too. But a
-        # client that is sent to another child of the same parent must not meet a stranger's session there, so
-        # a child begins anew. (Copies of a whole machine give the same handles until they are used up.)
+        # Handles may be drawn ahead, unlike the bytes of keys, because a handle is of use only in the process that
+        # issued it. But a client that is sent to another child of the same parent must not meet a stranger's
+        # session there, so a child draws new ones. (Copies of a whole machine do issue the same handles, until
+        # those that were drawn before the copy are used up.)
         handles = self._handles
         handles.clear()
         self._fork_watch.renew()
         while not handles:
-            # one system call for many handles
+            # one system call draws many handles
             batch = self._handle_batch
             random = struct.unpack(f"{batch}Q", random_bytes(8 * batch))
             fresh: Iterable[int] = {number & self._mask for number in random} - {0}
             if self._mask == _DEVICE_HANDLE_MASK:
-                # Among 2^32 numbers one in 4,000 may be that of one of a million ended sessions. Among 2^53 it is
-                # one in 9,000,000,000, and looking takes longer than a session.
+                # Of 2^32 numbers, one in 4,000 belongs to one of the last million ended sessions, so these are
+                # looked up. Of 2^53 it is one in 9,000,000,000, and a look-up takes longer than a session.
                 fresh = [handle for handle in fresh if self._fates.find(handle) is None]
             handles.extend(filterfalse(self.sessions.__contains__, fresh))
         return handles

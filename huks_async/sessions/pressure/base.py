@@ -1,4 +1,4 @@
-"""What every pressure sensor is: a thing to wait for, a thing to ask, and one place for thresholds."""
+"""The base of all pressure sensors, which can be waited for and asked, and the thresholds of all of them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
@@ -38,24 +38,23 @@ class PressureThresholds:
     """When memory counts as short, for all sensors.
 
     Args:
-        stall_us: microseconds of stall within a window that fire a trigger. 5 % of the window: below it
-            even busy machines reclaim now and then, above it work visibly waits for memory.
-        window_us: microseconds of that window. The kernel grants users without privileges multiples
-            of 2 s only.
+        stall_us: microseconds of stall within a window that fire a trigger. 5 % of the window: even a healthy
+            busy machine stalls a little when it reclaims memory; above 5 % work visibly waits for memory.
+        window_us: microseconds of that window. Without privileges, the kernel accepts multiples of 2 s only.
         stall_share_leave: share of time in stall, 0 to 1, at which a stall counts as over.
-        limit_enter: share of a group's limit, caches that can be dropped not counted, at which the
-            group is short. The last tenth is what a burst needs before the kernel starts to kill.
+        limit_enter: share of a group's limit in use, not counting caches that can be dropped, at which the
+            group is short. The last tenth is left for a burst, before the kernel starts to kill.
         limit_leave: share of the limit at which it is not short any more.
         used_enter: share of the machine's memory that is not available, at which it is short. The
             kernel's own reserves begin at a few per cent.
         used_leave: share at which it is not short any more.
-        dwell: seconds that a state lasts at least, so that readings around a level do not flap.
+        dwell: seconds that a state lasts at least, so that readings around a level do not make it flap.
         hold: seconds that a signal without a reading of its own (fifo, socket, eventfd) counts as pressure;
             two windows, so that the next signal of a lasting stall arrives in time.
         poll_interval: seconds between readings of a level that cannot be waited for. A reading costs
-            microseconds; allocation takes seconds to fill the last tenth of a usual container.
-        bad_readings: readings in a row without sense after which a sensor counts as broken. One can be
-            a file caught half-written; five are not chance.
+            microseconds; filling the last tenth of a usual container takes seconds.
+        bad_readings: how many unusable readings in a row make a sensor count as broken. One may be a file
+            caught half-written; five are not chance.
 
     """
 
@@ -102,7 +101,7 @@ class PressureThresholds:
     @property
     def trigger(self) -> bytes:
         """The line that registers a trigger with the kernel."""
-        # the kernel takes the last byte for a terminator, whatever it is
+        # the kernel drops the last byte as a terminator, whatever it is, so there must be one to drop
         return b"some %d %d\n" % (self.stall_us, self.window_us)
 
 
@@ -124,7 +123,7 @@ class SensorStatus:
         state: what it is doing.
         source: where it reads.
         events: how often it reported pressure.
-        failures: readings without sense so far.
+        failures: unusable readings so far.
         parts: the sensors that it is made of.
         passed_over: better sensors that do not work here, each with the reason.
 
@@ -140,7 +139,7 @@ class SensorStatus:
 
 
 class Hysteresis:
-    """Turns readings into a state that enters at one level, leaves at a lower one, and dwells."""
+    """Turns readings into a state that begins at one level, ends at a lower one, and lasts for a least time."""
 
     __slots__ = ("_dwell", "_enter", "_leave", "_since", "active")
 
@@ -152,7 +151,7 @@ class Hysteresis:
         self.active: bool = False
 
     def update(self, value: float, now: float) -> bool:
-        """Take a reading; give the state after it."""
+        """Take a reading; return the state after it."""
         wanted = value > self._leave if self.active else value >= self._enter
         if wanted != self.active and now - self._since >= self._dwell:
             self.active = wanted
@@ -189,10 +188,10 @@ class Sensor(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Give descriptors back. May be called again."""
+        """Close the sensor's descriptors. May be called again."""
 
     async def aclose(self) -> None:
-        """Close, without holding up the event loop where `close` takes long. Closes it also when cancelled."""
+        """Close, without holding up the event loop if `close` takes long. Closes the sensor also when cancelled."""
         self.close()
 
     @abstractmethod

@@ -1,6 +1,7 @@
-"""The memory limit of the container: usage of the own group, and of those above it, against their limits.
+"""The memory limit of the container: how much the process's group, and each above it, uses of its limit.
 
-A container near its own limit may see no stall of the machine at all, so this is read beside the triggers.
+A container may be near its own limit while the machine as a whole does not stall at all, so this is read in
+addition to the triggers.
 """
 
 import time
@@ -24,8 +25,8 @@ from huks_async.sessions.pressure.parse import KeptFile, count, entry, limit, me
 class _Group:
     """One limited group: its files, kept open.
 
-    Memory that only caches files is not counted: the kernel drops it without pain, and a service that
-    streams files fills every container to the brim with it.
+    Memory that only caches files is not counted: the kernel drops it at no cost, and a service that streams
+    files fills any container with it.
     """
 
     def __init__(
@@ -60,13 +61,13 @@ class _Group:
         return file
 
     def limit(self) -> float | None:
-        """Bytes; infinity if there is none; None if a file makes no sense."""
+        """The limit in bytes; infinity if there is none; None if a file is unreadable or malformed."""
         values = [limit(file.read()) for file in self._limits]
         known = [value for value in values if value is not None]
         return min(known) if len(known) == len(values) else None
 
     def share(self, suspicious: float) -> float | None:
-        """Share of the limit in use; caches are looked at only from the share `suspicious` on."""
+        """Share of the limit in use. Caches are subtracted only if the share with them reaches `suspicious`."""
         ceiling = self.limit()
         usage = count(self._usage.read())
         if ceiling is None or usage is None:

@@ -27,10 +27,10 @@ def choose_sensor(
     clock: Clock = time.monotonic,
     sleep: Sleep = anyio.sleep,
 ) -> Sensor:
-    """Combine what there is into one sensor that wakes on whichever comes first.
+    """Combine the sensors that work here into one that wakes on whichever comes first.
 
-    Three questions are answered side by side, because none implies another:
-    does the own group stall (the service manager's word, else a trigger on the group)?
+    Three questions are answered side by side, because no answer implies another:
+    does the process's group stall (what the service manager names, else a trigger on the group)?
     Does the machine run short (a trigger, else available memory)?
     Does the container near its limit (its level, where there is a limit)?
 
@@ -45,7 +45,7 @@ def choose_sensor(
         A sensor, never None: where nothing can be sensed, one that is silent and says why.
 
     """
-    # late: loaded where a monitor begins to run, not wherever this package is imported
+    # late: only a program that runs a monitor needs these
     from huks_async.sessions.pressure.cgroup import GroupLimitSensor
     from huks_async.sessions.pressure.combine import CombinedSensor, FallbackSensor, SensorFactory
     from huks_async.sessions.pressure.meminfo import MeminfoSensor
@@ -88,7 +88,7 @@ def choose_sensor(
 
 
 async def open_sensor() -> Sensor:
-    """`choose_sensor()` in a thread: trying what there is takes 1 to 20 ms."""
+    """`choose_sensor()` in a thread, because trying the sensors takes 1 to 20 ms."""
     made: list[Sensor] = []
     try:
         await run_to_its_end(lambda: made.append(choose_sensor()), name="huks-sensor")

@@ -1,7 +1,7 @@
-"""Closing sensors without waiting for it.
+"""Closing sensors in the background.
 
-The kernel takes some 15 ms to take a trigger back, until no processor looks at it, and nobody needs to know
-when it is done. So a thread does it, and closing a keystore goes on.
+The kernel takes some 15 ms to remove a trigger, because it waits until no processor uses it any more. Nothing
+depends on the end of this, so a thread does it, and closing a keystore does not wait.
 """
 
 import threading
@@ -10,14 +10,14 @@ from collections.abc import Callable
 from huks_async.runtime.workers import WorkerPool, run_to_its_end
 
 _MOST = 4
-"""Threads that close sensors at once; who comes when there are so many waits for its own."""
+"""How many threads may close sensors at the same time; beyond that, a caller waits until its own is closed."""
 
 _lock = threading.Lock()
 _closing = 0
 
 
 async def close_later(close: Callable[[], object]) -> None:
-    """Call `close()` in a thread. Returns at once, but for those who would make more than four of them."""
+    """Call `close()` in a thread and return at once, unless four such threads are running already."""
     global _closing
     with _lock:
         wait = _closing >= _MOST
@@ -26,7 +26,7 @@ async def close_later(close: Callable[[], object]) -> None:
         await run_to_its_end(close, name="huks-sensor")
         return
     try:
-        # what is handed in last takes place though nobody waits for it, and then the thread ends
+        # `finish` runs this call although nobody waits for it, and then ends the thread
         WorkerPool(1, name="huks-sensor").finish(lambda: _counted(close))
     except Exception:  # the system gives no thread, the interpreter ends, or no event loop runs any more
         _counted(close)

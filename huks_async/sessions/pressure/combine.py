@@ -96,7 +96,7 @@ class FallbackSensor(Sensor):
         await close_later(self.close)
 
     def status(self) -> SensorStatus:
-        """That of the sensor in use."""
+        """The status of the sensor in use."""
         parts = (self._sensor.status(),) if self._sensor else ()
         state = parts[0].state if parts else SensorState.BROKEN
         events = sum(part.events for part in parts)
@@ -105,9 +105,9 @@ class FallbackSensor(Sensor):
 
 
 class CombinedSensor(Sensor):
-    """Several sensors at once: wakes on whichever comes first, and is short while any of them is.
+    """Several sensors at once: wakes on whichever comes first, and reports pressure while any of them does.
 
-    A sensor that breaks is dropped; the last one that breaks breaks the whole.
+    A sensor that breaks is dropped; when the last one breaks, the combination is broken.
 
     Args:
         sensors: at least one; the combination owns them.
@@ -128,7 +128,7 @@ class CombinedSensor(Sensor):
         return " + ".join(sensor.name for sensor in self._sensors) or "none"
 
     async def wait(self) -> PressureEvent:
-        """Wait for the first of all."""
+        """Wait until the first of the sensors reports pressure."""
         events: list[PressureEvent] = []
         if len(self._sensors) == 1:
             await self._wait_one(self._sensors[0], events)
@@ -150,7 +150,8 @@ class CombinedSensor(Sensor):
                 for each in watches:
                     tasks.start_soon(_given, each)
         finally:
-            # a loop that ends cancels tasks before they begin, and leaves what they were to await
+            # A loop that ends may cancel a task before it begins; its coroutine was then never awaited, and
+            # would warn of that if it were not closed here.
             for each in watches:
                 each.close()
 
@@ -164,8 +165,8 @@ class CombinedSensor(Sensor):
             await sensor.aclose()
 
     def under_pressure(self) -> bool:
-        """Whether any of them is."""
-        # no short cut by any(): each is asked, to keep its readings fresh
+        """Whether any of them reports pressure."""
+        # Not any(), which stops at the first True: each sensor must be asked, to keep its readings fresh.
         short = [sensor.under_pressure() for sensor in self._sensors]
         return True in short
 

@@ -21,7 +21,7 @@ from huks_async.sessions.pressure.base import (
 
 
 class LevelSensor(Sensor):
-    """Base of these sensors: `read` gives a share from 0 to 1."""
+    """Base of the sensors that are polled: `read` returns a share from 0 to 1."""
 
     def __init__(
         self,
@@ -47,10 +47,10 @@ class LevelSensor(Sensor):
 
     @abstractmethod
     def read(self) -> float | None:
-        """The level now, 0 to 1; None if the reading makes no sense. Never raises."""
+        """The level now, 0 to 1; None if the reading is unusable. Never raises."""
 
     def require_reading(self) -> None:
-        """Refuse to work if the first reading makes no sense."""
+        """Raise SensorUnavailable if the first reading is unusable."""
         if self.read() is None:
             self.close()
             raise SensorUnavailable(f"{self._source} gives no reading")
@@ -70,7 +70,7 @@ class LevelSensor(Sensor):
         return PressureEvent(self.name, self._reason(), self._clock())
 
     def under_pressure(self) -> bool:
-        """Read, and judge with hysteresis; a bad reading leaves the state until they are too many."""
+        """Read, and judge with hysteresis; bad readings change nothing until there are too many in a row."""
         if self._closed:
             return False
         reading = self.read()

@@ -9,13 +9,13 @@ from huks_async.sessions.pressure.base import SensorUnavailable
 
 @dataclass(frozen=True, slots=True)
 class GroupFolder:
-    """The folder of the own group, and the one above which nothing is visible."""
+    """The folder of the process's group, and the topmost folder that is visible."""
 
     folder: Path
     top: Path
 
     def chain(self) -> list[Path]:
-        """The own folder and those above it, up to the mount point: a limit of any of them binds."""
+        """The group's folder and those above it, up to the mount point: a limit of any of them applies."""
         folders = [self.folder]
         while folders[-1] != self.top:
             folders.append(folders[-1].parent)
@@ -31,12 +31,12 @@ class _Mount:
 
 
 def find_v2(root: Path = Path("/")) -> GroupFolder:
-    """The own group in the unified hierarchy. Raises SensorUnavailable."""
+    """The process's group in the unified hierarchy. Raises SensorUnavailable."""
     return _find(root, "cgroup2", None)
 
 
 def find_v1_memory(root: Path = Path("/")) -> GroupFolder:
-    """The own group under the old memory controller. Raises SensorUnavailable."""
+    """The process's group under the old memory controller. Raises SensorUnavailable."""
     return _find(root, "cgroup", "memory")
 
 
@@ -52,14 +52,14 @@ def _find(root: Path, kind: str, controller: str | None) -> GroupFolder:
     ]
     if not mounts:
         raise SensorUnavailable(f"the {what} is not mounted")
-    # the mount that shows the most of the way down to the own group comes first
+    # the mount with the shortest root shows the most groups above the process's own, so it is tried first
     for mount in sorted(mounts, key=lambda mount: len(mount.root)):
         below = _below(path, mount.root)
         if below is None:
             continue
         top = root / mount.point.lstrip("/")
         folder = top.joinpath(*below)
-        # a container without a namespace of its own has the path of the host but not its folders
+        # a container without a cgroup namespace of its own sees the host's path, but not the folders on it
         while folder != top and not folder.is_dir():
             folder = folder.parent
         if folder.is_dir():
@@ -108,7 +108,7 @@ def _unescape(field: str) -> str:
 
 
 def _below(path: str, root: str) -> list[str] | None:
-    """The way from a mount's root down to the group; None if the group is not under it."""
+    """The path from a mount's root down to the group; None if the group is not under that root."""
     parts = [part for part in path.split("/") if part]
     top = [part for part in root.split("/") if part]
     if ".." in parts or ".." in top or parts[: len(top)] != top:

@@ -1,4 +1,4 @@
-"""Readings out of the kernel's files. No function here raises on any bytes: None is 'no reading'.
+"""Parsers for the kernel's files. No function here raises, whatever the bytes are: None means 'no reading'.
 
 The kernel ends every line with a newline, so a number without one was caught half-written.
 """
@@ -14,7 +14,7 @@ _UNLIMITED = 1 << 62  # v1 writes 'no limit' as the largest multiple of a page i
 
 
 class KeptFile:
-    """A file that stays open and is read anew from its start: a fifth of the cost of opening it."""
+    """A file that stays open and is read from its start each time, at a fifth of the cost of opening it again."""
 
     __slots__ = ("_fd", "path")
 
@@ -30,7 +30,7 @@ class KeptFile:
         return self._fd
 
     def read(self) -> bytes:
-        """The content; b"" if it cannot be read, which no parser takes for a reading."""
+        """The content; b"" if it cannot be read, for which every parser returns None."""
         if self._fd < 0:
             return b""
         try:
@@ -43,7 +43,7 @@ class KeptFile:
         os.write(self._fd, data)
 
     def close(self) -> None:
-        """Close the descriptor; a trigger registered with it ends."""
+        """Close the descriptor; this also ends a trigger that was registered with it."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -55,12 +55,12 @@ def _number(text: bytes) -> int | None:
 
 
 def count(content: bytes) -> int | None:
-    """A file that holds one number."""
+    """The number in a file that holds nothing else."""
     return _number(content[:-1]) if content.endswith(b"\n") else None
 
 
 def limit(content: bytes) -> float | None:
-    """A file that holds a limit in bytes; infinity for 'max'."""
+    """The limit in bytes in a file that holds nothing else; infinity for 'max'."""
     if content == b"max\n":
         return inf
     value = count(content)

@@ -21,7 +21,7 @@ def psutil_reader() -> Reader:
     """Read through psutil. Raises SensorUnavailable where it is not installed."""
     try:
         import psutil  # type: ignore[import-untyped,unused-ignore]
-    except (ImportError, OSError) as error:  # the latter where no descriptor is left
+    except (ImportError, OSError) as error:  # OSError: the process can open no more files
         raise SensorUnavailable(
             "psutil is not installed: pip install 'huks-async[portable]' to sense memory on this system"
         ) from error
@@ -66,6 +66,6 @@ class PortableSensor(LevelSensor):
         try:
             available, total = self._reader()
         except Exception:
-            # psutil documents no set of exceptions; whatever it is, it is no reading
+            # psutil does not document which exceptions it raises, and any of them means that there is no reading
             return None
         return 1 - available / total if 0 <= available <= total and total else None

@@ -22,7 +22,7 @@ from huks_async.sessions.pressure.locate import find_v2
 from huks_async.sessions.pressure.parse import KeptFile, stall_total
 from huks_async.sessions.pressure.trigger import PriorityTrigger, Trigger
 
-# seconds between two looks at the stall counter: less gives shares of noise, more is history
+# Seconds between two looks at the stall counter: a shorter span is mostly noise, a longer one is out of date.
 _SHORTEST_SPAN = 0.5
 _LONGEST_SPAN = 10.0
 
@@ -30,8 +30,8 @@ _LONGEST_SPAN = 10.0
 class PsiSensor(Sensor):
     """A trigger on a pressure file (`memory.pressure` of a group, or /proc/pressure/memory).
 
-    The trigger says when pressure begins. Whether it lasts is told by the file's counter of stalled
-    microseconds, which is exact at the moment, while the printed averages trail by seconds.
+    The trigger says when pressure begins. Whether it lasts is read from the file's counter of stalled
+    microseconds, which is always up to date, while the averages in the file lag by seconds.
 
     Args:
         name: for logs.
@@ -131,7 +131,7 @@ class PsiSensor(Sensor):
         self._bad_in_a_row = 0
         before, self._total, self._at = self._total, total, now
         if before is None or span > _LONGEST_SPAN:
-            # too long ago to tell about now; the trigger would have told
+            # The last look is too long ago to say anything about now; the trigger would have fired by itself.
             return self._hysteresis.active
         return self._hysteresis.update((total - before) / (span * 1e6), now)
 
@@ -150,7 +150,7 @@ class PsiSensor(Sensor):
             self._close_files()
 
     async def aclose(self) -> None:
-        """Unregister the trigger in a thread: the kernel takes some 7 ms, until no processor looks at it."""
+        """Unregister the trigger in a thread: the kernel takes some 7 ms, until no processor uses it any more."""
         await close_later(self.close)
 
     def _close_files(self) -> None:
@@ -180,7 +180,8 @@ def open_group_psi(
 ) -> PsiSensor:
     """The trigger of the process's own group. Raises SensorUnavailable."""
     folder = find_v2(root).folder
-    # this file exists in every group but the true root, which a container's namespace may hide
+    # This file exists in every group except the true root. The path does not tell: in a container's namespace,
+    # any group may look like the root.
     if not (folder / "cgroup.events").exists():
         raise SensorUnavailable(f"{folder} is the root group, whose stalls are the system's")
     return PsiSensor("group stalls", folder / "memory.pressure", thresholds, clock=clock)

@@ -1,4 +1,4 @@
-"""Sensors that are told of pressure by bytes on a descriptor."""
+"""Sensors to which bytes on a descriptor signal pressure."""
 
 import os
 import time
@@ -23,7 +23,7 @@ from huks_async.sessions.pressure.trigger import StreamTrigger
 class SignalSensor(Sensor):
     """A descriptor on which bytes arrive when memory is short. Owns the descriptor.
 
-    A signal has no reading: after one, memory counts as short for `hold` seconds.
+    A signal does not say when pressure ends, so memory counts as short for `hold` seconds after each.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class SignalSensor(Sensor):
         self._gone = False
 
     async def wait(self) -> PressureEvent:
-        """Return when bytes arrive, or at once while the last ones hold."""
+        """Return when bytes arrive, or at once within `hold` seconds of the last ones."""
         if self.under_pressure():
             await anyio.lowlevel.checkpoint()
         else:
@@ -94,9 +94,9 @@ class SignalSensor(Sensor):
 def open_v1_group_signal(
     root: Path = Path("/"), thresholds: PressureThresholds | None = None, *, clock: Clock = time.monotonic
 ) -> SignalSensor:
-    """What the old memory controller offers in place of stall triggers: an eventfd per group.
+    """The signal that the old memory controller offers instead of stall triggers: an eventfd per group.
 
-    Level 'medium': the kernel has trouble to find memory of the group that it can reclaim.
+    Level 'medium' means that the kernel has trouble finding memory of the group to reclaim.
     Raises SensorUnavailable, as usual for processes without privileges.
     """
     group = find_v1_memory(root)

@@ -49,7 +49,7 @@ def open_systemd_sensor(
     watched = environ.get(WATCH, "")
     if not watched.startswith("/") or turned_off(environ):
         raise SensorUnavailable(f"{WATCH} is {watched!r}" if watched else f"{WATCH} is not set")
-    if "\0" in watched:  # said here, since each version of Python words it in another way
+    if "\0" in watched:  # checked here, because the message of Python for this differs between its versions
         raise SensorUnavailable(f"{WATCH} is {watched!r}, and a path holds no null byte")
     try:
         line = base64.b64decode(environ.get(WRITE, ""), validate=True)
@@ -71,13 +71,14 @@ def open_systemd_sensor(
 
 def _open_fifo(path: Path, line: bytes) -> int:
     try:
-        # with a writing end of our own the fifo never ends when the last other writer leaves
+        # opened for writing too, so that the fifo does not reach its end when the last other writer leaves
         fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise SensorUnavailable(f"{path}: {error.strerror}") from error
     try:
         if line:
-            # meant for a reader at the other end; if there is none it comes back as one idle signal
+            # The line is meant for a reader at the other end. If there is none, it comes back to this process as
+            # one false signal, which does no harm.
             os.write(fd, line)
     except OSError as error:
         os.close(fd)
@@ -87,7 +88,7 @@ def _open_fifo(path: Path, line: bytes) -> int:
 
 def _open_socket(path: Path, line: bytes) -> int:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        # connecting to a local socket does not wait, but for a backlog that is full
+        # connecting to a local socket does not wait unless its backlog is full, and then this fails instead
         connection.setblocking(False)
         try:
             connection.connect(str(path))

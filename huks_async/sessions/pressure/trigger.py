@@ -10,7 +10,7 @@ from huks_async.sessions.pressure.base import SensorBroken, SensorUnavailable
 
 
 class Trigger(ABC):
-    """Something that fires."""
+    """Something that fires when memory is short."""
 
     @abstractmethod
     async def wait(self) -> None:
@@ -28,8 +28,8 @@ class Trigger(ABC):
 class PriorityTrigger(Trigger):
     """Fires on EPOLLPRI, which event loops cannot wait for.
 
-    A pressure descriptor is always readable, so the loop must not see it; it waits for an epoll
-    descriptor of ours instead, which becomes readable when the priority event is there.
+    A pressure descriptor is always readable, so the loop cannot wait for it directly. It waits for an epoll
+    descriptor of this object instead, which becomes readable when the priority event is there.
     """
 
     def __init__(self, fd: int, what: str) -> None:
@@ -47,12 +47,12 @@ class PriorityTrigger(Trigger):
         """Return when the event is there."""
         if not self.drain():
             await anyio.wait_readable(self._epoll)
-            # the loop's own look at our epoll has consumed the event already, so an empty answer
-            # of drain() would mean nothing: it is asked for errors alone
+            # The loop's own poll of this epoll has consumed the event already, so drain() may return False
+            # although it has fired. It is called only to raise errors.
             self.drain()
 
     def drain(self) -> bool:
-        """Take the event off."""
+        """Consume the event."""
         fired = False
         for _, mask in self._epoll.poll(0):
             if mask & (select.EPOLLERR | select.EPOLLHUP):
@@ -79,7 +79,7 @@ class StreamTrigger(Trigger):
             await anyio.wait_readable(self._fd)
 
     def drain(self) -> bool:
-        """Read the bytes away."""
+        """Read and discard the bytes."""
         fired = False
         while True:
             try:
