@@ -10,7 +10,7 @@ from huks_async.model.results import HuksReturnResult
 from huks_async.model.tags import HuksTag, InnerTag
 from huks_async.stores.base import Store
 
-# X.509 is loaded by the first attestation: most services never make one
+# The first attestation loads what knows X.509, because most services never make one.
 if TYPE_CHECKING:
     from huks_async.keys.attestation import AttestationCa, Mode, SoftwareAuthority
 
@@ -26,7 +26,7 @@ _FUNCTIONS: "dict[Mode, str]" = {
 class AttestationFunctions(KeystoreFunctions):
     """Certify that a key is held by this keystore.
 
-    The certificates are those of the store's own software authority, unless an operator gave another one
+    The certificates are issued by the store's own software authority, unless the operator gave another one
     (`Keystore.open(attestation_ca=…)`). Verify them with `verify_attestation`.
     """
 
@@ -86,9 +86,9 @@ class AttestationFunctions(KeystoreFunctions):
             return await _attest(state, alias, parsed, "offline")
 
     async def attestation_root(self) -> str:
-        """Give the root certificate that verifiers of this keystore's attestations are to trust, in PEM.
+        """Give the root certificate that verifiers of this keystore's attestations must trust, in PEM.
 
-        An extension of the documented surface. Carry it to them on a way they trust.
+        An extension of the documented surface. Hand it to verifiers over a channel that they trust.
         """
         issuer = await self._open_state().authority("device")
         from huks_async.keys.attestation.certificates import chain_to_pem
@@ -97,7 +97,7 @@ class AttestationFunctions(KeystoreFunctions):
 
 
 class Authority:
-    """Who certifies the keys of a keystore: the operator's authority, else the store's own of software."""
+    """What certifies the keys of a keystore: the operator's authority if given, else the store's software one."""
 
     def __init__(self, given: "AttestationCa | None", store: Store, store_key: bytes) -> None:
         self._given = given

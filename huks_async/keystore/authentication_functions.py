@@ -32,7 +32,7 @@ class AuthenticationFunctions(KeystoreFunctions):
                 `combine_challenges`; empty for keys of HUKS_CHALLENGE_TYPE_NONE.
             credential: what the authenticator takes; `PinAuthenticator`: a str or bytes.
             auth_type: which kind of credential it is, one member of HuksUserAuthType.
-            user_id: the user, where it is not the keystore's own; the policy is asked.
+            user_id: the user, if not the keystore's own; the policy must allow it.
 
         Returns:
             the token, 280 bytes. It is valid for the challenge it was made for, in this keystore, until that is closed;
@@ -43,7 +43,7 @@ class AuthenticationFunctions(KeystoreFunctions):
                 has not enrolled it, and without an authenticator; 12000015 where the authenticator fails; 401 for a
                 wrong argument; 201 and 202 for another user.
         """
-        from huks_async.access.tokens import CHALLENGE_BYTES  # late, as all about tokens
+        from huks_async.access.tokens import CHALLENGE_BYTES  # late: few services authenticate users
 
         state = self._open_state()
         given = as_bytes(challenge, "challenge") or random_bytes(CHALLENGE_BYTES)

@@ -36,10 +36,10 @@ class BackupFunctions(KeystoreFunctions):
     async def backup(self, path: str | os.PathLike[str]) -> StoreBackup:
         """Copy the whole store to a new file, while this and other processes go on using it.
 
-        The copy is of one moment, holds every key acknowledged before the call, and is a store by itself:
-        `sqlite:///path` opens it, with the same root key. **The root key is not in it**; keep a copy of that
-        elsewhere. Every key in the copy is opened once before this returns. Nothing waits for the copy but a
-        worker thread.
+        The copy shows the store at one moment, holds every key acknowledged before the call, and is a store
+        itself: `sqlite:///path` opens it, with the same root key. **The root key is not in it**; keep a copy of
+        that elsewhere. Every key in the copy is opened once before this returns. The work is done in a worker
+        thread and holds up no other call.
 
         Args:
             path: the file to make, with mode 0600, in a folder that exists.
@@ -48,11 +48,11 @@ class BackupFunctions(KeystoreFunctions):
             what it holds.
 
         Raises:
-            BusinessError: 401 for a path where there is anything already, also a link, pipe or device, or
-                that is none; 12000001 for a store that is not in a file; 12000004 when the file cannot be
-                written, e.g. on a full disk, or the store not read; 12000012 when a key in it does not open, and
-                the message names it, or when the keystore is closed meanwhile. Nothing is left of the copy
-                then, as when this is cancelled.
+            BusinessError: 401 for a path where there is anything already, also a link, pipe or device, and for
+                something that is not a path; 12000001 for a store that is not in a file; 12000004 when the file
+                cannot be written, e.g. on a full disk, or the store cannot be read; 12000012 when a key in it
+                does not open (the message names the key), or when the keystore is closed meanwhile. After an
+                error, and when this is cancelled, nothing is left of the copy.
         """
         target = _check_path(path)
         for attempt in range(_ATTEMPTS):
@@ -62,7 +62,8 @@ class BackupFunctions(KeystoreFunctions):
                 raise BusinessError(
                     12000012, f"the store {state.store.address} lost its key while it was open; {_RESTORE}"
                 )
-            # shows that the root key at hand opens the copy, too, and not only what was opened long ago
+            # The wrapped key is unwrapped again, to prove that the root key as it is now opens the copy. The key
+            # that the keystore has in memory was unwrapped when it was opened, which may be long ago.
             sealer = Sealer(await unwrap_store_key(state.store, self._root_key, wrapped))
             try:
                 made = await state.store.backup(target, sealer.open, _Expected(wrapped))
@@ -81,11 +82,11 @@ _RESTORE = "restore the store from a backup"
 
 
 class _RewrappedError(Exception):
-    """The root key was changed between the look at it and the copy."""
+    """The root key was changed after the wrapped key was read and before the copy was made."""
 
 
 class _Expected:
-    """Looks whether the copy has the wrapped key that was opened."""
+    """Checks that the copy has the wrapped key that was unwrapped."""
 
     def __init__(self, wrapped: bytes) -> None:
         self._wrapped = wrapped

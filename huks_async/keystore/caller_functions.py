@@ -1,4 +1,4 @@
-"""One open keystore for several callers: what each of them works with, and the functions for one of them."""
+"""One open keystore for several callers: the open state of each, and the functions for a single one."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from huks_async.keystore.wrapping_functions import WrappingFunctions
 from huks_async.model.uncopied import Uncopied
 
 _MAX_CALLERS = 1024
-"""So many callers' keys are kept ready, those that called last; others are opened again when they call."""
+"""For how many callers, the most recent ones, opened keys are kept ready; others' are opened again on a call."""
 
 
 class CallerStates:

@@ -39,8 +39,8 @@ async def current_keystore() -> Keystore:
     and closed with the loop.
 
     Raises:
-        BusinessError: 12000012 in a child process, where the context's keystore was opened before the fork:
-            its keys are not to be looked for in the default store.
+        BusinessError: 12000012 in a child process whose context has a keystore that was opened before the fork.
+            The default one would be a wrong substitute, because its store has other keys.
     """
     for keystore in reversed(open_keystores.get()):
         if keystore.is_open or keystore.was_forked:

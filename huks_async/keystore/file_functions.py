@@ -1,4 +1,4 @@
-"""Sealed files as coroutines: streams in and out, and a reader for any place. Beside the documented functions."""
+"""Sealed files: coroutines that seal and open streams, and a reader with random access. An extension."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 class FileFunctions(SessionFunctions):
-    """Seal streams of any length, open them, and read sealed files at any place."""
+    """Seal streams of any length, open them, and read sealed files at any offset."""
 
     async def encrypt_stream(
         self, alias: str | Sequence[str], source: "FileSource", options: Options | None = None
     ) -> AsyncGenerator[bytes, None]:
-        """Seal a stream: gives the pieces of a sealed file (docs/file-format.md), as `huks encrypt` writes it.
+        """Seal a stream: yields the pieces of a sealed file (docs/file-format.md), as `huks encrypt` writes it.
 
             async with aclosing(keystore.encrypt_stream("photos", upload)) as pieces:
                 async for piece in pieces: ...
@@ -36,15 +36,15 @@ class FileFunctions(SessionFunctions):
             bytes, the header first, then chunks as they are done.
 
         Raises:
-            BusinessError: 12000011 for an unknown alias; 12000001 for a key that cannot seal files; 401 for a
-                source that is none, and for a key that is bound to a user's authentication, which only sessions have
-                a place for; what `initSession` raises for a key that does not allow it. What the source raises
-                comes through.
+            BusinessError: 12000011 for an unknown alias; 12000001 for a key that cannot seal files; 401 for
+                something that is not a source, and for a key that is bound to a user's authentication, because
+                only sessions accept an auth token; what `initSession` raises for a key that does not allow it.
+                What the source raises is passed on.
 
-        Memory does not grow with the stream. Cancelled or left early, nothing goes on in the background; a read
-        of a plain file object that has begun is waited for.
+        Memory does not grow with the stream. When this is cancelled or left early, nothing continues in the
+        background; a read of a plain file object that has begun is waited for.
         """
-        from huks_async.keystore import sealed_streams  # late: many services seal no files
+        from huks_async.keystore import sealed_streams  # late: few services seal files
 
         state = self._open_state()
         async with aclosing(sealed_streams.seal_stream(self, state, alias, source, options)) as pieces:
@@ -54,11 +54,11 @@ class FileFunctions(SessionFunctions):
     async def decrypt_stream(
         self, alias: str, source: "FileSource", options: Options | None = None
     ) -> AsyncGenerator[bytes, None]:
-        """Open a sealed stream: gives the plaintext in pieces, each verified before it is given.
+        """Open a sealed stream: yields the plaintext in pieces, each verified before it is yielded.
 
-        That a stream was cut off is known at its end only: do not act on what came before the iteration has
-        ended without an error. Files of format 1 have one tag at their end; they wait in an encrypted temporary
-        file, and nothing comes before all is verified.
+        Whether a stream was cut off is known only at its end, so do not act on the pieces before the iteration
+        has ended without an error. A file of format 1 has a single tag, at its end: its content waits in an
+        encrypted temporary file, and nothing is yielded until all of it has been verified.
 
         Args:
             alias: a key that the file was sealed for.
@@ -69,11 +69,11 @@ class FileFunctions(SessionFunctions):
             bytes, never empty.
 
         Raises:
-            BusinessError: 12000006 at the chunk that is wrong, in another place, missing, or behind the last
-                one, and for a header that was changed; 12000011 for an unknown alias, and where the file was not
-                sealed for that key; otherwise as `encrypt_stream`.
+            BusinessError: 12000006 at a chunk that was changed, moved, removed or added, and for a header that
+                was changed; 12000011 for an unknown alias, and if the file was not sealed for that key; otherwise
+                as `encrypt_stream`.
         """
-        from huks_async.keystore import sealed_streams  # late: many services seal no files
+        from huks_async.keystore import sealed_streams  # late: few services seal files
 
         state = self._open_state()
         async with aclosing(sealed_streams.open_stream(self, state, alias, source, options)) as pieces:
@@ -83,7 +83,7 @@ class FileFunctions(SessionFunctions):
     def open_sealed(
         self, alias: str, file: Any, options: Options | None = None
     ) -> AbstractAsyncContextManager["SealedReader"]:
-        """Open a sealed file for reading at any place, in an `async with` block.
+        """Open a sealed file for reading at any offset, in an `async with` block.
 
             async with keystore.open_sealed("photos", "photo.sealed") as reader:
                 part = await reader.read_at(4096, 100)
@@ -95,13 +95,13 @@ class FileFunctions(SessionFunctions):
             options: where the key is, as for `encrypt_stream`.
 
         Returns:
-            a `SealedReader`: `size`, `read_at(offset, length)`, `read`, `seek`. It opens the chunks that it
-            needs, and no other; the last one first, which proves the size.
+            a `SealedReader`: `size`, `read_at(offset, length)`, `read`, `seek`. It opens only the chunks that it
+            needs, after the last one, which proves the size.
 
         Raises:
-            BusinessError: on entering, as `decrypt_stream`; 12000001 for a file of format 1, which can be read
-                as a whole only; 401 for a file that cannot seek. OSError where a path cannot be opened.
+            BusinessError: on entering, as `decrypt_stream`; 12000001 for a file of format 1, which can only be
+                read as a whole; 401 for a file that cannot seek. OSError if a path cannot be opened.
         """
-        from huks_async.keystore import sealed_streams  # late: many services seal no files
+        from huks_async.keystore import sealed_streams  # late: few services seal files
 
         return sealed_streams.open_file(self, self._open_state(), alias, file, options)

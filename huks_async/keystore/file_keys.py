@@ -1,4 +1,4 @@
-"""The key of a sealed file: made for keys of the keystore, and found again with one of them."""
+"""The key of a sealed file: wrapped for keys of the keystore, and recovered with any one of them."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
@@ -24,7 +24,7 @@ from huks_async.runtime.randomness import random_bytes
 from huks_async.sessions.context import KeySession
 
 ShowToken: TypeAlias = Callable[[str, KeySession, HuksOptions], Awaitable[bytes | None]]
-"""Gives the token for a session on a key, whose alias and parameters are told; None where it asks for none."""
+"""Gives the auth token for a session on the key with this alias; None if that session needs no token."""
 
 _CRYPTO_FAIL, _NOT_FOUND = 12000006, 12000011
 
@@ -37,14 +37,14 @@ async def new_file(
     chunk_bytes: int = CHUNK_BYTES,
     show_token: ShowToken | None = None,
 ) -> tuple[Header, bytes]:
-    """Make the header of a new file that each of some keys opens.
+    """Make the header of a new file that any one of the given keys can open.
 
     Args:
-        keystore: that holds the keys.
-        alias: one, or several.
+        keystore: the keystore that holds the keys.
+        alias: of one key, or of several.
         options: where the keys are, if not at the default storage level or with another user.
         chunk_bytes: plaintext of a chunk.
-        show_token: for keys that are bound to a user; asked once for each key. Without it they are refused.
+        show_token: called once for each key that is bound to a user. Without it such keys are refused.
 
     Returns:
         the header and the file's key.
@@ -74,29 +74,31 @@ async def find_file_key(
     *,
     show_token: ShowToken | None = None,
 ) -> bytes:
-    """Find the key of a file with a key of the keystore, and verify the header with it.
+    """Recover the key of a file with a key of the keystore, and verify the header with it.
 
-    `show_token` is asked once for a file that names the key; for one whose key has another name by now, once for
-    each recipient that is tried.
+    `show_token` is called once if the file names the key's alias. If the key was renamed since, it is called once
+    for each recipient that is tried.
 
     Raises:
-        BusinessError: 12000011 for an unknown alias, and where no recipient of the file is that key; 12000006
-            where the header was changed, or the key of that alias is another one than it was; 12000001 for a
-            key that cannot seal files; what `initSession` raises for a key that does not allow it.
+        BusinessError: 12000011 for an unknown alias, and if no recipient of the file is that key; 12000006 if the
+            header was changed, or the key of that alias has been replaced since; 12000001 for a key that cannot
+            seal files; what `initSession` raises for a key that does not allow it.
     """
     where = parse_parameters(options if options is not None else {"properties": []})
     alias = check_alias(alias)
     namespace, item = await find_key(keystore, alias, where)
     way = way_of(alias, item.params.numbers)
     own = hint(header.salt, namespace, alias)
-    # a key that was moved or has another name now is found by trying, after those that are meant
+    # Recipients whose hint names this alias are tried first. The others follow, because the key may have been
+    # moved or renamed since the file was sealed.
     candidates = sorted(filter(way.fits, header.recipients), key=lambda each: each.hint != own)
     meant = any(each.hint == own for each in header.recipients)
     for recipient in candidates:
         try:
             output = await _run(keystore, alias, way.finding(recipient, header.salt), where, show_token)
         except BusinessError as error:
-            # a key that wants its user to be authenticated, or a policy that says no, is not another key
+            # Only a failed decryption means that the recipient is another key. A missing authentication or a
+            # refusal by the policy must reach the caller.
             if error.code != _CRYPTO_FAIL:
                 raise
             continue
@@ -131,7 +133,7 @@ def _aliases(alias: object) -> list[str]:
 
 async def find_key(keystore: SessionFunctions, alias: str, where: ParamSet) -> tuple[str, KeyItem]:
     """The namespace and the item of an alias."""
-    # what for, the session says that follows
+    # No purposes are named here: the session that follows is checked with its own.
     owner = state_for(keystore._open_state(), where, "initSession", alias, purposes=0)
     level = storage_level(where)
     item = owner.shelf.ready(alias, level) or await owner.shelf.find(alias, level)

@@ -32,13 +32,14 @@ async def open_first_format(
     pieces: AsyncIterator[BytesLike],
     options: Options | None,
 ) -> AsyncGenerator[bytes, None]:
-    """Open a file of format 1, of which `start` was read: gives nothing before all of it is verified.
+    """Open a file of format 1, of which `start` was read already; yields nothing before all of it is verified.
 
-    A session wants the tag first, so the ciphertext waits in a spool; the plaintext waits in another.
+    A session needs the tag when it is opened, so the ciphertext waits in a spool until its end, where the tag is,
+    has been read. The plaintext waits in another spool until the tag has been verified.
 
     Raises:
-        BusinessError: 12000006 where anything does not belong; 12000011 for an unknown alias; 12000004 where a
-            temporary file cannot be written.
+        BusinessError: 12000006 if the file was changed or was sealed for another key; 12000011 for an unknown
+            alias; 12000004 if a temporary file cannot be written.
     """
     where = parse_parameters(options if options is not None else {"properties": []})
     alias = check_alias(alias)

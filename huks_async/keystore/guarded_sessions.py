@@ -29,9 +29,9 @@ class GuardedSession(NamedTuple):
     """A session that is ready to be entered into the table.
 
     Attributes:
-        operation: with its gate.
+        operation: the operation behind its gate.
         context: as for other sessions.
-        challenge: for the handle.
+        challenge: to be returned with the handle.
         deadline: of a batch session, on the clock of the table; None for others.
     """
 
@@ -42,13 +42,13 @@ class GuardedSession(NamedTuple):
 
 
 class _Checked(NamedTuple):
-    """What the numbers of a session came to."""
+    """The outcome of checking a session's number parameters, kept for sessions that repeat them."""
 
     gate: Gate
     context: object
 
     def begin(self, plan: Plan, blobs: Mapping[int, bytes]) -> GuardedSession:
-        """Make the operation of a session whose numbers came to a plan; its byte strings were checked."""
+        """Make the operation of a session from the plan for its numbers and its byte strings, checked by the caller."""
         operation = plan.starter(plan.ready, blobs)
         if not self.gate.stands:
             return GuardedSession(operation, self.context, b"", None)
@@ -68,16 +68,17 @@ async def prepare_guarded(
     """Check the parameters of a session on a key with demands, in the documented order, and make its operation.
 
     Raises:
-        BusinessError: 12000016 where the user has no PIN and the key needs one; 12000001 for batch tags and values that
-            the key does not go with, and for a nonce of the caller's; 401 without HUKS_TAG_CHALLENGE_POS; otherwise as
-            for all sessions.
+        BusinessError: 12000016 if the key needs the user to have a PIN and there is none; 12000001 for batch tags
+            and values that do not fit the key, and for a nonce that the caller chose; 401 without
+            HUKS_TAG_CHALLENGE_POS; otherwise as for all sessions.
     """
     numbers = params.numbers
     key = tuple(chain.from_iterable(numbers.items()))
     known = item.guarded.find(key)
     if known is None:
         return await _prepare_anew(state, owner, item, demand, properties, params, context)
-    # what was checked once for these numbers holds; what others may have changed since is asked again
+    # The check of these numbers is still valid, because the key and its rules do not change. Whether the user has
+    # a PIN may have changed since, and the byte strings are new, so both are checked for each session.
     if demand.password:
         await owner.access.require_pin(owner.user_id)
     _check_bytes(demand, params)
@@ -87,7 +88,10 @@ async def prepare_guarded(
 
 
 def _keep_list(item: KeyItem, demand: Demand, properties: object, params: ParamSet, plan: Plan) -> None:
-    """Have the next session with the same list begin at once, unless something is to be asked or looked at before."""
+    """Remember the list, so that the next session with it skips these checks.
+
+    Not if the key needs a PIN or there are byte strings that the operation ignores: both need a check each time.
+    """
     if not demand.password and params.blobs.keys() <= used_bytes(params.numbers):
         item.guarded.keep_list(properties, params.blobs, plan)
 
@@ -128,7 +132,9 @@ async def _prepare_anew(
     checked = _Checked(gate, context)
     plan = item.plan(numbers, state.limits, checked, device=state.device)
     _check_bytes(demand, params)
-    if times_warned() == before:  # weak algorithms warn each time
+    if (
+        times_warned() == before
+    ):  # a plan that warned of a weak algorithm is not kept, so that each session warns
         item.guarded.keep(tuple(chain.from_iterable(numbers.items())), plan)
         _keep_list(item, demand, properties, params, plan)
     return checked.begin(plan, params.blobs)

@@ -23,7 +23,7 @@ from huks_async.model.tags import HuksTag, ServiceTag
 _T = HuksTag
 # the format of stored parameters, as a device reports it
 _OS_VERSION = 1
-# a device's buffer for properties, and what one of them takes in it beside its bytes
+# The size of a device's buffer for properties, and how much of it each property takes besides its bytes.
 _MAX_PROPERTIES = 2048
 _PARAM_BYTES = 16
 _HIDDEN = frozenset({_T.HUKS_TAG_KEY, ServiceTag.USER_AUTH_ENROLL_ID_INFO, ServiceTag.USER_AUTH_SECURE_UID})
@@ -37,8 +37,8 @@ class ItemFunctions(KeystoreFunctions):
 
         Args:
             keyAlias: 1 … 128 bytes in UTF-8.
-            options: ALGORITHM, KEY_SIZE (bits) and PURPOSE, and the PADDING, DIGEST and BLOCK_MODE that
-                its sessions are bound to; what is left out, each session chooses.
+            options: ALGORITHM, KEY_SIZE (bits) and PURPOSE, and the PADDING, DIGEST and BLOCK_MODE that its
+                sessions are bound to; each session chooses those that are left out.
                 HUKS_TAG_KEY_OVERRIDE = false keeps an older key.
 
         Raises:
@@ -50,14 +50,14 @@ class ItemFunctions(KeystoreFunctions):
         """
         state = self._open_state()
         properties = options.get("properties") if type(options) is dict else split_options(options)[0]
-        # what was checked once for these parameters holds for the next key, too
+        # Parameters that passed the checks for one key need not be checked again for the next.
         recipe = state.recall_recipe(properties) if type(properties) is list else None
         if recipe is not None:
             await state.maker.generate_like(check_alias(keyAlias), recipe)
             return
         params = parse_properties(properties)
         if is_external(params):
-            from huks_async.keystore import provider_keys  # late: few services have tokens
+            from huks_async.keystore import provider_keys  # late: few services use providers
 
             await provider_keys.generate(state, keyAlias, params)
             return
@@ -70,11 +70,11 @@ class ItemFunctions(KeystoreFunctions):
 
         Args:
             keyAlias: 1 … 128 bytes in UTF-8.
-            options: as for `generateKeyItem`; IMPORT_KEY_TYPE names the part that comes; `inData`
-                is the key: raw bytes, a SubjectPublicKeyInfo, or the header form of key pairs.
+            options: as for `generateKeyItem`; IMPORT_KEY_TYPE says which half is imported; `inData` is the key:
+                raw bytes, a SubjectPublicKeyInfo, or the header form of key pairs.
 
         Raises:
-            BusinessError: as `generateKeyItem`; 401 for key bytes that are no such key.
+            BusinessError: as `generateKeyItem`; 401 for bytes that are not a key of this kind.
         """
         state = self._open_state()
         alias = check_alias(keyAlias)
@@ -92,7 +92,7 @@ class ItemFunctions(KeystoreFunctions):
         state = self._open_state()
         params = parse_parameters(options)
         if is_external(params):
-            from huks_async.keystore import provider_keys  # late: few services have tokens
+            from huks_async.keystore import provider_keys  # late: few services use providers
 
             return HuksReturnResult(await provider_keys.export(state, keyAlias, params))
         alias = check_alias(keyAlias)
@@ -102,7 +102,7 @@ class ItemFunctions(KeystoreFunctions):
         if material.public:
             return HuksReturnResult(outData=material.public)
         if material.is_symmetric:
-            # the codes are those of a device, which takes the raw key for a header that is too short or wrong
+            # The codes are those of a device, which reads the raw key as a header and finds it too short or wrong.
             long = len(material.secret) >= 20
             raise BusinessError(
                 401 if long else 12000003,
@@ -113,7 +113,7 @@ class ItemFunctions(KeystoreFunctions):
         raise BusinessError(code, f"key {alias!r} was imported without its public half")
 
     async def deleteKeyItem(self, keyAlias: str, options: Options) -> None:
-        """Delete a key; sessions that are open on it go on.
+        """Delete a key; sessions that are open on it are not affected.
 
         Raises:
             BusinessError: 12000011 for an unknown alias, 12000004 when the store fails.

@@ -11,7 +11,7 @@ from huks_async.model.results import HuksReturnResult
 
 
 class KemFunctions(KeystoreFunctions):
-    """Make and open shared secrets with ML-KEM keys. Mistakes in arguments are 12000018 here."""
+    """Make and open shared secrets with ML-KEM keys. Wrong arguments raise 12000018 here."""
 
     async def encapsulate(
         self,
@@ -23,14 +23,14 @@ class KemFunctions(KeystoreFunctions):
         """Make a shared secret for the holder of an ML-KEM key's private half.
 
         Args:
-            keyAlias: a key pair, or a peer's imported public key, whose purposes hold WRAP.
-            params: parameters (not options): ALGORITHM = ML_KEM; AUTH_STORAGE_LEVEL where the key has one.
-            sharedKeyAlias: where to store the secret as a key; None gives it out.
-            sharedKeyParams: what the stored key is: as for an import of a symmetric key of 256 bits.
+            keyAlias: a key pair, or a peer's imported public key, whose purposes include WRAP.
+            params: parameters (not options): ALGORITHM = ML_KEM; AUTH_STORAGE_LEVEL if the key has one.
+            sharedKeyAlias: the alias to store the secret under, as a key; None: the secret is returned.
+            sharedKeyParams: the parameters of the stored key, as for an import of a symmetric key of 256 bits.
 
         Returns:
-            `outData`: the ciphertext for the peer, 1088 bytes (768) or 1568 (1024); `sharedSecret`: the
-            secret of 32 bytes, empty where it was stored.
+            `outData`: the ciphertext for the peer, 1088 bytes (ML-KEM-768) or 1568 (ML-KEM-1024);
+            `sharedSecret`: the secret of 32 bytes, empty if it was stored.
 
         Raises:
             BusinessError: 12000018 for a wrong argument, or only one of alias and parameters of the
@@ -40,7 +40,7 @@ class KemFunctions(KeystoreFunctions):
 
         A stored key's HUKS_TAG_KEY_FLAG says that it was generated.
         """
-        from huks_async.keys.wrapping import encapsulation  # late, as all that knows one kind of key
+        from huks_async.keys.wrapping import encapsulation  # late: few services use ML-KEM
 
         state = self._open_state()
         with newer_codes():
@@ -68,14 +68,14 @@ class KemFunctions(KeystoreFunctions):
         """Open a shared secret that a peer made with `encapsulate`.
 
         Args:
-            keyAlias: a key with its private half, whose purposes hold UNWRAP.
+            keyAlias: a key with its private half, whose purposes include UNWRAP.
             params: as for `encapsulate`.
             encapData: the ciphertext.
             sharedKeyAlias: as for `encapsulate`.
             sharedKeyParams: as for `encapsulate`.
 
         Returns:
-            `sharedSecret`: 32 bytes, empty where it was stored.
+            `sharedSecret`: 32 bytes, empty if it was stored.
 
         Raises:
             BusinessError: as `encapsulate`; 12000018 for a ciphertext of another length.
@@ -120,7 +120,7 @@ def _shared_key(
     state: OpenState, function: str, alias: object, params: Properties | None
 ) -> _SharedKey | None:
     if type(alias) is str and not alias:
-        alias = None  # documented: the secret is stored where the alias is not empty
+        alias = None  # as documented, the secret is stored only under an alias that is not empty
     if alias is None and not len(parse_properties(params)):
         return None
     if alias is None or params is None:

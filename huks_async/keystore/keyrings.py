@@ -1,11 +1,11 @@
-"""The namespaces that one caller's calls reach: its own, other users', and groups'.
+"""The namespaces that one caller's calls may reach: its own, other users', and groups'.
 
-Within a store a namespace is a text: the application's name for its first user, and for others
-that name with the user's number; a group's name with the user's number. The separator cannot occur in
-a name, so that no two of them are ever the same text. Items are sealed under a key of their namespace.
+Within a store a namespace is a text. For an application's first user it is the application's name; for other
+users, that name with the user's number; for a group, the group's name with the user's number. The separator
+cannot occur in a name, so no two namespaces are the same text. Items are sealed under a key of their namespace.
 
-Each caller has keyrings of its own, also for keys that several share, so that nothing that was learnt for one
-caller (an opened key, a list of parameters that was found in order) is ever used for another.
+Each caller has keyrings of its own, also for keys that several callers share. So nothing that was kept for one
+caller (an opened key, a list of parameters that passed the checks) is ever used for another.
 """
 
 from collections import OrderedDict
@@ -19,12 +19,12 @@ from huks_async.keystore.permissions import Permissions
 from huks_async.model.errors import BusinessError
 from huks_async.model.showing import shown, type_name
 
-# others than the own one; one that is left out is opened again when it is needed
+# How many keyrings are kept besides the caller's own; any other is opened again when it is needed.
 _MAX_OPEN_KEYRINGS = 64
 
 
 class Keyring(NamedTuple):
-    """The keys of one namespace, and the user whose they are."""
+    """The keys of one namespace, and the user to whom they belong."""
 
     shelf: KeyShelf
     maker: KeyMaker
@@ -35,10 +35,10 @@ class Keyrings:
     """Finds the keyring a caller's call is for, if the policy lets the caller go there.
 
     Attributes:
-        caller: whose they are.
-        namespace: the application whose keys are meant where a call says nothing else.
+        caller: to whom the keyrings belong.
+        namespace: the application whose keys a call uses if it names no others.
         own: the keys of that application.
-        permissions: what the policy has to say.
+        permissions: asks the policy.
     """
 
     def __init__(
@@ -69,7 +69,8 @@ class Keyrings:
         if user_id < 0 and not self.permissions.device:
             raise BusinessError(401, f"userId: got {shown(user_id)}, accepted 0 … {MAX_USER}")
         self.permissions.check_user(self.caller, user_id)
-        # the caller's own keys too: what was prepared for calls with a user is not for calls without one
+        # A separate keyring even if this is the caller's own user: what is kept for calls that name a user, which
+        # need another permission, must not serve calls that name none.
         return self._other(namespace_of(self.namespace, user_id), user_id)
 
     def of_group(self, name: bytes) -> Keyring:
@@ -106,6 +107,6 @@ def namespace_of(name: str, user_id: int) -> str:
 
 
 def caller_named(namespace: str) -> Caller:
-    """The caller to whom `namespace_of` gave this name."""
+    """The caller whose namespace this is, as `namespace_of` names it."""
     name, _, user_id = namespace.partition(f"{SEPARATOR}user{SEPARATOR}")
     return Caller(name, int(user_id) if user_id else FIRST_USER)

@@ -87,7 +87,7 @@ PURGED_BY_CALL = "purged as stale by the service"
 _PURGE_BATCH = 500
 
 open_keystores: ContextVar[tuple["Keystore", ...]] = ContextVar("open_keystores", default=())
-"""The keystores whose blocks this context is in, the innermost last."""
+"""The keystores whose `async with` blocks this context is in, the innermost last."""
 
 
 class Keystore(
@@ -106,7 +106,7 @@ class Keystore(
     """A HUKS keystore: the documented functions as coroutines, on one store and one root key.
 
     Made by `Keystore.open` and used in an `async with` block (or with `aclose`). Within the block it is
-    the current keystore, which the functions at module level work on.
+    the current keystore, which the functions at module level use.
     """
 
     def __init__(self) -> None:
@@ -138,46 +138,48 @@ class Keystore(
         debug: bool = False,
         load_all: bool = True,
     ) -> "Keystore":
-        """Describe a keystore; entering it opens it.
+        """Describe a keystore; entering the result as an `async with` block opens it.
 
         Args:
             store: `sqlite:///path`, `memory:`, or a Store. Default: `keystore.db` in $HUKS_ASYNC_HOME, else
                 in the user's data folder.
             root_key: what protects the store's key. Default: a file beside the store, made at first use.
-            namespace: the caller, what an application is on a device; its aliases and sessions are its own.
-                Several callers share a keystore by `as_caller` and `for_caller`.
+            namespace: the name of the caller, which corresponds to an application on a device; its aliases and
+                sessions are its own. Several callers share a keystore by `as_caller` and `for_caller`.
             user_id: the user it works for, 100 or more; each user of a namespace has keys of their own.
-            policy: who may use other users' and groups' keys, nobody by default, and who may do what with which
+            policy: who may use other users' and groups' keys (nobody by default), and who may do what with which
                 keys: a `TablePolicy`, or an object as `Policy` and `KeyPolicy` describe it.
             wrapping_key: the operator's key that `wrapKeyItem` and `unwrapKeyItem` work under; without
                 it they answer 801. It is opened and closed with the keystore.
-            attestation_ca: the authority that certifies keys; default: one made of software, which the
-                store keeps.
+            attestation_ca: the authority that certifies keys; default: a software one, which is kept in the
+                store.
             abilities: external providers by ability name (`CryptoExtensionAbility`); `registerProvider` makes them
                 known to the callers of this keystore.
-            provider_timeout: seconds that one call of a provider may take; then it is 12000024.
-            limits: of sessions; default as the profile says.
+            provider_timeout: seconds that one call of a provider may take; a longer one raises 12000024.
+            limits: the limits on sessions; default: those of the profile.
             profile: `server` or `device`; default $HUKS_ASYNC_PROFILE, else `server`.
-            authenticator: who vouches for users, for keys that are bound to one; e.g. `PinAuthenticator()`. Without
-                one no such key can be made or used.
-            token_keys: what auth tokens are sealed under. None: new ones at each opening, so that tokens end with
-                it; "store": those of the store, the same for all processes that have it open on this machine until
-                that starts anew; `AuthTokenKeys`: those of an authenticator elsewhere.
+            authenticator: checks the credentials of users, for keys that are bound to a user; e.g.
+                `PinAuthenticator()`. Without one no such key can be made or used.
+            token_keys: the keys that auth tokens are sealed under. None: new ones at each opening, so that tokens
+                are void once the keystore is closed; "store": those of the store, the same for all processes that
+                have it open on this machine until the machine restarts; `AuthTokenKeys`: those of an
+                authenticator elsewhere.
             monitor: purge stale sessions when memory is short, as long as the keystore is open.
-            sensor: makes the sensor of memory pressure, at once or as a coroutine; default: what this machine has
-                to tell, combined.
+            sensor: makes the sensor of memory pressure; may be a coroutine function. Default: all sensors that
+                work on this machine, combined.
             on_purge: called with the number of sessions whenever some were purged.
             key_cache: how many opened keys are kept ready, and for how long.
             workers: threads for work that would hold up the event loop, and processes for work that takes
                 longer than a second; default: processors, at most 4.
             clock: gives seconds, monotonic.
             debug: remember where sessions were opened, and report those left open when the keystore closes.
-            load_all: load all of this library when the keystore opens, so that a service imports nothing of
-                it later, whatever becomes of its files meanwhile; False, for short programs: each part is
-                loaded when it is first used.
+            load_all: load all of this library when the keystore opens, so that a service imports nothing of it
+                later, even if the library's files are replaced or removed while it runs. False, for short
+                programs: each part is loaded when it is first used.
 
-        A keystore belongs to the event loop that opens it: calls from another one, in another thread too,
-        are refused. It may be described before a process forks, and is opened in each process after that.
+        A keystore belongs to the event loop that opens it: calls from other event loops and other threads are
+        refused. It may be described before a process forks, and must then be opened in each process after the
+        fork.
 
         Raises:
             BusinessError: 401 for a wrong argument; 12000012 where a part of this library cannot be loaded.
@@ -196,11 +198,11 @@ class Keystore(
         keystore._provider_timeout = check_timeout(provider_timeout)
         keystore._authenticator = authenticator
         try:
-            with no_fork():  # modules are loaded here
+            with no_fork():  # the calls below load modules
                 keystore._token_keys = check_token_keys(token_keys)
                 keystore._store = choose_store(store)
                 keystore._root_key = choose_root_key(root_key, keystore._store, store)
-        except (ImportError, OSError) as error:  # the module of a store or root key
+        except (ImportError, OSError) as error:  # the module of a store or root key could not be loaded
             raise not_loaded(error) from error
         keystore._key_cache = key_cache or KeyCache()
         keystore._workers = workers or min(MAX_WORKERS, os.cpu_count() or 1)
@@ -262,7 +264,7 @@ class Keystore(
         return self._forked
 
     def close_with_loop(self) -> None:
-        """Have it closed by the end of its event loop, without a warning that nobody closed it."""
+        """Have the end of the event loop close the keystore, without a warning that nobody closed it."""
         self._ends_with_loop = True
 
     async def __aenter__(self) -> "Keystore":
@@ -280,9 +282,9 @@ class Keystore(
         await self.aclose()
 
     async def aopen(self) -> None:
-        """Open the keystore, without making it the current one. Ended by `aclose`, or with the event loop.
+        """Open the keystore, without making it the current one. `aclose` closes it, else the event loop's end.
 
-        One that was closed can be opened again, in another event loop too.
+        A keystore that was closed can be opened again, also in another event loop.
 
         Raises:
             BusinessError: 12000012 when it is open already, was opened before a fork, or the root key is not
@@ -313,7 +315,7 @@ class Keystore(
                 raise
         finally:
             self._changing = False
-        # nothing below waits, so nothing can be left half done
+        # Nothing below awaits, so a cancellation cannot leave this half done.
         self._state = self._make_state(store_key)
         self._monitor = monitor
         self._direct = self._state
@@ -340,12 +342,15 @@ class Keystore(
 
     async def _close_with_loop(self) -> None:
         """Wait for the end of the event loop, which cancels what is left in the background, and close."""
-        # asked for here: when the collector ends a task whose loop is gone, no loop can tell
+        # Looked up before it is needed: if the garbage collector ends this task after its event loop has gone, no
+        # running loop can tell which exception means cancellation.
         cancelled = anyio.get_cancelled_exc_class()
         try:
             await anyio.sleep_forever()
         except cancelled:
-            if self._state is not None:  # else it is `aclose` that cancels this
+            if (
+                self._state is not None
+            ):  # if it is None, `aclose` has closed the keystore and cancels this task
                 self._keeper.forget()
                 await self._close("the event loop that had opened it has ended; open it again (aopen)")
                 if not self._ends_with_loop:
@@ -353,7 +358,7 @@ class Keystore(
             raise
 
     async def _close_for_ended_loop(self, state: OpenState) -> None:
-        """Close what an event loop has left behind that ended without cancelling its tasks."""
+        """Close what was left open by an event loop that ended without cancelling its tasks."""
         for background in (self._background, self._idle_timer, self._keeper):
             background.forget()
         state.processes.forget()
@@ -423,9 +428,9 @@ class Keystore(
     async def aclose(self) -> None:
         """Close the keystore: open sessions are aborted, calls that are running end, the store is closed.
 
-        Calls in worker threads come to their end; those in processes raise 12000012.
+        Calls in worker threads run to their end; those in processes raise 12000012.
 
-        Does nothing when it is closed. Closes it also when cancelled.
+        Does nothing if the keystore is closed. Closes it also when cancelled.
 
         Raises:
             BusinessError: 12000012 in another event loop than the one that opened it, while that one lives.
@@ -453,7 +458,7 @@ class Keystore(
             self._monitor_scope.cancel()
         self._changing = True
         try:
-            # Task.cancel() reaches into shields, so each step must follow whatever befalls the one before
+            # Task.cancel() also cancels what is shielded, so each step must run even if the one before it failed.
             with anyio.CancelScope(shield=True):
                 try:
                     await self._keeper.stop()
@@ -531,7 +536,7 @@ class Keystore(
         return CallerKeystore(self._state_of, check_acting(name, user_id, namespace))
 
     def _look_for_callers(self) -> None:
-        """Look up the caller of each call from now on; before, there was but one."""
+        """From now on, look up the caller of each call; so far there was only one."""
         self._direct = None
 
     def _open_state(self) -> OpenState:
@@ -549,8 +554,8 @@ class Keystore(
     async def monitor_low_memory(self) -> None:
         """Purge stale sessions whenever memory is short, until cancelled or the keystore closes.
 
-        For a task group of the caller's own, with `Keystore.open(monitor=False)`; a monitor that the
-        keystore runs itself is ended first.
+        To be run in a task group of the program's own, with `Keystore.open(monitor=False)`. If the keystore runs
+        a monitor itself, that one is ended first.
         """
         self._open_state()
         if self._monitor_scope is not None:
@@ -565,7 +570,8 @@ class Keystore(
     async def purge_stale_sessions(self) -> int:
         """End all sessions idle for longer than `Limits.stale_after`, and give memory back.
 
-        For services with a signal of their own. Works in small batches, between which others run.
+        For services that learn of short memory in a way of their own. Works in small batches, between which
+        other tasks run.
 
         Returns:
             how many were ended.
@@ -579,7 +585,7 @@ class Keystore(
                 break
             await anyio.lowlevel.checkpoint()
         if ended:
-            # freed memory stays with the C library until it is told to give it back
+            # the C library keeps freed memory until it is told to return it to the system
             from huks_async.sessions.monitor import trim_heap
 
             state.table.compact()

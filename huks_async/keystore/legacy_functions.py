@@ -24,7 +24,7 @@ async def _result(call: Awaitable[HuksReturnResult | None]) -> HuksResult:
 
 
 class LegacyFunctions(ItemFunctions, SessionFunctions):
-    """Each function is the newer one of the same meaning, with the older manner of failing."""
+    """Each function does what the newer one does, but reports a failure in the older way."""
 
     async def generateKey(self, keyAlias: str, options: Options) -> HuksResult:
         """Deprecated form of `generateKeyItem`."""

@@ -1,8 +1,8 @@
 """Loading the whole library when a keystore opens, so that a running service imports nothing of it later.
 
-Later it may be impossible (no descriptor is left, the package's files are gone, the interpreter ends), wrong
-(the files are those of a newer version), or a trap: a process that forks while another thread imports leaves
-the child with a lock that nobody lets go.
+Importing later may be impossible (no descriptor is left, the package's files are gone, the interpreter ends) or
+wrong (the files are those of a newer version). It may also be a trap: if a process forks while another thread
+imports, the child inherits an import lock that nobody will ever release.
 """
 
 import sys
@@ -18,11 +18,11 @@ from huks_async.runtime.workers import run_to_its_end
 
 _PACKAGE = __name__.partition(".")[0]
 
-# The command has the process for itself, and tests need no protection.
+# Not loaded: the command, which has its process to itself, and the helpers for tests, which need no protection.
 _NOT_LOADED = (f"{_PACKAGE}.cli", f"{_PACKAGE}.testing")
 
-# What functions of this library, of cryptography and of anyio import when they are called. Not here, because
-# they come from the system or from other packages, and cost more than most services would give for them:
+# Modules that functions of this library, of cryptography and of anyio import when they are called. Some are left
+# out, because they come from the system or from other packages and take longer than most services would accept:
 # importlib.metadata (a search for libraries with more algorithms), psutil, python-pkcs11.
 _OF_OTHERS = (
     "anyio._core._subprocesses",
@@ -38,12 +38,12 @@ _loaded = False
 
 
 async def load_everything() -> None:
-    """Load all modules, in a thread, unless they are loaded.
+    """Load all modules, in a thread, unless they are loaded already.
 
     Raises:
         BusinessError: 12000012 where a module cannot be loaded, with the cause.
     """
-    # anyio loads its half for this kind of event loop when the first scope is made, and that may be here
+    # anyio loads its backend for this kind of event loop when the first scope is made, which may be this one
     with no_fork():
         anyio.CancelScope()
     if not _loaded:
@@ -74,7 +74,7 @@ def not_loaded(error: Exception) -> BusinessError:
 
 
 def _modules() -> Iterator[str]:
-    """The names of all modules, so that none is forgotten when one is added."""
+    """The names of all modules, found in the package so that a new module needs no entry here."""
     import pkgutil
 
     packages = [(_PACKAGE, sys.modules[_PACKAGE].__path__)]

@@ -1,4 +1,4 @@
-"""Messages in one call: extensions beside the documented functions, on the same keys and by the same rules."""
+"""Whole messages in one call: extensions of the documented functions, with the same keys and rules."""
 
 from collections.abc import Sequence
 from hmac import compare_digest
@@ -26,13 +26,13 @@ from huks_async.runtime.randomness import random_bytes
 from huks_async.sessions.driver import COPY_AT_ONCE
 
 if TYPE_CHECKING:
-    # the formats are loaded with the first message of their kind, as families of algorithms are
+    # each format is loaded by the first message of its kind, as algorithms are by their first use
     from huks_async.messages.deterministic import DeterministicSealer
     from huks_async.messages.symmetric import Opener, Sealer
 
 DATA_KEY_BYTES = 32
 MAX_CONTEXT_BYTES = 1024 * 1024
-"""Of the context of a message: it cannot be cut into parts, and is meant to be a name."""
+"""The longest context of a message. It is meant to be a name, and is processed as a whole."""
 
 Alias: TypeAlias = str | Sequence[str]
 PublicKeys: TypeAlias = BytesLike | Sequence[BytesLike]
@@ -41,7 +41,7 @@ _INFO, _IV = int(HuksTag.HUKS_TAG_INFO), int(HuksTag.HUKS_TAG_IV)
 _LEVEL = int(HuksTag.HUKS_TAG_AUTH_STORAGE_LEVEL)
 _ILLEGAL, _NOT_SUPPORTED, _WRONG, _CRYPTO_FAIL = 401, 12000001, 12000003, 12000006
 _NO_BLOBS: dict[int, bytes] = {}
-# CMAC is defined for a chain that begins with zeros, and a session has to say so
+# CMAC starts its chain with zeros, and the parameters of a session must give that IV
 _ZERO_IV: dict[int, bytes] = {_IV: bytes(8)}
 _CMAC, _ML_KEM = int(HuksKeyAlg.HUKS_ALG_CMAC), int(HuksKeyAlg.HUKS_ALG_ML_KEM)
 _ML_KEM_SEED_BYTES = 64
@@ -51,15 +51,15 @@ _MOST_LENGTHS = 32
 class MessageFunctions(KeystoreFunctions):
     """Seal, sign and authenticate whole messages, and derive keys, each with one call.
 
-    Every function does what a session of the key does, so keys serve what they were made for, and nothing else, and a
-    policy is asked what it is asked about that session (`initSession`; about an ML-KEM key `decapsulate`). The
-    formats of sealed messages are in docs/message-formats.md. `context` is what a message belongs to (a row, a
-    tenant, a purpose): it is authenticated and not kept, and `unseal` must be given the same. `level` is the key's
+    Every function does what a session of the key does. So a key serves only what it was made for, and a policy is
+    asked as it is about that session (`initSession`; for an ML-KEM key `decapsulate`). The formats of sealed
+    messages are in docs/message-formats.md. `context` names what a message belongs to (a row, a tenant, a purpose):
+    it is authenticated but not stored in the message, and `unseal` must be given the same. `level` is the key's
     HUKS_TAG_AUTH_STORAGE_LEVEL. A call that is cancelled leaves nothing behind.
 
     All raise 12000011 for an unknown alias, 401 for arguments of a wrong type or more data than
-    `Limits.max_call_bytes`, 401 or 12000003 for a key that was made for something else, and 12000001 for one that is
-    bound to a user's authentication, which only sessions have a place for.
+    `Limits.max_call_bytes`, 401 or 12000003 for a key that was made for something else, and 12000001 for a key that
+    is bound to a user's authentication, because only sessions accept an auth token.
     """
 
     async def seal(
@@ -68,8 +68,8 @@ class MessageFunctions(KeystoreFunctions):
         """Encrypt and authenticate a message with an AES or SM4 key made for ENCRYPT and GCM.
 
         Returns:
-            the message for `unseal`, 84 bytes longer than the data. It shows the length of the data, and nothing
-            else of it; the same data gives another message each time.
+            the message for `unseal`, 84 bytes longer than the data. It reveals the length of the data and nothing
+            else about it; sealing the same data again gives another message.
         """
         state = self._direct or self._open_state()
         if get_ident() != state.thread:
@@ -102,7 +102,7 @@ class MessageFunctions(KeystoreFunctions):
             level: of the key.
 
         Raises:
-            BusinessError: 12000006 where message, context and key do not belong together, whichever of them is
+            BusinessError: 12000006 if message, context and key do not belong together, whichever of them is
                 wrong.
         """
         state = self._direct or self._open_state()
@@ -133,8 +133,8 @@ class MessageFunctions(KeystoreFunctions):
         """Make a fresh random key for data that is encrypted elsewhere.
 
         Returns:
-            the key in the clear, 32 bytes, to be used and forgotten; and the same wrapped, to be kept beside the
-            data: `unseal` turns it into the key again. The key `alias` is as for `seal`.
+            the key in the clear, 32 bytes, to be used and forgotten; and the same key wrapped, to be kept beside
+            the data: `unseal` recovers the key from it. The key `alias` is as for `seal`.
         """
         state = self._open_state()
         sealer = _sealer(state, await _find(state, alias, level, uses.DATA_KEY), uses.DATA_KEY)
@@ -146,8 +146,8 @@ class MessageFunctions(KeystoreFunctions):
     ) -> bytes:
         """Encrypt and authenticate a message so that the same data, key and context give the same bytes (AES-SIV).
 
-        For look-ups of encrypted values. Whoever sees two such messages of one context learns whether their data is
-        the same; use `seal` where that matters, and where data has few possible values.
+        For look-ups of encrypted values. Anyone who sees two such messages of one context learns whether their data
+        is the same; use `seal` if that matters, and if the data has few possible values.
 
         Args:
             alias: an AES key made for ENCRYPT and GCM.
@@ -178,11 +178,10 @@ class MessageFunctions(KeystoreFunctions):
             context: see the class.
 
         Returns:
-            the message for `unseal` with the private key. It tells nothing about who made it: sign it where that
-            matters.
+            the message for `unseal` with the private key. It does not prove who made it: sign it if that matters.
 
         Raises:
-            BusinessError: 401 for bytes that are no public key; 12000003 for other keys.
+            BusinessError: 401 for bytes that are not a public key; 12000003 for a key of another kind.
         """
         from huks_async.messages import recipients  # late: HPKE, for those who use it
 
@@ -203,12 +202,12 @@ class MessageFunctions(KeystoreFunctions):
     async def sign(self, alias: str, data: BytesLike, *, level: int = DEFAULT_LEVEL) -> bytes:
         """Sign a message with a key made for SIGN (RSA, ECC, Ed25519, SM2, DSA, ML-DSA).
 
-        Digest, padding and salt are those that the key was made with. Where it leaves them open: SHA-256 (SHA-384
-        for P-384, SHA-512 for P-521, SM3 for SM2), and for RSA PSS with a salt as long as the digest. A key made
-        with HUKS_DIGEST_NONE signs a hash value that the caller made.
+        Digest, padding and salt are those that the key was made with. If the key leaves them open, they are SHA-256
+        (SHA-384 for P-384, SHA-512 for P-521, SM3 for SM2), and for RSA also PSS with a salt as long as the digest.
+        A key made with HUKS_DIGEST_NONE signs a hash value that the caller computed.
 
         Returns:
-            the signature, as a session gives it: DER for ECDSA, SM2 and DSA.
+            the signature, in the form in which a session returns it: DER for ECDSA, SM2 and DSA.
         """
         state = self._direct or self._open_state()
         if get_ident() != state.thread:
@@ -231,7 +230,7 @@ class MessageFunctions(KeystoreFunctions):
         """Check a signature that `sign`, a session or another program made, with a key made for VERIFY.
 
         Raises:
-            BusinessError: 12000006 where signature, data and key do not belong together.
+            BusinessError: 12000006 if signature, data and key do not belong together.
         """
         state = self._open_state()
         item = await _find(state, alias, level, uses.VERIFY)
@@ -248,7 +247,7 @@ class MessageFunctions(KeystoreFunctions):
     async def mac(self, alias: str, data: BytesLike, *, level: int = DEFAULT_LEVEL) -> bytes:
         """Give the authentication code of a message under a key made for MAC (HMAC, SM3, CMAC, AES, DES, 3DES).
 
-        The digest is the key's, or SHA-256 where it leaves it open.
+        The digest is the key's, or SHA-256 if the key leaves it open.
         """
         state = self._open_state()
         return await _mac(state, await _find(state, alias, level, uses.MAC), uses.MAC, data)
@@ -259,8 +258,7 @@ class MessageFunctions(KeystoreFunctions):
         """Check a code that `mac` or another program made, in constant time.
 
         Raises:
-            BusinessError: 12000006 where code, data and key do not belong together. A code that was cut short is
-                wrong.
+            BusinessError: 12000006 if code, data and key do not belong together, and for a truncated code.
         """
         state = self._open_state()
         item = await _find(state, alias, level, uses.CHECK_MAC)
@@ -273,13 +271,13 @@ class MessageFunctions(KeystoreFunctions):
     ) -> bytes:
         """Derive secret bytes from a key made for DERIVE: a pseudo-random function of the context.
 
-        It is HKDF (RFC 5869) with the key's digest, or SHA-256 where it leaves that open, without salt, with the
-        context as info: other programs that have the key derive the same. A shorter result is the beginning of a
-        longer one of the same context.
+        It is HKDF (RFC 5869) with the key's digest, or SHA-256 if the key leaves that open, without salt, with the
+        context as info, so other programs that have the key derive the same bytes. A shorter result is the
+        beginning of a longer one for the same context.
 
         Args:
             alias: an AES, DES or 3DES key.
-            context: what the bytes are for; another one gives bytes that have nothing to do with these.
+            context: what the bytes are for; another context gives unrelated bytes.
             length: in bytes, at most 255 times the digest's.
             level: of the key.
         """
@@ -298,19 +296,20 @@ class MessageFunctions(KeystoreFunctions):
 
 
 async def _find(state: OpenState, alias: Any, level: Any, use: Use) -> KeyItem:
-    """The key, once the policy has allowed what is asked of it: the session that the function stands for."""
+    """Find the key, after asking the policy whether the caller may open the session that the function stands for."""
     checked, where = _name(alias, level)
     owner = state_for(state, where, "initSession", checked, use.purpose)
     return await _take(owner, checked, where)
 
 
 async def _find_to_open(state: OpenState, alias: Any, level: Any) -> KeyItem:
-    """The key to open a message with, whose algorithm tells what the policy is to be asked."""
+    """Find the key to open a message with. Its algorithm decides which call the policy is asked about."""
     checked, where = _name(alias, level)
     try:
         item = await _take(state_of_named(state, where), checked, where)
     except BusinessError:
-        # whoever may not open anything does not learn what is there
+        # Before the caller learns that the key is absent or damaged, the policy is asked whether the caller may
+        # open messages at all; if not, its refusal is raised instead.
         state_for(state, where, "initSession", checked, uses.UNSEAL.purpose)
         raise
     function, purpose = uses.opening_call(item.params.numbers)
@@ -328,7 +327,7 @@ def _name(alias: Any, level: Any) -> tuple[str, ParamSet]:
 async def _take(owner: OpenState, alias: str, where: ParamSet) -> KeyItem:
     level = storage_level(where)
     item = owner.shelf.ready(alias, level) or await owner.shelf.find(alias, level)
-    # also what is kept with a key for the next message was made behind this check
+    # Whatever is kept with a key to speed up its next message was made after this check, so it holds there, too.
     refuse_one_stage(item)
     return item
 
@@ -351,14 +350,14 @@ def _check_context(context: bytes) -> None:
 
 
 def _starter(state: OpenState, item: KeyItem, use: Use, length: int = 0) -> Starter:
-    """Let the key authorise a function as it authorises a session, once for all calls of it."""
+    """Let the key authorise a function as it authorises a session; the result serves all later calls of it."""
     name = (use.name, length) if length else use.name
     known: Starter | None = item.messages.get(name)
     if known is not None:
         return known
     before = times_warned()
     starter = _authorise(state, item, use, length)
-    if times_warned() == before:  # weak algorithms warn each time, as sessions do
+    if times_warned() == before:  # what warned of a weak algorithm is not kept, so that each call warns
         if len(item.messages) >= _MOST_LENGTHS:
             item.messages.clear()
         item.messages[name] = starter
@@ -375,13 +374,13 @@ def _authorise(state: OpenState, item: KeyItem, use: Use, length: int = 0) -> St
 
 
 class _Signer(NamedTuple):
-    """What signing with a key needs, each time.
+    """What each signature with a key needs, made once.
 
     Args:
-        starter: makes the operation for a message that is long.
+        starter: makes the operation for a long message.
         ready: the key.
-        small: an operation for the others, one after the other.
-        at_once: how many bytes they have.
+        small: the operation for all short messages, used for one after the other.
+        at_once: the most bytes that a short message has.
     """
 
     starter: Starter
@@ -446,7 +445,7 @@ def _deterministic(state: OpenState, item: KeyItem) -> "DeterministicSealer":
 
 
 def _private_of(item: KeyItem) -> Any:
-    """The library's private key.
+    """The private key as an object of the `cryptography` library.
 
     Raises:
         BusinessError: 401 for a public key; 12000001 for one of ML-KEM that was imported in its expanded form.

@@ -11,7 +11,7 @@ from huks_async.model.showing import shown
 from huks_async.rootkeys import RootKey
 from huks_async.stores import Store, open_store
 
-# late here: what a keystore in a file needs
+# Loaded late: only a keystore in a file needs pathlib.
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -82,7 +82,7 @@ def choose_root_key(root_key: RootKey | None, store: Store, given: str | Store |
 
 
 def check_abilities(abilities: Any) -> dict[str, Any]:
-    """Check the providers that an application declares; 401 for what is no mapping of objects by name."""
+    """Check the providers that an application declares; 401 for anything but a mapping of objects by name."""
     if abilities is None:
         return {}
     if not isinstance(abilities, Mapping) or not all(isinstance(name, str) for name in abilities):

@@ -1,4 +1,4 @@
-"""What the functions of a keystore work with, and the checks that all of them begin with."""
+"""The open state that the functions of a keystore work with, and the checks that all of them begin with."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -44,16 +44,16 @@ class OpenState:
     """The open state of a keystore as one caller's call sees it, with the keys that the call works on.
 
     Attributes:
-        namespace: the application whose keys are meant.
+        namespace: the application whose keys the call uses.
         session_owner: names the caller, to whom sessions belong whichever keys they use.
-        keyrings: the caller's.
-        shelf: of the keys that are meant.
-        maker: of the same keys.
-        recall: `shelf.recall`; where the policy is asked about each session, `recall_nothing`.
-        recall_guarded: the same of `shelf.recall_guarded`, for keys with demands.
-        recall_use: the same of `shelf.recall_use`, for messages.
-        recall_recipe: the same of `maker.recall`, for keys to be generated; also not for another user's keys.
-        user_id: the user whose keys are meant.
+        keyrings: the keyrings of the caller.
+        shelf: holds the keys that the call uses.
+        maker: makes keys for that shelf.
+        recall: `shelf.recall`, or `recall_nothing` if the policy must be asked about each session.
+        recall_guarded: likewise for `shelf.recall_guarded`, for keys with demands.
+        recall_use: likewise for `shelf.recall_use`, for messages.
+        recall_recipe: likewise for `maker.recall`, for keys to be generated; never recalls for another user's keys.
+        user_id: the user whose keys the call uses.
         acts_for: the user that the call names, or None.
     """
 
@@ -85,14 +85,15 @@ class OpenState:
 
     @property
     def providers(self) -> "ExternalProviders":
-        """The external providers, loaded by the first call that asks."""
+        """The external providers, which are loaded when this is first read."""
         return self.providers_on_demand.get()
 
 
 class KeystoreFunctions:
     """Base of the groups of functions: gives them the open state.
 
-    `_direct` is the open state, too, where it is that of every caller: sessions take it without a further look.
+    `_direct` is the open state as well, if all callers share it: calls on sessions then use it without looking up
+    their caller.
     """
 
     _state: OpenState | None = None
@@ -108,7 +109,7 @@ class KeystoreFunctions:
 
 
 def recall_nothing(alias: str, properties: list[Any]) -> None:
-    """Stands in for `KeyShelf.recall` where what was in order once must be looked at again."""
+    """Stands in for `KeyShelf.recall` if parameters must be checked each time, although they passed before."""
 
 
 def recall_no_use(alias: str, level: int, use: str) -> None:
@@ -132,21 +133,21 @@ def set_caller(state: OpenState, keyrings: Keyrings) -> OpenState:
 def state_for(
     state: OpenState, params: ParamSet, function: str, alias: str | None = None, purposes: int | None = None
 ) -> OpenState:
-    """The state that a call with these parameters works on: a user's or group's where they name one.
+    """The state that a call with these parameters works on: a user's or group's if they name one.
 
-    Here the policy is asked about the call.
+    This is where the policy is asked about the call.
 
     Args:
         state: of the caller.
         params: of the call.
-        function: its documented name, without `AsUser`.
-        alias: the key that it is about.
+        function: the documented name of the function that is called, without `AsUser`.
+        alias: the key that the call is about.
         purposes: what the key is to do; default: HUKS_TAG_PURPOSE of the parameters.
 
     Raises:
         BusinessError: 201, 202 or 401 for another user, 12000001 or 12000018 for a group; 201 for another
-            namespace and for what the policy does not allow; 12000001 for a key of an external provider: the
-            functions that know such keys take them out before.
+            namespace and for what the policy does not allow; 12000001 for a key of an external provider, because
+            the functions that can use such keys handle them before they call this.
     """
     if params.numbers.get(KEY_CLASS):
         raise BusinessError(
@@ -195,11 +196,11 @@ def state_of_user(state: OpenState, user_id: int) -> OpenState:
     """The state that a call for a user works on.
 
     Raises:
-        BusinessError: 401 for what is no user id; 202 on a device; 201 where the policy says no.
+        BusinessError: 401 for a wrong user id; 202 on a device; 201 if the policy says no.
     """
     state = _with_keys(state, state.keyrings, state.keyrings.of_user(user_id))
     state.acts_for = user_id
-    # which levels another user's keys may have depends on who asks
+    # A recipe that was checked for the user's own keys may name a level that is not allowed for another user's.
     state.recall_recipe = recall_no_recipe
     return state
 
@@ -233,7 +234,7 @@ def _check_other_user(user_id: int, params: ParamSet) -> None:
 
 @contextmanager
 def newer_codes() -> Iterator[None]:
-    """Give mistakes in arguments the code that the newest functions have for them: 12000018."""
+    """A block in which wrong arguments raise 12000018, the code of the newest functions, instead of 401."""
     try:
         yield
     except BusinessError as error:

@@ -1,8 +1,8 @@
 """The documented functions for another user's keys.
 
-Who may act for whom is decided by the policy of the keystore; without one, nobody may: the answer is
-201, and 202 in the device profile, where these functions are for system applications. They take the
-keys that this keystore's own application has for that user, nothing else.
+The policy of the keystore decides who may act for whom. Without a policy nobody may: the error is 201, or 202 in
+the device profile, where these functions are for system applications. They use only the keys that this
+keystore's own application has for that user.
 """
 
 from huks_async.keystore.attestation_functions import AttestationFunctions
@@ -22,7 +22,7 @@ class _UserKeys(ItemFunctions, SessionFunctions, WrappingFunctions, AttestationF
 
 
 class OtherUserFunctions(KeystoreFunctions):
-    """The forms with a user id. Each takes and raises what the form without it does, and 201, 202."""
+    """The forms with a user id. Each takes and raises what the form without it does; it may also raise 201 or 202."""
 
     def _keys_of(self, user_id: int) -> _UserKeys:
         return _UserKeys(state_of_user(self._open_state(), user_id))

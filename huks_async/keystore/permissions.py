@@ -1,6 +1,6 @@
-"""The questions that a keystore asks its policy, and what it makes of the answers.
+"""The questions that a keystore asks its policy, and how it reads the answers.
 
-Only a plain yes permits. A policy that fails, waits or answers with something else permits nothing.
+Only a plain yes permits. A policy that raises, is a coroutine, or answers with anything else permits nothing.
 """
 
 import inspect
@@ -19,9 +19,9 @@ from huks_async.model.showing import shown, type_name
 logger: Logger = getLogger("huks_async.access")
 
 MAX_GROUP_BYTES = 128
-# looked through at each call of a group's key, on the event loop
+# The most names that a policy may list: they are searched on the event loop at each call with a group's key.
 _MAX_NAMES = 1000
-# beyond this number of different requests, those asked longest ago are asked again
+# The most answers that are kept: beyond this number, the oldest is dropped and its question asked again.
 _MAX_ANSWERS = 4096
 
 
@@ -30,7 +30,7 @@ class Permissions:
 
     Attributes:
         device: whether this is a device, where applications name no users.
-        asks: whether the policy has a say in what callers do with their own keys.
+        asks: whether the policy is also asked about what callers do with their own keys.
     """
 
     def __init__(self, policy: Policy, *, device: bool, clock: Callable[[], float] = time.monotonic) -> None:
@@ -42,18 +42,18 @@ class Permissions:
         self._answers: OrderedDict[AccessRequest, tuple[float, object]] = OrderedDict()
 
     def check_user(self, caller: Caller, user_id: int) -> None:
-        """Whether the caller may name this user; 202 on a device, 201 where the policy says no."""
+        """Refuse a caller that may not name this user: 202 on a device, 201 if the policy says no."""
         if self.device:
             raise BusinessError(202, "acting for another user is for system applications")
         if self._ask("may_act_for", caller, user_id) is not True:
             raise _denied(caller, f"acting for user {user_id}", "no policy allows it")
 
     def check_group(self, caller: Caller, name: bytes) -> None:
-        """Whether the caller belongs to a group.
+        """Refuse a caller that does not belong to a group.
 
         Raises:
-            BusinessError: 401 for a name that is none; 12000001 without a policy on the server; 12000018
-                where the policy does not list the group.
+            BusinessError: 401 for a name of a wrong length; 12000001 without a policy on the server; 12000018 if
+                the policy does not list the group.
         """
         if not 0 < len(name) <= MAX_GROUP_BYTES:
             raise BusinessError(
@@ -74,7 +74,7 @@ class Permissions:
             )
 
     def check_namespace(self, caller: Caller, namespace: str) -> None:
-        """Whether the caller may work in another application's namespace; 201 where the policy says no."""
+        """Refuse a caller that may not work in another application's namespace: 201 if the policy says no."""
         known = getattr(self._policy, "namespaces_of", None) is not None
         if not known or namespace not in self._names("namespaces_of", caller):
             raise _denied(caller, f"keys of the namespace {shown(namespace)}", "no policy allows it")
@@ -82,14 +82,14 @@ class Permissions:
     def may_register_providers(self, caller: Caller) -> bool:
         """Whether the caller may register the abilities that the keystore was opened with.
 
-        They are the operator's choice already, so that a policy which does not know the question allows it.
+        The operator chose them already, so a policy that does not know this question allows it.
         """
         if getattr(self._policy, "may_register_providers", None) is None:
             return True
         return self._ask("may_register_providers", caller) is True
 
     def check_use(self, request: AccessRequest) -> None:
-        """Whether the caller may make this call; 201 where the policy says no."""
+        """Refuse a call that the caller may not make: 201 if the policy says no."""
         if self._holds and (known := self._answers.get(request)) is not None and known[0] > self._clock():
             answer = known[1]
         else:
@@ -119,7 +119,7 @@ class Permissions:
         return known
 
     def _ask(self, question: str, *about: object) -> object:
-        """Ask the policy; only a plain answer counts, and a failure is no permission."""
+        """Ask the policy a question. A policy that raises, or answers with an awaitable, permits nothing."""
         try:
             answer: object = getattr(self._policy, question)(*about)
         except BusinessError:
@@ -135,7 +135,7 @@ class Permissions:
 
 
 def describe(request: AccessRequest) -> str:
-    """What was asked, for a message: function, purposes, alias and whose keys."""
+    """A request in words, for a message: function, purposes, alias, and whose keys they are."""
     level = HuksAuthStorageLevel(request.level).name.rpartition("_")[2]
     words = [request.function]
     if request.purposes:
@@ -153,7 +153,7 @@ def describe(request: AccessRequest) -> str:
 
 
 def purpose_names(purposes: int) -> str:
-    """The names of purposes in a number, in lower case; what has no name as a number."""
+    """The names of the purposes in a number, in lower case; bits without a name are shown as a number."""
     names = [member.name.rpartition("_")[2].lower() for member in HuksKeyPurpose if member & purposes]
     rest = purposes & ~sum(HuksKeyPurpose)
     return ", ".join([*names, str(rest)] if rest else names)
@@ -172,7 +172,7 @@ def _denied(caller: Caller, what: str, why: str) -> BusinessError:
 
 
 def _record_denial(caller: Caller, what: str) -> None:
-    """The one place that all denials by a policy come through."""
+    """Record a denial by a policy; all denials pass through here."""
     logger.info("denied: %s of user %d: %s", shown(caller.namespace), caller.user_id, what)
 
 

@@ -1,4 +1,4 @@
-"""What the functions on external providers do: for `ProviderFunctions`, which loads this at its first call."""
+"""What the functions on external providers do; `ProviderFunctions` loads this module at its first call."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ async def register(state: OpenState, providerName: str, params: ExternalParamete
 
 
 async def unregister(state: OpenState, providerName: str, params: ExternalParameters | None = None) -> None:
-    """Forget a provider, with all that is open of it."""
+    """Forget a provider, and close all of its resources."""
     name, given = check_name(providerName), parse_external(params)
     _check_may_register(state)
     ability = None

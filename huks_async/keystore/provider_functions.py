@@ -17,7 +17,7 @@ ExternalParameters: TypeAlias = Iterable["HuksExternalCryptoParam | Mapping[str,
 
 
 class ProviderFunctions(KeystoreFunctions):
-    """Register providers; open their keys, and prove who uses them."""
+    """Register providers, open their keys, and prove PINs."""
 
     async def registerProvider(self, providerName: str, params: ExternalParameters) -> None:
         """Make a provider known to all callers of this keystore.
@@ -27,27 +27,27 @@ class ProviderFunctions(KeystoreFunctions):
             params: HUKS_EXT_CRYPTO_TAG_ABILITY_NAME, one of the abilities that `Keystore.open` was given.
 
         Raises:
-            BusinessError: 201 for an application that declares no abilities, or that the policy does not let; 401 or
-                12000018 for a wrong argument; 12000002 without the ability's name; 12000019 for a provider that is
-                registered; 12000020 for an ability that is not declared or cannot be reached; 12000024 where it is
-                does not answer; 12000025 for one more than 10.
+            BusinessError: 201 for an application that declares no abilities, or that the policy does not allow to; 401
+                or 12000018 for a wrong argument; 12000002 without the ability's name; 12000019 for a provider that is
+                registered already; 12000020 for an ability that is not declared or cannot be reached; 12000024 if it
+                does not answer; 12000025 for more than 10 providers.
         """
-        from huks_async.keystore import provider_calls  # late: few services have tokens
+        from huks_async.keystore import provider_calls  # late: few services use providers
 
         await provider_calls.register(self._open_state(), providerName, params)
 
     async def unregisterProvider(self, providerName: str, params: ExternalParameters | None = None) -> None:
-        """Forget a provider of this application, with all that is open of it.
+        """Forget a provider of this application, and close all of its resources.
 
         Args:
             providerName: as it was registered.
             params: HUKS_EXT_CRYPTO_TAG_ABILITY_NAME for one ability; without it all of that name.
 
         Raises:
-            BusinessError: 201, 401 and 12000018 as `registerProvider`; 12000011 where it is not registered by this
-                application; 12000012 where no provider is.
+            BusinessError: 201, 401 and 12000018 as `registerProvider`; 12000011 if this application has not
+                registered it; 12000012 if no provider is registered at all.
         """
-        from huks_async.keystore import provider_calls  # late: few services have tokens
+        from huks_async.keystore import provider_calls  # late: few services use providers
 
         await provider_calls.unregister(self._open_state(), providerName, params)
 
@@ -63,28 +63,28 @@ class ProviderFunctions(KeystoreFunctions):
             BusinessError: 12000002 without one of these; 12000011 for an unknown provider; 401, 12000018, 12000020,
                 12000024.
         """
-        from huks_async.keystore import provider_calls  # late: few services have tokens
+        from huks_async.keystore import provider_calls  # late: few services use providers
 
         return await provider_calls.make_resource_id(self._open_state(), providerName, params)
 
     async def openResource(self, resourceId: str, params: ExternalParameters | None = None) -> None:
-        """Open a key of a provider for this caller; every other use of it comes after that.
+        """Open a key of a provider for this caller, which must be done before any other use of the key.
 
         Raises:
-            BusinessError: 12000017 where the caller has it open; 12000025 where 100 of the provider are; 12000011
-                for an unknown provider; 12000006 where the token is absent; 401, 12000018, 12000020, 12000024.
+            BusinessError: 12000017 if the caller has it open already; 12000025 if 100 keys of the provider are open;
+                12000011 for an unknown provider; 12000006 if the token is absent; 401, 12000018, 12000020, 12000024.
         """
-        from huks_async.keystore import provider_calls  # late: few services have tokens
+        from huks_async.keystore import provider_calls  # late: few services use providers
 
         await provider_calls.open_resource(self._open_state(), resourceId, params)
 
     async def closeResource(self, resourceId: str, params: ExternalParameters | None = None) -> None:
-        """Close it, with its sessions and the state of its PIN. One that is not open is no mistake.
+        """Close a key of a provider, with its sessions and the state of its PIN. Does nothing if it is not open.
 
         Raises:
             BusinessError: 12000006, 401, 12000018, 12000020, 12000024.
         """
-        from huks_async.keystore import provider_calls  # late: few services have tokens
+        from huks_async.keystore import provider_calls  # late: few services use providers
 
         await provider_calls.close_resource(self._open_state(), resourceId, params)
 
@@ -97,11 +97,10 @@ class ProviderFunctions(KeystoreFunctions):
 
         Raises:
             BusinessError: 202 in the device profile, where this is for system applications; 12000018 without a PIN;
-                12000022 for a wrong one, with the attempts that are left in `data` where the token tells them;
-                12000021 for a PIN that is locked; 12000011 where the resource is not open; 401, 12000006, 12000020,
-                12000024.
+                12000022 for a wrong one, with the number of attempts left in `data` if the token tells it; 12000021
+                for a PIN that is locked; 12000011 if the resource is not open; 401, 12000006, 12000020, 12000024.
         """
-        from huks_async.keystore import provider_calls  # late: few services have tokens
+        from huks_async.keystore import provider_calls  # late: few services use providers
 
         await provider_calls.prove_pin(self._open_state(), resourceId, params)
 
@@ -113,7 +112,7 @@ class ProviderFunctions(KeystoreFunctions):
         Raises:
             BusinessError: 12000011 where the resource is not open; 401, 12000006, 12000018, 12000020, 12000024.
         """
-        from huks_async.keystore import provider_calls  # late: few services have tokens
+        from huks_async.keystore import provider_calls  # late: few services use providers
 
         return await provider_calls.pin_state(self._open_state(), resourceId, params)
 
@@ -123,14 +122,14 @@ class ProviderFunctions(KeystoreFunctions):
         Raises:
             BusinessError: as `getUkeyPinAuthState`.
         """
-        from huks_async.keystore import provider_calls  # late: few services have tokens
+        from huks_async.keystore import provider_calls  # late: few services use providers
 
         await provider_calls.clear_pin_state(self._open_state(), resourceId)
 
     async def getProperty(
         self, resourceId: str, propertyId: str, params: ExternalParameters | None = None
     ) -> "list[HuksExternalCryptoParam]":
-        """Give a property of a key or its token; which there are, the provider says.
+        """Give a property of a key or its token; the provider decides which properties there are.
 
         Args:
             resourceId: an open resource.
@@ -138,11 +137,11 @@ class ProviderFunctions(KeystoreFunctions):
             params: for the provider.
 
         Raises:
-            BusinessError: 202 for SKF_ExportPublicKey in the device profile; 12000021 or 12000023 where it needs a PIN;
-                12000020 where the provider fails or gives no list of parameters; 401, 12000006, 12000011, 12000018,
-                12000024.
+            BusinessError: 202 for SKF_ExportPublicKey in the device profile; 12000021 or 12000023 if the property
+                needs a PIN; 12000020 if the provider fails or does not return a list of parameters; 401, 12000006,
+                12000011, 12000018, 12000024.
         """
-        from huks_async.keystore import provider_calls  # late: few services have tokens
+        from huks_async.keystore import provider_calls  # late: few services use providers
 
         return await provider_calls.get_property(self._open_state(), resourceId, propertyId, params)
 
@@ -154,13 +153,13 @@ class ProviderFunctions(KeystoreFunctions):
         Raises:
             BusinessError: as `getProperty`.
         """
-        from huks_async.keystore import provider_calls  # late: few services have tokens
+        from huks_async.keystore import provider_calls  # late: few services use providers
 
         await provider_calls.set_property(self._open_state(), resourceId, propertyId, params)
 
     def getErrorInfo(self) -> "HuksExternalErrorInfo":
-        """What a provider told of the last failure of a call of this caller: 0 and no text where it told nothing."""
-        from huks_async.keystore import provider_calls  # late: few services have tokens
+        """Give a provider's own error for this caller's last failed call: 0 and no text if it gave none."""
+        from huks_async.keystore import provider_calls  # late: few services use providers
 
         return provider_calls.last_error(self._open_state())
 
@@ -169,12 +168,12 @@ class ProviderFunctions(KeystoreFunctions):
     ) -> "list[HuksCryptoExtensionCertInfo]":
         """Give the certificates of one key. An extension: a device has this in its certificate manager.
 
-        The resource need not be open. `resourceId` of a certificate is that of its key.
+        The resource need not be open. The `resourceId` of a certificate is that of its key.
 
         Raises:
             BusinessError: 12000011 for an unknown provider; 401, 12000006, 12000018, 12000020, 12000024.
         """
-        from huks_async.keystore import provider_calls  # late: few services have tokens
+        from huks_async.keystore import provider_calls  # late: few services use providers
 
         return await provider_calls.export_certificates(self._open_state(), resourceId, params)
 
@@ -187,6 +186,6 @@ class ProviderFunctions(KeystoreFunctions):
             providerName: of the provider.
             params: ABILITY_NAME and BUNDLE_NAME as for `getResourceId`; PURPOSE (`CertificatePurpose`) to choose.
         """
-        from huks_async.keystore import provider_calls  # late: few services have tokens
+        from huks_async.keystore import provider_calls  # late: few services use providers
 
         return await provider_calls.list_certificates(self._open_state(), providerName, params)

@@ -1,7 +1,7 @@
 """What the functions on key items and sessions do with keys of external providers (KEY_CLASS = EXTENSION).
 
-The caller's side of such a call: the alias is a resource id, parameters go to the provider as they are, and
-its answers become results.
+This is the caller's side of such a call: the alias is a resource id, the parameters are passed to the provider
+unchanged, and its answers become results.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ _AUTH_TOKEN = int(HuksTag.HUKS_TAG_AUTH_TOKEN)
 
 
 async def generate(state: OpenState, alias: Any, params: ParamSet) -> None:
-    """Have a key made where an open resource says."""
+    """Have a provider make a key at the place that an open resource names."""
     opened = _find(state, alias, "generateKeyItem", params.numbers.get(_PURPOSE, 0))
     await state.providers.ask_resource(opened, "onGenerateKeyItem", _to_provider(params, opened))
 
@@ -37,7 +37,7 @@ async def export(state: OpenState, alias: Any, params: ParamSet) -> bytes:
 async def import_wrapped(
     state: OpenState, alias: Any, wrapping_alias: Any, params: ParamSet, wrapped: bytes
 ) -> None:
-    """Have a provider take a key that is wrapped for another one of it."""
+    """Have a provider import a key that is wrapped for another key of the same provider."""
     function = "importWrappedKeyItem"
     opened = _find(state, alias, function, params.numbers.get(_PURPOSE, 0))
     opens = int(HuksKeyPurpose.HUKS_KEY_PURPOSE_UNWRAP)
@@ -50,7 +50,7 @@ async def import_wrapped(
 
 
 async def init_session(state: OpenState, alias: Any, params: ParamSet) -> int:
-    """Open a session; no challenge is ever given."""
+    """Open a session; it has no challenge."""
     purpose = params.numbers.get(_PURPOSE)
     if not purpose:
         raise BusinessError(401, "HUKS_TAG_PURPOSE is absent: a session has exactly one purpose")
@@ -66,14 +66,14 @@ async def update_session(state: OpenState, handle: int, params: ParamSet, data: 
 
 
 async def finish_session(state: OpenState, handle: int, params: ParamSet, data: bytes) -> bytes:
-    """Feed the last segment. An error that leaves the provider's session alive, such as of the PIN, leaves it here."""
+    """Feed the last segment. After an error that leaves the provider's session alive (of the PIN), ours stays, too."""
     with state.providers.sessions.using(handle, state.session_owner) as session:
         options = _options(params, session.opened, data)
         return await state.providers.feed_session(session, "onFinishSession", options, last=True)
 
 
 async def abort_session(state: OpenState, handle: int) -> None:
-    """End a session: the provider's finish without data. What is wrong with its PIN or handle does not matter."""
+    """End a session by the provider's finish without data. Errors of its PIN or handle are ignored."""
     session = state.providers.sessions.take_idle(handle, state.session_owner)
     if session is not None:
         await state.providers.abort_session(session)

@@ -29,6 +29,6 @@ class ProvidersOnDemand:
         return self._made
 
     async def aclose(self) -> None:
-        """Close all that is open of them."""
+        """Close all of their resources."""
         if self._made is not None:
             await self._made.aclose()

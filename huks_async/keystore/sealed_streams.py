@@ -1,4 +1,4 @@
-"""What the functions on sealed files do: for `FileFunctions`, which loads this at its first call."""
+"""What the functions on sealed files do; `FileFunctions` loads this module at its first call."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
@@ -64,7 +64,7 @@ async def open_stream(
 async def open_file(
     keystore: SessionFunctions, state: OpenState, alias: str, file: Any, options: Options | None
 ) -> AsyncIterator[SealedReader]:
-    """Open a sealed file for reading at any place; see `FileFunctions.open_sealed`."""
+    """Open a sealed file for reading at any offset; see `FileFunctions.open_sealed`."""
     pool = state.pool
     opened = SeekableFile(file)
     reader: SealedReader | None = None
@@ -84,7 +84,7 @@ async def open_file(
     finally:
         if reader is not None:
             reader.close()
-        # in a worker, as closing may wait for a disk
+        # in a worker, because closing may wait for a disk
         try:
             with anyio.CancelScope(shield=True), suppress(BusinessError):
                 await pool.run_shielded(opened.close)
@@ -93,7 +93,7 @@ async def open_file(
 
 
 async def _gather(pieces: AsyncIterator[BytesLike], start: bytearray, length: int) -> bool:
-    """Collect at least so many bytes; False where the stream ends before."""
+    """Collect at least `length` bytes; False if the stream ends before that."""
     while len(start) < length:
         try:
             start += await anext(pieces)
@@ -103,7 +103,7 @@ async def _gather(pieces: AsyncIterator[BytesLike], start: bytearray, length: in
 
 
 async def _take_header(pieces: AsyncIterator[BytesLike], start: bytearray) -> Header:
-    """Read the header; what came after it stays in `start`."""
+    """Read the header; bytes that were read beyond it stay in `start`."""
     length = header_length(bytes(start[:PREFIX_BYTES]))
     await _gather(pieces, start, length)
     header = read_header(bytes(start[:length]))

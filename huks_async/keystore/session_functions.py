@@ -52,7 +52,7 @@ _new_object = object.__new__
 
 
 class _SecretRule(NamedTuple):
-    """What finish needs of a session whose result may become a key."""
+    """What finish needs to know about a session whose result may be stored as a key."""
 
     base: ParamSet
     flag: HuksKeyFlag
@@ -67,9 +67,9 @@ class SessionFunctions(KeystoreFunctions):
 
         Args:
             keyAlias: the key.
-            options: ALGORITHM, exactly one PURPOSE, and what the operation needs: PADDING, DIGEST,
-                BLOCK_MODE as the key was made with, IV or NONCE, AAD, AE_TAG for decryption, derivation
-                parameters. `inData` is ignored.
+            options: ALGORITHM, exactly one PURPOSE, and what the operation needs: PADDING, DIGEST and BLOCK_MODE
+                as the key was made with them, IV or NONCE, AAD, AE_TAG for decryption, derivation parameters.
+                `inData` is ignored.
 
         Returns:
             `handle`, and `challenge`, empty for keys without user authentication.
@@ -79,13 +79,13 @@ class SessionFunctions(KeystoreFunctions):
                 key or the algorithm does not allow; 12000010 at the limit of sessions; 12000012 when the
                 stored key is damaged.
 
-        The session pins the key: deleting or replacing it later does not disturb the session.
+        The session pins the key: deleting or replacing the key later does not affect the session.
         """
         state = self._direct or self._open_state()
         if get_ident() != state.thread:
             state.owner.check("this keystore")
         properties = options.get("properties") if type(options) is dict else split_options(options)[0]
-        # what was checked once for this key and these parameters holds for the next session, too
+        # Parameters that were checked for this key once need not be checked again for its next session.
         known = state.recall(keyAlias, properties) if type(properties) is list else None
         if known is None:
             dispatcher = state.dispatcher
@@ -96,7 +96,7 @@ class SessionFunctions(KeystoreFunctions):
                 return _enter_guarded(state, plan.context.begin(plan, own))
             params = parse_properties(properties)
             if is_external(params):
-                from huks_async.keystore import provider_keys  # late: few services have tokens
+                from huks_async.keystore import provider_keys  # late: few services use providers
 
                 return HuksSessionHandle(await provider_keys.init_session(state, keyAlias, params))
             prepared = await _prepare(state, keyAlias, properties, params)
@@ -110,7 +110,7 @@ class SessionFunctions(KeystoreFunctions):
         if perf_counter() > dispatcher.turn_ends:
             await dispatcher.give_turn()
         session = state.table.open(state.session_owner, starter(ready, blobs), context)
-        # results are made without a call of __init__, which would be a noticeable part of a short session
+        # The result is made without calling __init__, which would be a noticeable part of a short session.
         opened = _new_object(HuksSessionHandle)
         opened.handle = session.handle
         return opened
@@ -122,8 +122,8 @@ class SessionFunctions(KeystoreFunctions):
 
         Args:
             handle: the session.
-            options: `inData` is the segment, 100 KB is the advice. For agreement, the peer's public key;
-                for derivation it is ignored. Parameters are not read again.
+            options: `inData` is the segment, of about 100 KB as advised. For agreement it is the peer's public
+                key; for derivation it is ignored. Parameters are not read again.
             token: an auth token, for keys bound to user authentication.
 
         Raises:
@@ -131,8 +131,8 @@ class SessionFunctions(KeystoreFunctions):
                 401 for wrong arguments; 12000012 for a second agreement or derivation; 12000014 when
                 sessions hold too many bytes.
 
-        Any error of the operation ends the session. A cancelled call ends it, too. A buffer that is passed
-        must not be changed before the call is over.
+        Any error of the operation ends the session, and so does cancelling the call. The buffer that is passed
+        must not be changed before the call returns.
         """
         state = self._direct or self._open_state()
         if get_ident() != state.thread:
@@ -147,7 +147,7 @@ class SessionFunctions(KeystoreFunctions):
             handle = _check_handle(handle)
             params, segment = _segment(state, handle, options, token)
             if is_external(params):
-                from huks_async.keystore import provider_keys  # late: few services have tokens
+                from huks_async.keystore import provider_keys  # late: few services use providers
 
                 return HuksReturnResult(
                     await provider_keys.update_session(state, handle, params, bytes(segment))
@@ -190,7 +190,7 @@ class SessionFunctions(KeystoreFunctions):
             handle = _check_handle(handle)
             params, segment = _segment(state, handle, options, token, ends=True)
             if is_external(params):
-                from huks_async.keystore import provider_keys  # late: few services have tokens
+                from huks_async.keystore import provider_keys  # late: few services use providers
 
                 return HuksReturnResult(
                     await provider_keys.finish_session(state, handle, params, bytes(segment))
@@ -208,7 +208,7 @@ class SessionFunctions(KeystoreFunctions):
     async def abortSession(self, handle: int, options: Options) -> None:
         """End a session without a result.
 
-        Succeeds for a handle that is unknown or gone; leaves one alone that has a call running.
+        Succeeds for a handle that is unknown or gone; does not end a session that has a call running.
 
         Raises:
             BusinessError: 401 for wrong arguments.
@@ -220,14 +220,14 @@ class SessionFunctions(KeystoreFunctions):
         except ParameterSetError as error:
             raise state.driver.fail(state.session_owner, handle, error) from None
         if is_external(params):
-            from huks_async.keystore import provider_keys  # late: few services have tokens
+            from huks_async.keystore import provider_keys  # late: few services use providers
 
             await provider_keys.abort_session(state, handle)
             return
         state.driver.abort(state.session_owner, handle)
 
     def _pinned(self) -> "SessionFunctions":
-        """The same functions for the caller of this context, from wherever they are called later."""
+        """These functions, bound to the caller of this context even if they are called in another one later."""
         return self
 
     def session(self, keyAlias: str, options: Options) -> KeySession:
@@ -251,8 +251,8 @@ async def _prepare(
 ) -> "Prepared | GuardedSession":
     """Look up the key of a session, and let it authorise the session's parameters.
 
-    The outcome is remembered with the key, and spares the next session with the same numbers the last step,
-    and one with the same list both, and the parsing.
+    The outcome is remembered with the key. A later session with the same numbers is not authorised again; one
+    with the same list is neither looked up nor parsed nor authorised again.
     """
     alias = check_alias(keyAlias)
     numbers = params.numbers
@@ -275,7 +275,7 @@ async def _prepare(
         before = times_warned()
         plan = item.plan(numbers, state.limits, rule, device=state.device)
         if times_warned() > before:
-            # weak algorithms warn each time, so that a filter set later counts, too
+            # The plan is not kept, so that a weak algorithm warns each time and a filter that is set later counts.
             refuse_empty_bytes(params.blobs, used_bytes(numbers))
             return plan, params.blobs
         item.prepared.keep(key, plan)
@@ -283,7 +283,7 @@ async def _prepare(
     if params.blobs.keys() <= used:
         item.prepared.keep_list(properties, params.blobs, plan)
     else:
-        # not to be recognised at once, because its byte strings must be looked at each time
+        # The list is not kept: byte strings that the operation ignores must be checked each time.
         refuse_empty_bytes(params.blobs, used)
     return plan, params.blobs
 
@@ -304,9 +304,9 @@ def _enter_guarded(state: OpenState, prepared: "GuardedSession") -> HuksSessionH
 
 
 async def _keep_secret(rule: _SecretRule, params: ParamSet, secret: bytes) -> bytes:
-    # the session remembers its user; the group of the result is for finish to name
+    # The user is that of the session, but the parameters of finish name the group of the result.
     if is_stored(params):
-        # a new key under an alias of its own: what the policy said about the session does not cover it
+        # The result becomes a new key under another alias, which the policy's answer about the session does not cover.
         alias = params.blobs.get(_KEY_ALIAS, b"").decode(errors="replace")
         owner = state_for(rule.state, params, "finishSession", alias)
     else:
@@ -315,7 +315,7 @@ async def _keep_secret(rule: _SecretRule, params: ParamSet, secret: bytes) -> by
 
 
 def _ordinary_data(handle: object, options: object) -> bytes | None:
-    """The data of a call that has the form of nearly all calls; None where the arguments must be looked into."""
+    """The data of a call with arguments of the most common form; None if they must be parsed."""
     if (
         type(options) is dict
         and type(data := options.get("inData")) is bytes
@@ -331,7 +331,7 @@ def _ordinary_data(handle: object, options: object) -> bytes | None:
 def _segment(
     state: OpenState, handle: int, options: object, token: BytesLike | None, ends: bool = False
 ) -> tuple[ParamSet, BytesLike]:
-    """Check the arguments of a call on a session; a set that is illegal as a whole ends the session."""
+    """Check the arguments of a call on a session; a set of parameters that is illegal as a whole ends the session."""
     try:
         params, data = parse_options(options)
         if token is not None:

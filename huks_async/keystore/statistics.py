@@ -1,4 +1,4 @@
-"""A snapshot of what a keystore does."""
+"""A snapshot of a keystore's counters."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from huks_async.sessions.monitor import MonitorStatistics
 
 @dataclass(frozen=True, slots=True)
 class KeystoreStatistics:
-    """Counters of one keystore. Those of events count since it was opened.
+    """Counters of one keystore. Events are counted since it was opened.
 
     Args:
         open: sessions open now.

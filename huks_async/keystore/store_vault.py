@@ -1,4 +1,4 @@
-"""What authenticators remember, kept in the keystore's store: rows sealed as key items are, in a namespace of their own."""
+"""What authenticators remember, kept in the keystore's store: rows sealed like key items, in their own namespace."""
 
 from huks_async.access.callers import SEPARATOR
 from huks_async.access.vault import Kept, VaultConflictError
@@ -8,7 +8,7 @@ from huks_async.keys.items.sealing import Sealer
 from huks_async.model.params import ParamSet
 from huks_async.stores.base import ItemName, Store, StoreConflictError
 
-# no application's name has the separator in it
+# no application can have this namespace, because no application's name contains the separator
 _NAMESPACE = f"{SEPARATOR}access"
 _LEVEL = 0
 _NO_ALGORITHM = 0
@@ -34,7 +34,7 @@ class StoreVault:
         return Kept(row.version, self._sealer.open(_row(name), row.blob)[1].secret)
 
     async def put(self, name: str, data: bytes, *, expect: int) -> int:
-        """Write a value, if it is at the version expected."""
+        """Write a value if it is at the expected version."""
         blob = self._sealer.seal(_row(name), _NO_PARAMETERS, KeyMaterial(_NO_ALGORITHM, 0, data))
         try:
             return await self._store.put(_row(name), blob, expect=expect)
@@ -42,7 +42,7 @@ class StoreVault:
             raise VaultConflictError(name) from error
 
     async def delete(self, name: str, *, expect: int) -> None:
-        """Remove a value, if it is at the version expected."""
+        """Remove a value if it is at the expected version."""
         try:
             await self._store.delete(_row(name), expect=expect)
         except StoreConflictError as error:

@@ -1,4 +1,4 @@
-"""The documented functions on keys that come in or go out encrypted."""
+"""The documented functions that import and export encrypted keys."""
 
 from huks_async.keys.items.aliases import check_alias, storage_level
 from huks_async.keystore.key_class import is_external
@@ -12,7 +12,7 @@ from huks_async.rootkeys import RootKey
 
 
 class WrappingFunctions(KeystoreFunctions):
-    """Import a key that a server encrypted for this keystore; give keys out under an operator's key."""
+    """Import a key that a server encrypted for this keystore; export keys encrypted under an operator's key."""
 
     async def importWrappedKeyItem(self, keyAlias: str, wrappingKeyAlias: str, options: Options) -> None:
         """Import a key that was encrypted for a key of this keystore, and store it under `keyAlias`.
@@ -26,14 +26,13 @@ class WrappingFunctions(KeystoreFunctions):
                 1 MiB; `pack_wrapped_key` makes one.
 
         Raises:
-            BusinessError: as `importKeyItem`; 12000002 without and 12000003 for an unknown suite, or a
-                wrapping key of another purpose; 401 for a malformed container; 12000006 where it does
-                not decrypt.
+            BusinessError: as `importKeyItem`; 12000002 without a suite; 12000003 for an unknown one, or a
+                wrapping key of another purpose; 401 for a malformed container; 12000006 if it does not decrypt.
         """
         state = self._open_state()
         params, data = parse_options(options)
         if is_external(params):
-            from huks_async.keystore import provider_keys  # late: few services have tokens
+            from huks_async.keystore import provider_keys  # late: few services use providers
 
             await provider_keys.import_wrapped(state, keyAlias, wrappingKeyAlias, params, bytes(data))
             return
@@ -78,7 +77,7 @@ class WrappingFunctions(KeystoreFunctions):
         return HuksReturnResult(await wrap_item(state.shelf, alias, parsed, operator))
 
     async def unwrapKeyItem(self, keyAlias: str, params: Options, wrappedKey: BytesLike) -> HuksReturnResult:
-        """Store a key that `wrapKeyItem` gave, with the attributes and the storage level it had.
+        """Store a key that `wrapKeyItem` exported, with the attributes and the storage level it had.
 
         Args:
             keyAlias: where to store it; it may be another alias than before.

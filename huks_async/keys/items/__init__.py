@@ -1,1 +1,1 @@
-"""Key items: what one holds, under which name it is kept, how it is sealed, and the shelf they stand on."""
+"""Key items: what they hold, how they are named and sealed, and the shelf that finds and keeps them."""

@@ -18,8 +18,8 @@ def check_alias(alias: Any, what: str = "keyAlias") -> str:
     """Check an alias: a string of 1 … 128 bytes in UTF-8; 401 otherwise."""
     if not issubclass(type(alias), str):
         raise BusinessError(401, f"{what} must be a str, got {type_name(alias)}")
-    text: str = str.__str__(alias)  # of a class below str, the text alone
-    # an ASCII string has one byte a character, which spares the encoding
+    text: str = str.__str__(alias)  # an instance of a subclass becomes a plain str
+    # an ASCII string has one byte per character, so it need not be encoded to be measured
     try:
         length = len(text) if text.isascii() else len(text.encode())
     except UnicodeEncodeError:

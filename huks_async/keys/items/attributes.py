@@ -1,6 +1,7 @@
-"""Attributes of keys that need something beside the engine: a secure element, a provider, a group.
+"""Attributes of keys that need more than the engine: a secure element, a provider, a group.
 
-What is not there is refused with its documented code; nothing is stored that would not be enforced.
+An attribute that cannot be honoured is refused with its documented code, so that nothing is stored that would
+not be enforced.
 """
 
 from huks_async.model.enums import HuksKeyGenerateType, HuksKeySecurityLevel, HuksKeyStorageType
@@ -25,8 +26,8 @@ def check_attributes(params: ParamSet) -> None:
     """Refuse attributes of a new key that cannot be honoured here.
 
     Raises:
-        BusinessError: 12000001 for secure element, external providers and keys
-            generated from other keys; 401 for values that these tags never take.
+        BusinessError: 12000001 for a secure element, an external provider and a key that is generated from
+            another; 401 for values that these tags never take.
     """
     numbers = params.numbers
     level = numbers.get(_T.HUKS_TAG_KEY_SECURITY_LEVEL, HuksKeySecurityLevel.HUKS_KEY_SECURITY_LEVEL_TEE)
@@ -56,7 +57,7 @@ def check_generation(params: ParamSet) -> None:
 
 
 def stored_params(params: ParamSet, flag: int, bound: ParamSet) -> ParamSet:
-    """What is kept with a new key: its attributes, where it came from, and whom it is bound to."""
+    """The parameters that are stored with a new key: its attributes, its origin, and the user it is bound to."""
     numbers = {tag: value for tag, value in params.numbers.items() if tag not in _NOT_STORED}
     numbers[int(_T.HUKS_TAG_KEY_FLAG)] = flag
     blobs = {tag: value for tag, value in params.blobs.items() if tag not in _NOT_STORED}

@@ -1,4 +1,4 @@
-"""A key item as the rest of the library uses it, and the plain form of its parameters."""
+"""A key item as the rest of the library uses it, and the encoding of its parameters."""
 
 import struct
 from collections.abc import Mapping
@@ -36,15 +36,15 @@ class KeyItem:
         self.version: int = version
         self.prepared: PreparedSessions = PreparedSessions()
         self.messages: dict[Any, Any] = {}
-        """What messages under this key use, by use; made at the first one."""
+        """What the functions on messages keep with this key, by use; made at the first use."""
         self.demand: Demand | None = demand_of(params.numbers)
-        """What the key demands of its sessions beyond the ordinary; None for nearly all keys."""
+        """What the key demands before it is used, such as an authentication; None for nearly all keys."""
         self._guarded: PreparedSessions | None = None
         self._ready: Any = None
 
     @property
     def guarded(self) -> PreparedSessions:
-        """What sessions behind a gate came to, apart from `prepared`, which lets sessions begin without one."""
+        """The plans for sessions behind a gate. They are separate from `prepared`, whose sessions have no gate."""
         if self._guarded is None:
             self._guarded = PreparedSessions()
         return self._guarded
@@ -74,7 +74,7 @@ _TYPE_MASK = 0xF000_0000
 
 def encode_params(params: ParamSet) -> bytes:
     """The parameters as bytes: per parameter the tag, then 8 bytes of number or a length and bytes."""
-    # long ones use the sign's bit for their value
+    # an unsigned long may use the bit that is the sign of others, so all are masked to 64 bits
     numbers = [(tag, value & 0xFFFF_FFFF_FFFF_FFFF) for tag, value in params.numbers.items()]
     parts = [struct.pack(f"<H{'IQ' * len(numbers)}", len(params), *chain.from_iterable(numbers))]
     for tag, blob in params.blobs.items():

@@ -8,15 +8,15 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
-# Few places of a program make the lists that one thing is asked for with; beyond this number they are parsed again.
+# A program makes the parameters for one key in few places, so few lists are kept; the others are parsed again.
 _MAX_LISTS = 4
-# A longer value is left to the parser, so that all values of a list that is recognised stay far below the
-# size at which a set of parameters is refused.
+# A list with a longer value is parsed each time, so that the values of a recognised list stay far below the size
+# at which a set of parameters is refused.
 _LONGEST_VALUE = 64 * 1024
 
 
 class KnownLists(Generic[T]):
-    """A few lists of mappings that were parsed without fault, and what their numbers came to."""
+    """A few lists of mappings that were parsed without error, each with what was made from its numbers."""
 
     __slots__ = ("_lists",)
 
@@ -28,13 +28,14 @@ class KnownLists(Generic[T]):
         self._lists.clear()
 
     def recognise(self, properties: list[Any]) -> tuple[T, dict[int, bytes]] | None:
-        """Find what a list of mappings came to whose tags and numbers are the same objects as an earlier one's.
+        """Find an earlier list whose tags and numbers are the same objects as those of this list of mappings.
 
         Returns:
-            what its numbers came to, and the byte strings by tag, which are this list's own.
+            the meaning that was kept with the earlier list, and this list's own byte strings by tag; None if there
+            is no such list.
 
         Raises:
-            Exception: of any class, where the list holds something that is for the parser.
+            Exception: of any class, if the list holds something that only the parser can judge.
         """
         for known in self._lists:
             if len(properties) != known.length:
@@ -55,12 +56,12 @@ class KnownLists(Generic[T]):
         return None
 
     def keep_list(self, properties: object, blobs: Collection[int], meaning: T) -> None:
-        """Remember a list that was parsed without fault, if it has the form that can be recognised.
+        """Remember a list that was parsed without error, if it has a form that can be recognised.
 
         Args:
             properties: what the caller passed.
             blobs: the tags of the byte strings that parsing it gave.
-            meaning: what its numbers came to.
+            meaning: what was made from its numbers, to be returned when the list is recognised.
         """
         if type(properties) is not list:
             return
@@ -69,17 +70,17 @@ class KnownLists(Generic[T]):
                 return
             known = _KnownList(properties, blobs, meaning)
         except Exception:
-            return  # objects in place of mappings, which may change their answer from one call to the next
-        if len(known.blobs) == len(blobs):  # not so where the parser knows a tag by a newer name
+            return  # the list holds objects instead of mappings, which may answer differently at each call
+        if len(known.blobs) == len(blobs):  # they differ if the parser replaced an old tag by its newer one
             self._lists.insert(0, known)
             del self._lists[_MAX_LISTS:]
 
 
 class _KnownList(Generic[T]):
-    """Which objects the tags and values of a list are.
+    """The very objects that the tags and values of a list are.
 
-    Integers never change, so a list that consists of the same objects means the same, types and all. The
-    mappings around them may have changed, so they are looked into each time.
+    Integers never change, so a list with the same objects has the same meaning, including the types of its values.
+    The mappings around them may change, so they are read each time.
     """
 
     __slots__ = ("blobs", "length", "meaning", "numbers")

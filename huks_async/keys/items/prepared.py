@@ -1,9 +1,9 @@
-"""What sessions on one key came to, so that a session that repeats their options begins at once.
+"""The plans that were made for sessions on one key, so that a session that repeats their options begins at once.
 
-A service opens most of its sessions with the same few lists of parameters. What such a list comes to is
-remembered in two ways. By its numbers: whoever has parsed a list need not let the key authorise it again.
-And by the very objects it consists of: then it need not be parsed again either. The second is the fast
-way of the first, and must never give another answer than parsing would.
+A service opens most of its sessions with the same few lists of parameters. The plan for such a list is remembered
+in two ways. By its numbers: a list that was parsed and has the same numbers need not be authorised by the key
+again. And by the very objects it consists of: then it need not be parsed again either. The second way is the fast
+form of the first, and must never give another answer than parsing would.
 """
 
 from typing import Any, NamedTuple, TypeAlias
@@ -16,14 +16,14 @@ PlanKey: TypeAlias = tuple[int, ...]
 
 
 class Plan(NamedTuple):
-    """What a session's number parameters come to, checked once for all sessions that repeat them."""
+    """How to start a session with certain number parameters, checked once for all sessions that repeat them."""
 
     starter: Starter
     ready: Any
     context: Any
 
 
-# A service uses few combinations with one key; beyond this number they are authorised again.
+# A service uses few combinations of parameters with one key, so few plans are kept; others are made again.
 _MAX_PLANS = 32
 
 Prepared: TypeAlias = tuple[Plan, dict[int, bytes]]
@@ -31,7 +31,7 @@ Prepared: TypeAlias = tuple[Plan, dict[int, bytes]]
 
 
 class PreparedSessions(KnownLists[Plan]):
-    """Remembers the plans of one key. Lives and dies with the opened key, so that nothing outlives it."""
+    """Remembers the plans of one key. It belongs to the opened key, so no plan outlives that key."""
 
     __slots__ = ("_plans",)
 

@@ -15,13 +15,13 @@ namespace. Associated data are two: first length of the namespace (4), storage l
 alias (4), namespace, alias (UTF-8) and everything before the random bytes; then the random bytes. So an item
 that is moved to another alias, level or namespace, or has one field of another item, does not open.
 
-AES-SIV needs nothing that must never repeat. If the random bytes of two items were equal, an item that is
-equal in everything else would be sealed alike, and no more could be seen. One key serves 2^48 writes
-(RFC 5297, section 7), which at 2,000 a second take 4,000 years.
+AES-SIV stays safe if the random bytes repeat: two items that are equal in everything, random bytes included,
+would be sealed to the same bytes, and nothing else would be revealed. One key serves 2^48 writes (RFC 5297,
+section 7), which at 2,000 a second take 4,000 years.
 
-Format 1, "HKi1", is read and no longer written. It had no generation, 12 random bytes, and AES-256-GCM
-with these as nonce, under a key of 32 bytes with the info "huks_async item 1\0" and the namespace. Equal
-nonces would have given its key away, and 2^32 writes were its limit.
+Format 1, "HKi1", is still read but no longer written. It had no generation, 12 random bytes, and AES-256-GCM
+with these as nonce, under a key of 32 bytes with the info "huks_async item 1\0" and the namespace. A repeated
+nonce would have revealed its authentication key, and its limit was 2^32 writes.
 """
 
 import struct
@@ -112,7 +112,7 @@ class Sealer:
         if len(nonce) != _NONCE_1_BYTES:
             raise _damaged(name, "it is cut off")
         head = blob[:head_end]
-        # not kept: an item of this format is opened a few times, until its key is replaced
+        # This cipher is not kept, because an item of this old format is opened rarely, until its key is replaced.
         cipher = AESGCM(self._derive(b"huks_async item 1\0", name, 32))
         try:
             plain = cipher.decrypt(

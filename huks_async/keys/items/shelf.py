@@ -1,4 +1,4 @@
-"""The key items of one namespace: found, kept ready, put away, removed."""
+"""The key items of one namespace: finding, caching, storing and deleting them."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -26,7 +26,7 @@ class KeyCache:
     seconds: float = 300.0
 
 
-# the stamp of an item that must be looked up again, because its store cannot tell about changes
+# the stamp of an item that must be looked up each time, because its store cannot tell whether it has changed
 _UNKNOWN = object()
 
 
@@ -35,7 +35,8 @@ class _Kept:
 
     def __init__(self, item: KeyItem, blob: bytes, stamp: object, until: float) -> None:
         self.item = item
-        # a store that was set back to an earlier copy gives its versions a second time, but never the same blob
+        # Kept to be compared: a store that was restored from an earlier copy issues the same version numbers again,
+        # but never the same blob.
         self.blob = blob
         self.stamp = stamp
         self.until = until
@@ -58,7 +59,7 @@ class KeyShelf:
         self._cache = cache
         self._clock = clock
         self._kept: OrderedDict[tuple[int, str], _Kept] = OrderedDict()
-        # by alias alone, for sessions that are recognised before their parameters are parsed
+        # By alias alone, because the storage level is not known before a session's parameters are parsed.
         self._latest: dict[str, _Kept] = {}
 
     def recall(self, alias: str, properties: list[Any]) -> Prepared | None:
@@ -69,14 +70,16 @@ class KeyShelf:
         try:
             kept = self._latest[alias]
             prepared = kept.item.prepared.recognise(properties)
-        except Exception:  # a new alias, or something for the parser; a caller's class may raise anything
+        except (
+            Exception
+        ):  # a new alias, or a list that must be parsed; objects of the caller may raise anything
             return None
         if prepared is None or kept.stamp != self._store.stamp() or self._clock() > kept.until:
             return None
         return prepared
 
     def recall_guarded(self, alias: str, properties: list[Any]) -> Prepared | None:
-        """The same as `recall` for keys with demands, whose sessions begin behind a gate: `recall` knows none of them."""
+        """The same as `recall` for keys with demands, whose sessions begin behind a gate; `recall` never finds those."""
         try:
             kept = self._latest[alias]
             prepared = None if kept.item.demand is None else kept.item.guarded.recognise(properties)
@@ -87,13 +90,15 @@ class KeyShelf:
         return prepared
 
     def recall_use(self, alias: str, level: int, use: str) -> Any:
-        """What a function on messages keeps with a key that is known to be current; None where it is to be made.
+        """What a function on messages keeps with a key that is known to be current; None if it must be made first.
 
         Does not wait; takes any objects for alias and level.
         """
         try:
             kept = self._kept[level, alias]
-        except Exception:  # not kept, or an object of the caller's own, which may raise anything
+        except (
+            Exception
+        ):  # nothing is kept, or the alias is an object of the caller, which may raise anything
             return None
         if kept.stamp != self._store.stamp() or self._clock() > kept.until:
             return None
@@ -117,7 +122,7 @@ class KeyShelf:
         if item is not None:
             return item
         name = self.name(alias, level)
-        # taken before the read: a change in between makes the kept item outdated, never current
+        # Taken before the read, so that a change in between makes the kept item outdated instead of passing unseen.
         stamp = self._store.stamp()
         row = await self._store.get(name)
         if row is None:
@@ -145,7 +150,7 @@ class KeyShelf:
         Args:
             alias: 1 … 128 bytes in UTF-8.
             level: the storage level.
-            encoded: what is stored with the key, by `encode_params`.
+            encoded: the parameters that are stored with the key, as `encode_params` returns them.
             material: the key.
             override: whether an older key of this alias may be replaced.
 
@@ -167,7 +172,7 @@ class KeyShelf:
         return await self._store.get(self.name(alias, level)) is not None
 
     async def delete(self, alias: str, level: int) -> None:
-        """Delete an item, damaged ones too; 12000011 when there is none."""
+        """Delete an item, even a damaged one; 12000011 if there is none."""
         name = self.name(alias, level)
         deleted = await self._store.delete(name)
         self._drop(alias, level)
@@ -190,7 +195,7 @@ class KeyShelf:
             after = page[-1]
 
     def shrink(self) -> int:
-        """Drop all kept items, under memory pressure; gives how many."""
+        """Drop all kept items, under memory pressure; return how many."""
         dropped = len(self._kept)
         self._latest.clear()
         for kept in self._kept.values():

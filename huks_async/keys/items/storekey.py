@@ -16,14 +16,14 @@ KEY_SIZE = 32
 async def open_store_key(
     store: Store, root_key: RootKey, *, random: Callable[[int], bytes] = random_bytes
 ) -> bytes:
-    """Give the key of a store, 32 bytes. A store that has none gets one.
+    """Give the key of a store, 32 bytes; one is made if the store has none.
 
-    Of several processes that begin a store at once, all get the same key.
+    If several processes create the same store at once, all of them get the same key.
 
     Args:
         store: an open store.
         root_key: the root key that the store was, or is to be, made with.
-        random: gives that many random bytes.
+        random: returns the given number of random bytes.
 
     Raises:
         BusinessError: 12000012 when this is not the root key of the store; 12000004 when the store or
@@ -41,7 +41,7 @@ async def open_store_key(
         await root_key.open()
         wrapped = await store.put_meta(STORE_KEY, await root_key.wrap(random(KEY_SIZE)))
     else:
-        # a root key that is made now cannot be the one of this store
+        # A new root key cannot be the one that this store was made with, so none may be made here.
         await root_key.open(new=False)
     return await unwrap_store_key(store, root_key, wrapped)
 
