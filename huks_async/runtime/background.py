@@ -41,7 +41,7 @@ class Background:
             await stop()
 
     def forget(self) -> None:
-        """Do as if nothing had been started: after a fork, where the task is the parent's."""
+        """Forget the task without ending it: for a child process after a fork, where the task is the parent's."""
         self._stop = None
 
 
@@ -64,7 +64,7 @@ def _start_asyncio(function: Function) -> Stop:
             while not task.done():
                 try:
                     await asyncio.wait([task])
-                except asyncio.CancelledError as error:  # Task.cancel() does not heed shields
+                except asyncio.CancelledError as error:  # Task.cancel() ignores anyio's shields
                     cancelled = error
         if cancelled is not None:
             raise cancelled

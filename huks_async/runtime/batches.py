@@ -1,4 +1,4 @@
-"""A thread that takes all requests that wait as one batch, for work that is cheaper together."""
+"""A thread that takes all waiting requests as one batch, for work that is cheaper when done together."""
 
 import queue
 from collections.abc import Callable
@@ -15,9 +15,9 @@ class BatchWorker(Crew, Generic[Q, R]):
     """One thread that hands all waiting requests to a handler at once, in order.
 
     Args:
-        handler: gives for each request its result, or the exception to raise for it. What it
-            raises itself is raised for the whole batch.
-        limit: requests of one batch at most.
+        handler: returns for each request its result, or the exception to raise for it. What the handler raises
+            itself is raised for every request of the batch.
+        limit: the most requests in one batch.
         name: for the thread and for messages.
 
     """
@@ -32,7 +32,7 @@ class BatchWorker(Crew, Generic[Q, R]):
         super().__init__(1, name, _work, handler, limit)
 
     async def run(self, request: Q) -> R:
-        """Have a request handled. When cancelled: dropped if it has not begun, else its end is waited for."""
+        """Have a request handled. On cancellation it is dropped if it has not begun; else its end is awaited."""
         return await self.start(request).outcome(shield=True)
 
     def start(self, request: Q) -> Job[R]:
@@ -66,7 +66,7 @@ def _work(desk: Desk, handler: Callable[[list[Any]], list[Any]], limit: int) -> 
 
 
 def _hand_in(batch: list[Job[Any]]) -> None:
-    """Bring all jobs home at once, so that each event loop is woken a single time."""
+    """Return all jobs to their event loops together, so that each loop is woken only once."""
     home = batch[0].home
     if all(job.home is home for job in batch):
         home.hand_in(*batch)

@@ -1,4 +1,4 @@
-"""Folders that survive a power cut: a new name is sure to stay only when the folder that holds it was synced."""
+"""Folders that survive a power cut: a new name is certain to stay only once the folder that holds it is synced."""
 
 import os
 
@@ -25,7 +25,7 @@ def make_folder(path: str) -> None:
         except FileExistsError:
             if not os.path.isdir(folder):
                 raise
-        # not only if it was made here: another process may have made it and not synced it yet
+        # Synced even if the folder existed: another process may have just made it and not synced it yet.
         sync_folder(os.path.dirname(folder))
 
 

@@ -11,8 +11,8 @@ from huks_async.model.errors import BusinessError
 _generation = 0
 _pid = os.getpid()
 
-# Held while modules are loaded. A child of a fork that happens meanwhile would have the locks of those modules
-# as they were, held by a thread that it does not have, and wait for ever when it comes to import them.
+# Held while modules are loaded. If the process forked meanwhile, the child would inherit the locks of those modules
+# in the held state, without the thread that holds them, and would wait for ever as soon as it imports one.
 _loading = threading.RLock()
 _LONGEST_LOAD = 10.0
 _waited: list[bool] = []
@@ -42,7 +42,7 @@ def _count() -> None:
 
 
 def notice_fork() -> None:
-    """Catch up on a fork by C code, which runs no hooks, where a process is found to have another number."""
+    """Act on a fork by C code, which runs no hooks. Called when the process's id is found to have changed."""
     if os.getpid() != _pid:
         _count()
 
@@ -61,13 +61,13 @@ def _go_on() -> None:
         _loading.release()
 
 
-# a hook instead of os.getpid() at each call: reading a number is cheaper than a system call
+# A hook counts forks, because reading a counter at each call is cheaper than the system call of os.getpid().
 os.register_at_fork(before=_wait_for_load, after_in_parent=_go_on, after_in_child=_go_on)
 os.register_at_fork(after_in_child=_count)
 
 
 def generation() -> int:
-    """Give how many forks lie between the first process of this program and this one."""
+    """Return how many forks lie between the first process of this program and this one."""
     return _generation
 
 

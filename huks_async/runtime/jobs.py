@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Waiter(Protocol):
-    """What a task sleeps on: an `asyncio.Future`, or the like of it for other event loops."""
+    """What a task waits on: an `asyncio.Future`, or its equivalent for other event loops."""
 
     def done(self) -> bool:
         """Tell whether it was woken or cancelled."""
@@ -56,15 +56,15 @@ class Home:
         self._posted = False
 
     def hand_in(self, *jobs: "Job[Any]") -> None:
-        """Bring finished jobs home. Called from any thread; jobs that finish together are best brought together."""
-        # The order matters: append before the flag is read here, and the flag is cleared before the
-        # queue is read in _wake_all. So a job is seen by a call that is posted already, or posts one.
+        """Return finished jobs to this loop, from any thread. Jobs that finish together should be passed together."""
+        # The order matters. Here jobs are appended before the flag is read; in _wake_all the flag is cleared before
+        # the queue is read. So a job is either seen by a call of _wake_all that is posted already, or posts one.
         self._finished.extend(jobs)
         if not self._posted:
             self._posted = True
             try:
                 self._post(self._wake_all)
-            except RuntimeError:  # the loop is closed: nobody waits any more
+            except RuntimeError:  # the loop is closed, so no task waits any more
                 self._posted = False
                 self._finished.clear()
 
@@ -76,8 +76,8 @@ class Home:
 
 
 def current_home(known: Home | None) -> Home:
-    """Give the home for the running event loop: the known one if it is that, else a new one."""
-    # Loading asyncio takes longer than all of this package; where nobody has, no loop of its runs.
+    """Return the home for the running event loop: `known` if it belongs to that loop, else a new one."""
+    # Importing asyncio takes longer than importing this package. If it is not loaded, none of its loops can run.
     if "asyncio" in sys.modules:
         import asyncio
 
@@ -98,8 +98,8 @@ def current_home(known: Home | None) -> Home:
 class Job(Generic[T]):
     """One call that waits for a worker, runs, or has run.
 
-    Whoever takes its ticket decides its fate: a worker, to run it, or the waiting task when it is
-    cancelled, to drop it.
+    A job has one ticket, and the first to take it decides what happens: a worker takes it to run the job, the
+    waiting task takes it to drop the job when it is cancelled.
     """
 
     __slots__ = ("_args", "_function", "_ticket", "_waiter", "error", "finished", "home", "result")
@@ -124,7 +124,7 @@ class Job(Generic[T]):
         return True
 
     def execute(self) -> None:
-        """Run the function and keep what comes of it. Called by the worker that has the ticket."""
+        """Run the function and keep its result or exception. Called by the worker that has the ticket."""
         function, args = self._function, self._args
         assert function is not None
         self._function, self._args = None, ()
@@ -132,12 +132,12 @@ class Job(Generic[T]):
             self.result = function(*args)
         except BaseException as error:
             self.error = error
-            # the traceback knows this frame: without this, job and error would keep each other alive
+            # The error's traceback refers to this frame. Without this, job and error would keep each other alive.
             del self, function, args
 
     @property
     def is_call(self) -> bool:
-        """Whether the job is a function to call; else it is a request, for a worker that knows what to do."""
+        """Whether the job is a function to call; otherwise it is a request to the handler of a `BatchWorker`."""
         return self._function is not None
 
     def request(self) -> Any:
@@ -147,14 +147,14 @@ class Job(Generic[T]):
         return request
 
     def settle(self, outcome: T | BaseException) -> None:
-        """Keep an outcome that somebody else found: an exception is to be raised, all else is the result."""
+        """Keep an outcome that the caller determined: an exception is to be raised, anything else is the result."""
         if isinstance(outcome, BaseException):
             self.error = outcome
         else:
             self.result = outcome
 
     def wake(self) -> None:
-        """Wake the task that waits, if it still does. Called in the event loop."""
+        """Wake the task that waits, if it is still waiting. Called in the event loop."""
         self.finished = True
         if not self._waiter.done():
             self._waiter.set_result(None)
@@ -165,14 +165,14 @@ class Job(Generic[T]):
         """Wait for the job and give its result, or raise what it raised.
 
         Args:
-            shield: when cancelled while the job runs, wait for its end; else it ends unobserved.
-            drop: when cancelled before the job has begun, drop it; else it is like one that runs.
+            shield: when cancelled while the job runs, wait for its end; if False, it ends unobserved.
+            drop: when cancelled before the job has begun, drop it; if False, treat it like a running one.
             when_cancelled: called first when this is cancelled, to tell a long job that it may stop.
 
         """
         try:
             await self._waiter
-        except GeneratorExit:  # the coroutine is thrown away: it must not await again
+        except GeneratorExit:  # the coroutine is being discarded, so it must not await again
             if when_cancelled is not None:
                 when_cancelled()
             if drop:
@@ -198,7 +198,7 @@ class Job(Generic[T]):
             await self._end()
 
     async def _end(self) -> None:
-        # the shielded scope keeps scoped cancellation away, the loop outlives Task.cancel()
+        # the shielded scope keeps out anyio's cancellation; the loop goes on after Task.cancel(), which ignores shields
         with anyio.CancelScope(shield=True):
             while not self.finished:
                 self._waiter = self.home.new_waiter()

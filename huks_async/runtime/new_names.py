@@ -7,14 +7,14 @@ import os
 _AT_FDCWD = -100
 _NO_REPLACE = 1
 _UNKNOWN = {errno.ENOSYS, errno.EINVAL}
-"""Answers of kernels and file systems that have no such rename."""
+"""Errors of kernels and file systems that have no rename that refuses to replace."""
 
 
 def name_new(draft: str, name: str) -> None:
     """Rename a file to a name that must be free. The folder has to be synced after that.
 
-    Where the system has no rename that refuses to replace, the file gets a second name and loses the
-    first; who is killed between the two leaves both.
+    If the system has no rename that refuses to replace, the file gets the second name before it loses the first.
+    A process that is killed between these two steps leaves both names.
 
     Raises:
         FileExistsError: there is something under the name already.
@@ -28,7 +28,7 @@ def name_new(draft: str, name: str) -> None:
 
 def _renamed(draft: bytes, name: bytes) -> bool:
     try:
-        # glibc 2.28; it lets go of the interpreter's lock
+        # renameat2 is in glibc 2.28 or newer; ctypes releases the interpreter's lock while it runs
         rename = ctypes.CDLL(None, use_errno=True).renameat2
     except (AttributeError, OSError):
         return False

@@ -14,7 +14,7 @@ from huks_async.runtime.forks import notice_fork
 
 def running_loop() -> Any:
     """The event loop that runs in this thread: asyncio's loop object, or trio's token; None without one."""
-    # Loading asyncio takes longer than all of this package; where nobody has, no loop of its runs.
+    # Importing asyncio takes longer than importing this package. If it is not loaded, none of its loops can run.
     if "asyncio" in sys.modules:
         import asyncio
 
@@ -24,7 +24,7 @@ def running_loop() -> Any:
             pass
     try:
         return anyio.lowlevel.current_token().native_token
-    except Exception:  # each version of anyio has an exception of its own for "no event loop"
+    except Exception:  # versions of anyio differ in the exception for "no event loop"
         return None
 
 
@@ -32,7 +32,7 @@ class Owner:
     """The thread, event loop and process in which it was made, to be compared with those of a call.
 
     Attributes:
-        thread: `threading.get_ident()`, for calls that are too short for more than this comparison.
+        thread: `threading.get_ident()`. Calls that are too short for a full check compare only this.
     """
 
     __slots__ = ("_loop", "_pid", "thread")
@@ -43,10 +43,10 @@ class Owner:
         self._pid = os.getpid()
 
     def check(self, what: str) -> None:
-        """Refuse a call from elsewhere.
+        """Refuse a call from another thread, event loop or process.
 
         Args:
-            what: names the thing that is open, for the message.
+            what: the name of what is open, for the message.
 
         Raises:
             BusinessError: 12000012 in another thread, another event loop, or a child process.
@@ -74,7 +74,7 @@ class Owner:
             )
 
     def has_ended(self) -> bool:
-        """Whether the event loop is closed, so that nothing that belongs to it will ever run."""
+        """Whether the event loop is closed, so that nothing that belongs to it can run any more."""
         loop = self._loop
         if loop is None:
             return True
@@ -88,4 +88,4 @@ class Owner:
 
 
 def _nothing() -> None:
-    """Something that trio can be asked to run."""
+    """A function for trio to run: whether trio accepts it shows whether the loop is still alive."""

@@ -1,7 +1,7 @@
-"""Processes for calls that a worker thread cannot carry, bounded in number.
+"""A bounded number of processes, for calls that a worker thread cannot run.
 
-Long calls, because a thread cannot be told to end; and calls that hold the interpreter's lock, because no
-thread keeps the event loop free of them.
+These are long calls, because a thread cannot be ended from outside, and calls that hold the interpreter's lock,
+because they would stop the event loop even from another thread.
 """
 
 import os
@@ -17,8 +17,8 @@ T = TypeVar("T")
 Args = TypeVarTuple("Args")
 
 LONG_SECONDS = 1.0
-"""Work with a larger estimate runs in a process, which can be ended: below, a worker thread is soon free again,
-and starting a process, some 0.2 s, would be a noticeable part of the work."""
+"""Work that is estimated to take longer runs in a process, which can be ended. For shorter work, a thread is soon
+free again, and starting a process, some 0.2 s, would be a noticeable part of the work."""
 
 _STOP_SECONDS = 10.0
 
@@ -26,12 +26,12 @@ _STOP_SECONDS = 10.0
 class ProcessPool:
     """Runs calls in processes of their own, a bounded number at once, until it is closed.
 
-    Short and long calls have places of their own, so that a few long ones do not keep all others waiting.
-    Belongs to the event loop in which it is first used.
+    Short and long calls are limited separately, so that a few long ones do not keep all others waiting. The pool
+    belongs to the event loop in which it is first used.
 
     Args:
-        size: how many processes at most, of short and of long calls each.
-        owner: what is closed with it, for messages.
+        size: the most processes for short calls, and also the most for long calls.
+        owner: the name of what the pool is closed with, for messages.
 
     """
 
@@ -46,12 +46,12 @@ class ProcessPool:
 
     @property
     def running(self) -> int:
-        """Processes that run."""
+        """How many processes run."""
         return self._running
 
     @property
     def waiting(self) -> int:
-        """Calls that wait for a process."""
+        """How many calls wait for a process."""
         return len(self._scopes) - self._running
 
     async def run(self, seconds: float, function: Callable[[*Args], T], *args: *Args) -> T:
@@ -59,19 +59,19 @@ class ProcessPool:
 
         Function, arguments and result are pickled: the function must be importable. A process lives for one
         call. When this await is cancelled, or the pool is closed, the process is killed, and the await ends
-        when it is gone.
+        once the process is gone.
 
         Args:
             seconds: the estimate of the time that the call takes.
-            function: what to call.
-            args: with what.
+            function: the function to call.
+            args: its arguments.
 
         Raises:
             BusinessError: 12000005 when the process could not be started or died, 12000014 where the system
                 has no memory or no process left, 12000012 when the pool is closed, before or meanwhile.
 
         """
-        from huks_async.runtime.processes import call_in_process  # late, as all that many services never do
+        from huks_async.runtime.processes import call_in_process  # late: many services start no process
 
         if self._closed:
             raise self._end_of(function)
@@ -109,11 +109,11 @@ class ProcessPool:
             scope.cancel()
 
     def forget(self) -> None:
-        """Do as if nothing ran: the event loop that was to see the end of the calls has ended itself."""
+        """Forget the running calls: the event loop that would have seen their end has ended itself."""
         self._scopes.clear()
 
     async def ended(self) -> None:
-        """Wait until all processes are gone. A process that was killed is, at once, unless the kernel is stuck."""
+        """Wait until all processes are gone. A killed process is gone at once, unless the kernel is stuck."""
         if self._scopes:
             self._empty = anyio.Event()
             with anyio.move_on_after(_STOP_SECONDS):
@@ -131,7 +131,7 @@ _shared: anyio.lowlevel.RunVar[ProcessPool] = anyio.lowlevel.RunVar("huks_async 
 
 
 async def run_in_process(seconds: float, function: Callable[[*Args], T], *args: *Args) -> T:
-    """Do as `ProcessPool.run` does, with a pool that all of this event loop share. For calls that no keystore has."""
+    """Do as `ProcessPool.run` does, with one pool per event loop. For calls that belong to no keystore."""
     try:
         pool = _shared.get()
     except LookupError:

@@ -16,17 +16,17 @@ from huks_async.runtime.workers import WorkerPool
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
 
-# An interpreter of its own that runs nothing of the caller's program: not a fork, which would copy threads'
-# locks, and not a worker of multiprocessing or anyio, which runs the program's main module once more.
+# The child is a new interpreter that runs nothing of the caller's program. It is not a fork, which would copy the
+# locks of threads, nor a worker of multiprocessing or anyio, which would run the program's main module again.
 #
-# The child must not outlive its parent, whatever ends that. The request comes on a pipe that the parent
-# keeps open: when its other end closes, the kernel sends SIGIO, whose default is to end the process, even
-# while a C function holds the interpreter's lock. Where the pipe was copied into another child of the parent
-# by a fork, the thread sees that the parent changed. A signal at the parent's death (PR_SET_PDEATHSIG)
-# would come when the thread that started the child ends, which is not the same.
+# The child must not outlive its parent, whatever ends the parent. The request comes on a pipe that the parent keeps
+# open. When the parent's end closes, the kernel sends the child SIGIO, whose default is to end the process, even
+# while a C function holds the interpreter's lock. If a fork has copied the pipe into another child of the parent,
+# the pipe stays open; so a thread also watches whether this process has got another parent. A signal at the
+# parent's death (PR_SET_PDEATHSIG) would not do: it is sent when the thread that started the child ends.
 #
-# Key bytes come by the pipe and stand in this process's memory: it leaves no core and cannot be traced by
-# other processes of the user. It gives way to the event loop, as worker threads do.
+# Key bytes come through the pipe and are in the child's memory, so the child leaves no core dump and cannot be
+# traced by other processes of the user. Like worker threads, it has a lower priority than the event loop.
 _SERVE = """
 import contextlib, fcntl, os, pickle, select, signal, sys, threading, time
 parent = int(sys.argv[1])
@@ -99,10 +99,10 @@ def _broken(function: Callable[..., object], broken: Exception) -> BusinessError
 
 
 class _Child:
-    """A process for one request. A thread waits for it; any other may end it.
+    """A process for one request. One thread waits for it; any other thread may end it.
 
-    Not by the means of the event loops: asyncio's hang where a loop ends while a process starts, and the
-    three kinds of loops differ in how they hear of a process's end.
+    The event loops' own functions for processes are not used: asyncio's hang if a loop ends while a process
+    starts, and the three kinds of loops differ in how they learn of a process's end.
     """
 
     def __init__(self, request: bytes) -> None:
@@ -111,18 +111,18 @@ class _Child:
         self._ended = threading.Event()
 
     def exchange(self) -> bytes:
-        """Start the process, hand over the request and give the answer, of no bytes where it was ended."""
+        """Start the process, send it the request and return its answer, which is empty if the process was ended."""
         if self._ended.is_set():
             return b""
-        # -P: the child must not find modules in the working directory. A session of its own: a Ctrl-C in the
-        # terminal is for the parent, which ends the child.
+        # -P keeps the child from importing modules from the working directory. The child gets a session of its own,
+        # so that a Ctrl-C in the terminal reaches only the parent, which then ends the child.
         process = self._process = subprocess.Popen(  # noqa: S603 - this interpreter and the text above
             [sys.executable or "", "-P", "-c", _SERVE, str(os.getpid()), str(_NICE)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
         )
-        if self._ended.is_set():  # `end` may have come before there was a process to kill
+        if self._ended.is_set():  # `end` may have been called before there was a process to kill
             process.kill()
         with process:
             assert process.stdin is not None
@@ -136,7 +136,7 @@ class _Child:
                 process.kill()
 
     def end(self) -> None:
-        """Kill the process, or have it killed as soon as it was started. Called from any thread."""
+        """Kill the process, now or as soon as it has started. Called from any thread."""
         self._ended.set()
         process = self._process
         if process is not None:
@@ -144,7 +144,7 @@ class _Child:
 
 
 def _call(function: Callable[..., T], args: tuple[object, ...]) -> tuple[T | None, Exception | None]:
-    # what the function raises comes back as a value, to be told from what befell the process
+    # an exception of the function is returned as a value, to be distinguished from a failure of the process
     try:
         return function(*args), None
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Letting the event loop go round."""
+"""Letting the event loop run its other tasks once."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -13,13 +13,13 @@ def on_asyncio() -> bool:
 
 
 def next_round() -> Callable[[], Awaitable[object]]:
-    """The cheapest way for a task of the running loop to wait until all others had their turn once.
+    """Return the cheapest way for a task of the running loop to let every other task run once.
 
-    A task that is cancelled meanwhile hears of it there.
+    If the task is cancelled meanwhile, the cancellation is raised there.
     """
     if on_asyncio():
         import asyncio
 
-        # half the price of anyio's checkpoint, which looks for cancel scopes itself
+        # half the cost of anyio's checkpoint, which also looks for cancel scopes
         return partial(asyncio.sleep, 0)
     return anyio.lowlevel.checkpoint

@@ -1,4 +1,4 @@
-"""Which files may hold a secret: the rule of PostgreSQL for the key of its server.
+"""Which files may hold a secret: the rule that PostgreSQL has for the private key of its server.
 
 A file of the process's own user must be closed to everybody else, so at most 0600. A file of root's may be
 read by its group, so at most 0640: that is how Kubernetes (`defaultMode: 0440`), systemd and distributions
@@ -14,10 +14,10 @@ _ROOT = 0
 
 
 def too_open(facts: os.stat_result) -> str | None:
-    """Tell what is wrong with owner and mode of a file that holds a secret; None: nothing.
+    """Say what is wrong with the owner and mode of a file that holds a secret; None if nothing is wrong.
 
     Args:
-        facts: of the open file, so that it is the file that is read, whatever its name leads to later.
+        facts: from `os.fstat` of the open file, so that the file that is checked is the one that is read.
 
     Returns:
         The continuation of a sentence that begins with the file's name, and ends with the rule.
@@ -36,5 +36,5 @@ def too_open(facts: os.stat_result) -> str | None:
 
 
 def chmod_for(facts: os.stat_result) -> str:
-    """Give the mode that such a file should have, for the message."""
+    """Return the mode that such a file should have, for the message."""
     return "640" if facts.st_uid == _ROOT and stat.S_IMODE(facts.st_mode) & 0o040 else "600"

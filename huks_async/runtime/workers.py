@@ -1,8 +1,8 @@
 """Worker threads for calls that would hold up the event loop.
 
-A hop to an own thread costs about the same latency as `anyio.to_thread`, but several times less
-processor time: the queue is a C object, and results that arrive together share one wake-up. The
-threads are the same under asyncio, uvloop and trio.
+A hop to one of these threads has about the same latency as `anyio.to_thread`, but costs several times less
+processor time: the queue is a C object, and results that arrive together share one wake-up of the event loop.
+The threads work in the same way under asyncio, uvloop and trio.
 """
 
 import contextlib
@@ -23,7 +23,10 @@ Args = TypeVarTuple("Args")
 
 
 class Desk:
-    """What the threads of a crew know. They know nothing more, so that a forgotten crew can be collected."""
+    """The state that the threads of a crew share.
+
+    The threads refer to this and not to the crew, so that a crew that was forgotten can be garbage-collected.
+    """
 
     __slots__ = ("_lock", "_unfinished", "jobs", "threads")
 
@@ -35,24 +38,24 @@ class Desk:
 
     @property
     def unfinished(self) -> int:
-        """Jobs that wait or run."""
+        """How many jobs wait or run."""
         return self._unfinished
 
     def count(self, change: int) -> int:
-        """Add to the number of unfinished jobs, and give the number before."""
+        """Add to the number of unfinished jobs, and return the number before."""
         with self._lock:
             before = self._unfinished
             self._unfinished = before + change
         return before
 
     def stop(self) -> None:
-        """Let each thread end after the jobs that wait now."""
+        """Let each thread end once the jobs that are waiting now are done."""
         for _ in range(self.threads):
             self.jobs.put(None)
 
 
 class Crew:
-    """Threads that take jobs from one queue until they are told to stop. They start when needed.
+    """Threads that take jobs from one queue until they are told to stop. Each is started when it is needed.
 
     Args:
         size: how many threads at most.
@@ -93,7 +96,7 @@ class Crew:
         return self._closed
 
     def close(self) -> None:
-        """Let the threads end once the jobs that wait are done. Can be called twice, and after the event loop."""
+        """Let the threads end once the waiting jobs are done. May be called again, and after the event loop ended."""
         if self._born != generation():
             return  # the threads are the parent's, and the lock may be held by one of them
         with self._lock:
@@ -104,9 +107,9 @@ class Crew:
                 self._desk.stop()
 
     def finish(self, last: Callable[[], T]) -> Job[T]:
-        """Close, and have a last call made after the jobs that wait. For crews of one thread.
+        """Close, and have a last call made after the jobs that are waiting. For crews of one thread.
 
-        Its end is to be awaited with `outcome`; it takes place even if that is not done.
+        Await the job's `outcome` for the end of the call; the call is made even if nobody awaits it.
         """
         job = self._submit(last, ())
         self.close()
@@ -142,7 +145,7 @@ class Crew:
                     12000014,
                     f"the system gives no thread for '{self._name}' ({error}); raise its limit of threads",
                 ) from None
-            return  # the threads that there are will do the work
+            return  # the threads that are running already will do the work
         self._desk.threads += 1
 
 
@@ -182,9 +185,9 @@ class WorkerPool(Crew):
     Args:
         size: how many threads at most.
         name: for the threads and for messages.
-        nice: how much the system prefers other threads to these, as `nice` counts, on Linux. With as many
-            busy threads as processors, an event loop of the same priority wakes up to 20 ms late; 5 makes
-            that 5 ms, and costs the threads nothing while the loop is idle.
+        nice: by how much the threads' priority is lowered, in the units of `nice`; on Linux only. With as many busy
+            threads as processors, an event loop of the same priority wakes up to 20 ms late; with 5 it is up to
+            5 ms, and the threads lose nothing while the loop is idle.
 
     """
 
@@ -194,8 +197,8 @@ class WorkerPool(Crew):
     async def run(self, function: Callable[[*Args], T], *args: *Args) -> T:
         """Call `function(*args)` in a thread and give its result, or raise its exception.
 
-        When this await is cancelled it ends at once: a call that has not begun is dropped, one that
-        has begun ends in the background and its result is discarded.
+        When this await is cancelled, it ends at once: a call that has not begun is dropped; one that has begun
+        goes on in the background, and its result is discarded.
 
         Raises:
             BusinessError: 12000012 when the pool is closed or was made before a fork.
@@ -204,7 +207,7 @@ class WorkerPool(Crew):
         return await self._submit(function, args).outcome(shield=False)
 
     def start(self, function: Callable[[*Args], T], *args: *Args) -> Job[T]:
-        """Have a call made without waiting for it: `Job.outcome` does, `Job.drop` gives it up.
+        """Have a call made without waiting for it: `Job.outcome` waits for it, `Job.drop` abandons it.
 
         Raises:
             BusinessError: as `run`.
@@ -220,7 +223,7 @@ class WorkerPool(Crew):
 async def run_to_its_end(function: Callable[[], T], *, name: str) -> T:
     """Call `function()` in a thread of its own and give its result, or raise its exception.
 
-    For calls that are rare. The call takes place, and its end is waited for, also when this await is cancelled.
+    For rare calls. Even when this await is cancelled, the call is made and its end is awaited.
     """
     return await WorkerPool(1, name=name).finish(function).outcome(shield=True, drop=False)
 

@@ -7,7 +7,7 @@ from huks_async.model.errors import BusinessError
 from huks_async.model.showing import shown, type_name
 from huks_async.stores.base import ItemName, Row, Store, StoreConflictError
 
-# a program loads the store that it uses
+# each store is loaded when it is used, so that a program loads only its own
 if TYPE_CHECKING:
     from huks_async.stores.memory import MemoryStore
     from huks_async.stores.sqlite import SqliteStore
@@ -39,7 +39,7 @@ def open_store(address: str | Store) -> Store:
             f"a store address is a text or a Store object, got {type_name(address)}; accepted: {_ACCEPTED}",
         )
     scheme, _, rest = address.partition(":")
-    # of an address that is refused only the scheme is named: the rest may hold a password
+    # messages show only the scheme of a refused address, because the rest may hold a password
     if scheme in {"postgresql", "postgres"}:
         raise BusinessError(
             12000001,

@@ -1,8 +1,8 @@
 """The Store protocol: where sealed key items are kept.
 
-A store keeps rows of bytes under (namespace, level, alias). It knows nothing of keys: what it gets is
-sealed already. The protocol asks for no more than a database server can give: awaits everywhere, rows
-with versions and compare-and-set, listings by pages, and nothing that only one process can know.
+A store keeps rows of bytes under (namespace, level, alias). It knows nothing about keys: what it receives is
+sealed already. The protocol asks for nothing that a database server could not offer: every access is awaited,
+rows have versions and compare-and-set, listings come in pages, and no state belongs to one process only.
 """
 
 from abc import ABC, abstractmethod
@@ -31,7 +31,7 @@ class ItemName(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row's content, and its version: a number that a store gives once and never again."""
+    """A row's content, and its version: a number that a store uses once and never again."""
 
     version: int
     blob: bytes
@@ -72,8 +72,8 @@ class Store(Uncopied, ABC):
     durable once it is acknowledged, and visible to every later call on any store object of the same
     data, other processes included. Writes to one row are atomic.
 
-    Cancelled, a write either was dropped before it began, or its end was awaited: no transaction
-    stays open, but the caller cannot tell whether it took place.
+    A write that is cancelled is either dropped before it begins, or its end is awaited: no transaction
+    stays open, but the caller cannot tell whether the write took place.
 
     Every method but `open` and `aclose` raises `BusinessError` with these codes:
         401: a namespace or alias cannot be encoded as UTF-8.
@@ -85,7 +85,7 @@ class Store(Uncopied, ABC):
     """The store's address for messages, without secrets."""
 
     def default_root_key(self) -> RootKey | None:
-        """Give the root key that a keystore on this store has when it is given none; None: it needs one."""
+        """Give the root key for a keystore on this store that was given none; None if it must be given one."""
         return None
 
     @abstractmethod
@@ -99,7 +99,7 @@ class Store(Uncopied, ABC):
 
     @abstractmethod
     async def aclose(self) -> None:
-        """Close the store, after the writes that have begun. Does nothing when it is closed."""
+        """Close the store, once the writes that have begun are done. Does nothing when it is closed."""
 
     @abstractmethod
     async def get(self, name: ItemName) -> Row | None:
@@ -160,7 +160,7 @@ class Store(Uncopied, ABC):
 
     @abstractmethod
     async def put_meta(self, name: str, value: bytes) -> bytes:
-        """Set a value unless there is one, and give the value that is there now: ours or an earlier one."""
+        """Set a value unless there is one, and give the value that is there now: this one or an earlier one."""
 
     @abstractmethod
     async def replace_meta(self, name: str, value: bytes) -> None:
@@ -172,7 +172,7 @@ class Store(Uncopied, ABC):
         check_item: Callable[[ItemName, bytes], object],
         check_meta: Callable[[dict[str, bytes]], object],
     ) -> Copied:
-        """Copy the store to a new file, in a state that it had at one moment, every acknowledged write in it.
+        """Copy the store to a new file, as it was at one moment, with every write that was acknowledged by then.
 
         Args:
             target: the file.
@@ -184,7 +184,7 @@ class Store(Uncopied, ABC):
             where it is, and what it holds.
 
         Raises:
-            BusinessError: 12000001 for a store without files; 401 where there is something under the target's name.
+            BusinessError: 12000001 for a store without files; 401 if there is already something at the target.
 
         """
         raise BusinessError(
@@ -195,13 +195,13 @@ class Store(Uncopied, ABC):
 
     @abstractmethod
     def stamp(self) -> object | None:
-        """Give a value that has changed once any write by anybody was acknowledged.
+        """Give a value that changes before any write, by any process, is acknowledged.
 
-        For caches: what was read after a stamp was taken is still true while the stamp is the same.
+        For caches: what was read after a stamp was taken is still current while the stamp is the same.
         It may change without a write. Takes less than a microsecond and never waits.
 
         Returns:
-            A value to compare with `==`; None where the store cannot tell, so that nothing can be cached.
+            A value to compare with `==`; None if the store cannot tell, so that nothing can be cached.
 
         """
 

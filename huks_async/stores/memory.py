@@ -1,4 +1,4 @@
-"""A store in memory: for tests, and for keys that shall not outlive the process."""
+"""A store in memory: for tests, and for keys that must not outlive the process."""
 
 from bisect import bisect_left, bisect_right, insort
 
@@ -22,7 +22,7 @@ class _Shelf:
 class MemoryStore(Store):
     """Keeps rows as long as the object lives, also while it is closed.
 
-    A child process made by fork is refused: it would get a copy that silently goes its own way.
+    A child process made by fork is refused, because it would have a copy that silently diverges.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class MemoryStore(Store):
         self._meta: dict[str, bytes] = {}
         self._version = 0
         self._changes = 0
-        self._born: int | None = None  # until first use it may be taken through a fork
+        self._born: int | None = None  # set at the first use: before that, a fork does no harm
 
     def default_root_key(self) -> EphemeralRootKey:
         """Give a root key that ends with the process, as the store does."""
@@ -132,7 +132,7 @@ class MemoryStore(Store):
         return self._changes
 
     async def _turn(self) -> None:
-        # like every store, and so a loop of calls lets other tasks run
+        # The other stores wait in each call, so this one does, too: a loop of calls lets other tasks run.
         self._check()
         await anyio.lowlevel.checkpoint()
 

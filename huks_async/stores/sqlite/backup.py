@@ -1,11 +1,11 @@
-"""A copy of a SQLite store in use: one file, of one moment, looked over before it gets its name.
+"""A copy of a SQLite store in use: one file with the state of one moment, checked before it gets its name.
 
-The copy is made by SQLite's own backup interface inside one read transaction. Without the transaction the
-interface begins again whenever another process commits, and beside a few writers it never ends.
+The copy is made by SQLite's own backup interface inside one read transaction. Without the transaction, the
+interface starts again whenever another process commits, and with a few writers it would never end.
 
-A copy has a passing name until it is complete: the target's, a random number and `.backup-draft`. Its
-maker holds a lock on it. So a draft without a lock is what a killed process has left, and the next backup
-to the same target removes it.
+Until it is complete, a copy is a draft with a temporary name: the target's, a random number and `.backup-draft`.
+The process that makes it holds a lock on it. So a draft without a lock was left by a killed process, and the next
+backup to the same target removes it.
 """
 
 import fcntl
@@ -26,10 +26,10 @@ from huks_async.stores.base import Copied, ItemName
 DRAFT = ".backup-draft"
 
 _PAGES = 1000
-"""Copied between two looks whether to stop: some 4 MB, which take 10 to 40 ms."""
+"""How many pages are copied before it is checked whether to stop: some 4 MB, which take 10 to 40 ms."""
 
 _ROWS = 32
-"""Opened between two moments at which other threads may have the interpreter, the event loop first: 0.3 ms."""
+"""How many rows are opened before other threads, above all the event loop, get the interpreter: 0.3 ms."""
 _MODE = 0o600
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
@@ -43,7 +43,7 @@ class StoppedError(Exception):
 
 
 class Backup:
-    """One backup. Its methods block, and are for one worker thread; `stop` may be set by any other.
+    """One backup. Its methods block and must be called in one worker thread; any thread may set `stop`.
 
     Args:
         address: the store's address for messages.
@@ -58,23 +58,23 @@ class Backup:
         self._stop = stop
 
     def run(self, source: Source, check_item: CheckItem, check_meta: CheckMeta) -> Copied:
-        """Copy, look over, and give the copy its name.
+        """Make the copy, check it, and give it its name.
 
         Args:
             source: gives a connection to the store that is in a read transaction.
             check_item: called with each key item of the copy; raises for one that does not open.
-            check_meta: called with what the copy holds of the store's own.
+            check_meta: called with the values in the copy that belong to the store itself.
 
         Returns:
-            where it is, and what it holds.
+            where the copy is, and what it holds.
 
         Raises:
-            BusinessError: 401 where there is something under the target's name; 12000004 when the copy cannot
-                be made or is not sound. Nothing is left of it then.
+            BusinessError: 401 if there is already something at the target; 12000004 when the copy cannot be made
+                or is not sound. Nothing is left of the copy then.
             StoppedError: `stop` was set.
 
         """
-        # asks the system, and so belongs in a thread
+        # made absolute here and not earlier, because this asks the system and so must run in a worker thread
         self._target = os.path.abspath(self._target)
         if os.path.lexists(self._target):
             raise self._exists()
@@ -108,7 +108,7 @@ class Backup:
                         f"its file system gives the file mode {mode:04o}, readable by others; choose a file system "
                         "that keeps modes, or mount it for this user alone"
                     )
-                # between its making and the lock it looked like a stale one
+                # Until it was locked, the draft looked like a stale one, and another backup may have removed it.
                 if os.path.lexists(draft):
                     return descriptor, draft
             except BaseException:
@@ -120,19 +120,19 @@ class Backup:
 
     def _copy(self, source: Source, draft: str) -> None:
         with closing(sqlite3.connect(draft, isolation_level=None)) as copy, source() as connection:
-            # a copy that was not finished is thrown away, so nothing needs to be undone or to survive
+            # An unfinished copy is thrown away, so no change to it needs to be undone or to survive a power cut.
             copy.execute("PRAGMA journal_mode = OFF").fetchall()
             copy.execute("PRAGMA synchronous = OFF")
             connection.backup(copy, pages=_PAGES, progress=lambda *_: self._go_on())
 
     def _look_over(self, draft: str, check_item: CheckItem, check_meta: CheckMeta) -> int:
-        # immutable: no locks, no log, nothing is written, whatever mode the header names
+        # immutable: SQLite takes no locks, makes no log and writes nothing, whatever mode the header names
         with closing(
             sqlite3.connect(
                 f"file:{quote_from_bytes(os.fsencode(draft))}?immutable=1", uri=True, isolation_level=None
             )
         ) as copy:
-            # lets `integrity_check`, one long call, be stopped, too
+            # so that `stop` also interrupts `integrity_check`, which is one long call
             copy.set_progress_handler(self._stop.is_set, 100_000)
             try:
                 ((verdict,), *_) = copy.execute("PRAGMA integrity_check(1)").fetchall()
@@ -166,7 +166,7 @@ class Backup:
         try:
             sync_folder(os.path.dirname(self._target))
         except OSError:
-            # not acknowledged, so it must not be there
+            # a backup that is not acknowledged must not be left behind
             with suppress(OSError):
                 os.unlink(self._target)
             raise
@@ -209,6 +209,6 @@ def _remove_if_stale(draft: str) -> None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.unlink(draft)
     except OSError:
-        return  # somebody is at work on it
+        return  # another backup is making this draft
     finally:
         os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Copying the log back into the database file. Only ever done by a process that holds the commit lock."""
+"""Checkpoints: copying the log back into the database file, which only a process with the commit lock may do."""
 
 import mmap
 import sqlite3
@@ -7,9 +7,9 @@ from huks_async.stores.sqlite.connections import set_busy_timeout
 from huks_async.stores.sqlite.walindex import frames
 
 _DUE = 1000
-"""Pages of the log that are not in the database file yet, as SQLite's own automatic checkpoint counts."""
+"""A checkpoint is due once so many pages of the log are not in the database file; SQLite uses the same number."""
 _LARGE = 8000
-"""Pages of a log that does not begin anew because somebody reads all the time; they are waited for then."""
+"""From so many pages on, a checkpoint waits for readers, because a log that is always read never starts anew."""
 _PATIENCE = 0.02
 
 
@@ -23,7 +23,7 @@ class Checkpoints:
         self._commits = 0
 
     def after_commit(self) -> None:
-        """Make a checkpoint if the log has grown enough. What fails here fails at the next one, too, and harms nothing."""
+        """Make a checkpoint if the log has grown enough. A failure does no harm: the next commit tries again."""
         if self._header is None:
             self._commits += 1
             if self._commits % 100:
@@ -42,20 +42,20 @@ class Checkpoints:
                 self._run("RESTART")
             finally:
                 set_busy_timeout(self._connection, self._busy_timeout)
-        except sqlite3.Error:  # a full disk, say; the log has what was committed
+        except sqlite3.Error:  # for example a full disk; what was committed is in the log
             return
 
     def write_back(self) -> bool:
-        """Copy all of the log, waiting for readers as long as for other locks; tells whether all of it was."""
+        """Copy the log, waiting for readers as long as for other locks; return whether all of it was copied."""
         busy, length, done = self._run("FULL")
         return not busy and length == done
 
     def empty(self) -> None:
-        """Copy all of the log and cut it to nothing, if that is possible at once."""
+        """Copy all of the log and truncate it, if that is possible without waiting."""
         try:
             set_busy_timeout(self._connection, 0)
             self._run("TRUNCATE")
-        except sqlite3.Error:  # the log stays, and the next one to open the store takes it up
+        except sqlite3.Error:  # the log stays, and the next process to open the store uses it
             return
 
     def _run(self, mode: str) -> tuple[int, int, int]:

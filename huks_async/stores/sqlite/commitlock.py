@@ -1,16 +1,16 @@
 """The lock around each commit, checkpoint, opening and close of a database, among all processes.
 
 SQLite waits for its own write lock by sleeping ever longer, so writers starve; and versions before 3.51.3
-can lose a commit that meets a checkpoint of another process. Both end where one lock of the kernel is
-taken around either.
+can lose a commit that meets a checkpoint of another process. A single kernel lock around commits and checkpoints
+prevents both.
 
-The lock is `flock` on a file beside the database, so it ends with the process that holds it. A thread that
-waits for it cannot be told to stop waiting, so that is done by a thread of the lock's own: it calls the
-function that was to be called under the lock, unless the caller has given up meanwhile.
+The lock is `flock` on a file beside the database, so the kernel releases it when its holder dies. A thread that
+waits for it cannot be told to stop waiting, so this object has a thread of its own to wait: once it has the lock,
+it calls the caller's function, unless the caller has given up meanwhile.
 
-Whoever finds the lock free takes it, also while others wait: handing it to a process that sleeps would leave
-it unused until that has woken up. But whoever has waited for long closes a turnstile, another lock on the
-same file; then newcomers wait in the kernel's queue behind it.
+A caller that finds the lock free takes it even if others wait: handing it to a sleeping process would leave it
+unused until that process has woken up. But a caller that has waited for long closes a turnstile, which is another
+lock on the same file; then newcomers wait in the kernel's queue behind it.
 """
 
 import errno
@@ -33,13 +33,13 @@ R = TypeVar("R")
 _HAS_TURNSTILE = hasattr(fcntl, "F_OFD_SETLK")
 _FLOCK = struct.Struct("hhqqi4x")
 _TURNSTILE = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0)
-"""The first byte of the file, asked for or locked for one's own use."""
+"""The first byte of the file, whose exclusive lock closes the turnstile."""
 _LONG = 0.01
 """Seconds of waiting after which a caller closes the turnstile."""
 
 
 class CommitLock:
-    """Calls functions under the lock of one database, for one store object. Several of its threads may do so at once.
+    """Calls functions under the lock of one database, for one store object; its threads may do so at the same time.
 
     Args:
         path: the database, as an absolute path without symbolic links.
@@ -53,7 +53,7 @@ class CommitLock:
         self._state = threading.Lock()
         self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        # a store that is forgotten must not leave the thread and the descriptor behind
+        # a store that is garbage-collected without being closed must not leave the thread and the descriptor behind
         weakref.finalize(self, _forget, self._file, self._requests, os.getpid()).atexit = False
         tell_after_fork(self)
 
@@ -64,15 +64,16 @@ class CommitLock:
         self._thread = None
 
     def call(self, function: Callable[[], R], timeout: float) -> R:
-        """Call `function()` while holding the lock, and give its result or raise its exception.
+        """Call `function()` while holding the lock, and return its result or raise its exception.
 
         Args:
             function: may be called in another thread.
             timeout: seconds to wait for the lock at most.
 
         Raises:
-            BusinessError: 12000004 when the lock is not had in time; 12000014 when there is no thread to wait.
-            OSError: its file cannot be opened or locked.
+            BusinessError: 12000004 when the lock is not acquired in time; 12000014 when the system gives no thread
+                to wait for it.
+            OSError: the lock's file cannot be opened or locked.
 
         """
         descriptor = self._file.take_at_once()
@@ -99,7 +100,7 @@ class CommitLock:
                 if time.monotonic() >= deadline:
                     if request.give_up():
                         raise self._timed_out(timeout)
-                    request.ended.wait()  # it has the lock, and its end must be known
+                    request.ended.wait()  # the function is running under the lock, so its outcome must be awaited
                     return
                 if turnstile is None:
                     with suppress(OSError):
@@ -130,12 +131,12 @@ class CommitLock:
         self._thread = thread
 
     def remove_file(self) -> None:
-        """Remove the file, while holding the lock. Whoever waits for it notices and makes a new one."""
+        """Remove the lock's file, while holding the lock. Those who wait for it notice and make a new one."""
         with suppress(OSError):
             os.unlink(self._file.path)
 
     def close(self) -> None:
-        """Let the thread end, as soon as it does not wait any more, and close what is kept open."""
+        """Let the thread end as soon as it waits no more, and close the descriptor that is kept open."""
         with self._state:
             thread, self._thread = self._thread, None
             if thread is not None:
@@ -144,7 +145,7 @@ class CommitLock:
 
 
 class _Request:
-    """A function to be called under the lock, and what came of it."""
+    """A function to be called under the lock, and its outcome."""
 
     def __init__(self, function: Callable[[], Any]) -> None:
         self.ended = threading.Event()
@@ -156,11 +157,11 @@ class _Request:
 
     @property
     def given_up(self) -> bool:
-        """Whether nobody wants the function called any more."""
+        """Whether the caller no longer wants the function called."""
         return not self._open
 
     def give_up(self) -> bool:
-        """Have the function not called any more; False when it was, or is being called."""
+        """Prevent the call of the function; False if it was called already or is being called."""
         return self._decide()
 
     def serve(self, file: "LockFile") -> None:
@@ -199,7 +200,7 @@ def _serve(file: "LockFile", requests: "queue.SimpleQueue[_Request | None]") -> 
     while (request := requests.get()) is not None:
         if not request.given_up:
             request.serve(file)
-        del request  # an idle thread must not keep the last result alive
+        del request  # so that an idle thread does not keep the last result alive
 
 
 class LockFile:
@@ -214,17 +215,17 @@ class LockFile:
         tell_after_fork(self)
 
     def after_fork(self) -> None:
-        """Close the child's copies, which would hold the lock for as long as the child lives."""
+        """Close the child's copies of the descriptors, which would hold the lock for as long as the child lives."""
         self._state = threading.Lock()
         for descriptor in self._open:
-            # a number that was closed in the moment of the fork may be another file's by now
+            # a descriptor that was closed just before the fork may have become another file's since
             if self._is_current(descriptor):
                 os.close(descriptor)
         self._open.clear()
         self._spare = None
 
     def take_at_once(self) -> int | None:
-        """Take the lock if it is free and nobody has waited for long; gives the descriptor that holds it."""
+        """Take the lock if it is free and nobody has waited for long; return the descriptor that holds it."""
         while True:
             descriptor = self._descriptor()
             try:
@@ -239,7 +240,7 @@ class LockFile:
                 return None
 
     def take(self) -> int:
-        """Wait for the lock; gives the descriptor that holds it."""
+        """Wait for the lock; return the descriptor that holds it."""
         while True:
             descriptor = self._descriptor()
             try:
@@ -252,24 +253,25 @@ class LockFile:
             self.release(descriptor)  # the file was removed or replaced while we waited
 
     def release(self, descriptor: int) -> None:
-        """Give the lock up."""
-        # said in words, not by closing: a copy in a child process would keep the lock
+        """Release the lock."""
+        # Unlocked explicitly, because closing is not enough: a copy of the descriptor in a child would keep the lock.
         let_go = True
         try:
             fcntl.flock(descriptor, fcntl.LOCK_UN)
-        except OSError:  # of a file system that has gone: closing is what is left
+        except OSError:  # the file system has gone, so the descriptor can only be closed
             let_go = False
         with self._state:
             if let_go and self._spare is None:
-                # when this process has no descriptors left, the next lock is taken through this one
+                # kept, so that the lock can be taken even when this process can open no more descriptors
                 self._spare = descriptor
                 return
-            # out of the set before it is closed, so that a child does not close another file of this number
+            # Removed from the set before it is closed, so that a forked child cannot find it there when its number
+            # already belongs to another file.
             self._open.discard(descriptor)
         _close(descriptor)
 
     def close_turnstile(self) -> int | None:
-        """Keep newcomers from taking the lock before those who wait, until the descriptor that this gives is closed."""
+        """Keep newcomers from taking the lock before those who wait, until the returned descriptor is closed."""
         if not _HAS_TURNSTILE:
             return None
         descriptor = self._open_or_make()
@@ -279,7 +281,7 @@ class LockFile:
         return None
 
     def close_spare(self) -> None:
-        """Close what is kept open between two uses."""
+        """Close the descriptor that is kept open between two uses."""
         with self._state:
             spare, self._spare = self._spare, None
             if spare is None:
@@ -288,8 +290,8 @@ class LockFile:
         _close(spare)
 
     def _descriptor(self) -> int:
-        # Opened anew each time: of a process that is forked by C code while nothing is locked, the child has no
-        # copy that counts.
+        # Opened anew each time, so that a child that C code forks while nothing is locked gets no descriptor that
+        # could hold the lock.
         try:
             descriptor = self._open_or_make()
         except OSError as error:
@@ -323,7 +325,7 @@ class LockFile:
             return descriptor
 
     def _dress(self, descriptor: int) -> None:
-        """Give the file the database's mode, and its owner where we may, so that its other users can lock it."""
+        """Give the file the database's mode, and its owner if permitted, so that its other users can lock it."""
         try:
             like = os.stat(self._database)
         except FileNotFoundError:
@@ -367,7 +369,7 @@ def _set_turnstile(descriptor: int, command: int, kind: int) -> bool:
 
 
 def holder(path: str) -> str:
-    """Say who holds the lock of a file, as far as this system tells."""
+    """Say which process holds the lock of a file, as far as the system tells."""
     try:
         found = os.stat(path)
         place = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
@@ -385,7 +387,7 @@ def holder(path: str) -> str:
 
 
 def _close(descriptor: int) -> None:
-    """Close a descriptor. The system frees its number even where it reports an error of the medium."""
+    """Close a descriptor. An error is ignored, because the system frees the descriptor all the same."""
     try:
         os.close(descriptor)
     except OSError:

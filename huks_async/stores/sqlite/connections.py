@@ -1,4 +1,4 @@
-"""Connections of SQLite, made as the store needs them and kept from the interpreter of a forked child."""
+"""SQLite connections with the store's settings, which the interpreter of a forked child must never close."""
 
 import ctypes
 import os
@@ -19,8 +19,9 @@ def connect(path: str, busy_timeout: float) -> sqlite3.Connection:
     By its bare path SQLite would make an empty database where somebody has just removed the file, and no store
     could be opened there any more.
 
-    In a child process the interpreter would close it when it ends or collects garbage, and wait for ever for
-    a lock of SQLite's that a thread of the parent held. So it is never collected; `close` ends it.
+    In a forked child, the interpreter would close the connection when it ends or collects garbage, and might wait
+    for ever for a lock of SQLite's that a thread of the parent held. So the connection is never collected; only
+    `close` ends it.
     """
     connection = sqlite3.connect(
         f"file:{quote_from_bytes(os.fsencode(path))}?mode=rw",
@@ -53,7 +54,7 @@ def close(connection: sqlite3.Connection) -> None:
 
 
 def pragma(connection: sqlite3.Connection, name: str) -> int:
-    """Give the value of a setting that is a number."""
+    """Return the value of a numeric setting."""
     ((value,),) = connection.execute(f"PRAGMA {name}").fetchall()
     return int(value)
 

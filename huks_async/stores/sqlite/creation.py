@@ -1,4 +1,4 @@
-"""How a database comes into being: complete, synced and looked over before it gets its name."""
+"""Creating a database: it is complete, synced and checked before it gets its name."""
 
 import os
 import sqlite3
@@ -14,10 +14,10 @@ _DRAFT = ".new"
 
 
 def create(path: str, busy_timeout: float) -> None:
-    """Make a database under a passing name and link it into place when it is complete.
+    """Make a database under a temporary name and link it into place when it is complete.
 
-    The caller holds the commit lock. A full disk, a kill or a power cut leaves either a whole store or none.
-    The draft has no write-ahead log that a last checkpoint would have to copy, since that fails silently.
+    The caller holds the commit lock. A full disk, a kill or a power cut leaves either a whole store or none. The
+    draft has no write-ahead log, because the checkpoint that would copy the log at the close may fail silently.
     """
     remove_drafts(path)
     draft = f"{path}.{os.urandom(8).hex()}{_DRAFT}"
@@ -43,7 +43,7 @@ def create(path: str, busy_timeout: float) -> None:
 
 
 def remove_drafts(path: str) -> None:
-    """Remove what killed processes have left, under the commit lock, where nobody else makes a draft."""
+    """Remove drafts of killed processes. The caller holds the commit lock, so no live process has a draft."""
     for name in _drafts(path):
         with suppress(OSError):
             os.unlink(name)
@@ -82,5 +82,5 @@ def _look_over(draft: str) -> None:
 
 
 def open_still(path: str) -> sqlite3.Connection:
-    """Open a database for reading what the file itself holds: no locks, no log, nothing written."""
+    """Open a database to read only what the file itself holds, without locks, without its log, without writing."""
     return sqlite3.connect(f"{Path(path).as_uri()}?immutable=1", uri=True, isolation_level=None)

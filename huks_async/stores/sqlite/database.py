@@ -1,4 +1,4 @@
-"""One set of open files: the database with its log and its shared memory, guarded against being pulled away."""
+"""One set of open files: the database, its log and its shared memory, with guards against their removal."""
 
 import os
 import sqlite3
@@ -18,14 +18,14 @@ from huks_async.stores.sqlite.writes import GroupCommit
 class Database:
     """Two connections, one to write and one to read, with the guards of their files.
 
-    Made, written, checkpointed and closed under the commit lock.
+    It is made, written, checkpointed and closed under the commit lock.
 
     Args:
         path: the database, absolute and without symbolic links.
         address: the store's address for messages.
         written: the connection that writes.
         read: the connection that reads; it has read already, so that the log and the shared memory exist.
-        guards: that of the database file, held, and that of the shared memory, which is taken here.
+        guards: the guard of the database file, which is held, and that of the shared memory, which is taken here.
         busy_timeout: seconds to wait for locks of other programs.
 
     """
@@ -54,18 +54,18 @@ class Database:
 
     def is_named(self) -> bool:
         """Whether the path names these files now."""
-        # this runs twice for each commit
+        # kept short because it runs twice for each commit
         try:
             return [(found.st_dev, found.st_ino) for found in map(os.stat, self._names)] == self._inodes
         except (FileNotFoundError, NotADirectoryError):
             return look(self.path) == self.files
 
     def state(self) -> bytes | None:
-        """Give the header of the index, which every commit changes; None where it cannot be seen."""
+        """Return the header of the index, which every commit changes; None if it cannot be mapped."""
         return None if self.header is None else self.header[:HEADER_SIZE]
 
     def holds(self, known: Mapping[bytes, bytes]) -> bool:
-        """Whether it has these values of a store's own, and so is that store."""
+        """Whether the database holds these values, which belong to one store, and so is that store."""
         values = dict(self.read.execute("SELECT name, value FROM meta"))
         return all(values.get(name) == value for name, value in known.items())
 
@@ -74,11 +74,11 @@ class Database:
         return self._file.used_here() > 1
 
     def close(self, *, tidy: bool) -> bool:
-        """Close the files. SQLite writes and removes nothing at that, since the guards are held.
+        """Close the files. SQLite writes and removes nothing when they are closed, because the guards are held.
 
         Args:
-            tidy: the commit lock is held and the files are those of the path: so if nobody else uses them,
-                copy the log into the database and remove it.
+            tidy: the caller holds the commit lock and the path names these files; so if nobody else uses them, copy
+                the log into the database and remove it.
 
         Returns:
             whether the database is now a single file that nobody uses.
@@ -96,14 +96,14 @@ class Database:
         return removed
 
     def _remove_log(self) -> bool:
-        # a program that opens the database meanwhile has to wait for the lock of its users first
+        # While both guards are exclusive, a program that opens the database must wait for them.
         if not (self._file.take_alone() and self._index.take_alone()):
             return False
         return remove_log(self.path, self.files)
 
 
 def remove_log(path: str, files: Files) -> bool:
-    """Remove a log that has nothing in it, and the shared memory, if they are these."""
+    """Remove an empty log and the shared memory, if the path still names these files."""
     try:
         if look(path) != files or os.stat(f"{path}-wal").st_size > 0:
             return False
@@ -123,7 +123,7 @@ def _close_both(both: tuple[sqlite3.Connection, sqlite3.Connection]) -> None:
 def _end(
     both: tuple[sqlite3.Connection, sqlite3.Connection], guards: tuple[Guard, Guard], process: int
 ) -> None:
-    """Close what was forgotten, unless this is a child process, to which it does not belong."""
+    """Close files that were never closed, unless this is a forked child, which must not touch its parent's."""
     if os.getpid() == process:
         _close_both(both)
         for guard in guards:

@@ -1,7 +1,7 @@
-"""What the threads of a SQLite store do: open, commit, read, close, and follow the files that the path names.
+"""The work of a SQLite store's threads: open, commit, read, close, and follow the files that the path names.
 
-One rule holds throughout: a write is acknowledged only when it is in the files that the path names at that
-moment, under the commit lock; and what is read comes from these files.
+One rule holds throughout: a write is acknowledged only if, under the commit lock, it is in the files that the path
+names at that moment; and what is read comes from these files.
 """
 
 import logging
@@ -39,22 +39,21 @@ logger: logging.Logger = logging.getLogger("huks_async")
 
 _PAUSE = 0.01
 _CLOSING = 0.25
-"""Seconds that a close waits for the lock. Without it the log stays, and the next user takes it up."""
+"""Seconds that a close waits for the lock. If it does not get it, the log stays for the next user of the store."""
 _READS = 3
 
 
 class Engine:
-    """The open files of a store, whichever they are by now.
+    """The open files of a store, which change when other files are put at its path.
 
-    `commit` is for one thread, `select` for another. The lock `_change` is held while the reading
-    connection is used and while the files are exchanged; it is always taken after the commit lock.
+    One thread calls `commit` and another calls `select`. The lock `_change` is held while the reading connection is
+    used and while the files are exchanged; it is always taken after the commit lock.
 
     Args:
-        given: the database's path, absolute. Where it is a symbolic link, the link must go on leading to the
-            same file.
+        given: the database's path, absolute. If it is a symbolic link, it must keep leading to the same file.
         address: the store's address for messages.
         busy_timeout: seconds to wait for other processes.
-        show: called with the view that vouches for what was read, or None, whenever it is another.
+        show: called whenever the files change, with the new `View` on their index, or None if there is none.
 
     """
 
@@ -115,15 +114,15 @@ class Engine:
             self._use(open_database(self._path, self._address, self._busy_timeout))
 
     def close_read(self) -> None:
-        """Tell that no more reads come."""
+        """Note that no more reads will come."""
         self._read_closed.set()
 
     def close(self) -> None:
-        """Close the files, after the last read. Does not wait long for anybody."""
+        """Close the files, after the last read. Waits only briefly for other processes."""
         self._read_closed.wait()
         try:
             self._lock.call(partial(self._close, tidy=True), min(self._busy_timeout, _CLOSING))
-        except (BusinessError, OSError):  # somebody holds the lock and stands still: nothing is touched then
+        except (BusinessError, OSError):  # another process keeps the lock, so the files are left as they are
             self._close(tidy=False)
         self._lock.close()
 
@@ -147,7 +146,7 @@ class Engine:
     # --- writing -----------------------------------------------------------------------------------
 
     def commit(self, writes: list[Write]) -> list[Outcome]:
-        """Carry out writes as one transaction, and give the outcome of each after the commit."""
+        """Carry out writes as one transaction, and return the outcome of each after the commit."""
         try:
             return self._locked(partial(self._commit, writes))
         except BusinessError as error:
@@ -159,14 +158,14 @@ class Engine:
         try:
             return self._lock.call(function, self._busy_timeout)
         except FileNotFoundError:
-            # the lock's file is made where there is none, so it is its folder that is missing
+            # a missing lock file would have been made, so it must be the folder that is missing
             raise self._gone() from None
 
     def _commit(self, writes: list[Write]) -> list[Outcome]:
         database = self._settle()
         before, changes = database.state(), database.written.total_changes
         outcomes = database.commit(writes)
-        # a commit shows in the shared memory that the path names, or it was not in these files
+        # If a commit does not change the shared memory that the path names, it did not go to the path's files.
         changed = changes != database.written.total_changes
         unseen = changed and before is not None and before == database.state()
         if unseen or not self._is_named(database):
@@ -181,7 +180,7 @@ class Engine:
                 self.know(write.name.encode(), outcome)
 
     def know(self, name: bytes, value: bytes) -> None:
-        """Note a value of the store's own that was given out: a file put in place must have it, too."""
+        """Remember a value of the store itself that a caller has seen: a file that replaces ours must hold it, too."""
         self._known[name] = value
 
     def _not_acknowledged(self, outcome: Outcome) -> Outcome:
@@ -197,10 +196,11 @@ class Engine:
     # --- reading -----------------------------------------------------------------------------------
 
     def select(self, statement: str, values: tuple[Any, ...]) -> list[Any]:
-        """Give the rows of a query, all at once, as one committed state of the database has them.
+        """Return all rows of a query, from one committed state of the database.
 
-        SQLite's locks may be gone without its knowledge, and then pages change while they are read. So a
-        result counts if nobody committed meanwhile, or if nobody can, because we hold the commit lock.
+        SQLite may have lost its locks without noticing (see `guards`), and then pages can change while they are
+        read. So a result counts only if nobody has committed meanwhile; after some attempts, the query runs under
+        the commit lock, where nobody can.
         """
         for _ in range(_READS):
             with self._change:
@@ -226,9 +226,10 @@ class Engine:
 
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
-        """Give the reading connection in a transaction that holds on to the state of this moment.
+        """Return the reading connection in a transaction that keeps the state of this moment.
 
-        Everything acknowledged before is in it. Others commit meanwhile; the log grows until this ends.
+        Every write that was acknowledged before is in it. Other processes may commit meanwhile, and the log grows
+        until this ends.
         """
         read = self._locked(self._begin_reading)
         with self._change:
@@ -240,7 +241,7 @@ class Engine:
     def _begin_reading(self) -> sqlite3.Connection:
         read = self._settle().read
         read.execute("BEGIN")
-        # a transaction begins to hold on to a state when it reads
+        # SQLite fixes the state that a transaction sees at its first read
         read.execute("SELECT version FROM sequence").fetchall()
         return read
 
@@ -252,10 +253,10 @@ class Engine:
     # --- following the path ------------------------------------------------------------------------
 
     def _settle(self) -> Database:
-        """Give the database that the path names now, opened anew where that is safe. Under the commit lock.
+        """Return the database that the path names now, reopened if necessary and safe. Under the commit lock.
 
         Raises:
-            BusinessError: 12000004 when the path names none, or another store.
+            BusinessError: 12000004 when the path names no database, or another store.
 
         """
         database = self._current()
@@ -288,7 +289,8 @@ class Engine:
         settled = old is not None and self._renew(old, names)
         new = open_database(self._path, self._address, self._busy_timeout, settled=settled)
         if not new.holds(self._known):
-            # it came after the look at the names, or while this store had left its files and not opened others yet
+            # Another store's database was put in place after the names were looked at, or while this store had
+            # closed its old files and not yet opened the new ones.
             new.close(tidy=False)
             raise self._other_store()
         self._use(new)
@@ -297,12 +299,12 @@ class Engine:
         )
 
     def _renew(self, old: Database, names: Files) -> bool:
-        """Leave the files that are not those of the path; tells whether the database stayed, with its log written back."""
+        """Leave files that the path does not name; return whether the database stays, with its log written back."""
         if names.database != old.files.database:
             self._exchange(old)
             return False
         if old.is_shared_here():
-            # SQLite would go on with the shared memory that the other stores of this process have open
+            # Reopened now, SQLite would keep using the old shared memory, which other stores of this process have open.
             self._leave(old)
             raise UnsettledError
         written_back = self._save(old)
@@ -310,7 +312,7 @@ class Engine:
         return written_back
 
     def _exchange(self, old: Database) -> None:
-        """Leave a database file in whose place another one was put, if that is the same store."""
+        """Leave a database file that was replaced by another one, if the new one is the same store."""
         if not is_same_store(self._path, self._known):
             raise self._other_store()
         self._save(old)
@@ -324,13 +326,13 @@ class Engine:
         )
 
     def _save(self, old: Database) -> bool:
-        """Write a log that has lost its name, or its database, back into the database file that it belongs to.
+        """Write a log whose name is gone, or whose database was moved, back into the database file it belongs to.
 
-        All users of these files share them still, so that is safe; unless the database has got another log or
+        This is safe while all users still share these files. It is not done if the database has got another log or
         shared memory since, through which others may have written.
 
         Returns:
-            whether all that was in the log is in the database now.
+            whether everything that was in the log is in the database now.
 
         """
         names = look(self._path)
@@ -347,7 +349,7 @@ class Engine:
                 "into the database; nothing of this call was acknowledged; try again, with space on the disk",
             )
         if names.database is not None:
-            # what is left of the old set must not meet the new one
+            # Files of the old set must not be mixed with those of the new one.
             if names.log == old.files.log:
                 os.unlink(f"{self._path}-wal")
             if names.shared == old.files.shared:

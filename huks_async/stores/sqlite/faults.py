@@ -45,7 +45,7 @@ _OTHER = ("failed", "see the error of SQLite that is given here")
 
 
 def storage_error(address: str, error: sqlite3.Error | OSError) -> BusinessError:
-    """Give the BusinessError 12000004 that tells which store failed, how, and what helps."""
+    """Make the BusinessError 12000004 that says which store failed, how, and what helps."""
     if isinstance(error, OSError):
         detail = error.strerror or type(error).__name__
         return BusinessError(

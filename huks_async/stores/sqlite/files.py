@@ -1,7 +1,7 @@
 """Which files a store's path names at this moment, by device and inode.
 
-Files are only looked at by name, never opened for that: closing any descriptor of a file drops all POSIX
-locks that this process has on it, SQLite's among them.
+Files are only looked at by name and never opened for this purpose, because closing any descriptor of a file drops
+all POSIX locks that this process has on it, SQLite's among them.
 """
 
 import os
@@ -9,13 +9,13 @@ import time
 from typing import NamedTuple, TypeAlias
 
 Inode: TypeAlias = tuple[int, int]
-"""Device and inode number. While somebody has the file open, no other file gets the same pair."""
+"""Device and inode number. While any process has the file open, no other file can get the same pair."""
 
 LOOK_AGE = 0.0005
-"""Seconds for which a look at the shared-memory file is good.
+"""Seconds for which a look at the name of the shared-memory file stays valid.
 
-Nothing is acknowledged through files that are newer than twice this time, see `wait_until_noticed`. So when
-a process acknowledges that a key is deleted, every look that named other files is too old to be used.
+No write is acknowledged through files that are newer than twice this time, see `wait_until_noticed`. So when a
+process acknowledges that a key is deleted, every look that found the earlier files is too old to be used.
 """
 
 
@@ -28,7 +28,7 @@ class Files(NamedTuple):
 
 
 def inode(path: str) -> Inode | None:
-    """Give the file that a path names, None where there is none."""
+    """Return the file that a path names; None if there is none."""
     try:
         found = os.stat(path)
     except FileNotFoundError:
@@ -39,12 +39,12 @@ def inode(path: str) -> Inode | None:
 
 
 def look(path: str) -> Files:
-    """Give the files that the path of a database names now."""
+    """Return the files that the path of a database names now."""
     return Files(inode(path), inode(f"{path}-wal"), inode(f"{path}-shm"))
 
 
 def wait_until_noticed(since: float) -> None:
-    """Wait until nobody relies any more on a look from before `since`, a time of `time.monotonic`."""
+    """Wait until no process relies on a look from before `since`, a time of `time.monotonic`, any more."""
     remaining = since + 2 * LOOK_AGE - time.monotonic()
     if remaining > 0:
         time.sleep(remaining)

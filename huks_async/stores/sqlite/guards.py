@@ -1,20 +1,20 @@
-"""Locks on a database's files that only their owner gives up.
+"""Locks on a database's files that only their owner can release.
 
 SQLite's own locks are POSIX locks: they vanish when anything in the process closes any descriptor of the
-file, such as a backup or a checksum of the database by the application. Another process that closes the
-store then takes itself for the last user and removes the log under us, or we do so to others.
+file, as code of the application does that backs up the database or computes its checksum. Another process that
+then closes the store believes to be its last user and removes the log that this process uses, or the reverse.
 
 So beside SQLite's locks each open database has two shared locks of its own, which belong to an open file
 description (`F_OFD_SETLK`) and not to the process:
 
 - on the bytes of the database file that SQLite locks exclusively at its last close, before it checkpoints
-  and deletes the log (os_unix.c, SHARED_FIRST; wal.c, sqlite3WalClose). Apart from that SQLite wants these
-  bytes alone only in rollback mode: to commit, to undo a hot journal, and to change the journal mode;
-- on the byte of the shared memory that SQLite locks exclusively before it takes the index for nobody's and
+  and deletes the log (os_unix.c, SHARED_FIRST; wal.c, sqlite3WalClose). Otherwise SQLite locks these bytes
+  exclusively only in rollback mode: to commit, to undo a hot journal, and to change the journal mode;
+- on the byte of the shared memory that SQLite locks exclusively before it decides that nobody uses the index and
   clears it (os_unix.c, UNIX_SHM_DMS).
 
-Both conflict with every other owner, this process's own SQLite included: while a guard is held nobody
-removes the log, and a close of ours writes nothing.
+Both conflict with the exclusive locks of every other owner, including SQLite in this process: while a guard is
+held, nobody removes the log, and closing our connections writes nothing.
 """
 
 import fcntl
@@ -28,13 +28,13 @@ from huks_async.model.errors import BusinessError
 from huks_async.stores.sqlite.files import Inode
 
 DATABASE_USERS: Final = (0x40000002, 510)
-"""First byte and length of what every user of a database file locks, as shared."""
+"""First byte and length of the range that every user of a database file locks as shared."""
 INDEX_USERS: Final = (128, 1)
-"""The same of its shared memory."""
+"""The same for its shared memory."""
 _WHOLE = (0, 0)
 
 AVAILABLE: Final = hasattr(fcntl, "F_OFD_SETLK")
-"""Whether this system has such locks. Linux has; elsewhere nothing may close files of an open store."""
+"""Whether this system has such locks. Linux has; elsewhere the application must not close files of an open store."""
 
 _FLOCK = struct.Struct("hhqqi4x")
 
@@ -45,12 +45,12 @@ class _Kept:
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
         self.users = 0
-        # a map has a descriptor of its own, which must not be closed before its time either
+        # a map has a descriptor of its own, which must not be closed early either
         self.memory: mmap.mmap | None = None
 
 
-# Descriptors stay here until nobody in any process uses the file, since closing them drops the locks of an
-# SQLite connection that the application itself may have.
+# Descriptors stay here until no process uses the file, because closing them drops the locks of an SQLite
+# connection that the application itself may have.
 _kept: dict[Inode, _Kept] = {}
 _lock = threading.Lock()
 _process = os.getpid()
@@ -63,8 +63,8 @@ def _after_fork() -> None:
     _lock = threading.Lock()
     kept = list(_kept.values())
     _notice_fork()
-    # The locks belong to the parent's descriptors, too, and must end with those, not with the child's. Stores
-    # that were open have forgotten their maps by now, or will before anything else runs.
+    # Parent and child share these locks, which end only when both have closed their descriptors. The child closes
+    # its own now, so that the parent alone decides. Stores that were open drop their maps before anything else runs.
     for entry in kept:
         os.close(entry.descriptor)
         if entry.memory is not None:
@@ -75,7 +75,7 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 def _notice_fork() -> None:
-    # also called before each use, since a fork by C code runs no handlers
+    # also called before each use, because a fork by C code runs no handlers
     global _process
     if os.getpid() == _process:
         return
@@ -87,10 +87,10 @@ def _notice_fork() -> None:
 def refuse_inherited(inode: Inode | None, address: str) -> None:
     """Refuse a database that was open in this process's parent when it was forked.
 
-    SQLite keeps a table of open files, whose copy in the child says that locks are held which are not.
+    SQLite keeps a table of open files. The child's copy of it claims locks that the child does not hold.
 
     Raises:
-        BusinessError: 12000012 with what to do.
+        BusinessError: 12000012; the message says what to do.
 
     """
     with _lock:
@@ -105,7 +105,7 @@ def refuse_inherited(inode: Inode | None, address: str) -> None:
 
 
 def _set(descriptor: int, kind: int, where: tuple[int, int]) -> bool:
-    """Set or give up a lock; False when somebody else has one against it."""
+    """Set or release a lock; False if another owner has a conflicting one."""
     if not AVAILABLE:
         return kind != fcntl.F_WRLCK
     try:
@@ -138,7 +138,7 @@ def _entry(path: str) -> tuple[Inode, _Kept]:
 
 
 class Guard:
-    """A shared lock on a file of a database. The first holder of this process sets it, the last gives it up."""
+    """A shared lock on a file of a database. The first holder in this process sets it, the last one releases it."""
 
     def __init__(self, path: str, where: tuple[int, int]) -> None:
         """Open the file without locking it.
@@ -154,7 +154,7 @@ class Guard:
             self.inode: Inode = inode
 
     def hold(self) -> bool:
-        """Set the lock; False when somebody has the file for itself."""
+        """Set the lock; False if another owner has locked the file exclusively."""
         with _lock:
             if self._entry.users == 0 and not _set(self._entry.descriptor, fcntl.F_RDLCK, self._where):
                 return False
@@ -167,7 +167,7 @@ class Guard:
         return os.pread(self._entry.descriptor, length, offset)
 
     def map(self, length: int) -> mmap.mmap | None:
-        """Map the beginning of the file, read-only; None where that is not possible."""
+        """Map the beginning of the file, read-only; None if that is not possible."""
         with _lock:
             if self._entry.memory is None:
                 try:
@@ -179,7 +179,7 @@ class Guard:
             return self._entry.memory
 
     def used_here(self) -> int:
-        """How many in this process hold this guard."""
+        """How many holders this guard has in this process."""
         return self._entry.users
 
     def used_by_others(self) -> bool:
@@ -187,7 +187,7 @@ class Guard:
         return _others(self._entry.descriptor, self._where)
 
     def take_alone(self) -> bool:
-        """Turn the lock into one that nobody else can share, until `release`; False when somebody does."""
+        """Make the lock exclusive until `release`; False if another owner shares it."""
         with _lock:
             return (
                 AVAILABLE
@@ -197,7 +197,7 @@ class Guard:
             )
 
     def release(self) -> None:
-        """Give the lock up. Connections to the database must be closed before."""
+        """Release the lock. Connections to the database must be closed before this."""
         with _lock:
             _notice_fork()
             if self._held and _kept.get(self.inode) is self._entry:
@@ -219,4 +219,4 @@ def close_unused() -> None:
             ):
                 del _kept[inode]
                 os.close(entry.descriptor)
-                # the map goes with its last reference, and with it the second descriptor
+                # the map's own descriptor is closed when the last reference to the map goes

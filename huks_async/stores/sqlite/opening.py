@@ -25,7 +25,7 @@ _APPLICATION_AT = 68
 
 
 class UnsettledError(Exception):
-    """Somebody is about to change which files the store consists of. Try again after a moment."""
+    """Another user is about to change which files the store consists of. Try again after a moment."""
 
 
 def check_version(address: str) -> None:
@@ -45,7 +45,7 @@ def open_database(path: str, address: str, busy_timeout: float, *, settled: bool
         path: absolute path of the file, without symbolic links.
         address: the store's address for messages.
         busy_timeout: seconds to wait for the locks of other programs.
-        settled: the caller has written the log back that the other users still have open.
+        settled: the caller has just written back the log that the other users still have open.
 
     Raises:
         UnsettledError: see there.
@@ -63,7 +63,7 @@ def open_database(path: str, address: str, busy_timeout: float, *, settled: bool
         _check_settled(path, file)
     written = read = None
     try:
-        # in rollback mode SQLite needs the file for itself, to change the mode or to undo a hot journal
+        # in rollback mode, SQLite needs an exclusive lock to change the mode or to undo a hot journal
         ready = file.read(_WAL_AT, 2) == b"\2\2" and not os.path.exists(f"{path}-journal")
         if ready and not file.hold():
             raise UnsettledError
@@ -107,7 +107,7 @@ def _connect(path: str, busy_timeout: float) -> sqlite3.Connection:
 
 
 def refuse_foreign(path: str, address: str) -> None:
-    """Refuse a file that is no store, before anything is written beside it.
+    """Refuse a file that is not a store, before anything is written beside it.
 
     Raises:
         BusinessError: 12000004 when it is cut short or another program's; 12000012 when it was open in the
@@ -118,8 +118,8 @@ def refuse_foreign(path: str, address: str) -> None:
     found = os.stat(path)
     refuse_inherited((found.st_dev, found.st_ino), address)
     if stat.S_ISREG(found.st_mode) and found.st_size < _SMALLEST_FILE:
-        # SQLite would take an empty file for a new database. But files of ours are complete from the
-        # moment they get their name, so this one lost its content.
+        # SQLite would treat an empty file as a new database. But this library's files are complete from the
+        # moment they get their name, so this one has lost its content.
         raise BusinessError(
             12000004,
             f"the store {address} is a file of {found.st_size} bytes, which a store never is: its content was "
@@ -141,10 +141,10 @@ def refuse_foreign(path: str, address: str) -> None:
 
 
 def refuse_left_log(path: str, address: str) -> None:
-    """Refuse to begin a store where the log of another one is left.
+    """Refuse to create a store where the log of another one is left.
 
-    SQLite would copy that log over the new database. Killed processes and power cuts never leave a log
-    alone: its database was removed or moved away by somebody.
+    SQLite would copy that log over the new database. Killed processes and power cuts never leave a log without
+    its database, so somebody has removed or moved the database.
 
     Raises:
         BusinessError: 12000004.
@@ -163,7 +163,7 @@ def refuse_left_log(path: str, address: str) -> None:
 
 
 def _refuse_second_name(path: str, address: str) -> None:
-    # a process that was killed while it made the store may have left the draft's name
+    # A process that was killed while it created the store may have left the draft's name as a second link.
     remove_drafts(path)
     if os.stat(path).st_nlink > 1:
         raise BusinessError(
@@ -174,11 +174,11 @@ def _refuse_second_name(path: str, address: str) -> None:
 
 
 def _check_settled(path: str, file: Guard) -> None:
-    """Look whether the files at the path belong together, as far as their users tell.
+    """Check that the files at the path belong together, judging by the locks of their users.
 
     Raises:
-        UnsettledError: the database is in use, but its log or shared memory is not there: whoever uses it will
-            write the log back at the next use. Or the shared memory is in use, but by users of another database.
+        UnsettledError: the database is in use, but its log or shared memory is missing: its users will write the
+            log back at their next use. Or the shared memory is in use, but by users of another database.
 
     """
     if not AVAILABLE:
@@ -204,11 +204,11 @@ def _use_log(connection: sqlite3.Connection, address: str) -> None:
 
 
 def is_same_store(path: str, known: Mapping[bytes, bytes]) -> bool:
-    """Whether a database that was put in the place of an open one is the same store, by what its file itself holds.
+    """Whether a database that replaced an open one is the same store, judging by the database file alone.
 
     Args:
         path: the new database.
-        known: values of the store's own that have been given out, the wrapped store key above all.
+        known: values of the store itself that callers have seen, above all the wrapped store key.
 
     """
     try:

@@ -9,9 +9,9 @@ APPLICATION_ID = 0x48554B53
 """Marks a SQLite file as ours ("HUKS")."""
 
 
-# Names are BLOBs, so that they sort by bytes and NUL is a character like any other. The sequence gives
-# every version once, whatever was deleted since. The tally makes count() a read of one row; it is kept
-# by triggers, so that no writer can forget it.
+# Names are BLOBs, so that they sort by bytes and may contain NUL. The sequence issues every version only once,
+# even if rows are deleted. The tally lets count() read a single row; triggers update it, so that no writer can
+# forget to.
 _SCHEMA_1 = (
     """CREATE TABLE item (
         namespace BLOB NOT NULL,
@@ -47,14 +47,14 @@ _SCHEMA_1 = (
 )
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (_SCHEMA_1,)
-"""The statements that lead from schema n to schema n + 1. Only ever added to."""
+"""The statements that lead from schema n to schema n + 1. Entries are only added, never changed."""
 
 
 def refuse_newer(connection: sqlite3.Connection, address: str) -> int:
-    """Give the schema of a database, within a transaction or without.
+    """Return the number of a database's schema; may be called inside or outside a transaction.
 
     Raises:
-        BusinessError: 12000004 when a newer version of this package has made it.
+        BusinessError: 12000004 when a newer version of this package has written that schema.
 
     """
     version = pragma(connection, "user_version")
@@ -71,14 +71,14 @@ def migrate(connection: sqlite3.Connection, address: str) -> None:
     """Bring the schema up to date.
 
     Raises:
-        BusinessError: 12000004 when it is newer than this package.
+        BusinessError: 12000004 when the schema is newer than this package.
 
     """
     if refuse_newer(connection, address) == len(MIGRATIONS):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
-        # read again under the lock: another process may have been faster
+        # read again under the lock, because another process may have migrated the schema meanwhile
         version = refuse_newer(connection, address)
         for step in MIGRATIONS[version:]:
             for statement in step:

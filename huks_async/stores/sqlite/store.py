@@ -25,18 +25,18 @@ from huks_async.stores.sqlite.walindex import HEADER_SIZE, View
 from huks_async.stores.sqlite.writes import Delete, Outcome, Put, PutMeta, Write, row_key
 
 _BACKUP_NICE = 5
-"""The event loop goes first, as before the threads of a keystore."""
+"""The thread of a backup gives way to the event loop, like the worker threads of a keystore."""
 
 
 class SqliteStore(Store):
     """Keeps rows in a SQLite database.
 
-    Writes wait for each other only as long as a disk needs to sync once: all that wait are committed
-    together. Reads go on meanwhile, from the last committed state. Nothing runs on the event loop.
+    A write waits for others no longer than the disk needs to sync once, because all waiting writes are committed
+    together. Reads continue meanwhile, from the last committed state. No file is accessed on the event loop.
 
     Args:
-        path: the database file; a relative one is settled by the first `open`. Where there is none it is created with mode 0600; a directory that
-            is missing is created with mode 0700.
+        path: the database file; the first `open` makes a relative path absolute. If there is no such file, it is
+            created with mode 0600; missing directories are created with mode 0700.
         busy_timeout: seconds to wait for other processes that write.
 
     """
@@ -56,12 +56,12 @@ class SqliteStore(Store):
         self._writer: BatchWorker[Write, Outcome] | None = None
         self._changes = 0
         self._backups: set[threading.Event] = set()
-        # of the process that opened the store; one that is only made belongs to whoever opens it
+        # Both identify the process that opened the store; until then it belongs to no process.
         self._born = 0
         self._process = 0
 
     def after_fork(self) -> None:
-        """Vouch for nothing in a child process."""
+        """Make a child process's copy of this store refuse every use."""
         self._view = None
 
     def default_root_key(self) -> FileRootKey:
@@ -78,7 +78,7 @@ class SqliteStore(Store):
         self._refuse_in_child()
         if self._engine is not None:
             return
-        # made first, since it may load a module, which fails where descriptors are short
+        # Made before anything is opened: it may load a module, which fails if no descriptor is left.
         shield = CancelScope(shield=True)
         try:
             await self._reader.run_shielded(self._open)
@@ -88,12 +88,13 @@ class SqliteStore(Store):
             raise
 
     def _open(self) -> None:
-        # runs in the reader's thread, so that tasks that open the same store do it one after the other
+        # This runs in the reader's thread, so that several tasks that open the same store do it one after the other.
         if self._engine is not None:
             return
-        # asks the system, and so belongs here; later opens find it absolute
+        # made absolute here, because this asks the system and so must run in a worker thread
         self.path = os.path.abspath(self.path)
-        # weakly, since the threads hold on to the engine: a store that is forgotten must end them
+        # A weak reference, because the threads keep the engine alive, and a store that was forgotten must be
+        # collected so that they end.
         show = weakref.WeakMethod(self._show)
 
         def show_view(view: View | None) -> None:
@@ -113,10 +114,10 @@ class SqliteStore(Store):
         self._view = view
 
     async def aclose(self) -> None:
-        """Close the database, after the writes that have begun. Does nothing when it is closed.
+        """Close the database, once the writes that have begun are done. Does nothing when it is closed.
 
-        Does not wait for other processes: where one stands still in the middle of a commit, the log stays beside
-        the database, and whoever opens the store next takes it up.
+        Does not wait for other processes: if one of them hangs in the middle of a commit, the log stays beside the
+        database, and the next process to open the store uses it.
         """
         if self._reader is None or self._in_child():
             return
@@ -129,10 +130,10 @@ class SqliteStore(Store):
         if writer is None or engine is None:
             reader.close()
             return
-        # Both ends are on their way before the first await, so that nothing that befalls it stops them.
+        # Both threads are told to end before the first await, so that no cancellation can prevent either.
         reader.finish(engine.close_read)
         await writer.finish(engine.close).outcome(shield=True, drop=False)
-        self._view = None  # the last writes may have found other files and shown theirs
+        self._view = None  # the last writes may have found other files and set a view on them
 
     async def get(self, name: ItemName) -> Row | None:
         """Give a row, None where there is none."""
@@ -207,7 +208,7 @@ class SqliteStore(Store):
         check_item: Callable[[ItemName, bytes], object],
         check_meta: Callable[[dict[str, bytes]], object],
     ) -> Copied:
-        """Copy the store to a new file; see `Store.backup`. In a thread of its own and by connections of its own."""
+        """Copy the store to a new file; see `Store.backup`. The backup has a thread and connections of its own."""
         self._refuse_in_child()
         if self._engine is None:
             raise self._closed()
@@ -227,7 +228,8 @@ class SqliteStore(Store):
 
     @contextmanager
     def _snapshot(self) -> Iterator[sqlite3.Connection]:
-        # like a second store on the same file, so that this one can be closed, and follows its path, as it likes
+        # A second engine on the same file, so that this store can meanwhile be closed, or follow its path to other
+        # files.
         engine = Engine(self.path, self.address, self._busy_timeout, lambda _: None)
         engine.open()
         try:
@@ -240,9 +242,9 @@ class SqliteStore(Store):
     def stamp(self) -> object | None:
         """Give the state of the WAL index, which every commit of any process changes before it returns.
 
-        It counts only while the path names the index: somebody may have put other files there, through which
-        others write since. The look at the path is good for half a millisecond, and nobody acknowledges
-        anything through files that are not at least a millisecond old.
+        The state counts only while the path names the index, because other files may have been put there, through
+        which other processes write. A look at the path is valid for half a millisecond, and no process acknowledges
+        a write through files that are not at least a millisecond old.
         """
         view = self._view
         if view is None or (monotonic() > view.until and not view.look()):
@@ -269,7 +271,7 @@ class SqliteStore(Store):
             raise storage_error(self.address, error) from error
 
     def _in_child(self) -> bool:
-        # a fork by C code runs no handlers, and shows only in the number of the process
+        # a fork by C code runs no handlers and can be noticed only by the changed process id
         return self._reader is not None and (self._born != generation() or self._process != os.getpid())
 
     def _refuse_in_child(self) -> None:

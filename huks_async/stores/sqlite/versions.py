@@ -1,4 +1,4 @@
-"""What is known of the version of SQLite that this Python was linked with."""
+"""What is known about the version of SQLite that this Python was linked with."""
 
 import sqlite3
 
@@ -8,9 +8,9 @@ Version = tuple[int, int, int]
 def loses_commits_at_checkpoints(version: Version | None = None) -> bool:
     """Whether a version of SQLite has the WAL-reset fault (https://www.sqlite.org/wal.html).
 
-    With it, a commit can be lost, and the database damaged, when another process makes a checkpoint at the same
-    moment. Processes of this package never do that: they commit and make checkpoints under one lock. Other
-    programs that make checkpoints of the file are not held by it.
+    With this fault, a commit can be lost and the database damaged when another process makes a checkpoint at the
+    same moment. Processes of this package never do that, because they commit and make checkpoints under one lock.
+    Other programs that make checkpoints of the file do not respect that lock.
 
     Args:
         version: the version; default: that of this Python.

@@ -1,9 +1,9 @@
-"""The header of SQLite's WAL index, which tells whether anybody has committed since.
+"""The header of SQLite's WAL index, which shows whether any process has committed since it was last read.
 
 Each process that uses a database in WAL mode shares the file `-shm`. Its first 48 bytes, the header of
 the index (https://www.sqlite.org/walformat.html), hold a change counter, the end of the log and its
 checksum. A commit writes them before it returns, so a reader that sees the same bytes twice
-knows that no commit was acknowledged between. A look costs a copy of 48 bytes.
+knows that no commit was acknowledged in between. A look costs a copy of 48 bytes.
 """
 
 import mmap
@@ -22,14 +22,14 @@ _BACKFILLED_AT = 96
 
 
 def frames(memory: mmap.mmap) -> tuple[int, int]:
-    """Give how many pages the log holds, and how many of them are in the database file already."""
+    """Return how many pages the log holds, and how many of them are in the database file already."""
     return _FRAMES.unpack_from(memory, _LAST_FRAME_AT)[0], _FRAMES.unpack_from(memory, _BACKFILLED_AT)[0]
 
 
 class View:
-    """The header, and whether the path still names the file that it is in.
+    """The header of the index, and whether the path still names the file that it is in.
 
-    A look at the path is good for `LOOK_AGE`, so that the many uses of a key share one.
+    A look at the path is valid for `LOOK_AGE`, so that many uses of a key share one look.
     """
 
     __slots__ = ("_named", "header", "number", "until")
@@ -37,14 +37,14 @@ class View:
     def __init__(self, named: Sequence[tuple[str, Inode | None]], header: mmap.mmap, number: int) -> None:
         self.header: mmap.mmap = header
         self.number: int = number
-        """Tells views of one store apart, whatever their headers hold."""
+        """Distinguishes the views of one store, even if their headers are equal."""
         self.until: float = 0.0
-        """The time of `time.monotonic` up to which the last look is good."""
+        """The time of `time.monotonic` until which the last look is valid."""
         self._named = named
 
     def look(self) -> bool:
         """Look at the paths again; False when one names another file or none."""
-        # the age counts from before the look
+        # the time is taken before the look, so that the look is never older than assumed
         now = time.monotonic()
         for path, expected in self._named:
             if inode(path) != expected:

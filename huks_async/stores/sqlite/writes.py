@@ -1,4 +1,4 @@
-"""The writing side of the SQLite store: all writes that wait become one transaction."""
+"""The writing side of the SQLite store: all waiting writes become one transaction."""
 
 import mmap
 import sqlite3
@@ -43,7 +43,7 @@ Write: TypeAlias = Put | Delete | PutMeta
 Outcome: TypeAlias = int | bool | bytes | BaseException
 
 _ROWS_AT_ONCE = (64, 16, 4)
-"""Few sizes, so that SQLite's compiled statements are used again."""
+"""How many rows one statement writes; few sizes, so that SQLite's compiled statements are reused."""
 _UPDATE = "ON CONFLICT DO UPDATE SET version = excluded.version, blob = excluded.blob"
 _PUT = {
     rows: " ".join(("INSERT INTO item VALUES", ", ".join(["(?, ?, ?, ?, ?)"] * rows), _UPDATE))
@@ -59,8 +59,8 @@ def row_key(name: ItemName) -> Key:
 class GroupCommit:
     """Handles batches of writes on one connection. Lives in the writer's thread.
 
-    A sync of the disk takes as long for one row as for a hundred, so all writes that wait share one
-    transaction and are acknowledged together after it was committed.
+    Syncing the disk takes as long for one row as for a hundred, so all waiting writes share one transaction and are
+    acknowledged together after its commit.
     """
 
     def __init__(self, connection: sqlite3.Connection, address: str, header: mmap.mmap | None = None) -> None:
@@ -68,9 +68,9 @@ class GroupCommit:
         self._address = address
         self._header = header
         self._own: bytes | None = None
-        """The header after this connection's last commit: while it stays, nobody else has committed."""
+        """The header after this connection's last commit: while it is unchanged, nobody else has committed."""
         self._version = 0
-        """The version that was given last, as of that commit."""
+        """The version that was issued last, as of that commit."""
 
     def __call__(self, writes: list[Write]) -> list[Outcome]:
         """Carry out the writes in order, and give the outcome of each after the commit."""
@@ -90,7 +90,9 @@ class GroupCommit:
         if self._connection.in_transaction:
             try:
                 self._connection.execute("ROLLBACK")
-            except sqlite3.Error:  # the first error tells the story; SQLite undoes the rest at the next open
+            except (
+                sqlite3.Error
+            ):  # the error before it is the one to report; the next open undoes what is left
                 return
 
     def _commit(self, writes: list[Write]) -> list[Outcome]:
@@ -98,7 +100,8 @@ class GroupCommit:
         connection.execute("BEGIN IMMEDIATE")
         header = self._header
         if header is None or header[:HEADER_SIZE] != self._own:
-            # a newer version of this package may have changed the tables since, and others have given versions
+            # Another process has committed: it may have issued versions, and if it runs a newer version of this
+            # package, it may have changed the tables.
             refuse_newer(connection, self._address)
             self._version = self._last_version()
         version = self._version
@@ -140,7 +143,7 @@ class GroupCommit:
     def _last_version(self) -> int:
         row = self._connection.execute("SELECT version FROM sequence").fetchone()
         if row is None:
-            # the versions that were given are not known, so none can be given that is new
+            # without this row it is unknown which versions were issued, so no new one can be issued safely
             raise sqlite3.DatabaseError("the row that counts versions is missing")
         return int(row[0])
 
@@ -154,10 +157,10 @@ class GroupCommit:
         return current
 
     def _put_together(self, writes: list[Write], place: int, version: int) -> int:
-        """Write many rows from `place` on by one statement; gives how many: 0 where that is not possible.
+        """Write several rows from `place` on by one statement; return how many, 0 if that is not possible.
 
-        Each statement hands the interpreter's lock to the event loop's thread and has to wait for it
-        again, which takes longer than a row.
+        Each statement releases the interpreter's lock to the event loop's thread and must wait to get it back,
+        which takes longer than writing a row.
         """
         if len(writes) - place < _ROWS_AT_ONCE[-1]:
             return 0
@@ -180,14 +183,14 @@ class GroupCommit:
         except sqlite3.Error:
             if not self._connection.in_transaction:
                 raise
-            return 0  # undone; row by row, only the one at fault fails
+            return 0  # SQLite has undone it; when the rows are written one by one, only the faulty one fails
         return rows
 
     def _put(self, write: Put, version: int) -> int:
         key = write.key
         if write.expect is not None:
             self._current(write.name, key, write.expect)
-        # one statement in place of a look and a write: each costs as much as a good part of the row itself
+        # One statement instead of a look-up and a write, because each statement adds much to the cost of a row.
         self._connection.execute(_PUT[1], (*key, version, write.blob))
         return version
 
