@@ -1,7 +1,7 @@
-"""Lock-out: how many guesses somebody has, and how long to wait for the next one.
+"""Lock-out: how many wrong guesses are allowed, and how long to wait before the next one.
 
-A guess is counted, durably, *before* it is checked. So it does not help to guess from many tasks or processes
-at once, to kill the process before it can count, or to start it anew.
+A guess is counted, durably, *before* it is checked. So an attacker gains nothing by guessing from many tasks or
+processes at once, or by killing or restarting the process before it can count.
 """
 
 import struct
@@ -19,8 +19,8 @@ _BOOT_BYTES = 16
 
 
 def boot_id() -> bytes:
-    """16 bytes that are others after each start of the machine; zeros where the system has none."""
-    from pathlib import Path  # late here: not every keystore asks
+    """16 bytes that differ after each start of the machine; zeros if the system has no such id."""
+    from pathlib import Path  # late: not every keystore locks out
 
     try:
         text = Path("/proc/sys/kernel/random/boot_id").read_text("ascii")
@@ -39,9 +39,9 @@ class LockoutClock:
     """The clocks of a lock-out. While the machine runs, setting its wall clock neither shortens nor prolongs a wait.
 
     Args:
-        boot: tells one start of the machine from another.
-        since_boot: gives seconds since then.
-        wall: gives seconds of the wall clock, which counts after a restart of the machine, or on another one.
+        boot: identifies the present start of the machine.
+        since_boot: gives seconds since that start.
+        wall: gives seconds of the wall clock, which is used after a restart, or on another machine.
     """
 
     boot: bytes = field(default_factory=boot_id)
@@ -57,7 +57,7 @@ class Lockout:
         free: guesses before the first wait.
         first: seconds of the first wait; each further wrong guess doubles it.
         longest: seconds of the longest wait.
-        clock: what time it is.
+        clock: the clocks to measure the wait with.
     """
 
     free: int = 5
@@ -86,7 +86,7 @@ class Lockout:
             )
 
     async def clear(self, host: AuthHost, name: str) -> None:
-        """Forget all guesses, after a right one."""
+        """Forget all wrong guesses, after a right one."""
         await change(host.vault, name, lambda _: (None, None))
 
     def _count(self, state: bytes | None) -> tuple[bytes | None, float]:
@@ -99,7 +99,7 @@ class Lockout:
             same_boot = known_boot == boot and any(boot)
             elapsed = since_boot - known_since if same_boot else wall - known_wall
             if elapsed < 0:
-                # The clock was set back. The wait begins anew from now, so that it ends.
+                # The clock was set back, so the wait starts again from now; otherwise it might last almost for ever.
                 if self._wait(failures) > 0:
                     restarted = _STATE.pack(_FORMAT, failures, boot, since_boot, wall)
                     return restarted, self._wait(failures)
@@ -111,7 +111,7 @@ class Lockout:
         return _STATE.pack(_FORMAT, failures, boot, since_boot, wall), 0.0
 
     def _wait(self, failures: int) -> float:
-        """Seconds between the last of so many wrong guesses and the next one."""
+        """Seconds to wait after this many wrong guesses before the next one."""
         if failures < self.free:
             return 0.0
         doubled = min(failures - self.free, 60)

@@ -1,8 +1,8 @@
-"""Who vouches for a user: the interface that authenticators implement, and what the keystore lends them.
+"""The interface that authenticators implement, and what the keystore lends them.
 
-An authenticator checks a credential and says who showed it. It never makes a token: the keystore seals what
-the authenticator says under keys that no authenticator sees. What it has to remember it keeps in the
-keystore's own store, sealed, so that restarts and other processes on the same store count.
+An authenticator checks a credential and says who showed it. It never makes a token: the keystore seals the
+authenticator's statement under keys that no authenticator sees. What an authenticator must remember is kept sealed
+in the keystore's own store, so that it survives restarts and is shared by all processes on the same store.
 """
 
 from collections.abc import Awaitable, Callable
@@ -19,10 +19,10 @@ class Enrolment(NamedTuple):
     """What a user has enrolled.
 
     Attributes:
-        secure_uid: the user's identity, 64 bits, not 0; 0: the user has none. It stays while credentials come and
-            go, and is another one once the PIN was cleared: keys of access type 1 are void then.
-        enrolled: for each `HuksUserAuthType` that the user has credentials of, its enrolled id, 64 bits. It is
-            another one after each new enrolment of that type: keys of access type 2 are void then.
+        secure_uid: the user's identity, 64 bits; 0: the user has none. It stays the same while credentials are
+            added and removed, but changes when the PIN is cleared, which voids keys of access type 1.
+        enrolled: for each `HuksUserAuthType` that the user has credentials of, its enrolled id, 64 bits. It
+            changes with each new enrolment of that type, which voids keys of access type 2.
     """
 
     secure_uid: int
@@ -37,7 +37,7 @@ class AuthRequest:
     """What is to be authenticated.
 
     Attributes:
-        challenge: 32 bytes; a credential that can be bound to something is bound to these.
+        challenge: 32 bytes, to which the credential is bound if it can be bound to anything.
         auth_type: one `HuksUserAuthType`.
         user_id: the user.
     """
@@ -49,13 +49,13 @@ class AuthRequest:
 
 @dataclass(frozen=True, slots=True)
 class Vouched:
-    """What an authenticator vouches for, once a credential was right.
+    """What an authenticator states once a credential was right.
 
     Attributes:
         secure_uid: as in `Enrolment`.
-        enrolled_id: as in `Enrolment`, of the credential's type.
-        credential_id: of the credential itself, 64 bits.
-        trust_level: how far it can be trusted, 1 to 4.
+        enrolled_id: the enrolled id of the credential's type, as in `Enrolment`.
+        credential_id: the id of the credential itself, 64 bits.
+        trust_level: how far the credential can be trusted, 1 to 4.
     """
 
     secure_uid: int
@@ -72,12 +72,12 @@ class AuthHost(Protocol):
         """Where an authenticator keeps what it must remember: sealed, in the keystore's store."""
 
     def run(self, function: Callable[[*Args], T], *args: *Args) -> Awaitable[T]:
-        """Call a function in a worker thread; for what would hold up the event loop for a millisecond or more."""
+        """Call a function in a worker thread, for work that would hold up the event loop for a millisecond or more."""
 
     def credentials_changed(self, user_id: int) -> None:
-        """Tell that a user's PIN was cleared or a credential enrolled or removed.
+        """Report that a user's PIN was cleared, or a credential was enrolled or removed.
 
-        Tokens of that user that this keystore made before are void from now on.
+        This voids the tokens that this keystore has made for that user so far.
         """
 
 
@@ -86,7 +86,7 @@ class HasAuthHost(Protocol):
 
     @property
     def auth_host(self) -> AuthHost:
-        """What it lends to authenticators."""
+        """What the keystore lends to authenticators."""
 
 
 class Authenticator(Protocol):
@@ -96,20 +96,20 @@ class Authenticator(Protocol):
     """
 
     auth_types: int
-    """The members of `HuksUserAuthType` that it can vouch for, combined with `|`."""
+    """The members of `HuksUserAuthType` that it can check, combined with `|`."""
 
     async def enrolled(self, host: AuthHost, user_id: int) -> Enrolment:
         """Tell what a user has enrolled; `NOBODY_ENROLLED` for one without anything."""
 
     async def authenticate(self, host: AuthHost, request: AuthRequest, credential: Any) -> Vouched:
-        """Check a credential, and say whose it is.
+        """Check a credential, and say to whom it belongs.
 
         Args:
             host: what the keystore lends.
             request: the challenge, the type and the user.
-            credential: what the user showed: a PIN, a code, an assertion; of the authenticator's own kind.
+            credential: what the user showed, in the form that this authenticator takes: a PIN, a code, an assertion.
 
         Raises:
             BusinessError: 12000008 for a wrong credential, or while further tries are locked out; 12000013 for a
-                user without a credential of this type; 401 for what is no such credential at all.
+                user without a credential of this type; 401 for something that is not such a credential at all.
         """

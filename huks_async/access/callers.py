@@ -1,9 +1,9 @@
 """Who calls: the applications that share a keystore, told apart by a block that tasks inherit.
 
 The caller of a call is that of the innermost `as_caller` block of its context, else the keystore's own
-(`Keystore.open(namespace=…)`). A context is inherited as context variables are: a task has a copy of the
-context in which it was made, so it keeps the caller of that place for its whole life, and a block that is
-entered later, in the task or outside of it, does not reach the other side.
+(`Keystore.open(namespace=…)`). Blocks are inherited as context variables are: a task has a copy of the context in
+which it was made, so it starts with the caller of that place. A block that is entered later in the task does not
+affect the code that made it, and a block that is entered there later does not affect the task.
 """
 
 import weakref
@@ -16,10 +16,10 @@ from huks_async.model.errors import BusinessError
 from huks_async.model.showing import shown
 
 SEPARATOR = "\x1f"
-"""Occurs in no name, so that the names of namespaces can be put together with it."""
+"""No name may contain it, so that it can separate the parts of a namespace's name."""
 
 FIRST_USER = 100
-"""The user that a keystore works for unless it is told; below are the system's, as on a device."""
+"""The user that a keystore works for by default; lower numbers are the system's, as on a device."""
 
 MAX_USER = 2**31 - 1
 
@@ -37,12 +37,12 @@ class Caller(NamedTuple):
 
 
 class Acting(NamedTuple):
-    """What a block says about the calls in it; the rest is the keystore's.
+    """What a block says about the calls in it; where it says nothing, the keystore's own values count.
 
     Attributes:
         name: the application that calls.
         user_id: the user it works for; None: the keystore's.
-        namespace: the application whose keys are meant; None: its own.
+        namespace: the application whose keys the calls use; None: the calling one's.
     """
 
     name: str
@@ -68,8 +68,8 @@ class CallerBlock:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # Blocks of generators and fixtures may be left in another order or another context than they were
-        # entered in, so a block takes out itself and nothing else.
+        # Generators and fixtures may leave blocks in another order, or in another context, than they entered them,
+        # so a block removes only itself from the stack.
         blocks = _blocks.get()
         for place in range(len(blocks) - 1, -1, -1):
             if blocks[place] is self._acting:
@@ -100,22 +100,22 @@ def as_caller(name: str, user_id: int | None = None, *, namespace: str | None = 
             await huks.generateKeyItem("k", options)  # a key of service-a
 
     Args:
-        name: the application that calls. Keys, sessions and limits are its own.
+        name: the application that calls. It has keys, sessions and limits of its own.
         user_id: the user it works for, 100 or more; default: that of the keystore.
-        namespace: the application whose keys are meant, if not its own; the policy must let it in.
+        namespace: the application whose keys the calls use, if not its own; the policy must allow it.
 
-    Tasks that are made in the block are its caller's, also after the block has ended; tasks that were made
-    before are not. `asyncio.to_thread` and `anyio.to_thread` take the caller along, a bare thread does not.
-    A generator that yields within the block leaves its consumer there until it goes on: do not.
+    Tasks that are made in the block belong to its caller, even after the block has ended; tasks that were made
+    before do not. `asyncio.to_thread` and `anyio.to_thread` keep the caller, a bare thread does not. Do not yield
+    from a generator within the block: its consumer would be inside the block until the generator continues.
 
     Raises:
-        BusinessError: 401 for a name or a user that is none.
+        BusinessError: 401 for a wrong name or user.
     """
     return CallerBlock(check_acting(name, user_id, namespace))
 
 
 def check_acting(name: Any, user_id: Any, namespace: Any) -> Acting:
-    """Check what names a caller; 401 for a name or a user that is none."""
+    """Check the arguments that name a caller; 401 for a wrong name or user."""
     return Acting(
         check_namespace(name, "the caller's name"),
         None if user_id is None else check_user(user_id),
@@ -140,11 +140,12 @@ def _note_use() -> None:
 
 
 def watch_for_callers(tell: Callable[[], None]) -> None:
-    """Have a method called, in any thread, when the process names its first caller; at once when it has.
+    """Have a method called, in any thread, when the process names its first caller, or at once if it has already.
 
-    The method's object may work faster as long as nobody names a caller. It is not kept alive.
+    Until then, the method's object may take a faster way that ignores callers. The object is not kept alive.
     """
-    # first on the list, then the look: whichever of two threads comes second does what is to be done
+    # The method is added before the flag is read. So if another thread names the first caller meanwhile, one of the
+    # two threads is certain to call the method.
     _watchers.append(weakref.WeakMethod(tell, _watchers.remove))
     if _used:
         tell()

@@ -1,7 +1,7 @@
-"""Access control of one keystore: who may make keys bound to a user, and who made a token.
+"""Access control of one keystore: checks new keys that are bound to a user, makes tokens and checks them.
 
-It ties the authenticator, the keys of tokens and the clock together. It knows neither keys nor sessions; a
-`Gate` is what a session has of it.
+It ties the authenticator, the keys of tokens and the clock together. It knows neither stored keys nor sessions; a
+session has a `Gate`, which uses this.
 """
 
 import struct
@@ -50,12 +50,12 @@ _U64 = 2**64
 
 
 class Bound(NamedTuple):
-    """Whom a key is bound to: what was noted when it was made.
+    """To whom a key is bound, as it was noted when the key was made.
 
     Attributes:
-        user_id: for access type 4; None where it is missing.
-        secure_uid: for access types 1 and 3; None where it is missing.
-        enrolled: pairs of credential type and enrolled id, for access types 2 and 3; None where they are missing.
+        user_id: for access type 4; None if it was not noted.
+        secure_uid: for access types 1 and 3; None if it was not noted.
+        enrolled: pairs of credential type and enrolled id, for access types 2 and 3; None if they were not noted.
     """
 
     user_id: int | None
@@ -64,7 +64,7 @@ class Bound(NamedTuple):
 
 
 def bound_of(params: ParamSet) -> Bound:
-    """Read from a stored key's parameters whom it is bound to."""
+    """Read from a stored key's parameters to whom it is bound."""
     uid = params.blobs.get(ServiceTag.USER_AUTH_SECURE_UID)
     enrolled = params.blobs.get(ServiceTag.USER_AUTH_ENROLL_ID_INFO)
     return Bound(
@@ -98,12 +98,12 @@ class LentHost:
 
 
 class AccessControl:
-    """Checks new keys' demands, makes tokens, and judges them.
+    """Checks what new keys demand, makes tokens, and checks them.
 
     Args:
-        authenticator: who vouches for users; None: nobody.
-        keys: of the tokens.
-        others_make_tokens: whether an authenticator elsewhere has the keys, too.
+        authenticator: checks users' credentials; None: there is none.
+        keys: the keys of auth tokens.
+        others_make_tokens: whether an authenticator elsewhere also has these keys.
         vault: where the authenticator keeps what it remembers.
         run: runs a function in a worker thread.
         clock: seconds, monotonic.
@@ -130,15 +130,15 @@ class AccessControl:
     # --- keys ---------------------------------------------------------------------------------
 
     async def admit_key(self, params: ParamSet, user_id: int) -> ParamSet:
-        """Check what a new key demands, and note whom it is bound to.
+        """Check what a new key demands, and note to whom it is bound.
 
         Returns:
-            the parameters to store with it, beside its own.
+            the parameters to store with the key, in addition to its own.
 
         Raises:
-            BusinessError: as `check_demand`; 12000013 where the user has not enrolled every credential that the key
-                names, or nobody vouches for anybody; 12000001 for credentials that the authenticator does not
-                know; 12000015 where it does not answer.
+            BusinessError: as `check_demand`; 12000013 if the user has not enrolled every credential that the key
+                names, or there is no authenticator; 12000001 for credentials that the authenticator does not know;
+                12000015 if it does not answer.
         """
         demand = check_demand(params)
         if demand is None:
@@ -185,12 +185,12 @@ class AccessControl:
             )
 
     async def check_password(self, params: ParamSet, user_id: int) -> None:
-        """Refuse what needs its user to have a PIN (HUKS_TAG_IS_DEVICE_PASSWORD_SET) where there is none: 12000016."""
+        """Refuse (12000016) a key that needs a PIN (HUKS_TAG_IS_DEVICE_PASSWORD_SET) if its user has none."""
         if params.numbers.get(HuksTag.HUKS_TAG_IS_DEVICE_PASSWORD_SET):
             await self.require_pin(user_id)
 
     async def require_pin(self, user_id: int) -> None:
-        """Refuse (12000016) where a user has no PIN; 12000015 where the authenticator does not answer."""
+        """Refuse (12000016) if the user has no PIN; 12000015 if the authenticator does not answer."""
         if self._authenticator is None or PIN not in (await self._enrolled(user_id)).enrolled:
             raise BusinessError(
                 12000016, f"HUKS_TAG_IS_DEVICE_PASSWORD_SET: user {user_id} has no PIN here; enrol one first"
@@ -209,7 +209,7 @@ class AccessControl:
                 f"auth_type: got {auth_type}, this keystore's authenticator vouches for "
                 f"{self._authenticator.auth_types}",
             )
-        # late, as in `_enrolled`: most keystores have no authenticator
+        # late: most keystores have no authenticator
         from huks_async.access.authenticator import AuthRequest, Vouched
 
         request = AuthRequest(challenge, auth_type, user_id)
@@ -238,7 +238,7 @@ class AccessControl:
         )
 
     def open_token(self, data: bytes, demand: Demand) -> AuthToken:
-        """Check that a token is one, and of a type that the key takes. Codes as documented, in the order documented."""
+        """Check that a token is genuine and of a type that the key takes. Order and codes are as documented."""
         if self._authenticator is None and not self._others_make_tokens:
             raise BusinessError(
                 12000008,
@@ -248,7 +248,7 @@ class AccessControl:
         return open_token(data, self._keys, demand.check_token_type)
 
     def judge(self, token: AuthToken, demand: Demand, bound: Bound) -> None:
-        """Check that a token vouches for somebody the key is for. Its challenge or time was checked before.
+        """Check that a token is for the user of the key. The caller has checked its challenge or time before.
 
         Raises:
             BusinessError: 12000008, 12000001, 12000007 and 12000012, as documented.
@@ -299,7 +299,7 @@ class AccessControl:
         return await self._ask(self._authenticator.enrolled(self.host, user_id), Enrolment)
 
     async def _ask(self, answer: Awaitable[T], kind: type[T]) -> T:
-        """Await an answer of the authenticator; whatever fails is no permission."""
+        """Await an answer of the authenticator; any failure of it is raised, and so permits nothing."""
         try:
             given = await answer
         except BusinessError:
@@ -324,7 +324,7 @@ class AccessControl:
 
 
 def keys_of_store(store_key: bytes) -> AuthTokenKeys:
-    """The token keys that all processes on one store share until the machine starts anew."""
+    """The token keys that all processes on one store share until the machine restarts."""
     from huks_async.access.attempts import boot_id
 
     info = b"huks_async auth token keys 1\0" + boot_id()

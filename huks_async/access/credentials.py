@@ -26,7 +26,7 @@ class Credential:
     """One credential of a user.
 
     Attributes:
-        kind: whose it is: a name of the authenticator's, e.g. "pin".
+        kind: names the authenticator that it belongs to, e.g. "pin".
         auth_type: one `HuksUserAuthType`.
         credential_id: 64 bits.
         data: what the authenticator needs to check it.
@@ -57,7 +57,7 @@ class UserRecord:
         return [credential for credential in self.credentials if credential.kind == kind]
 
     def with_new(self, kind: str, auth_type: int, data: bytes) -> "UserRecord":
-        """The record with one more credential, and so with a new enrolled id of its type."""
+        """The record with one more credential, and therefore a new enrolled id for its type."""
         added = Credential(kind, auth_type, _new_id(), data)
         return replace(
             self,
@@ -66,14 +66,14 @@ class UserRecord:
         )
 
     def with_data(self, credential: Credential, data: bytes, *, new_id: bool = False) -> "UserRecord":
-        """The record with other data of one credential: a changed PIN, a counter. Keys stay valid."""
+        """The record with new data for one credential, such as a changed PIN or a counter. Keys stay valid."""
         credential_id = _new_id() if new_id else credential.credential_id
         changed = replace(credential, data=data, credential_id=credential_id)
         others = tuple(changed if one is credential else one for one in self.credentials)
         return replace(self, credentials=others)
 
     def without(self, credential: Credential) -> "UserRecord":
-        """The record without one credential. Without the last one of type PIN the user is a new identity."""
+        """The record without one credential. Removing the last one of type PIN gives the user a new identity."""
         left = tuple(one for one in self.credentials if one is not credential)
         types = {one.auth_type for one in left}
         cleared = credential.auth_type == _PIN and _PIN not in types
@@ -98,9 +98,9 @@ async def change_user(
     Args:
         host: of the keystore.
         user_id: the user.
-        new: gives the new record for the present one (a new identity, for a user who has none), and what to
-            give back; see `vault.change`.
-        void: whether tokens that were made before are void now: after an enrolment, or when something was cleared.
+        new: returns the new record for the present one, and the result of this function; see `vault.change`. A user
+            without a record gets one with a new identity.
+        void: whether this voids tokens that were made before, as an enrolment and a removal do.
     """
 
     def encoded(data: bytes | None) -> tuple[bytes | None, T]:
@@ -117,7 +117,7 @@ async def change_user(
 
 
 class KeptUsers:
-    """What authenticators have in common whose users' credentials are kept here."""
+    """Base of the authenticators that keep their users' credentials in these records."""
 
     async def enrolled(self, host: AuthHost, user_id: int) -> Enrolment:
         """Tell what a user has enrolled."""
@@ -128,7 +128,7 @@ class KeptUsers:
 async def clear_credential(
     keystore: HasAuthHost, user_id: int, find: Callable[[UserRecord, int], Credential]
 ) -> None:
-    """Take from a user the credential that is found in the record; errors as `find`."""
+    """Remove from a user the credential that `find` finds in the record; errors as `find`."""
     host, user_id = keystore.auth_host, check_user_id(user_id)
     await change_user(host, user_id, lambda record: (record.without(find(record, user_id)), None), void=True)
 
@@ -162,7 +162,7 @@ def _encode(record: UserRecord) -> bytes:
 
 
 def _decode(data: bytes) -> UserRecord:
-    # sealed, so what does not parse was written by another version of this library
+    # The record was sealed, so if it does not parse, another version of this library wrote it.
     found = json.loads(data)
     if found["format"] != _FORMAT:
         raise BusinessError(

@@ -68,7 +68,7 @@ _ACCESS_OF = {
 _P, _M = HuksKeyPurpose, HuksCipherMode
 _CIPHER = (1, 2, 3)
 _WIDER = (*_CIPHER, int(_P.HUKS_KEY_PURPOSE_DERIVE), int(_P.HUKS_KEY_PURPOSE_MAC))
-# symmetric keys with demands for single purposes: algorithm → purposes, modes
+# what symmetric keys may be used for if single purposes have demands: algorithm → purposes, modes
 _REFINED: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = {
     HuksKeyAlg.HUKS_ALG_AES: (_WIDER, (_M.HUKS_MODE_CBC, _M.HUKS_MODE_GCM, _M.HUKS_MODE_CCM)),
     HuksKeyAlg.HUKS_ALG_DES: (_WIDER, (_M.HUKS_MODE_CBC, _M.HUKS_MODE_ECB)),
@@ -81,16 +81,16 @@ class Demand(NamedTuple):
     """What a key demands.
 
     Attributes:
-        auth_type: credentials any one of which unlocks it; 0: it names none.
-        trust_level: the least level of trust, 1 to 4; 0: any.
-        access_type: when it becomes void.
+        auth_type: the credential types, any one of which unlocks the key; 0: it names none.
+        trust_level: the lowest level of trust, 1 to 4; 0: any.
+        access_type: what makes the key void.
         challenge_type: how a token is bound to a session.
         timeout: seconds, for keys without a challenge.
-        purposes: those that need a token; None: all.
-        secure_sign: whether signatures carry who was authenticated.
-        coauth: whether tokens of other devices count.
-        password: whether it is usable only while its user has a PIN.
-        batch: purposes usable in a batch session; 0: none.
+        purposes: the purposes that need a token; None: all.
+        secure_sign: whether signatures name who was authenticated.
+        coauth: whether tokens of other devices are accepted.
+        password: whether the key is usable only while its user has a PIN.
+        batch: the purposes that a batch session may have; 0: none.
     """
 
     auth_type: int
@@ -106,7 +106,7 @@ class Demand(NamedTuple):
 
     @property
     def needs_user(self) -> bool:
-        """Whether it asks for a user at all."""
+        """Whether the key demands an authenticated user at all."""
         return bool(self.auth_type or self.trust_level)
 
     def needs_token(self, purposes: int) -> bool:
@@ -130,7 +130,7 @@ class Demand(NamedTuple):
 
 
 def demand_of(numbers: Mapping[int, int]) -> Demand | None:
-    """What a key of these parameters demands; None for the ordinary key, which demands nothing."""
+    """What a key with these parameters demands; None for an ordinary key, which demands nothing."""
     password, batch = bool(numbers.get(_PASSWORD)), numbers.get(_BATCH, 0)
     if is_bound(numbers):
         return Demand(
@@ -156,7 +156,7 @@ def is_bound(numbers: Mapping[int, int]) -> bool:
 
 
 def check_ml_kem(numbers: Mapping[int, int]) -> None:
-    """Refuse ML-KEM keys with demands: 12000018. Their functions have no place for a token."""
+    """Refuse ML-KEM keys with demands (12000018), because their functions take no auth token."""
     if numbers.get(_ALGORITHM) != HuksKeyAlg.HUKS_ALG_ML_KEM:
         return
     given = [tag for tag in (_ACCESS, _CHALLENGE) if tag in numbers]
@@ -251,7 +251,7 @@ def _check_refined(numbers: Mapping[int, int], purposes: int) -> None:
 
 
 def check_refined_values(numbers: Mapping[int, int]) -> None:
-    """Refuse symmetric algorithms, purposes and modes that demands for single purposes do not go with: 12000001."""
+    """Refuse symmetric algorithms, purposes and modes that cannot have demands for single purposes: 12000001."""
     row = _REFINED.get(numbers.get(_ALGORITHM, 0))
     if row is None:
         return

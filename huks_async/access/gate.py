@@ -1,4 +1,4 @@
-"""What stands between a session and its operation: the demands of the key, met or not yet met."""
+"""The gate between a session and its operation: it checks whether the demands of the key are met."""
 
 from huks_async.access.control import AccessControl, Bound
 from huks_async.access.demand import CUSTOM, NONE, Demand
@@ -16,14 +16,14 @@ class Gate:
     Args:
         control: of the keystore.
         demand: of the key.
-        bound: whom the key is bound to.
-        user_id: whose key it is.
+        bound: to whom the key is bound.
+        user_id: to whom the key belongs.
         position: which 8 bytes of a challenge count, for a key of challenge type CUSTOM.
         needs_token: whether the sessions need a token.
         names_user: whether they make signatures that name who was authenticated.
 
     Attributes:
-        waits: whether passing it needs an answer of the authenticator.
+        waits: whether passing the gate needs an answer of the authenticator.
     """
 
     __slots__ = (
@@ -52,7 +52,7 @@ class Gate:
         self._control = control
         self._bound = bound
         self._user_id = user_id
-        # the part of a challenge that token and session must have in common; None where time is compared
+        # the part of the challenge that token and session must have in common; None if their times are compared
         self._compared = None if demand.challenge_type == NONE else _compared(demand, position)
         self.needs_token: bool = needs_token
         self.names_user: bool = names_user
@@ -64,7 +64,7 @@ class Gate:
         return self.needs_token or self.names_user or self.waits
 
     def new_challenge(self) -> bytes:
-        """The challenge of one session, 32 random bytes; none where time is compared, or nothing."""
+        """The challenge of one session, 32 random bytes; empty if no challenge is compared with a token's."""
         return random_bytes(CHALLENGE_BYTES) if self.needs_token and self._compared is not None else b""
 
     def access_time(self) -> int:
@@ -72,12 +72,12 @@ class Gate:
         return int(self._control.clock())
 
     async def check_password(self) -> None:
-        """Refuse (12000016) where the key needs its user to have a PIN, and there is none any more."""
+        """Refuse (12000016) if the key needs its user to have a PIN, and the user has none any more."""
         if self.waits:
             await self._control.require_pin(self._user_id)
 
     def verify(self, token: bytes | None, challenge: bytes, access_time: int) -> AuthToken:
-        """Check a token against session and key.
+        """Check a token against the session and the key.
 
         Args:
             token: as the caller gave it.
@@ -85,9 +85,9 @@ class Gate:
             access_time: of the session.
 
         Raises:
-            BusinessError: 401 without a token or for one of a wrong length; 12000008 for one that is not genuine, of
-                another challenge or credential; 12000001 for one of a type that the key does not take; 12000006 where
-                it does not decrypt; 12000009 outside the window of time; 12000007 where the key is void for its user.
+            BusinessError: 401 without a token or for one of a wrong length; 12000008 for one that is not genuine, or is
+                for another challenge or credential; 12000001 for one of a type that the key does not take; 12000006 if
+                it does not decrypt; 12000009 outside the time window; 12000007 if the key is void for its user.
         """
         if token is None:
             raise BusinessError(
@@ -99,7 +99,7 @@ class Gate:
         part = self._compared
         if part is None:
             self._compare_time(opened, access_time)
-        # a challenge is no secret, so the time of comparing it tells nothing
+        # a challenge is not secret, so it need not be compared in constant time
         elif opened.challenge[part] != challenge[part]:
             raise BusinessError(
                 12000008,
@@ -125,7 +125,7 @@ def _compared(demand: Demand, position: int) -> slice:
 
 
 def check_position(demand: Demand, position: int | None) -> int:
-    """Check HUKS_TAG_CHALLENGE_POS of a session that needs a token: 401 where it is missing or out of range."""
+    """Check HUKS_TAG_CHALLENGE_POS of a session that needs a token: 401 if it is missing or out of range."""
     if demand.challenge_type != CUSTOM:
         return 0
     if position is None:

@@ -1,7 +1,7 @@
-"""The public keys of an issuer of ID tokens: fetched when they are needed, kept for a while, and rolled.
+"""The public keys of an issuer of ID tokens: fetched when they are needed, kept for a while, and then renewed.
 
-An unknown key id has the keys fetched again, because issuers change them without notice. Whoever sends forged
-tokens cannot have them fetched at each: there is a pause between two fetches.
+An unknown key id causes the keys to be fetched again, because issuers change them without notice. A pause between
+two fetches prevents a sender of forged tokens from causing a fetch with each token.
 """
 
 import json
@@ -24,9 +24,9 @@ class IssuerKeys:
     """Keys by their id.
 
     Args:
-        issuer: as it names itself.
+        issuer: its name, as its own description has it.
         fetch: gets the document at an address.
-        keys_url: where the keys are; None: where the issuer's own description says.
+        keys_url: the address of the keys; None: the one in the issuer's own description.
         clock: gives seconds, monotonic.
         keep: seconds after which keys are fetched again.
         pause: seconds between a fetch and the next one for an unknown key id.
@@ -54,19 +54,19 @@ class IssuerKeys:
         self._keys: list[tuple[Mapping[str, Any], Any]] = []
         self._fetched: float | None = None
         self._not_before = float("-inf")
-        # one object may serve several event loops, and a lock belongs to one
+        # one lock per event loop, because this object may serve several and a lock belongs to one
         self._lock: RunVar[anyio.Lock] = RunVar("keys of an issuer")
 
     async def find(self, host: AuthHost, key_id: str | None, kind: str) -> tuple[Mapping[str, Any], Any]:
-        """Give a key, as its JWK and as an object of the JOSE library.
+        """Return a key, both as its JWK and as an object of the JOSE library.
 
         Args:
             host: of the keystore, which lends a thread.
-            key_id: the token's `kid`; None: it names none, and there must be one key of the kind alone.
-            kind: the `kty` that its algorithm takes.
+            key_id: the token's `kid`; None: the token names none, so there must be exactly one key of this kind.
+            kind: the `kty` that the token's algorithm needs.
 
         Raises:
-            BusinessError: 12000008 for an unknown key; 12000015 where the keys cannot be had.
+            BusinessError: 12000008 for an unknown key; 12000015 if the keys cannot be fetched.
         """
         found = self._look(key_id, kind)
         if found is None:
@@ -75,7 +75,7 @@ class IssuerKeys:
                 lock = anyio.Lock()
                 self._lock.set(lock)
             async with lock:
-                # somebody else may have fetched them while this one waited
+                # another task may have fetched the keys while this one waited for the lock
                 found = self._look(key_id, kind)
                 if found is None and self._clock() >= self._not_before:
                     await self._renew(host)
@@ -141,7 +141,7 @@ def _document(given: object) -> Mapping[str, Any]:
 
 
 def _public_keys(document: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], Any]]:
-    """The keys for signatures that can be read. Others are passed over: issuers publish what not everybody knows."""
+    """The signature keys that can be read. Others are skipped, because issuers also publish kinds that are new."""
     from joserfc.errors import JoseError
     from joserfc.jwk import import_key
 
@@ -150,7 +150,7 @@ def _public_keys(document: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], A
         raise ValueError("the document has no list of keys")
     keys: list[tuple[Mapping[str, Any], Any]] = []
     for one in listed:
-        # a secret key has no place here: an issuer that published it would let everybody in
+        # Symmetric keys are skipped: anyone could forge tokens with one that an issuer has published.
         if not isinstance(one, dict) or one.get("kty") not in ("RSA", "EC", "OKP"):
             continue
         if one.get("use", "sig") != "sig" or "verify" not in one.get("key_ops", ["verify"]):

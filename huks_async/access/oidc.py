@@ -1,7 +1,7 @@
-"""An ID token of an OpenID Connect issuer as what unlocks keys; its nonce is the session's challenge.
+"""Unlocking keys with an ID token of an OpenID Connect issuer, whose nonce is the session's challenge.
 
-The application sends the user to the issuer with `OidcAuthenticator.nonce(challenge)`. What comes back is
-good for this challenge alone, once. Signatures are checked by `joserfc`; what a token must say is checked here,
+The application sends the user to the issuer with `OidcAuthenticator.nonce(challenge)`. The token that comes back is
+valid for this challenge only, and only once. `joserfc` checks signatures; this module checks the claims of a token,
 and each refusal names what was wrong.
 """
 
@@ -50,17 +50,18 @@ class OidcAuthenticator(KeptUsers):
         issuer: as its tokens name it, with or without a slash at the end, exactly.
         client_id: of this service at the issuer.
         fetch: gets the document at an address: an async function of a `str` that returns bytes, a str or the parsed
-            JSON, and raises where there is none. Use the HTTP client of the application, with https checked.
-        keys_url: where the issuer's keys are; None: where `/.well-known/openid-configuration` says.
-        algorithms: that a token may be signed with; "EdDSA", the old name of "Ed25519", has to be asked for.
+            JSON, and raises if there is none. Use the HTTP client of the application, with certificates verified.
+        keys_url: the address of the issuer's keys; None: the one in `/.well-known/openid-configuration`.
+        algorithms: the algorithms that tokens may be signed with; "EdDSA", the old name of "Ed25519", is accepted
+            only if it is listed.
         leeway: seconds that the issuer's clock may differ.
-        max_age: seconds after which a token that was issued is too old, whatever it says itself.
-        keep_keys: seconds after which the issuer's keys are fetched again, so that withdrawn ones end.
+        max_age: seconds after its issue from which a token is too old, even if it has not expired.
+        keep_keys: seconds after which the issuer's keys are fetched again, so that withdrawn ones are dropped.
         pause: seconds between two fetches for unknown key ids.
         auth_type: as which type of credential keys see a token, one `HuksUserAuthType`.
         trust_level: what its tokens claim, 1 to 4.
         clock: gives seconds since 1970.
-        monotonic: gives seconds that nobody sets.
+        monotonic: gives seconds of a clock that cannot be set.
     """
 
     auth_types: int
@@ -113,16 +114,16 @@ class OidcAuthenticator(KeptUsers):
 
     @staticmethod
     def nonce(challenge: BytesLike) -> str:
-        """Give the `nonce` to ask the issuer with, for a challenge of `initSession`: base64url without padding."""
+        """Return the `nonce` to send to the issuer for a challenge of `initSession`: base64url without padding."""
         return base64.urlsafe_b64encode(as_bytes(challenge, "challenge")).rstrip(b"=").decode()
 
     async def enroll(self, keystore: HasAuthHost, user_id: int, subject: str) -> None:
-        """Note whose tokens are a user's. For whoever administers users.
+        """Record which subject of the issuer is this user. To be called by those who administer users.
 
         Args:
-            keystore: where it is kept.
+            keystore: where this is kept.
             user_id: the user.
-            subject: the `sub` of the user's tokens: it stays, where mail addresses change hands.
+            subject: the `sub` of the user's tokens, which never changes, unlike a mail address.
 
         Raises:
             BusinessError: 12000017 when the user has a subject: `clear` it first; 401 for a wrong argument.
@@ -140,7 +141,7 @@ class OidcAuthenticator(KeptUsers):
         await change_user(host, user_id, added, void=True)
 
     async def clear(self, keystore: HasAuthHost, user_id: int) -> None:
-        """Forget whose tokens are a user's. For whoever administers users.
+        """Forget the subject of a user. To be called by those who administer users.
 
         Raises:
             BusinessError: 12000013 when there is nothing to forget.
@@ -153,8 +154,8 @@ class OidcAuthenticator(KeptUsers):
         Raises:
             BusinessError: 12000008 for one that is refused: the message says why, `error.data["refused"]` is
                 the name of what was wrong: alg, typ, kid, signature, iss, aud, azp, exp, nbf, iat, nonce, sub,
-                replay; 12000013 for a user without subject; 12000015 where the issuer's keys cannot be had; 401 for
-                what is no token.
+                replay; 12000013 for a user without subject; 12000015 if the issuer's keys cannot be fetched; 401 for
+                something that is not a token.
         """
         record = await read_user(host, request.user_id)
         found = _subject_of(record, request.user_id)
@@ -200,7 +201,7 @@ class OidcAuthenticator(KeptUsers):
         return algorithm
 
     def _check_claims(self, claims: dict[str, Any], challenge: bytes) -> float:
-        """Check what a token says, and give when it was issued."""
+        """Check the claims of a token, and return when it was issued."""
         if claims.get("iss") != self._issuer:
             raise _refused("iss", f"is of another issuer than {self._issuer}, to the last character")
         named = claims.get("aud")
@@ -243,7 +244,7 @@ def _moment(claims: dict[str, Any], name: str) -> float:
 
 
 def _header(token: object) -> dict[str, Any]:
-    """The header of what has the form of a token, before anything of it is believed."""
+    """The header of something that has the form of a token; nothing in it has been verified yet."""
     if not isinstance(token, str) or len(token) > _LONGEST:
         raise BusinessError(401, f"the ID token must be a str of at most {_LONGEST} characters")
     parts = token.split(".")
@@ -261,7 +262,7 @@ def _header(token: object) -> dict[str, Any]:
 
 
 def _verified(token: str, key: Any, algorithm: str) -> dict[str, Any]:
-    """The claims of a token whose signature is right."""
+    """Verify the signature of a token, and return its claims."""
     from joserfc import jwt
     from joserfc.errors import BadSignatureError, JoseError
 

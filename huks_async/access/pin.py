@@ -1,8 +1,7 @@
-"""A PIN or password as what unlocks keys.
+"""Unlocking keys with a PIN or password.
 
-The PIN is kept as its scrypt (RFC 7914), within a record that is sealed under the store's key. Whoever
-has both the store and its root key can try all PINs of six digits in about a day; whoever has the store alone,
-none.
+The scrypt (RFC 7914) of the PIN is kept in a record that is sealed under the store's key. Anyone who has both the
+store and its root key can try all PINs of six digits in about a day; the store alone does not allow any try.
 """
 
 import hmac
@@ -34,21 +33,21 @@ _HEAD = struct.Struct("<BBB16s")
 _HASH_BYTES, _SALT_BYTES = 32, 16
 _LONGEST = 1024
 
-# 2 ** 15 blocks of 1 KiB: 32 MiB, and 0.1 s of a server core of 2025, in a worker thread, which lets the event loop go on
+# 2 ** 15 blocks of 1 KiB: 32 MiB and 0.1 s of a server core of 2025, in a worker thread, so the event loop is free
 _LOG_N, _R, _P = 15, 8, 1
 
 
 class PinAuthenticator(KeptUsers):
     """Vouches for users who know their PIN: `Keystore.open(authenticator=PinAuthenticator())`.
 
-    A PIN is a text or bytes of any characters. Guesses are counted in the store before they are checked: after
-    five wrong ones each further one has to wait, 30 seconds first, then twice as long each time, at most a
-    day. Restarts, other tasks and other processes on the same store make no difference.
+    A PIN is a text of any characters, or any bytes. Guesses are counted in the store before they are checked: after
+    five wrong ones each further guess must wait, 30 seconds at first, then twice as long each time, at most a day.
+    Restarts, other tasks and other processes on the same store make no difference.
 
     Args:
-        shortest: bytes that a new PIN has at least.
+        shortest: the least number of bytes of a new PIN.
         lockout: how guessing is slowed down.
-        trust_level: what its tokens claim, 1 to 4, for keys with an authentication trust level.
+        trust_level: the trust level of its tokens, 1 to 4, for keys with an authentication trust level.
     """
 
     auth_types = _PIN
@@ -61,9 +60,9 @@ class PinAuthenticator(KeptUsers):
         self._trust_level = trust_level
 
     async def enroll(self, keystore: HasAuthHost, user_id: int, pin: str | bytes) -> None:
-        """Give a user a PIN who has none.
+        """Give a PIN to a user who has none.
 
-        For whoever administers users: it asks for no other proof of who the user is.
+        To be called by those who administer users, because it asks for no proof of who the user is.
 
         Raises:
             BusinessError: 12000017 when the user has a PIN: `change` it, or `clear` it first; 401 for one that is
@@ -85,7 +84,7 @@ class PinAuthenticator(KeptUsers):
     async def change(
         self, keystore: HasAuthHost, user_id: int, old_pin: str | bytes, new_pin: str | bytes
     ) -> None:
-        """Replace a user's PIN, who knows the old one. Keys that are bound to the user stay valid.
+        """Replace the PIN of a user who knows the old one. Keys that are bound to the user stay valid.
 
         Raises:
             BusinessError: as `enroll` and `authenticate`.
@@ -106,9 +105,9 @@ class PinAuthenticator(KeptUsers):
         await change_user(host, user_id, changed, void=False)
 
     async def clear(self, keystore: HasAuthHost, user_id: int) -> None:
-        """Take a user's PIN away. Keys that ask for the same user as ever (access type 1) are void for good.
+        """Remove a user's PIN, which voids for good all keys that are bound to the user's identity (access type 1).
 
-        For whoever administers users: it asks for no PIN. Guesses that were counted stay counted.
+        To be called by those who administer users, because it asks for no PIN. Wrong guesses stay counted.
 
         Raises:
             BusinessError: 12000013 when the user has none.
@@ -133,7 +132,7 @@ class PinAuthenticator(KeptUsers):
         _pin_of(record, user_id)
         attempts = f"{_KIND}-attempts/{user_id}"
         await self._lockout.count(host, attempts)
-        # read after the guess was counted: it is judged by the PIN of now
+        # read after the guess was counted, so that the guess is compared with the PIN as it is now
         record = await read_user(host, user_id)
         found = _pin_of(record, user_id)
         assert record is not None
@@ -157,7 +156,7 @@ class PinAuthenticator(KeptUsers):
 def _pin_bytes(pin: object) -> bytes:
     if isinstance(pin, str):
         try:
-            # keyboards differ in how they compose one and the same letter
+            # normalized, because keyboards differ in how they encode the same letter
             given = unicodedata.normalize("NFC", pin).encode()
         except UnicodeEncodeError:
             raise BusinessError(401, "the PIN is not valid Unicode: it holds lone surrogates") from None

@@ -1,8 +1,8 @@
 """Who may use whose keys, and how: the decisions that a device takes from permissions and profiles.
 
-A server has no such profiles, so they are the application's: it passes an object to
-`Keystore.open(policy=…)`, of code (a class with the methods below) or of data (`TablePolicy`). Namespaces and
-policies keep honest code apart; code in the same process that opens the store itself is not held back by them.
+A server has no such profiles, so the application makes these decisions: it passes a policy to
+`Keystore.open(policy=…)`, as code (a class with the methods below) or as data (`TablePolicy`). Namespaces and
+policies separate honest code; they cannot stop code in the same process that opens the store itself.
 """
 
 from collections.abc import Collection
@@ -18,13 +18,13 @@ class AccessRequest(NamedTuple):
 
     Attributes:
         caller: who calls.
-        function: the documented name, e.g. `initSession`; with `AsUser` where a user was named, also by a tag.
+        function: the documented name, e.g. `initSession`; with `AsUser` if a user was named, even by a tag.
         alias: the key; None for `listAliases`.
-        purposes: the documented bits: of the session for `initSession`, of the new key for those that make one,
-            0 where there are none.
-        namespace: the application whose keys are meant; for keys of a group the caller's.
-        user_id: the user whose keys are meant.
-        group: the access group whose keys are meant, or None.
+        purposes: the documented bits: those of the session for `initSession`, those of the new key for functions
+            that make one, otherwise 0.
+        namespace: the application whose keys are used; for keys of a group the caller's.
+        user_id: the user whose keys are used.
+        group: the access group whose keys are used, or None.
         level: the storage level, 0, 1 or 2.
     """
 
@@ -39,32 +39,33 @@ class AccessRequest(NamedTuple):
 
 
 class Policy(Protocol):
-    """What callers may do beyond their own keys. Both methods are asked at every such call."""
+    """What callers may do with keys that are not their own. The keystore asks at every such call."""
 
     def may_act_for(self, caller: Caller, user_id: int) -> bool:
-        """Whether the caller may name a user, its own one included, and use its application's keys of them."""
+        """Whether the caller may name this user, even its own one, and use its application's keys of that user."""
 
     def groups_of(self, caller: Caller) -> Collection[str]:
         """The access groups whose keys the caller shares. A group's name is unique in its store."""
 
 
 class KeyPolicy(Policy, Protocol):
-    """A policy that is asked about the caller's own keys, too.
+    """A policy that is also asked about the caller's own keys.
 
-    `namespaces_of` and `may_use` are each optional: without the one, nobody works in another namespace; without
-    the other, every caller may do with the keys that it reaches what the keys allow.
+    `namespaces_of` and `may_use` are each optional. Without `namespaces_of`, nobody works in another namespace;
+    without `may_use`, every caller may do with the keys within its reach what the keys allow.
 
     Attributes:
-        cache_seconds: for how long an answer of `may_use` holds for an equal request. Without it each is asked.
+        cache_seconds: for how long an answer of `may_use` is reused for an equal request. Without this attribute,
+            answers are never reused.
     """
 
     cache_seconds: float
 
     def namespaces_of(self, caller: Caller) -> Collection[str]:
-        """The namespaces beside its own that the caller may work in (`as_caller(…, namespace=…)`)."""
+        """The namespaces other than its own that the caller may work in (`as_caller(…, namespace=…)`)."""
 
     def may_use(self, request: AccessRequest) -> bool:
-        """Whether the caller may make this call. A session is asked about once, when it is opened."""
+        """Whether the caller may make this call. For a session, this is asked once, when the session is opened."""
 
 
 class Nobody:

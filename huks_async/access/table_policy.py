@@ -1,7 +1,7 @@
-"""A policy as data: a table of callers, and for each what it may do. Read strictly, from TOML or a mapping.
+"""A policy as data: a table of callers, and for each what it may do. It is read strictly, from TOML or a mapping.
 
-Nothing that is not written is permitted to a caller that is not named; a caller that is named may do with its own
-keys what the keys allow, unless the table says less.
+A caller that the table does not name may do nothing. A caller that it names may do with its own keys what the keys
+allow, unless the table restricts that.
 """
 
 import math
@@ -42,7 +42,7 @@ FUNCTIONS: Final = (
     "encapsulate",
     "decapsulate",
 )
-"""The functions that a policy is asked about; `finishSession` where its result is stored as a key."""
+"""The functions that a policy is asked about; `finishSession` only if its result is stored as a key."""
 
 _FOR_USERS = tuple(f"{name}AsUser" for name in FUNCTIONS)
 _PURPOSES = {member.name.rpartition("_")[2].lower(): int(member) for member in HuksKeyPurpose}
@@ -54,7 +54,7 @@ Users = tuple[tuple[int, int], ...]
 
 
 class _Pattern:
-    """A name in which `*` stands for any characters, also none. Matching takes linear time."""
+    """A name in which `*` stands for any number of characters, including none. Matching takes linear time."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -86,7 +86,7 @@ class _KeyRule:
     def permits(self, function: str, alias: str | None, purposes: int) -> bool:
         if function not in self.functions or purposes & ~self.purposes:
             return False
-        if alias is None:  # all aliases at once
+        if alias is None:  # the call is about all aliases at once
             return any(pattern.text == "*" for pattern in self.aliases)
         return any(pattern.fits(alias) for pattern in self.aliases)
 
@@ -120,8 +120,8 @@ class TablePolicy:
             `namespaces`, `groups`, `levels`, `as_user` and `keys`. The page docs/access.md describes each.
         source: names the table in messages.
 
-    A caller has the entry of its exact name, else the first whose pattern fits. One that has none may do nothing:
-    201. The answers hold as long as the policy: to change it, open the keystore with another one.
+    A caller has the entry of its exact name, else the first whose pattern matches. A caller without an entry may do
+    nothing: 201. A table never changes: to change the policy, open the keystore with another one.
 
     Raises:
         BusinessError: 401 for anything in the table that is not understood; the message names the place.
@@ -147,10 +147,10 @@ class TablePolicy:
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> "TablePolicy":
-        """Read a table from a TOML file, at once and once: later changes of the file have no effect.
+        """Read a table from a TOML file. The file is read once, now: later changes of it have no effect.
 
         Raises:
-            BusinessError: 401 for a file that cannot be read, is no TOML (with the line) or no such table.
+            BusinessError: 401 for a file that cannot be read, is not TOML (with the line) or is not such a table.
         """
         import tomllib  # late: most keystores have no policy
 
@@ -187,7 +187,7 @@ class TablePolicy:
         return () if entry is None else entry.namespaces
 
     def may_use(self, request: AccessRequest) -> bool:
-        """Whether the caller's entry permits this, in each of its parts."""
+        """Whether every part of the caller's entry permits this request."""
         caller, function = request.caller, request.function
         entry = self._entry_of(caller)
         if entry is None or request.level not in entry.levels:
@@ -211,7 +211,7 @@ class TablePolicy:
 
 
 class _Place:
-    """Where in a table something stands."""
+    """The place of a value in a table, for messages."""
 
     def __init__(self, source: str, path: str = "") -> None:
         self._source = source
@@ -293,7 +293,7 @@ def _read(
     read: Callable[[_Place, Any], T],
     default: Collection[T],
 ) -> Collection[T]:
-    """The items of a list, each read; the default where there is no list."""
+    """The items of a list, each of them read; the default if there is no list."""
     if name not in fields:
         return default
     value = fields[name]

@@ -1,7 +1,8 @@
 """The auth token: 280 bytes that say who was authenticated, how, when, and for which challenge.
 
-Packed, little-endian: what is vouched for (156 bytes in AES-256-GCM, with the text `OH_authToken` as
-associated data), and HMAC-SHA256 over everything before it. Authenticator and keystore share both keys.
+The fields are packed, little-endian. Those about the user (156 bytes) are encrypted with AES-256-GCM, with the text
+`OH_authToken` as associated data; HMAC-SHA256 covers everything before it. Authenticator and keystore share both
+keys.
 
     offset size
     0      4    version
@@ -73,8 +74,8 @@ class AuthToken(NamedTuple):
         trust_level: 10000 to 40000.
         auth_type: the credential, as the identity service numbers it: see `iam_type`.
         user_id: the user.
-        secure_uid: the user's identity; another one once the PIN was cleared.
-        enrolled_id: of the credential's type; another one after each new enrolment.
+        secure_uid: the user's identity, which changes when the PIN is cleared.
+        enrolled_id: the enrolled id of the credential's type, which changes with each new enrolment.
         credential_id: of the credential.
         token_type: 0 made here, 1 signed again here, 2 of another device.
         version: of the layout; not checked.
@@ -104,7 +105,7 @@ class AuthToken(NamedTuple):
 
 
 class AuthTokenKeys(Uncopied):
-    """The two keys that authenticator and keystore share: whoever has them can make tokens.
+    """The two keys that authenticator and keystore share. Anyone who has them can make tokens.
 
     Args:
         mac: 32 bytes.
@@ -116,7 +117,7 @@ class AuthTokenKeys(Uncopied):
     def __init__(self, mac: bytes, cipher: bytes) -> None:
         if len(mac) != KEY_BYTES or len(cipher) != KEY_BYTES:
             raise BusinessError(401, f"the keys of auth tokens have {KEY_BYTES} bytes each")
-        # Copies of a context that has its key already cost less than half of a new one.
+        # Copying an HMAC context that has its key costs less than half as much as making a new one.
         self._mac = HMAC(bytes(mac), SHA256())
         self._cipher = AESGCM(bytes(cipher))
 
@@ -140,7 +141,7 @@ class AuthTokenKeys(Uncopied):
         return context.finalize()
 
     def verify(self, signed: bytes, mac: bytes) -> None:
-        """Compare the MAC of a token in constant time; InvalidSignature where it is another."""
+        """Verify the MAC of a token in constant time; raises InvalidSignature if it is wrong."""
         context = self._mac.copy()
         context.update(signed)
         context.verify(mac)
@@ -197,11 +198,11 @@ def open_token(
     Args:
         data: the token.
         keys: of the keystore.
-        check_type: called with a token type other than 0 (made here), once the MAC was right and before anything is
-            decrypted, which is the documented order; raises to refuse.
+        check_type: called with a token type other than 0 (made here), after the MAC is verified and before anything
+            is decrypted, which is the documented order; raises to refuse.
 
     Raises:
-        BusinessError: 401 for another length, 12000008 for a wrong MAC, 12000006 where it does not decrypt.
+        BusinessError: 401 for a wrong length, 12000008 for a wrong MAC, 12000006 if it does not decrypt.
     """
     if len(data) != TOKEN_BYTES:
         raise BusinessError(401, f"the auth token has {len(data)} bytes, accepted {TOKEN_BYTES}")
@@ -257,8 +258,8 @@ def huks_type(number: int) -> int | None:
 def combine_challenges(*challenges: bytes | None) -> bytes:
     """The challenge of one token for up to four sessions, each at the position of its argument.
 
-    A key of challenge type CUSTOM compares 8 bytes alone: those at the HUKS_TAG_CHALLENGE_POS of its session.
-    So `combine_challenges(a, None, b)` serves the sessions that gave the challenges a and b, opened with
+    A key of challenge type CUSTOM compares only 8 bytes: those at the HUKS_TAG_CHALLENGE_POS of its session. So
+    `combine_challenges(a, None, b)` serves two sessions, with the challenges a and b, that were opened with
     positions 0 and 2.
     """
     positions = 4

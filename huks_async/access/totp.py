@@ -1,7 +1,7 @@
-"""Codes of an authenticator app (RFC 6238) as what unlocks keys.
+"""Unlocking keys with the codes of an authenticator app (RFC 6238).
 
-A code is good for half a minute and once. That it was used is written to the store, at the version that was
-read, before anybody is let in: of two processes that are shown one code at the same moment one refuses it.
+A code is valid for half a minute, and only once. That it was used is written to the store, by compare-and-set,
+before it unlocks anything. So if two processes get the same code at the same moment, one of them refuses it.
 """
 
 import hmac
@@ -49,15 +49,15 @@ _MOST_DRIFT = 10
 class TotpAuthenticator(KeptUsers):
     """Vouches for users by the code that their authenticator app shows.
 
-    Each code is taken once, and none that is older than one that was taken. Wrong codes are counted in the
-    store before they are checked and slowed down as those of a PIN are: five are free, then the wait doubles.
+    Each code is accepted once, and none that is older than one that was accepted. Codes are counted in the store
+    before they are checked, and wrong ones are slowed down like those of a PIN: five are free, then the wait doubles.
 
     Args:
         digits: 6, 7 or 8, for new enrolments.
         step: seconds that a code is shown, 15 to 300, for new enrolments.
-        digest: "sha1", which is what most apps know, "sha256" or "sha512", for new enrolments.
-        drift: steps that a user's clock may be ahead or behind, 0 to 10. A guess is right with 2 · drift + 1
-            codes, so each step more makes guessing easier.
+        digest: "sha1", which most apps know, "sha256" or "sha512", for new enrolments.
+        drift: steps that a user's clock may be ahead or behind, 0 to 10. At any moment 2 · drift + 1 codes are
+            right, so each further step makes guessing easier.
         lockout: how guessing is slowed down.
         auth_type: as which type of credential keys see a code, one `HuksUserAuthType`.
         trust_level: what its tokens claim, 1 to 4.
@@ -107,19 +107,19 @@ class TotpAuthenticator(KeptUsers):
         issuer: str,
         secret: BytesLike | None = None,
     ) -> str:
-        """Give a user a secret, and the address to show as a QR code to their app.
+        """Give a user a secret, and return the address to show to their app as a QR code.
 
-        For whoever administers users: it asks for no other proof of who the user is.
+        To be called by those who administer users, because it asks for no proof of who the user is.
 
         Args:
-            keystore: where it is kept.
+            keystore: where the secret is kept.
             user_id: the user.
-            account: how the app names the account, e.g. a mail address.
-            issuer: how the app names the service.
+            account: the name of the account in the app, e.g. a mail address.
+            issuer: the name of the service in the app.
             secret: one that the user has already, 16 to 128 bytes; otherwise a random one is made.
 
         Returns:
-            `otpauth://totp/…`, with the secret in it: show it once, and keep it nowhere.
+            `otpauth://totp/…`, which contains the secret: show it once, and do not keep it.
 
         Raises:
             BusinessError: 12000017 when the user has a secret: `clear` it first; 401 for a wrong argument.
@@ -149,9 +149,9 @@ class TotpAuthenticator(KeptUsers):
         return address
 
     async def clear(self, keystore: HasAuthHost, user_id: int) -> None:
-        """Take a user's secret away. Guesses and used codes stay counted.
+        """Remove a user's secret. Wrong guesses and used codes are still remembered.
 
-        For whoever administers users: it asks for no code.
+        To be called by those who administer users, because it asks for no code.
 
         Raises:
             BusinessError: 12000013 when the user has none.
@@ -163,14 +163,14 @@ class TotpAuthenticator(KeptUsers):
 
         Raises:
             BusinessError: 12000008 for a wrong code, one that was used, and while guesses are locked out (see
-                `PinAuthenticator.authenticate`); 12000013 for a user without secret; 401 for what is no code.
+                `PinAuthenticator.authenticate`); 12000013 for a user without secret; 401 for what is not a code.
         """
         user_id = request.user_id
         code = _code(credential)
         _secret_of(await read_user(host, user_id), user_id)
         attempts = f"{_KIND}-attempts/{user_id}"
         await self._lockout.count(host, attempts)
-        # read after the guess was counted: it is judged by the secret of now
+        # read after the guess was counted, so that the guess is compared with the secret as it is now
         record = await read_user(host, user_id)
         found = _secret_of(record, user_id)
         assert record is not None
@@ -198,12 +198,12 @@ class TotpAuthenticator(KeptUsers):
         )
 
     def _matching(self, data: bytes, code: bytes) -> list[int]:
-        """The moments, in seconds since 1970, of the steps that show this code; all are compared, whatever matches."""
+        """The moments, in seconds since 1970, of the steps with this code; all are compared, even after a match."""
         number, digits, step = _HEAD.unpack_from(data)
         hotp = HOTP(data[_HEAD.size :], digits, _DIGESTS[number][1]())
         now = int(self._clock()) // step
         steps = range(max(0, now - self._drift), now + self._drift + 1)
-        # Kept as moments: steps of two lengths, before and after a new enrolment, can be compared.
+        # Moments and not numbers of steps, so that they stay comparable if a new enrolment has another step length.
         return [one * step for one in steps if hmac.compare_digest(hotp.generate(one), code)]
 
 

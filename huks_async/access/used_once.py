@@ -1,4 +1,4 @@
-"""What may be shown once: challenges that were answered, remembered in the store until nobody could show them again."""
+"""Things that may be used once: answered challenges, remembered in the store for as long as they could be replayed."""
 
 import hashlib
 import struct
@@ -13,19 +13,19 @@ _ENTRY = struct.Struct("<16sd")
 async def use_once(
     host: AuthHost, name: str, shown: bytes, *, until: float, now: float, most: int, forget_oldest: bool
 ) -> None:
-    """Note that something was shown, durably; of several that show it at once one gets through.
+    """Note durably that something was used; of several callers that use it at once, only one succeeds.
 
     Args:
         host: of the keystore.
         name: of the list in the store.
-        shown: what was shown.
-        until: seconds since 1970; it needs no remembering after that.
+        shown: what was used.
+        until: seconds since 1970, until which it must be remembered.
         now: seconds since 1970.
-        most: entries of the list.
-        forget_oldest: what to do when it is full: forget the oldest entry, or refuse.
+        most: the most entries that the list may have.
+        forget_oldest: whether a full list forgets its oldest entry; if False, it refuses.
 
     Raises:
-        BusinessError: 12000008 when it was shown before, or the list is full.
+        BusinessError: 12000008 when it was used before, or the list is full.
     """
     digest = hashlib.sha256(shown).digest()[:16]
 

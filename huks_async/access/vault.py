@@ -1,7 +1,7 @@
 """Where authenticators keep what they must remember: small values with versions, changed by compare-and-set.
 
-The keystore implements it on its store, sealed like keys. Two tasks or two processes that change one value at
-the same time cannot both succeed, so no failed try is lost and no code is taken twice.
+The keystore implements this on its store, and seals the values like keys. Two tasks or two processes that change
+one value at the same time cannot both succeed, so no wrong guess goes uncounted and no code is accepted twice.
 """
 
 from collections.abc import Callable
@@ -25,10 +25,10 @@ class Vault(Protocol):
     """Sealed values by name. Names are texts such as `pin/100`."""
 
     async def get(self, name: str) -> Kept | None:
-        """Give a value, None where there is none; 12000012 for one that was changed from outside."""
+        """Return a value, None if there is none; 12000012 for one that was tampered with."""
 
     async def put(self, name: str, data: bytes, *, expect: int) -> int:
-        """Write a value durably, and give its new version.
+        """Write a value durably, and return its new version.
 
         Args:
             name: of the value.
@@ -36,7 +36,7 @@ class Vault(Protocol):
             expect: the version it must be at; 0: it must not exist.
 
         Raises:
-            VaultConflictError: it is at another version.
+            VaultConflictError: the value is at another version.
         """
 
     async def delete(self, name: str, *, expect: int) -> None:
@@ -44,14 +44,14 @@ class Vault(Protocol):
 
 
 async def change(vault: Vault, name: str, new: Callable[[bytes | None], tuple[bytes | None, T]]) -> T:
-    """Change a value whatever others do meanwhile.
+    """Change a value, repeating the attempt if another task or process changes it at the same time.
 
     Args:
-        vault: where.
+        vault: holds the value.
         name: of the value.
-        new: gives the new value for the one that is there (None: there is none, or remove it), and what this
-            function is to give back. It is called again where somebody else was quicker, so it must have no
-            effect of its own; what it raises ends the change, and nothing was changed.
+        new: takes the present value (None: there is none) and returns the new one (None: remove it) and the result
+            of this function. It is called again if another change came first, so it must have no effect of its
+            own. If it raises, nothing is changed.
     """
     while True:
         kept = await vault.get(name)

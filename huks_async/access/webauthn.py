@@ -1,8 +1,8 @@
-"""A passkey's assertion (WebAuthn) as what unlocks keys; it is made over the session's challenge.
+"""Unlocking keys with a passkey's assertion (WebAuthn), which is made over the session's challenge.
 
-The browser says in it which page asked, and the passkey signs that, so a false page gets nothing that is of
-use. Assertions are verified by the library `webauthn`. What it leaves to its user is checked here: other frames,
-synced passkeys, one answer to a challenge, and counters of two processes.
+In an assertion the browser states which page asked, and the passkey signs that, so an assertion that a false page
+obtained is useless. The library `webauthn` verifies assertions. What it leaves to its user is checked here: frames
+of other sites, synced passkeys, that a challenge is answered once, and that two processes see one counter.
 """
 
 import base64
@@ -42,7 +42,7 @@ _ENROLMENT_SECONDS = 600.0
 
 
 class _Passkey(NamedTuple):
-    """What is kept of a passkey; bytes as base64url."""
+    """What is stored of a passkey; bytes are in base64url."""
 
     id: str
     public_key: str
@@ -58,11 +58,11 @@ class WebAuthnAuthenticator(KeptUsers):
 
     Args:
         rp_id: the domain that passkeys are bound to, e.g. "example.org".
-        origins: of the pages that may ask, e.g. "https://vault.example.org": the domain or one below it.
-        require_user_verification: whether the passkey must have checked who touches it; otherwise somebody's
-            presence is enough.
+        origins: the origins of the pages that may ask, e.g. "https://vault.example.org": the domain or one below it.
+        require_user_verification: whether the passkey must have verified its user; otherwise it is enough that
+            someone was present.
         allow_cross_origin: whether a page within another site's frame may ask.
-        allow_synced: whether passkeys that are copied between devices by their maker are taken.
+        allow_synced: whether passkeys that their vendor copies between devices are accepted.
         auth_type: as which type of credential keys see a passkey, one `HuksUserAuthType`.
         trust_level: what its tokens claim, 1 to 4.
         clock: gives seconds since 1970.
@@ -109,11 +109,11 @@ class WebAuthnAuthenticator(KeptUsers):
         self._clock = clock
 
     async def begin_enroll(self, keystore: HasAuthHost, user_id: int, *, name: str) -> str:
-        """Begin to enrol a passkey. For whoever knows otherwise who the user is.
+        """Begin to enrol a passkey. The application must have made sure by other means who the user is.
 
         Returns:
             JSON for `PublicKeyCredential.parseCreationOptionsFromJSON`, valid for ten minutes; a later call
-            for the same user takes its place.
+            for the same user replaces it.
         """
         host, user_id = keystore.auth_host, check_user_id(user_id)
         if not isinstance(name, str) or not name:
@@ -142,7 +142,7 @@ class WebAuthnAuthenticator(KeptUsers):
         """Enrol the passkey that the browser made.
 
         Args:
-            keystore: where it is kept.
+            keystore: where the passkey is kept.
             user_id: the user.
             response: `credential.toJSON()`, as JSON or parsed.
 
@@ -150,12 +150,12 @@ class WebAuthnAuthenticator(KeptUsers):
             the passkey's id, base64url, for `clear`.
 
         Raises:
-            BusinessError: 12000008 for a response that is refused, and without a beginning; 12000017 for a passkey
-                that the user has already; 401 for what is no response.
+            BusinessError: 12000008 for a response that is refused, and without an earlier `begin_enroll`; 12000017 for
+                a passkey that the user has already; 401 for something that is not a response.
         """
         host, user_id = keystore.auth_host, check_user_id(user_id)
         given = _response(response)
-        # taken out before the check, so that each beginning is answered once
+        # removed before the check, so that each `begin_enroll` can be answered only once
         begun = await change(host.vault, _pending(user_id), lambda state: (None, state))
         challenge, handle, until = json.loads(begun) if begun else ("", "", 0.0)
         if not self._clock() < until:
@@ -175,7 +175,7 @@ class WebAuthnAuthenticator(KeptUsers):
         return new.id
 
     async def clear(self, keystore: HasAuthHost, user_id: int, passkey: str | None = None) -> None:
-        """Remove one passkey by its id, or all of a user. For whoever administers users.
+        """Remove one passkey by its id, or all of a user. To be called by those who administer users.
 
         Raises:
             BusinessError: 12000013 when there is none.
@@ -193,7 +193,7 @@ class WebAuthnAuthenticator(KeptUsers):
         await change_user(host, user_id, removed, void=True)
 
     async def options(self, keystore: HasAuthHost, user_id: int, challenge: BytesLike) -> str:
-        """Give what the browser needs to ask for an assertion over a challenge of `initSession`.
+        """Return what the browser needs to ask for an assertion over a challenge of `initSession`.
 
         Returns:
             JSON for `PublicKeyCredential.parseRequestOptionsFromJSON`.
@@ -216,7 +216,7 @@ class WebAuthnAuthenticator(KeptUsers):
         Raises:
             BusinessError: 12000008 for one that is refused; `error.data["refused"]` is the name of what was wrong:
                 credential, type, challenge, origin, crossOrigin, rpId, user present, user verified, user handle,
-                backup, counter, signature, replay; 12000013 for a user without passkey; 401 for what is no assertion.
+                backup, counter, signature, replay; 12000013 for a user without passkey; 401 for a malformed assertion.
         """
         given = _response(credential)
         user_id = request.user_id
@@ -248,7 +248,8 @@ class WebAuthnAuthenticator(KeptUsers):
             if found is None:
                 raise _none_enrolled(user_id)
             kept, one = found
-            # Many passkeys do not count, and stay at zero. One that counts goes up, or there are two of it.
+            # Many passkeys do not count their uses and always say zero. If the counter of one that counts did not
+            # go up, there may be a copy of the passkey.
             if (count or one.uses) and count <= one.uses:
                 raise _refused(
                     "counter", "has a counter that did not go up: there may be a copy of the passkey"
@@ -310,7 +311,7 @@ class WebAuthnAuthenticator(KeptUsers):
                 expected_origin=self._origins,
                 require_user_verification=self._verify_user,
             )
-        except Exception as error:  # the library raises many kinds for what it was not made for
+        except Exception as error:  # the library raises many kinds of errors for malformed input
             raise _refused("enrolment", f"is wrong: {type(error).__name__}: {error}"[:200]) from error
         synced = made.credential_device_type.value == "multi_device"
         return _Passkey(
@@ -327,7 +328,8 @@ class WebAuthnAuthenticator(KeptUsers):
                 expected_rp_id=self._rp_id,
                 expected_origin=self._origins,
                 credential_public_key=_bytes(passkey.public_key),
-                # the counter is judged where it is written, or two processes could pass with one count
+                # -1 turns the library's check of the counter off. The counter is checked where it is written, because
+                # otherwise two processes could both accept the same count.
                 credential_current_sign_count=-1,
                 require_user_verification=self._verify_user,
             )

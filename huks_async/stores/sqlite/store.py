@@ -61,7 +61,7 @@ class SqliteStore(Store):
         self._process = 0
 
     def after_fork(self) -> None:
-        """Make a child process's copy of this store refuse every use."""
+        """Drop the view in a child process, so that `stamp` never says there that a cached key is current."""
         self._view = None
 
     def default_root_key(self) -> FileRootKey:
