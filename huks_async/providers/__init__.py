@@ -1,4 +1,4 @@
-"""External providers: keys that live in a token or service of someone else, and what connects them.
+"""External providers: keys in a hardware token or a foreign service, and what connects them to a keystore.
 
 A provider is an object with the methods of `CryptoExtensionAbility`. `Keystore.open(abilities=…)` declares
 those of an application; `registerProvider` makes one known, and keys in it are used by the ordinary functions
@@ -16,7 +16,7 @@ from huks_async.providers.protocol import (
     HuksCryptoExtensionResultCode,
 )
 
-# most services have no token
+# loaded at its first use, because most services have no PKCS#11 token
 if TYPE_CHECKING:
     from huks_async.providers.pkcs11.provider import Pkcs11Provider
 else:

@@ -1,4 +1,4 @@
-"""Asking a provider: within a time, and with its answer turned into documented codes."""
+"""Calling a provider with a time limit, and turning its answers into documented codes."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -28,7 +28,7 @@ _CHECKING_A_PIN = _COMMON | {
     _R.HUKS_CRYPTO_EXTENSION_ERR_PIN_INCORRECT: 12000022,
     _R.HUKS_CRYPTO_EXTENSION_ERR_PIN_LOCKED: 12000021,
 }
-# a code that is not in its method's table is a fault of the provider
+# A result code that is not in its method's table counts as a failure of the provider (12000020).
 _CODES: dict[str, dict[HuksCryptoExtensionResultCode, int]] = {
     "onGetResourceId": {},
     "onOpenResource": _COMMON,
@@ -61,15 +61,15 @@ def _is_number(value: object) -> bool:
 
 
 class ResultCodeError(Exception):
-    """The cause of an error that stands for a provider's result code, as against one that it raised itself."""
+    """Marks, as their cause, the errors made from a provider's result code; those a provider raises itself lack it."""
 
 
 class Asker:
     """Calls the methods of providers.
 
     Args:
-        timeout: seconds for one call.
-        note: told what a provider says of a failure.
+        timeout: seconds that one call may take.
+        note: called with what a provider says about a failure.
     """
 
     def __init__(self, timeout: float, note: Callable[[str, HuksExternalErrorInfo], None]) -> None:
@@ -79,18 +79,18 @@ class Asker:
     async def ask(
         self, caller: str, who: str, ability: object, method: str, *args: object
     ) -> HuksCryptoExtensionResult:
-        """Call a method and give its result, if that is a success.
+        """Call a method and return its result, if that is a success.
 
         Args:
             caller: whose call it is, for `getErrorInfo`.
             who: the provider's name, for messages.
             ability: the provider.
-            method: what to call.
+            method: the name of the method.
             args: its arguments.
 
         Raises:
-            BusinessError: the code for the provider's `resultCode`; 12000020 where it fails otherwise or answers
-                what is no result; 12000024 where it has no such method or does not answer in time.
+            BusinessError: the code for the provider's `resultCode`; 12000020 if it fails otherwise or its answer is
+                not a result; 12000024 if it has no such method or does not answer in time.
         """
         result = await self.call(caller, who, ability, method, *args)
         if not isinstance(result, HuksCryptoExtensionResult) or not _is_number(result.resultCode):
@@ -112,7 +112,7 @@ class Asker:
         raise BusinessError(known, f"{who}: {cause}{detail}", data=retries) from ResultCodeError(shown(code))
 
     async def call(self, caller: str, who: str, ability: object, method: str, *args: object) -> Any:
-        """Call a method within the time, whatever it gives; its exceptions become documented ones."""
+        """Call a method with the time limit and return what it returns; its exceptions become documented ones."""
         function: Callable[..., Awaitable[Any]] | None = getattr(ability, method, None)
         if function is None:
             raise BusinessError(BUSY, f"{who} has no method {method}")
@@ -127,7 +127,7 @@ class Asker:
             except MemoryError as error:
                 raise BusinessError(12000014, f"{who}: no memory for {method}") from error
             except Exception as error:
-                # its text may be about anything, a PIN too
+                # the exception's text is not shown, because it may contain anything, even a PIN
                 raise self._failed(caller, f"{who}: {method} raised {type_name(error)}") from error
         if scope.cancelled_caught:
             self._note(caller, HuksExternalErrorInfo())

@@ -1,4 +1,4 @@
-"""Sessions on keys of providers. Other than sessions on local keys they are never evicted or purged."""
+"""Sessions on keys of providers. Unlike sessions on local keys, they are never evicted or purged."""
 
 import secrets
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ MAX_SESSIONS_PER_CALLER = 32
 
 @dataclass(slots=True, eq=False)
 class ProviderSession:
-    """A session: our handle, and the provider's, which is None until it gave one."""
+    """A session: the keystore's handle, and the provider's, which is None until the provider has returned one."""
 
     handle: int
     caller: str
@@ -25,22 +25,22 @@ class ProviderSession:
 
     @property
     def open_handle(self) -> str:
-        """The provider's handle of what is open."""
+        """The provider's handle of the session, once it is open."""
         assert self.provider_handle is not None
         return self.provider_handle
 
 
 class ProviderSessions:
-    """The table of these sessions."""
+    """The table of the sessions on keys of providers."""
 
     def __init__(self) -> None:
         self._sessions: dict[int, ProviderSession] = {}
 
     def reserve(self, opened: OpenResource) -> ProviderSession:
-        """Take a place for one that is about to be opened.
+        """Reserve a place for a session that is about to be opened.
 
         Raises:
-            BusinessError: 12000010 at the limit of the caller or of all.
+            BusinessError: 12000010 at the limit of the caller, or of all callers together.
         """
         own = sum(session.caller == opened.caller for session in self._sessions.values())
         for count, most, whose in (
@@ -61,10 +61,10 @@ class ProviderSessions:
 
     @contextmanager
     def using(self, handle: int, caller: str) -> Iterator[ProviderSession]:
-        """A session for the time of one call.
+        """A session, marked busy for the time of one call.
 
         Raises:
-            BusinessError: 12000011 for a handle that is not the caller's; 12000024 for a session in another call.
+            BusinessError: 12000011 for a handle that is not the caller's; 12000024 if another call is running.
         """
         session = self._sessions.get(handle)
         if session is None or session.caller != caller:
@@ -81,7 +81,7 @@ class ProviderSessions:
             session.busy = False
 
     def take_idle(self, handle: int, caller: str) -> ProviderSession | None:
-        """Remove a caller's session that is in no call; None where there is none."""
+        """Remove a caller's session and return it; None if there is none, or a call is running."""
         session = self._sessions.get(handle)
         if session is None or session.caller != caller or session.busy:
             return None
@@ -98,14 +98,14 @@ class ProviderSessions:
         self._sessions.pop(session.handle, None)
 
     def take_of(self, opened: OpenResource) -> list[ProviderSession]:
-        """Remove all sessions of a resource that were open, for ending them."""
+        """Remove all open sessions of a resource and return them, so that they can be ended at the provider."""
         found = [session for session in self._sessions.values() if session.opened is opened]
         for session in found:
             self.drop(session)
         return [session for session in found if session.provider_handle is not None]
 
     def drop_of(self, provider: Provider) -> None:
-        """Forget all sessions on keys of a provider, also those whose resource was closed for a fault."""
+        """Forget all sessions on keys of a provider, even those whose resource was closed after a failure."""
         for session in [s for s in self._sessions.values() if s.opened.provider is provider]:
             self.drop(session)
 

@@ -25,10 +25,10 @@ class ExternalParams(dict[int, Any]):
     """Parsed parameters by tag: ints and bytes."""
 
     def text(self, tag: HuksExternalCryptoTag, what: str) -> str:
-        """A byte string that is text.
+        """A byte string parameter as text.
 
         Raises:
-            BusinessError: 12000002 where it is absent, 12000018 where it is empty or no UTF-8.
+            BusinessError: 12000002 if it is absent, 12000018 if it is empty or not UTF-8.
         """
         value = self.get(tag)
         if value is None:
@@ -42,7 +42,7 @@ class ExternalParams(dict[int, Any]):
         return text
 
     def to_provider(self, uid: int) -> list[HuksExternalCryptoParam]:
-        """The list that a provider gets: as given, with the number of the caller."""
+        """The list to pass to a provider: these parameters, and the number of the caller."""
         return [*(HuksExternalCryptoParam(tag, value) for tag, value in self.items()), with_uid(uid)]
 
 
@@ -52,11 +52,11 @@ def with_uid(uid: int) -> HuksExternalCryptoParam:
 
 
 def parse_external(params: object) -> ExternalParams:
-    """Check and take apart a list of parameters; None is an empty one.
+    """Check and parse a list of parameters; None stands for an empty list.
 
     Raises:
-        BusinessError: 401 for what is no list of parameters; 12000018 for an unknown tag, one given twice, a value
-            of the wrong type, or HUKS_EXT_CRYPTO_TAG_UID, which the keystore adds itself.
+        BusinessError: 401 for something that is not a list of parameters; 12000018 for an unknown tag, a tag given
+            twice, a value of the wrong type, or HUKS_EXT_CRYPTO_TAG_UID, which the keystore adds itself.
     """
     parsed = ExternalParams()
     if params is None:

@@ -1,4 +1,4 @@
-"""What a provider implements: the methods and results that the declaration names CryptoExtensionAbility."""
+"""What a provider implements: the methods and results of the documented CryptoExtensionAbility."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,18 +9,18 @@ from huks_async.model.external_crypto import HuksExternalCryptoParam, HuksExtern
 from huks_async.model.params import HuksOptions, HuksParam
 
 ProviderParam: TypeAlias = HuksExternalCryptoParam | HuksParam
-"""A parameter as a provider gets it: of the caller's own, of the call's properties, or added (UID)."""
+"""A parameter as a provider gets it: given by the caller, one of the call's properties, or added (UID)."""
 
 Params: TypeAlias = Sequence[ProviderParam]
 
 
 def value_of(params: Params, tag: int) -> Any:
-    """The value of a parameter; None where it is not given."""
+    """The value of a parameter; None if it is not given."""
     return next((param.value for param in params if param.tag == tag), None)
 
 
 class HuksCryptoExtensionResultCode(IntEnum):
-    """What a provider answers in `resultCode` where it failed; 0 is success."""
+    """The values of a provider's `resultCode`: 0 is success, the others are failures."""
 
     HUKS_CRYPTO_EXTENSION_ERR_EXTENSION_FAIL = 34800000
     HUKS_CRYPTO_EXTENSION_ERR_UKEY_NOT_EXIST = 34800001
@@ -52,7 +52,7 @@ class HuksCryptoExtensionCertInfo:
 
 @dataclass(slots=True)
 class HuksCryptoExtensionResult:
-    """The answer of a provider: the code, and what the method asked for gives."""
+    """The answer of a provider: the result code, and the values that the called method returns."""
 
     resultCode: int = 0
     handle: str | None = None
@@ -65,19 +65,19 @@ class HuksCryptoExtensionResult:
     errInfo: HuksExternalErrorInfo | None = None
 
     def __repr__(self) -> str:
-        # outData may be plaintext
+        # outData is left out, because it may be plaintext
         return f"HuksCryptoExtensionResult(resultCode={self.resultCode}, errInfo={self.errInfo})"
 
 
 class CryptoExtensionAbility:
-    """Base of providers: each method is overridden by those that can do what it is for.
+    """Base class of providers, which override the methods for what they can do.
 
     A provider keeps handles and PIN states of different callers apart by HUKS_EXT_CRYPTO_TAG_UID in `params`;
     the keystore adds it to every call. `index` is the provider's own locator of a key.
 
-    Each call is given a time, after which it is cancelled: a cancelled call must leave nothing behind. Blocking
-    work belongs into a thread. An answer is a result with a `resultCode`; for what these codes have no number for,
-    a method may raise a `BusinessError` with a documented code. Any other exception is 12000020.
+    Each call has a time limit, after which it is cancelled; a cancelled call must leave nothing behind. Blocking
+    work belongs in a thread. The answer is a result with a `resultCode`. For a failure without such a code, a method
+    may raise a `BusinessError` with a documented code. Any other exception becomes 12000020.
     """
 
     async def onConnect(self) -> None:
@@ -88,19 +88,19 @@ class CryptoExtensionAbility:
         raise NotImplementedError
 
     async def onOpenResource(self, index: str, params: Params) -> HuksCryptoExtensionResult:
-        """Open a key for a caller; give a `handle`."""
+        """Open a key for a caller; return a `handle`."""
         raise NotImplementedError
 
     async def onCloseResource(self, handle: str, params: Params) -> HuksCryptoExtensionResult:
-        """Close it, with all its sessions."""
+        """Close an open key, with all of its sessions."""
         raise NotImplementedError
 
     async def onAuthUkeyPin(self, handle: str, params: Params) -> HuksCryptoExtensionResult:
-        """Check HUKS_EXT_CRYPTO_TAG_UKEY_PIN; give `authState`, and `retryCount` where it is wrong."""
+        """Check HUKS_EXT_CRYPTO_TAG_UKEY_PIN; return `authState`, and `retryCount` if the PIN is wrong."""
         raise NotImplementedError
 
     async def onGetUkeyPinAuthState(self, handle: str, params: Params) -> HuksCryptoExtensionResult:
-        """Give `authState`."""
+        """Return `authState`: whether the caller has proved the PIN."""
         raise NotImplementedError
 
     async def onClearUkeyPinAuthState(self, handle: str, params: Params) -> HuksCryptoExtensionResult:
@@ -108,43 +108,43 @@ class CryptoExtensionAbility:
         raise NotImplementedError
 
     async def onGetProperty(self, handle: str, propertyId: str, params: Params) -> HuksCryptoExtensionResult:
-        """Give `property`, parameters with what was asked for."""
+        """Return `property`: a list of parameters with the value."""
         raise NotImplementedError
 
     async def onSetProperty(self, handle: str, propertyId: str, params: Params) -> HuksCryptoExtensionResult:
-        """Set what is asked for."""
+        """Set a property to the values in `params`."""
         raise NotImplementedError
 
     async def onInitSession(self, handle: str, params: HuksOptions) -> HuksCryptoExtensionResult:
-        """Open a session on a key; give its `handle`."""
+        """Open a session on a key; return its `handle`."""
         raise NotImplementedError
 
     async def onUpdateSession(self, initHandle: str, params: HuksOptions) -> HuksCryptoExtensionResult:
-        """Feed `inData`; give `outData`."""
+        """Feed `inData`; return `outData`."""
         raise NotImplementedError
 
     async def onFinishSession(self, initHandle: str, params: HuksOptions) -> HuksCryptoExtensionResult:
-        """Feed the last `inData`; give `outData` and end the session. Aborting is this with no data."""
+        """Feed the last `inData`; return `outData` and end the session. An abort is this call without data."""
         raise NotImplementedError
 
     async def onGenerateKeyItem(self, handle: str, params: Params) -> HuksCryptoExtensionResult:
-        """Make a key where the open resource says."""
+        """Make a key at the place that the open resource names."""
         raise NotImplementedError
 
     async def onImportWrappedKeyItem(
         self, handle: str, wrappingHandle: str, params: Params, wrappedKey: bytes
     ) -> HuksCryptoExtensionResult:
-        """Take a key that is encrypted for another one of this provider."""
+        """Import a key that is encrypted for another key of this provider."""
         raise NotImplementedError
 
     async def onExportKeyItem(self, handle: str, params: Params) -> HuksCryptoExtensionResult:
-        """Give the public half in `outData`, as SubjectPublicKeyInfo."""
+        """Return the public half in `outData`, as SubjectPublicKeyInfo."""
         raise NotImplementedError
 
     async def onExportCertificate(self, index: str, params: Params) -> HuksCryptoExtensionResult:
-        """Give `certs`: those of one key."""
+        """Return `certs`: the certificates of one key."""
         raise NotImplementedError
 
     async def onEnumCertificates(self, params: Params) -> HuksCryptoExtensionResult:
-        """Give `certs`: all."""
+        """Return `certs`: all certificates."""
         raise NotImplementedError

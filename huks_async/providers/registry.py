@@ -38,7 +38,7 @@ class Provider:
 
     @property
     def who(self) -> str:
-        """Its name in messages."""
+        """How messages name the provider."""
         return f"provider {shown(self.name)}"
 
     def resource_id(self, index: str) -> ResourceId:
@@ -69,8 +69,8 @@ class Registry:
         """Register a provider once `connect` has returned.
 
         Raises:
-            BusinessError: 401 or 12000018 for a wrong name; 12000019 for one that is registered; 12000025 for one too
-                many; 12000020 for an ability that is not declared; what `connect` raises.
+            BusinessError: 401 or 12000018 for a wrong name; 12000019 for a provider that is registered already;
+                12000025 for one too many; 12000020 for an ability that is not declared; what `connect` raises.
         """
         name = check_name(name)
         check_ability_name(ability_name)
@@ -98,11 +98,11 @@ class Registry:
             self._coming.discard(identity)
 
     def unregister(self, name: Any, ability_name: str | None, owner: Owner) -> list[Provider]:
-        """Forget providers of an owner: one ability, or all of that name; gives those that were forgotten.
+        """Forget providers of an owner, one ability or all of that name; return those that were forgotten.
 
         Raises:
-            BusinessError: 401 or 12000018 for a wrong name; 12000012 where nothing at all is registered; 12000011
-                where this is not.
+            BusinessError: 401 or 12000018 for a wrong name; 12000012 if no provider at all is registered; 12000011
+                if this one is not.
         """
         name = check_name(name)
         if not self._providers:
@@ -127,7 +127,7 @@ class Registry:
         """The provider of a resource id.
 
         Raises:
-            BusinessError: 12000011 where it is not registered.
+            BusinessError: 12000011 if it is not registered.
         """
         provider = self._providers.get(_Identity(name, ability_name, Owner(bundle, user_id)))
         if provider is None:
@@ -138,7 +138,7 @@ class Registry:
         return provider
 
     def all(self) -> list[Provider]:
-        """All registered ones."""
+        """All registered providers."""
         return list(self._providers.values())
 
 

@@ -13,7 +13,7 @@ _MEMBERS = ("providerName", "abilityName", "bundleName", "index")
 
 @dataclass(frozen=True, slots=True)
 class ResourceId:
-    """A key in a provider: which provider, of whom, and the provider's own locator."""
+    """A key in a provider: the provider, who registered it, and the provider's own locator of the key."""
 
     providerName: str
     abilityName: str
@@ -24,7 +24,7 @@ class ResourceId:
         """The text form.
 
         Raises:
-            BusinessError: 12000018 where it is too long.
+            BusinessError: 12000018 if it is too long.
         """
         import json  # late: most services have no provider
 
@@ -38,8 +38,8 @@ def parse_resource_id(text: Any, what: str = "resourceId") -> ResourceId:
     """Read a resource id.
 
     Raises:
-        BusinessError: 401 for what is no str; 12000018 for a text that is too long, or no object with the four
-            members.
+        BusinessError: 401 for anything but a str; 12000018 for a text that is too long, or is not an object with the
+            four members.
     """
     if not isinstance(text, str):
         raise BusinessError(401, f"{what} must be a str, got {type_name(text)}")
@@ -54,7 +54,7 @@ def parse_resource_id(text: Any, what: str = "resourceId") -> ResourceId:
         raise BusinessError(12000018, f"{what} is no JSON object with {', '.join(_MEMBERS)}")
     index = members.get("index")
     if isinstance(index, dict):
-        # the documented samples write an object there, where the implementation has a text
+        # the documented samples have an object here, but the implementation takes a text
         members["index"] = json.dumps(index, ensure_ascii=False, separators=(",", ":"))
     for name in _MEMBERS:
         if not isinstance(members.get(name), str) or (not members[name] and name != "index"):

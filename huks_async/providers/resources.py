@@ -1,4 +1,4 @@
-"""Which keys of providers are open, for whom."""
+"""Which keys of providers are open, and for which caller."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -18,7 +18,7 @@ class _Place(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class OpenResource:
-    """A key of a provider that a caller has open. `handle` is None until the provider gave one."""
+    """A key of a provider that a caller has open. `handle` is None until the provider has returned one."""
 
     provider: Provider
     caller: str
@@ -28,7 +28,7 @@ class OpenResource:
 
     @property
     def open_handle(self) -> str:
-        """The provider's handle of what is open."""
+        """The provider's handle of the key, once it is open."""
         assert self.handle is not None
         return self.handle
 
@@ -40,10 +40,10 @@ class OpenResources:
         self._open: dict[_Place, OpenResource] = {}
 
     def reserve(self, provider: Provider, caller: str, uid: int, resource: ResourceId) -> OpenResource:
-        """Take a place for one that is about to be opened.
+        """Reserve a place for a resource that is about to be opened.
 
         Raises:
-            BusinessError: 12000017 where the caller has it open; 12000025 where 100 of that provider are open.
+            BusinessError: 12000017 if the caller has it open already; 12000025 if 100 of that provider are open.
         """
         place = _Place(caller, resource)
         if place in self._open:
@@ -54,10 +54,10 @@ class OpenResources:
         return entry
 
     def find(self, caller: str, resource: ResourceId) -> OpenResource:
-        """What a caller has open.
+        """The resource, which the caller must have open.
 
         Raises:
-            BusinessError: 12000011 where it has not.
+            BusinessError: 12000011 if it is not open for this caller.
         """
         entry = self._open.get(_Place(caller, resource))
         if entry is None or entry.handle is None:
@@ -69,13 +69,13 @@ class OpenResources:
         return entry
 
     def drop(self, entry: OpenResource) -> None:
-        """Forget one, if it is still the one at its place."""
+        """Forget a resource, unless another one has taken its place in the table."""
         place = _Place(entry.caller, entry.resource)
         if self._open.get(place) is entry:
             del self._open[place]
 
     def take(self, caller: str, resource: ResourceId) -> OpenResource | None:
-        """Remove what a caller has open, for closing; None where it has not."""
+        """Remove a resource that a caller has open, so that it can be closed; None if it is not open."""
         entry = self._open.get(_Place(caller, resource))
         if entry is None or entry.handle is None:
             return None
@@ -83,7 +83,7 @@ class OpenResources:
         return entry
 
     def of_provider(self, provider: Provider) -> list[OpenResource]:
-        """All that is open of a provider."""
+        """All open resources of a provider."""
         return [entry for entry in self._open.values() if entry.provider is provider]
 
     def __len__(self) -> int:

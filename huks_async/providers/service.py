@@ -1,4 +1,4 @@
-"""All that a keystore knows of external providers, and the steps that several functions share."""
+"""Everything that a keystore knows about external providers, and the steps that several functions share."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -18,15 +18,15 @@ from huks_async.providers.resource_ids import ResourceId
 from huks_async.providers.resources import OpenResource, OpenResources
 
 _FIRST_UID = 20_000_000
-# a cancelled call is held up by no more than this for telling the provider
+# how many seconds a cancelled call may wait while it tells the provider that it ends
 _LONGEST_FAREWELL = 1.0
 _NO_MATTER_AT_ABORT = (12000011, 12000021, 12000023)
-# codes after which nothing is left of what a handle stood for
+# codes after which a handle is no longer valid
 _GONE = (12000006, 12000011)
 
 
 class ExternalProviders:
-    """The providers of one keystore, what is open of them, and who asks.
+    """The providers of one keystore, their open resources and sessions, and the numbers of their callers.
 
     Args:
         abilities: the objects that can be registered, by ability name.
@@ -42,11 +42,11 @@ class ExternalProviders:
         self._uids: dict[str, int] = {}
 
     def uid_of(self, caller: str) -> int:
-        """The number by which providers know a caller, the same as long as the keystore is open."""
+        """The number by which providers know a caller; it stays the same while the keystore is open."""
         return self._uids.setdefault(caller, _FIRST_UID + len(self._uids))
 
     def last_error(self, caller: str) -> HuksExternalErrorInfo:
-        """What a provider said of the last failure of a call of this caller."""
+        """What a provider said about this caller's last failed call."""
         info = self._errors.get(caller)
         return HuksExternalErrorInfo() if info is None else HuksExternalErrorInfo(info.errno, info.errorDesc)
 
@@ -54,7 +54,7 @@ class ExternalProviders:
         self._errors[caller] = info
 
     async def connect(self, caller: str, provider: Provider) -> None:
-        """Connect to a provider that is being registered; any failure is 12000020."""
+        """Connect to a provider that is being registered; any failure becomes 12000020."""
         if getattr(provider.ability, "onConnect", None) is None:
             return
         try:
@@ -71,7 +71,7 @@ class ExternalProviders:
     async def ask_resource(
         self, opened: OpenResource, method: str, *args: object
     ) -> HuksCryptoExtensionResult:
-        """Call a method on an open resource; forgets the resource where the token or the handle is gone."""
+        """Call a method on an open resource; the resource is forgotten if the token or the handle is gone."""
         try:
             return await self.ask(opened.caller, opened.provider, method, opened.open_handle, *args)
         except BusinessError as error:
@@ -97,7 +97,7 @@ class ExternalProviders:
             raise BusinessError(12000011, f"{provider.who} was unregistered meanwhile")
 
     async def close(self, caller: str, resource: ResourceId, params: ExternalParams) -> None:
-        """Close a resource with its sessions and its PIN state; one that is not open is no mistake."""
+        """Close a resource with its sessions and its PIN state; does nothing if it is not open."""
         entry = self.resources.take(caller, resource)
         if entry is not None:
             try:
@@ -121,7 +121,7 @@ class ExternalProviders:
         try:
             await self.ask(entry.caller, entry.provider, "onCloseResource", entry.open_handle, given)
         except BusinessError as error:
-            if error.code != 12000011:  # a handle that is gone is closed
+            if error.code != 12000011:  # a handle that the provider does not know any more counts as closed
                 raise
 
     async def end_at_provider(self, session: ProviderSession) -> None:
@@ -130,7 +130,7 @@ class ExternalProviders:
             await self.abort_session(session)
 
     async def abort_session(self, session: ProviderSession) -> None:
-        """End a session; that its PIN or its handle is gone does not matter."""
+        """End a session; errors because its PIN or its handle is gone are ignored."""
         opened = session.opened
         options = HuksOptions([with_uid(opened.uid)], b"")  # type: ignore[list-item]
         try:
@@ -140,7 +140,7 @@ class ExternalProviders:
                 raise
 
     async def init_session(self, opened: OpenResource, options: HuksOptions) -> int:
-        """Open a session and give its handle. A failure or cancellation leaves none."""
+        """Open a session and return its handle. A failure or cancellation leaves no session behind."""
         session = self.sessions.reserve(opened)
         try:
             result = await self.ask_resource(opened, "onInitSession", options)
@@ -154,7 +154,7 @@ class ExternalProviders:
     async def feed_session(
         self, session: ProviderSession, method: str, options: HuksOptions, *, last: bool
     ) -> bytes:
-        """Feed data. The session ends with `last`, and where nobody knows what the provider made of the data."""
+        """Feed data. The session ends with `last`, and if it is unknown whether the provider has taken the data."""
         opened = session.opened
         try:
             result = await self.ask(session.caller, opened.provider, method, session.open_handle, options)
@@ -174,7 +174,7 @@ class ExternalProviders:
         return out
 
     async def forget(self, providers: Iterable[Provider]) -> None:
-        """Drop all that is open of providers, and tell them, in no more than the time of one call."""
+        """Drop all resources of these providers and tell the providers, within the time limit of a single call."""
         with anyio.move_on_after(self._asker.timeout, shield=True):
             for provider in providers:
                 for entry in self.resources.of_provider(provider):
@@ -200,19 +200,19 @@ class ExternalProviders:
 
 
 def _of_result_code(error: BusinessError) -> bool:
-    """Whether an error stands for a result code; one that a provider raised itself is not about its handle."""
+    """Whether an error was made from a result code; one that a provider raised says nothing about its handle."""
     return isinstance(error.__cause__, ResultCodeError)
 
 
 def checked_handle(provider: Provider, method: str, result: HuksCryptoExtensionResult) -> str:
-    """The handle of a result; 12000020 where there is none."""
+    """The handle of a result; 12000020 if there is none."""
     if not isinstance(result.handle, str) or not result.handle:
         raise BusinessError(12000020, f"{provider.who}: {method} gave no handle")
     return result.handle
 
 
 def checked_output(provider: Provider, method: str, result: HuksCryptoExtensionResult) -> bytes:
-    """The output of a result, empty where there is none; 12000020 where it is no bytes."""
+    """The output of a result, empty if there is none; 12000020 if it is not bytes."""
     out = result.outData
     if out is None:
         return b""

@@ -1,4 +1,4 @@
-"""A PKCS#11 library in this process: loaded once, and begun anew where its tokens came back."""
+"""A PKCS#11 library in this process: loaded once, and initialized again to find tokens that were reinserted."""
 
 import importlib
 import os
@@ -15,7 +15,7 @@ _making = threading.Lock()
 
 
 def python_pkcs11() -> Any:
-    """The package python-pkcs11, which comes with the extra."""
+    """Import the package python-pkcs11, which the extra `pkcs11` installs."""
     try:
         return importlib.import_module("pkcs11")
     except ImportError:
@@ -25,10 +25,11 @@ def python_pkcs11() -> Any:
 
 
 class Library:
-    """One library, whatever the number of its tokens and of the providers on them.
+    """One library, shared by all providers on its tokens.
 
-    C_Initialize and C_Finalize are the whole process's. A library that has lost sight of a token may only find it
-    after it was begun anew, which ends all its sessions: so that is done only while no token of it is in a call.
+    C_Initialize and C_Finalize affect the whole process. A library that has lost a token may find it again only
+    after it was initialized again. That ends all of its sessions, so it is done only while no other token is in a
+    call.
     """
 
     def __init__(self, path: str) -> None:
@@ -37,11 +38,11 @@ class Library:
         self._in_calls = 0
         self._born = -1
         self.epoch: int = 0
-        """Counts how often it was begun: sessions of an earlier epoch are no more."""
+        """Counts how often the library was initialized: sessions of an earlier epoch no longer exist."""
 
     @contextmanager
     def in_call(self) -> Iterator[Any]:
-        """The library for one call of a token. Never used in a child of a fork as the parent left it."""
+        """The library, for one call of a token. In a forked child it is initialized again before its first use."""
         pkcs11 = python_pkcs11()
         with self._lock:
             library = pkcs11.lib(self._path)
@@ -57,10 +58,10 @@ class Library:
                 self._in_calls -= 1
 
     def begin_anew(self, seen: int) -> bool:
-        """Begin it anew from within a call, unless another token is in one.
+        """Initialize the library again from within a call, unless another token is in a call.
 
         Args:
-            seen: the epoch in which the caller found it wanting; a later one is new enough.
+            seen: the epoch in which the caller's token was missing. If the present one is later, nothing is done.
         """
         pkcs11 = python_pkcs11()
         with self._lock:
@@ -73,7 +74,7 @@ class Library:
 
     def _begin(self, pkcs11: Any, library: Any) -> None:
         self.epoch += 1
-        with suppress(pkcs11.PKCS11Error):  # a child of a fork finds it not begun
+        with suppress(pkcs11.PKCS11Error):  # in a forked child, the library is not initialized
             library.finalize()
         library.initialize()
 

@@ -7,7 +7,7 @@ from huks_async.model.errors import BusinessError
 from huks_async.model.showing import shown
 
 _SCHEME = "pkcs11:"
-# other attributes describe what is not chosen here: a token is the provider's, and an object's kind follows from its use
+# The other attributes select nothing here: the provider has a fixed token, and the use of an object decides its type.
 _KNOWN = ("object", "id", "token")
 _DESCRIPTIVE = ("type", "manufacturer", "model", "serial")
 

@@ -1,4 +1,4 @@
-"""Objects in a token: found, made and exported."""
+"""Objects in a token: finding, making and exporting them."""
 
 from typing import Any
 
@@ -32,12 +32,12 @@ _CAPABILITIES = {
 
 
 def look_at_token(session: Any) -> None:
-    """See that the token is there: some libraries show an empty one in place of one that was pulled out."""
+    """Check that the token is present, because some libraries show an empty token in place of a removed one."""
     _ = session.token.slot.get_token().flags
 
 
 def find_all(session: Any, locator: Locator, *kinds: str) -> list[Any]:
-    """The objects of some kinds (`ObjectClass` by name) that a locator names."""
+    """The objects of the given kinds (names of `ObjectClass`) that a locator names."""
     pkcs11 = python_pkcs11()
     wanted: dict[Any, Any] = {}
     if locator.label is not None:
@@ -54,7 +54,7 @@ def find_key(session: Any, locator: Locator, *kinds: str) -> Any:
     """The one key that a locator names.
 
     Raises:
-        BusinessError: 12000011 where there is none, or several.
+        BusinessError: 12000011 if there is none, or more than one.
     """
     found = find_all(session, locator, *kinds)
     if not found:
@@ -69,10 +69,10 @@ def find_key(session: Any, locator: Locator, *kinds: str) -> Any:
 
 
 def generate(session: Any, locator: Locator, numbers: Numbers, abandoned: Any) -> None:
-    """Make a key that cannot be read out; where nobody waits for it any more, it is removed again.
+    """Make a key that cannot be read out; it is removed again if its caller was cancelled meanwhile.
 
     Raises:
-        BusinessError: 12000017 where there is one; 12000002, 12000003, 12000001 for parameters.
+        BusinessError: 12000017 if there is one already; 12000002, 12000003, 12000001 for wrong parameters.
     """
     if find_all(session, locator, "PRIVATE_KEY", "PUBLIC_KEY", "SECRET_KEY"):
         raise BusinessError(
@@ -164,7 +164,7 @@ def _capabilities(purpose: int) -> Any:
 
 
 def export_public(session: Any, locator: Locator) -> bytes:
-    """The public half of a key, as SubjectPublicKeyInfo. RSA's can be told from the private object, too."""
+    """The public half of a key, as SubjectPublicKeyInfo. For RSA the private object is enough to make it."""
     pkcs11 = python_pkcs11()
     keys = find_all(session, locator, "PUBLIC_KEY") or find_all(session, locator, "PRIVATE_KEY")
     if not keys:
@@ -187,7 +187,7 @@ def export_public(session: Any, locator: Locator) -> bytes:
 
 
 def certificates(session: Any, locator: Locator | None) -> list[tuple[Locator, bytes]]:
-    """The certificates of one key, or all: each with its locator, as DER."""
+    """The certificates of one key, or of all: each with its locator, in DER."""
     pkcs11 = python_pkcs11()
     found = find_all(session, locator or Locator(None, None), "CERTIFICATE")
     if not found:

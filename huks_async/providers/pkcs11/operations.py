@@ -1,8 +1,8 @@
-"""What sessions on keys in tokens do.
+"""The operations of sessions on keys in tokens.
 
-Between two calls of a session nothing is left in the token: messages are hashed here and their digest is signed
-there, block ciphers are chained by their last block, and what a token can only do at once is collected. So sessions
-of any number need one session of the token, and a token that was pulled out has nothing half done in it.
+Between two calls of a session, no state of it is in the token. Messages are hashed here and the token signs the
+digest; block ciphers continue from their last block; data that a token can only process as a whole is collected
+here. So any number of sessions share one session of the token, and a removed token holds no unfinished work.
 """
 
 import importlib
@@ -47,7 +47,7 @@ class Operation(ABC):
     """One session's work on one key. Its methods run in the token's thread."""
 
     kinds: tuple[str, ...] = ("PRIVATE_KEY",)
-    """Which objects of the token it uses."""
+    """Which kinds of objects in the token it uses."""
 
     def __init__(self, locator: Locator) -> None:
         self.locator = locator
@@ -63,11 +63,11 @@ class Operation(ABC):
 
     @abstractmethod
     def update(self, session: Any, data: bytes) -> bytes:
-        """Take data, give output."""
+        """Take data, return output."""
 
     @abstractmethod
     def finish(self, session: Any, data: bytes) -> bytes:
-        """Take the last data, give the rest. May be called again where the token refused for a PIN."""
+        """Take the last data, return the rest. May be called again if the token has refused for want of a PIN."""
 
 
 class _Hashing(Operation):
@@ -111,7 +111,7 @@ class Sign(_Hashing):
 
 
 class Verify(Sign):
-    """Their verification; finish takes the signature."""
+    """Verification of RSA and ECDSA signatures; `finish` takes the signature."""
 
     kinds: tuple[str, ...] = ("PUBLIC_KEY",)
 
@@ -195,7 +195,7 @@ class BlockCipher(Operation):
     def update(self, session: Any, data: bytes) -> bytes:
         """See `Operation`."""
         whole = self._rest + data
-        # the last block of a padded ciphertext is for finish to unpad
+        # the last block of a padded ciphertext is kept for `finish`, which removes the padding
         held = 1 if self._padded and not self._encrypts and len(whole) % _BLOCK == 0 else 0
         end = max(0, len(whole) // _BLOCK - held) * _BLOCK
         out = self._blocks(session, whole[:end]) if end else b""
@@ -233,7 +233,7 @@ class BlockCipher(Operation):
             out = _cipher(session, work, data, pkcs11.Mechanism.AES_CBC, self._chain)
             self._chain = (out if self._encrypts else data)[-_BLOCK:]
             return out
-        # CK_AES_CTR_PARAMS: the whole block counts
+        # CK_AES_CTR_PARAMS: all bits of the block are the counter
         parameter = struct.pack("@L16s", _BLOCK * 8, self._chain)
         out = _cipher(session, work, data, pkcs11.Mechanism.AES_CTR, parameter)
         counter = (int.from_bytes(self._chain, "big") + len(data) // _BLOCK) % (1 << _BLOCK * 8)
@@ -279,7 +279,7 @@ def make_operation(locator: Locator, numbers: Numbers, blobs: dict[int, bytes]) 
     """The operation that the parameters of a session ask for.
 
     Raises:
-        BusinessError: 401, 12000001, 12000002 and 12000003 for parameters.
+        BusinessError: 401, 12000001, 12000002 and 12000003 for wrong parameters.
     """
     algorithm, purpose = numbers.get(_T.HUKS_TAG_ALGORITHM), numbers[_T.HUKS_TAG_PURPOSE]
     if not algorithm:
@@ -326,7 +326,7 @@ def _digest(numbers: Numbers) -> tuple[str, hashes.HashAlgorithm]:
 
 
 def _signature(numbers: Numbers, key: Any, algorithm: hashes.HashAlgorithm) -> tuple[Any, Any, Any]:
-    """How a digest becomes what the token signs; the mechanism; its parameter."""
+    """How a digest is turned into what the token signs; the token's mechanism; the mechanism's parameter."""
     mechanisms = python_pkcs11().Mechanism
     if _is_ecc(numbers):
         return _as_it_is, mechanisms.ECDSA, None
@@ -394,7 +394,8 @@ def _cipher(session: Any, work: Any, data: bytes, mechanism: Any, parameter: Any
     ) as error:
         raise _wrong(f"the token refuses the data ({type(error).__name__})") from None
     except (pkcs11.GeneralError, pkcs11.FunctionFailed) as error:
-        # that is also what some say of a wrong tag or padding; a token that is gone fails at this look, too
+        # Some tokens report a wrong tag or padding with these errors. If instead the token is gone, this check of its
+        # presence raises.
         look_at_token(session)
         raise _wrong(f"the token refuses the data ({type(error).__name__})") from None
     except (pkcs11.MechanismInvalid, pkcs11.MechanismParamInvalid, pkcs11.ArgumentsBad) as error:

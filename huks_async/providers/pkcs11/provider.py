@@ -72,12 +72,12 @@ class Pkcs11Provider(CryptoExtensionAbility):
             raise BusinessError(12000020, failure.text) from failure
 
     async def onGetResourceId(self, params: Params) -> HuksCryptoExtensionResult:
-        """Give the index for RESOURCE_INFO: a PKCS#11 URI, or a label."""
+        """Return the index for RESOURCE_INFO: a PKCS#11 URI, or a label."""
         text = bytes(value_of(params, _T.HUKS_EXT_CRYPTO_TAG_RESOURCE_INFO)).decode(errors="replace")
         return HuksCryptoExtensionResult(resourceId=str(parse_locator(text, self._label)))
 
     async def onOpenResource(self, index: str, params: Params) -> HuksCryptoExtensionResult:
-        """Open a key, which need not exist yet, if the token is there."""
+        """Open a key, if the token is present; the key itself need not exist yet."""
         locator = parse_locator(index, self._label)
         return await self._answer(self._open(locator, value_of(params, _T.HUKS_EXT_CRYPTO_TAG_UID)))
 
@@ -88,13 +88,13 @@ class Pkcs11Provider(CryptoExtensionAbility):
         return HuksCryptoExtensionResult(handle=handle)
 
     async def onCloseResource(self, handle: str, params: Params) -> HuksCryptoExtensionResult:
-        """Forget it with its sessions."""
+        """Forget an open key and its sessions."""
         resource = self._resources.pop(handle, None)
         self._sessions = {name: one for name, one in self._sessions.items() if one.resource is not resource}
         return HuksCryptoExtensionResult()
 
     async def onAuthUkeyPin(self, handle: str, params: Params) -> HuksCryptoExtensionResult:
-        """Log in at the token, to see whether the PIN is right."""
+        """Log in to the token, to check whether the PIN is right."""
         resource = self._find(handle)
         if resource is None:
             return _failed(_R.HUKS_CRYPTO_EXTENSION_ERR_HANDLE_NOT_EXIST)
@@ -109,7 +109,7 @@ class Pkcs11Provider(CryptoExtensionAbility):
         return HuksCryptoExtensionResult(authState=_S.HUKS_EXT_CRYPTO_PIN_AUTH_SUCCEEDED)
 
     async def onGetUkeyPinAuthState(self, handle: str, params: Params) -> HuksCryptoExtensionResult:
-        """Tell whether the caller has proved the PIN; asks the token whether it is there."""
+        """Tell whether the caller has proved the PIN; also checks that the token is present."""
         resource = self._find(handle)
         if resource is None:
             return _failed(_R.HUKS_CRYPTO_EXTENSION_ERR_HANDLE_NOT_EXIST)
@@ -125,7 +125,7 @@ class Pkcs11Provider(CryptoExtensionAbility):
         return HuksCryptoExtensionResult(authState=state)
 
     async def onClearUkeyPinAuthState(self, handle: str, params: Params) -> HuksCryptoExtensionResult:
-        """Forget it; the token is logged out with the last caller."""
+        """Forget that the caller has proved the PIN; with the last such caller, the token is logged out."""
         resource = self._find(handle)
         if resource is None:
             return _failed(_R.HUKS_CRYPTO_EXTENSION_ERR_HANDLE_NOT_EXIST)
@@ -136,7 +136,7 @@ class Pkcs11Provider(CryptoExtensionAbility):
         return HuksCryptoExtensionResult()
 
     async def onGetProperty(self, handle: str, propertyId: str, params: Params) -> HuksCryptoExtensionResult:
-        """SKF_GetDevInfo: what the token says of itself, as JSON."""
+        """SKF_GetDevInfo: what the token says about itself, as JSON."""
         if self._find(handle) is None:
             return _failed(_R.HUKS_CRYPTO_EXTENSION_ERR_HANDLE_NOT_EXIST)
         if propertyId != "SKF_GetDevInfo":
@@ -149,11 +149,11 @@ class Pkcs11Provider(CryptoExtensionAbility):
         return HuksCryptoExtensionResult(property=[extra])
 
     async def onSetProperty(self, handle: str, propertyId: str, params: Params) -> HuksCryptoExtensionResult:
-        """There is none to set."""
+        """Refuse, because there is no property that can be set."""
         raise BusinessError(12000001, "a PKCS#11 token has no property that can be set; use its own tools")
 
     async def onInitSession(self, handle: str, params: HuksOptions) -> HuksCryptoExtensionResult:
-        """Open a session on a key that is there."""
+        """Open a session on a key, which must exist."""
         resource = self._find(handle)
         if resource is None:
             return _failed(_R.HUKS_CRYPTO_EXTENSION_ERR_HANDLE_NOT_EXIST)
@@ -176,7 +176,7 @@ class Pkcs11Provider(CryptoExtensionAbility):
         return await self._answer(self._feed(session, session.operation.update, bytes(params.inData or b"")))
 
     async def onFinishSession(self, initHandle: str, params: HuksOptions) -> HuksCryptoExtensionResult:
-        """Feed the last data; with none and no parameters but the caller it is an end without a result."""
+        """Feed the last data. With no data, and no parameter but the caller's number, end without a result."""
         session = self._session(initHandle)
         if session is None:
             self._sessions.pop(initHandle, None)
@@ -231,13 +231,13 @@ class Pkcs11Provider(CryptoExtensionAbility):
     async def onImportWrappedKeyItem(
         self, handle: str, wrappingHandle: str, params: Params, wrappedKey: bytes
     ) -> HuksCryptoExtensionResult:
-        """Tokens know none of HUKS's wrapped forms."""
+        """Refuse, because tokens know none of HUKS's wrapped forms."""
         raise BusinessError(
             12000001, "PKCS#11 tokens do not unwrap HUKS's forms; import with the token's own tools"
         )
 
     async def onExportKeyItem(self, handle: str, params: Params) -> HuksCryptoExtensionResult:
-        """Give the public half."""
+        """Return the public half of a key."""
         resource = self._find(handle)
         if resource is None:
             return _failed(_R.HUKS_CRYPTO_EXTENSION_ERR_HANDLE_NOT_EXIST)
@@ -248,11 +248,11 @@ class Pkcs11Provider(CryptoExtensionAbility):
         return HuksCryptoExtensionResult(outData=public)
 
     async def onExportCertificate(self, index: str, params: Params) -> HuksCryptoExtensionResult:
-        """Give the certificates of one key."""
+        """Return the certificates of one key."""
         return await self._answer(self._certificates(parse_locator(index, self._label)))
 
     async def onEnumCertificates(self, params: Params) -> HuksCryptoExtensionResult:
-        """Give all certificates. PKCS#11 does not tell what they are for."""
+        """Return all certificates; the purpose is ignored, because PKCS#11 does not tell what they are for."""
         return await self._answer(self._certificates(None))
 
     async def _certificates(self, locator: Locator | None) -> HuksCryptoExtensionResult:
@@ -281,7 +281,7 @@ class Pkcs11Provider(CryptoExtensionAbility):
     async def _answer(
         self, work: Awaitable[HuksCryptoExtensionResult], session: str | None = None
     ) -> HuksCryptoExtensionResult:
-        """What the work gives, or what the token's failure is as a result."""
+        """Return the result of the work, or the result that stands for a failure of the token."""
         try:
             return await work
         except TokenFailure as failure:
@@ -294,7 +294,7 @@ class Pkcs11Provider(CryptoExtensionAbility):
 
 
 def _describe(session: Any) -> dict[str, Any]:
-    token = session.token.slot.get_token()  # asked anew, to see that it is there
+    token = session.token.slot.get_token()  # asked again, to check that the token is still present
     return {
         "label": token.label,
         "manufacturer": token.manufacturer_id,

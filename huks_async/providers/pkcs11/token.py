@@ -1,4 +1,4 @@
-"""One token: a thread of its own, sessions that are used again, and the one login that a process has at it."""
+"""One token: its own thread, a session that is reused, and the single login that a process has at the token."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,7 +15,7 @@ from huks_async.runtime.workers import SerialWorker
 T = TypeVar("T")
 _R = HuksCryptoExtensionResultCode
 
-# what a token says that is not there, or is another one than before
+# errors of a token that is absent, or was replaced by another
 _GONE = (
     "DeviceError",
     "DeviceRemoved",
@@ -28,13 +28,13 @@ _GONE = (
     "GeneralError",
     "FunctionFailed",
 )
-# an object that was just found and is not there any more; so SoftHSM shows a token whose files are gone
+# errors for an object that was found just before and is gone; SoftHSM raises them if a token's files are removed
 _LOST_OBJECT = ("ObjectHandleInvalid", "KeyHandleInvalid")
 _TEXT_OF_CRYPTOKI = "Cryptoki"
 
 
 class TokenFailure(Exception):
-    """A token could not do what it was asked, with the result code for it."""
+    """A token could not do what it was asked; has the result code for that."""
 
     def __init__(self, code: HuksCryptoExtensionResultCode, text: str, retries: int | None = None) -> None:
         super().__init__(text)
@@ -46,8 +46,8 @@ class TokenFailure(Exception):
 class Token:
     """A token by its label.
 
-    Every call of the library runs in this token's thread, one after the other: a token that hangs holds up nobody
-    but itself. Which callers have proved the PIN is kept here, because the login is the process's.
+    Every call of the library for this token runs in the token's thread, one after the other, so a token that hangs
+    holds up no other. Which callers have proved the PIN is kept here, because the login belongs to the process.
     """
 
     def __init__(self, module: str, label: str) -> None:
@@ -59,11 +59,11 @@ class Token:
         self._session: Any = None
         self._epoch = 0
         self.life: int = 0
-        """Counts how often the token was lost: handles of an earlier life are no more."""
+        """Counts how often the token was lost: handles of an earlier life are no longer valid."""
         self._proved: set[int] = set()
         self._logged_in = False
         self._locked = False
-        # a session was lost that could not be closed, so that the library may believe in its login still
+        # True if a session was lost and could not be closed, so that the library may still regard it as logged in.
         self._unclean = False
 
     @property
@@ -78,11 +78,11 @@ class Token:
     async def run(self, work: Callable[[Any], T]) -> T:
         """Call `work(session)` in the token's thread.
 
-        When this is cancelled it ends at once: work that has not begun never does, and what has begun ends in the
-        thread.
+        When this is cancelled, it ends at once: work that has not begun is dropped, and work that has begun ends in
+        the thread.
 
         Raises:
-            TokenFailure: where the token fails.
+            TokenFailure: the token failed.
             BusinessError: 12000012 in a child of the process that opened the token.
         """
         if self._worker is None:
@@ -90,23 +90,23 @@ class Token:
         return await self._worker.run(self._call, work)
 
     async def connect(self) -> None:
-        """See whether the library can be loaded and the token is there."""
+        """Check that the library can be loaded and the token is present."""
         await self.run(lambda session: None)
 
     async def prove(self, uid: int, pin: str) -> None:
         """Prove the PIN for a caller, at the token itself.
 
-        The token is logged out first: while a process is logged in, its tokens look at no PIN. A wrong one leaves it
-        logged out for all callers. To log in again with a PIN from memory would set the token's count of wrong ones
-        back, so that one caller could guess as long as another is logged in.
+        The token is logged out first, because it checks no PIN while the process is logged in. A wrong PIN leaves it
+        logged out for all callers. Logging in again with a PIN from memory would reset the token's count of wrong
+        PINs, so that one caller could guess without limit while another is logged in.
 
         Raises:
-            TokenFailure: PIN_INCORRECT with the attempts that are left, where the token tells them; PIN_LOCKED.
+            TokenFailure: PIN_INCORRECT with the attempts that are left, if the token tells them; PIN_LOCKED.
         """
         await self.run(lambda session: self._prove(session, uid, pin))
 
     async def forget(self, uid: int) -> None:
-        """Forget that a caller has proved the PIN; with the last one the token is logged out."""
+        """Forget that a caller has proved the PIN; with the last such caller, the token is logged out."""
         self._proved.discard(uid)
         if not self._proved and self._logged_in:
             await self.run(self._log_out)
@@ -142,7 +142,7 @@ class Token:
             session.close()
 
     def _retries(self, session: Any) -> int | None:
-        """The attempts that are left, as far as PKCS#11 tells: none, one, or that there are several."""
+        """The attempts that are left, as far as PKCS#11 tells: it distinguishes only none, one, and more."""
         pkcs11 = python_pkcs11()
         try:
             flags = session.token.slot.get_token().flags
@@ -153,7 +153,7 @@ class Token:
         return 1 if flags & pkcs11.TokenFlag.USER_PIN_FINAL_TRY else None
 
     def _log_out(self, session: Any) -> None:
-        """Log out: python-pkcs11 does so when the session closes that logged in, so a new one takes its place."""
+        """Log out. python-pkcs11 logs out when it closes the session that logged in, so that one is replaced."""
         pkcs11 = python_pkcs11()
         if not self._logged_in:
             return
@@ -176,7 +176,7 @@ class Token:
                 return work(session)
             except pkcs11.PKCS11Error as error:
                 raise self._failure(pkcs11, error) from error
-            except RuntimeError as error:  # python-pkcs11 has no other class for a library that does not load
+            except RuntimeError as error:  # python-pkcs11 raises this for a library that cannot be loaded
                 if _TEXT_OF_CRYPTOKI.lower() in str(error).lower() or "load" in str(error).lower():
                     raise BusinessError(
                         12000020, f"the PKCS#11 library {self._module} cannot be loaded: {str(error)[:200]}"
@@ -184,7 +184,7 @@ class Token:
                 raise
 
     def _open(self, pkcs11: Any, library: Any) -> Any:
-        """The session, opened where there is none, on the token that is there now."""
+        """The session on the token that is present now; it is opened if there is none."""
         if self._session is not None and self._epoch == self._library.epoch:
             return self._session
         if self._session is not None:
@@ -194,7 +194,7 @@ class Token:
             if self._unclean and self._library.begin_anew(self._library.epoch):
                 session = self._look(library)
         except pkcs11.PKCS11Error:
-            # a library may see a token that came back only after it was begun anew
+            # a library may find a reinserted token only after it was initialized again
             if not self._library.begin_anew(self._library.epoch):
                 raise
             session = self._look(library)
@@ -208,7 +208,7 @@ class Token:
 
     def _failure(self, pkcs11: Any, error: Any) -> TokenFailure:
         kind = type(error).__name__
-        # its texts name states of the token, never keys or PINs
+        # the texts of these errors name states of the token, never keys or PINs
         text = f"{kind} {error}".strip()
         if isinstance(error, pkcs11.UserNotLoggedIn):
             self._logged_in = False
@@ -223,7 +223,7 @@ class Token:
         return TokenFailure(_R.HUKS_CRYPTO_EXTENSION_ERR_UKEY_DRIVER_FAIL, text)
 
     def _lose(self) -> None:
-        """Forget what there was of the token. Where it is still there after all, it is logged out."""
+        """Forget all state of the token. If it is still present after all, it is logged out."""
         pkcs11 = python_pkcs11()
         lost, self._session = self._session, None
         if lost is not None and self._epoch == self._library.epoch:
@@ -237,4 +237,4 @@ class Token:
 
 
 class Abandoned(Event):
-    """Set where nobody waits any more for work that goes on in the token's thread."""
+    """Set when no caller waits any more for work that is still running in the token's thread."""
