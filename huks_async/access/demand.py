@@ -173,8 +173,8 @@ def check_demand(params: ParamSet) -> Demand | None:
 
     Raises:
         BusinessError: 401 for a missing tag or a value that does not exist; 12000003 for purposes that the key does
-            not have; 12000001 for what cannot be combined; 12000012 for a key that could be wrapped, and so leave
-            the user it is bound to.
+            not have; 12000001 for what cannot be combined; 12000012 for a key that could be wrapped, because a
+            wrapped key would escape the user it is bound to.
     """
     numbers = params.numbers
     if not is_bound(numbers):

@@ -1,1 +1,1 @@
-"""Sealed files, format 2: the header, the chunks, and the coroutines' way through both (docs/file-format.md)."""
+"""Sealed files, format 2: the header, the chunks, and the coroutines that read and write both (docs/file-format.md)."""

@@ -1,8 +1,8 @@
 """The chunks of a sealed file, by the STREAM construction (Hoang, Reyhanitabar, Rogaway, Vizár 2015).
 
-Each chunk is sealed with AES-256-GCM under the key that the header gives. Its nonce has the chunk's number,
-11 bytes, and one byte that is 1 in the last chunk and 0 in all others. So a chunk opens at its own place only,
-and a file that was cut off has no last chunk.
+Each chunk is sealed with AES-256-GCM under a key that is derived from the header. Its nonce is the chunk's number,
+11 bytes, and one byte that is 1 in the last chunk and 0 in all others. So a chunk opens only at its own place, and
+a file that was cut off has no last chunk.
 """
 
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class ChunkCipher:
         """Length of a full chunk in the file."""
 
     def seal(self, index: int, data: BytesLike, *, last: bool) -> bytes:
-        """Seal a chunk: a full one, or the last, which has 0 bytes in a file without content only."""
+        """Seal a chunk: a full one, or the last one, which is empty only in a file without content."""
         return self._aead.encrypt(nonce(index, last=last), data, None)
 
     def seal_into(self, index: int, data: BytesLike, target: bytearray | memoryview, *, last: bool) -> None:
@@ -45,7 +45,7 @@ class ChunkCipher:
         """Open a chunk.
 
         Raises:
-            BusinessError: 12000006 where the chunk is not the one that was sealed for this place.
+            BusinessError: 12000006 if the chunk is not the one that was sealed for this place.
         """
         self._check_length(index, len(sealed), last=last)
         try:
@@ -57,7 +57,7 @@ class ChunkCipher:
         """Open a chunk into a buffer that has exactly `TAG_BYTES` bytes less.
 
         Raises:
-            BusinessError: as `open`. The buffer may hold anything then, and must not be shown.
+            BusinessError: as `open`. The content of the buffer is then undefined and must not be shown.
         """
         self._check_length(index, len(sealed), last=last)
         try:
@@ -80,7 +80,7 @@ class ChunkCipher:
             )
 
     def _fault(self, index: int, sealed: BytesLike, *, last: bool) -> BusinessError:
-        """Find out what befell a chunk that does not open: only the last mark may be another."""
+        """Find out what is wrong with a chunk that does not open: it may differ only in the mark of the last chunk."""
         try:
             self._aead.decrypt(nonce(index, last=not last), sealed, None)
         except InvalidTag:
@@ -92,7 +92,7 @@ class ChunkCipher:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """Where the chunks of a file are, from the lengths alone; only opening the last chunk proves the size.
+    """Where the chunks of a file are, computed from its length; only opening the last chunk proves the size.
 
     Attributes:
         start: offset of the first chunk, which is the header's length.
@@ -107,7 +107,7 @@ class Extent:
     size: int
 
     def place(self, index: int) -> tuple[int, int]:
-        """Offset in the file and length there of a chunk."""
+        """Where a chunk is in the file: its offset, and its sealed length."""
         sealed = self.chunk_bytes + TAG_BYTES
         offset = self.start + index * sealed
         end = self.start + self.size + self.chunks * TAG_BYTES
@@ -122,7 +122,7 @@ def extent(start: int, chunk_bytes: int, file_bytes: int) -> Extent:
     """The extent of a file of this length.
 
     Raises:
-        BusinessError: 12000006 for a length that no sealed file has: it was cut off.
+        BusinessError: 12000006 for a length that no sealed file has, because the file was cut off.
     """
     sealed = chunk_bytes + TAG_BYTES
     rest = file_bytes - start

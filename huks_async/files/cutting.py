@@ -1,4 +1,4 @@
-"""Cutting what comes in pieces of any size into chunks of one size."""
+"""Cutting a stream that comes in pieces of any size into chunks of one size."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -6,17 +6,17 @@ from collections.abc import Iterator
 from huks_async.model.params import BytesLike
 
 Parts = list[memoryview]
-"""A chunk as views of the pieces that it lies in."""
+"""A chunk, as views of the pieces that it consists of."""
 
 _SMALL = 16 * 1024
-"""Shorter pieces are copied together: a chunk of thousands of views would cost more than the copy."""
+"""Shorter pieces are joined by copying, because a chunk of thousands of views would cost more than the copy."""
 
 
 class Cutter:
-    """Takes pieces, gives chunks. One full chunk is held back at least: it may turn out to be the last.
+    """Takes pieces and returns chunks. At least one full chunk is held back, because it may turn out to be the last.
 
-    Pieces of `bytes` are not copied unless they are short. What can change is copied at once, because many
-    sources fill one buffer again and again.
+    Pieces of `bytes` are not copied unless they are short. Mutable pieces are copied at once, because many sources
+    reuse one buffer.
     """
 
     __slots__ = ("_held", "_pieces", "_short", "_size")
@@ -46,12 +46,12 @@ class Cutter:
         self._pieces.append(view if type(view.obj) is bytes else memoryview(bytes(view)))
 
     def take(self, count: int) -> list[Parts]:
-        """Give that many chunks, of those that are ready."""
+        """Return that many of the chunks that are ready."""
         self._flush()
         return [self._cut(self._size) for _ in range(count)]
 
     def rest(self) -> Parts:
-        """Give what is left, at the end: at most a chunk, and nothing only if nothing ever came."""
+        """Return what is left at the end: at most one chunk, which is empty only if the whole stream was."""
         self._flush()
         return self._cut(self._held)
 
@@ -76,7 +76,7 @@ class Cutter:
 
 
 def slices(piece: BytesLike, most: int) -> Iterator[BytesLike]:
-    """The same bytes in views of bounded length, so that nobody copies or cuts for long."""
+    """The same bytes in views of bounded length, so that copying or cutting one of them takes little time."""
     if len(piece) <= most:
         yield piece
         return

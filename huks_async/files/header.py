@@ -14,13 +14,13 @@
 
     a recipient:
     0       1      way: how its key hides the file's key
-    1       1      digest of that way, as a number of HuksKeyDigest; 0 where it has none
-    2       4      version of the key, 0 where it is not told
+    1       1      digest of that way, as a number of HuksKeyDigest; 0 if it has none
+    2       4      version of the key, 0 if it is not given
     6       8      hint: finds the recipient that an alias stands for
     14      2      length of the body
     16      …      body
 
-The code is what commits to the file's key: AES-GCM alone can be made to open under several keys.
+The code commits the file to one key, because an AES-GCM ciphertext alone can be made to open under several keys.
 """
 
 import hashlib
@@ -40,14 +40,14 @@ SUITE_AES_256_GCM = 1
 """Chunks under AES-256-GCM, keys by HKDF with SHA-256, the header's code by HMAC-SHA-256."""
 
 PREFIX_BYTES = 32
-"""What stands before the recipients; it tells the header's length."""
+"""Length of the part before the recipients, which contains the header's length."""
 FILE_KEY_BYTES = 32
 SALT_BYTES = 16
 CODE_BYTES = 32
 MAX_HEADER_BYTES = 65536
 MIN_CHUNK_BITS, MAX_CHUNK_BITS = 12, 20
 CHUNK_BYTES = 256 * 1024
-"""Plaintext of a chunk in files made here."""
+"""Bytes of plaintext of a chunk in the files that this library makes."""
 
 _PREFIX = struct.Struct(">7sBBBBBI16s")
 _RECIPIENT = struct.Struct(">BBI8sH")
@@ -64,9 +64,9 @@ class Recipient:
     Attributes:
         way: how the key hides the file's key, see `recipients`.
         digest: of that way; 0 for none.
-        version: of the key; 0: not told.
+        version: of the key; 0: not given.
         hint: 8 bytes from `hint`.
-        body: what the key made of the file's key.
+        body: the file's key, hidden by this key.
     """
 
     way: int
@@ -78,13 +78,13 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A header, whole.
+    """A complete header.
 
     Attributes:
         chunk_bytes: plaintext of a full chunk.
         salt: random, of this file.
         recipients: in the order of the file.
-        data: all its bytes, the code included.
+        data: all of its bytes, including the code.
     """
 
     chunk_bytes: int
@@ -97,7 +97,7 @@ class Header:
         return hmac.compare_digest(_code(file_key, self.data[:-CODE_BYTES]), self.data[-CODE_BYTES:])
 
     def chunk_key(self, file_key: bytes) -> bytes:
-        """The key of the chunks. It depends on every bit of the header through the code."""
+        """The key of the chunks. Through the code, it depends on every bit of the header."""
         return _derive(file_key, self.data[-CODE_BYTES:], _CHUNKS_INFO)
 
 
@@ -107,7 +107,7 @@ def make_header(
     """Write a header.
 
     Raises:
-        BusinessError: 401 for no recipients or more than fit.
+        BusinessError: 401 for no recipients, or more than a header can hold.
     """
     bits = chunk_bytes.bit_length() - 1
     if chunk_bytes != 1 << bits or not MIN_CHUNK_BITS <= bits <= MAX_CHUNK_BITS:
@@ -138,7 +138,7 @@ def header_length(prefix: bytes) -> int:
 
 
 def read_header(data: bytes) -> Header:
-    """Take a header apart. Nothing in it is verified before `Header.belongs_to` says so.
+    """Parse a header. Nothing in it is verified until `Header.belongs_to` has returned True.
 
     Raises:
         BusinessError: 12000006 for anything that is no header of this version.
@@ -168,7 +168,7 @@ def version_of(start: bytes) -> int | None:
 
 
 def hint(salt: bytes, namespace: str, alias: str) -> bytes:
-    """What finds the recipient that an alias stands for, and tells nobody the alias who cannot guess it."""
+    """Bytes that identify the recipient of an alias, but do not reveal the alias to anyone who cannot guess it."""
     place, name = namespace.encode("utf-8", "surrogatepass"), alias.encode("utf-8", "surrogatepass")
     message = struct.pack(">I", len(place)) + place + name
     return hmac.digest(salt, message, hashlib.sha256)[:_HINT_BYTES]

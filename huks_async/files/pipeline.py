@@ -1,4 +1,4 @@
-"""Chunks on all processors, in order, with bounded memory and without a task of its own."""
+"""Working on chunks on all processors, in order, with bounded memory and without a task of its own."""
 
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
@@ -15,28 +15,28 @@ from huks_async.runtime.jobs import Job
 from huks_async.runtime.workers import WorkerPool
 
 _BATCH_BYTES = 2 * 1024 * 1024
-"""What a worker gets at once: a hop costs about 100 µs, as much as the work on 1 MiB."""
+"""How much a worker gets at once. A hop to a worker costs about 100 µs, as much as the work on 1 MiB."""
 
 _WINDOW = 4
-"""Batches under way at most, 16 MiB with what they become; fewer would leave a worker without work."""
+"""The most batches that are under way, 16 MiB with their results; with fewer, workers would be idle at times."""
 
 _REUSED_BYTES = 4 * 1024 * 1024
 
 
 @cache
 def _reuse_memory() -> None:
-    """Have the C library keep the memory of chunks for the next ones, once in a process.
+    """Have the C library keep the memory of chunks for the next ones; done once in a process.
 
-    glibc gives blocks of this size back to the system at each release, and each new chunk then costs more for
-    its pages than for its encryption: 60 % of the processor time of a stream. It raises its bounds by itself
-    when a block beyond them is freed, which no data has touched here. What it keeps is 8 MiB at most,
-    and goes back when memory is short.
+    glibc returns blocks of this size to the system whenever they are freed. Each new chunk then costs more for its
+    pages than for its encryption: 60 % of the processor time of a stream. But glibc raises its bound when a larger
+    block is freed, so one is allocated and freed here, without touching its pages. The memory that glibc then keeps
+    is 8 MiB at most, and goes back to the system when memory is short.
     """
     bytes(_REUSED_BYTES)
 
 
 class Done(NamedTuple):
-    """What came of a batch: chunks that are right, and what is wrong with the one after them."""
+    """The result of a batch: the chunks that are right, and what is wrong with the next one, if it is wrong."""
 
     chunks: list[bytes]
     fault: BusinessError | None
@@ -46,7 +46,7 @@ class Work(Protocol):
     """Seals or opens consecutive chunks. Runs in any thread."""
 
     def __call__(self, first: int, chunks: list[Parts], *, last: bool) -> Done:
-        """Do it; `last` tells that the last of these is the last of all."""
+        """Seal or open `chunks`; `last` says that the last of them is also the last of the file."""
 
 
 def seal_chunks(cipher: ChunkCipher, first: int, chunks: list[Parts], *, last: bool) -> Done:
@@ -62,7 +62,7 @@ def seal_chunks(cipher: ChunkCipher, first: int, chunks: list[Parts], *, last: b
 
 
 def open_chunks(cipher: ChunkCipher, first: int, chunks: list[Parts], *, last: bool) -> Done:
-    """Open consecutive chunks, up to one that is wrong."""
+    """Open consecutive chunks, up to the first that is wrong."""
     end, opened = len(chunks) - 1, []
     for place, parts in enumerate(chunks):
         try:
@@ -75,17 +75,18 @@ def open_chunks(cipher: ChunkCipher, first: int, chunks: list[Parts], *, last: b
 async def carry(
     pieces: AsyncIterator[BytesLike], start: BytesLike, size: int, work: Work, pool: WorkerPool, turns: Turns
 ) -> AsyncGenerator[bytes, None]:
-    """Cut a stream into chunks, have them worked on, and give the results in order.
+    """Cut a stream into chunks, have them worked on, and yield the results in order.
 
     Args:
         pieces: the stream.
-        start: what comes before it.
+        start: bytes that were read from the stream already.
         size: bytes of a chunk.
-        work: what is done to chunks.
-        pool: does all of it but the last chunk.
-        turns: of the event loop.
+        work: seals or opens chunks.
+        pool: does all of the work except that on the last chunk.
+        turns: lets other tasks of the event loop run.
 
-    Left early, it drops what has not begun; nothing waits for what has, which ends within a millisecond.
+    When this is left early, it drops the work that has not begun. It does not wait for work that has begun, which
+    ends within a millisecond.
     """
     cutter, under_way, index = Cutter(size), deque[Job[Done]](), 0
     batch = max(1, _BATCH_BYTES // size)
@@ -95,7 +96,7 @@ async def carry(
         async for piece in pieces:
             for part in slices(piece, _BATCH_BYTES):
                 cutter.feed(part)
-                # Whoever feeds slowly gets each chunk at once, whoever feeds fast gives full batches.
+                # A slow source gets each chunk worked on at once; from a fast source, full batches are formed.
                 while (ready := cutter.ready) and (not under_way or ready >= batch):
                     while len(under_way) >= _WINDOW:
                         for done in _right(await under_way.popleft().outcome(shield=False)):
@@ -122,7 +123,7 @@ async def carry(
 
 
 def _right(done: Done) -> Iterator[bytes]:
-    """The chunks that are right, then the fault of the next."""
+    """Yield the chunks that are right, then raise the error of the next one, if it is wrong."""
     yield from done.chunks
     if done.fault is not None:
         raise done.fault

@@ -1,4 +1,4 @@
-"""Reading a sealed file at any place, by opening only the chunks that are needed."""
+"""Reading a sealed file at any offset, by opening only the chunks that are needed."""
 
 import os
 from collections import deque
@@ -13,16 +13,16 @@ from huks_async.runtime.jobs import Job
 from huks_async.runtime.workers import WorkerPool
 
 _RUN_BYTES = 1024 * 1024
-"""Plaintext that a worker reads and opens at once."""
+"""Bytes of plaintext that a worker reads and opens at once."""
 
 _WINDOW = 6
 
 
 def read_head(file: SeekableFile) -> tuple[bytes, int]:
-    """Open a file and read its header, in a worker; gives it and the length of the file. Of format 1, its first bytes.
+    """Open a file in a worker; return its header (in format 1, its first bytes) and the length of the file.
 
     Raises:
-        BusinessError: 12000006 for what is no sealed file.
+        BusinessError: 12000006 for a file that is not sealed.
     """
     length = file.open()
     prefix = file.read_at(0, PREFIX_BYTES)
@@ -33,11 +33,11 @@ def read_head(file: SeekableFile) -> tuple[bytes, int]:
 
 
 class SealedReader(Uncopied):
-    """A sealed file that is open for reading at any place; made by `Keystore.open_sealed`.
+    """A sealed file that is open for reading at any offset; made by `Keystore.open_sealed`.
 
     Attributes:
-        size: bytes of plaintext. It is proved: the last chunk was opened first.
-        chunks_opened: how many chunks were opened so far.
+        size: bytes of plaintext. This is proved, because the last chunk was opened first.
+        chunks_opened: how many chunks have been opened so far.
     """
 
     def __init__(
@@ -57,19 +57,19 @@ class SealedReader(Uncopied):
         """Open the last chunk, which proves the size.
 
         Raises:
-            BusinessError: 12000006 where the file was cut off, extended or changed there.
+            BusinessError: 12000006 if the file was cut off, extended, or changed in that chunk.
         """
         last = self._extent.chunks - 1
         (opened,) = await self._pool.run_shielded(self._open_run, last, last)
         self._keep(last, [opened])
 
     async def read_at(self, offset: int, length: int) -> bytes:
-        """Give `length` bytes from `offset` on; fewer, or none, where the file ends before.
+        """Return `length` bytes from `offset` on; fewer, or none, if the file ends before that.
 
-        Several calls may run at once. A cancelled one ends when the chunks that are being read are.
+        Several calls may run at once. A cancelled call ends once the chunks that it is reading have been read.
 
         Raises:
-            BusinessError: 12000006 where a chunk was changed, and then nothing of the range; 401 for negative
+            BusinessError: 12000006 if a chunk was changed, and then nothing of the range is returned; 401 for negative
                 numbers; 12000012 when the reader is closed.
         """
         for name, number in (("offset", offset), ("length", length)):
@@ -90,7 +90,7 @@ class SealedReader(Uncopied):
         return b"".join(chunks)
 
     async def read(self, size: int = -1) -> bytes:
-        """Give the next bytes, all that are left without a number; b"" at the end. Moves the position."""
+        """Return the next bytes, by default all that are left; b"" at the end. Moves the position."""
         if size is None or size < 0:
             size = max(0, self.size - self._position)
         data = await self.read_at(self._position, size)
@@ -98,7 +98,7 @@ class SealedReader(Uncopied):
         return data
 
     async def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Set the position of `read`, as files do; gives it."""
+        """Set the position of `read`, as files do, and return it."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}.get(whence)
         if base is None or base + offset < 0:
             raise BusinessError(
@@ -124,7 +124,7 @@ class SealedReader(Uncopied):
         kept = self._kept
         if kept is not None and kept[0] == first == last:
             return [kept[1]]
-        # the chunk used last serves a read that goes on in it, or that ends in it
+        # the chunk that was used last is kept, for a read that begins or ends in it
         before = [kept[1]] if kept is not None and kept[0] == first else []
         after = [kept[1]] if kept is not None and kept[0] == last else []
         run = max(1, _RUN_BYTES // self._extent.chunk_bytes)
@@ -141,7 +141,7 @@ class SealedReader(Uncopied):
                 middle += await jobs[0].outcome(shield=True)
                 jobs.popleft()
         except BaseException:
-            # nothing may still read when the block is left and the file closed
+            # no worker may still be reading when the block is left and the file is closed
             for job in jobs:
                 await job.drop()
             raise

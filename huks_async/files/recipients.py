@@ -1,16 +1,16 @@
-"""How a key of the keystore hides the key of a file, in one ordinary session: the ways, and which a key has.
+"""How a key of the keystore hides the key of a file, in one ordinary session: the ways, and which way a key uses.
 
     way  session                                           body
     1    encrypt with GCM (AES, SM4)                       nonce, 12 bytes; file key sealed, 32; tag, 16
     2    encrypt with CCM (AES)                            the same
-    3    encrypt with RSA, OAEP with the digest            what RSA gives
-    4    encrypt with SM2                                  what SM2 gives, DER
+    3    encrypt with RSA, OAEP with the digest            the ciphertext of RSA
+    4    encrypt with SM2                                  the ciphertext of SM2, DER
     5    derive with HKDF and the digest                   salt, 32 bytes; file key sealed, 32; tag, 16
     6    mac with HMAC or SM3 and the digest               the same
 
-Ways 1 and 2 authenticate `LABEL` and the file's salt. Ways 5 and 6 make 32 bytes of `LABEL`, the file's salt and
-the body's salt, which are an AES-256-GCM key for the file's key alone: nonce of 12 zero bytes, the same data
-authenticated. No other ciphertext that an application makes with its key can pass for one of these.
+Ways 1 and 2 authenticate `LABEL` and the file's salt. Ways 5 and 6 derive 32 bytes from `LABEL`, the file's salt and
+the body's salt. These are an AES-256-GCM key that seals only the file's key: with a nonce of 12 zero bytes, and the
+same data authenticated. No other ciphertext that an application makes with its key can pass for one of these.
 """
 
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ _T, _P = HuksTag, HuksKeyPurpose
 _ENCRYPT, _DECRYPT = int(_P.HUKS_KEY_PURPOSE_ENCRYPT), int(_P.HUKS_KEY_PURPOSE_DECRYPT)
 _DERIVE, _MAC = int(_P.HUKS_KEY_PURPOSE_DERIVE), int(_P.HUKS_KEY_PURPOSE_MAC)
 _SHA256, _SM3 = int(HuksKeyDigest.HUKS_DIGEST_SHA256), int(HuksKeyDigest.HUKS_DIGEST_SM3)
-# what gives the 32 bytes of a key, and no collisions
+# the digests that have at least the 32 bytes of a key, and no known collisions
 _WIDE = frozenset(
     {
         _SHA256,
@@ -62,7 +62,7 @@ class Session:
 
     Attributes:
         properties: for `initSession`.
-        data: for one `updateSession`, None where there is none.
+        data: for one `updateSession`; None: there is no such call.
         last: for `finishSession`.
     """
 
@@ -73,14 +73,14 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """The way of one key.
+    """The way that one key uses.
 
     Attributes:
         number: 1 to 6.
         digest: of the session; 0 for none.
-        algorithm: that the session names.
-        key: the numbers of the key.
-        digests: that a recipient of the key may name.
+        algorithm: the algorithm that the session names.
+        key: the number parameters of the key.
+        digests: the digests that a recipient of the key may name.
     """
 
     number: int
@@ -91,23 +91,23 @@ class Way:
 
     @property
     def derives(self) -> bool:
-        """Whether the session makes a key that hides the file's key, in place of hiding it itself."""
+        """Whether the session derives a key that hides the file's key, instead of hiding the file's key itself."""
         return self.number in (HKDF, HMAC)
 
     @property
     def _makes_nonce(self) -> bool:
-        """Whether the key takes no nonce from outside: one with HUKS_TAG_KEY_AUTH_PURPOSE makes its own."""
+        """Whether the key accepts no nonce, because a key with HUKS_TAG_KEY_AUTH_PURPOSE makes its own."""
         return self.number == GCM and _T.HUKS_TAG_KEY_AUTH_PURPOSE in self.key
 
     def hiding(self, file_key: bytes, file_salt: bytes, secret_salt: bytes) -> Session:
-        """The session that hides a file key; `hidden` makes a body of its output."""
+        """The session that hides a file key; `hidden` turns its output into a body."""
         if self.derives:
             return self._deriving(file_salt, secret_salt)
         nonce = b"" if self._makes_nonce else secret_salt[:NONCE_BYTES]
         return Session(self._cipher(_ENCRYPT, file_salt, nonce, b""), None, file_key)
 
     def hidden(self, file_key: bytes, file_salt: bytes, secret_salt: bytes, output: bytes) -> bytes:
-        """The body, from what the session of `hiding` gave."""
+        """The body, made from the output of the session of `hiding`."""
         if self.derives:
             sealed = AESGCM(output[:32]).encrypt(bytes(NONCE_BYTES), file_key, LABEL + file_salt)
             return secret_salt + sealed
@@ -118,7 +118,7 @@ class Way:
         return output
 
     def fits(self, recipient: Recipient) -> bool:
-        """Whether a recipient may be that of this key."""
+        """Whether a recipient may belong to this key."""
         body = len(recipient.body)
         if recipient.way != self.number or recipient.digest not in self.digests:
             return False
@@ -131,7 +131,7 @@ class Way:
         return body > 0
 
     def finding(self, recipient: Recipient, file_salt: bytes) -> Session:
-        """The session that finds the file key again; `found` takes its output."""
+        """The session that recovers the file key; `found` takes its output."""
         body = recipient.body
         way = replace(self, digest=recipient.digest)
         if self.derives:
@@ -143,7 +143,7 @@ class Way:
         return Session(way._cipher(_DECRYPT, file_salt, b"", b""), None, body)
 
     def found(self, recipient: Recipient, file_salt: bytes, output: bytes) -> bytes | None:
-        """The file key, from what the session of `finding` gave; None where this is not the key's recipient."""
+        """The file key, from the output of the session of `finding`; None if the recipient belongs to another key."""
         if self.derives:
             try:
                 output = AESGCM(output[:32]).decrypt(
@@ -183,15 +183,15 @@ class Way:
 
 
 def new_salt() -> bytes:
-    """The random bytes that `Way.hiding` wants."""
+    """Random bytes for the salts of `Way.hiding`."""
     return random_bytes(SALT_BYTES)
 
 
 def way_of(alias: str, key: Mapping[int, int]) -> Way:
-    """The way that a key has, from the number parameters it was made with.
+    """The way that a key uses, from the number parameters it was made with.
 
     Raises:
-        BusinessError: 12000001 for a key that cannot hide another: the message says what can.
+        BusinessError: 12000001 for a key that cannot hide another; the message says which keys can.
     """
     purposes = key.get(_T.HUKS_TAG_PURPOSE, 0)
     digest = key.get(_T.HUKS_TAG_DIGEST)

@@ -1,4 +1,4 @@
-"""A file object read at any place, always in a worker."""
+"""Reading a file object at any offset, always in a worker."""
 
 import io
 import os
@@ -12,11 +12,11 @@ _WITH_DESCRIPTOR = (io.FileIO, io.BufferedReader, io.BufferedRandom)
 
 
 class SeekableFile:
-    """Reads a file where it is asked to. All methods block, and belong into a worker.
+    """Reads a file at any offset. All methods block, and must be called in a worker.
 
-    Takes a path, or a binary file object that can seek: plain, of anyio, or an upload of Starlette. What it opened
-    itself it closes. A file with a descriptor is read without moving its position, several reads at a time;
-    of others the position moves, and one read waits for another.
+    It takes a path, or a binary file object that can seek: a plain one, one of anyio, or an upload of Starlette. It
+    closes only what it has opened itself. A file with a descriptor is read without moving its position, by several
+    reads at a time; with other files the position moves, and one read waits for another.
     """
 
     def __init__(self, file: Any) -> None:
@@ -27,16 +27,16 @@ class SeekableFile:
         self._lock = threading.Lock()
 
     def open(self) -> int:
-        """Open it; gives its length in bytes.
+        """Open the file, and return its length in bytes.
 
         Raises:
-            BusinessError: 401 for what cannot be read at any place.
+            BusinessError: 401 for something that cannot be read at any offset.
             OSError: as `open` raises it.
         """
         file = self._given
         if isinstance(file, (str, bytes, os.PathLike)):
             file = self._own = open(file, "rb")  # noqa: SIM115 - closed by close()
-        # anyio's files and Starlette's uploads have a plain one inside, as the wrappers of `tempfile` do
+        # anyio's files, Starlette's uploads and the wrappers of `tempfile` contain a plain file, which is used
         for name in ("wrapped", "file", "file"):
             inner = getattr(file, name, None)
             if callable(getattr(inner, "seek", None)):
@@ -58,7 +58,7 @@ class SeekableFile:
             raise BusinessError(401, "file cannot seek; use decrypt_stream for pipes and sockets") from None
 
     def read_at(self, offset: int, length: int) -> bytes:
-        """Read exactly that many bytes, fewer only where the file ends."""
+        """Read exactly that many bytes, fewer only at the end of the file."""
         if self._descriptor is None:
             with self._lock:
                 self._file.seek(offset)
@@ -67,7 +67,7 @@ class SeekableFile:
         return _whole(lambda left, done: os.pread(descriptor, left, offset + done), length)
 
     def close(self) -> None:
-        """Close what was opened here."""
+        """Close the file, if it was opened here."""
         if self._own is not None:
             self._own.close()
 
@@ -75,7 +75,7 @@ class SeekableFile:
         with self._lock:
             before = self._file.tell()
             end = self._file.seek(0, os.SEEK_END)
-            end = self._file.tell() if end is None else end  # some classes give nothing
+            end = self._file.tell() if end is None else end  # some classes return None from `seek`
             self._file.seek(before)
             return int(end)
 

@@ -15,7 +15,7 @@ READ_BYTES = 1024 * 1024
 
 
 class Readable(Protocol):
-    """A file object: `read` gives bytes, at once or as a coroutine, and none at the end."""
+    """A file object: `read` returns bytes, directly or as a coroutine, and b"" at the end."""
 
     def read(self, size: int, /) -> Any:
         """Read at most that many bytes."""
@@ -37,11 +37,11 @@ class Turns(Protocol):
 async def pieces_of(source: Any, pool: WorkerPool, turns: Turns) -> AsyncGenerator[BytesLike, None]:
     """The bytes of a source in pieces, until its end.
 
-    A file object is read from where it is, a plain one in a worker, and is left open. An asynchronous
-    generator is closed, because nobody else can where it is written in place.
+    A file object is read from its present position, in a worker if it is a plain one, and left open. An asynchronous
+    generator is closed, because if it was created in the call itself, nothing else refers to it.
 
     Raises:
-        BusinessError: 401 for what is no source, and for a piece that is no bytes.
+        BusinessError: 401 for something that is not a source, and for a piece that is not bytes.
     """
     if isinstance(source, (bytes, bytearray, memoryview, str)):
         raise BusinessError(401, "source: got one buffer, not an iterable of them; use [data]")
@@ -49,7 +49,7 @@ async def pieces_of(source: Any, pool: WorkerPool, turns: Turns) -> AsyncGenerat
         async with aclosing(source):
             async for piece in source:
                 yield as_buffer(piece, "a piece of the source")
-    # Files come before iterables: as iterables they give lines.
+    # Files are tested before iterables, because a file is also an iterable, of lines.
     elif callable(getattr(source, "read", None)):
         async with aclosing(_read(source, pool)) as pieces:
             async for piece in pieces:

@@ -1,5 +1,5 @@
-"""Messages: sealed with one call, opened with one call. The formats, byte by byte, and how keys are used for them.
+"""Messages, each sealed and opened with one call: their formats, byte by byte, and how keys are used for them.
 
-The room is pure and synchronous, as the engine is: it sees key bytes and data, and knows nothing of aliases, stores,
-sessions or the event loop. docs/message-formats.md describes the formats for other programs.
+This package is pure and synchronous, like the engine: it sees key bytes and data, and knows nothing about aliases,
+stores, sessions or the event loop. docs/message-formats.md describes the formats for other programs.
 """

@@ -7,8 +7,8 @@
 | 16 | synthetic initialisation vector |
 | n | ciphertext, as long as the data |
 
-The key of 64 bytes (AES-256 twice) and the commitment are derived from the stored key by HKDF. The context is the one
-component of associated data, also when it is empty.
+The key of 64 bytes (two AES-256 keys) and the commitment are derived from the stored key by HKDF. The context is the
+only component of associated data, even if it is empty.
 """
 
 from hmac import compare_digest
@@ -23,7 +23,7 @@ from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike
 
 MAX_BYTES = 256 * 1024
-"""Of data. AES-SIV cannot be cut into parts, and 256 KiB hold the interpreter for half a millisecond."""
+"""The most data. AES-SIV needs all data in one call, and 256 KiB hold the interpreter for half a millisecond."""
 
 _KEY_BYTES, _COMMITMENT_BYTES = 64, 32
 _LABEL = b"huks_async message "
@@ -41,10 +41,10 @@ class DeterministicSealer:
         self._prefix = head + made[_KEY_BYTES:]
 
     def seal(self, data: BytesLike, context: BytesLike) -> bytes:
-        """The message.
+        """Make the message.
 
         Raises:
-            BusinessError: 401 for more than `MAX_BYTES`.
+            BusinessError: 401 for more than `MAX_BYTES` of data.
         """
         if len(data) > MAX_BYTES:
             raise BusinessError(
@@ -56,7 +56,7 @@ class DeterministicSealer:
         """The data of a message.
 
         Raises:
-            BusinessError: 12000006 where message, context and key do not belong together.
+            BusinessError: 12000006 if message, context and key do not belong together.
         """
         length = len(self._prefix)
         if len(sealed) > length + 16 + MAX_BYTES or not compare_digest(sealed[:length], self._prefix):

@@ -7,8 +7,8 @@
 | 1 | kind: how the rest is to be read, and with which sort of key |
 | 4 | version of the key, big-endian; 0 for a key that has no versions |
 
-The header goes into every derivation of a key, so none of it can be changed unnoticed, and a message of one kind never
-opens as one of another.
+Every key is derived with the header as an input, so no byte of the header can be changed unnoticed, and a message of
+one kind never opens as one of another.
 """
 
 from enum import IntEnum
@@ -48,7 +48,7 @@ def kind_of(sealed: BytesLike) -> Kind:
     """The kind of a message.
 
     Raises:
-        BusinessError: 12000006 for what has no header of this format, or names a version of a key.
+        BusinessError: 12000006 if the message has no header of this format, or names a version of a key.
     """
     try:
         kind = Kind(sealed[3])
@@ -60,5 +60,5 @@ def kind_of(sealed: BytesLike) -> Kind:
 
 
 def does_not_belong() -> BusinessError:
-    """The one error for whatever is wrong with a sealed message. Which part is wrong must not be told."""
+    """The single error for anything that is wrong with a sealed message. It must not reveal which part is wrong."""
     return BusinessError(_CRYPTO_FAIL, "message, context and key do not belong together")

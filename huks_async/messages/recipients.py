@@ -38,13 +38,13 @@ from huks_async.model.memory import refuse_out_of_memory
 from huks_async.model.params import BytesLike
 
 MAX_BYTES = 1024 * 1024
-"""Of data. HPKE in one call cannot be cut into parts, and a MiB holds the interpreter for a third of a millisecond."""
+"""The most data. HPKE needs all data in one call, and 1 MiB holds the interpreter for a third of a millisecond."""
 
 LONGEST_MESSAGE = HEADER_BYTES + 2048 + MAX_BYTES
-"""No encapsulated key with its tag is longer than 2048 bytes."""
+"""The longest message. An encapsulated key and the tag have at most 2048 bytes together."""
 
 LABEL = b"huks_async seal_to "
-"""What `info` begins with."""
+"""The beginning of `info`."""
 
 ALGORITHMS = frozenset(
     {int(HuksKeyAlg.HUKS_ALG_X25519), int(HuksKeyAlg.HUKS_ALG_ECC), int(HuksKeyAlg.HUKS_ALG_ML_KEM)}
@@ -60,7 +60,7 @@ class _Form(NamedTuple):
     """One key encapsulation.
 
     Args:
-        kem: of HPKE, with the `kdf` of its own hash where it has one.
+        kem: of HPKE; its `kdf` is the one with the same hash, if the KEM has a hash of its own.
         work: microseconds of an encapsulation or decapsulation, the slower of the two, on a server core of 2025.
     """
 
@@ -82,7 +82,7 @@ FORMS: dict[Kind, _Form] = {
     Kind.ML_KEM_768_X25519: _Form(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, 250),
     Kind.ML_KEM_1024_P384: _Form(KEM.MLKEM1024_P384, KDF.HKDF_SHA384, 1200),
 }
-"""Kind of a message → how it is encapsulated."""
+"""Kind of a message → its key encapsulation."""
 
 
 class Sender:
@@ -91,10 +91,10 @@ class Sender:
     __slots__ = ("_kind", "_public")
 
     def __init__(self, public_keys: Sequence[bytes]) -> None:
-        """Read SubjectPublicKeyInfo (DER); of X25519 the 32 raw bytes, too, which HUKS exports.
+        """Read SubjectPublicKeyInfo (DER), or for X25519 the 32 raw bytes, which HUKS exports.
 
         Raises:
-            BusinessError: 401 for bytes that are no public key; 12000003 for keys that HPKE does not take.
+            BusinessError: 401 for bytes that are not a public key; 12000003 for keys that HPKE does not take.
         """
         read = [_read_public(each) for each in public_keys]
         found = _put_together(read, _PUBLIC_PAIRS)
@@ -106,7 +106,7 @@ class Sender:
         self._kind, self._public = found
 
     def begin(self, context: bytes) -> Operation:
-        """An operation whose `finish` makes a message of the data."""
+        """An operation whose `finish` turns the data into a message."""
         return Whole("hpke", partial(self._seal, context), FORMS[self._kind].work)
 
     def _seal(self, context: bytes, data: BytesLike) -> bytes:
@@ -125,7 +125,7 @@ class Recipient:
     __slots__ = ("_kind", "_private")
 
     def __init__(self, private_keys: Sequence[Any]) -> None:
-        """Take the library's private keys; None for a stored key that has no such half.
+        """Take private keys as objects of `cryptography`; None stands for a stored key that has no such form.
 
         Raises:
             BusinessError: 12000003 for keys that HPKE does not take.
@@ -139,10 +139,10 @@ class Recipient:
         self._kind, self._private = found
 
     def begin(self, sealed: BytesLike, context: bytes) -> Operation:
-        """An operation whose `finish` gives the data of the message behind its header.
+        """An operation whose `finish` takes the message without its header, and returns the data.
 
         Raises:
-            BusinessError: 12000006, also by the operation, where message, context and key do not belong together.
+            BusinessError: 12000006, here or in the operation, if message, context and key do not belong together.
         """
         if kind_of(sealed) is not self._kind:
             raise does_not_belong()

@@ -9,13 +9,14 @@
 | n | ciphertext, as long as the data |
 | 16 | tag |
 
-The stored key seals nothing itself. HKDF makes a message key and a commitment of it, with the salt and the header. So
-the key may serve sessions beside, and the 2^32 messages that one key takes with random nonces of 96 bits are counted
-for each salt; a sealer takes a new salt after 2^20. A salt lies in memory, so a copy of the process (a fork, a
-snapshot) goes on with the same one: it does no harm, because nonces come from the kernel for each message.
+The stored key itself seals nothing. HKDF derives a message key and a commitment from it, with the salt and the header.
+So the same stored key may also be used in sessions, and the limit of 2^32 messages for one key with random nonces of
+96 bits applies to each salt; a sealer takes a new salt after 2^20. A salt is kept in memory, so a copy of the process
+(a fork, a snapshot) continues with the same one. That does no harm, because the nonce of each message comes from the
+kernel.
 
-GCM alone commits to no key: one ciphertext can be made to open under several. The commitment, 32 bytes of the same
-derivation, leaves one key that a message can open with.
+GCM alone does not commit to a key: one ciphertext can be made to open under several keys. The commitment, 32 bytes of
+the same derivation, leaves only one key that a message can open under.
 """
 
 from hmac import compare_digest
@@ -46,22 +47,22 @@ _LABEL = b"huks_async message "
 _AES, _SM4 = int(HuksKeyAlg.HUKS_ALG_AES), int(HuksKeyAlg.HUKS_ALG_SM4)
 _AES_BYTES, _SM4_BYTES = 32, 16
 _MESSAGES_UNDER_ONE_SALT = 2**20
-# Messages of many writers come with many salts; deriving again costs 10 µs.
+# How many salts' keys an opener keeps: messages of many writers have many salts, and each derivation costs 10 µs.
 _SALTS_KEPT = 64
-# What AES-GCM does on the event loop within 0.2 ms, and a context may have.
+# So many bytes take AES-GCM at most 0.2 ms on the event loop; it is also the longest context.
 _AT_ONCE = 1024 * 1024
-# A copy of so few bytes costs less than a view of them.
+# Up to this size, copying bytes costs less than making a view of them.
 _COPIED = 8 * 1024
 
 KINDS: dict[int, tuple[Kind, Kind]] = {
     _AES: (Kind.AES, Kind.AES_DATA_KEY),
     _SM4: (Kind.SM4, Kind.SM4_DATA_KEY),
 }
-"""Algorithm of a stored key → kind of its messages, and of its wrapped data keys."""
+"""Algorithm of a stored key → the kind of its messages, and the kind of its wrapped data keys."""
 
 
 def derive_message_key(algorithm: int, secret: bytes, head: bytes, salt: bytes) -> tuple[bytes, bytes]:
-    """The message key (32 bytes for AES, of whatever size the stored key is; 16 for SM4) and the commitment to it."""
+    """The message key (32 bytes for AES, whatever the size of the stored key; 16 for SM4) and its commitment."""
     of_aes = algorithm == _AES
     length = _AES_BYTES if of_aes else _SM4_BYTES
     digest = hashes.SHA256() if of_aes else hashes.SM3()
@@ -76,7 +77,7 @@ class Sealer:
 
     def __init__(self, algorithm: int, secret: bytes, kind: Kind, max_bytes: int) -> None:
         self.at_once: int = _at_once(algorithm, max_bytes)
-        """How many bytes of data and context `seal` is for; beyond, and with SM4, there is `begin`."""
+        """The most bytes of data and context together for `seal`; for more, and for SM4, use `begin`."""
         self._algorithm = algorithm
         self._secret = secret
         self._head = header(kind)
@@ -91,7 +92,7 @@ class Sealer:
         self._left = _MESSAGES_UNDER_ONE_SALT
 
     def seal(self, data: BytesLike, context: BytesLike) -> bytes:
-        """A message, at once; with AES."""
+        """Make a message at once; for AES only."""
         if not self._left:
             self._renew()
         self._left -= 1
@@ -99,7 +100,7 @@ class Sealer:
         return b"".join((self._prefix, nonce, self._aesgcm.encrypt(nonce, data, context)))
 
     def begin(self, context: bytes) -> Operation:
-        """An operation that makes a message of the data that it is fed."""
+        """An operation that turns the data that it is fed into a message."""
         if not self._left:
             self._renew()
         self._left -= 1
@@ -108,7 +109,7 @@ class Sealer:
 
 
 class _Sealing(Operation):
-    """A GCM encryption with the first bytes of a message before its output."""
+    """A GCM encryption whose output is preceded by the first bytes of a message."""
 
     __slots__ = ("_before", "_encryption", "kind")
 
@@ -135,19 +136,20 @@ class Opener:
 
     def __init__(self, algorithm: int, secret: bytes, max_bytes: int) -> None:
         self.at_once: int = _at_once(algorithm, max_bytes)
-        """How many bytes of message and context `open` is for; beyond, and with SM4, there is `begin`."""
+        """The most bytes of message and context together for `open`; for more, and for SM4, use `begin`."""
         self._deterministic: DeterministicSealer | None = None
         self._algorithm = algorithm
         self._secret = secret
         self._kinds = KINDS[algorithm]
-        # header, salt and commitment → key; only what was found right is kept, so that nobody else can fill it
+        # Header, salt and commitment → key. Only keys whose commitment was right are kept, so that forged messages
+        # cannot fill this.
         self._known: dict[bytes, tuple[SecretKey, AESGCM]] = {}
 
     def open(self, sealed: bytes, context: BytesLike) -> bytes:
-        """The data of a message, at once; with AES.
+        """Return the data of a message at once; for AES only.
 
         Raises:
-            BusinessError: 12000006 where message, context and key do not belong together.
+            BusinessError: 12000006 if message, context and key do not belong together.
         """
         prefix = sealed[:_PREFIX_BYTES]
         known = self._known.get(prefix)
@@ -159,14 +161,14 @@ class Opener:
         body = sealed[_BODY_AT:] if len(sealed) <= _COPIED else memoryview(sealed)[_BODY_AT:]
         try:
             return aesgcm.decrypt(sealed[_PREFIX_BYTES:_BODY_AT], body, context)
-        except (InvalidTag, ValueError):  # the second for a nonce that is cut off
+        except (InvalidTag, ValueError):  # ValueError: the message ends within the nonce
             raise does_not_belong() from None
 
     def begin(self, sealed: bytes, context: bytes) -> tuple[Operation, BytesLike]:
-        """An operation, and what its `finish` takes to give the data of a message.
+        """An operation that opens a message, and the bytes to pass to its `finish`, which returns the data.
 
         Raises:
-            BusinessError: 12000006, also by the operation, as `open`.
+            BusinessError: 12000006 as `open`, here or in the operation.
         """
         if self._algorithm == _AES and kind_of(sealed) is Kind.AES_DETERMINISTIC:
             opened = self._of_deterministic()
@@ -199,7 +201,7 @@ class Opener:
 
 
 class _Opening(Operation):
-    """A GCM decryption, with the error of messages."""
+    """A GCM decryption that fails with the error of messages."""
 
     __slots__ = ("_decryption", "kind")
 

@@ -1,7 +1,7 @@
-"""What each function on messages asks of a key: the session that it stands for, or why the key does not serve it.
+"""What each function on messages needs of a key: the session that it stands for, or why a key cannot be used.
 
 A function does what a session with these parameters does, so the key authorises it as it authorises the session.
-Where a key fixes digest, padding or salt, they are taken from it; where it leaves them open, here are the defaults.
+If a key fixes digest, padding or salt, they are taken from it; for those that it leaves open, the defaults are here.
 """
 
 from collections.abc import Mapping
@@ -32,8 +32,8 @@ class Use(NamedTuple):
     Args:
         name: of the function.
         purpose: what the key must be made for.
-        algorithms: of the keys that serve it.
-        wants: the same in words, for whoever comes with another key.
+        algorithms: the algorithms that the key may have.
+        wants: the same in words, for the message when another key is given.
     """
 
     name: str
@@ -148,7 +148,7 @@ def session_numbers(alias: str, key: Mapping[int, int], use: Use, length: int = 
         alias: for messages.
         key: number parameters stored with the key.
         use: the function.
-        length: how many bytes a derivation gives.
+        length: how many bytes to derive.
 
     Raises:
         BusinessError: 12000003 for a key of another algorithm; 401 for one of another purpose.
@@ -201,7 +201,7 @@ def _of_mac(key: Mapping[int, int]) -> dict[int, int]:
 
 
 def not_served(alias: str, key: Mapping[int, int], use: Use) -> BusinessError:
-    """The error for a key of an algorithm that does not serve a function."""
+    """The error for a key whose algorithm a function cannot use."""
     return BusinessError(
         _UNSUPPORTED,
         f"{use.name}: key {alias!r} is of {HuksKeyAlg(key[_ALGORITHM]).name}; it takes {use.wants}",
@@ -216,7 +216,7 @@ def _not_made_for(alias: str, use: Use, purpose: int) -> BusinessError:
 
 
 def explained(error: BusinessError, alias: str, use: Use) -> BusinessError:
-    """A refusal of a session as that of a function, with the way out."""
+    """Turn the refusal of a session into that of a function, and add which keys the function takes."""
     return BusinessError(
         error.code,
         f"{use.name} with key {alias!r}: {error.message}; it takes {use.wants}",

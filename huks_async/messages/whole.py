@@ -1,4 +1,4 @@
-"""An operation that is one call of a library."""
+"""An operation that consists of one call of a library function."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ from huks_async.model.params import BytesLike
 
 
 class Whole(Operation):
-    """Gives all its data, which comes with `finish`, to one function."""
+    """Passes all of its data, which comes with `finish`, to one function."""
 
     __slots__ = ("_call", "kind", "work")
 
@@ -17,5 +17,5 @@ class Whole(Operation):
         self._call = call
 
     def finish(self, data: BytesLike) -> bytes:
-        """What the function makes of the data."""
+        """Return the function's result for the data."""
         return self._call(data)

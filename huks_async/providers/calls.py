@@ -61,7 +61,7 @@ def _is_number(value: object) -> bool:
 
 
 class ResultCodeError(Exception):
-    """Marks, as their cause, the errors made from a provider's result code; those a provider raises itself lack it."""
+    """The cause of an error made from a provider's result code. An error that the provider raised has another cause."""
 
 
 class Asker:
