@@ -81,7 +81,7 @@ class Lockout:
             seconds = max(1, round(wait + 0.5))
             raise BusinessError(
                 12000008,
-                f"too many wrong guesses: the next one is possible in {seconds} seconds",
+                f"too many guesses that were wrong, or are still being checked: the next one is possible in {seconds} seconds",
                 data={"retry_after": seconds},
             )
 

@@ -196,6 +196,25 @@ class AccessControl:
                 12000016, f"HUKS_TAG_IS_DEVICE_PASSWORD_SET: user {user_id} has no PIN here; enrol one first"
             )
 
+    @property
+    def knows_users(self) -> bool:
+        """Whether there is an authenticator that can be asked what a user has enrolled."""
+        return self._authenticator is not None
+
+    async def check_still_enrolled(self, demand: Demand, bound: Bound, user_id: int) -> None:
+        """Refuse (12000007) a key that is void, because its user's PIN was cleared or credentials were enrolled.
+
+        `judge` compares a token with the key. Both may be of before the change, which another process may have made.
+        """
+        access_type = demand.access_type
+        if not access_type & (CLEAR_PASSWORD | NEW_BIO_ENROLL):
+            return
+        now = await self._enrolled(user_id)
+        if access_type & CLEAR_PASSWORD and now.secure_uid != bound.secure_uid:
+            raise _void("is of no use any more: the user's PIN was cleared since the key was made")
+        if access_type & NEW_BIO_ENROLL and not (bound.enrolled or frozenset()) & now.enrolled.items():
+            raise _void("is of no use any more: something was enrolled since the key was made")
+
     # --- tokens -------------------------------------------------------------------------------
 
     async def authenticate(self, challenge: bytes, auth_type: int, user_id: int, credential: Any) -> bytes:

@@ -27,6 +27,7 @@ class Gate:
     """
 
     __slots__ = (
+        "_asks_who_is_enrolled",
         "_bound",
         "_compared",
         "_control",
@@ -56,7 +57,10 @@ class Gate:
         self._compared = None if demand.challenge_type == NONE else _compared(demand, position)
         self.needs_token: bool = needs_token
         self.names_user: bool = names_user
-        self.waits: bool = demand.password
+        # A token that a challenge binds was made after the session began. One that only its time binds may have
+        # been made by another process, before the user's credentials were changed here.
+        self._asks_who_is_enrolled = self._compared is None and needs_token and control.knows_users
+        self.waits: bool = demand.password or self._asks_who_is_enrolled
 
     @property
     def stands(self) -> bool:
@@ -71,10 +75,20 @@ class Gate:
         """The moment at which a session begins, in whole seconds, as documented."""
         return int(self._control.clock())
 
-    async def check_password(self) -> None:
-        """Refuse (12000016) if the key needs its user to have a PIN, and the user has none any more."""
-        if self.waits:
+    async def check_user(self, *, admitted: bool) -> None:
+        """Ask the authenticator about the user, where the key demands it.
+
+        Args:
+            admitted: whether the session's token was found right before.
+
+        Raises:
+            BusinessError: 12000016 where the key needs its user to have a PIN, and there is none any more; 12000007
+                where the key is void for its user, and tokens of before could still be shown.
+        """
+        if self._demand.password:
             await self._control.require_pin(self._user_id)
+        if self._asks_who_is_enrolled and not admitted:
+            await self._control.check_still_enrolled(self._demand, self._bound, self._user_id)
 
     def verify(self, token: bytes | None, challenge: bytes, access_time: int) -> AuthToken:
         """Check a token against the session and the key.

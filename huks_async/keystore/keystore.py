@@ -40,6 +40,7 @@ from huks_async.keystore.message_functions import MessageFunctions
 from huks_async.keystore.open_arguments import (
     DEFAULT_NAMESPACE,
     check_abilities,
+    check_authenticator,
     check_timeout,
     check_token_keys,
     choose_limits,
@@ -196,7 +197,7 @@ class Keystore(
         )
         keystore._abilities = check_abilities(abilities)
         keystore._provider_timeout = check_timeout(provider_timeout)
-        keystore._authenticator = authenticator
+        keystore._authenticator = check_authenticator(authenticator)
         try:
             with no_fork():  # the calls below load modules
                 keystore._token_keys = check_token_keys(token_keys)

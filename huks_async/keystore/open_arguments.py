@@ -15,6 +15,7 @@ from huks_async.stores import Store, open_store
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from huks_async.access.authenticator import Authenticator
     from huks_async.access.tokens import AuthTokenKeys
 
 Profile: TypeAlias = Literal["server", "device"]
@@ -103,6 +104,30 @@ def check_timeout(seconds: Any) -> float:
             401, f"provider_timeout must be a positive number of seconds, got {shown(seconds)}"
         )
     return float(seconds)
+
+
+def check_authenticator(authenticator: Any) -> "Authenticator | None":
+    """Check who is to vouch for users; 401 for anything but an object with what `Authenticator` asks for."""
+    if authenticator is None:
+        return None
+    if isinstance(authenticator, type):
+        raise BusinessError(
+            401,
+            f"authenticator: got the class {shown(authenticator.__name__)}; give an object, such as PinAuthenticator()",
+        )
+    lacking = [
+        name for name in ("enrolled", "authenticate") if not callable(getattr(authenticator, name, None))
+    ]
+    if not isinstance(getattr(authenticator, "auth_types", None), int):
+        lacking.append("auth_types")
+    if lacking:
+        raise BusinessError(
+            401,
+            f"authenticator: {shown(type(authenticator).__name__)} lacks {', '.join(lacking)}; give an object as "
+            "huks_async.access.Authenticator describes it, such as PinAuthenticator()",
+        )
+    given: Authenticator = authenticator
+    return given
 
 
 def check_token_keys(token_keys: object) -> "AuthTokenKeys | str | None":

@@ -68,7 +68,7 @@ class Guarded(Operation):
         Raises:
             BusinessError: something that the key demands is missing; see `Gate`.
         """
-        await self._gate.check_password()
+        await self._gate.check_user(admitted=self._admitted)
         return self.admit_at_once(session, params)
 
     def admit_at_once(self, session: Session, params: ParamSet) -> Operation:
@@ -169,7 +169,7 @@ class Batch(Operation):
         Raises:
             BusinessError: also 401 after the deadline.
         """
-        await self._gate.check_password()
+        await self._gate.check_user(admitted=ends)
         if ends:
             return _NOTHING
         if self._clock() > self.deadline:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from huks_async import Caller, Keystore
-from huks_async.access import attempts
+from huks_async import BusinessError, Caller, Keystore
+from huks_async.access import PinAuthenticator, attempts
 from huks_async.testing import EverybodyAuthenticator
 from tests.access.support import (
     ALWAYS,
@@ -115,3 +115,38 @@ async def test_keys_of_another_user_take_that_user_s_tokens() -> None:
                 token = await keystore.authenticate(session.challenge, "x", user_id=user)
                 call = finish(keystore, session, token)
                 await (refused(call, code) if code else call)
+
+
+async def test_a_key_that_is_void_takes_no_older_token_in_another_process(tmp_path: Path) -> None:
+    """Tokens of a window outlive the PIN they were made with, and the key with it; the key must not, wherever it is used."""
+    pin = PinAuthenticator()
+
+    def fresh() -> Keystore:
+        return Keystore.open(
+            f"sqlite:///{tmp_path}/keys.db", authenticator=pin, token_keys="store", monitor=False
+        )
+
+    async with fresh() as keystore, fresh() as other:
+        await pin.enroll(keystore, 100, "pin one")
+        await keystore.generateKeyItem("key", options(**GCM_KEY, **ANY_TIME))
+        token = await keystore.authenticate(b"", "pin one")
+        await finish(other, await open_session(other), token)
+        early = await open_session(other)
+        await pin.clear(keystore, 100)
+        await refused(finish(other, early, token), 12000007)
+        await refused(finish(other, await open_session(other), token), 12000007)
+        await pin.enroll(keystore, 100, "pin two")
+        await refused(finish(other, await open_session(other), token), 12000007)
+    async with fresh() as keystore:
+        await refused(finish(keystore, await open_session(keystore), token), 12000007)
+        again = await keystore.authenticate(b"", "pin two")
+        await refused(finish(keystore, await open_session(keystore), again), 12000007)
+
+
+@pytest.mark.parametrize("given", [object(), PinAuthenticator, "pin", 1])
+async def test_what_cannot_vouch_is_refused_at_once(given: Any) -> None:
+    """An object without the functions of an authenticator, and a class in place of an object."""
+    with pytest.raises(BusinessError) as caught:
+        Keystore.open("memory:", authenticator=given)
+    assert caught.value.code == 401
+    assert "PinAuthenticator" in caught.value.message
