@@ -85,7 +85,7 @@ class IssuerKeys:
                 raise BusinessError(
                     12000015, f"the keys of {self._issuer} could not be fetched a moment ago; try again"
                 )
-            what = "names no key, and the issuer has several or none" if key_id is None else "is unknown"
+            what = "is missing, and the issuer has several keys or none" if key_id is None else "is unknown"
             raise BusinessError(
                 12000008,
                 f"the ID token's key id {what}: no such key of {self._issuer}",

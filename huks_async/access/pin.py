@@ -137,7 +137,7 @@ class PinAuthenticator(KeptUsers):
         found = _pin_of(record, user_id)
         assert record is not None
         if not await host.run(_matches, given, found.data):
-            raise BusinessError(12000008, f"the PIN of user {user_id} is another one")
+            raise BusinessError(12000008, f"the PIN is wrong for user {user_id}")
         await self._lockout.clear(host, attempts)
         return record, found
 

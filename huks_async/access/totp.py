@@ -176,7 +176,9 @@ class TotpAuthenticator(KeptUsers):
         assert record is not None
         matching = self._matching(found.data, code)
         if not matching:
-            raise BusinessError(12000008, f"the code of user {user_id} is another one")
+            raise BusinessError(
+                12000008, f"the code is wrong for user {user_id}; see that the device's clock is right"
+            )
 
         def used(state: bytes | None) -> tuple[bytes, None]:
             last = -1 if state is None else _STEP.unpack(state)[0]

@@ -129,7 +129,9 @@ def extent(start: int, chunk_bytes: int, file_bytes: int) -> Extent:
     chunks = -(-rest // sealed)
     size = rest - chunks * TAG_BYTES
     if rest < TAG_BYTES or size < 0 or (chunks > 1 and size <= (chunks - 1) * chunk_bytes):
-        raise BusinessError(_CRYPTO_FAIL, f"the sealed file is cut off: no such file has {file_bytes} bytes")
+        raise BusinessError(
+            _CRYPTO_FAIL, f"the sealed file is cut off: its length, {file_bytes} bytes, is impossible"
+        )
     return Extent(start, chunk_bytes, chunks, size)
 
 

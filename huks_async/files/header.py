@@ -190,9 +190,9 @@ def _read_prefix(data: bytes) -> tuple[int, int, int, bytes]:
     if suite != SUITE_AES_256_GCM:
         raise BusinessError(_CRYPTO_FAIL, f"the sealed file has suite {suite}; this program reads suite 1")
     if not MIN_CHUNK_BITS <= bits <= MAX_CHUNK_BITS or not count or zero:
-        raise _damaged("its header has numbers that none has")
+        raise _damaged("a number in its header is out of range")
     if not PREFIX_BYTES + count * _RECIPIENT.size + CODE_BYTES <= length <= MAX_HEADER_BYTES:
-        raise _damaged("its header has a length that none has")
+        raise _damaged("the length in its header is out of range")
     return bits, count, length, salt
 
 

@@ -173,7 +173,7 @@ class ItemFunctions(KeystoreFunctions):
         size = sum(_PARAM_BYTES + len(p.value) if isinstance(p.value, bytes) else _PARAM_BYTES for p in shown)
         if state.device and size > _MAX_PROPERTIES:
             raise BusinessError(
-                401, f"the properties have {size} bytes, and a device gives {_MAX_PROPERTIES} at most"
+                401, f"the properties have {size} bytes, and a device returns at most {_MAX_PROPERTIES}"
             )
         return HuksReturnResult(properties=shown)
 

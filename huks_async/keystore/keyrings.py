@@ -65,7 +65,7 @@ class Keyrings:
             raise BusinessError(401, f"userId must be an int, got {type_name(user_id)}")
         user_id = int.__int__(user_id)
         if not -MAX_USER - 1 <= user_id <= MAX_USER:
-            raise BusinessError(401, f"userId: got {shown(user_id)}, which is no number of 32 bits")
+            raise BusinessError(401, f"userId: got {shown(user_id)}, which does not fit in 32 bits")
         if user_id < 0 and not self.permissions.device:
             raise BusinessError(401, f"userId: got {shown(user_id)}, accepted 0 … {MAX_USER}")
         self.permissions.check_user(self.caller, user_id)

@@ -116,7 +116,7 @@ class Sender:
             return head + FORMS[self._kind].suite().encrypt(data, self._public, LABEL + head + context)
         except (ValueError, UnsupportedAlgorithm) as error:
             refuse_out_of_memory(error, "a message")
-            raise BusinessError(_CRYPTO_FAIL, "public_key: nothing can be agreed with this key") from None
+            raise BusinessError(_CRYPTO_FAIL, "public_key: no secret can be agreed with this key") from None
 
 
 class Recipient:

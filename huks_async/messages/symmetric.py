@@ -234,5 +234,5 @@ def check_library(algorithm: int) -> None:
             hashes.Hash(hashes.SM3())
         except UnsupportedAlgorithm:
             raise BusinessError(
-                12000001, "the OpenSSL below has no SM3, which messages under SM4 keys need"
+                12000001, "this machine's OpenSSL has no SM3, which messages under SM4 keys need"
             ) from None

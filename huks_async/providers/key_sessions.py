@@ -73,7 +73,7 @@ class ProviderSessions:
                 "this caller has no session with this handle on a key of a provider; it may have ended",
             )
         if session.busy:
-            raise BusinessError(12000024, "the session is in another call; wait for it")
+            raise BusinessError(12000024, "another call of this session is running; wait for its end")
         session.busy = True
         try:
             yield session

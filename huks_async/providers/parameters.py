@@ -105,5 +105,5 @@ def _value(tag: int, value: object, name: str) -> int | bytes:
         raise BusinessError(12000018, f"{name} takes an int, got {type_name(value)}")
     number = int(value)
     if not -(2**31) <= number < 2**31:
-        raise BusinessError(12000018, f"{name}: got {shown(number)}, which is no number of 32 bits")
+        raise BusinessError(12000018, f"{name}: got {shown(number)}, which does not fit in 32 bits")
     return number
