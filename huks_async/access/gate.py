@@ -76,13 +76,13 @@ class Gate:
         return int(self._control.clock())
 
     async def check_user(self, *, admitted: bool) -> None:
-        """Ask the authenticator about the user, where the key demands it.
+        """Ask the authenticator about the user, if the key demands it.
 
         Args:
             admitted: whether the session's token was found right before.
 
         Raises:
-            BusinessError: 12000016 where the key needs its user to have a PIN, and there is none any more; 12000007
+            BusinessError: 12000016 if the key needs its user to have a PIN, and there is none any more; 12000007
                 where the key is void for its user, and tokens of before could still be shown.
         """
         if self._demand.password:

@@ -132,7 +132,7 @@ def header_length(prefix: bytes) -> int:
     """The length of the whole header, from its first `PREFIX_BYTES` bytes.
 
     Raises:
-        BusinessError: 12000006 for anything that is no header of this version.
+        BusinessError: 12000006 for anything that is not a header of this version.
     """
     return _read_prefix(prefix)[2]
 
@@ -141,7 +141,7 @@ def read_header(data: bytes) -> Header:
     """Parse a header. Nothing in it is verified until `Header.belongs_to` has returned True.
 
     Raises:
-        BusinessError: 12000006 for anything that is no header of this version.
+        BusinessError: 12000006 for anything that is not a header of this version.
     """
     bits, count, length, salt = _read_prefix(data)
     if len(data) != length:

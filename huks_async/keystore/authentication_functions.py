@@ -40,7 +40,7 @@ class AuthenticationFunctions(KeystoreFunctions):
 
         Raises:
             BusinessError: 12000008 for a wrong credential, and while guesses are locked out; 12000013 for a user who
-                has not enrolled it, and without an authenticator; 12000015 where the authenticator fails; 401 for a
+                has not enrolled it, and without an authenticator; 12000015 if the authenticator fails; 401 for a
                 wrong argument; 201 and 202 for another user.
         """
         from huks_async.access.tokens import CHALLENGE_BYTES  # late: few services authenticate users

@@ -35,7 +35,7 @@ class KemFunctions(KeystoreFunctions):
         Raises:
             BusinessError: 12000018 for a wrong argument, or only one of alias and parameters of the
                 shared key; 12000011 for an unknown alias; 12000002 and 12000003 for parameters that are
-                missing or wrong, or a key of another purpose; 12000017 where the shared key exists and
+                missing or wrong, or a key of another purpose; 12000017 if the shared key exists and
                 may not be replaced.
 
         A stored key's HUKS_TAG_KEY_FLAG says that it was generated.

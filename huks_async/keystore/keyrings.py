@@ -59,7 +59,7 @@ class Keyrings:
         """The keys of the application that belong to a user.
 
         Raises:
-            BusinessError: 401 for what is no user id; 202 on a device; 201 where the policy says no.
+            BusinessError: 401 for a wrong user id; 202 on a device; 201 if the policy says no.
         """
         if type(user_id) is bool or not issubclass(type(user_id), int):
             raise BusinessError(401, f"userId must be an int, got {type_name(user_id)}")

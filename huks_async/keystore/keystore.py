@@ -183,7 +183,7 @@ class Keystore(
         fork.
 
         Raises:
-            BusinessError: 401 for a wrong argument; 12000012 where a part of this library cannot be loaded.
+            BusinessError: 401 for a wrong argument; 12000012 if a part of this library cannot be loaded.
         """
         keystore = cls.__new__(cls)
         chosen_profile = choose_profile(profile)

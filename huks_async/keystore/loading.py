@@ -41,7 +41,7 @@ async def load_everything() -> None:
     """Load all modules, in a thread, unless they are loaded already.
 
     Raises:
-        BusinessError: 12000012 where a module cannot be loaded, with the cause.
+        BusinessError: 12000012 if a module cannot be loaded, with the cause.
     """
     # anyio loads its backend for this kind of event loop when the first scope is made, which may be this one
     with no_fork():

@@ -110,7 +110,7 @@ class ProviderFunctions(KeystoreFunctions):
         """Tell whether this caller has proved the PIN, and whether it is locked.
 
         Raises:
-            BusinessError: 12000011 where the resource is not open; 401, 12000006, 12000018, 12000020, 12000024.
+            BusinessError: 12000011 if the resource is not open; 401, 12000006, 12000018, 12000020, 12000024.
         """
         from huks_async.keystore import provider_calls  # late: few services use providers
 

@@ -89,7 +89,7 @@ class WrappingFunctions(KeystoreFunctions):
 
         Raises:
             BusinessError: as `wrapKeyItem`; 12000012 for a blob that was changed, or comes from another
-                key or namespace; 12000017 where the alias exists and may not be replaced; 12000018 for
+                key or namespace; 12000017 if the alias exists and may not be replaced; 12000018 for
                 another storage level than the key had.
         """
         from huks_async.keys.wrapping.operator_wrap import MAX_BLOB_BYTES, check_wrap_type, unwrap_item

@@ -67,7 +67,7 @@ class ProcessPool:
             args: its arguments.
 
         Raises:
-            BusinessError: 12000005 when the process could not be started or died, 12000014 where the system
+            BusinessError: 12000005 when the process could not be started or died, 12000014 if the system
                 has no memory or no process left, 12000012 when the pool is closed, before or meanwhile.
 
         """

@@ -69,7 +69,7 @@ async def call_in_process(
     When this await is cancelled, the process is killed, and the await ends when it is gone.
 
     Raises:
-        BusinessError: 12000005 when the process could not be started or died, 12000014 where the system has
+        BusinessError: 12000005 when the process could not be started or died, 12000014 if the system has
             no memory or no process left.
 
     """

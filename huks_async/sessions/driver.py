@@ -221,7 +221,7 @@ class SessionDriver:
         """Carry out an operation that belongs to no session, in turn, and in a worker if it takes long.
 
         Raises:
-            BusinessError: what the operation raises; 401 for more data than one call takes; 12000014 where the
+            BusinessError: what the operation raises; 401 for more data than one call takes; 12000014 if the
                 system gives no memory; 12000006 for an unexpected failure.
         """
         if len(data) > self._max_call:

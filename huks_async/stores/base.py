@@ -90,7 +90,7 @@ class Store(Uncopied, ABC):
 
     @abstractmethod
     async def open(self) -> None:
-        """Open the store, creating it where there is none. Does nothing when it is open.
+        """Open the store, creating it if there is none. Does nothing when it is open.
 
         Raises:
             BusinessError: 12000004 when it cannot be opened, is damaged, or newer than this package.
@@ -103,7 +103,7 @@ class Store(Uncopied, ABC):
 
     @abstractmethod
     async def get(self, name: ItemName) -> Row | None:
-        """Give a row, None where there is none."""
+        """Give a row, None if there is none."""
 
     @abstractmethod
     async def put(self, name: ItemName, blob: bytes, *, expect: int | None = None) -> int:
@@ -156,7 +156,7 @@ class Store(Uncopied, ABC):
 
     @abstractmethod
     async def get_meta(self, name: str) -> bytes | None:
-        """Give a value that belongs to the store itself, None where there is none."""
+        """Give a value that belongs to the store itself, None if there is none."""
 
     @abstractmethod
     async def put_meta(self, name: str, value: bytes) -> bytes:

@@ -45,7 +45,7 @@ class MemoryStore(Store):
         """Do nothing: the rows stay until the object goes."""
 
     async def get(self, name: ItemName) -> Row | None:
-        """Give a row, None where there is none."""
+        """Give a row, None if there is none."""
         await self._turn()
         _check_name(name)
         shelf = self._shelves.get((name.namespace, name.level))
@@ -110,7 +110,7 @@ class MemoryStore(Store):
         return not any(shelf.rows for shelf in self._shelves.values())
 
     async def get_meta(self, name: str) -> bytes | None:
-        """Give a value that belongs to the store itself, None where there is none."""
+        """Give a value that belongs to the store itself, None if there is none."""
         self._check()
         encode_name("name", name)
         return self._meta.get(name)

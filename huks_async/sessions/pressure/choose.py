@@ -32,7 +32,7 @@ def choose_sensor(
     Three questions are answered side by side, because no answer implies another:
     does the process's group stall (what the service manager names, else a trigger on the group)?
     Does the machine run short (a trigger, else available memory)?
-    Does the container near its limit (its level, where there is a limit)?
+    Does the container near its limit (its level, if it has a limit)?
 
     Args:
         root: folder that /proc and /sys are looked for in.

@@ -78,7 +78,7 @@ class Engine:
     # --- opening and closing -----------------------------------------------------------------------
 
     def open(self) -> None:
-        """Open the database, creating it where there is none.
+        """Open the database, creating it if there is none.
 
         Raises:
             BusinessError, sqlite3.Error, OSError: it cannot be opened.

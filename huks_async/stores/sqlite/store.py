@@ -69,7 +69,7 @@ class SqliteStore(Store):
         return FileRootKey(f"{self.path}.root-key")
 
     async def open(self) -> None:
-        """Open the database, creating it where there is none. Does nothing when it is open."""
+        """Open the database, creating it if there is none. Does nothing when it is open."""
         if self._reader is None:
             notice_fork()
             self._born, self._process = generation(), os.getpid()
@@ -136,7 +136,7 @@ class SqliteStore(Store):
         self._view = None  # the last writes may have found other files and set a view on them
 
     async def get(self, name: ItemName) -> Row | None:
-        """Give a row, None where there is none."""
+        """Give a row, None if there is none."""
         rows = await self._select(
             "SELECT version, blob FROM item WHERE namespace = ? AND level = ? AND alias = ?", *row_key(name)
         )
@@ -182,7 +182,7 @@ class SqliteStore(Store):
         return not await self._select("SELECT 1 FROM item LIMIT 1")
 
     async def get_meta(self, name: str) -> bytes | None:
-        """Give a value that belongs to the store itself, None where there is none."""
+        """Give a value that belongs to the store itself, None if there is none."""
         key = encode_name("name", name)
         rows = await self._select("SELECT value FROM meta WHERE name = ?", key)
         if not rows:
