@@ -262,3 +262,32 @@ def test_progress_on_a_terminal(huks_process: Huks, home: Path, quiet: bool) -> 
     os.close(controller)
     assert (b"MB" in shown) is not quiet
     assert shown == b"" if quiet else shown.endswith(b"\r")
+
+
+@pytest.mark.parametrize(
+    ("words", "wide"),
+    [
+        (("--algorithm", "aes", "--size", "256", "--purpose", "derive"), True),
+        (("--algorithm", "hmac", "--size", "256"), True),
+        (("--algorithm", "sm3", "--size", "256"), True),
+        (("--algorithm", "hmac", "--size", "256", "--digest", "sha1"), False),
+        (("--kind", "ed25519"), False),
+    ],
+)
+def test_a_key_that_derives_or_macs_serves_alone(
+    huks: Huks, document: Path, words: tuple[str, ...], wide: bool
+) -> None:
+    """It opens files without `--format 2` and without another key; what cannot serve is refused with what can."""
+    done = huks("keys", "generate", "stamps", *words)
+    if "12000001" in done.err:
+        pytest.skip("this machine has not the algorithm")
+    sealed = document.with_name("sealed")
+    done = huks("encrypt", "stamps", document, "-o", sealed)
+    assert (done.code, sealed.exists()) == ((0, True) if wide else (1, False)), done.err
+    if wide:
+        assert huks("decrypt", "stamps", sealed).out == document.read_bytes()
+        done = huks("decrypt", "stamps", document)
+        assert (done.code, done.out) == (1, b"")
+        assert "not to decrypt" not in done.err
+    else:
+        assert "cannot seal files" in done.err

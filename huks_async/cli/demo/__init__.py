@@ -15,6 +15,8 @@ from huks_async.cli.demo.report import Reporter, peak_memory
 from huks_async.cli.demo.stage import Stage, digest_of, size_of, write_random
 from huks_async.cli.demo.witness import Witness
 from huks_async.cli.shell.console import CommandError, usage_error
+from huks_async.cli.shell.files import empty_input
+from huks_async.cli.words.numbers import cut, whole_number
 
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 
@@ -43,6 +45,8 @@ async def demo(
 def _given_file(name: str | None) -> Path | None:
     if name is None:
         return None
+    if not name:
+        raise empty_input()
     if not Path(name).is_file():
         raise usage_error(f"{name} is not a file", hint="name a file, or leave it out")
     return Path(name)
@@ -95,6 +99,7 @@ def parse_size(text: str) -> int:
     number = text.strip().upper().removesuffix("B").removesuffix("I")
     digits = number.rstrip("KMG")
     unit = number[len(digits) :]
-    if not digits.isascii() or not digits.isdigit() or unit not in _UNITS or int(digits) == 0:
-        raise usage_error(f"{text!r} is not a size", hint="sizes look like 100MB, 1GB or 5000")
-    return int(digits) * _UNITS[unit]
+    count = whole_number(digits)
+    if not count or unit not in _UNITS:
+        raise usage_error(f"{cut(text)!r} is not a size", hint="sizes look like 100MB, 1GB or 5000")
+    return count * _UNITS[unit]

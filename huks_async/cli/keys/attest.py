@@ -1,13 +1,12 @@
 """`huks keys attest` and `attestation-root`, and `huks verify-attestation` on the other side."""
 
 import re
-from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from huks_async.cli.shell.console import CommandError, show, show_json, usage_error
-from huks_async.cli.shell.files import open_input
+from huks_async.cli.shell.files import open_input, segments
 from huks_async.cli.words.arguments import (
     HERE,
     TO_STANDARD_OUTPUT,
@@ -73,19 +72,14 @@ def verify_attestation_command(
     *,
     challenge: Challenge,
     root: Annotated[
-        list[Path], Parameter(name=["--root", "-r"], help="A file of certificates to trust; may be repeated.")
+        list[str], Parameter(name=["--root", "-r"], help="A file of certificates to trust; may be repeated.")
     ],
     json: Json = False,
 ) -> None:
     """Check certificates that `keys attest` wrote, and print what they say of the key."""
     expected = _challenge(challenge)
-    roots = [
-        certificate
-        for path in root
-        for certificate in _certificates(path.read_bytes().decode("ascii", "replace"), str(path))
-    ]
-    with open_input(chain) as file:
-        text = file.read(_MAX_CHAIN_BYTES).decode("ascii", "replace")
+    roots = [certificate for path in root for certificate in _certificates(_read(path), path)]
+    text = _read(chain)
     try:
         report = verify_attestation(_certificates(text, chain), expected, roots=roots)
     except AttestationError as error:
@@ -164,6 +158,18 @@ def _challenge(text: str) -> bytes:
             "the challenge must be hexadecimal digits", hint="the verifier makes one: openssl rand -hex 32"
         )
     return challenge
+
+
+def _read(name: str) -> str:
+    data = bytearray()
+    with open_input(name) as file:
+        for piece in segments(file):
+            data += piece
+            if len(data) > _MAX_CHAIN_BYTES:
+                raise CommandError(
+                    f"{name} is longer than any chain of certificates, {_MAX_CHAIN_BYTES} bytes"
+                )
+    return data.decode("ascii", "replace")
 
 
 def _certificates(text: str, name: str) -> list[str]:

@@ -8,6 +8,7 @@ from huks_async.cli.shell.console import say, usage_error
 from huks_async.cli.words.arguments import HERE, Alias, Place, Replace, naming_replace
 from huks_async.cli.words.authentication import Demand
 from huks_async.cli.words.key_use import ALGORITHM_NAMES, Use, algorithm_word, choose, choose_size
+from huks_async.cli.words.numbers import Number
 from huks_async.cli.words.parameters import KINDS, Tags, options, purposes_text
 
 _ANY = Use()
@@ -33,7 +34,7 @@ async def generate(
         ),
     ] = None,
     size: Annotated[
-        int | None, Parameter(name=["--size", "-s"], help="With --algorithm: bits, or the parameter set.")
+        Number | None, Parameter(name=["--size", "-s"], help="With --algorithm: bits, or the parameter set.")
     ] = None,
     use: Use = _ANY,
     demand: Demand = _NOTHING,

@@ -18,6 +18,7 @@ from huks_async.cli.words.arguments import (
 from huks_async.cli.words.authentication import Demand
 from huks_async.cli.words.key_file import RECOGNISED, Reading, read_key, read_key_file
 from huks_async.cli.words.key_use import ALGORITHM_NAMES, TYPES, Use, algorithm_word, choose, choose_size
+from huks_async.cli.words.numbers import Number
 from huks_async.cli.words.parameters import Tags, options, purposes_text
 from huks_async.crypto.key_material import SYMMETRIC_ALGORITHMS
 from huks_async.keys.forms.key_files import import_data
@@ -72,7 +73,7 @@ async def import_wrapped(
         str, Parameter(name=["--algorithm", "-a"], help=f"Of the new key: {', '.join(ALGORITHM_NAMES)}.")
     ],
     size: Annotated[
-        int | None, Parameter(name=["--size", "-s"], help="Of the new key: bits, or the parameter set.")
+        Number | None, Parameter(name=["--size", "-s"], help="Of the new key: bits, or the parameter set.")
     ] = None,
     type_: Annotated[
         Literal["public", "private", "pair"] | None,

@@ -13,7 +13,7 @@ from huks_async.cli.flow.progress import Progress
 from huks_async.cli.flow.source import Source, open_source
 from huks_async.cli.operations import sealed_file, sm2
 from huks_async.cli.shell.console import CommandError, usage_error
-from huks_async.cli.shell.files import STANDARD, Output, open_input, segments
+from huks_async.cli.shell.files import STANDARD, Output, empty_input, open_input, segments
 from huks_async.cli.words.arguments import TO_STANDARD_OUTPUT, Destination, Place, no_option
 from huks_async.cli.words.authentication import USED_HERE, UsePlace
 from huks_async.cli.words.parameters import Tags, options, session_tags
@@ -22,6 +22,7 @@ from huks_async.files.header import PREFIX_BYTES, header_length, read_header, ve
 from huks_async.keystore.file_keys import find_file_key, new_file
 from huks_async.model.enums import HuksKeyAlg, HuksKeyDigest, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
+from huks_async.model.tags import HuksTag
 
 _CRYPTO_FAIL = 12000006
 _NOTHING_WRITTEN = "nothing was written"
@@ -83,9 +84,9 @@ async def encrypt(
     with contextlib.ExitStack() as stack:
         async with place.open() as keystore:
             if version != "2" and len(aliases) == 1:
-                tags = await _tags(keystore, aliases[0], place, HuksKeyPurpose.HUKS_KEY_PURPOSE_ENCRYPT)
-                bare = version is None and sm2.is_sm2(tags, form, aliases[0])
+                bare = version is None and await _is_sm2(keystore, aliases[0], place, form)
                 if bare or version == "1":
+                    tags = await _tags(keystore, aliases[0], place, HuksKeyPurpose.HUKS_KEY_PURPOSE_ENCRYPT)
                     source = stack.enter_context(open_input(name))
                     target = stack.enter_context(destination.open(source=source))
                     if bare:
@@ -192,12 +193,17 @@ def _keys_and_file(first: str | None, second: str | None, keys: list[str] | None
             raise usage_error(
                 "no key is named", hint="huks encrypt ALIAS FILE, or -k ALIAS for each of several"
             )
-        return [first], second or STANDARD
-    if second is not None:
+        keys, file = [first], second
+    elif second is not None:
         raise usage_error(
             f"{first} and {second} cannot both be the file", hint="with -k, the file is the only other word"
         )
-    return list(dict.fromkeys(keys)), first or STANDARD
+    else:
+        keys, file = list(dict.fromkeys(keys)), first
+    if file == "":
+        # said before anybody is asked for a PIN
+        raise empty_input()
+    return keys, STANDARD if file is None else file
 
 
 @contextlib.contextmanager
@@ -250,10 +256,10 @@ async def _decrypt_unchunked(
     stack: contextlib.ExitStack,
 ) -> Output | None:
     """Decrypt format 1 and bare ciphertexts of SM2; None for an input that is neither."""
-    tags = await _tags(keystore, alias, place, HuksKeyPurpose.HUKS_KEY_PURPOSE_DECRYPT)
-    bare = sm2.is_sm2(tags, form, alias)
+    bare = await _is_sm2(keystore, alias, place, form)
     if not bare and version != 1:
         return None
+    tags = await _tags(keystore, alias, place, HuksKeyPurpose.HUKS_KEY_PURPOSE_DECRYPT)
     begun = source.taken_from_stream()
     target = stack.enter_context(destination.open(source=file))
     if bare:
@@ -265,6 +271,13 @@ async def _decrypt_unchunked(
         with _explaining(_NOTHING_WRITTEN):
             await one_message.decrypt(keystore, alias, tags, file, begun, target, place)
     return target
+
+
+async def _is_sm2(keystore: "huks_async.Keystore", alias: str, place: Place, form: str | None) -> bool:
+    """Whether a key makes and opens bare ciphertexts. No purpose is asked for: keys that derive or mac hide file keys."""
+    stored = (await keystore.getKeyItemProperties(alias, options(**place.tags))).properties
+    algorithm = next(param.value for param in stored if param.tag == HuksTag.HUKS_TAG_ALGORITHM)
+    return sm2.is_sm2(algorithm, form, alias)
 
 
 async def _tags(keystore: "huks_async.Keystore", alias: str, place: Place, purpose: HuksKeyPurpose) -> Tags:

@@ -7,6 +7,7 @@ from huks_async.cli.flow.progress import Progress
 from huks_async.cli.flow.source import Source
 from huks_async.cli.shell.console import CommandError, usage_error
 from huks_async.cli.shell.files import Output
+from huks_async.cli.words.numbers import cut, whole_number
 from huks_async.files.chunks import TAG_BYTES, ChunkCipher, extent
 from huks_async.model.params import BytesLike
 
@@ -57,16 +58,15 @@ class Range:
 
         """
         start, colon, end = text.partition(":")
-        numbers = [part == "" or (part.isascii() and part.isdecimal()) for part in (start, end)]
-        if not colon or not all(numbers):
+        first, last = whole_number(start or "0"), whole_number(end) if end else None
+        if not colon or first is None or (end and last is None):
             raise usage_error(
-                f"{text} is no range",
-                hint="FROM:TO, two numbers of bytes from 0, either of which may be left out",
+                f"{cut(text)} is no range",
+                hint="FROM:TO, two numbers of bytes from 0, of at most 18 digits, either of which may be left out",
             )
-        made = Range(int(start or 0), int(end) if end else None)
-        if made.end is not None and made.end < made.start:
+        if last is not None and last < first:
             raise usage_error(f"the range {text} ends before it begins")
-        return made
+        return Range(first, last)
 
 
 class _Nowhere:

@@ -21,6 +21,7 @@ from huks_async.cli.words.arguments import (
 from huks_async.cli.words.authentication import USED_HERE, UsePlace
 from huks_async.cli.words.key_file import Reading, read_key
 from huks_async.cli.words.key_use import DIGEST_WORDS, algorithm_word, choose
+from huks_async.cli.words.numbers import Number
 from huks_async.cli.words.parameters import Tags, options, session_tags
 from huks_async.crypto.rules.matrix import ALGORITHMS, usage_of
 from huks_async.model.enums import HuksKeyAlg, HuksKeyPurpose
@@ -81,12 +82,14 @@ async def derive(
     alias: Alias,
     /,
     *,
-    size: Annotated[int, Parameter(name=["--bytes", "-n"], help="Length of what is derived, in bytes.")] = 32,
+    size: Annotated[
+        Number, Parameter(name=["--bytes", "-n"], help="Length of what is derived, in bytes.")
+    ] = 32,
     by: Annotated[Literal["hkdf", "pbkdf2"], Parameter(help="The function.")] = "hkdf",
     salt: Annotated[str | None, Parameter(help="Hexadecimal digits.")] = None,
     info: Annotated[str | None, Parameter(help="What the bytes are for, as text; HKDF only.")] = None,
     info_hex: Annotated[str | None, Parameter(help="The same in hexadecimal digits.")] = None,
-    iterations: Annotated[int | None, Parameter(help="Rounds; PBKDF2 only.")] = None,
+    iterations: Annotated[Number | None, Parameter(help="Rounds; PBKDF2 only.")] = None,
     digest: Digest = None,
     destination: Destination = TO_STANDARD_OUTPUT,
     place: UsePlace = USED_HERE,

@@ -29,14 +29,14 @@ Form: TypeAlias = Annotated[
 _ORDERS: dict[str, Literal["C1C3C2", "C1C2C3"]] = {"c1c3c2": "C1C3C2", "c1c2c3": "C1C2C3"}
 
 
-def is_sm2(tags: Tags, form: str | None, alias: str) -> bool:
-    """Whether the key is one of SM2.
+def is_sm2(algorithm: object, form: str | None, alias: str) -> bool:
+    """Whether a key of this algorithm is one of SM2.
 
     Raises:
         CommandError: it is not, and a form of SM2 was asked for.
 
     """
-    if tags["ALGORITHM"] == HuksKeyAlg.HUKS_ALG_SM2:
+    if algorithm == HuksKeyAlg.HUKS_ALG_SM2:
         return True
     if form is not None:
         raise CommandError(f"--sm2-form is for SM2 keys; the key {alias!r} is of another algorithm")

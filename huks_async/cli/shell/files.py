@@ -57,15 +57,27 @@ class Output(Protocol):
 
 @contextlib.contextmanager
 def open_input(name: str) -> Iterator[io.FileIO]:
-    """A file, or standard input for `-`, opened without a buffer."""
+    """A file, or standard input for `-`, opened without a buffer.
+
+    Raises:
+        CommandError: the name is empty.
+
+    """
     if name == STANDARD:
         yield io.FileIO(standard_input().fileno(), closefd=False)
         return
+    if not name:
+        raise empty_input()
     with interruptible():
         # opening a named pipe waits for its writer
         file = io.FileIO(name)
     with file:
         yield file
+
+
+def empty_input() -> CommandError:
+    """What is said of a name without characters, which a shell makes of a variable that is not set."""
+    return usage_error("the name of the input is empty", hint="name the file to read, - for standard input")
 
 
 def segments(file: BinaryIO | io.FileIO, length: int | None = None) -> Iterator[bytes]:

@@ -12,6 +12,7 @@ from huks_async.cli.shell.files import open_input, segments
 from huks_async.cli.shell.prompts import ask_secret
 from huks_async.cli.words.arguments import Place, no_option
 from huks_async.cli.words.key_use import PURPOSE_WORDS, choose
+from huks_async.cli.words.numbers import Number
 from huks_async.cli.words.parameters import Tags, options
 from huks_async.keystore.file_keys import ShowToken
 from huks_async.model.enums import HuksAuthAccessType, HuksChallengeType, HuksKeyPurpose, HuksUserAuthType
@@ -55,7 +56,8 @@ class Demand:
         ),
     ] = "normal"
     auth_timeout: Annotated[
-        int | None, Parameter(help="Seconds that an authentication is good for; with --auth-challenge none.")
+        Number | None,
+        Parameter(help="Seconds that an authentication is good for; with --auth-challenge none."),
     ] = None
     auth_purpose: Annotated[
         list[str] | None,
