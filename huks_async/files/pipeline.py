@@ -119,7 +119,7 @@ async def carry(
             yield done
     finally:
         for job in under_way:
-            job.take()
+            job.take_back()
 
 
 def _right(done: Done) -> Iterator[bytes]:

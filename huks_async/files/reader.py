@@ -140,10 +140,15 @@ class SealedReader(Uncopied):
             while jobs:
                 middle += await jobs[0].outcome(shield=True)
                 jobs.popleft()
-        except BaseException:
-            # no worker may still be reading when the block is left and the file is closed
+        except BaseException as error:
+            # No chunk that is still unread may be begun while those that are being read end.
             for job in jobs:
-                await job.drop()
+                job.take_back()
+            # A coroutine that is being discarded must not await again.
+            if not isinstance(error, GeneratorExit):
+                # No worker may still be reading when the block is left and the file is closed.
+                for job in jobs:
+                    await job.drop()
             raise
         found = before + middle + after
         self._keep(begin, middle)

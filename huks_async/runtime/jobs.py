@@ -123,6 +123,14 @@ class Job(Generic[T]):
             return False
         return True
 
+    def take_back(self) -> bool:
+        """Take the ticket for the waiting task, so that the job never runs; False when it has begun."""
+        if not self.take():
+            return False
+        # No worker will ever hand the job in, so whoever still waited for its end would wait for ever.
+        self.finished = True
+        return True
+
     def execute(self) -> None:
         """Run the function and keep its result or exception. Called by the worker that has the ticket."""
         function, args = self._function, self._args
@@ -176,12 +184,12 @@ class Job(Generic[T]):
             if when_cancelled is not None:
                 when_cancelled()
             if drop:
-                self.take()
+                self.take_back()
             raise
         except BaseException:
             if when_cancelled is not None:
                 when_cancelled()
-            if not (drop and self.take()) and shield:
+            if not (drop and self.take_back()) and shield:
                 await self._end()
             raise
         error = self.error
@@ -193,8 +201,11 @@ class Job(Generic[T]):
             del error, self
 
     async def drop(self) -> None:
-        """Give the job up: wait for its end if it has begun, also when cancelled; its outcome is discarded."""
-        if not self.finished and not self.take():
+        """Give the job up: wait for its end if it has begun, also when cancelled; its outcome is discarded.
+
+        For the only task that waits for the job. The job may have been given up before, by a cancelled `outcome` too.
+        """
+        if not self.finished and not self.take_back():
             await self._end()
 
     async def _end(self) -> None:

@@ -1,8 +1,10 @@
 """`open_sealed`: any range, by the chunks that it needs, and no size that is not proved."""
 
+import asyncio
 import io
 import random
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import anyio
 import pytest
 
 from huks_async import BusinessError
+from huks_async.runtime.workers import WorkerPool
 from tests.files.support import import_aes, keystore, other_file
 
 BITS = 12
@@ -18,6 +21,9 @@ SEALED = CHUNK + 16
 KEY = bytes(range(32))
 DATA = random.Random(7).randbytes(20 * CHUNK + 100)
 FILE = other_file(KEY, DATA, bits=BITS)
+LONG_DATA = random.Random(8).randbytes(3_000_000)
+LONG_FILE = other_file(KEY, LONG_DATA, bits=BITS)
+"""As long as several workers read at once."""
 
 pytestmark = pytest.mark.asyncio
 
@@ -191,3 +197,30 @@ async def test_cancelled_reads_leave_nothing() -> None:
                     await reader.read_at(0, len(DATA))
             assert await reader.read_at(0, len(DATA)) == DATA
         assert opened.statistics().jobs == 0
+
+
+async def test_a_read_cancelled_before_its_chunks_have_begun_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits for no worker, and none reads for it later; a coroutine that is discarded leaves nothing, too."""
+    async with keystore() as opened:
+        await import_aes(opened, "key", KEY)
+        async with opened.open_sealed("key", io.BytesIO(LONG_FILE)) as reader:
+            pool, before, let_go = WorkerPool(1), list[int](), threading.Event()
+            monkeypatch.setattr(reader, "_pool", pool)
+            monkeypatch.setattr(reader, "_open_run", lambda first, last: before.append(first))
+            busy = pool.start(let_go.wait, 60)
+            try:
+                cancelled = asyncio.create_task(reader.read_at(0, len(LONG_DATA)))
+                await asyncio.sleep(0)
+                assert pool.active == 4
+                cancelled.cancel()
+                _, pending = await asyncio.wait([cancelled], timeout=30)
+                assert not pending
+                discarded = reader.read_at(0, len(LONG_DATA))
+                discarded.send(None)
+                discarded.close()
+            finally:
+                let_go.set()
+            await busy.outcome(shield=True)
+            await pool.run(len, b"")
+            assert before == []
+            pool.close()

@@ -155,6 +155,43 @@ def test_a_shielded_call_ends_before_its_cancellation_goes_on(run):
     pool.close()
 
 
+@pytest.mark.parametrize("shield", [True, False])
+def test_a_job_is_dropped_after_its_wait_was_cancelled(run, shield):
+    """Dropping ends at once if the job never began, and at the job's end if it did; whatever the wait did before."""
+    pool = WorkerPool(1)
+
+    async def main():
+        gate, ran = Gate(), []
+        running = pool.start(gate)
+        await until(gate.entered)
+        waiting = pool.start(ran.append, 1)
+
+        async def wait():
+            await waiting.outcome(shield=shield)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wait)
+            await anyio.wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
+        for _ in range(2):
+            dropping = waiting.drop()
+            with pytest.raises(StopIteration):  # it has nothing to wait for
+                dropping.send(None)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(running.drop)
+            await anyio.wait_all_tasks_blocked()
+            assert not gate.left.is_set()
+            gate.open.set()
+        assert gate.left.is_set()
+        await running.drop()
+        await pool.run(len, "")
+        assert ran == []
+        assert pool.active == 0
+
+    run(main)
+    pool.close()
+
+
 @pytest.mark.asyncio
 async def test_a_shielded_call_withstands_several_task_cancellations():
     """Task.cancel() given again and again is raised once, after the job has ended."""
