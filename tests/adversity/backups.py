@@ -33,7 +33,8 @@ def _write(address: str, record: Record, prefix: str) -> None:
                     alias = f"{prefix}-{number}"
                     await make(keystore, alias)
                     record.note("key", alias)
-                    await asyncio.sleep(0.005)
+                    # so slow that the copies, each of which is read whole, stay quick to judge
+                    await asyncio.sleep(0.03)
 
     try:
         asyncio.run(main())
