@@ -85,6 +85,14 @@ class ChunkCipher:
             self._aead.decrypt(nonce(index, last=not last), sealed, None)
         except InvalidTag:
             what = f"chunk {index} was changed, moved, or is of another file"
+            if last and len(sealed) < self.sealed_bytes:
+                # A cut and bytes that were added leave a last chunk of another length, whose mark opens nothing.
+                what = (
+                    f"it was cut off in chunk {index} (its end is missing), or that last chunk was changed, or bytes "
+                    "follow it"
+                )
+            elif not last:
+                what += ", or it is a shorter last chunk that bytes follow"
         else:
             what = f"it is cut off after chunk {index}" if last else f"bytes follow its last chunk, {index}"
         return BusinessError(_CRYPTO_FAIL, f"the sealed file is damaged: {what}")

@@ -5,8 +5,11 @@ import contextlib
 import os
 import pty
 import select
+import shlex
 import subprocess
+import termios
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -291,3 +294,133 @@ def test_a_key_that_derives_or_macs_serves_alone(
         assert "not to decrypt" not in done.err
     else:
         assert "cannot seal files" in done.err
+
+
+@pytest.mark.parametrize(
+    ("damage", "said", "kept"),
+    [
+        (lambda data: data[:-100], "cut off in chunk 1 (its end is missing)", 1),
+        (lambda data: data[: -CHUNK_BYTES - 50], "cut off in chunk 0 (its end is missing)", 0),
+        (lambda data: data + b"xyz", "or bytes follow it", 1),
+        (
+            lambda data: data + bytes(2 * CHUNK_BYTES),
+            "chunk 1 was changed, moved, or is of another file, or",
+            1,
+        ),
+        (lambda data: data[:1000] + bytes([data[1000] ^ 1]) + data[1001:], "chunk 0 was changed", 0),
+    ],
+    ids=["cut", "cut in the first chunk", "added", "much added", "changed"],
+)
+def test_what_befell_a_file_is_told(
+    huks: Huks, tmp_path: Path, damage: Callable[[bytes], bytes], said: str, kept: int
+) -> None:
+    """A cut is called one, and only what was written is called verified."""
+    plain, sealed = tmp_path / "plain", tmp_path / "sealed"
+    plain.write_bytes(os.urandom(CHUNK_BYTES + CHUNK_BYTES // 2))
+    huks("keys", "generate", "k")
+    data = huks("encrypt", "k", plain).out
+    if said.startswith("cut off in chunk 0"):
+        data = data[: header_length(data[:PREFIX_BYTES]) + CHUNK_BYTES + 16 + 50 + CHUNK_BYTES // 2]
+    sealed.write_bytes(damage(data))
+    done = huks("decrypt", "k", sealed)
+    assert (done.code, done.out) == (1, plain.read_bytes()[: kept * CHUNK_BYTES])
+    assert said in done.err
+    assert ("what was written before is verified" in done.err) is bool(kept)
+    assert ("nothing was written" in done.err) is not bool(kept)
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "shown"),
+    [
+        ("Grüße, 日本 🙂\tand a tab\n".encode(), (), True),
+        (b"caf\xc3", (), True),
+        (b"\x89PNG\r\n\x1a\n", (), False),
+        (b"red \x1b[31m", (), False),
+        (b"\xff\xfe", (), False),
+        (b"red \x1b[31m", ("-o", "-"), True),
+        (b"text" * CHUNK_BYTES + b"\0", ("--range", "0:9"), True),
+        (b"t" * CHUNK_BYTES + b"\0", ("--range", f"{CHUNK_BYTES}:"), False),
+    ],
+)
+@pytest.mark.parametrize("form", ["1", "2"])
+def test_a_terminal_gets_text_alone(
+    huks: Huks, tmp_path: Path, content: bytes, words: tuple[str, ...], shown: bool, form: str
+) -> None:
+    """Binary content is refused with code 2 and the way out, unless `-o -` forces it."""
+    if form == "1" and "--range" in words:
+        return
+    plain, sealed = tmp_path / "plain", tmp_path / "sealed"
+    plain.write_bytes(content)
+    huks("keys", "generate", "k")
+    assert huks("encrypt", "--format", form, "k", plain, "-o", sealed).code == 0
+    controller, terminal = pty.openpty()
+    mode = termios.tcgetattr(terminal)
+    mode[1] &= ~termios.OPOST
+    termios.tcsetattr(terminal, termios.TCSANOW, mode)
+    done = subprocess.run(
+        command("decrypt", "k", sealed, *words),
+        stdout=terminal,
+        stderr=subprocess.PIPE,
+        timeout=60,
+        check=False,
+    )
+    os.close(terminal)
+    out = b""
+    with contextlib.suppress(OSError):
+        while piece := os.read(controller, 1000):
+            out += piece
+    os.close(controller)
+    if shown:
+        assert (done.returncode, out, done.stderr) == (0, content[:9] if "--range" in words else content, b"")
+    else:
+        assert (done.returncode, out) == (2, b"")
+        assert b"the content is binary and standard output is a terminal" in done.stderr
+        assert b"--output -" in done.stderr
+
+
+@pytest.mark.parametrize("words", [("--whole",), ("-o", "opened")], ids=["format 2", "format 1"])
+def test_a_full_temporary_folder_is_named(huks: Huks, tmp_path: Path, words: tuple[str, ...]) -> None:
+    """A pipe that cannot be copied: the folder and its variable are told, and nothing is left."""
+    plain, sealed, folder = tmp_path / "plain", tmp_path / "sealed", tmp_path / "temporary"
+    plain.write_bytes(bytes(6_000_000))
+    folder.mkdir()
+    huks("keys", "generate", "k")
+    assert huks("encrypt", "--format", "2" if "--whole" in words else "1", "k", plain, "-o", sealed).code == 0
+    call = shlex.join(command("decrypt", "k", "-", *words))
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"ulimit -f 4000; cat {shlex.quote(str(sealed))} | {call}"],
+        capture_output=True,
+        timeout=60,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(folder)},
+    )
+    assert (done.returncode, done.stdout) == (1, b"")
+    told = done.stderr.decode().splitlines()
+    assert told[0] == f"error: the temporary folder {folder}: File too large"
+    assert "TMPDIR" in told[1]
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [("encrypt", "k"), ("mac", "m", "--hex")], ids=["encrypt", "mac"])
+def test_a_pipe_that_does_not_wait(huks: Huks, words: tuple[str, ...]) -> None:
+    """An empty one is waited for, at its beginning and in its middle, and not taken for an error or its end."""
+    huks("keys", "generate", "k")
+    huks("keys", "generate", "m", "--algorithm", "hmac", "--size", "256")
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    with subprocess.Popen(command(*words), stdin=reading, stdout=subprocess.PIPE) as process:
+        os.close(reading)
+        for piece in (b"one", b"two"):
+            # long enough for the command to start and to find the pipe empty; a shorter time only tests less
+            time.sleep(1.5)
+            os.write(writing, piece)
+        os.close(writing)
+        out = process.communicate(timeout=60)[0]
+        assert process.returncode == 0
+    path = Path(os.environ["HUKS_ASYNC_HOME"]).with_name("file")
+    path.write_bytes(out if words[0] == "encrypt" else b"onetwo")
+    if words[0] == "encrypt":
+        assert huks("decrypt", "k", path).out == b"onetwo"
+    else:
+        assert huks("mac", "m", path, "--hex").out == out

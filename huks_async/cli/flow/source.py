@@ -169,6 +169,8 @@ class _Stream(Source):
     def head(self, length: int) -> bytes:
         while len(self._carried) < length and not self._over:
             with interruptible():
+                # waited for here, since the pipe may be one that does not wait
+                select.select([self._descriptor], [], [])
                 piece = os.read(self._descriptor, length - len(self._carried))
             self._carried += piece
             self._over = not piece

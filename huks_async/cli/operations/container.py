@@ -14,13 +14,13 @@ import io
 import itertools
 import os
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from huks_async.cli.shell.console import CommandError
 from huks_async.cli.shell.files import segments
+from huks_async.cli.shell.temporary import temporary_copy
 
 MAGIC = b"huksenc"
 HEADER = MAGIC + b"\x01"
@@ -74,10 +74,7 @@ def open_sealed(source: io.FileIO, begun: bytes = b"") -> Iterator[Sealed]:
     if stat.S_ISREG(os.fstat(source.fileno()).st_mode) and not begun:
         yield _sealed(source)
         return
-    with tempfile.TemporaryFile(buffering=0) as copy:
-        for piece in itertools.chain([begun], segments(source)):
-            copy.write(piece)
-        copy.flush()
+    with temporary_copy(itertools.chain([begun], segments(source))) as copy:
         yield _sealed(copy)
 
 

@@ -10,10 +10,12 @@ from cyclopts import Parameter
 
 import huks_async
 from huks_async.cli.flow.progress import Progress
+from huks_async.cli.flow.shown import Shown
 from huks_async.cli.flow.source import Source, open_source
 from huks_async.cli.operations import sealed_file, sm2
 from huks_async.cli.shell.console import CommandError, usage_error
 from huks_async.cli.shell.files import STANDARD, Output, empty_input, open_input, segments
+from huks_async.cli.shell.temporary import temporary_copy
 from huks_async.cli.words.arguments import TO_STANDARD_OUTPUT, Destination, Place, no_option
 from huks_async.cli.words.authentication import USED_HERE, UsePlace
 from huks_async.cli.words.parameters import Tags, options, session_tags
@@ -169,7 +171,7 @@ async def decrypt(
                     show_token=place.show_tokens(keystore),
                 )
         cipher = ChunkCipher(header.chunk_key(file_key), header.chunk_bytes)
-        target = stack.enter_context(destination.open(source=opened))
+        target = Shown(stack.enter_context(destination.open(source=opened)), destination.output)
         skip = len(header.data)
         if whole and not target.hidden:
             if source.size is None:
@@ -178,7 +180,7 @@ async def decrypt(
             with _progress(source, quiet=quiet) as progress, _explaining(_NOTHING_WRITTEN):
                 sealed_file.verify_all(source, skip, cipher, progress)
         progress = stack.enter_context(_progress(source, quiet=quiet))
-        with _explaining(_NOTHING_WRITTEN if target.hidden else _PART_WRITTEN):
+        with _explaining(_NOTHING_WRITTEN, target):
             if wanted is None:
                 sealed_file.open_all(source, skip, cipher, target, progress)
             else:
@@ -224,23 +226,20 @@ def _progress(source: Source, *, quiet: bool) -> Iterator[Progress]:
 @contextlib.contextmanager
 def _copy(source: Source, file: io.FileIO) -> Iterator[io.FileIO]:
     """What a stream has, in an unnamed temporary file."""
-    import tempfile
-
-    with tempfile.TemporaryFile(buffering=0) as copy:
-        for piece in itertools.chain([source.taken_from_stream()], segments(file)):
-            copy.write(piece)
-        copy.seek(0)
+    with temporary_copy(itertools.chain([source.taken_from_stream()], segments(file))) as copy:
         yield copy
 
 
 @contextlib.contextmanager
-def _explaining(hint: str) -> Iterator[None]:
+def _explaining(hint: str, target: Shown | None = None) -> Iterator[None]:
     """Tell what a file that does not verify means for what was written."""
     try:
         yield
     except BusinessError as error:
         if error.code != _CRYPTO_FAIL:
             raise
+        if target is not None and target.begun and not target.hidden:
+            hint = _PART_WRITTEN
         raise CommandError(f"the input cannot be decrypted: {error.message}", hint=hint) from error
 
 
@@ -261,7 +260,7 @@ async def _decrypt_unchunked(
         return None
     tags = await _tags(keystore, alias, place, HuksKeyPurpose.HUKS_KEY_PURPOSE_DECRYPT)
     begun = source.taken_from_stream()
-    target = stack.enter_context(destination.open(source=file))
+    target = Shown(stack.enter_context(destination.open(source=file)), destination.output)
     if bare:
         pieces = itertools.chain([begun], segments(file))
         target.write(await sm2.decrypt(keystore, alias, tags, pieces, form, place))

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import io
 import os
+import select
 import stat
 import sys
 from collections.abc import Iterator
@@ -86,6 +87,10 @@ def segments(file: BinaryIO | io.FileIO, length: int | None = None) -> Iterator[
     while left > 0:
         with interruptible():
             piece = file.read(min(SEGMENT, left))
+            while piece is None:
+                # another process made the pipe one that does not wait; no data is not its end
+                select.select([file], [], [])
+                piece = file.read(min(SEGMENT, left))
         if not piece:
             if length is not None:
                 raise CommandError("the input became shorter while it was read")
@@ -207,7 +212,11 @@ class _Direct:
             enlarge_pipe(self._target.fileno())
         while view:
             with interruptible(), naming(self._name):
-                view = view[self._target.write(view) :]
+                written = self._target.write(view)
+                if written is None:
+                    # a pipe that does not wait and is full
+                    select.select([], [self._target], [])
+                view = view[written or 0 :]
 
     def write_at(self, data: memoryview, place: int) -> None:
         raise io.UnsupportedOperation(f"{self._name} is written from its beginning to its end")
