@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import select
 import subprocess
 import termios
@@ -75,8 +76,10 @@ def test_the_life_of_a_pin(huks: Huks) -> None:
     assert b'"pin": true' in huks("access", "status", "--json").out
     code, shown = at_terminal("access", "enroll", typed=[PIN, PIN])
     assert (code, "12000017" in shown) == (1, True)
+    assert "hint: huks access enroll --change" in shown
     code, shown = at_terminal("access", "enroll", "--change", typed=[OTHER, OTHER, OTHER])
     assert (code, "12000008" in shown) == (1, True)
+    assert ("type the right PIN" in shown, "session" in shown) == (True, False)
     assert at_terminal("access", "enroll", "--change", typed=[PIN, OTHER, OTHER])[0] == 0
     refused = huks("access", "clear")
     assert (refused.code, "--yes" in refused.err) == (1, True)
@@ -254,3 +257,35 @@ def test_words_that_do_not_go_together(huks: Huks) -> None:
     done = huks("keys", "generate", "k", "--auth", "pin")
     assert (done.code, "12000013" in done.err) == (1, True)
     assert huks("keys", "list").out == b""
+
+
+@pytest.mark.usefixtures("enrolled")
+def test_what_a_wrong_pin_and_a_lockout_advise(huks: Huks, document: Path) -> None:
+    """Words for whoever types: the PIN again, or the seconds to wait; nothing of challenges and sessions."""
+    assert huks("keys", "generate", "k", "--auth", "pin").code == 0
+    for _ in range(5):
+        code, shown = at_terminal("encrypt", "k", document, "-o", "x", typed=[OTHER])
+        assert (code, "type the right PIN" in shown, "challenge" in shown) == (1, True, False), shown
+    for words in (("encrypt", "k", document, "-o", "x"), ("access", "token", "-o", "x")):
+        code, shown = at_terminal(*words, typed=[PIN])
+        assert code == 1
+        seconds = re.search(r"possible in (\d+) seconds", shown)
+        assert seconds is not None, shown
+        assert f"hint: call the command again after {seconds[1]} seconds" in shown
+        assert "challenge" not in shown
+
+
+@pytest.mark.usefixtures("enrolled")
+def test_a_key_that_unwraps_asks_for_no_pin(huks: Huks) -> None:
+    """import-wrapped could not show the PIN, so that no command could use the key."""
+    for kind in (
+        ("--kind", "unwrap-x25519"),
+        ("--kind", "unwrap-p256"),
+        ("--kind", "unwrap-sm2"),
+        ("--kind", "unwrap-x25519", "--auth-purpose", "agree"),
+        ("--algorithm", "x25519", "--purpose", "unwrap"),
+    ):
+        done = huks("keys", "generate", "u", *kind, "--auth", "pin")
+        assert (done.code, "import-wrapped" in done.err) == (2, True), done.err
+    assert huks("keys", "list").out == b""
+    assert huks("keys", "generate", "u", "--kind", "unwrap-x25519").code == 0

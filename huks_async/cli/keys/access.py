@@ -4,14 +4,18 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+import huks_async
 from huks_async.access.callers import FIRST_USER
 from huks_async.access.pin import PinAuthenticator
 from huks_async.cli.shell.console import CommandError, say, show, show_json
 from huks_async.cli.shell.prompts import ask_secret
 from huks_async.cli.words.arguments import HERE, TO_STANDARD_OUTPUT, Destination, Json, Place
+from huks_async.cli.words.authentication import guessing
 from huks_async.model.enums import HuksUserAuthType
+from huks_async.model.errors import BusinessError
 
 _PIN = HuksUserAuthType.HUKS_USER_AUTH_TYPE_PIN
+_EXISTS = 12000017
 _AT_A_TERMINAL = "a PIN is typed at a terminal; programs use huks_async.access.PinAuthenticator"
 
 
@@ -29,11 +33,24 @@ async def enroll(
         new = ask_secret("new PIN", hint=_AT_A_TERMINAL)
         if ask_secret("the same again", hint=_AT_A_TERMINAL) != new:
             raise CommandError("the two PINs differ; nothing was changed")
-        if old is None:
-            await pins.enroll(keystore, FIRST_USER, new)
+        if old is not None:
+            with guessing():
+                await pins.change(keystore, FIRST_USER, old, new)
         else:
-            await pins.change(keystore, FIRST_USER, old, new)
+            await _enroll(keystore, pins, new)
     say("the user has a new PIN")
+
+
+async def _enroll(keystore: "huks_async.Keystore", pins: PinAuthenticator, pin: str) -> None:
+    try:
+        await pins.enroll(keystore, FIRST_USER, pin)
+    except BusinessError as error:
+        if error.code != _EXISTS:
+            raise
+        raise CommandError(
+            f"{error.message} (code {error.code})",
+            hint="huks access enroll --change changes it; huks access clear takes it away",
+        ) from error
 
 
 async def clear(
@@ -64,7 +81,9 @@ async def token(*, destination: Destination = TO_STANDARD_OUTPUT, place: Place =
     """Ask for the PIN, and write a token for keys with --auth-challenge none: good until their timeout."""
     destination.refuse_terminal("the token", nature="secret")
     async with place.open() as keystore:
-        made = await keystore.authenticate(b"", ask_secret("PIN", hint=_AT_A_TERMINAL))
+        pin = ask_secret("PIN", hint=_AT_A_TERMINAL)
+        with guessing():
+            made = await keystore.authenticate(b"", pin)
         with destination.open(private=True) as target:
             target.write(made)
             target.commit()

@@ -50,10 +50,11 @@ async def generate(
             "--kind and --algorithm exclude each other", hint="a kind fixes all that the key is"
         )
     tags, words = _of_algorithm(algorithm, size, use) if algorithm else _of_kind(kind, size, use)
+    demanded = demand.tags_of(tags, unwraps=(kind or "").startswith("unwrap-"))
     async with place.open() as keystore:
         with naming_replace(alias):
             await keystore.generateKeyItem(
-                alias, options(**tags, **demand.tags, KEY_OVERRIDE=replace, **place.tags)
+                alias, options(**tags, **demanded, KEY_OVERRIDE=replace, **place.tags)
             )
     say(f"made the key {alias!r} ({words})")
 

@@ -55,10 +55,11 @@ async def import_key(
     material = await read_key(file, reading)
     import_type, data = import_data(material)
     tags = use.tags(material.algorithm, material.size, import_type)
+    demanded = demand.tags_of(tags)
     async with place.open() as keystore:
         with naming_replace(alias):
             await keystore.importKeyItem(
-                alias, options(data, **tags, **demand.tags, KEY_OVERRIDE=replace, **place.tags)
+                alias, options(data, **tags, **demanded, KEY_OVERRIDE=replace, **place.tags)
             )
     _say_imported(alias, tags)
 

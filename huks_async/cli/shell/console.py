@@ -126,10 +126,21 @@ def report(message: str, hint: str | None = None) -> None:
         say(f"hint: {hint}")
 
 
+_WAYS_OUT = {
+    12000007: "the PIN was cleared since the key was made; make a new key",
+    12000008: "a token of --token-file serves keys with --auth-challenge none alone; the others ask for the PIN",
+    12000009: "huks access token writes a new token",
+    12000013: "huks access enroll gives the user a PIN",
+    12000017: "choose another name, or take away what has it",
+}
+"""Ways out for whoever types commands, where that of the library is for programs."""
+
+
 def report_business_error(error: BusinessError) -> None:
     """The lines of a failed keystore call, with its code and the table's way out."""
     fact = ERRORS.get(error.code)
-    report(f"{error.message} (code {error.code})", fact.way_out if fact else None)
+    way_out = _WAYS_OUT.get(error.code, fact.way_out if fact else None)
+    report(f"{error.message} (code {error.code})", way_out)
 
 
 def show_warning(

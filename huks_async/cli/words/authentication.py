@@ -1,6 +1,7 @@
 """Keys that are bound to a user: what a new one demands, and how the user is shown to be there."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -15,7 +16,14 @@ from huks_async.cli.words.key_use import PURPOSE_WORDS, choose
 from huks_async.cli.words.numbers import Number
 from huks_async.cli.words.parameters import Tags, options
 from huks_async.keystore.file_keys import ShowToken
-from huks_async.model.enums import HuksAuthAccessType, HuksChallengeType, HuksKeyPurpose, HuksUserAuthType
+from huks_async.model.enums import (
+    HuksAuthAccessType,
+    HuksChallengeType,
+    HuksKeyAlg,
+    HuksKeyPurpose,
+    HuksUserAuthType,
+)
+from huks_async.model.errors import BusinessError
 from huks_async.model.params import HuksOptions, HuksParam
 from huks_async.model.tags import HuksTag
 
@@ -31,6 +39,7 @@ _CHALLENGES: dict[str, int] = {
     "none": HuksChallengeType.HUKS_CHALLENGE_TYPE_NONE,
 }
 _TOKEN_BYTES = 280
+_AUTH_FAILED = 12000008
 NO_TERMINAL = (
     "--token-file FILE names a token that `huks access token` made, for keys with --auth-challenge none"
 )
@@ -65,6 +74,25 @@ class Demand:
             negative=(), help="Purposes that need authentication; may be repeated. Default: every purpose."
         ),
     ] = None
+
+    def tags_of(self, key: Tags, *, unwraps: bool = False) -> Tags:
+        """The tags of the new key beside those of its kind; `unwraps` tells that its name says so.
+
+        Raises:
+            CommandError: as `tags`; or the key would be one that opens wrapped keys, and demand a PIN.
+
+        """
+        tags = self.tags
+        # a key of ML-KEM unwraps in sessions, to which a program can show a token
+        in_session = key["ALGORITHM"] == HuksKeyAlg.HUKS_ALG_ML_KEM
+        unwraps = unwraps or bool(int(key["PURPOSE"]) & HuksKeyPurpose.HUKS_KEY_PURPOSE_UNWRAP)
+        if tags and unwraps and not in_session:
+            raise usage_error(
+                "a key that opens wrapped keys cannot ask for a PIN: import-wrapped works without a session, so "
+                "there is nothing to show the PIN to",
+                hint="leave out --auth; for files or agreements make another key",
+            )
+        return tags
 
     @property
     def tags(self) -> Tags:
@@ -159,10 +187,34 @@ class UsePlace(Place):
             raise CommandError(
                 f"the key {alias!r} is bound to something else than a PIN", hint="--token-file FILE"
             )
-        return await keystore.authenticate(session.challenge, ask(alias))
+        given_pin = ask(alias)
+        with guessing():
+            return await keystore.authenticate(session.challenge, given_pin)
 
 
 USED_HERE = UsePlace()
+
+
+@contextmanager
+def guessing() -> Iterator[None]:
+    """Tell whoever typed a PIN that is refused what to do next.
+
+    Raises:
+        CommandError: it was another one, or guesses are locked out.
+
+    """
+    try:
+        yield
+    except BusinessError as error:
+        if error.code != _AUTH_FAILED:
+            raise
+        seconds = error.data.get("retry_after") if isinstance(error.data, dict) else None
+        raise CommandError(
+            f"{error.message} (code {error.code})",
+            hint="call the command again and type the right PIN; five wrong ones in a row make further ones wait"
+            if seconds is None
+            else f"call the command again after {seconds} seconds; wrong PINs make each further one wait longer",
+        ) from error
 
 
 def ask_pin(alias: str) -> str:
