@@ -35,7 +35,7 @@ class SeekableFile:
         """
         file = self._given
         if isinstance(file, (str, bytes, os.PathLike)):
-            file = self._own = open(file, "rb")  # noqa: SIM115 - closed by close()
+            file = self._own = _open_path(file)
         # anyio's files, Starlette's uploads and the wrappers of `tempfile` contain a plain file, which is used
         for name in ("wrapped", "file", "file"):
             inner = getattr(file, name, None)
@@ -78,6 +78,18 @@ class SeekableFile:
             end = self._file.tell() if end is None else end  # some classes return None from `seek`
             self._file.seek(before)
             return int(end)
+
+
+def _open_path(path: Any) -> BinaryIO:
+    try:
+        return open(path, "rb")
+    except ValueError as error:  # a NUL in it, or characters that no file name has
+        # It may be the sealed data itself, so it is not shown.
+        raise BusinessError(
+            401,
+            f"file must be a path or a binary file object that can seek, and this {type_name(path)} of "
+            f"{len(os.fspath(path))} is no path ({error}); open sealed bytes as io.BytesIO(sealed)",
+        ) from None
 
 
 def _whole(read: Any, length: int) -> bytes:

@@ -15,7 +15,7 @@ from huks_async.keys.items.item import KeyItem
 from huks_async.keys.lifecycle import refuse_one_stage
 from huks_async.keystore.open_state import KeystoreFunctions, OpenState, state_for, state_of_named
 from huks_async.messages import uses
-from huks_async.messages.header import HEADER_BYTES, does_not_belong
+from huks_async.messages.header import HEADER_BYTES
 from huks_async.messages.uses import Use
 from huks_async.model.enums import HuksKeyAlg
 from huks_async.model.errors import BusinessError
@@ -121,8 +121,8 @@ class MessageFunctions(KeystoreFunctions):
             opener = _opener(state, items[0])
         if len(sealed) + len(context) > opener.at_once:
             _check_context(context)
-            operation, body = opener.begin(sealed, context)
-            return await state.driver.finish_alone(operation, body)
+            operation, body, overhead = opener.begin(sealed, context)
+            return await state.driver.finish_alone(operation, body, overhead=overhead)
         if perf_counter() > state.dispatcher.turn_ends:
             await state.dispatcher.give_turn()
         return opener.open(sealed, context)
@@ -162,6 +162,7 @@ class MessageFunctions(KeystoreFunctions):
         item = await _find(state, alias, level, uses.SEAL_DETERMINISTIC)
         data, context = as_buffer(data, "data"), as_bytes(context, "context")
         _check_context(context)
+        state.driver.check_size(data)
         sealer = _deterministic(state, item)
         if perf_counter() > state.dispatcher.turn_ends:
             await state.dispatcher.give_turn()
@@ -280,6 +281,10 @@ class MessageFunctions(KeystoreFunctions):
             context: what the bytes are for; another context gives unrelated bytes.
             length: in bytes, at most 255 times the digest's.
             level: of the key.
+
+        Raises:
+            BusinessError: 12000006 for a length beyond that; 401 for one that is not between 1 and the most that
+                HUKS_TAG_DERIVE_KEY_SIZE takes.
         """
         state = self._open_state()
         item = await _find(state, alias, level, uses.DERIVE)
@@ -494,6 +499,5 @@ async def _open_by_agreement(state: OpenState, items: list[KeyItem], sealed: byt
     _check_context(context)
     recipient = recipients.Recipient([_private_of(item) for item in items])
     operation = recipient.begin(sealed, context)
-    if len(sealed) > recipients.LONGEST_MESSAGE:
-        raise does_not_belong()
-    return await state.driver.finish_alone(operation, memoryview(sealed)[HEADER_BYTES:])
+    body = memoryview(sealed)[HEADER_BYTES:]
+    return await state.driver.finish_alone(operation, body, overhead=recipient.overhead)

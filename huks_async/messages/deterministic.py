@@ -18,14 +18,17 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from huks_async.messages.header import Kind, does_not_belong, header
+from huks_async.messages.header import HEADER_BYTES, Kind, does_not_belong, header
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike
 
 MAX_BYTES = 256 * 1024
 """The most data. AES-SIV needs all data in one call, and 256 KiB hold the interpreter for half a millisecond."""
 
-_KEY_BYTES, _COMMITMENT_BYTES = 64, 32
+_KEY_BYTES, _COMMITMENT_BYTES, _IV_BYTES = 64, 32, 16
+OVERHEAD_BYTES = HEADER_BYTES + _COMMITMENT_BYTES + _IV_BYTES
+"""By how much a message is longer than its data."""
+
 _LABEL = b"huks_async message "
 
 
@@ -59,7 +62,7 @@ class DeterministicSealer:
             BusinessError: 12000006 if message, context and key do not belong together.
         """
         length = len(self._prefix)
-        if len(sealed) > length + 16 + MAX_BYTES or not compare_digest(sealed[:length], self._prefix):
+        if len(sealed) > OVERHEAD_BYTES + MAX_BYTES or not compare_digest(sealed[:length], self._prefix):
             raise does_not_belong()
         try:
             return self._siv.decrypt(sealed[length:], [context])

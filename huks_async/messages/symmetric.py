@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from huks_async.crypto.operation import Operation
 from huks_async.crypto.secret_key import SecretKey
 from huks_async.crypto.symmetric import gcm
+from huks_async.messages.deterministic import OVERHEAD_BYTES as SIV_OVERHEAD_BYTES
 from huks_async.messages.deterministic import DeterministicSealer
 from huks_async.messages.header import HEADER_BYTES, Kind, does_not_belong, header, kind_of
 from huks_async.messages.whole import Whole
@@ -164,21 +165,27 @@ class Opener:
         except (InvalidTag, ValueError):  # ValueError: the message ends within the nonce
             raise does_not_belong() from None
 
-    def begin(self, sealed: bytes, context: bytes) -> tuple[Operation, BytesLike]:
+    def begin(self, sealed: bytes, context: bytes) -> tuple[Operation, BytesLike, int]:
         """An operation that opens a message, and the bytes to pass to its `finish`, which returns the data.
+
+        The number is by how much these bytes are longer than the data.
 
         Raises:
             BusinessError: 12000006 as `open`, here or in the operation.
         """
         if self._algorithm == _AES and kind_of(sealed) is Kind.AES_DETERMINISTIC:
             opened = self._of_deterministic()
-            return Whole("aes-siv", lambda message: opened.open(bytes(message), context)), sealed
+            return (
+                Whole("aes-siv", lambda message: opened.open(bytes(message), context)),
+                sealed,
+                SIV_OVERHEAD_BYTES,
+            )
         if len(sealed) < OVERHEAD_BYTES:
             raise does_not_belong()
         prefix = sealed[:_PREFIX_BYTES]
         key, _ = self._known.get(prefix) or self._find(prefix)
         nonce, tag = sealed[_PREFIX_BYTES:_BODY_AT], sealed[-TAG_BYTES:]
-        return _Opening(gcm.decryption(key, nonce, context, tag)), memoryview(sealed)[_BODY_AT:-TAG_BYTES]
+        return _Opening(gcm.decryption(key, nonce, context, tag)), memoryview(sealed)[_BODY_AT:-TAG_BYTES], 0
 
     def _of_deterministic(self) -> DeterministicSealer:
         made = self._deterministic

@@ -7,9 +7,11 @@ from huks_async.model.params import BytesLike
 
 
 class Whole(Operation):
-    """Passes all of its data, which comes with `finish`, to one function."""
+    """Passes all of its data, which comes with `finish` and is never cut, to one function."""
 
     __slots__ = ("_call", "kind", "work")
+
+    collects = True
 
     def __init__(self, kind: str, call: Callable[[BytesLike], bytes], work: float = 1.0) -> None:
         self.kind: str = kind

@@ -208,24 +208,37 @@ class SessionDriver:
         """The most bytes with which an operation outside a session may finish on the event loop; -1 if it may not."""
         return self._finishes_at_once.get(operation.kind, -1) if operation.work <= 1.0 else -1
 
+    def check_size(self, data: BytesLike, overhead: int = 0) -> None:
+        """Refuse more data than one call takes; `overhead` as for `finish_alone`.
+
+        Raises:
+            BusinessError: 401.
+        """
+        if len(data) > self._max_call + overhead:
+            raise self._too_large(data, "data")
+
     async def update_alone(self, operation: Operation, data: BytesLike) -> None:
         """Feed an operation that belongs to no session; see `finish_alone`."""
-        if len(data) > self._max_call:
-            raise self._too_large(data, "data")
+        self.check_size(data)
         cost = COSTS.get(operation.kind, UNKNOWN)
         estimate = cost.update * operation.work
         estimate += (COPY_PER_BYTE if operation.collects else cost.per_byte) * len(data)
         await self._alone(operation, estimate, operation.update, data)
 
-    async def finish_alone(self, operation: Operation, data: BytesLike) -> bytes:
+    async def finish_alone(self, operation: Operation, data: BytesLike, *, overhead: int = 0) -> bytes:
         """Carry out an operation that belongs to no session, in turn, and in a worker if it takes long.
+
+        Args:
+            operation: what to carry out.
+            data: for its `finish`.
+            overhead: how many bytes of `data` sealing has added. They do not count for the limit of a call, so that
+                whatever could be sealed can be opened.
 
         Raises:
             BusinessError: what the operation raises; 401 for more data than one call takes; 12000014 if the
                 system gives no memory; 12000006 for an unexpected failure.
         """
-        if len(data) > self._max_call:
-            raise self._too_large(data, "data")
+        self.check_size(data, overhead)
         cost = COSTS.get(operation.kind, UNKNOWN)
         estimate = cost.finish * operation.work + cost.per_byte * (len(data) + operation.held)
         return await self._alone(operation, estimate, operation.finish, data)

@@ -145,7 +145,7 @@ def test_headers_that_none_writes() -> None:
         (0, 0, "no sealed file"),
         (7, 3, "version 3"),
         (8, 9, "suite 9"),
-        (9, 11, "numbers"),
+        (9, 11, "number in its header is out of range"),
     ):
         wrong = bytearray(header)
         wrong[place] = value

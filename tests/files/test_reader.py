@@ -187,6 +187,21 @@ async def test_what_cannot_be_read_at_any_place() -> None:
             assert caught.value.code == 401
 
 
+@pytest.mark.parametrize(
+    "file", [FILE, b"a\0b", "a\0b", Path("a\0b"), "\ud800" * 3, bytearray(FILE)], ids=type
+)
+async def test_what_is_no_path_is_refused(file: Any) -> None:
+    """Sealed bytes in place of a file, and names that no file has; the message tells what to give."""
+    async with keystore() as opened:
+        await import_aes(opened, "key", KEY)
+        with pytest.raises(BusinessError, match="a path or a binary file object") as caught:
+            async with opened.open_sealed("key", file):
+                pass
+        assert caught.value.code == 401
+        assert "huksenc" not in caught.value.message
+        assert ("io.BytesIO" in caught.value.message) == (type(file) is not bytearray)
+
+
 async def test_cancelled_reads_leave_nothing() -> None:
     """A read that is cancelled at any moment is followed by right ones, and by a block that can be left."""
     async with keystore() as opened:

@@ -622,6 +622,96 @@ async def test_too_much_is_refused_and_named() -> None:
             assert "bytes" in (await refused(call, 401)).message
 
 
+MIB = 1024 * 1024
+SEALED_TO = {
+    "x": (["x"], 32),
+    "p256": (["p256"], 65),
+    "p384": (["p384"], 97),
+    "p521": (["p521"], 133),
+    "k768": (["k768"], 1088),
+    "k1024": (["k1024"], 1568),
+    "hybrid": (["k768", "x"], 1120),
+    "hybrid-1024": (["k1024", "p384"], 1665),
+}
+"""Each way to seal to public keys: the keys, and the bytes of the encapsulated key."""
+
+
+@pytest.mark.parametrize("kind", SEALED_TO)
+@pytest.mark.parametrize("most", [MIB, 5000, 20])
+async def test_the_longest_messages_to_public_keys_are_opened(kind: str, most: int) -> None:
+    """1 MiB, or the limit of a call if that is less, with the longest context; one byte more is refused."""
+    aliases, encapsulated = SEALED_TO[kind]
+    limits = Limits() if most == MIB else Limits(max_call_bytes=most)
+    async with Keystore.open("memory:", limits=limits) as keystore:
+        for alias in aliases:
+            values = {
+                "x": key(A.HUKS_ALG_X25519, 256, AGREE),
+                "p": key(A.HUKS_ALG_ECC, int(alias[1:] or 0), AGREE),
+                "k": key(A.HUKS_ALG_ML_KEM, int(alias[1:] or 0), WRAP | UNWRAP),
+            }[alias[0]]
+            await keystore.generateKeyItem(alias, options(**values))
+        data, context = os.urandom(most), bytes(MIB)
+        opening: str | list[str] = aliases if len(aliases) > 1 else aliases[0]
+        for length in (
+            most,
+            most - 1,
+            most - encapsulated,
+            most - encapsulated - 16,
+            most - encapsulated - 17,
+        ):
+            if length >= 0:
+                sealed = await _seal_to(keystore, aliases, data[:length], context)
+                assert len(sealed) == 8 + encapsulated + length + 16
+                assert await keystore.unseal(opening, sealed, context) == data[:length]
+        await refused(_seal_to(keystore, aliases, data + b"x", b""), 401)
+        await refused(_seal_to(keystore, aliases, data, context + b"x"), 401)
+        sealed = await _seal_to(keystore, aliases, data, b"")
+        await refused(keystore.unseal(opening, sealed + b"x", b""), 12000006 if most == MIB else 401)
+        await refused(keystore.unseal(opening, sealed[:-1] + bytes([sealed[-1] ^ 1]), b""), 12000006)
+
+
+@pytest.mark.parametrize("most", [64 * MIB, 2 * MIB, 5000, 20, 1])
+async def test_messages_at_their_limits_are_served(most: int) -> None:
+    """All other functions at the most data and the longest context, and one byte beyond either."""
+    limits = Limits(max_call_bytes=most)
+    assert Limits().max_call_bytes == 64 * MIB
+    async with Keystore.open("memory:", limits=limits) as keystore:
+        for alias, values in {
+            "aes": AES,
+            "sm4": SM4,
+            "hmac": key(A.HUKS_ALG_HMAC, 256, MAC),
+            "ecc": key(A.HUKS_ALG_ECC, 256, SIGN | VERIFY),
+            "ed": key(A.HUKS_ALG_ED25519, 256, SIGN | VERIFY),
+            "derive": key(A.HUKS_ALG_AES, 256, DERIVE, DIGEST=D.HUKS_DIGEST_SHA512),
+        }.items():
+            await keystore.generateKeyItem(alias, options(**values))
+        data, context = bytes(most), bytes(MIB)
+        for alias in ("aes", "sm4") if most < 64 * MIB else ("aes",):
+            for used in (b"", context):
+                assert await keystore.unseal(alias, await keystore.seal(alias, data, used), used) == data
+            await refused(keystore.seal(alias, data + b"x"), 401)
+            await refused(keystore.seal(alias, b"", context + b"x"), 401)
+        plain, wrapped = await keystore.data_key("aes", context) if most >= 32 else (b"", b"")
+        if wrapped:
+            assert await keystore.unseal("aes", wrapped, context) == plain
+        short = data[: 256 * 1024]
+        sealed = await keystore.seal_deterministic("aes", short, context)
+        assert await keystore.unseal("aes", sealed, context) == short
+        sealed = await keystore.seal_deterministic("aes", short)
+        assert await keystore.unseal("aes", sealed) == short
+        await refused(keystore.seal_deterministic("aes", short + b"x"), 401)
+        for alias in ("ecc", "ed"):
+            signature = await keystore.sign(alias, data)
+            if most >= len(signature):
+                await keystore.verify(alias, data, signature)
+            await refused(keystore.sign(alias, data + b"x"), 401)
+        await keystore.check_mac("hmac", data, await keystore.mac("hmac", data))
+        await refused(keystore.mac("hmac", data + b"x"), 401)
+        assert len(await keystore.derive("derive", context, 255 * 64)) == 255 * 64
+        await refused(keystore.derive("derive", context + b"x", 32), 401)
+        await refused(keystore.derive("derive", context, 255 * 64 + 1), 12000006)
+
+
 async def test_a_key_that_is_replaced_or_deleted_serves_no_more(keystore: Keystore) -> None:
     """What is kept with a key goes with it, at once."""
     sealed = await keystore.seal("aes", b"data")
