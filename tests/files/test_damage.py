@@ -1,11 +1,13 @@
 """Every kind of damage is noticed, at the chunk where it is; short forms of `python -m tests.adversity.sealed_files`."""
 
 import random
+import re
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from huks_async.files.header import MIN_CHUNK_BITS, read_header
+from huks_async.model.errors import BusinessError
 from tests.files.support import (
     KINDS,
     import_aes,
@@ -184,3 +186,24 @@ async def test_the_header_commits_to_the_file_key() -> None:
             names = ("first", "second")
             assert await until_fault(opened, names[right], file) == (DATA, None)
             assert await until_fault(opened, names[1 - right], file) == (b"", 12000006)
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        (FILE[:-1], "cut off in chunk 5 (its end is missing)"),
+        (FILE[: HEADER + SEALED + 50], "cut off in chunk 1 (its end is missing)"),
+        (FILE[: HEADER + SEALED], "cut off after chunk 0"),
+        (FILE + b"x", "or bytes follow it"),
+        (FILE + bytes(SEALED), "or it is a shorter last chunk that bytes follow"),
+    ],
+    ids=["in the last chunk", "in another", "between chunks", "a byte more", "a chunk more"],
+)
+async def test_a_cut_is_called_one(file: bytes, said: str) -> None:
+    """Where the input ends before a chunk does, the message says that its end is missing."""
+    async with keystore() as opened:
+        await import_aes(opened, "key", KEY)
+        with pytest.raises(BusinessError, match=re.escape(said)) as caught:
+            async for _ in opened.decrypt_stream("key", [file]):
+                pass
+        assert caught.value.code == 12000006

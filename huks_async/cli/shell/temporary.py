@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import tempfile
 from collections.abc import Iterable, Iterator
 
 from huks_async.cli.shell.console import CommandError
@@ -17,6 +16,8 @@ def temporary_copy(pieces: Iterable[bytes]) -> Iterator[io.FileIO]:
         CommandError: the temporary folder does not take them.
 
     """
+    import tempfile  # late: few commands copy anything
+
     with contextlib.ExitStack() as stack:
         with _naming_folder():
             copy = stack.enter_context(tempfile.TemporaryFile(buffering=0))
@@ -32,6 +33,8 @@ def temporary_copy(pieces: Iterable[bytes]) -> Iterator[io.FileIO]:
 
 @contextlib.contextmanager
 def _naming_folder() -> Iterator[None]:
+    import tempfile
+
     try:
         yield
     except OSError as error:
