@@ -437,3 +437,5 @@ def test_addresses(tmp_path):
     assert "secret" not in caught.value.message
     with pytest.raises(BusinessError):
         SqliteStore("a\0b")
+    with pytest.raises(BusinessError, match="no usable path"):
+        SqliteStore("a\ud800b")

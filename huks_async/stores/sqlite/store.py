@@ -28,6 +28,15 @@ _BACKUP_NICE = 5
 """The thread of a backup gives way to the event loop, like the worker threads of a keystore."""
 
 
+def _is_encodable(path: str) -> bool:
+    """Whether the file system's encoding has all characters of a path; it has no single surrogates."""
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class SqliteStore(Store):
     """Keeps rows in a SQLite database.
 
@@ -44,7 +53,7 @@ class SqliteStore(Store):
     def __init__(self, path: str | os.PathLike[str], *, busy_timeout: float = 30.0) -> None:
         text = os.fspath(path)
         self.address: str = f"sqlite:///{text}"
-        if not text or "\0" in text:
+        if not text or "\0" in text or not _is_encodable(text):
             raise BusinessError(
                 401, f"the store {self.address!r} has no usable path; write sqlite:///path/to/file"
             )
