@@ -424,3 +424,21 @@ def test_a_pipe_that_does_not_wait(huks: Huks, words: tuple[str, ...]) -> None:
         assert huks("decrypt", "k", path).out == b"onetwo"
     else:
         assert huks("mac", "m", path, "--hex").out == out
+
+
+def test_decrypt_waits_for_a_pipe_that_does_not(huks: Huks, document: Path) -> None:
+    """Where the pipe is still empty when the first bytes are looked at."""
+    huks("keys", "generate", "k")
+    sealed = huks("encrypt", "k", document).out
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    with subprocess.Popen(command("decrypt", "k"), stdin=reading, stdout=subprocess.PIPE) as process:
+        os.close(reading)
+        time.sleep(1.5)
+        with os.fdopen(writing, "wb") as pipe:
+            pipe.write(sealed[:10])
+            pipe.flush()
+            time.sleep(0.5)
+            pipe.write(sealed[10:])
+        out = process.communicate(timeout=60)[0]
+    assert (process.returncode, out) == (0, document.read_bytes())
