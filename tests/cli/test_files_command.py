@@ -257,14 +257,15 @@ def test_signatures_hold_outside(huks: Huks, tmp_path: Path, document: Path, kin
 
 
 def test_a_key_is_used_for_its_purpose_only(huks: Huks, document: Path) -> None:
-    """The message says what the key is for."""
+    """The message says which keys would do, or what this one is for."""
     huks("keys", "generate", "k", "--kind", "ecdsa-p256")
-    done = huks("encrypt", "k", document)
+    for words in (["k"], ["-k", "k"], ["-k", "k", "--format", "2"]):
+        done = huks("encrypt", *words, document)
+        assert (done.code, done.out) == (1, b"")
+        assert "cannot seal files: that takes a key to encrypt with" in done.err
+    done = huks("encrypt", "k", "--format", "1", document)
     assert (done.code, done.out) == (1, b"")
     assert "sign and verify, not to encrypt" in done.err
-    done = huks("encrypt", "-k", "k", "--format", "2", document)
-    assert (done.code, done.out) == (1, b"")
-    assert "cannot seal files" in done.err
 
 
 def test_memory_stays_the_same(huks_process: Huks, home: Path, tmp_path: Path) -> None:
