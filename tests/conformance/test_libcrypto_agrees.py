@@ -11,6 +11,7 @@ import huks_async as huks
 from huks_async.crypto.libcrypto.binding import EvpKey, Libcrypto
 from huks_async.crypto.libcrypto.search import libcrypto_for
 from tests.conformance import support as s
+from tests.skips import skip_unsupported
 
 pytestmark = pytest.mark.asyncio
 
@@ -32,7 +33,7 @@ class Second:
         try:
             self.library: Libcrypto = libcrypto_for(name, "pqc-expanded")
         except huks.BusinessError as error:
-            pytest.skip(error.message)
+            skip_unsupported(error)
         self.calls = ctypes.CDLL(self.library.path)
         for function, types in _SIGNATURES.items():
             call = getattr(self.calls, function)

@@ -10,21 +10,28 @@ import mmap
 import os
 import queue
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from huks_async.cli.flow.progress import Progress
 from huks_async.cli.flow.source import Batch, Source
 from huks_async.cli.flow.uncached import SPARE
-from huks_async.cli.shell.files import Output
 from huks_async.cli.shell.interrupts import interruptible
 from huks_async.cli.shell.placed import BLOCK
+from huks_async.model.params import BytesLike
 
 MEMORY_BYTES = 32 * 1024 * 1024
 """Buffers of all threads together take at most this, whatever the input and however many processors."""
 _BATCH_BYTES = 1024 * 1024 + 64 * 1024
 # a megabyte with its tags: as much stays in a processor's cache from reading to writing
 _MOST_WORKERS = 8
+
+Write: TypeAlias = Callable[[BytesLike], object]
+"""Takes results one after another."""
+
+WriteAt: TypeAlias = Callable[[memoryview, int], object]
+"""Takes a result for a place of the output, from any thread."""
 
 
 class Step(Protocol):
@@ -61,22 +68,30 @@ class _Done:
     error: BaseException | None
 
 
-def run(source: Source, step: Step, target: Output, progress: Progress, *, start: int | None = None) -> int:
-    """Take everything through the step to the target; gives the number of bytes written.
+def run(
+    source: Source,
+    step: Step,
+    write: Write,
+    progress: Progress,
+    *,
+    write_at: WriteAt | None = None,
+    start: int = 0,
+) -> int:
+    """Take everything through the step to the output; gives the number of bytes written.
 
-    Of a unit that fails, what comes before it is written, where the target shows it at once, and its error
+    Of a unit that fails, what comes before it is written, where results are written one after another, and its error
     is raised. Of several, it is that of the first in the input.
 
     Args:
         source: where units come from; `begin` was called.
         step: what becomes of them.
-        target: where results go.
+        write: where results go.
         progress: who is told.
-        start: where in the target the first unit of the input goes, if threads may write there themselves;
-            else results are written one after another.
+        write_at: where results go instead, if threads may write each to its place themselves.
+        start: the place of what becomes of the first unit of the input.
 
     """
-    work = _Pipeline(source, step, target, start)
+    work = _Pipeline(source, step, write, write_at, start)
     try:
         return work.run(progress)
     finally:
@@ -84,14 +99,17 @@ def run(source: Source, step: Step, target: Output, progress: Progress, *, start
 
 
 class _Pipeline:
-    def __init__(self, source: Source, step: Step, target: Output, start: int | None) -> None:
+    def __init__(
+        self, source: Source, step: Step, write: Write, write_at: WriteAt | None, start: int
+    ) -> None:
         self._source = source
         self._step = step
-        self._target = target
+        self._write = write
+        self._write_at = write_at
         self._start = start
         self._free: queue.SimpleQueue[_Slot | None] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[_Done | BaseException | None] = queue.SimpleQueue()
-        workers, slots, units = _dimensions(source.size, step, ordered=start is None)
+        workers, slots, units = _dimensions(source.size, step, ordered=write_at is None)
         for _ in range(slots):
             self._free.put(_Slot(_memory(units * step.taken + SPARE), _memory(units * step.given + BLOCK)))
         self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(workers)]
@@ -118,8 +136,8 @@ class _Pipeline:
                 else:
                     waiting[news.batch.number] = news
                 continue
-            if self._start is None:
-                self._target.write(done.slot.given[: done.length])
+            if self._write_at is None:
+                self._write(done.slot.given[: done.length])
             if done.error is not None:
                 raise done.error
             self._free.put(done.slot)
@@ -149,14 +167,14 @@ class _Pipeline:
             self._done.put(error)
 
     def _finish(self, batch: Batch, slot: _Slot) -> _Done:
-        step, target = self._step, 0
+        step, goes = self._step, 0
         length = place = 0
         error = None
         taken, into = slot.taken[batch.begin :], slot.given
-        if self._start is not None:
+        if self._write_at is not None:
             # in memory it begins in a page where it begins in the file, so the disk can take it from there
-            target = self._start + batch.first * step.given
-            into = into[target % BLOCK :]
+            goes = self._start + batch.first * step.given
+            into = into[goes % BLOCK :]
         units = max(1, -(-batch.length // step.taken))
         try:
             for count in range(units):
@@ -164,8 +182,8 @@ class _Pipeline:
                 last = batch.last and count == units - 1
                 length += step(batch.first + count, last, piece, into[length:])
                 place += step.taken
-            if self._start is not None:
-                self._target.write_at(into[:length], target)
+            if self._write_at is not None:
+                self._write_at(into[:length], goes)
         except BaseException as raised:  # raised in its turn, after what comes before it
             error = raised
         return _Done(batch, slot, length, error)

@@ -69,25 +69,8 @@ class Range:
         return Range(first, last)
 
 
-class _Nowhere:
-    """Takes what is verified only."""
-
-    hidden = True
-
-    def write(self, data: BytesLike) -> None:
-        return
-
-    def write_at(self, data: memoryview, place: int) -> None:
-        return
-
-    def commit(self) -> None:
-        return
-
-
 class _Window:
     """Passes on the part of the content that is wanted."""
-
-    hidden = False
 
     def __init__(self, target: Output, wanted: Range, place: int) -> None:
         self._target = target
@@ -103,31 +86,36 @@ class _Window:
         if max(start, 0) < end:
             self._target.write(memoryview(data)[max(start, 0) : end])
 
-    def write_at(self, data: memoryview, place: int) -> None:
-        raise NotImplementedError
-
-    def commit(self) -> None:
-        return
-
 
 def seal(source: Source, header: bytes, cipher: ChunkCipher, target: Output, progress: Progress) -> None:
     """Write a sealed file of all that the source has."""
     target.write(header)
     step = Sealing(cipher)
     source.begin(step.taken, 0)
-    pipeline.run(source, step, target, progress, start=len(header) if target.hidden else None)
+    _carry(source, step, target, progress, start=len(header))
 
 
 def open_all(source: Source, skip: int, cipher: ChunkCipher, target: Output, progress: Progress) -> None:
     """Write the content of a sealed file whose chunks begin after `skip` bytes; each chunk once it is verified."""
     step = Opening(cipher)
     source.begin(step.taken, skip)
-    pipeline.run(source, step, target, progress, start=0 if target.hidden else None)
+    _carry(source, step, target, progress, start=0)
+
+
+def _carry(source: Source, step: pipeline.Step, target: Output, progress: Progress, *, start: int) -> None:
+    write_at = target.write_at if target.hidden else None
+    pipeline.run(source, step, target.write, progress, write_at=write_at, start=start)
 
 
 def verify_all(source: Source, skip: int, cipher: ChunkCipher, progress: Progress) -> None:
     """Open every chunk and write none."""
-    open_all(source, skip, cipher, _Nowhere(), progress)
+    step = Opening(cipher)
+    source.begin(step.taken, skip)
+    pipeline.run(source, step, _drop, progress, write_at=_drop)
+
+
+def _drop(*result: object) -> None:
+    """Stands for an output where verification is all that is wanted."""
 
 
 def open_range(
@@ -150,6 +138,6 @@ def open_range(
     end = None if wanted.end is None else -(-wanted.end // cipher.chunk_bytes)
     source.begin(step.taken, skip, first=first, end=None if end is None else max(end, first + 1))
     window = _Window(target, wanted, first * cipher.chunk_bytes)
-    pipeline.run(source, step, window, progress)
+    pipeline.run(source, step, window.write, progress)
     if window.place < wanted.start:
         raise CommandError(f"the range begins at {wanted.start}, the content ends at {window.place}")

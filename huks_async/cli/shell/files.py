@@ -42,18 +42,15 @@ class Output(Protocol):
 
     def write(self, data: BytesLike) -> None:
         """Add bytes."""
-        ...
 
     def write_at(self, data: memoryview, place: int) -> None:
         """Put bytes to a place of their own; where `hidden` only, and from any thread.
 
         Nothing is copied if their places in memory and in the file agree to a multiple of `placed.BLOCK`.
         """
-        ...
 
     def commit(self) -> None:
         """Make the output appear as a whole."""
-        ...
 
 
 @contextlib.contextmanager

@@ -132,14 +132,17 @@ def material_from_spki(spki: bytes, algorithm: int, size: int) -> KeyMaterial:
 
     """
     _check_size(size, 401)
+    not_one = BusinessError(401, f"the key is no SubjectPublicKeyInfo of an RSA key of {size} bits")
     try:
         public = load_der_public_key(spki)
-        if isinstance(public, rsa.RSAPublicKey) and public.key_size == size and public.public_numbers().n & 1:
-            # Making the key from its numbers checks the exponent, which loading it does not.
-            return KeyMaterial(algorithm, size, b"", _spki(public.public_numbers().public_key()))
+        if not (
+            isinstance(public, rsa.RSAPublicKey) and public.key_size == size and public.public_numbers().n & 1
+        ):
+            raise not_one
+        # Making the key from its numbers checks the exponent, which loading it does not.
+        return KeyMaterial(algorithm, size, b"", _spki(public.public_numbers().public_key()))
     except (ValueError, UnsupportedAlgorithm):
-        pass
-    raise BusinessError(401, f"the key is no SubjectPublicKeyInfo of an RSA key of {size} bits")
+        raise not_one from None
 
 
 _PREPARE: dict[int, Callable[[OperationSpec], Starter]] = {

@@ -11,6 +11,7 @@ from huks_async.crypto.sm2.backend import sm2_backend
 from huks_async.crypto.sm2.backend_libcrypto import LibcryptoSm2
 from huks_async.crypto.sm2.encoding import identity_hash
 from huks_async.model.errors import BusinessError
+from tests.skips import skip_unsupported
 
 
 @pytest.mark.parametrize(
@@ -59,8 +60,8 @@ def test_sm2_without_a_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(libcrypto_search, "is_sound", lambda _: True)
     try:
         assert len(sm2.generate(150, 256).public) == 91
-    except BusinessError:
-        pytest.skip("no libcrypto with SM2 on this machine")
+    except BusinessError as error:
+        skip_unsupported(error)
     finally:
         for remembered in (sm2_backend, libcrypto_search.libcrypto_for):
             remembered.cache_clear()

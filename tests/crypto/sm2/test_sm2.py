@@ -28,6 +28,7 @@ from huks_async.crypto.sm2.encoding import (
 from huks_async.model.enums import HuksKeyPurpose
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
+from tests.skips import skip_unsupported
 
 SM2, SIZE, DIGEST_NONE, DIGEST_SM3 = 150, 256, 0, 2
 SIGN = HuksKeyPurpose.HUKS_KEY_PURPOSE_SIGN
@@ -55,8 +56,8 @@ CIPHERTEXT = bytes.fromhex("307C" + "0220" + C1X + "022100" + C1Y + "0420" + C3 
 def _backend() -> None:
     try:
         sm2_backend()
-    except BusinessError:
-        pytest.skip("no sound libcrypto with SM2")
+    except BusinessError as error:
+        skip_unsupported(error)
 
 
 @pytest.fixture(scope="module")

@@ -43,6 +43,7 @@ from tests.keys.key_samples import (
     params,
     sample,
 )
+from tests.skips import skip_unsupported
 
 AES, SM4 = 20, 152
 SUITES = {1: (X25519, curve25519), 2: (ECC, elliptic)}
@@ -59,7 +60,7 @@ def sm2_key() -> KeyMaterial:
     try:
         return sm2.generate(SM2, 256)
     except BusinessError as error:
-        pytest.skip(f"no SM2 library here: {error.message[:60]}")
+        skip_unsupported(error)
 
 
 def code_of(call: Callable[..., object], *arguments: object) -> int:
