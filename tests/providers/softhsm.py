@@ -1,4 +1,4 @@
-"""A token of SoftHSM behind a library that can be told to fail or to hang."""
+"""Tokens of SoftHSM, also behind a library that can be told to fail or to hang."""
 
 import ctypes
 import ctypes.util
@@ -62,8 +62,8 @@ class Slot:
         (self.folder / "fault.new").rename(self.folder / "fault")
 
 
-def make_slot(folder: Path, patch: pytest.MonkeyPatch) -> Slot:
-    """A fresh token, and the environment that a process needs to see it."""
+def make_tokens(folder: Path, patch: pytest.MonkeyPatch, *labels: str) -> str:
+    """Fresh tokens, and the environment that a process needs to see them; gives the name of the library."""
     assert MODULE is not None
     (folder / "tokens").mkdir()
     config = folder / "softhsm2.conf"
@@ -71,11 +71,26 @@ def make_slot(folder: Path, patch: pytest.MonkeyPatch) -> Slot:
         f"directories.tokendir = {folder}/tokens\nobjectstore.backend = file\nlog.level = ERROR\n"
     )
     patch.setenv("SOFTHSM2_CONF", str(config))
-    patch.setenv("PKCS11_REAL", MODULE)
+    for label in labels:
+        command = [
+            "softhsm2-util",
+            "--init-token",
+            "--free",
+            "--label",
+            label,
+            "--so-pin",
+            "87654321",
+            "--pin",
+        ]
+        subprocess.run([*command, PIN.decode()], check=True, capture_output=True)
+    return MODULE
+
+
+def make_slot(folder: Path, patch: pytest.MonkeyPatch) -> Slot:
+    """A fresh token behind the shim."""
+    module = make_tokens(folder, patch, LABEL)
+    patch.setenv("PKCS11_REAL", module)
     patch.setenv("PKCS11_FAULT", str(folder / "fault"))
-    command = ["softhsm2-util", "--init-token", "--free", "--label", LABEL, "--so-pin", "87654321", "--pin"]
-    subprocess.run([*command, PIN.decode()], check=True, capture_output=True)
-    module = MODULE
     if COMPILER is not None:
         module = str(folder / "shim.so")
         source = Path(__file__).with_name("shim.c")
@@ -83,7 +98,12 @@ def make_slot(folder: Path, patch: pytest.MonkeyPatch) -> Slot:
     return Slot(folder, module)
 
 
-def end_library() -> None:
-    """End SoftHSM in this process, for tests that use it by its own name and not through the shim."""
-    if MODULE is not None:
-        ctypes.CDLL(MODULE).C_Finalize(None)
+def end_library(module: str) -> None:
+    """End SoftHSM in this process, so that the next tests can begin it with a token of their own, by any name.
+
+    python-pkcs11 knows a library by its path and begins it anew when it is asked for again, but only if it was
+    asked to end it. The shim and what it loads are two paths to one library.
+    """
+    import pkcs11
+
+    pkcs11.lib(module).finalize()

@@ -43,8 +43,10 @@ def slot(tmp_path_factory):
     """One token for all: a library reads its configuration once in a process."""
     pytest.importorskip("pkcs11", reason="python-pkcs11 is not installed")
     with pytest.MonkeyPatch.context() as patch:
-        yield make_slot(tmp_path_factory.mktemp("softhsm"), patch)
-    end_library()
+        made = make_slot(tmp_path_factory.mktemp("softhsm"), patch)
+        yield made
+        made.work()
+        end_library(made.module)
 
 
 @pytest_asyncio.fixture

@@ -1,11 +1,7 @@
 """Root keys in a PKCS#11 token, checked with SoftHSM."""
 
-import ctypes.util
 import hashlib
 import hmac
-import os
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,51 +12,21 @@ from huks_async.keys.items.storekey import open_store_key
 from huks_async.model.errors import BusinessError
 from huks_async.rootkeys import EphemeralRootKey, Pkcs11RootKey
 from huks_async.stores import MemoryStore
+from tests.providers import softhsm
+from tests.providers.softhsm import MODULE, end_library, make_tokens, needs_token
 
 KEY = bytes(range(32))
-PIN = "123456"
-MODULES = [
-    "/usr/lib/softhsm/libsofthsm2.so",
-    "/usr/lib64/pkcs11/libsofthsm2.so",
-    "/usr/local/lib/softhsm/libsofthsm2.so",
-    ctypes.util.find_library("softhsm2") or "",
-]
-MODULE = next((module for module in MODULES if module and os.path.exists(module)), None)
-
-needs_token = pytest.mark.skipif(
-    MODULE is None or shutil.which("softhsm2-util") is None, reason="SoftHSM2 is not installed"
-)
+PIN = softhsm.PIN.decode()
 
 
 @pytest.fixture(scope="module")
 def token(tmp_path_factory):
-    """A fresh token of SoftHSM. The library reads its configuration once in a process."""
+    """Two fresh tokens of SoftHSM. The library reads its configuration when it begins."""
     pytest.importorskip("pkcs11", reason="python-pkcs11 is not installed")
-    folder = tmp_path_factory.mktemp("softhsm")
-    (folder / "tokens").mkdir()
-    config = folder / "softhsm2.conf"
-    config.write_text(
-        f"directories.tokendir = {folder}/tokens\nobjectstore.backend = file\nlog.level = ERROR\n"
-    )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SOFTHSM2_CONF", str(config))
-        for label in ("one", "two"):
-            subprocess.run(
-                [
-                    "softhsm2-util",
-                    "--init-token",
-                    "--free",
-                    "--label",
-                    label,
-                    "--so-pin",
-                    "87654321",
-                    "--pin",
-                    PIN,
-                ],
-                check=True,
-                capture_output=True,
-            )
+        module = make_tokens(tmp_path_factory.mktemp("softhsm"), patch, "one", "two")
         yield "one"
+        end_library(module)
 
 
 @needs_token
