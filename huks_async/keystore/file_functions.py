@@ -1,7 +1,7 @@
 """Sealed files: coroutines that seal and open streams, and a reader with random access. An extension."""
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
 from huks_async.keystore.session_functions import SessionFunctions
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class FileFunctions(SessionFunctions):
     """Seal streams of any length, open them, and read sealed files at any offset."""
 
-    async def encrypt_stream(
+    def encrypt_stream(
         self, alias: str | Sequence[str], source: "FileSource", options: Options | None = None
     ) -> AsyncGenerator[bytes, None]:
         """Seal a stream: yields the pieces of a sealed file (docs/file-format.md), as `huks encrypt` writes it.
@@ -46,12 +46,9 @@ class FileFunctions(SessionFunctions):
         """
         from huks_async.keystore import sealed_streams  # late: few services seal files
 
-        state = self._open_state()
-        async with aclosing(sealed_streams.seal_stream(self, state, alias, source, options)) as pieces:
-            async for piece in pieces:
-                yield piece
+        return sealed_streams.seal_stream(self, self._open_state(), alias, source, options)
 
-    async def decrypt_stream(
+    def decrypt_stream(
         self, alias: str, source: "FileSource", options: Options | None = None
     ) -> AsyncGenerator[bytes, None]:
         """Open a sealed stream: yields the plaintext in pieces, each verified before it is yielded.
@@ -75,10 +72,7 @@ class FileFunctions(SessionFunctions):
         """
         from huks_async.keystore import sealed_streams  # late: few services seal files
 
-        state = self._open_state()
-        async with aclosing(sealed_streams.open_stream(self, state, alias, source, options)) as pieces:
-            async for piece in pieces:
-                yield piece
+        return sealed_streams.open_stream(self, self._open_state(), alias, source, options)
 
     def open_sealed(
         self, alias: str, file: Any, options: Options | None = None
