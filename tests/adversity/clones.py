@@ -10,7 +10,6 @@ key under the same name, so that nothing but a seal's own randomness tells two o
 
 import asyncio
 import collections
-import ctypes
 import os
 import pickle
 import sys
@@ -21,6 +20,7 @@ import huks_async as huks
 from huks_async.stores import ItemName, MemoryStore
 from tests.adversity import support
 from tests.adversity.acknowledged import Hang, reap, use
+from tests.adversity.bare_fork import bare_fork
 
 Made = dict[str, list[bytes]]
 
@@ -91,7 +91,7 @@ def run(clones: int) -> Result:
     keystore = huks.Keystore.open(store, monitor=False)
     loop.run_until_complete(keystore.aopen())
     loop.run_until_complete(_make(keystore, store, pair=True))
-    bare_fork, parent = ctypes.PyDLL(None).fork, os.getpid()
+    parent = os.getpid()
     with tempfile.TemporaryDirectory() as folder:
         for number in range(clones):
             sys.stdout.flush()

@@ -9,7 +9,6 @@ error counts as undocumented.
 
 import asyncio
 import contextlib
-import ctypes
 import importlib.util
 import multiprocessing
 import os
@@ -26,6 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import huks_async as huks
+from tests.adversity import bare_fork as c_code
 from tests.adversity.acknowledged import PATIENCE, Record, look, make, preload
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.getcwd()}
@@ -419,8 +419,7 @@ def gunicorn_preload(place: Keyring, rng: random.Random) -> None:
 def bare_fork(place: Keyring, rng: random.Random) -> None:
     """A fork by C code, which tells nobody in Python of it; the child opens its own, the parent closes first.
 
-    It comes while no thread asks for anything: if another one waits for the interpreter's lock at such a fork, the
-    child waits for that thread when it lets the lock go, before any code of a library runs.
+    It comes while no thread asks for anything.
     """
     service = Service(place)
     service.start()
@@ -428,7 +427,7 @@ def bare_fork(place: Keyring, rng: random.Random) -> None:
     half, closed = Signal(), Signal()
     service.quiet.set()
     time.sleep(0.3)
-    child = ctypes.PyDLL(None).fork()
+    child = c_code.bare_fork()
     if not child:
 
         def between() -> None:

@@ -6,7 +6,6 @@ Each copy then prints lines of a kind and a value in hexadecimal; no two values 
 """
 
 import asyncio
-import ctypes
 import hashlib
 import os
 import sys
@@ -31,6 +30,7 @@ from huks_async.model.params import ParamSet
 from huks_async.sessions.spool import Spool
 from huks_async.sessions.table import SessionTable
 from huks_async.stores import ItemName
+from tests.adversity.bare_fork import bare_fork
 
 _KEY = KeyMaterial(Alg.HUKS_ALG_AES, 256, bytes(32))
 
@@ -142,7 +142,6 @@ def main(count: int, slow: int) -> None:
     warnings.simplefilter("ignore")
     copies = Copies()
     copies.make(b"before", slow=True)
-    bare_fork = ctypes.CDLL(None).fork
     for number in range(count):
         child = bare_fork()
         if not child:

@@ -142,13 +142,14 @@ def test_a_fork_that_runs_no_hooks_is_noticed(tmp_path: Path) -> None:
     """C code may fork without telling the interpreter: the first call that leaves the loop is refused."""
     answers = run(
         """
-import ctypes, time
+import time
+from tests.adversity.bare_fork import bare_fork
 async def main():
     keystore = huks.Keystore.open("memory:", monitor=False)
     await keystore.aopen()
     await work(keystore, "one")
     reader, writer = os.pipe()
-    child = ctypes.PyDLL(None).fork()
+    child = bare_fork()
     if not child:
         try:
             time.sleep(0.01)

@@ -83,13 +83,14 @@ def test_the_quick_way_is_taken_here():
 def test_a_fork_by_c_code_is_noticed():
     """By the child alone, and until it vouches for itself."""
     program = """
-import ctypes, os
+import os
 from huks_async.runtime.randomness import ForkWatch
+from tests.adversity.bare_fork import bare_fork
 watch = ForkWatch()
 assert watch.mark[0] == 0
 watch.renew()
 assert watch.mark[0] == 1
-child = ctypes.CDLL(None).fork()
+child = bare_fork()
 if not child:
     good = watch.mark[0] == 0
     watch.renew()
