@@ -185,7 +185,7 @@ class Scenario:
 
 
 class StoreUnderWriters(Scenario):
-    """Two writers on a store in a folder that is new itself."""
+    """Two writers on a store in a folder that is new itself, and a reader: what it saw must be there, too."""
 
     @property
     def path(self) -> str:
@@ -197,7 +197,18 @@ class StoreUnderWriters(Scenario):
         return [
             lambda: self._write(f"a{self.cuts}", random.Random(numbers[0]), 10_000),
             lambda: self._write(f"b{self.cuts}", random.Random(numbers[1]), 6),
+            lambda: asyncio.run(self._read()),
         ]
+
+    async def _read(self) -> None:
+        seen: set[str] = set()
+        async with huks.Keystore.open(SqliteStore(self.path, busy_timeout=10), monitor=False) as keystore:
+            while True:
+                there = set((await keystore.listAliases(support.NONE)).keyAliases)
+                for alias in there - seen:
+                    self.record.note("seen", alias)
+                seen |= there
+                await asyncio.sleep(0.001)
 
     def _write(self, prefix: str, rng: random.Random, before_closing: int) -> None:
         asyncio.run(self._write_on(prefix, rng, before_closing))
@@ -233,6 +244,8 @@ class StoreUnderWriters(Scenario):
         for line in lines:
             if line[0] == "replaced":
                 replaced[f"r{line[1]}"] = line[2]
+        replacements = {f"r{line[1]}" for line in lines if line[0] == "replacing"}
+        keys |= {line[1] for line in lines if line[0] == "seen"} - replacements
         wanted = keys - deleting
         if not os.path.exists(self.path):
             lost = wanted | {alias for alias, content in replaced.items() if content}
@@ -436,7 +449,7 @@ class Result:
     """What was found."""
 
     def __init__(self) -> None:
-        self.cuts = self.requests = self.lost = self.damaged = self.acknowledged = self.hangs = 0
+        self.cuts = self.requests = self.lost = self.damaged = self.acknowledged = self.seen = self.hangs = 0
         self.undocumented = 0
         self.details: list[str] = []
 
@@ -446,7 +459,8 @@ class Result:
 
     def line(self) -> str:
         return (
-            f"{self.cuts} power cuts after {self.requests} requests: {self.acknowledged} acknowledged, lost {self.lost}, "
+            f"{self.cuts} power cuts after {self.requests} requests: {self.acknowledged} acknowledged, {self.seen} seen "
+            f"by a reader, lost {self.lost}, "
             f"not opened or half {self.damaged}, hangs {self.hangs}, undocumented errors {self.undocumented}"
         )
 
@@ -501,6 +515,7 @@ def one_disk(disk: Disk, kind: str, cuts: int, seed: int, folder: str, result: R
                 f"{kind}, seed {seed}, cut {number} that keeps {kept}: lost {lost[:5]} {damaged[:2]}"
             )
             break  # what comes later would only repeat it
+    result.seen += len(record.of("seen"))
     result.acknowledged += sum(
         line[0] in ("key", "root", "file", "deleted", "replaced") for line in record.read()
     )

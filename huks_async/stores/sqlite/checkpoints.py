@@ -50,6 +50,15 @@ class Checkpoints:
         busy, length, done = self._run("FULL")
         return not busy and length == done
 
+    def start_anew(self) -> bool:
+        """Copy and empty the log, waiting briefly for readers; return whether the database holds everything now."""
+        set_busy_timeout(self._connection, _PATIENCE)
+        try:
+            busy, _, _ = self._run("TRUNCATE")
+        finally:
+            set_busy_timeout(self._connection, self._busy_timeout)
+        return not busy
+
     def empty(self) -> None:
         """Copy all of the log and truncate it, if that is possible without waiting."""
         try:

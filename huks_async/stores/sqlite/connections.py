@@ -33,7 +33,7 @@ def connect(path: str, busy_timeout: float) -> sqlite3.Connection:
     )
     _keep(connection)
     try:
-        # FULL: in WAL mode a commit is synced before it is acknowledged
+        # FULL: a commit is synced before it returns
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA secure_delete = ON")
         connection.execute("PRAGMA journal_size_limit = 4194304")
@@ -43,6 +43,11 @@ def connect(path: str, busy_timeout: float) -> sqlite3.Connection:
         close(connection)
         raise
     return connection
+
+
+def sync_later(connection: sqlite3.Connection) -> None:
+    """Leave it to the caller to sync the log after a commit, see `log.py`; checkpoints sync as before."""
+    connection.execute("PRAGMA synchronous = NORMAL")
 
 
 def close(connection: sqlite3.Connection) -> None:

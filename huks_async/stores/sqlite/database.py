@@ -11,7 +11,8 @@ from huks_async.stores.sqlite import connections
 from huks_async.stores.sqlite.checkpoints import Checkpoints
 from huks_async.stores.sqlite.files import Files, Inode, look
 from huks_async.stores.sqlite.guards import Guard, close_unused
-from huks_async.stores.sqlite.walindex import HEADER_SIZE, MAPPED_SIZE
+from huks_async.stores.sqlite.log import LogFile
+from huks_async.stores.sqlite.walindex import MAPPED_SIZE, state
 from huks_async.stores.sqlite.writes import GroupCommit
 
 
@@ -25,7 +26,7 @@ class Database:
         address: the store's address for messages.
         written: the connection that writes.
         read: the connection that reads; it has read already, so that the log and the shared memory exist.
-        guards: the guard of the database file, which is held, and that of the shared memory, which is taken here.
+        guards: the guards of the database file and of the shared memory, which are held.
         busy_timeout: seconds to wait for locks of other programs.
 
     """
@@ -43,13 +44,15 @@ class Database:
         self.written = written
         self.read = read
         self._file, self._index = guards
-        self.files: Files = look(path)
+        self.header: mmap | None = self._index.map(MAPPED_SIZE)
+        connections.sync_later(written)
+        self.log: LogFile = LogFile(f"{path}-wal", self.header)
+        self.files: Files = Files(self._file.inode, self.log.inode, self._index.inode)
         self._names = (path, f"{path}-wal", f"{path}-shm")
         self._inodes: list[Inode | None] = [*self.files]
-        self.header: mmap | None = self._index.map(MAPPED_SIZE)
         self.commit: GroupCommit = GroupCommit(written, address, self.header)
         self.checkpoints: Checkpoints = Checkpoints(written, self.header, busy_timeout)
-        self._forgotten = weakref.finalize(self, _end, (read, written), guards, os.getpid())
+        self._forgotten = weakref.finalize(self, _end, (read, written), guards, self.log, os.getpid())
         self._forgotten.atexit = False
 
     def is_named(self) -> bool:
@@ -62,7 +65,7 @@ class Database:
 
     def state(self) -> bytes | None:
         """Return the header of the index, which every commit changes; None if it cannot be mapped."""
-        return None if self.header is None else self.header[:HEADER_SIZE]
+        return state(self.header)
 
     def holds(self, known: Mapping[bytes, bytes]) -> bool:
         """Whether the database holds these values, which belong to one store, and so is that store."""
@@ -89,6 +92,7 @@ class Database:
             self.checkpoints.empty()
         self._forgotten.detach()
         _close_both((self.read, self.written))
+        self.log.close()
         removed = alone and self._remove_log()
         for guard in (self._index, self._file):
             guard.release()
@@ -121,11 +125,15 @@ def _close_both(both: tuple[sqlite3.Connection, sqlite3.Connection]) -> None:
 
 
 def _end(
-    both: tuple[sqlite3.Connection, sqlite3.Connection], guards: tuple[Guard, Guard], process: int
+    both: tuple[sqlite3.Connection, sqlite3.Connection],
+    guards: tuple[Guard, Guard],
+    log: LogFile,
+    process: int,
 ) -> None:
     """Close files that were never closed, unless this is a forked child, which must not touch its parent's."""
     if os.getpid() == process:
         _close_both(both)
+        log.close()
         for guard in guards:
             guard.release()
         close_unused()

@@ -148,11 +148,17 @@ class Engine:
     def commit(self, writes: list[Write]) -> list[Outcome]:
         """Carry out writes as one transaction, and return the outcome of each after the commit."""
         try:
-            return self._locked(partial(self._commit, writes))
+            outcomes, database, state = self._locked(partial(self._commit, writes))
         except BusinessError as error:
             return [BusinessError(error.code, error.message) for _ in writes]
         except (sqlite3.Error, OSError) as error:
             return [storage_error(self._address, error) for _ in writes]
+        try:
+            database.log.sync(state)
+        except OSError as error:
+            return [self._not_synced(outcome, error) for outcome in outcomes]
+        self._remember(writes, outcomes)
+        return outcomes
 
     def _locked(self, function: Callable[[], R]) -> R:
         try:
@@ -161,7 +167,8 @@ class Engine:
             # a missing lock file would have been made, so it must be the folder that is missing
             raise self._gone() from None
 
-    def _commit(self, writes: list[Write]) -> list[Outcome]:
+    def _commit(self, writes: list[Write]) -> tuple[list[Outcome], Database, bytes | None]:
+        """Carry out the writes, and return their outcomes with the state that must be synced before they are told."""
         database = self._settle()
         before, changes = database.state(), database.written.total_changes
         outcomes = database.commit(writes)
@@ -169,10 +176,10 @@ class Engine:
         changed = changes != database.written.total_changes
         unseen = changed and before is not None and before == database.state()
         if unseen or not self._is_named(database):
-            return [self._not_acknowledged(outcome) for outcome in outcomes]
-        self._remember(writes, outcomes)
+            outcomes = [self._not_acknowledged(outcome) for outcome in outcomes]
+        state = database.state()
         database.checkpoints.after_commit()
-        return outcomes
+        return outcomes, database, state
 
     def _remember(self, writes: list[Write], outcomes: list[Outcome]) -> None:
         for write, outcome in zip(writes, outcomes, strict=True):
@@ -193,6 +200,32 @@ class Engine:
             "now; try again",
         )
 
+    def _not_synced(self, outcome: Outcome, error: OSError) -> Outcome:
+        if isinstance(outcome, BaseException):
+            return outcome
+        return BusinessError(
+            12000004,
+            f"the store {self._address} could not be synced to its disk ({error.strerror}), so this call is not "
+            "acknowledged, although it may have been carried out; check the disk and the system's log, and look at "
+            "what is there before you try again",
+        )
+
+    def _mend(self, database: Database) -> None:
+        """After a sync that failed, move everything from the log into the database. Under the commit lock.
+
+        What the log has on the disk is unknown then, so nothing that follows it there would be safe.
+        """
+        for _ in range(2):  # SQLite's own descriptor of the log is told of the failure once, too
+            with suppress(sqlite3.Error):
+                if database.checkpoints.start_anew():
+                    database.log.emptied()
+                    return
+        raise BusinessError(
+            12000004,
+            f"the store {self._address} could not be synced to its disk, and its log cannot be written back into the "
+            "database; nothing of this call was acknowledged; check the disk and the system's log, and try again",
+        )
+
     # --- reading -----------------------------------------------------------------------------------
 
     def select(self, statement: str, values: tuple[Any, ...]) -> list[Any]:
@@ -200,12 +233,13 @@ class Engine:
 
         SQLite may have lost its locks without noticing (see `guards`), and then pages can change while they are
         read. So a result counts only if nobody has committed meanwhile; after some attempts, the query runs under
-        the commit lock, where nobody can.
+        the commit lock, where nobody can. What another process has committed is synced before it is told here, because
+        that process may not have come to it yet.
         """
         for _ in range(_READS):
             with self._change:
                 database = self._current()
-                if database is not None and self._is_named(database):
+                if database is not None and self._is_named(database) and not database.log.failed:
                     before = database.state()
                     try:
                         rows = database.read.execute(statement, values).fetchall()
@@ -214,6 +248,7 @@ class Engine:
                             raise
                     else:
                         if before == database.state():
+                            database.log.sync(before)
                             return rows
                     continue
             self._locked(self._settle)
@@ -222,7 +257,9 @@ class Engine:
     def _select(self, statement: str, values: tuple[Any, ...]) -> list[Any]:
         database = self._settle()
         with self._change:
-            return database.read.execute(statement, values).fetchall()
+            rows = database.read.execute(statement, values).fetchall()
+        database.log.sync(database.state())
+        return rows
 
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
@@ -261,6 +298,8 @@ class Engine:
         """
         database = self._current()
         if database is not None and self._is_named(database):
+            if database.log.failed:
+                self._mend(database)
             return database
         with self._change:
             try:

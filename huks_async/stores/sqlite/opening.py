@@ -11,7 +11,7 @@ from huks_async.model.errors import BusinessError
 from huks_async.stores.sqlite import connections
 from huks_async.stores.sqlite.creation import open_still, remove_drafts
 from huks_async.stores.sqlite.database import Database
-from huks_async.stores.sqlite.files import inode, look, wait_until_noticed
+from huks_async.stores.sqlite.files import look, wait_until_noticed
 from huks_async.stores.sqlite.guards import AVAILABLE, DATABASE_USERS, INDEX_USERS, Guard, refuse_inherited
 from huks_async.stores.sqlite.schema import APPLICATION_ID, migrate
 
@@ -82,11 +82,16 @@ def open_database(path: str, address: str, busy_timeout: float, *, settled: bool
             raise UnsettledError
         try:
             database = Database(path, address, written, read, (file, index), busy_timeout)
-            if database.files != (file.inode, inode(f"{path}-wal"), index.inode):
-                raise UnsettledError
+        except FileNotFoundError as error:  # the log, which was there a moment ago
+            index.release()
+            raise UnsettledError from error
         except BaseException:
             index.release()
             raise
+        if not database.is_named():
+            written = read = None  # which end with it
+            database.close(tidy=False)
+            raise UnsettledError
     except BaseException:
         for connection in (read, written):
             if connection is not None:

@@ -26,6 +26,11 @@ def frames(memory: mmap.mmap) -> tuple[int, int]:
     return _FRAMES.unpack_from(memory, _LAST_FRAME_AT)[0], _FRAMES.unpack_from(memory, _BACKFILLED_AT)[0]
 
 
+def state(memory: mmap.mmap | None) -> bytes | None:
+    """Return the header, which every commit changes; None if it could not be mapped."""
+    return None if memory is None else memory[:HEADER_SIZE]
+
+
 class View:
     """The header of the index, and whether the path still names the file that it is in.
 
