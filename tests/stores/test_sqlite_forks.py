@@ -6,15 +6,15 @@ import sys
 import pytest
 
 COMMON = """
-import asyncio, ctypes, gc, os, signal, sys
+import asyncio, gc, os, signal, sys
 from huks_async.model.errors import BusinessError
 from huks_async.stores import ItemName, MemoryStore, SqliteStore
+from tests.adversity.bare_fork import bare_fork
 
 path = sys.argv[1]
-libc = ctypes.PyDLL(None)
 
 def fork(bare):
-    return libc.fork() if bare else os.fork()
+    return bare_fork() if bare else os.fork()
 
 def item(alias):
     return ItemName("app", 2, str(alias))
