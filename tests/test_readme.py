@@ -83,12 +83,13 @@ def test_ci_runs_readmes_commands() -> None:
     assert re.findall(r"pytest -q \S+ \\\n +tests/\{", script)
     assert len(re.findall(r"-m pytest", script)) == 1
     assert '$(readme_command "$2")' in script
+    assert 'if [ "$newest" != "$oldest" ]; then readme "$newest" 2; fi\n}\nbeside second' in script
     assert script.rstrip().splitlines()[-5:] == [
-        'if [ "$newest" != "$oldest" ]; then beside newest readme "$newest" 2; fi',
-        "suite_status=0",
-        '(readme "$oldest" 2) || suite_status=$?',
-        'if [ "$newest" != "$oldest" ]; then joined newest; fi',
-        'exit "$suite_status"',
+        "status=0",
+        "(debug_mode) || status=$?",
+        'if [ "$status" = 0 ]; then (readme "$oldest" 2) || status=$?; fi',
+        "joined second",
+        'exit "$status"',
     ]
 
 

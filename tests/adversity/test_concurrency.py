@@ -340,7 +340,7 @@ def test_fifty_keystores_leave_no_thread_and_no_descriptor(run, tmp_path):
     run(main)
     support.wait_until(lambda: not support.threads(), "the end of the threads")
     gc.collect()
-    assert len(support.descriptors()) == len(files), (support.descriptors(), files)
+    assert len(support.descriptors()) <= len(files), (support.descriptors(), files)
 
 
 def test_the_default_keystore_closes_with_its_loop(run, tmp_path, monkeypatch):
@@ -370,7 +370,7 @@ def test_the_default_keystore_closes_with_its_loop(run, tmp_path, monkeypatch):
         run(from_many_tasks)
     support.wait_until(lambda: not support.threads(), "the end of the threads")
     gc.collect()
-    assert len(support.descriptors()) == len(files)
+    assert len(support.descriptors()) <= len(files)
     assert not os.path.exists(tmp_path / "home" / "keystore.db-wal"), "the last connection was not closed"
 
 

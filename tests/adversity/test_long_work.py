@@ -51,7 +51,7 @@ def test_closing_the_keystore_ends_long_work(run):
             while not children() - before:
                 await anyio.sleep(0.005)
             await keystore.aclose()
-            assert children() == before
+            assert children() <= before
         assert codes == [12000012] * 3
 
     run(main)
@@ -98,7 +98,7 @@ def test_a_cancelled_generation_ends(run, monkeypatch):
                     await anyio.sleep(0.005)
                 assert keystore.statistics().processes == 1
                 tasks.cancel_scope.cancel()
-            assert children() == before
+            assert children() <= before
             assert not await keystore.hasKeyItem("long", support.NONE)
 
     run(main)
@@ -123,13 +123,13 @@ def test_a_cancelled_passphrase_ends():
     async def main():
         before = children()
         root_key = huks.PassphraseRootKey("a passphrase", log_n=20, r=1, p=16)
-        with anyio.move_on_after(5):
+        with anyio.fail_after(120):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(root_key.wrap, bytes(32))
                 while not children() - before:
                     await anyio.sleep(0.005)
                 tasks.cancel_scope.cancel()
-        assert children() == before
+        assert children() <= before
 
     anyio.run(main)
 

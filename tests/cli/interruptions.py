@@ -218,9 +218,23 @@ def wait_until_signals_are_taken(process: "subprocess.Popen[bytes]") -> None:
         time.sleep(0.0005)
 
 
+def wait_until_it_waits(process: "subprocess.Popen[bytes]") -> None:
+    """Wait until the command has begun, and then waits for something, as for a pipe that is empty."""
+    wait_until_signals_are_taken(process)
+    end, looks = time.monotonic() + _PATIENCE, 0
+    while process.poll() is None and looks < 20 and time.monotonic() < end:
+        # it may wait for a moment elsewhere, but not so often in a row
+        looks = looks + 1 if _status(process.pid, "State") == "S" else 0
+        time.sleep(0.01)
+
+
 def _caught(pid: int) -> int:
+    return int(_status(pid, "SigCgt") or "0", 16)
+
+
+def _status(pid: int, name: str) -> str | None:
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return next((int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigCgt")), 0)
+        return None
+    return next((line.split()[1] for line in status.splitlines() if line.startswith(f"{name}:")), None)

@@ -34,11 +34,12 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 @pytest.mark.parametrize("start", [SCRIPT, MODULE], ids=["huks", "python -m"])
 def test_an_interruption_at_once(bench: Bench, start: list[str]) -> None:
     """From its first line on the command knows the signal, long before its imports are done."""
-    tally = Tally()
     for case in _FEW:
-        bench.interrupt(case, start, 0, tally)
-    assert tally.faults == []
-    assert tally.interrupted == len(_FEW)
+        tally = Tally()
+        while not tally.interrupted:  # on a busy machine the command may have ended before the signal comes
+            bench.interrupt(case, start, 0, tally)
+            assert tally.faults == []
+            assert tally.finished < 20
 
 
 @pytest.mark.parametrize("share", [0.4, 0.8])
@@ -58,11 +59,11 @@ def test_the_bench_sees_what_is_left_behind(bench: Bench) -> None:
     """A command that leaves half a file and shows a traceback does not pass."""
     tally = Tally()
     program = (
-        "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: None); "
-        "open('out', 'w').write('half'); time.sleep(60)"
+        "import signal, sys, time; open('out', 'w').write('half'); "
+        "signal.signal(signal.SIGTERM, lambda *_: None); time.sleep(60)"
     )
     case = Case((), ("out",), lambda data: len(data) == 100)
-    bench.interrupt(case, [sys.executable, "-c", program], 0.2, tally)
+    bench.interrupt(case, [sys.executable, "-c", program], 0, tally)
     assert len(tally.faults) == 3
 
 

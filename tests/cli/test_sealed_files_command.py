@@ -20,6 +20,7 @@ from huks_async.files.chunks import ChunkCipher
 from huks_async.files.header import CHUNK_BYTES, PREFIX_BYTES, header_length, read_header
 from huks_async.keystore.file_keys import find_file_key, new_file
 from tests.cli.command_line import Huks, command
+from tests.cli.interruptions import wait_until_it_waits
 
 _FORMAT_1 = Path(__file__).parent / "format1"
 
@@ -240,9 +241,9 @@ def test_files_whose_size_is_not_told(huks: Huks, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("quiet", [True, False])
-def test_progress_on_a_terminal(huks_process: Huks, home: Path, quiet: bool) -> None:
+def test_progress_on_a_terminal(huks: Huks, home: Path, quiet: bool) -> None:
     """What lasts longer than a second tells its rate on a terminal, and takes the line away; --quiet does not."""
-    huks_process("keys", "generate", "k")
+    huks("keys", "generate", "k")
     controller, terminal = pty.openpty()
     words = command("encrypt", "k", *(["--quiet"] if quiet else []))
     with subprocess.Popen(
@@ -250,7 +251,7 @@ def test_progress_on_a_terminal(huks_process: Huks, home: Path, quiet: bool) -> 
     ) as process:
         assert process.stdin is not None
         os.close(terminal)
-        shown, end = b"", time.monotonic() + (4 if quiet else 60)
+        shown, end = b"", time.monotonic() + (2.5 if quiet else 60)
         while time.monotonic() < end and b"/s" not in shown:
             process.stdin.write(bytes(CHUNK_BYTES))
             process.stdin.flush()
@@ -412,8 +413,7 @@ def test_a_pipe_that_does_not_wait(huks: Huks, words: tuple[str, ...]) -> None:
     with subprocess.Popen(command(*words), stdin=reading, stdout=subprocess.PIPE) as process:
         os.close(reading)
         for piece in (b"one", b"two"):
-            # long enough for the command to start and to find the pipe empty; a shorter time only tests less
-            time.sleep(1.5)
+            wait_until_it_waits(process)
             os.write(writing, piece)
         os.close(writing)
         out = process.communicate(timeout=60)[0]
@@ -434,11 +434,11 @@ def test_decrypt_waits_for_a_pipe_that_does_not(huks: Huks, document: Path) -> N
     os.set_blocking(reading, False)
     with subprocess.Popen(command("decrypt", "k"), stdin=reading, stdout=subprocess.PIPE) as process:
         os.close(reading)
-        time.sleep(1.5)
+        wait_until_it_waits(process)
         with os.fdopen(writing, "wb") as pipe:
             pipe.write(sealed[:10])
             pipe.flush()
-            time.sleep(0.5)
+            wait_until_it_waits(process)
             pipe.write(sealed[10:])
         out = process.communicate(timeout=60)[0]
     assert (process.returncode, out) == (0, document.read_bytes())

@@ -42,7 +42,7 @@ def token():
 @pytest_asyncio.fixture
 async def keystore(token):
     async with huks.Keystore.open(
-        "memory:", monitor=False, load_all=False, abilities={ABILITY: token}, provider_timeout=0.5
+        "memory:", monitor=False, load_all=False, abilities={ABILITY: token}
     ) as keystore:
         yield keystore
 
@@ -204,7 +204,10 @@ async def test_a_failing_connection_is_12000020(keystore, token):
 
     for failure in (OSError("x"), huks.BusinessError(12000012, "no"), "hang", None):
         async with huks.Keystore.open(
-            "memory:", monitor=False, abilities={ABILITY: Stubborn()}, provider_timeout=0.1
+            "memory:",
+            monitor=False,
+            abilities={ABILITY: Stubborn()},
+            provider_timeout=0.1 if failure == "hang" else 60,
         ) as other:
             if failure is None:
                 await other.registerProvider(NAME, [ABILITY_PARAM])
@@ -531,7 +534,7 @@ async def test_a_provider_that_does_not_answer_is_12000024(token, method):
 
     slow = Slow()
     async with huks.Keystore.open(
-        "memory:", monitor=False, load_all=False, abilities={ABILITY: slow}, provider_timeout=0.05
+        "memory:", monitor=False, load_all=False, abilities={ABILITY: slow}
     ) as keystore:
         await keystore.registerProvider(NAME, [ABILITY_PARAM])
         await keystore.openResource(rid())
@@ -539,6 +542,8 @@ async def test_a_provider_that_does_not_answer_is_12000024(token, method):
         await keystore.generateKeyItem(rid(), MAKE)
         call = await _call(keystore, method)
         setattr(slow, method, slow.stuck)
+        # from here on only: what came before may take its time
+        keystore._open_state().providers._asker.timeout = 0.05
         with refused(12000024, method):
             await call()
         assert cancelled

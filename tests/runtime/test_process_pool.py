@@ -56,7 +56,7 @@ def test_cancelling_kills_and_reaps(run):
                 assert pool.waiting == 3
                 scope.cancel()
         assert (pool.running, pool.waiting) == (0, 0)
-        assert children() == before
+        assert children() <= before
         left = {name for name in descriptors().values() if name.startswith(("pipe", "socket"))} - open_before
         assert left == set()
         assert await pool.run(LONG, divmod, 17, 5) == (3, 2)
@@ -85,7 +85,7 @@ def test_closing_ends_all_calls_and_says_so(run):
             pool.close()
             pool.close()
             await pool.ended()
-            assert children() == before
+            assert children() <= before
         assert raised == [12000012] * 3
         await call()
         await pool.ended()
@@ -269,6 +269,6 @@ def test_no_moment_of_a_start_leaves_a_process(run):
                 # not `time.sleep`, which the guard against blocking puts a function in place of
                 await pool.run(LONG, hashlib.pbkdf2_hmac, "sha256", b"", b"", 2**31 - 1)
         assert (pool.running, pool.waiting) == (0, 0)
-        assert children() == before
+        assert children() <= before
 
     run(main)
