@@ -620,7 +620,7 @@ class Keystore(
             stale=table.count_stale(),
             bytes_held=table.held,
             opened=table.opened,
-            finished=counts.finished,
+            finished=table.finished,
             aborted=counts.aborted,
             failed=counts.failed,
             evicted=counts.evicted,

@@ -106,9 +106,8 @@ class SessionFunctions(KeystoreFunctions):
                 return _enter_guarded(state, cast("GuardedSession", prepared))
             known = cast("Prepared", prepared)
         (starter, ready, context), blobs = known
-        dispatcher = state.dispatcher
-        if perf_counter() > dispatcher.turn_ends:
-            await dispatcher.give_turn()
+        if perf_counter() > state.dispatcher.turn_ends:
+            await state.dispatcher.give_turn()
         session = state.table.open(state.session_owner, starter(ready, blobs), context)
         # The result is made without calling __init__, which would be a noticeable part of a short session.
         opened = _new_object(HuksSessionHandle)
@@ -179,9 +178,9 @@ class SessionFunctions(KeystoreFunctions):
         state = self._direct or self._open_state()
         if get_ident() != state.thread:
             state.owner.check("this keystore")
-        params = NO_PARAMETERS
         data = _ordinary_data(handle, options)
         if data is not None and token is None:
+            params = NO_PARAMETERS
             out = state.driver.start_finish(state.session_owner, handle, data)
         elif data is not None and type(token) is bytes:
             params = ParamSet({}, {_AUTH_TOKEN: token})
@@ -316,15 +315,10 @@ async def _keep_secret(rule: _SecretRule, params: ParamSet, secret: bytes) -> by
 
 def _ordinary_data(handle: object, options: object) -> bytes | None:
     """The data of a call with arguments of the most common form; None if they must be parsed."""
-    if (
-        type(options) is dict
-        and type(data := options.get("inData")) is bytes
-        and (
-            (properties := options.get("properties")) is None or (type(properties) is list and not properties)
-        )
-        and type(handle) is int
-    ):
-        return data
+    if type(options) is dict and type(handle) is int and type(data := options.get("inData")) is bytes:
+        properties = options.get("properties")
+        if properties is None or (type(properties) is list and not properties):
+            return data
     return None
 
 

@@ -5,7 +5,7 @@ finish always ends it; abort always succeeds, whatever the handle; a cancelled c
 nobody can tell whether the operation has taken its data.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from time import perf_counter
 from typing import TypeVar
 
@@ -24,7 +24,7 @@ from huks_async.sessions.costs import (
 )
 from huks_async.sessions.dispatch import Dispatcher
 from huks_async.sessions.session import Session
-from huks_async.sessions.table import FINISHED, SessionTable
+from huks_async.sessions.table import SessionTable
 
 T = TypeVar("T")
 
@@ -34,15 +34,26 @@ COPY_AT_ONCE = 1024 * 1024
 """How many bytes the event loop copies before other tasks get a turn: about 0.3 ms."""
 
 
+class _Most(dict[str, int]):
+    """By kind of operation, the most bytes with which a call runs at once; -1 for kinds that never do."""
+
+    def __init__(self, inline: Mapping[str, int], max_call: int) -> None:
+        super().__init__({kind: min(most, max_call) for kind, most in inline.items()})
+
+    def __missing__(self, kind: str) -> int:
+        return -1
+
+
 class SessionDriver:
     """The session functions of one keystore."""
 
     def __init__(self, table: SessionTable, dispatcher: Dispatcher) -> None:
         self.table = table
         self._max_call = table.limits.max_call_bytes
-        self._updates_at_once = {kind: min(most, self._max_call) for kind, most in UPDATES_INLINE.items()}
-        self._finishes_at_once = {kind: min(most, self._max_call) for kind, most in FINISHES_INLINE.items()}
+        self._updates_at_once = _Most(UPDATES_INLINE, self._max_call)
+        self._finishes_at_once = _Most(FINISHES_INLINE, self._max_call)
         self._dispatcher = dispatcher
+        self._may_be_over = table.max_idle is not None
 
     def start_update(
         self, owner: str, handle: int, data: BytesLike, params: ParamSet = NO_PARAMETERS
@@ -52,13 +63,17 @@ class SessionDriver:
         Returns:
             the output, or the coroutine of `update`, to be awaited.
         """
-        session = self._at_once(owner, handle, data)
-        if session is None:
+        if perf_counter() > self._dispatcher.turn_ends:
             return self.update(owner, handle, data, params)
+        session = self.table.sessions.get(handle)
+        if session is None or session.free_for != owner or self._may_be_over:
+            session = self._find(owner, handle, data)
+            if session is None:
+                return self.update(owner, handle, data, params)
         operation = session.operation
-        if len(data) > self._updates_at_once.get(operation.kind, -1):
+        if len(data) > self._updates_at_once[operation.kind]:
             admitted = self._behind_guard(session, data, params)
-            if admitted is None or len(data) > self._updates_at_once.get(admitted.kind, -1):
+            if admitted is None or len(data) > self._updates_at_once[admitted.kind]:
                 return self.update(owner, handle, data, params)
             operation = admitted
         # Nothing below awaits, so no other call can meet this session half-way and it need not be marked busy.
@@ -82,16 +97,20 @@ class SessionDriver:
         Returns:
             the output, and the session is ended; or the coroutine of `finish`, to be awaited.
         """
-        session = self._at_once(owner, handle, data)
-        if session is None:
+        if perf_counter() > self._dispatcher.turn_ends:
             return self.finish(owner, handle, data, params)
+        session = self.table.sessions.get(handle)
+        if session is None or session.free_for != owner or self._may_be_over:
+            session = self._find(owner, handle, data)
+            if session is None:
+                return self.finish(owner, handle, data, params)
         operation = session.operation
-        most = self._finishes_at_once.get(operation.kind, -1)
+        most = self._finishes_at_once[operation.kind]
         if len(data) + operation.held > most or operation.work > 1.0 or session.context is not None:
             admitted = self._behind_guard(session, data, params)
             if (
                 admitted is None
-                or len(data) + admitted.held > self._finishes_at_once.get(admitted.kind, -1)
+                or len(data) + admitted.held > self._finishes_at_once[admitted.kind]
                 or admitted.work > 1.0
                 or session.context is not None
             ):
@@ -102,7 +121,7 @@ class SessionDriver:
         except BaseException as error:
             self._end(session, error)
             raise
-        self.table.remove(session, FINISHED)
+        self.table.finish(session)
         return out
 
     def _behind_guard(self, session: Session, data: BytesLike, params: ParamSet) -> Operation | None:
@@ -121,21 +140,15 @@ class SessionDriver:
             raise
         return admitted
 
-    def _at_once(self, owner: str, handle: int, data: BytesLike) -> Session | None:
-        """The session, if a call on it may run now; None if it must wait for its turn or has too much data.
+    def _find(self, owner: str, handle: int, data: BytesLike) -> Session | None:
+        """The session of a call that may run now; None if the call has too much data.
 
         Raises:
             BusinessError: 12000011 when the session is gone, or in another call.
         """
-        if perf_counter() > self._dispatcher.turn_ends:
-            return None
-        table = self.table
-        session = table.sessions.get(handle)
-        if session is None or session.busy or session.owner != owner or table.max_idle is not None:
-            if len(data) > self._max_call:
-                return None  # the caller then reports the size, which comes before any fault of the session
-            session = table.find(handle, owner)
-        return session
+        if len(data) > self._max_call:
+            return None  # the caller then reports the size, which comes before any fault of the session
+        return self.table.find(handle, owner)
 
     async def update(
         self, owner: str, handle: int, data: BytesLike, params: ParamSet = NO_PARAMETERS
@@ -206,7 +219,7 @@ class SessionDriver:
 
     def most_at_once(self, operation: Operation) -> int:
         """The most bytes with which an operation outside a session may finish on the event loop; -1 if it may not."""
-        return self._finishes_at_once.get(operation.kind, -1) if operation.work <= 1.0 else -1
+        return self._finishes_at_once[operation.kind] if operation.work <= 1.0 else -1
 
     def check_size(self, data: BytesLike, overhead: int = 0) -> None:
         """Refuse more data than one call takes; `overhead` as for `finish_alone`.

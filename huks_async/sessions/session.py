@@ -16,12 +16,12 @@ class Session(Uncopied):
         operation: the running operation, or the guard in front of it.
         order: position in the order of opening.
         used: clock time of the last call.
-        busy: whether a call is running.
+        free_for: the owner, or None while a call is running; says at once who may call.
         held: bytes that the operation kept after its last call.
         context: what the keystore needs at finish (the rules for a derived key), or None.
     """
 
-    __slots__ = ("busy", "context", "handle", "held", "operation", "order", "owner", "used")
+    __slots__ = ("context", "free_for", "handle", "held", "operation", "order", "owner", "used")
 
     handle: int
     owner: str
@@ -29,8 +29,13 @@ class Session(Uncopied):
     order: int
     used: float
     context: Any
-    busy: bool
+    free_for: str | None
     held: int
+
+    @property
+    def busy(self) -> bool:
+        """Whether a call is running."""
+        return self.free_for is None
 
     def __repr__(self) -> str:
         state = "busy" if self.busy else "idle"

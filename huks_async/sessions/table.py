@@ -45,7 +45,6 @@ MAKE_ROOM = "purged to make room"
 class SessionCounts:
     """Counters of a table since it was made."""
 
-    finished: int = 0
     aborted: int = 0
     failed: int = 0
     evicted: int = 0
@@ -86,12 +85,19 @@ class SessionTable:
         # `_latest_fates` is the dictionary inside `_fates`, kept here to spare a look-up for each session that ends
         self._fates = Fates()
         self._latest_fates = self._fates.latest
+        self._room = self._fates.room
         self._last_fate = _NO_FATE
+        # The owner of the session that finished last, and the number of that fate; None when `remove` has more to do.
+        self._finisher: str | None = None
+        self._finished = 0
         self._places: dict[int, str] = {}
         self._abandoned: set[int] = set()
         # whether opening and removing a session takes more bookkeeping than the table itself
         self._notes = debug
         self._order = 0
+        # Sessions that ended in another way than by finishing. What finished is computed from this, because nearly
+        # all sessions finish, and counting them would be a noticeable part of a short one.
+        self._unfinished = 0
         # From this many sessions on, `open` has more to do: it notes a new peak, or must make room at the limit.
         self._mark = 0
         self._max_sessions = limits.max_sessions
@@ -110,6 +116,11 @@ class SessionTable:
         """How many sessions were opened so far."""
         return self._order
 
+    @property
+    def finished(self) -> int:
+        """How many sessions have finished so far."""
+        return self._order - len(self.sessions) - self._unfinished
+
     def open(self, owner: str, operation: Operation, context: Any = None) -> Session:
         """Enter a running operation, making room for it if the limits ask for that.
 
@@ -122,17 +133,17 @@ class SessionTable:
         if len(sessions) >= self._mark:
             self._make_room(owner)
         handles = (self._ours[0] and self._handles) or self._new_handles()
-        handle = handles.pop()
         self._order = order = self._order + 1
+        clock = self.clock
         # The fields are set here because calling `Session.__init__` would be a noticeable part of a short session.
         session = _new_object(Session)
-        session.handle = handle
+        session.handle = handle = handles.pop()
         session.owner = owner
         session.operation = operation
         session.order = order
-        session.used = self.clock()
+        session.used = clock()
         session.context = context
-        session.busy = False
+        session.free_for = owner
         session.held = 0
         sessions[handle] = session
         if self._notes:
@@ -183,7 +194,7 @@ class SessionTable:
     def take(self, handle: int, owner: str) -> Session:
         """Mark a session busy for a call. Errors as `find`."""
         session = self.find(handle, owner)
-        session.busy = True
+        session.free_for = None
         return session
 
     def find(self, handle: int, owner: str) -> Session:
@@ -211,7 +222,7 @@ class SessionTable:
         Raises:
             BusinessError: 12000014 when all sessions together hold too much; this one is ended.
         """
-        session.busy = False
+        session.free_for = session.owner
         if session.handle not in self.sessions:
             return  # the keystore was closed meanwhile
         # Sessions are ordered by the end of their last use, so this session moves now and not when its call began.
@@ -240,8 +251,19 @@ class SessionTable:
             )
 
     def finish(self, session: Session) -> None:
-        """Remove a session that finished."""
-        self.remove(session, FINISHED)
+        """Remove a session that finished: what `remove` does, in fewer steps when the one before was alike."""
+        if session.owner is not self._finisher or session.held:
+            self.remove(session, FINISHED)
+            return
+        handle = session.handle
+        try:
+            del self.sessions[handle]
+        except KeyError:  # the keystore was closed meanwhile
+            return
+        latest = self._latest_fates
+        latest[handle] = self._finished
+        if len(latest) >= self._room:
+            self._pack_fates()
 
     def fail(self, session: Session, why: str) -> None:
         """Remove a session whose operation failed or was cancelled."""
@@ -261,6 +283,7 @@ class SessionTable:
         if session is not None and session.owner == owner and session.busy:
             self._abandoned.add(handle)
             self._notes = True
+            self._finisher = None
         else:
             self.abort(handle, owner)
 
@@ -335,6 +358,7 @@ class SessionTable:
             f"session {handle} was never finished nor aborted; it was opened at\n{place}"
             for handle, place in self._places.items()
         ]
+        self._unfinished += len(self.sessions)
         self._dying, self.sessions = self.sessions, OrderedDict()
         self._places.clear()
         self._owned.clear()
@@ -385,6 +409,7 @@ class SessionTable:
             self._owner = owner
         elif not self._several and owner != self._owner:
             self._several = self._notes = True
+            self._finisher = None
             if self.sessions:
                 self._owned[self._owner] = len(self.sessions)
 
@@ -457,12 +482,12 @@ class SessionTable:
         )
 
     def remove(self, session: Session, fate: str) -> bool:
-        """Remove a session and remember why; return False if it was gone already. Counts the finished ones."""
+        """Remove a session and remember why; return False if it was gone already."""
         if self.sessions.pop(session.handle, None) is None:
             return False
         owner = session.owner
-        if fate is FINISHED:
-            self.counts.finished += 1
+        if fate is not FINISHED:
+            self._unfinished += 1
         if session.held:
             self.held -= session.held
             session.held = 0
@@ -472,12 +497,19 @@ class SessionTable:
             record = self._last_fate = (owner, fate, self._fates.number(owner, fate))
         latest = self._latest_fates
         latest[session.handle] = record[2]
-        if len(latest) >= self._fates.room:
-            self._fates.pack()
-            self._last_fate = _NO_FATE  # its number is valid until `pack` only, which may begin a new volume
         if self._notes:
             self._forget(session)
+            self._finisher = None
+        elif fate is FINISHED:
+            self._finisher, self._finished = owner, record[2]
+        if len(latest) >= self._room:
+            self._pack_fates()
         return True
+
+    def _pack_fates(self) -> None:
+        self._fates.pack()
+        # the numbers are valid until `pack` only, which may begin a new volume
+        self._last_fate, self._finisher = _NO_FATE, None
 
     def _new_handles(self) -> list[int]:
         """Handles that no session has. Only `open` hands them out."""

@@ -75,7 +75,7 @@ def test_an_ended_session_tells_its_fate_to_its_owner_alone(end):
     assert expected in why_gone(table, session.handle)
     assert "never existed" in why_gone(table, session.handle, "other")
     counts = table.counts
-    assert (counts.finished, counts.failed, counts.aborted) == (
+    assert (table.finished, counts.failed, counts.aborted) == (
         end == "finish",
         end == "fail",
         end == "abort",
@@ -318,7 +318,7 @@ def test_a_device_evicts_the_first_opened_that_is_idle():
     assert "evicted" in why_gone(table, handles[2])
     assert table.counts.evicted == 2
     for session in list(table.sessions.values()):
-        session.busy = True
+        session.free_for = None
     with pytest.raises(BusinessError) as full:
         table.open("app", Holding())
     assert full.value.code == 12000010

@@ -193,7 +193,11 @@ def starter(spec: OperationSpec) -> Starter:
             nonce = appended = random_bytes(_NONCE_MADE)
         else:
             appended = b""
-        if wrong_length or aad == b"" or not _NONCE_MIN <= len(nonce) <= _NONCE_MAX:
+        if (
+            wrong_length
+            or (not aad and aad is not None)
+            or (len(nonce) != _NONCE_MADE and not _NONCE_MIN <= len(nonce) <= _NONCE_MAX)
+        ):
             raise _fault(blobs, length, name)
         operation = _new_object(encryption)
         operation._key = key

@@ -21,7 +21,7 @@ from huks_async.stores.base import Copied, ItemName, Row, Store, encode_name
 from huks_async.stores.sqlite.backup import Backup, StoppedError
 from huks_async.stores.sqlite.engine import Engine
 from huks_async.stores.sqlite.faults import storage_error
-from huks_async.stores.sqlite.walindex import HEADER_SIZE, View
+from huks_async.stores.sqlite.walindex import HEADER, View
 from huks_async.stores.sqlite.writes import Delete, Outcome, Put, PutMeta, Write, row_key
 
 _BACKUP_NICE = 5
@@ -258,7 +258,7 @@ class SqliteStore(Store):
         view = self._view
         if view is None or (monotonic() > view.until and not view.look()):
             return None
-        return (self._changes, view.number, view.header[:HEADER_SIZE])
+        return (self._changes, view.number, view.header[HEADER])
 
     async def _write(self, write: Write) -> Outcome:
         self._refuse_in_child()

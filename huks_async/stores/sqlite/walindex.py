@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from huks_async.stores.sqlite.files import LOOK_AGE, Inode, inode
 
 HEADER_SIZE = 48
+HEADER = slice(HEADER_SIZE)
 MAPPED_SIZE = 136
 
 _FRAMES = struct.Struct("I")
