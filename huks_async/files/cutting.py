@@ -34,6 +34,13 @@ class Cutter:
 
     def feed(self, piece: BytesLike) -> None:
         """Take a piece."""
+        if type(piece) is bytes and len(piece) >= _SMALL:
+            # the most common form of pieces, for which the checks below are not needed
+            if self._short:
+                self._flush()
+            self._held += len(piece)
+            self._pieces.append(memoryview(piece))
+            return
         view = memoryview(piece).cast("B")
         length = len(view)
         self._held += length

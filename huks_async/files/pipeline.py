@@ -14,11 +14,12 @@ from huks_async.model.params import BytesLike
 from huks_async.runtime.jobs import Job
 from huks_async.runtime.workers import WorkerPool
 
-_BATCH_BYTES = 2 * 1024 * 1024
-"""How much a worker gets at once. A hop to a worker costs about 100 µs, as much as the work on 1 MiB."""
+_SLICE_BYTES = 2 * 1024 * 1024
+"""Longer pieces are cut into slices of this size, so that copying one does not hold up the event loop."""
 
-_WINDOW = 4
-"""The most batches that are under way, 16 MiB with their results; with fewer, workers would be idle at times."""
+_UNDER_WAY_BYTES = 8 * 1024 * 1024
+"""How much the workers have at most, as much again are its results. It is divided into one batch for each worker, but
+into 2 to 4: a hop to a worker costs about 100 µs, as much as the work on 1 MiB, so batches should be large."""
 
 _REUSED_BYTES = 4 * 1024 * 1024
 
@@ -86,24 +87,29 @@ async def carry(
         turns: lets other tasks of the event loop run.
 
     When this is left early, it drops the work that has not begun. It does not wait for work that has begun, which
-    ends within a millisecond.
+    ends within a few milliseconds.
     """
     cutter, under_way, index = Cutter(size), deque[Job[Done]](), 0
-    batch = max(1, _BATCH_BYTES // size)
+    window = min(max(pool.size, 2), 4)
+    batch = max(1, _UNDER_WAY_BYTES // window // size)
     _reuse_memory()
     cutter.feed(start)
     try:
         async for piece in pieces:
-            for part in slices(piece, _BATCH_BYTES):
+            for part in slices(piece, _SLICE_BYTES):
                 cutter.feed(part)
                 # A slow source gets each chunk worked on at once; from a fast source, full batches are formed.
                 while (ready := cutter.ready) and (not under_way or ready >= batch):
-                    while len(under_way) >= _WINDOW:
-                        for done in _right(await under_way.popleft().outcome(shield=False)):
-                            yield done
+                    oldest = None
+                    if len(under_way) >= window:
+                        oldest = await under_way.popleft().outcome(shield=False)
+                    # The next batch begins before the results are yielded, so that no worker waits for the consumer.
                     count = min(ready, batch)
                     under_way.append(pool.start(partial(work, index, cutter.take(count), last=False)))
                     index += count
+                    if oldest is not None:
+                        for done in _right(oldest):
+                            yield done
             while under_way and under_way[0].finished:
                 for done in _right(await under_way.popleft().outcome(shield=False)):
                     yield done

@@ -86,6 +86,11 @@ class Crew:
         return self._desk.unfinished
 
     @property
+    def size(self) -> int:
+        """How many threads there are at most."""
+        return self._size
+
+    @property
     def threads(self) -> int:
         """Threads that were started."""
         return self._desk.threads
