@@ -1,13 +1,13 @@
 """The command, run in this process with a keystore of its own."""
 
-import os
-import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from huks_async.cli import main
-from tests.cli.command_line import Done, Huks, command
+from tests.cli import warm
+from tests.cli.command_line import Done, Huks
 from tests.cli.interruptions import heed_interrupts
 
 
@@ -15,6 +15,12 @@ from tests.cli.interruptions import heed_interrupts
 def _interrupts_count() -> None:
     """Some tests press Ctrl-C, and what ignores it at the start of this process would hand that on."""
     heed_interrupts()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _warm_process_ends() -> Iterator[None]:
+    yield
+    warm.end()
 
 
 @pytest.fixture
@@ -41,12 +47,10 @@ def huks(home: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> Huks:
 
 @pytest.fixture
 def huks_process(home: Path) -> Huks:
-    """Runs the command in a process of its own, with standard input."""
+    """Runs the command in a process of its own, with pipes as its standard streams."""
 
     def run(*words: object, stdin: bytes = b"") -> Done:
-        done = subprocess.run(
-            command(*words), input=stdin, capture_output=True, timeout=60, check=False, env=dict(os.environ)
-        )
+        done = warm.warm().run([str(word) for word in words], stdin)
         return Done(done.returncode, done.stdout, done.stderr.decode())
 
     return run

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.command_line import Huks, command
+from tests.cli.command_line import Huks
+from tests.cli.warm import warm
 
 PIN, OTHER = "correct horse", "battery staple"
 
@@ -20,17 +21,9 @@ PIN, OTHER = "correct horse", "battery staple"
 def at_terminal(*words: object, typed: Sequence[str] = ()) -> tuple[int, str]:
     """Run the command at a terminal of its own and type a line at each prompt; gives its code and all that it shows."""
     parent, child = pty.openpty()
-    process = subprocess.Popen(
-        command(*words),
-        stdin=child,
-        stdout=child,
-        stderr=child,
-        start_new_session=True,
-        preexec_fn=lambda: _take_terminal(child),
-        env=dict(os.environ),
-    )
+    process = warm().start([str(word) for word in words], [child] * 3, terminal=True)
     os.close(child)
-    shown, waiting, deadline = "", list(typed), time.monotonic() + 60
+    shown, waiting, deadline = "", list(typed), time.monotonic() + 120
     asked = 0
     while time.monotonic() < deadline:
         if select.select([parent], [], [], 0.05)[0]:
@@ -46,18 +39,12 @@ def at_terminal(*words: object, typed: Sequence[str] = ()) -> tuple[int, str]:
         if waiting and silent and shown.count("PIN") + shown.count("again") > asked and shown.endswith(": "):
             asked = shown.count("PIN") + shown.count("again")
             os.write(parent, f"{waiting.pop(0)}\n".encode())
-    code = process.wait(timeout=60)
+    code = process.wait()
     os.close(parent)
     assert not waiting, shown
     for pin in typed:
         assert pin not in shown
     return code, shown
-
-
-def _take_terminal(descriptor: int) -> None:
-    import fcntl
-
-    fcntl.ioctl(descriptor, termios.TIOCSCTTY, 0)
 
 
 @pytest.fixture
@@ -110,9 +97,7 @@ def test_a_key_asks_for_the_pin_at_each_use(huks: Huks, document: Path, tmp_path
 
 def without_terminal(*words: object) -> "subprocess.CompletedProcess[bytes]":
     """Run the command where there is no terminal to open."""
-    return subprocess.run(
-        command(*words), stdin=subprocess.DEVNULL, capture_output=True, start_new_session=True, check=False
-    )
+    return warm().run([str(word) for word in words], None)
 
 
 # key, and how a file is made with it and read
