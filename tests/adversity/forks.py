@@ -528,9 +528,17 @@ def run_pattern(pattern: str, seed: int, folder: str) -> Result:
             result.details += [f"{pattern}, seed {seed}: {line}" for line in lines]
     if found.lost or found.damage:
         result.details.append(f"{pattern}, seed {seed}: lost {found.lost[:5]} {found.damage}")
-    if not keys:
-        result["undocumented"] += 1
-        result.details.append(f"{pattern}, seed {seed}: nothing was acknowledged")
+    return result
+
+
+def run_until_acknowledged(pattern: str, seed: int, folder: str) -> Result:
+    """Rounds of a pattern until one shows something: on a busy machine all may be killed before the first key."""
+    for attempt in range(5):
+        result = run_pattern(pattern, seed + attempt, f"{folder}-{attempt}")
+        if result["keys"] or not result.good:
+            return result
+    result["undocumented"] += 1
+    result.details.append(f"{pattern}, seed {seed}: nothing was acknowledged")
     return result
 
 
@@ -541,7 +549,7 @@ def run(patterns: list[str], rounds: int, seed: int | None = None) -> Result:
     with tempfile.TemporaryDirectory() as folder:
         for number in range(rounds):
             for pattern in patterns:
-                total.add(run_pattern(pattern, seed + number, f"{folder}/{pattern}-{number}"))
+                total.add(run_until_acknowledged(pattern, seed + number, f"{folder}/{pattern}-{number}"))
     return total
 
 

@@ -537,7 +537,7 @@ def run(cuts: int, seed: int, kinds: list[str]) -> Result:
                     if number < len(kinds)
                     else rng.choices(kinds, [WEIGHTS[k] for k in kinds])[0]
                 )
-                more = min(CUTS_OF_A_DISK, cuts - result.cuts)
+                more = min(CUTS_OF_A_DISK, cuts // len(kinds) or 1, cuts - result.cuts)
                 one_disk(disk, kind, more, rng.randrange(1 << 30), f"{folder}/{number}", result)
                 number += 1
         finally:

@@ -34,7 +34,7 @@ def test_what_was_acknowledged_survives_power_cuts():
     """Cuts on a file system that forgets what was not synced: stores, root keys, results of the command."""
     if reason := power_cuts.missing():
         pytest.skip(f"power cuts: {reason}")
-    assert "30 power cuts" in run("power_cuts", 30)
+    assert "12 power cuts" in run("power_cuts", 12)
 
 
 def test_a_store_begun_on_a_nearly_full_disk_is_usable_once_there_is_space():

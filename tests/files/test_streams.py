@@ -330,7 +330,7 @@ async def test_files_of_format_1(size: int) -> None:
             assert await until_fault(opened, "old", wrong) == (b"", 12000006)
 
 
-@given(st.lists(st.integers(0, 40_000), max_size=30), st.integers(1, 9_000))
+@given(st.lists(st.integers(0, 4_000), max_size=30), st.integers(1, 900))
 @settings(deadline=None, max_examples=60)
 def test_cutter_cuts_anything(pieces: list[int], size: int) -> None:
     """The chunks are the pieces again; all are full but the last, which is empty only if nothing came."""

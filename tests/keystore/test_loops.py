@@ -98,7 +98,7 @@ def test_eight_threads_with_loops_of_their_own_are_refused(
             threads = [threading.Thread(target=lambda: asyncio.run(intrude())) for _ in range(8)]
             for thread in threads:
                 thread.start()
-            for _ in range(50):
+            for _ in range(12):
                 for handle in handles:
                     await keystore.updateSession(handle, {"inData": bytes(16)})
                 await anyio.sleep(0.001)

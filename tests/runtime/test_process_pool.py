@@ -123,7 +123,7 @@ async def main():
             for task in os.listdir("/proc/self/task"):
                 with suppress(FileNotFoundError):
                     children += open(f"/proc/self/task/{{task}}/children").read()
-        await anyio.sleep(0.5)
+        await anyio.sleep(0.3)
         print(children.split()[0], flush=True)
         {end}
 anyio.run(main, backend={backend!r})
@@ -168,7 +168,7 @@ async def main():
             for task in os.listdir("/proc/self/task"):
                 with suppress(FileNotFoundError):
                     children += open(f"/proc/self/task/{task}/children").read()
-        await anyio.sleep(1)
+        await anyio.sleep(0.3)
         sibling = os.fork()
         if not sibling:
             os.close(1)
@@ -264,8 +264,8 @@ def test_no_moment_of_a_start_leaves_a_process(run):
 
     async def main():
         pool, before = ProcessPool(2, "the test"), children()
-        for step in range(40):
-            with anyio.move_on_after(step * 0.004):
+        for step in range(24):
+            with anyio.move_on_after(step * 0.006):
                 # not `time.sleep`, which the guard against blocking puts a function in place of
                 await pool.run(LONG, hashlib.pbkdf2_hmac, "sha256", b"", b"", 2**31 - 1)
         assert (pool.running, pool.waiting) == (0, 0)

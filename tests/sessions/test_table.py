@@ -133,7 +133,7 @@ def test_many_different_fates_are_told_in_general():
 def test_fates_are_forgotten_by_halves():
     """What is left when memory stays short are the latest."""
     table = make()
-    handles = open_some(table, 400_000)
+    handles = open_some(table, 60_000)
     for handle in handles:
         table.abort(handle, "app")
     assert table.forget_fates()
