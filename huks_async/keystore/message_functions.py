@@ -74,16 +74,18 @@ class MessageFunctions(KeystoreFunctions):
         state = self._direct or self._open_state()
         if get_ident() != state.thread:
             state.owner.check("this keystore")
-        sealer: Sealer | None = state.recall_use(alias, level, "seal")
+        recall = (
+            state.recall_use
+        )  # called in two steps, because a function in a slot is slower to call in one
+        sealer: Sealer | None = recall(alias, level, "seal")
         if (
             sealer is not None
             and type(data) is bytes
             and type(context) is bytes
             and len(data) + len(context) <= sealer.at_once
         ):
-            dispatcher = state.dispatcher
-            if perf_counter() > dispatcher.turn_ends:
-                await dispatcher.give_turn()
+            if perf_counter() > state.dispatcher.turn_ends:
+                await state.dispatcher.give_turn()
             return sealer.seal(data, context)
         if sealer is None:
             sealer = _sealer(state, await _find(state, alias, level, uses.SEAL), uses.SEAL)
@@ -108,7 +110,8 @@ class MessageFunctions(KeystoreFunctions):
         state = self._direct or self._open_state()
         if get_ident() != state.thread:
             state.owner.check("this keystore")
-        opener: Opener | None = state.recall_use(alias, level, "unseal")  # type: ignore[arg-type]
+        recall = state.recall_use
+        opener: Opener | None = recall(alias, level, "unseal")  # type: ignore[arg-type]
         if type(sealed) is not bytes:
             given = as_buffer(sealed, "sealed")
             sealed = bytes(given) if len(given) <= COPY_AT_ONCE else await state.driver.copy(given)
@@ -213,15 +216,15 @@ class MessageFunctions(KeystoreFunctions):
         state = self._direct or self._open_state()
         if get_ident() != state.thread:
             state.owner.check("this keystore")
-        signer: _Signer | None = state.recall_use(alias, level, "sign")
+        recall = state.recall_use
+        signer: _Signer | None = recall(alias, level, "sign")
         if signer is None:
             signer = _signer(state, await _find(state, alias, level, uses.SIGN))
         if type(data) is not bytes:
             data = as_buffer(data, "data")
         if len(data) <= signer.at_once:
-            dispatcher = state.dispatcher
-            if perf_counter() > dispatcher.turn_ends:
-                await dispatcher.give_turn()
+            if perf_counter() > state.dispatcher.turn_ends:
+                await state.dispatcher.give_turn()
             return state.driver.call_once(signer.small, signer.small.finish, data)
         return await state.driver.finish_alone(signer.starter(signer.ready, _NO_BLOBS), data)
 

@@ -1,5 +1,7 @@
 """The table of sessions: limits, order of use, staleness, fates, counters."""
 
+import random
+
 import pytest
 
 from huks_async.crypto.operation import Operation
@@ -402,3 +404,72 @@ def test_debug_mode_names_the_place_of_each_session_left():
     assert str(kept) in line
     assert "test_table.py" in line
     assert "open_some" in line
+
+
+class AlwaysRemoves(SessionTable):
+    """A table that ends every session in the general way."""
+
+    __slots__ = ()
+
+    def finish(self, session):
+        self.remove(session, module.FINISHED)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_finishing_in_few_steps_does_what_removing_does(seed, monkeypatch):
+    """In any order with other ends, owners, held bytes, debug mode and full records; sessions end twice, too."""
+    monkeypatch.setattr("huks_async.sessions.fates._RUN", 4)
+    monkeypatch.setattr("huks_async.sessions.fates._RUNS", 2)
+    draw = random.Random(seed)
+    clock = Clock()
+    kinds = (SessionTable, AlwaysRemoves)
+    short, long = tables = [
+        kind(Limits(max_sessions=40, max_sessions_per_caller=40), clock, debug=seed % 4 == 3)
+        for kind in kinds
+    ]
+    owners = ["app"] if seed % 3 == 0 else ["app", "other", "app", "app"]
+    pairs, ended, finished = [], [], 0
+    for _ in range(600):
+        clock.now += draw.random()
+        step = draw.choice(
+            ("open", "open", "finish", "finish", "finish", "abort", "fail", "again", "abandon")
+        )
+        if step == "open" and len(pairs) < 39:
+            owner, held = draw.choice(owners), draw.choice((0, 0, 0, 5))
+            pair = [table.open(owner, Holding(held)) for table in tables]
+            for table, session in zip(tables, pair, strict=True):
+                table.give_back(table.take(session.handle, owner))
+            pairs.append(pair)
+        elif step == "again" and ended:
+            for table, session in zip(tables, draw.choice(ended), strict=True):
+                table.finish(session)
+        elif pairs and step in ("finish", "abort", "fail", "abandon"):
+            pair = pairs.pop(draw.randrange(len(pairs)))
+            ended.append(pair)
+            finished += step == "finish"
+            for table, session in zip(tables, pair, strict=True):
+                if step == "finish":
+                    table.finish(session)
+                elif step == "fail":
+                    table.fail(session, "the padding is wrong")
+                else:
+                    getattr(table, step)(session.handle, session.owner)
+        assert len(short) == len(long) == len(pairs)
+        assert (short.opened, short.held) == (long.opened, long.held)
+        assert short.finished == long.finished == finished
+        assert (vars_of(short.counts), short.owners()) == (vars_of(long.counts), long.owners())
+    assert finished > 50
+    for pair in ended:
+        for owner in set(owners):
+            texts = [
+                why_gone(table, session.handle, owner).replace(str(session.handle), "…")
+                for table, session in zip(tables, pair, strict=True)
+            ]
+            assert texts[0] == texts[1]
+    left = [[line.partition("\n")[0].split(" ", 2)[2] for line in table.close()] for table in tables]
+    assert left[0] == left[1]
+    assert short.finished == long.finished == finished
+
+
+def vars_of(counts):
+    return {name: getattr(counts, name) for name in counts.__slots__}

@@ -74,7 +74,8 @@ class KeyShelf:
             Exception
         ):  # a new alias, or a list that must be parsed; objects of the caller may raise anything
             return None
-        if prepared is None or kept.stamp != self._store.stamp() or self._clock() > kept.until:
+        clock = self._clock
+        if prepared is None or kept.stamp != self._store.stamp() or clock() > kept.until:
             return None
         return prepared
 
@@ -85,7 +86,8 @@ class KeyShelf:
             prepared = None if kept.item.demand is None else kept.item.guarded.recognise(properties)
         except Exception:
             return None
-        if prepared is None or kept.stamp != self._store.stamp() or self._clock() > kept.until:
+        clock = self._clock
+        if prepared is None or kept.stamp != self._store.stamp() or clock() > kept.until:
             return None
         return prepared
 
@@ -100,7 +102,8 @@ class KeyShelf:
             Exception
         ):  # nothing is kept, or the alias is an object of the caller, which may raise anything
             return None
-        if kept.stamp != self._store.stamp() or self._clock() > kept.until:
+        clock = self._clock
+        if kept.stamp != self._store.stamp() or clock() > kept.until:
             return None
         return kept.item.messages.get(use)
 
