@@ -143,10 +143,12 @@ def test_tasks_keep_the_caller_of_the_place_where_they_were_made(use: Callable[.
                 tasks.start_soon(look, "made within, looks within", entered)
                 tasks.start_soon(look, "made within, looks after", left)
                 entered.set()
-                await anyio.sleep(0.01)
+                while len(seen) < 2:
+                    await anyio.sleep(0.001)
             tasks.start_soon(look, "made after", left)
             tasks.start_soon(wander)
-            await anyio.sleep(0.01)
+            while len(seen) < 3:
+                await anyio.sleep(0.001)
             left.set()
             assert await whose(keystore) == 1
         assert seen == {
@@ -193,7 +195,7 @@ def test_a_bare_thread_is_the_keystores_own_caller() -> None:
                 found: list[int] = []
 
                 def in_thread() -> None:
-                    found.append(asyncio.run_coroutine_threadsafe(whose(keystore), loop).result(10))
+                    found.append(asyncio.run_coroutine_threadsafe(whose(keystore), loop).result(100))
 
                 thread = threading.Thread(target=contextvars.Context().run, args=(in_thread,))
                 thread.start()

@@ -230,7 +230,7 @@ def held(monkeypatch):
 
 
 async def _wait(event):
-    with anyio.fail_after(30):
+    with anyio.fail_after(120):
         while not event.is_set():
             await anyio.sleep(0.005)
 
