@@ -240,7 +240,7 @@ async def check(keystore, name, handle, cancelled, before):
     assert now.opened == ended + now.open, name
     # no transaction is left open: another connection can write at once
     if keystore._store.address.startswith("sqlite"):
-        other = sqlite3.connect(keystore._store.path, timeout=60, isolation_level=None)
+        other = sqlite3.connect(keystore._store.path, timeout=120, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         other.execute("ROLLBACK")
         other.close()

@@ -312,7 +312,7 @@ def test_a_forked_child_is_refused_and_the_parent_goes_on(tmp_path, store):
     address = store if store == "memory:" else f"sqlite:///{tmp_path}/keys.db"
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", FORK, address],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=120, check=False,
         env={**os.environ, "PYTHONPATH": os.getcwd()},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

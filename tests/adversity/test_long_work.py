@@ -201,7 +201,7 @@ asyncio.run(main())
 def test_a_program_that_ends_is_not_held_up():
     """It may leave a keystore open and a derivation running; neither keeps it, and the process goes with it."""
     ended = subprocess.run(
-        [sys.executable, "-c", _LEAVES], stdout=subprocess.PIPE, text=True, timeout=60, check=False
+        [sys.executable, "-c", _LEAVES], stdout=subprocess.PIPE, text=True, timeout=120, check=False
     )
     assert ended.returncode == 7
     child = int(ended.stdout)

@@ -61,7 +61,7 @@ def memory_controller(scratch: Path) -> Iterator[Path]:
     point.mkdir()
     command = ["mount", "-t", "cgroup", "-o", "memory", "none", str(point)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     except OSError as error:
         pytest.skip(f"the memory controller (v1) is not mounted, and mount does not start: {error}")
     if done.returncode:
@@ -69,7 +69,7 @@ def memory_controller(scratch: Path) -> Iterator[Path]:
     try:
         yield point
     finally:
-        subprocess.run(["umount", str(point)], timeout=60, check=True)
+        subprocess.run(["umount", str(point)], timeout=120, check=True)
 
 
 @contextmanager

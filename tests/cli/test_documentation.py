@@ -48,7 +48,7 @@ def test_the_examples_run_in_their_order(home: Path, tmp_path: Path) -> None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
         assert done.returncode == 0, (line, done.stderr)
@@ -83,7 +83,7 @@ def test_completion_in_bash(huks_words: str, typed: str, expected: str) -> None:
     bash = shutil.which("bash")
     if bash is None:
         pytest.skip("bash is not installed")
-    done = subprocess.run([bash, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([bash, "-c", program], capture_output=True, text=True, timeout=120, check=False)
     assert expected in [line.split("\t")[0].strip() for line in done.stdout.splitlines()], done
 
 

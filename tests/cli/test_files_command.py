@@ -41,7 +41,7 @@ def test_old_layout_is_the_documented_one(home: Path, tmp_path: Path, document: 
     asyncio.run(_import_key("known", key))
     target = tmp_path / "sealed"
     words = command("encrypt", "known", document, "-o", target, "--format", "1")
-    done = subprocess.run(words, timeout=60, check=False)
+    done = subprocess.run(words, timeout=120, check=False)
     assert done.returncode == 0
     data = target.read_bytes()
     assert data[:8] == b"huksenc\x01"
@@ -242,7 +242,7 @@ def test_signatures_hold_outside(huks: Huks, tmp_path: Path, document: Path, kin
         digest = {"ecdsa-p384": "-sha384", "ecdsa-p521": "-sha512"}.get(kind, "-sha256")
         padding = ["-sigopt", "rsa_padding_mode:pss"] if kind.startswith("rsa") else []
         words = ["dgst", digest, *padding, "-verify", public, "-signature", signature, document]
-    verdict = subprocess.run([openssl, *map(str, words)], capture_output=True, timeout=60, check=False)
+    verdict = subprocess.run([openssl, *map(str, words)], capture_output=True, timeout=120, check=False)
     assert verdict.returncode == 0, verdict.stderr
     done = huks("verify", "k", document, "-s", signature)
     assert (done.code, done.out) == (0, b"")
@@ -280,7 +280,7 @@ def test_memory_stays_the_same(huks_process: Huks, home: Path, tmp_path: Path) -
     )
     for words in (["encrypt", "k", big, "-o", sealed], ["decrypt", "k", sealed, "-o", "/dev/null"]):
         done = subprocess.run(
-            [sys.executable, "-c", program, *words], capture_output=True, timeout=60, check=False
+            [sys.executable, "-c", program, *words], capture_output=True, timeout=120, check=False
         )
         assert done.returncode == 0, done.stderr
         assert int(done.stdout) < 150_000_000

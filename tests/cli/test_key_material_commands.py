@@ -489,7 +489,7 @@ def test_a_secret_is_not_written_to_a_terminal(home: Path, write: Write) -> None
         leader, follower = os.openpty()
         try:
             done = subprocess.run(
-                command("keys", "convert", pem, *words), stdout=follower, stderr=subprocess.PIPE, timeout=60
+                command("keys", "convert", pem, *words), stdout=follower, stderr=subprocess.PIPE, timeout=120
             )
             os.set_blocking(leader, False)
             try:

@@ -127,6 +127,6 @@ def test_algorithms_prints_the_whole_matrix(huks: Huks) -> None:
 def test_the_module_is_the_command(home: Path) -> None:
     """`python -m huks_async.cli` and the command have one version."""
     done = subprocess.run(
-        command("--version"), capture_output=True, timeout=60, check=True, env=dict(os.environ)
+        command("--version"), capture_output=True, timeout=120, check=True, env=dict(os.environ)
     )
     assert done.stdout.strip() == b"0.1.0"

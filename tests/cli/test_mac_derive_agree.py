@@ -21,7 +21,7 @@ SECRET = bytes(range(32))
 
 def _openssl(*words: object, stdin: bytes = b"") -> bytes:
     done = subprocess.run(
-        ["openssl", *map(str, words)], input=stdin, capture_output=True, timeout=60, check=True
+        ["openssl", *map(str, words)], input=stdin, capture_output=True, timeout=120, check=True
     )
     return done.stdout
 
@@ -202,7 +202,7 @@ def test_secrets_and_a_terminal(home: Path, words: tuple[str, ...]) -> None:
         parent, child = pty.openpty()
         try:
             done = subprocess.run(
-                command(*words, *more), stdout=child, stderr=subprocess.PIPE, timeout=60, check=False
+                command(*words, *more), stdout=child, stderr=subprocess.PIPE, timeout=120, check=False
             )
             os.set_blocking(parent, False)
             try:

@@ -150,13 +150,13 @@ def test_standard_output_by_its_name(
     huks_process("keys", "generate", "k")
     words = command("encrypt", "k", document, "-o", name)
     if into == "pipe":
-        sealed = subprocess.run(words, capture_output=True, timeout=60, check=True).stdout
+        sealed = subprocess.run(words, capture_output=True, timeout=120, check=True).stdout
     else:
         target = tmp_path / "target"
         target.write_bytes(b"before")
         inode = target.stat().st_ino
         with target.open("ab" if into == "appended" else "wb") as file:
-            subprocess.run(words, stdout=file, timeout=60, check=True)
+            subprocess.run(words, stdout=file, timeout=120, check=True)
         assert target.stat().st_ino == inode
         sealed = target.read_bytes().removeprefix(b"before" if into == "appended" else b"")
     assert huks_process("decrypt", "k", "-", stdin=sealed).out == document.read_bytes()
@@ -177,5 +177,5 @@ def test_pipes_and_descriptors(huks_process: Huks, document: Path, tmp_path: Pat
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT, 0o600)
     with contextlib.closing(os.fdopen(descriptor, "wb")):
         words = command("encrypt", "k", document, "-o", f"/dev/fd/{descriptor}")
-        subprocess.run(words, pass_fds=[descriptor], timeout=60, check=True)
+        subprocess.run(words, pass_fds=[descriptor], timeout=120, check=True)
     assert huks_process("decrypt", "k", target).out == document.read_bytes()

@@ -282,7 +282,7 @@ def test_a_full_disk_leaves_nothing(huks_process: Huks, home: Path, folder: Path
     done = subprocess.run(
         [*limited, *command("encrypt", "k", plain, "-o", target)],
         capture_output=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 1

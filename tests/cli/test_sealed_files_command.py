@@ -213,7 +213,7 @@ def test_chunks_of_a_slow_pipe_are_not_held_back(huks_process: Huks) -> None:
         process.stdin.write(sealed[first:])
         process.stdin.close()
         assert process.stdout.read() == plain[CHUNK_BYTES:]
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=120) == 0
 
 
 def test_a_file_is_read_from_where_it_stands(huks_process: Huks, home: Path, tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ def test_a_file_is_read_from_where_it_stands(huks_process: Huks, home: Path, tmp
     with path.open("rb") as file:
         os.lseek(file.fileno(), 777_777, os.SEEK_SET)
         done = subprocess.run(
-            command("encrypt", "k"), stdin=file, capture_output=True, timeout=60, check=True
+            command("encrypt", "k"), stdin=file, capture_output=True, timeout=120, check=True
         )
     assert huks_process("decrypt", "k", stdin=done.stdout).out == path.read_bytes()[777_777:]
 
@@ -258,7 +258,7 @@ def test_progress_on_a_terminal(huks: Huks, home: Path, quiet: bool) -> None:
             if select.select([controller], [], [], 0.1)[0]:
                 shown += os.read(controller, 1000)
         process.stdin.close()
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=120) == 0
     with contextlib.suppress(OSError):
         # a terminal whose other side has gone says so by an error
         while piece := os.read(controller, 1000):
@@ -362,7 +362,7 @@ def test_a_terminal_gets_text_alone(
         command("decrypt", "k", sealed, *words),
         stdout=terminal,
         stderr=subprocess.PIPE,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     os.close(terminal)
@@ -391,7 +391,7 @@ def test_a_full_temporary_folder_is_named(huks: Huks, tmp_path: Path, words: tup
     done = subprocess.run(
         ["/bin/sh", "-c", f"ulimit -f 4000; cat {shlex.quote(str(sealed))} | {call}"],
         capture_output=True,
-        timeout=60,
+        timeout=120,
         check=False,
         cwd=tmp_path,
         env={**os.environ, "TMPDIR": str(folder)},
@@ -416,7 +416,7 @@ def test_a_pipe_that_does_not_wait(huks: Huks, words: tuple[str, ...]) -> None:
             wait_until_it_waits(process)
             os.write(writing, piece)
         os.close(writing)
-        out = process.communicate(timeout=60)[0]
+        out = process.communicate(timeout=120)[0]
         assert process.returncode == 0
     path = Path(os.environ["HUKS_ASYNC_HOME"]).with_name("file")
     path.write_bytes(out if words[0] == "encrypt" else b"onetwo")
@@ -440,5 +440,5 @@ def test_decrypt_waits_for_a_pipe_that_does_not(huks: Huks, document: Path) -> N
             pipe.flush()
             wait_until_it_waits(process)
             pipe.write(sealed[10:])
-        out = process.communicate(timeout=60)[0]
+        out = process.communicate(timeout=120)[0]
     assert (process.returncode, out) == (0, document.read_bytes())

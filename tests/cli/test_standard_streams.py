@@ -19,7 +19,7 @@ def _shell(*words: object, streams: str, **environment: str) -> Done:
         ["/bin/sh", "-c", f"exec {shlex.join(command(*words))} {streams}"],
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=60,
+        timeout=120,
         check=False,
         env={**os.environ, **environment},
     )
@@ -109,7 +109,7 @@ def test_an_output_file_beyond_the_limit_is_named(huks: Huks, tmp_path: Path) ->
     # the limit counts blocks of 512 or 1,024 bytes; Python ignores the signal, so the write fails
     words = shlex.join(command("encrypt", "k", plain, "-o", target))
     done = subprocess.run(
-        ["/bin/sh", "-c", f"ulimit -f 4000; exec {words}"], capture_output=True, timeout=60, check=False
+        ["/bin/sh", "-c", f"ulimit -f 4000; exec {words}"], capture_output=True, timeout=120, check=False
     )
     assert done.returncode == 1
     assert done.stderr.decode() == f"error: {target}: File too large\n"

@@ -109,7 +109,7 @@ def test_bytes_are_not_thrown_at_a_terminal(huks_process: Huks, home: Path, docu
     parent, child = pty.openpty()
     try:
         words = command("encrypt", "k", document)
-        done = subprocess.run(words, stdout=child, stderr=subprocess.PIPE, timeout=60, check=False)
+        done = subprocess.run(words, stdout=child, stderr=subprocess.PIPE, timeout=120, check=False)
         assert done.returncode == 2
         assert b"--output -" in done.stderr
     finally:
@@ -138,4 +138,4 @@ def test_the_command_is_light_until_it_runs() -> None:
     code = (
         "import sys, huks_async, huks_async.cli; sys.exit('cyclopts' in sys.modules or 'rich' in sys.modules)"
     )
-    assert subprocess.run([*command()[:1], "-c", code], timeout=60, check=False).returncode == 0
+    assert subprocess.run([*command()[:1], "-c", code], timeout=120, check=False).returncode == 0

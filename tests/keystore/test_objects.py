@@ -118,7 +118,7 @@ class SlowToClose(Sensor):
 
     def close(self) -> None:
         """Wait."""
-        assert self.may_close.wait(60)
+        assert self.may_close.wait(120)
         self.closed.set()
 
     def status(self) -> SensorStatus:
@@ -142,7 +142,7 @@ def test_closing_does_not_wait_for_the_sensor(keystores: int) -> None:
             sensor.may_close.set()
 
     anyio.run(main)
-    assert all(sensor.closed.wait(60) for sensor in sensors)
+    assert all(sensor.closed.wait(120) for sensor in sensors)
 
 
 def test_many_sensors_that_close_slowly_are_waited_for() -> None:
@@ -158,4 +158,4 @@ def test_many_sensors_that_close_slowly_are_waited_for() -> None:
                 sensor.may_close.set()
 
     anyio.run(main)
-    assert all(sensor.closed.wait(60) for sensor in sensors)
+    assert all(sensor.closed.wait(120) for sensor in sensors)

@@ -256,7 +256,7 @@ def test_processes_that_race_for_a_key_file_get_the_same_key(tmp_path):
     for process in processes:
         process.stdin.write("go\n")
         process.stdin.flush()
-    ids = {process.communicate(timeout=60)[0] for process in processes}
+    ids = {process.communicate(timeout=120)[0] for process in processes}
     assert [process.returncode for process in processes] == [0] * 4
     assert len(ids) == 1
     assert [file.name for file in path.parent.iterdir()] == ["root.key"]

@@ -308,7 +308,7 @@ async def main():
     await store.aclose()
 asyncio.run(main())
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert done.stdout.splitlines() == ["['a', 'b', 'c', 'd']", "12000004"], done.stderr
 
 

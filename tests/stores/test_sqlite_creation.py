@@ -99,7 +99,7 @@ def test_little_space(tmp_path, kind):
     if kind == "disk" and not can_mount(tmp_path):
         pytest.skip("this user may not mount a small file system")
     done = subprocess.run(
-        [sys.executable, "-c", LITTLE, str(tmp_path), kind], capture_output=True, text=True, timeout=110
+        [sys.executable, "-c", LITTLE, str(tmp_path), kind], capture_output=True, text=True, timeout=250
     )
     assert done.returncode == 0, done.stderr[-3000:]
     counts = [int(line.split()[1]) for line in done.stdout.splitlines()]

@@ -189,7 +189,7 @@ async def test_processes_that_create_and_count_together_lose_nothing(tmp_path):
     for process in processes:
         process.stdin.write("go\n")
         process.stdin.flush()
-    answers = {process.communicate(timeout=60)[0] for process in processes}
+    answers = {process.communicate(timeout=120)[0] for process in processes}
     assert [process.returncode for process in processes] == [0, 0, 0]
     assert len(answers) == 1
     store = SqliteStore(path)
@@ -225,7 +225,7 @@ async def test_the_stamp_tells_of_every_commit_of_another_process(tmp_path):
             # a checkpoint that starts the log anew, as heavy writing brings about
             store._engine._database.written.execute("PRAGMA wal_checkpoint(RESTART)")
             seen.append(store.stamp())
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
     assert process.returncode == 0
     await store.put(ItemName("app", 2, "own"), b"x")
     assert store.stamp() not in seen
@@ -272,7 +272,7 @@ def test_kill_9_loses_no_acknowledged_write(tmp_path):
 def test_an_open_store_is_refused_in_a_forked_child(tmp_path):
     """The child gets a clear error, for a store of its own on the same file too; the parent's goes on undisturbed."""
     process = start(FORK, tmp_path / "keys.db")
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=120)
     assert (process.returncode, output) == (0, "good\n")
 
 
@@ -287,7 +287,7 @@ async def main():
     await store.put(ItemName("app", 2, "a"), b"x")
 asyncio.run(main())
 """
-    done = subprocess.run([sys.executable, "-W", "ignore::ResourceWarning", "-c", script], timeout=60)
+    done = subprocess.run([sys.executable, "-W", "ignore::ResourceWarning", "-c", script], timeout=120)
     assert done.returncode == 0
 
     async def read():
