@@ -24,6 +24,7 @@ from huks_async import (
     AccessRequest,
     BusinessError,
     Caller,
+    HuksAuthStorageLevel,
     HuksKeyDigest,
     HuksKeyPadding,
     HuksLegacyWarning,
@@ -571,6 +572,28 @@ async def test_a_key_that_needs_authentication_is_refused(keystore: Keystore) ->
     assert await keystore.unseal("free", await keystore.seal("free", b"x")) == b"x"
 
 
+async def test_an_alias_at_several_levels(keystore: Keystore) -> None:
+    """Each level has its own key, ready or not, in any order; a level that is no int is refused even when ready."""
+    levels: list[Any] = [0, 1, 2]
+    for level in levels:
+        await keystore.generateKeyItem("many", options(**AES, AUTH_STORAGE_LEVEL=level))
+    levels += [HuksAuthStorageLevel(level) for level in levels]
+    for _ in range(3):
+        for level, other in itertools.product(levels, levels):
+            sealed = await keystore.seal("many", b"data", level=level)
+            if level == other:
+                assert await keystore.unseal("many", sealed, level=other) == b"data"
+            else:
+                await refused(keystore.unseal("many", sealed, level=other), 12000006)
+            for wrong in (1.0, 0.0, "1", None):
+                await refused(keystore.seal("many", b"data", level=wrong), 401)
+    await keystore.deleteKeyItem("many", options(AUTH_STORAGE_LEVEL=2))
+    await refused(keystore.seal("many", b"data", level=2), 12000011)
+    for level in (0, 1, 1, 0):
+        sealed = await keystore.seal("many", b"data", level=level)
+        assert await keystore.unseal("many", sealed, level=level) == b"data"
+
+
 async def test_arguments_of_wrong_types_are_named(keystore: Keystore) -> None:
     """Data, context, alias and level; with a key that is ready and with one that is not."""
     for _ in range(2):
@@ -596,6 +619,7 @@ async def test_arguments_of_wrong_types_are_named(keystore: Keystore) -> None:
                 await refused(make(alias, b""), 401)
         for level in (9, -1, "1", None, 1.0):
             await refused(keystore.seal("ecc", b"", level=level), 401)
+            await refused(keystore.seal("aes", b"", level=level), 401)
         await refused(keystore.seal("absent", b""), 12000011)
         await refused(keystore.seal("aes", b"", level=0), 12000011)
         await keystore.seal("aes", b"data")

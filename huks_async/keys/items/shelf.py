@@ -31,10 +31,11 @@ _UNKNOWN = object()
 
 
 class _Kept:
-    __slots__ = ("blob", "item", "stamp", "until")
+    __slots__ = ("blob", "item", "level", "stamp", "until")
 
-    def __init__(self, item: KeyItem, blob: bytes, stamp: object, until: float) -> None:
+    def __init__(self, item: KeyItem, blob: bytes, level: int, stamp: object, until: float) -> None:
         self.item = item
+        self.level = level
         # Kept to be compared: a store that was restored from an earlier copy issues the same version numbers again,
         # but never the same blob.
         self.blob = blob
@@ -91,13 +92,17 @@ class KeyShelf:
             return None
         return prepared
 
-    def recall_use(self, alias: str, level: int, use: str) -> Any:
+    def recall_use(self, alias: str, level: object, use: str) -> Any:
         """What a function on messages keeps with a key that is known to be current; None if it must be made first.
 
         Does not wait; takes any objects for alias and level.
         """
         try:
-            kept = self._kept[level, alias]
+            kept = self._latest[alias]
+            if kept.level is not level:
+                if not isinstance(level, int):
+                    return None  # 1.0 would find the same as 1
+                kept = self._kept[level, alias]
         except (
             Exception
         ):  # nothing is kept, or the alias is an object of the caller, which may raise anything
@@ -214,7 +219,7 @@ class KeyShelf:
             return
         self._drop(item.alias, level)
         until = self._clock() + self._cache.seconds
-        kept = _Kept(item, blob, _UNKNOWN if stamp is None else stamp, until)
+        kept = _Kept(item, blob, level, _UNKNOWN if stamp is None else stamp, until)
         self._kept[level, item.alias] = self._latest[item.alias] = kept
         if len(self._kept) > self._cache.keys:
             self._forget(self._kept.popitem(last=False)[1])
