@@ -102,11 +102,11 @@ class SessionTable:
         debug: bool = False,
         on_purge: Callable[[int], object] | None = None,
     ) -> None:
-        self.limits = limits
+        self.limits: Limits = limits
         self.counts: SessionCounts = SessionCounts()
         self.held: int = 0
-        self.clock = clock
-        self.debug = debug
+        self.clock: Callable[[], float] = clock
+        self.debug: bool = debug
         self._mask = _DEVICE_HANDLE_MASK if device else _SERVER_HANDLE_MASK
         self._handles: list[int] = []
         self._handle_batch = _DEVICE_HANDLE_BATCH if device else _HANDLE_BATCH
