@@ -21,7 +21,7 @@ _UNDER_WAY_BYTES = 8 * 1024 * 1024
 """How much the workers have at most, as much again are its results. It is divided into one batch for each worker, but
 into 2 to 4: a hop to a worker costs about 100 µs, as much as the work on 1 MiB, so batches should be large."""
 
-_REUSED_BYTES = 4 * 1024 * 1024
+_REUSED_BYTES = 8 * 1024 * 1024
 
 
 @cache
@@ -31,7 +31,7 @@ def _reuse_memory() -> None:
     glibc returns blocks of this size to the system whenever they are freed. Each new chunk then costs more for its
     pages than for its encryption: 60 % of the processor time of a stream. But glibc raises its bound when a larger
     block is freed, so one is allocated and freed here, without touching its pages. The memory that glibc then keeps
-    is 8 MiB at most, and goes back to the system when memory is short.
+    is 16 MiB at most, and goes back to the system when memory is short.
     """
     bytes(_REUSED_BYTES)
 
