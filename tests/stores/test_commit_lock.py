@@ -20,13 +20,15 @@ from tests.stores.peer import Peer, name
 
 # a process that stops itself in the middle of a commit, once it is told to
 STOPS = """
-import os, signal
+import os, signal, threading
 from huks_async.stores.sqlite.writes import GroupCommit
 commit = GroupCommit._commit
 def stop(self, writes):
     if os.path.exists(path + ".stop"):
         os.unlink(path + ".stop")
-        os.kill(os.getpid(), signal.SIGSTOP)
+        # To this thread: a signal to the process is taken by its main thread, and until that has its turn on a busy
+        # machine this thread would go on and end the commit.
+        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
     return commit(self, writes)
 GroupCommit._commit = stop
 """

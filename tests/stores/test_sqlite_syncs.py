@@ -16,7 +16,6 @@ import pytest_asyncio
 from huks_async import BusinessError
 from huks_async.stores import ItemName, SqliteStore
 from huks_async.stores.sqlite import log
-from huks_async.stores.sqlite.creation import open_still
 
 ONE, TWO = ItemName("app", 1, "one"), ItemName("app", 1, "two")
 
@@ -136,7 +135,7 @@ async def test_a_sync_that_fails_acknowledges_nothing_and_the_log_is_begun_anew(
     assert await store.put(ItemName("app", 1, "three"), b"three") == 3
     assert disk.syncs == syncs + 1
     # what was in the log before is in the database file itself, without the log
-    with closing(open_still(str(tmp_path / "keys.db"))) as still:
+    with closing(sqlite3.connect(f"{(tmp_path / 'keys.db').as_uri()}?immutable=1", uri=True)) as still:
         assert still.execute("SELECT alias FROM item ORDER BY alias").fetchall() == [(b"one",), (b"two",)]
 
 
