@@ -31,13 +31,16 @@ async def open_store_key(
 
     """
     wrapped = await store.get_meta(STORE_KEY)
-    if wrapped is None:
-        if not await store.is_empty():
+    if wrapped is None and not await store.is_empty():
+        # The key of a store comes before its first item. Another process may have made both since the first look.
+        wrapped = await store.get_meta(STORE_KEY)
+        if wrapped is None:
             raise BusinessError(
                 12000012,
                 f"the store {store.address} has keys, but the key that they are sealed under is missing; "
                 "restore the store from a backup",
             )
+    if wrapped is None:
         await root_key.open()
         wrapped = await store.put_meta(STORE_KEY, await root_key.wrap(random(KEY_SIZE)))
     else:

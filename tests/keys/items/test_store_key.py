@@ -7,7 +7,7 @@ import pytest
 from huks_async.keys.items.storekey import open_store_key, rewrap_store_key
 from huks_async.model.errors import BusinessError
 from huks_async.rootkeys import EphemeralRootKey, FileRootKey, PassphraseRootKey
-from huks_async.stores import MemoryStore, SqliteStore
+from huks_async.stores import ItemName, MemoryStore, SqliteStore
 
 
 @pytest.mark.asyncio
@@ -36,6 +36,27 @@ async def test_all_that_begin_a_store_at_once_get_the_same_key(tmp_path):
     assert len(set(keys)) == 1
     for store in stores:
         await store.aclose()
+
+
+@pytest.mark.asyncio
+async def test_a_store_that_another_one_fills_between_two_looks_is_opened(tmp_path):
+    """Many processes begin one store at once: the key and the first items may come while one of them looks."""
+
+    class Slow(SqliteStore):
+        async def is_empty(self):
+            other = SqliteStore(tmp_path / "keys.db")
+            await other.open()
+            keys.append(await open_store_key(other, FileRootKey(tmp_path / "root.key")))
+            await other.put(ItemName("app", 1, "first"), b"sealed")
+            await other.aclose()
+            return await super().is_empty()
+
+    keys = []
+    store = Slow(tmp_path / "keys.db")
+    await store.open()
+    keys.append(await open_store_key(store, FileRootKey(tmp_path / "root.key")))
+    assert keys[0] == keys[1]
+    await store.aclose()
 
 
 @pytest.mark.asyncio
@@ -90,3 +111,14 @@ async def test_a_root_key_file_that_was_lost_does_not_open_the_store(tmp_path):
         await open_store_key(store, FileRootKey(tmp_path / "root.key"))
     assert caught.value.code == 12000004
     assert not (tmp_path / "root.key").exists()
+
+
+@pytest.mark.asyncio
+async def test_a_store_that_has_items_and_no_key_is_refused():
+    """A new key would not open them, and would hide that the old one is missing."""
+    store = MemoryStore()
+    await store.put(ItemName("app", 1, "one"), b"sealed")
+    with pytest.raises(BusinessError, match="the key that they are sealed under is missing") as caught:
+        await open_store_key(store, EphemeralRootKey())
+    assert caught.value.code == 12000012
+    assert await store.get_meta("store-key") is None
