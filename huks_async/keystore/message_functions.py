@@ -74,9 +74,8 @@ class MessageFunctions(KeystoreFunctions):
         state = self._direct or self._open_state()
         if get_ident() != state.thread:
             state.owner.check("this keystore")
-        recall = (
-            state.recall_use
-        )  # called in two steps, because a function in a slot is slower to call in one
+        # A function in a slot is slower to call in one step.
+        recall = state.recall_use
         sealer: Sealer | None = recall(alias, level, "seal")
         if (
             sealer is not None

@@ -86,7 +86,8 @@ class SessionFunctions(KeystoreFunctions):
             state.owner.check("this keystore")
         properties = options.get("properties") if type(options) is dict else split_options(options)[0]
         # Parameters that were checked for this key once need not be checked again for its next session.
-        recall = state.recall  # called in two steps, because a function in a slot is slower to call in one
+        # A function in a slot is slower to call in one step.
+        recall = state.recall
         known = recall(keyAlias, properties) if type(properties) is list else None
         if known is None:
             dispatcher = state.dispatcher

@@ -53,7 +53,6 @@ class SessionDriver:
         self._updates_at_once = _Most(UPDATES_INLINE, self._max_call)
         self._finishes_at_once = _Most(FINISHES_INLINE, self._max_call)
         self._dispatcher = dispatcher
-        self._may_be_over = table.max_idle is not None
 
     def start_update(
         self, owner: str, handle: int, data: BytesLike, params: ParamSet = NO_PARAMETERS
@@ -63,13 +62,9 @@ class SessionDriver:
         Returns:
             the output, or the coroutine of `update`, to be awaited.
         """
-        if perf_counter() > self._dispatcher.turn_ends:
+        session = self._at_once(owner, handle, data)
+        if session is None:
             return self.update(owner, handle, data, params)
-        session = self.table.sessions.get(handle)
-        if session is None or session.free_for != owner or self._may_be_over:
-            session = self._find(owner, handle, data)
-            if session is None:
-                return self.update(owner, handle, data, params)
         operation = session.operation
         if len(data) > self._updates_at_once[operation.kind]:
             admitted = self._behind_guard(session, data, params)
@@ -97,13 +92,9 @@ class SessionDriver:
         Returns:
             the output, and the session is ended; or the coroutine of `finish`, to be awaited.
         """
-        if perf_counter() > self._dispatcher.turn_ends:
+        session = self._at_once(owner, handle, data)
+        if session is None:
             return self.finish(owner, handle, data, params)
-        session = self.table.sessions.get(handle)
-        if session is None or session.free_for != owner or self._may_be_over:
-            session = self._find(owner, handle, data)
-            if session is None:
-                return self.finish(owner, handle, data, params)
         operation = session.operation
         most = self._finishes_at_once[operation.kind]
         if len(data) + operation.held > most or operation.work > 1.0 or session.context is not None:
@@ -140,15 +131,21 @@ class SessionDriver:
             raise
         return admitted
 
-    def _find(self, owner: str, handle: int, data: BytesLike) -> Session | None:
-        """The session of a call that may run now; None if the call has too much data.
+    def _at_once(self, owner: str, handle: int, data: BytesLike) -> Session | None:
+        """The session, if a call on it may run now; None if it must wait for its turn or has too much data.
 
         Raises:
             BusinessError: 12000011 when the session is gone, or in another call.
         """
-        if len(data) > self._max_call:
-            return None  # the caller then reports the size, which comes before any fault of the session
-        return self.table.find(handle, owner)
+        if perf_counter() > self._dispatcher.turn_ends:
+            return None
+        table = self.table
+        session = table.sessions.get(handle)
+        if session is None or session.free_for != owner or table.max_idle is not None:
+            if len(data) > self._max_call:
+                return None  # the caller then reports the size, which comes before any fault of the session
+            session = table.find(handle, owner)
+        return session
 
     async def update(
         self, owner: str, handle: int, data: BytesLike, params: ParamSet = NO_PARAMETERS

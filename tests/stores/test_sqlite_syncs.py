@@ -62,17 +62,24 @@ async def store(tmp_path: Path, disk: Disk) -> AsyncIterator[SqliteStore]:
     await store.aclose()
 
 
+@pytest_asyncio.fixture
+async def other(store: SqliteStore, tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    """A second store object on the same file, as another process has one."""
+    other = SqliteStore(tmp_path / "keys.db", busy_timeout=5)
+    await other.open()
+    yield other
+    await other.aclose()
+
+
 async def held(disk: Disk) -> None:
     assert await asyncio.to_thread(disk.held.wait, 60)
 
 
 @pytest.mark.asyncio
 async def test_a_write_is_told_after_its_sync_and_others_write_meanwhile(
-    store: SqliteStore, disk: Disk, tmp_path: Path
+    store: SqliteStore, disk: Disk, other: SqliteStore
 ) -> None:
     """The lock of all processes is free while a commit is being synced."""
-    other = SqliteStore(tmp_path / "keys.db", busy_timeout=5)
-    await other.open()
     disk.hold_next()
     write = asyncio.create_task(store.put(ONE, b"one"))
     await held(disk)
@@ -80,16 +87,13 @@ async def test_a_write_is_told_after_its_sync_and_others_write_meanwhile(
     assert not write.done()
     disk.goes_on.set()
     assert await write == 1
-    await other.aclose()
 
 
 @pytest.mark.asyncio
 async def test_what_another_one_wrote_is_synced_before_it_is_read(
-    store: SqliteStore, disk: Disk, tmp_path: Path
+    store: SqliteStore, disk: Disk, other: SqliteStore
 ) -> None:
     """Else a power cut would take back what a reader has seen; but nothing is synced twice for reading."""
-    other = SqliteStore(tmp_path / "keys.db", busy_timeout=5)
-    await other.open()
     await other.get(ONE)
     disk.hold_next()
     write = asyncio.create_task(store.put(ONE, b"one"))
@@ -104,7 +108,6 @@ async def test_what_another_one_wrote_is_synced_before_it_is_read(
     assert not write.done()
     disk.goes_on.set()
     await write
-    await other.aclose()
 
 
 @pytest.mark.asyncio
@@ -151,17 +154,14 @@ async def test_a_read_after_a_failed_sync_begins_the_log_anew(store: SqliteStore
 
 
 @pytest.mark.asyncio
-async def test_a_read_whose_sync_fails_is_refused(store: SqliteStore, disk: Disk, tmp_path: Path) -> None:
+async def test_a_read_whose_sync_fails_is_refused(store: SqliteStore, disk: Disk, other: SqliteStore) -> None:
     """The next one finds a sound log again."""
-    other = SqliteStore(tmp_path / "keys.db", busy_timeout=5)
-    await other.open()
     await store.put(ONE, b"one")
     disk.failures = 1
     with pytest.raises(BusinessError, match=os.strerror(errno.EIO)) as refused:
         await other.get(ONE)
     assert refused.value.code == 12000004
     assert await other.get(ONE) is not None
-    await other.aclose()
 
 
 @pytest.mark.asyncio

@@ -193,6 +193,7 @@ def starter(spec: OperationSpec) -> Starter:
             nonce = appended = random_bytes(_NONCE_MADE)
         else:
             appended = b""
+        # The usual length of a nonce comes first, and no AAD is told from an empty one without a comparison of bytes.
         if (
             wrong_length
             or (not aad and aad is not None)

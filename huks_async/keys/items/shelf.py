@@ -75,8 +75,7 @@ class KeyShelf:
             Exception
         ):  # a new alias, or a list that must be parsed; objects of the caller may raise anything
             return None
-        clock = self._clock
-        if prepared is None or kept.stamp != self._store.stamp() or clock() > kept.until:
+        if prepared is None or kept.stamp != self._store.stamp() or self._clock() > kept.until:
             return None
         return prepared
 
@@ -87,8 +86,7 @@ class KeyShelf:
             prepared = None if kept.item.demand is None else kept.item.guarded.recognise(properties)
         except Exception:
             return None
-        clock = self._clock
-        if prepared is None or kept.stamp != self._store.stamp() or clock() > kept.until:
+        if prepared is None or kept.stamp != self._store.stamp() or self._clock() > kept.until:
             return None
         return prepared
 
@@ -107,8 +105,7 @@ class KeyShelf:
             Exception
         ):  # nothing is kept, or the alias is an object of the caller, which may raise anything
             return None
-        clock = self._clock
-        if kept.stamp != self._store.stamp() or clock() > kept.until:
+        if kept.stamp != self._store.stamp() or self._clock() > kept.until:
             return None
         return kept.item.messages.get(use)
 

@@ -37,11 +37,7 @@ class Checkpoints:
             if length < _LARGE:
                 self._run("PASSIVE")
                 return
-            set_busy_timeout(self._connection, _PATIENCE)
-            try:
-                self._run("RESTART")
-            finally:
-                set_busy_timeout(self._connection, self._busy_timeout)
+            self._run_briefly("RESTART")
         except sqlite3.Error:  # for example a full disk; what was committed is in the log
             return
 
@@ -52,11 +48,7 @@ class Checkpoints:
 
     def start_anew(self) -> bool:
         """Copy and empty the log, waiting briefly for readers; return whether the database holds everything now."""
-        set_busy_timeout(self._connection, _PATIENCE)
-        try:
-            busy, _, _ = self._run("TRUNCATE")
-        finally:
-            set_busy_timeout(self._connection, self._busy_timeout)
+        busy, _, _ = self._run_briefly("TRUNCATE")
         return not busy
 
     def empty(self) -> None:
@@ -66,6 +58,13 @@ class Checkpoints:
             self._run("TRUNCATE")
         except sqlite3.Error:  # the log stays, and the next process to open the store uses it
             return
+
+    def _run_briefly(self, mode: str) -> tuple[int, int, int]:
+        set_busy_timeout(self._connection, _PATIENCE)
+        try:
+            return self._run(mode)
+        finally:
+            set_busy_timeout(self._connection, self._busy_timeout)
 
     def _run(self, mode: str) -> tuple[int, int, int]:
         row: tuple[int, int, int] = self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()

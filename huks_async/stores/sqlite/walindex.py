@@ -13,8 +13,7 @@ from collections.abc import Sequence
 
 from huks_async.stores.sqlite.files import LOOK_AGE, Inode, inode
 
-HEADER_SIZE = 48
-HEADER = slice(HEADER_SIZE)
+HEADER = slice(48)
 MAPPED_SIZE = 136
 
 _FRAMES = struct.Struct("I")
@@ -29,7 +28,7 @@ def frames(memory: mmap.mmap) -> tuple[int, int]:
 
 def state(memory: mmap.mmap | None) -> bytes | None:
     """Return the header, which every commit changes; None if it could not be mapped."""
-    return None if memory is None else memory[:HEADER_SIZE]
+    return None if memory is None else memory[HEADER]
 
 
 class View:

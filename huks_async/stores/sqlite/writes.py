@@ -8,7 +8,7 @@ from huks_async.model.errors import BusinessError
 from huks_async.stores.base import ItemName, StoreConflictError, encode_name
 from huks_async.stores.sqlite.faults import storage_error
 from huks_async.stores.sqlite.schema import refuse_newer
-from huks_async.stores.sqlite.walindex import HEADER_SIZE
+from huks_async.stores.sqlite.walindex import HEADER
 
 Key: TypeAlias = tuple[bytes, int, bytes]
 """The primary key of a row: namespace, level, alias."""
@@ -99,7 +99,7 @@ class GroupCommit:
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
         header = self._header
-        if header is None or header[:HEADER_SIZE] != self._own:
+        if header is None or header[HEADER] != self._own:
             # Another process has committed: it may have issued versions, and if it runs a newer version of this
             # package, it may have changed the tables.
             refuse_newer(connection, self._address)
@@ -137,7 +137,7 @@ class GroupCommit:
         connection.execute("COMMIT")
         self._version = version
         if header is not None:
-            self._own = header[:HEADER_SIZE]
+            self._own = header[HEADER]
         return outcomes
 
     def _last_version(self) -> int:
