@@ -283,8 +283,8 @@ class SessionTable:
 
     def finish(self, session: Session) -> None:
         """Remove a session that finished: what `remove` does, in fewer steps when the one before was alike."""
-        owner, fate, number = self._last_fate
-        if session.owner is not owner or fate is not FINISHED or self._notes or session.held:
+        _, fate, number = self._last_fate  # of this owner, because several owners are noted
+        if fate is not FINISHED or self._notes or session.held:
             self.remove(session, FINISHED)
             return
         handle = session.handle
