@@ -225,11 +225,11 @@ asyncio.run(main())
 
 
 async def test_two_processes_guess_at_once(tmp_path: Path) -> None:
-    """Of 50 guesses of two processes on one store 5 are looked at."""
+    """Of 50 wrong guesses of two processes on one store 5 are looked at, and the right one has to wait."""
     store = f"sqlite:///{tmp_path}/keys.db"
     pin = PinAuthenticator()
     async with Keystore.open(store, authenticator=pin, monitor=False) as keystore:
-        await pin.enroll(keystore, 100, "0024")
+        await pin.enroll(keystore, 100, "9999")
         processes = [
             subprocess.Popen(  # noqa: ASYNC220 - the test waits for them, and nothing else runs
                 [sys.executable, "-c", _GUESSER, store],
@@ -247,7 +247,7 @@ async def test_two_processes_guess_at_once(tmp_path: Path) -> None:
         )
         outcomes = [line for output, _ in outputs for line in output.split()]
         assert sorted(outcomes) == ["locked"] * 45 + ["wrong"] * 5
-        assert await guess(keystore, "0024") == "locked"
+        assert await guess(keystore, "9999") == "locked"
 
 
 async def test_a_changed_row_is_noticed(tmp_path: Path) -> None:
