@@ -81,8 +81,10 @@ def test_other_signals(home: Path, start: list[str], number: signal.Signals) -> 
 
 def test_an_ignored_signal_stays_ignored(home: Path) -> None:
     """`nohup`, and a shell that starts the command in the background, have decided already."""
-    words = ["/bin/sh", "-c", 'trap "" INT HUP; exec "$@"', "sh", *SCRIPT, "doctor"]
+    words = ["/bin/sh", "-c", 'trap "" INT HUP; echo ignored >&2; exec "$@"', "sh", *SCRIPT, "doctor"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == b"ignored\n"
         for _ in range(20):
             time.sleep(0.02)
             process.send_signal(signal.SIGINT)

@@ -288,9 +288,13 @@ async def test_left_early() -> None:
                     break
         assert ended == [True]
         assert opened.statistics().open == 0
-        with anyio.move_on_after(0.05):
+        with anyio.CancelScope() as scope:
+            count = 0
             async for _ in opened.encrypt_stream("aes-gcm", endless()):
-                pass
+                count += 1
+                if count == 20:
+                    scope.cancel()
+        assert scope.cancelled_caught
         assert ended == [True, True]
 
 

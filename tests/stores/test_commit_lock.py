@@ -100,7 +100,7 @@ def _lock_threads():
 @pytest.mark.asyncio
 async def test_a_write_that_gave_up_is_never_carried_out(path):
     """A refused write does not happen later, when the holder goes on; a write that is called meanwhile does."""
-    store = SqliteStore(path, busy_timeout=0.2)
+    store = SqliteStore(path, busy_timeout=1)  # much longer than the later write waits
     await store.open()
     await store.put(name("a"), b"x")
     descriptor = os.open(f"{path}.lock", os.O_RDWR)
