@@ -155,7 +155,7 @@ async def test_fifty_tasks_guess_at_once(tmp_path: Path) -> None:
 async def test_the_right_guess_among_fifty_opens_at_most_its_own_place(tmp_path: Path) -> None:
     """Which guesses come first is for threads to decide: the right one is let in only as one of the first five.
 
-    It then ends the counting, after which at most five more are looked at.
+    It then ends the counting, so that at most five more are looked at, if any are still to come.
     """
     clocks = Clocks()
     pin = clocks.authenticator()
@@ -165,7 +165,7 @@ async def test_the_right_guess_among_fifty_opens_at_most_its_own_place(tmp_path:
         if "right" in outcomes:
             assert outcomes[2] == "right"
             assert outcomes.count("right") == 1
-            assert 5 <= outcomes.count("wrong") <= 9
+            assert 4 <= outcomes.count("wrong") <= 9
         else:
             assert outcomes.count("wrong") == 5
 
