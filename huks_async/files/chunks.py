@@ -6,12 +6,14 @@ a file that was cut off has no last chunk.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike
+from huks_async.runtime.fresh_bytes import filled_bytes
 
 TAG_BYTES = 16
 _CRYPTO_FAIL = 12000006
@@ -35,7 +37,9 @@ class ChunkCipher:
 
     def seal(self, index: int, data: BytesLike, *, last: bool) -> bytes:
         """Seal a chunk: a full one, or the last one, which is empty only in a file without content."""
-        return self._aead.encrypt(nonce(index, last=last), data, None)
+        return filled_bytes(
+            len(data) + TAG_BYTES, partial(self._aead.encrypt_into, nonce(index, last=last), data, None)
+        )
 
     def seal_into(self, index: int, data: BytesLike, target: bytearray | memoryview, *, last: bool) -> None:
         """Seal a chunk into a buffer that has exactly `TAG_BYTES` bytes more."""
@@ -49,7 +53,10 @@ class ChunkCipher:
         """
         self._check_length(index, len(sealed), last=last)
         try:
-            return self._aead.decrypt(nonce(index, last=last), sealed, None)
+            return filled_bytes(
+                len(sealed) - TAG_BYTES,
+                partial(self._aead.decrypt_into, nonce(index, last=last), sealed, None),
+            )
         except InvalidTag:
             raise self._fault(index, sealed, last=last) from None
 

@@ -28,6 +28,11 @@ class Cutter:
         self._held = 0
 
     @property
+    def held(self) -> int:
+        """How many bytes were fed and not taken."""
+        return self._held
+
+    @property
     def ready(self) -> int:
         """How many chunks can be taken that are certainly not the last."""
         return (self._held - 1) // self._size if self._held else 0

@@ -46,7 +46,7 @@ SALT_BYTES = 16
 CODE_BYTES = 32
 MAX_HEADER_BYTES = 65536
 MIN_CHUNK_BITS, MAX_CHUNK_BITS = 12, 20
-CHUNK_BYTES = 256 * 1024
+CHUNK_BYTES = 1024 * 1024
 """Bytes of plaintext of a chunk in the files that this library makes."""
 
 _PREFIX = struct.Struct(">7sBBBBBI16s")

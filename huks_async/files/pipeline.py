@@ -17,9 +17,19 @@ from huks_async.runtime.workers import WorkerPool
 _SLICE_BYTES = 2 * 1024 * 1024
 """Longer pieces are cut into slices of this size, so that copying one does not hold up the event loop."""
 
-_UNDER_WAY_BYTES = 8 * 1024 * 1024
-"""How much the workers have at most, as much again are its results. It is divided into one batch for each worker, but
-into 2 to 4: a hop to a worker costs about 100 µs, as much as the work on 1 MiB, so batches should be large."""
+_SHORT_BYTES = 128 * 1024
+"""A last chunk of at most this size is worked on in the event loop's thread, where it takes less than a hop."""
+
+_UNDER_WAY_BYTES = 12 * 1024 * 1024
+"""How much the workers have at most from all streams of the process; as much again are their results.
+
+It is divided into two batches for each worker, but 4 to 8, so that a worker finds the next one when it has done one. A
+hop to a worker costs as much as the work on 1 MiB, so batches should be large. Of many streams each has as many batches,
+of one chunk at least.
+"""
+
+_streams: set[object] = set()
+"""One entry for each stream that is being worked on."""
 
 _REUSED_BYTES = 8 * 1024 * 1024
 
@@ -83,21 +93,22 @@ async def carry(
         start: bytes that were read from the stream already.
         size: bytes of a chunk.
         work: seals or opens chunks.
-        pool: does all of the work except that on the last chunk.
+        pool: does the work, except that on a short last chunk.
         turns: lets other tasks of the event loop run.
 
     When this is left early, it drops the work that has not begun. It does not wait for work that has begun, which
     ends within a few milliseconds.
     """
     cutter, under_way, index = Cutter(size), deque[Job[Done]](), 0
-    window = min(max(pool.size, 2), 4)
-    batch = max(1, _UNDER_WAY_BYTES // window // size)
+    window, stream = min(max(2 * pool.size, 4), 8), object()
     _reuse_memory()
     cutter.feed(start)
+    _streams.add(stream)
     try:
         async for piece in pieces:
             for part in slices(piece, _SLICE_BYTES):
                 cutter.feed(part)
+                batch = max(1, _UNDER_WAY_BYTES // (window * len(_streams)) // size)
                 # A slow source gets each chunk worked on at once; from a fast source, full batches are formed.
                 while (ready := cutter.ready) and (not under_way or ready >= batch):
                     oldest = None
@@ -116,14 +127,20 @@ async def carry(
         if ready := cutter.ready:
             under_way.append(pool.start(partial(work, index, cutter.take(ready), last=False)))
             index += ready
+        short = cutter.held <= _SHORT_BYTES
+        last_work = partial(work, index, [cutter.rest()], last=True)
+        if not short:
+            under_way.append(pool.start(last_work))
         while under_way:
             for done in _right(await under_way.popleft().outcome(shield=False)):
                 yield done
-        if perf_counter() > turns.turn_ends:
-            await turns.give_turn()
-        for done in _right(work(index, [cutter.rest()], last=True)):
-            yield done
+        if short:
+            if perf_counter() > turns.turn_ends:
+                await turns.give_turn()
+            for done in _right(last_work()):
+                yield done
     finally:
+        _streams.discard(stream)
         for job in under_way:
             job.take_back()
 
