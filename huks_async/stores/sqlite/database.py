@@ -9,7 +9,7 @@ from mmap import mmap
 
 from huks_async.stores.sqlite import connections
 from huks_async.stores.sqlite.checkpoints import Checkpoints
-from huks_async.stores.sqlite.files import Files, Inode, look
+from huks_async.stores.sqlite.files import Files, look
 from huks_async.stores.sqlite.guards import Guard, close_unused
 from huks_async.stores.sqlite.log import LogFile
 from huks_async.stores.sqlite.walindex import MAPPED_SIZE, state
@@ -48,8 +48,6 @@ class Database:
         connections.sync_later(written)
         self.log: LogFile = LogFile(f"{path}-wal", self.header)
         self.files: Files = Files(self._file.inode, self.log.inode, self._index.inode)
-        self._names = (path, f"{path}-wal", f"{path}-shm")
-        self._inodes: list[Inode | None] = [*self.files]
         self.commit: GroupCommit = GroupCommit(written, address, self.header)
         self.checkpoints: Checkpoints = Checkpoints(written, self.header, busy_timeout)
         self._forgotten = weakref.finalize(self, _end, (read, written), guards, self.log, os.getpid())
@@ -57,11 +55,7 @@ class Database:
 
     def is_named(self) -> bool:
         """Whether the path names these files now."""
-        # kept short because it runs twice for each commit
-        try:
-            return [(found.st_dev, found.st_ino) for found in map(os.stat, self._names)] == self._inodes
-        except (FileNotFoundError, NotADirectoryError):
-            return look(self.path) == self.files
+        return look(self.path) == self.files
 
     def state(self) -> bytes | None:
         """Return the header of the index, which every commit changes; None if it cannot be mapped."""

@@ -2,11 +2,19 @@
 
 Files are only looked at by name and never opened for this purpose, because closing any descriptor of a file drops
 all POSIX locks that this process has on it, SQLite's among them.
+
+They are looked at by statx(2), which unlike stat(2) can be asked for the inode alone. Since Linux 6.13, the first
+write after somebody has asked for a file's times gives it a new time, exact to the nanosecond, which the next sync
+may have to bring to the disk. A log is looked at before and after each commit, and syncing it took half as long again.
 """
 
+import ctypes
+import errno
 import os
+import struct
+import sys
 import time
-from typing import NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 Inode: TypeAlias = tuple[int, int]
 """Device and inode number. While any process has the file open, no other file can get the same pair."""
@@ -27,15 +35,36 @@ class Files(NamedTuple):
     shared: Inode | None
 
 
+_AT_FDCWD = -100
+_STATX_INO = 0x100
+_Found = ctypes.c_char * 256
+_FIELDS = struct.Struct("=32xQ96xII")
+"""Of `struct statx`: the inode number, and the two numbers of the device."""
+# Without declared types of its arguments a call takes half the time. ctypes releases the interpreter's lock.
+_statx: Final[Any] = (
+    getattr(ctypes.CDLL(None, use_errno=True), "statx", None) if sys.platform == "linux" else None
+)
+
+
 def inode(path: str) -> Inode | None:
-    """Return the file that a path names; None if there is none."""
+    """Return the file that a path names; None if there is none.
+
+    Raises:
+        OSError: it cannot be looked at.
+
+    """
+    if _statx is not None:
+        found = _Found()
+        if _statx(_AT_FDCWD, os.fsencode(path), 0, _STATX_INO, found) == 0:
+            number, major, minor = _FIELDS.unpack_from(found)
+            return os.makedev(major, minor), number
+        if ctypes.get_errno() in (errno.ENOENT, errno.ENOTDIR):
+            return None
     try:
-        found = os.stat(path)
-    except FileNotFoundError:
+        result = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    except NotADirectoryError:
-        return None
-    return found.st_dev, found.st_ino
+    return result.st_dev, result.st_ino
 
 
 def look(path: str) -> Files:

@@ -1,0 +1,112 @@
+"""Which file a path names: by statx against `os.stat`, over paths of all kinds."""
+
+import os
+import socket
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from huks_async.stores import ItemName, SqliteStore
+from huks_async.stores.sqlite import files
+from huks_async.stores.sqlite.files import inode
+
+needs_statx = pytest.mark.skipif(files._statx is None, reason="this system has no statx")
+
+
+def by_stat(path: str) -> tuple[int, int] | type[OSError] | None:
+    """What `os.stat` says."""
+    try:
+        found = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        return type(error)
+    return found.st_dev, found.st_ino
+
+
+def by_inode(path: str) -> tuple[int, int] | type[OSError] | None:
+    """What the store says."""
+    try:
+        return inode(path)
+    except OSError as error:
+        return type(error)
+
+
+@pytest.mark.parametrize("statx", [pytest.param(True, marks=needs_statx), False])
+def test_paths_of_all_kinds(tmp_path: Path, statx: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files, folders, links, devices, sockets, other file systems, odd names; none, and what cannot be looked at."""
+    if not statx:
+        monkeypatch.setattr(files, "_statx", None)
+    file, folder = tmp_path / "file", tmp_path / "folder"
+    file.write_bytes(b"x")
+    folder.mkdir()
+    (tmp_path / "link").symlink_to(file)
+    (tmp_path / "dangling").symlink_to(tmp_path / "nothing")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "hard").hardlink_to(file)
+    os.mkfifo(tmp_path / "pipe")
+    odd = os.fsdecode(bytes(tmp_path) + b"/odd \xff\n\xf0\x9f\x94\x91")
+    Path(odd).touch()
+    with socket.socket(socket.AF_UNIX) as listener, tempfile.TemporaryDirectory() as short:
+        listener.bind(f"{short}/socket")
+        paths = [
+            *(str(one) for one in sorted(tmp_path.iterdir())),
+            f"{short}/socket",
+            f"{file}/below",
+            f"{folder}/nothing",
+            str(tmp_path / ("long" * 100)),
+            "/" + "deep/" * 2000,
+            "",
+            ".",
+            "/",
+            "/dev/null",
+            "/proc/self/status",
+            "/dev/shm",
+            "/sys",
+        ]
+        assert {path: by_inode(path) for path in paths} == {path: by_stat(path) for path in paths}
+        found = [by_inode(path) for path in paths]
+        assert None in found
+        assert any(isinstance(one, type) for one in found)
+    assert inode(str(file)) == inode(str(tmp_path / "link")) == inode(str(tmp_path / "hard"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may look everywhere")
+def test_a_folder_that_may_not_be_searched(tmp_path: Path) -> None:
+    """The error is raised, and not taken for a missing file."""
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "closed" / "file").touch()
+    os.chmod(tmp_path / "closed", 0)
+    try:
+        with pytest.raises(PermissionError):
+            inode(str(tmp_path / "closed" / "file"))
+    finally:
+        os.chmod(tmp_path / "closed", 0o700)
+
+
+@needs_statx
+@pytest.mark.asyncio
+async def test_commits_never_ask_for_the_times_of_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asking would make the system note a new time at the next write, and the sync after it slower."""
+    asked: list[str] = []
+    stat = os.stat
+
+    def noted(path: str | bytes | int, *args: object, **keywords: object) -> os.stat_result:
+        asked.append(os.fsdecode(path) if isinstance(path, (str, bytes)) else "")
+        return stat(path, *args, **keywords)  # type: ignore[arg-type]
+
+    store = SqliteStore(tmp_path / "keys.db")
+    await store.open()
+    monkeypatch.setattr(os, "stat", noted)
+    try:
+        for number in range(20):
+            await store.put(ItemName("app", 2, f"{number}"), b"x")
+            assert await store.count("app", 2) == number + 1
+    finally:
+        monkeypatch.undo()
+        await store.aclose()
+    assert asked  # of the lock's file
+    assert not [path for path in asked if path.endswith("-wal")]
