@@ -54,6 +54,11 @@ def test_a_writer_that_is_stopped_costs_the_others_their_wait_and_no_more():
     assert "hangs 0" in run("stopped", 3)
 
 
+def test_what_many_processes_begin_at_once_is_one_thing():
+    """A store, its root key, its first PIN: who is not first finds it, or is refused by name."""
+    assert "wrongly refused 0" in run("beginnings", 2)
+
+
 def test_clones_of_a_process_make_nothing_equal():
     """Keys, seals and handles of clones that nobody in Python was told of."""
     assert "20 clones, 0 of them failed" in run("clones", 20)
