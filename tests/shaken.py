@@ -18,9 +18,9 @@ _SEED = int(os.environ.get("HUKS_SHAKE_SEED", random.SystemRandom().randrange(2*
 _INTERVALS = (1e-6, 1e-4, 0.005, 0.05)
 
 
-def pytest_report_header() -> str:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name the seed, with which a failure can be looked for again."""
-    return f"shaken: HUKS_SHAKE_SEED={_SEED}"
+    terminalreporter.write_line(f"shaken: HUKS_SHAKE_SEED={_SEED}")
 
 
 @pytest.fixture(autouse=True)
