@@ -8,8 +8,10 @@ afterwards and computes what it did, whoever came first.
 
 import asyncio
 import os
+import random
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 
 import huks_async as huks
@@ -160,12 +162,14 @@ class Result:
 
 
 def _together(worker: Worker, folder: str, record: Record, result: Result) -> None:
-    """Run the worker in all processes, which begin when the pipe is closed."""
+    """Run the worker in all processes, which begin when the pipe is closed, or up to a tenth of a second later."""
     waiting, starting = os.pipe()
+    spread = random.choice((0.0, 0.01, 0.1))
 
     def begin(number: int) -> None:
         os.close(starting)
         os.read(waiting, 1)
+        time.sleep(random.uniform(0, spread))
         try:
             worker(folder, record, number)
         except BaseException as error:
