@@ -49,6 +49,7 @@ def test_interruptions_on_the_way(bench: Bench, share: float) -> None:
     for case in _FEW:
         seconds = bench.run(case.words)
         for output in case.outputs:
+            assert case.whole((bench.work / output).read_bytes())
             (bench.work / output).unlink()
         bench.interrupt(case, SCRIPT, seconds * share, tally)
     assert tally.faults == []
