@@ -21,6 +21,7 @@ from typing import Any
 import anyio
 
 from huks_async import BusinessError, Keystore
+from huks_async.files.header import CHUNK_BYTES
 from tests.files.support import import_aes, keystore, other_file, seal, until_fault
 
 BITS = 12
@@ -174,7 +175,7 @@ async def ranges(count: int, mib: int) -> Tally:
                 file.write(piece)
             file.flush()
             async with opened.open_sealed("aes-gcm", file.name) as reader:
-                chunk, needed = 256 * 1024, 1
+                chunk, needed = CHUNK_BYTES, 1
                 for _ in range(count):
                     offset = random.randrange(size)
                     length = random.choice((1, 100, 10_000, 300_000, 3_000_000))
