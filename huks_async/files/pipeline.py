@@ -21,11 +21,11 @@ _SHORT_BYTES = 128 * 1024
 """A last chunk of at most this size is worked on in the event loop's thread, where it takes less than a hop."""
 
 _UNDER_WAY_BYTES = 12 * 1024 * 1024
-"""How much the workers have at most from all streams of the process; as much again are their results.
+"""How much the workers have from all streams of the process together; as much again are their results.
 
-It is divided into two batches for each worker, but 4 to 8, so that a worker finds the next one when it has done one. A
-hop to a worker costs as much as the work on 1 MiB, so batches should be large. Of many streams each has as many batches,
-of one chunk at least.
+A stream's share is divided into two batches for each worker, but 4 to 8, so that a worker finds the next one when it
+has done one. A hop to a worker costs as much as the work on 1 MiB, so batches should be large. A batch has one chunk
+at least, so that many fast streams have more than this: 4 to 8 chunks each.
 """
 
 _streams: set[object] = set()
@@ -127,17 +127,17 @@ async def carry(
         if ready := cutter.ready:
             under_way.append(pool.start(partial(work, index, cutter.take(ready), last=False)))
             index += ready
-        short = cutter.held <= _SHORT_BYTES
-        last_work = partial(work, index, [cutter.rest()], last=True)
-        if not short:
-            under_way.append(pool.start(last_work))
+        is_short = cutter.held <= _SHORT_BYTES
+        seal_or_open_last = partial(work, index, [cutter.rest()], last=True)
+        if not is_short:
+            under_way.append(pool.start(seal_or_open_last))
         while under_way:
             for done in _right(await under_way.popleft().outcome(shield=False)):
                 yield done
-        if short:
+        if is_short:
             if perf_counter() > turns.turn_ends:
                 await turns.give_turn()
-            for done in _right(last_work()):
+            for done in _right(seal_or_open_last()):
                 yield done
     finally:
         _streams.discard(stream)

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 
 import huks_async as huks
 from huks_async.access import PinAuthenticator
@@ -175,7 +176,7 @@ def _together(worker: Worker, folder: str, record: Record, result: Result) -> No
         except BaseException as error:
             record.note("wrong", number, repr(error))
 
-    children = [fork_to(lambda number=number: begin(number)) for number in range(PROCESSES)]  # type: ignore[misc]
+    children = [fork_to(partial(begin, number)) for number in range(PROCESSES)]
     os.close(waiting)
     os.close(starting)
     for child in children:

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 import huks_async as huks
 from huks_async import BusinessError
 from huks_async.access import PinAuthenticator
+from huks_async.files import pipeline
 from huks_async.files.cutting import Cutter, joined
 from huks_async.files.header import CHUNK_BYTES
 from tests.files.support import (
@@ -296,6 +297,29 @@ async def test_left_early() -> None:
                     scope.cancel()
         assert scope.cancelled_caught
         assert ended == [True, True]
+
+
+@pytest.mark.asyncio
+async def test_many_streams_share_what_is_under_way() -> None:
+    """Streams of all lengths at once come back right, some of them left early, and none is counted afterwards."""
+    data = random.Random(6).randbytes(9 * CHUNK_BYTES + 3)
+
+    async with keystore("aes-gcm") as opened:
+
+        async def there_and_back(size: int) -> None:
+            assert await unseal(opened, "aes-gcm", await seal(opened, "aes-gcm", data[:size])) == data[:size]
+
+        async def left(size: int) -> None:
+            async with aclosing(opened.encrypt_stream("aes-gcm", [data[:size]])) as pieces:
+                await anext(pieces)
+                await anext(pieces)
+                assert pipeline._streams
+
+        async with anyio.create_task_group() as tasks:
+            for size in SIZES[:-1]:
+                tasks.start_soon(there_and_back, size)
+                tasks.start_soon(left, len(data) - size)
+    assert pipeline._streams == set()
 
 
 @pytest.mark.asyncio

@@ -26,15 +26,6 @@ No write is acknowledged through files that are newer than twice this time, see 
 process acknowledges that a key is deleted, every look that found the earlier files is too old to be used.
 """
 
-
-class Files(NamedTuple):
-    """The files of a database: itself, its write-ahead log, and the shared memory of its users."""
-
-    database: Inode | None
-    log: Inode | None
-    shared: Inode | None
-
-
 _AT_FDCWD = -100
 _STATX_INO = 0x100
 _Found = ctypes.c_char * 256
@@ -44,6 +35,14 @@ _FIELDS = struct.Struct("=32xQ96xII")
 _statx: Final[Any] = (
     getattr(ctypes.CDLL(None, use_errno=True), "statx", None) if sys.platform == "linux" else None
 )
+
+
+class Files(NamedTuple):
+    """The files of a database: itself, its write-ahead log, and the shared memory of its users."""
+
+    database: Inode | None
+    log: Inode | None
+    shared: Inode | None
 
 
 def inode(path: str) -> Inode | None:
