@@ -9,7 +9,7 @@ import pytest
 
 from huks_async.stores import ItemName, SqliteStore
 from huks_async.stores.sqlite import files
-from huks_async.stores.sqlite.files import inode
+from huks_async.stores.sqlite.files import Names, inode
 
 needs_statx = pytest.mark.skipif(files._statx is None, reason="this system has no statx")
 
@@ -68,6 +68,15 @@ def test_paths_of_all_kinds(tmp_path: Path, statx: bool, monkeypatch: pytest.Mon
         assert {path: by_inode(path) for path in paths} == {path: by_stat(path) for path in paths}
         found = [by_inode(path) for path in paths]
         assert None in found
+        for path, now in zip(paths, found, strict=True):
+            if isinstance(now, type):
+                with pytest.raises(now):
+                    Names([(path, None)]).hold()
+                continue
+            for other in found:
+                if not isinstance(other, type):
+                    assert Names([(path, other)]).hold() == (now == other)
+                    assert Names([("/", inode("/")), (path, other)]).hold() == (now == other)
         assert any(isinstance(one, type) for one in found)
     assert inode(str(file)) == inode(str(tmp_path / "link")) == inode(str(tmp_path / "hard"))
 

@@ -9,7 +9,7 @@ from mmap import mmap
 
 from huks_async.stores.sqlite import connections
 from huks_async.stores.sqlite.checkpoints import Checkpoints
-from huks_async.stores.sqlite.files import Files, look
+from huks_async.stores.sqlite.files import Files, Names, file_names, look
 from huks_async.stores.sqlite.guards import Guard, close_unused
 from huks_async.stores.sqlite.log import LogFile
 from huks_async.stores.sqlite.walindex import MAPPED_SIZE, state
@@ -48,6 +48,7 @@ class Database:
         connections.sync_later(written)
         self.log: LogFile = LogFile(f"{path}-wal", self.header)
         self.files: Files = Files(self._file.inode, self.log.inode, self._index.inode)
+        self._names = Names(zip(file_names(path), self.files, strict=True))
         self.commit: GroupCommit = GroupCommit(written, address, self.header)
         self.checkpoints: Checkpoints = Checkpoints(written, self.header, busy_timeout)
         self._forgotten = weakref.finalize(self, _end, (read, written), guards, self.log, os.getpid())
@@ -55,7 +56,7 @@ class Database:
 
     def is_named(self) -> bool:
         """Whether the path names these files now."""
-        return look(self.path) == self.files
+        return self._names.hold()
 
     def state(self) -> bytes | None:
         """Return the header of the index, which every commit changes; None if it cannot be mapped."""

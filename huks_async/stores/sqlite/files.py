@@ -14,6 +14,7 @@ import os
 import struct
 import sys
 import time
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple, TypeAlias
 
 Inode: TypeAlias = tuple[int, int]
@@ -68,7 +69,41 @@ def inode(path: str) -> Inode | None:
 
 def look(path: str) -> Files:
     """Return the files that the path of a database names now."""
-    return Files(inode(path), inode(f"{path}-wal"), inode(f"{path}-shm"))
+    return Files(*map(inode, file_names(path)))
+
+
+def file_names(path: str) -> tuple[str, str, str]:
+    """Return the names of a database's files."""
+    return path, f"{path}-wal", f"{path}-shm"
+
+
+class Names:
+    """Paths and the files that they should name, to be looked at often."""
+
+    __slots__ = ("_fields", "_wanted")
+
+    def __init__(self, wanted: Iterable[tuple[str, Inode | None]]) -> None:
+        self._wanted = tuple(wanted)
+        self._fields = tuple(
+            (os.fsencode(path), (file[1], os.major(file[0]), os.minor(file[0])) if file else None)
+            for path, file in self._wanted
+        )
+
+    def hold(self) -> bool:
+        """Whether each path names its file now.
+
+        Raises:
+            OSError: one cannot be looked at.
+
+        """
+        if _statx is not None:
+            found = _Found()
+            for path, fields in self._fields:
+                if _statx(_AT_FDCWD, path, 0, _STATX_INO, found) or _FIELDS.unpack_from(found) != fields:
+                    break
+            else:
+                return True
+        return all(inode(path) == file for path, file in self._wanted)
 
 
 def wait_until_noticed(since: float) -> None:

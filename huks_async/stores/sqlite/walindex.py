@@ -11,7 +11,7 @@ import struct
 import time
 from collections.abc import Sequence
 
-from huks_async.stores.sqlite.files import LOOK_AGE, Inode, inode
+from huks_async.stores.sqlite.files import LOOK_AGE, Inode, Names
 
 HEADER = slice(48)
 MAPPED_SIZE = 136
@@ -37,7 +37,7 @@ class View:
     A look at the path is valid for `LOOK_AGE`, so that many uses of a key share one look.
     """
 
-    __slots__ = ("_named", "header", "number", "until")
+    __slots__ = ("_names", "header", "number", "until")
 
     def __init__(self, named: Sequence[tuple[str, Inode | None]], header: mmap.mmap, number: int) -> None:
         self.header: mmap.mmap = header
@@ -45,14 +45,13 @@ class View:
         """Distinguishes the views of one store, even if their headers are equal."""
         self.until: float = 0.0
         """The time of `time.monotonic` until which the last look is valid."""
-        self._named = named
+        self._names = Names(named)
 
     def look(self) -> bool:
         """Look at the paths again; False when one names another file or none."""
         # the time is taken before the look, so that the look is never older than assumed
         now = time.monotonic()
-        for path, expected in self._named:
-            if inode(path) != expected:
-                return False
+        if not self._names.hold():
+            return False
         self.until = now + LOOK_AGE
         return True

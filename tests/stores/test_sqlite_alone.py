@@ -1,0 +1,145 @@
+"""One row by one statement against the way that all other writes go, over odd rows and beside another program."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from huks_async.stores import ItemName
+from huks_async.stores.sqlite.engine import Engine
+from huks_async.stores.sqlite.writes import Delete, GroupCommit, Outcome, Put, PutMeta, Write, row_key
+
+NAMES = [ItemName("app", 2, alias) for alias in ("", "a", "\0", "ü" * 300)]
+BLOBS: list[Any] = [b"", b"x", b"y" * 600, b"z" * 5000, b"too long" * 2000, "text", None, 7]
+
+
+def _put(name: ItemName, blob: Any, expect: int | None) -> Put:
+    return Put(name, row_key(name), blob, expect)
+
+
+def _delete(name: ItemName) -> Delete:
+    return Delete(name, row_key(name), None)
+
+
+ROWS = st.builds(_put, st.sampled_from(NAMES), st.sampled_from(BLOBS), st.none())
+WRITES = st.one_of(
+    ROWS,
+    st.builds(_put, st.sampled_from(NAMES), st.sampled_from(BLOBS), st.integers(0, 3)),
+    st.builds(_delete, st.sampled_from(NAMES)),
+    st.builds(PutMeta, st.just("m"), st.sampled_from([b"1", b"2"]), st.booleans()),
+)
+OTHERS = st.sampled_from(
+    [
+        "UPDATE sequence SET version = version + 3",
+        "UPDATE sequence SET version = version",
+        "DELETE FROM item",
+        "INSERT OR REPLACE INTO item VALUES (x'617070', 2, x'61', 99, x'00')",
+        "DELETE FROM sequence",
+        "PRAGMA user_version = 99",
+    ]
+)
+STEPS = st.lists(
+    st.one_of(ROWS.map(lambda row: [row]), st.lists(WRITES, min_size=1, max_size=3), OTHERS), max_size=12
+)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Engine]:
+    """A store's files, with a limit on the length of a row."""
+    engine = Engine(str(path), "sqlite:store", 5.0, lambda view: None)
+    engine.open()
+    try:
+        database = engine._database
+        assert database is not None
+        database.written.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 10_000)
+        yield engine
+    finally:
+        engine.close_read()
+        engine.close()
+
+
+def shown(outcome: Outcome) -> object:
+    """An outcome that can be compared."""
+    return (type(outcome), str(outcome)) if isinstance(outcome, BaseException) else outcome
+
+
+def carried_out(path: Path, steps: list[list[Write] | str], *, alone: bool) -> list[object]:
+    """The outcomes of the writes, and all that is in the database afterwards."""
+    found: list[object] = []
+    ordinary = patch.object(GroupCommit, "_put_alone", lambda self, write: None)
+    with opened(path) as engine, closing(sqlite3.connect(path, isolation_level=None)) as other:
+        for step in steps:
+            if isinstance(step, str):
+                other.execute(step)
+            elif alone:
+                found += map(shown, engine.commit(step))
+            else:
+                with ordinary:
+                    found += map(shown, engine.commit(step))
+        for table in ("item", "tally", "sequence", "meta"):
+            found += other.execute(f"SELECT * FROM {table}").fetchall()
+    return found
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(STEPS)
+def test_both_ways_give_the_same(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[list[Write] | str]
+) -> None:
+    """Outcomes, errors included, rows, counts and versions."""
+    folder = tmp_path_factory.mktemp("ways")
+    assert carried_out(folder / "fast.db", steps, alone=True) == carried_out(
+        folder / "slow.db", steps, alone=False
+    )
+
+
+def test_one_row_is_one_statement(tmp_path: Path) -> None:
+    """From the second commit on, as the first one looks at the counter; and again after another program's commit."""
+    statements: list[str] = []
+    with opened(tmp_path / "keys.db") as engine, closing(sqlite3.connect(tmp_path / "keys.db")) as other:
+        assert engine.commit([_put(NAMES[0], b"x", None)]) == [1]
+        database = engine._database
+        assert database is not None
+        database.written.set_trace_callback(statements.append)
+        assert engine.commit([_put(NAMES[0], b"x", None)]) == [2]
+        # one statement is shown once more for each trigger that it sets off
+        assert {statement.split(" (")[0] for statement in statements} == {"INSERT INTO alone VALUES"}
+        other.execute("UPDATE sequence SET version = 7")
+        other.commit()
+        assert engine.commit([_put(NAMES[0], b"x", None)]) == [8]
+        statements.clear()
+        assert engine.commit([_put(NAMES[1], b"x", None)]) == [9]
+        assert "COMMIT" not in statements
+
+
+def test_a_counter_that_changes_at_the_last_moment(tmp_path: Path) -> None:
+    """Another program commits between the look at the header and the statement: no version is issued twice."""
+    path = tmp_path / "keys.db"
+    with opened(path) as engine, closing(sqlite3.connect(path, isolation_level=None)) as other:
+        assert engine.commit([_put(NAMES[0], b"x", None)]) == [1]
+        database = engine._database
+        assert database is not None
+        written = database.written
+
+        class Late:
+            """The connection, before whose statement the other program is faster, once."""
+
+            def execute(self, statement: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
+                if "alone" in statement:
+                    other.execute("UPDATE sequence SET version = 20")
+                return written.execute(statement, values)
+
+            @property
+            def in_transaction(self) -> bool:
+                return written.in_transaction
+
+        with patch.object(database.commit, "_connection", Late()):
+            assert engine.commit([_put(NAMES[1], b"y", None)]) == [21]
+        assert engine.commit([_put(NAMES[1], b"y", None)]) == [22]
+        assert other.execute("SELECT version FROM sequence").fetchall() == [(22,)]
