@@ -389,5 +389,8 @@ def test_any_bytes_are_refused(suite: int, data: st.DataObject) -> None:
     if bytes(blob) == _BLOBS[suite]:
         return
     code, opened = end_of(open_wrapped, suite, bytes(blob), _WRAPPING[suite], ParamSet())
-    # X25519 ignores the top bit of a public key, so a changed one may open
-    assert code in (401, 12000006) or (suite == 1 and opened == bytes(24))
+    # A public key has other forms that are read: X25519 ignores the top bit, a point may be written as a hybrid one.
+    same_but_for_the_public_key = code == 0 and (
+        split_container(suite, bytes(blob))[1:] == split_container(suite, _BLOBS[suite])[1:]
+    )
+    assert code in (401, 12000006) or (same_but_for_the_public_key and opened == bytes(24))
