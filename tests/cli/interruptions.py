@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -171,7 +172,8 @@ class Bench:
         ) as process:
             wait_until_signals_are_taken(process)
             time.sleep(after)
-            os.killpg(process.pid, signal.SIGINT)
+            with suppress(ProcessLookupError):  # it may have ended before it was looked at
+                os.killpg(process.pid, signal.SIGINT)
             try:
                 _, err = process.communicate(timeout=_PATIENCE)
             except subprocess.TimeoutExpired:

@@ -19,6 +19,7 @@ from huks_async.cli.words.parameters import KINDS, options
 from huks_async.files.chunks import sealed_size
 from huks_async.files.header import CHUNK_BYTES, PREFIX_BYTES, header_length
 from tests.cli.command_line import Huks, command
+from tests.cli.interruptions import wait_until_it_waits
 
 
 def _leftovers(folder: Path) -> list[str]:
@@ -302,6 +303,7 @@ def test_a_signal_ends_cleanly(
         process.stdin.write(b"some")
         process.stdin.flush()
         _wait_for(lambda: bool(_leftovers(tmp_path)))
+        wait_until_it_waits(process)
         process.send_signal(number)
         assert process.wait(timeout=120) == 128 + number
         assert process.stderr.read() == b"interrupted\n"

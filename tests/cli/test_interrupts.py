@@ -19,6 +19,7 @@ from tests.cli.interruptions import (
     Bench,
     Case,
     Tally,
+    wait_until_it_waits,
     wait_until_signals_are_taken,
 )
 
@@ -70,8 +71,9 @@ def test_the_bench_sees_what_is_left_behind(bench: Bench) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("start", [SCRIPT, MODULE], ids=["huks", "python -m"])
-def test_other_signals(home: Path, start: list[str], number: signal.Signals) -> None:
+def test_other_signals(huks_process: Huks, start: list[str], number: signal.Signals) -> None:
     """A service manager's signal, and a terminal that is closed, end it in the same way."""
+    huks_process("keys", "generate", "k")  # or it could end by itself before the signal comes
     with subprocess.Popen([*start, "encrypt", "k"], stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         wait_until_signals_are_taken(process)
         process.send_signal(number)
@@ -105,6 +107,7 @@ def test_an_interrupted_question(huks_process: Huks) -> None:
             assert process.stderr is not None
             asked = os.read(process.stderr.fileno(), 100)
             assert asked.endswith(b"[y/N] ")
+            wait_until_it_waits(process)
             process.send_signal(signal.SIGINT)
             assert process.wait(timeout=120) == STATUS
             assert process.stderr.read() == b"interrupted\n"

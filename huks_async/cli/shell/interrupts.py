@@ -65,9 +65,10 @@ def interruptible() -> Iterator[None]:
         Interrupted: a signal arrived, or had arrived before.
 
     """
-    check_interrupted()
+    # first, so that a signal between the look and the wait is not missed
+    _State.waiting = True
     try:
-        _State.waiting = True
+        check_interrupted()
         yield
     finally:
         _State.waiting = False
