@@ -303,9 +303,10 @@ async def test_an_issuer_out_of_reach(issuer: Issuer) -> None:
 
 async def test_a_cancelled_fetch_leaves_nothing(issuer: Issuer) -> None:
     """Whoever waits behind a cancelled fetch fetches in turn."""
-    gate = anyio.Event()
+    asked, gate = anyio.Event(), anyio.Event()
 
     async def slow(url: str) -> bytes:
+        asked.set()
         await gate.wait()
         return await issuer.fetch(url)
 
@@ -315,7 +316,7 @@ async def test_a_cancelled_fetch_leaves_nothing(issuer: Issuer) -> None:
     async with Keystore.open("memory:", authenticator=oidc, monitor=False) as keystore:
         await oidc.enroll(keystore, 100, "ana")
         first = asyncio.create_task(keystore.authenticate(CHALLENGE, issuer.token()))
-        await asyncio.sleep(0.05)
+        await asked.wait()
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
         assert first.cancelled()

@@ -82,7 +82,7 @@ async def test_an_id_token_serves_one_process_once(tmp_path: Path) -> None:
         for url in (f"{ISSUER}/.well-known/openid-configuration", f"{ISSUER}/keys")
     }
     oidc: OidcAuthenticator = issuer.authenticator()
-    token = issuer.token()
+    token = issuer.token(exp=int(issuer.now) + 300)  # the processes may be slow to start
     async with Keystore.open(store, authenticator=oidc, monitor=False) as keystore:
         await oidc.enroll(keystore, 100, "ana")
         outcomes = await _show_in_two_processes("oidc", store, "4", json.dumps(answers), token)

@@ -206,10 +206,12 @@ async def test_a_cancelled_guess_is_counted() -> None:
 _GUESSER = """
 import asyncio, sys
 from huks_async import BusinessError, Keystore
-from huks_async.access import PinAuthenticator
+from huks_async.access import Lockout, LockoutClock, PinAuthenticator
 
 async def main():
-    async with Keystore.open(sys.argv[1], authenticator=PinAuthenticator(), monitor=False) as keystore:
+    clock = LockoutClock(boot=b"1" * 16, since_boot=lambda: 0.0, wall=lambda: 1_000_000.0)
+    pin = PinAuthenticator(lockout=Lockout(clock=clock))
+    async with Keystore.open(sys.argv[1], authenticator=pin, monitor=False) as keystore:
         print("ready", flush=True)
         sys.stdin.readline()
         async def guess(number):
@@ -228,7 +230,8 @@ asyncio.run(main())
 async def test_two_processes_guess_at_once(tmp_path: Path) -> None:
     """Of 50 wrong guesses of two processes on one store 5 are looked at, and the right one has to wait."""
     store = f"sqlite:///{tmp_path}/keys.db"
-    pin = PinAuthenticator()
+    # in all three processes the time stands still, however long the guesses take
+    pin = Clocks().authenticator()
     async with Keystore.open(store, authenticator=pin, monitor=False) as keystore:
         await pin.enroll(keystore, 100, "9999")
         processes = [
@@ -254,16 +257,16 @@ async def test_two_processes_guess_at_once(tmp_path: Path) -> None:
 async def test_a_changed_row_is_noticed(tmp_path: Path) -> None:
     """The PIN and the count of guesses are sealed: a flipped bit is 12000012, and nobody is let in."""
     path = tmp_path / "keys.db"
-    pin = PinAuthenticator()
+    pin, right = PinAuthenticator(), "correct horse"  # too long to be anywhere by chance
     async with Keystore.open(f"sqlite:///{path}", authenticator=pin, monitor=False) as keystore:
-        await pin.enroll(keystore, 100, "1234")
+        await pin.enroll(keystore, 100, right)
         await guess(keystore, "0000")
     with closing(sqlite3.connect(path)) as database, database:
-        assert b"1234" not in path.read_bytes()
+        assert right.encode() not in path.read_bytes()
         rows = database.execute("SELECT alias, blob FROM item").fetchall()
         assert len(rows) == 2
         for alias, blob in rows:
             changed = blob[:-1] + bytes([blob[-1] ^ 1])
             database.execute("UPDATE item SET blob = ? WHERE alias = ?", (changed, alias))
     async with Keystore.open(f"sqlite:///{path}", authenticator=pin, monitor=False) as keystore:
-        await refused(keystore.authenticate(bytes(32), "1234"), 12000012)
+        await refused(keystore.authenticate(bytes(32), right), 12000012)

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 import json
+import os
 import struct
 from typing import Any
 
@@ -33,7 +34,7 @@ class Passkey:
 
     def __init__(self, *, counts: bool = False, synced: bool = False) -> None:
         self.key = ec.generate_private_key(ec.SECP256R1())
-        self.id = hashlib.sha256(repr(self.key).encode()).digest()
+        self.id = os.urandom(32)
         self.handle = ""
         self.count, self.counts, self.synced = 0, counts, synced
 

@@ -22,7 +22,8 @@ import anyio
 
 from huks_async import BusinessError, Keystore
 from huks_async.files.header import CHUNK_BYTES
-from tests.files.support import import_aes, keystore, other_file, seal, until_fault
+from huks_async.keystore.keystore import MAX_WORKERS
+from tests.files.support import import_aes, keystore, no_job_is_left, other_file, seal, until_fault
 
 BITS = 12
 CHUNK, SEALED = 1 << BITS, (1 << BITS) + 16
@@ -98,7 +99,7 @@ async def damage(count: int) -> Tally:
 
 async def chunkings(count: int) -> Tally:
     """Random pieces in and out, left and cancelled at random moments."""
-    tally = Tally()
+    tally, before = Tally(), set(threading.enumerate())
     async with keystore("aes-gcm") as opened:
         for _ in range(count):
             size = random.choice((0, 1, random.randrange(5000), random.randrange(1_500_000)))
@@ -108,13 +109,9 @@ async def chunkings(count: int) -> Tally:
             else:
                 await _interrupted(opened, data)
                 tally.note(right=opened.statistics().open == 0)
-        for _ in range(500):
-            if not opened.statistics().jobs:
-                break
-            await anyio.sleep(0.01)
-        tally.note(right=opened.statistics().jobs == 0)
+        tally.note(right=await no_job_is_left(opened))
         tally.note(right=len(asyncio.all_tasks()) <= 2)  # this one, and the keystore's own
-        tally.note(right=threading.active_count() < 12)
+        tally.note(right=len(set(threading.enumerate()) - before) <= MAX_WORKERS)
     return tally
 
 

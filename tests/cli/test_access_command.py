@@ -1,5 +1,7 @@
 """Keys that are bound to the user's PIN: asked for at the terminal, without echo, and nowhere else."""
 
+import asyncio
+import codecs
 import os
 import pty
 import re
@@ -12,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from huks_async import BusinessError, Keystore
+from huks_async.access import Lockout, PinAuthenticator
 from tests.cli.command_line import Huks
 from tests.cli.warm import warm
 
@@ -24,6 +28,7 @@ def at_terminal(*words: object, typed: Sequence[str] = ()) -> tuple[int, str]:
     process = warm().start([str(word) for word in words], [child] * 3, terminal=True)
     os.close(child)
     shown, waiting, deadline = "", list(typed), time.monotonic() + 120
+    decoder = codecs.getincrementaldecoder("utf-8")()  # a read may end within a character
     asked = 0
     while time.monotonic() < deadline:
         if select.select([parent], [], [], 0.05)[0]:
@@ -33,7 +38,7 @@ def at_terminal(*words: object, typed: Sequence[str] = ()) -> tuple[int, str]:
                 break
             if not data:
                 break
-            shown += data.decode()
+            shown += decoder.decode(data)
         # only where nothing is shown is anything typed: the prompt is there before the echo is off
         silent = not termios.tcgetattr(parent)[3] & termios.ECHO
         if waiting and silent and shown.count("PIN") + shown.count("again") > asked and shown.endswith(": "):
@@ -244,6 +249,15 @@ def test_words_that_do_not_go_together(huks: Huks) -> None:
     assert huks("keys", "list").out == b""
 
 
+async def _guess_wrongly(times: int) -> None:
+    """Wrong guesses by a program that lets more of them pass than the command does."""
+    lenient = PinAuthenticator(lockout=Lockout(free=100))
+    async with Keystore.open(authenticator=lenient) as keystore:
+        for _ in range(times):
+            with pytest.raises(BusinessError, match="the PIN is wrong"):
+                await keystore.authenticate(bytes(32), OTHER)
+
+
 @pytest.mark.usefixtures("enrolled")
 def test_what_a_wrong_pin_and_a_lockout_advise(huks: Huks, document: Path) -> None:
     """Words for whoever types: the PIN again, or the seconds to wait; nothing of challenges and sessions."""
@@ -251,6 +265,8 @@ def test_what_a_wrong_pin_and_a_lockout_advise(huks: Huks, document: Path) -> No
     for _ in range(5):
         code, shown = at_terminal("encrypt", "k", document, "-o", "x", typed=[OTHER])
         assert (code, "type the right PIN" in shown, "challenge" in shown) == (1, True, False), shown
+    # five were free; a few more make the wait so long that it is not over before the commands below are
+    asyncio.run(_guess_wrongly(4))
     for words in (("encrypt", "k", document, "-o", "x"), ("access", "token", "-o", "x")):
         code, shown = at_terminal(*words, typed=[PIN])
         assert code == 1

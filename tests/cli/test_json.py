@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -128,5 +129,7 @@ def test_failures_leave_standard_output_empty(huks: Huks) -> None:
 def test_programs_can_read_it(huks_process: Huks) -> None:
     """Another program's parser takes the document from the pipe."""
     done = huks_process("keys", "list", "--json")
-    read = subprocess.run(["python3", "-m", "json.tool"], input=done.out, capture_output=True, check=False)
+    read = subprocess.run(
+        [sys.executable, "-m", "json.tool"], input=done.out, capture_output=True, check=False
+    )
     assert read.returncode == 0

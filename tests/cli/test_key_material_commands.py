@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from huks_async.cli.words.key_file import MAX_KEY_FILE
 from huks_async.keys.forms.key_files import recognise
 from huks_async.model.enums import HuksKeyAlg
-from tests.cli.command_line import Done, Huks, command
+from tests.cli.command_line import Done, Huks, command, shown_on
 from tests.keys.key_samples import (
     DH,
     DSA,
@@ -491,14 +491,9 @@ def test_a_secret_is_not_written_to_a_terminal(home: Path, write: Write) -> None
             done = subprocess.run(
                 command("keys", "convert", pem, *words), stdout=follower, stderr=subprocess.PIPE, timeout=120
             )
-            os.set_blocking(leader, False)
-            try:
-                shown = os.read(leader, 65536)
-            except BlockingIOError:
-                shown = b""
         finally:
             os.close(follower)
-            os.close(leader)
+            shown = shown_on(leader)
         return done.returncode, shown
 
     assert on_terminal("--to", "pem") == (2, b"")

@@ -1,6 +1,8 @@
 """A headless browser by the WebDriver protocol, which is HTTP and JSON: Chromium's own driver needs no library."""
 
 import json
+import os
+import re
 import select
 import shutil
 import subprocess
@@ -13,7 +15,7 @@ from typing import Any
 
 DRIVER = shutil.which("chromedriver")
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-_SECONDS = 60
+_SECONDS = 120
 
 
 class Browser:
@@ -127,9 +129,13 @@ def open_browser(folder: Path) -> Iterator[Browser]:
 
 def _port_of(driver: "subprocess.Popen[bytes]") -> int:
     assert driver.stdout is not None
-    end = time.monotonic() + _SECONDS
-    while time.monotonic() < end and select.select([driver.stdout], [], [], 1)[0]:
-        line = driver.stdout.readline().decode()
-        if "started successfully on port" in line:
-            return int(line.rstrip().rstrip(".").rsplit(" ", 1)[1])
-    raise TimeoutError("the driver did not say its port")
+    said, end = b"", time.monotonic() + _SECONDS
+    while (left := end - time.monotonic()) > 0:
+        if select.select([driver.stdout], [], [], left)[0]:
+            piece = os.read(driver.stdout.fileno(), 1000)
+            said += piece
+            if found := re.search(rb"started successfully on port (\d+)\.?\s", said):
+                return int(found[1])
+            if not piece:
+                break
+    raise TimeoutError(f"the driver did not say its port: {said.decode()}")

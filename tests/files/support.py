@@ -5,6 +5,7 @@ import hmac
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
+import anyio
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
@@ -125,6 +126,15 @@ async def until_fault(opened: huks.Keystore, alias: str, *pieces: bytes) -> tupl
     except BusinessError as error:
         return bytes(out), error.code
     return bytes(out), None
+
+
+async def no_job_is_left(opened: huks.Keystore) -> bool:
+    """Whether all jobs end. Those that were taken back count until a worker finds them in its queue."""
+    for _ in range(6000):
+        if not opened.statistics().jobs:
+            return True
+        await anyio.sleep(0.01)
+    return False
 
 
 # --- the format once more, by the page, with other means -------------------------------------------

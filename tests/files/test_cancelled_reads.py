@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 import pytest
 
-from tests.files.support import import_aes, keystore, other_file
+from tests.files.support import import_aes, keystore, no_job_is_left, other_file
 
 BITS = 12
 KEY = bytes(range(32))
@@ -58,6 +58,6 @@ def test_reads_cancelled_at_random_moments_all_end(backend: str, uvloop: bool) -
                         await anyio.sleep(moments.random() * 0.01)
                         tasks.cancel_scope.cancel()
                 assert await reader.read_at(5, len(DATA)) == DATA[5:]
-            assert opened.statistics().jobs == 0
+            assert await no_job_is_left(opened)
 
     run_within(120, main, backend, uvloop)

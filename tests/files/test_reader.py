@@ -13,7 +13,7 @@ import pytest
 
 from huks_async import BusinessError
 from huks_async.runtime.workers import WorkerPool
-from tests.files.support import import_aes, keystore, other_file
+from tests.files.support import import_aes, keystore, no_job_is_left, other_file
 
 BITS = 12
 CHUNK = 1 << BITS
@@ -211,7 +211,7 @@ async def test_cancelled_reads_leave_nothing() -> None:
                 with anyio.move_on_after(step * 0.0002):
                     await reader.read_at(0, len(DATA))
             assert await reader.read_at(0, len(DATA)) == DATA
-        assert opened.statistics().jobs == 0
+        assert await no_job_is_left(opened)
 
 
 async def test_a_read_cancelled_before_its_chunks_have_begun_ends(monkeypatch: pytest.MonkeyPatch) -> None:
