@@ -25,7 +25,7 @@ import huks_async as huks
 from huks_async.stores import SqliteStore
 from tests.adversity import support
 
-PATIENCE = 90.0
+PATIENCE = 240.0
 """Seconds after which something hangs. Far above what anything takes, also on a machine with much else to do."""
 
 TEXT = b"text"

@@ -12,7 +12,7 @@ import tempfile
 import time
 
 import huks_async as huks
-from tests.adversity.acknowledged import Hang, Record, fork_to, look, make, preload, reap
+from tests.adversity.acknowledged import PATIENCE, Hang, Record, fork_to, look, make, preload, reap
 
 WRITERS, CHECKPOINTERS = 4, 2
 
@@ -24,12 +24,14 @@ def _write(address: str, record: Record, prefix: str, until: float) -> None:
 
             async def one() -> None:
                 nonlocal number
-                while time.monotonic() < until:
+                while True:  # once in any case, however late this process is
                     number += 1
                     # few names, many versions: the database stays small and its pages are written again and again
                     alias = f"{prefix}-{number % 2000}"
                     await make(keystore, alias)
                     record.note("key", alias)
+                    if time.monotonic() >= until:
+                        break
 
             await asyncio.gather(*(one() for _ in range(4)))
 
@@ -41,10 +43,12 @@ def _write(address: str, record: Record, prefix: str, until: float) -> None:
 
 def _open_and_close(address: str, record: Record, until: float) -> None:
     async def main() -> None:
-        while time.monotonic() < until:
+        while True:
             async with huks.Keystore.open(address, monitor=False):
                 await asyncio.sleep(random.random() * 0.01)
             record.note("closed")
+            if time.monotonic() >= until:
+                break
 
     try:
         asyncio.run(main())
@@ -87,7 +91,7 @@ def run(seconds: float) -> Result:
         workers += [fork_to(lambda: _open_and_close(address, record, until)) for _ in range(CHECKPOINTERS)]
         for worker in workers:
             try:
-                reap(worker, seconds + 60)
+                reap(worker, seconds + PATIENCE)
             except Hang:
                 result.hangs += 1
         lines = record.of("key")

@@ -60,7 +60,8 @@ class Service(threading.Thread):
         self.opened = threading.Event()
         self.written = threading.Event()
         self._ending = threading.Event()
-        self.quiet = threading.Event()
+        self._quiet = threading.Event()
+        self._resting = threading.Semaphore(0)
 
     def run(self) -> None:
         try:
@@ -72,6 +73,7 @@ class Service(threading.Thread):
             self.written.set()
 
     async def _serve(self) -> None:
+        self._loop, self._woken = asyncio.get_running_loop(), asyncio.Event()
         async with self._keystore as keystore:
             self.opened.set()
             await asyncio.gather(*(self._write(keystore, task) for task in range(TASKS)))
@@ -83,11 +85,22 @@ class Service(threading.Thread):
             step += 1
             self.written.set()
             await asyncio.sleep(0.01)
-            if self.quiet.is_set():
-                await asyncio.sleep(2)
+            if self._quiet.is_set():
+                self._resting.release()
+                await self._woken.wait()
+
+    def rest(self) -> None:
+        """Return once each task has done what it had begun, and waits until `stop`: no thread asks for anything."""
+        self._quiet.set()
+        for _ in range(TASKS):
+            if not self._resting.acquire(timeout=PATIENCE / 3):
+                self._place.record.note("hang", "the parent's tasks do not come to rest")
+        time.sleep(0.3)  # threads of the store wait for work again a moment after they gave their last answer
 
     def stop(self) -> None:
         self._ending.set()
+        if self._quiet.is_set():
+            self._loop.call_soon_threadsafe(self._woken.set)
         self.join(PATIENCE)
         if self.is_alive():
             self._place.record.note("hang", "the parent's service does not end")
@@ -376,15 +389,17 @@ class _GunicornClient:
 
 
 def _gunicorn(place: Keyring, rng: random.Random, *options: str) -> None:
-    address = f"{place.folder}/socket"
+    # by a short name, as that of a socket may have 107 bytes at most
+    os.chdir(place.folder)
     server = subprocess.Popen(
         [
-            *(sys.executable, "-m", "gunicorn", "--workers", "3", "--bind", f"unix:{address}"),
-            *("--log-level", "critical", *options, "tests.adversity.gunicorn_app:app"),
+            *(sys.executable, "-m", "gunicorn", "--workers", "3", "--bind", "unix:socket"),
+            *("--timeout", str(int(PATIENCE)), "--log-level", "critical", *options),
+            "tests.adversity.gunicorn_app:app",
         ],
         env={**ENVIRONMENT, "ADVERSITY_STORE": f"sqlite:///{place.path}"},
     )
-    client = _GunicornClient(place, address)
+    client = _GunicornClient(place, "socket")
     patience = time.monotonic() + PATIENCE / 2
     try:
         while not client.ask("first") and time.monotonic() < patience and server.poll() is None:
@@ -425,8 +440,7 @@ def bare_fork(place: Keyring, rng: random.Random) -> None:
     service.start()
     service.written.wait(PATIENCE)
     half, closed = Signal(), Signal()
-    service.quiet.set()
-    time.sleep(0.3)
+    service.rest()
     child = c_code.bare_fork()
     if not child:
 
@@ -437,7 +451,6 @@ def bare_fork(place: Keyring, rng: random.Random) -> None:
         own_keystore(place, "child", between)
         half.give()
         os._exit(0)
-    service.quiet.clear()
     half.wait()
     service.stop()
     closed.give()

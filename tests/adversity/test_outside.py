@@ -1,6 +1,8 @@
 """One machine as it is: short forms of the scripts that try a store from outside, each as a program of its own.
 
-They are programs because they fork, and because they may not have had a store open before.
+They are programs because they fork, and because they may not have had a store open before. Each starts dozens of
+processes, so that a machine that is slow or has much else to do takes minutes for some; what hangs in one of them is
+noticed there, after `acknowledged.PATIENCE`.
 """
 
 import subprocess
@@ -10,12 +12,16 @@ import pytest
 
 from tests.adversity import forks, power_cuts, small_disks, store_files
 
+PATIENCE = 1800
+
+pytestmark = pytest.mark.timeout(PATIENCE + 60)
+
 
 def run(name: str, *arguments: object) -> str:
     """Run a script and give its line of figures; it ends with 0 where all its targets are met."""
     done = subprocess.run(
         [sys.executable, "-m", f"tests.adversity.{name}", *map(str, arguments)],
-        capture_output=True, text=True, check=False, timeout=280,
+        capture_output=True, text=True, check=False, timeout=PATIENCE,
     )  # fmt: skip
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr[-5000:]}"
     return done.stdout

@@ -3,6 +3,7 @@
 import asyncio
 import random
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -90,9 +91,9 @@ Sessions.TestCase.settings = settings(
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=list(HealthCheck),
-    derandomize=False,
 )
 TestSessions = Sessions.TestCase
+TestSessions.pytestmark = [pytest.mark.timeout(1200)]  # many steps, on a slow machine
 
 
 def test_three_thousand_random_steps_agree_with_the_model():
