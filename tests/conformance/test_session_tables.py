@@ -425,7 +425,7 @@ async def test_gcm_decryption_releases_at_update(either: huks.Keystore) -> None:
         with refused(12000006):
             await run(either, "key", sealed[:4], last=sealed[4:-16], **right | change)
     with refused(12000006):
-        await run(either, "key", sealed[:4], last=sealed[4:-17] + b"x", **right)
+        await run(either, "key", sealed[:4], last=sealed[4:-17] + bytes([sealed[-17] ^ 1]), **right)
 
 
 async def test_message_of_a_verification_is_not_taken_at_finish(either: huks.Keystore) -> None:
