@@ -40,13 +40,13 @@ with contextlib.suppress(OSError):
     os.nice(int(sys.argv[2]))
 request, answer = os.fdopen(0, "rb", closefd=False), os.fdopen(os.dup(1), "wb")
 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-sys.path[:] = pickle.load(request)
-call, function, args = pickle.load(request)
 def watch():
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)
 threading.Thread(target=watch, daemon=True).start()
+sys.path[:] = pickle.load(request)
+call, function, args = pickle.load(request)
 with contextlib.suppress(OSError, AttributeError, ValueError):
     signal.signal(signal.SIGIO, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGIO])

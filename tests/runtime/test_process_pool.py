@@ -178,12 +178,26 @@ async def main():
         os.kill(os.getpid(), 9)
 anyio.run(main)
 """
+_FORKED_EARLY = """
+import os, subprocess, sys, time
+from huks_async.runtime.processes import _SERVE
+pipe = subprocess.PIPE
+child = subprocess.Popen([sys.executable, "-P", "-c", _SERVE, str(os.getpid()), "0"], stdin=pipe, stdout=pipe)
+sibling = os.fork()
+if not sibling:
+    os.close(1)
+    time.sleep(60)
+    os._exit(0)
+print(child.pid, sibling, flush=True)
+os.kill(os.getpid(), 9)
+"""
 
 
-def test_a_forked_sibling_does_not_keep_the_child_alive():
+@pytest.mark.parametrize("program", [_FORKED, _FORKED_EARLY], ids=["at-work", "before-the-request"])
+def test_a_forked_sibling_does_not_keep_the_child_alive(program):
     """It has a copy of the pipe that tells of the parent's end."""
     parent = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", _FORKED],
+        [sys.executable, "-W", "ignore", "-c", program],
         stdout=subprocess.PIPE,
         text=True,
         timeout=120,
