@@ -4,6 +4,7 @@ An operation knows nothing of handles, tasks or time. Whoever drives it calls `u
 times and `finish` once, one call at a time, from any thread; after an exception it is dropped.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -34,22 +35,21 @@ class Operation:
     guard: Any = None
 
     def update(self, data: BytesLike) -> bytes:
-        """Take a segment; give the output that is ready, often none."""
+        """Take a segment; give the output that is ready, often none.
+
+        Operations that get everything with `finish`, and guards, which are passed before anything is fed, have none.
+        """
         raise NotImplementedError
 
-    def portable_update(self) -> Callable[[], bytes] | None:
-        """What the next `update` computes, as a call that another process can make; None where there is none.
+    def portable_update(self) -> tuple[Callable[[], bytes], Callable[[bytes], None]] | None:
+        """The next `update` in two halves; None where it has none.
 
-        What the call gives goes to `take_result`, which is done instead of the update.
+        The first can be called in another process. What it returns goes to the second, which is called here.
         """
         return None
 
-    def take_result(self, result: bytes) -> None:
-        """Go on as after an update that computed `result`."""
-        raise NotImplementedError
-
     def finish(self, data: BytesLike) -> bytes:
-        """Take the last segment (for verification: the signature); give the rest of the output.
+        """Take the last segment (for verification: the signature); give the rest of the output. Guards have none.
 
         Raises:
             BusinessError: 12000006 for a wrong signature, tag or padding; see `docs/errors.md`.
@@ -58,7 +58,7 @@ class Operation:
         raise NotImplementedError
 
 
-class CollectingOperation(Operation):
+class CollectingOperation(Operation, ABC):
     """An operation that needs all its data at once: `complete` gets it at finish."""
 
     __slots__ = ("_limit", "_parts", "held")
@@ -103,10 +103,10 @@ class CollectingOperation(Operation):
         if total > self._limit:
             raise self.too_much(total)
 
+    @abstractmethod
     def too_much(self, total: int) -> Exception:
         """The error for a total beyond the limit."""
-        raise NotImplementedError
 
+    @abstractmethod
     def complete(self, data: BytesLike) -> bytes:
         """Do the operation on all its data."""
-        raise NotImplementedError

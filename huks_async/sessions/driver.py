@@ -298,9 +298,10 @@ class SessionDriver:
             await dispatcher.give_turn()
             return function(data)
         if estimate > _LONG_MICROSECONDS and function == operation.update:
-            portable = operation.portable_update()
-            if portable is not None:
-                operation.take_result(await dispatcher.processes.run(estimate / 1e6, portable))
+            halves = operation.portable_update()
+            if halves is not None:
+                compute, keep = halves
+                keep(await dispatcher.processes.run(estimate / 1e6, compute))
                 return b""
         most = COSTS.get(operation.kind, UNKNOWN).slice_bytes
         if type(data) is not bytes and not (type(data) is memoryview and type(data.obj) is bytes):

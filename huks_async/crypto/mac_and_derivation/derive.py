@@ -85,15 +85,14 @@ class Derivation(Operation):
                 "a derivation takes one update, and this is the second",
                 reason=HuksErrorCode.HUKS_FAILURE,
             )
-        self.take_result(self._derive())
+        self._keep(self._derive())
         return b""
 
-    def portable_update(self) -> Callable[[], bytes] | None:
-        """The derivation itself, until it was made."""
-        return None if self._derived else self._derive
+    def portable_update(self) -> tuple[Callable[[], bytes], Callable[[bytes], None]] | None:
+        """The derivation itself, until it was made, and the keeping of its result."""
+        return None if self._derived else (self._derive, self._keep)
 
-    def take_result(self, result: bytes) -> None:
-        """Keep the derived bytes for `finish`."""
+    def _keep(self, result: bytes) -> None:
         self._derived = result
         self.held = len(result)
         self.work = 0.0
