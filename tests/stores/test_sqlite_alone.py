@@ -8,7 +8,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from huks_async.stores import ItemName
@@ -87,7 +87,7 @@ def carried_out(path: Path, steps: list[list[Write] | str], *, alone: bool) -> l
     return found
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100)
 @given(STEPS)
 def test_both_ways_give_the_same(
     tmp_path_factory: pytest.TempPathFactory, steps: list[list[Write] | str]

@@ -36,6 +36,7 @@ def connect(path: str, busy_timeout: float) -> sqlite3.Connection:
         # FULL: a commit is synced before it returns
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA secure_delete = ON")
+        connection.execute("PRAGMA temp_store = MEMORY")  # what a connection has for itself, see writes.py
         connection.execute("PRAGMA journal_size_limit = 4194304")
         # checkpoints are made under the lock of all processes, see checkpoints.py
         connection.execute("PRAGMA wal_autocheckpoint = 0")

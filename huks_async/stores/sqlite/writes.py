@@ -53,14 +53,12 @@ _OUTDATED = "outdated version"
 # One row and the counter of versions by one statement, which is a transaction of its own: each statement costs
 # several microseconds beside its work. Views and triggers of this kind belong to the connection, not to the file.
 _ALONE = (
-    "PRAGMA temp_store = MEMORY",
     "CREATE TEMP VIEW alone AS SELECT namespace, level, alias, version, blob FROM item WHERE 0",
-    """CREATE TEMP TRIGGER alone_added INSTEAD OF INSERT ON alone BEGIN
-        SELECT RAISE(ABORT, 'outdated version') WHERE (SELECT version FROM sequence) IS NOT NEW.version - 1;
-        INSERT INTO item VALUES (NEW.namespace, NEW.level, NEW.alias, NEW.version, NEW.blob)
-            ON CONFLICT DO UPDATE SET version = excluded.version, blob = excluded.blob;
+    f"""CREATE TEMP TRIGGER alone_added INSTEAD OF INSERT ON alone BEGIN
+        SELECT RAISE(ABORT, '{_OUTDATED}') WHERE (SELECT version FROM sequence) IS NOT NEW.version - 1;
+        INSERT INTO item VALUES (NEW.namespace, NEW.level, NEW.alias, NEW.version, NEW.blob) {_UPDATE};
         UPDATE sequence SET version = NEW.version;
-    END""",
+    END""",  # noqa: S608 - of constants
 )
 _PUT_ALONE = "INSERT INTO alone VALUES (?, ?, ?, ?, ?)"
 
@@ -161,7 +159,7 @@ class GroupCommit:
         return outcomes
 
     def _put_alone(self, write: Write) -> int | None:
-        """Make a row, the only one of its transaction, by one statement; None if that is not possible."""
+        """Write a single row by one statement, and return its version; None if it must go the ordinary way."""
         header = self._header
         if (
             type(write) is not Put
