@@ -22,7 +22,7 @@ def name(alias):
 class Peer:
     """Starts such a process and asks it."""
 
-    def __init__(self, path, *, busy_timeout=10.0, prelude=""):
+    def __init__(self, path, *, busy_timeout=60.0, prelude=""):
         self.process = subprocess.Popen(
             [sys.executable, "-W", "error", "-m", "tests.stores.peer", str(path), str(busy_timeout), prelude],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,

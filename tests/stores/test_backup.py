@@ -245,7 +245,13 @@ async def test_a_cancelled_backup_leaves_nothing(tmp_path, target, held, how):
         task = asyncio.create_task(keystore.backup(target))
         await _wait(arrived)
         assert [name for name in _files(target.parent) if not name.endswith(backup.DRAFT)] == []
-        asyncio.get_running_loop().call_later(0.05, go.set)
+
+        async def let_go():
+            while not all(stop.is_set() for stop in keystore._store._backups):
+                await asyncio.sleep(0.001)
+            go.set()
+
+        letting_go = asyncio.create_task(let_go())
         if how == "task":
             task.cancel()
         else:
@@ -253,6 +259,7 @@ async def test_a_cancelled_backup_leaves_nothing(tmp_path, target, held, how):
                 await task
         with pytest.raises(asyncio.CancelledError):
             await task
+        await letting_go
         assert _files(target.parent) == []
         assert (await keystore.backup(target)).keys == 3
 

@@ -100,13 +100,14 @@ def _lock_threads():
 @pytest.mark.asyncio
 async def test_a_write_that_gave_up_is_never_carried_out(path):
     """A refused write does not happen later, when the holder goes on; a write that is called meanwhile does."""
-    store = SqliteStore(path, busy_timeout=1)  # much longer than the later write waits
+    store = SqliteStore(path, busy_timeout=0.3)
     await store.open()
     await store.put(name("a"), b"x")
     descriptor = os.open(f"{path}.lock", os.O_RDWR)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     with pytest.raises(BusinessError):
         await store.put(name("refused"), b"x")
+    store._engine._busy_timeout = 60
     later = asyncio.create_task(store.put(name("later"), b"x"))
     await asyncio.sleep(0.02)
     fcntl.flock(descriptor, fcntl.LOCK_UN)
