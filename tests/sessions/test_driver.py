@@ -40,6 +40,9 @@ class Collecting(CollectingOperation):
     def __init__(self):
         super().__init__(100 * MIB)
 
+    def too_much(self, total):
+        return BusinessError(401, f"{total} bytes")
+
     def complete(self, data):
         return b"%d" % len(data)
 
