@@ -1,6 +1,5 @@
 """Working on chunks on all processors, in order, with bounded memory and without a task of its own."""
 
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from functools import cache, partial
 from time import perf_counter
@@ -8,10 +7,10 @@ from typing import NamedTuple, Protocol
 
 from huks_async.files.chunks import ChunkCipher
 from huks_async.files.cutting import Cutter, Parts, joined, slices
+from huks_async.files.shared_work import SharedWork
 from huks_async.files.sources import Turns
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike
-from huks_async.runtime.jobs import Job
 from huks_async.runtime.workers import WorkerPool
 
 _SLICE_BYTES = 2 * 1024 * 1024
@@ -21,12 +20,16 @@ _SHORT_BYTES = 128 * 1024
 """A last chunk of at most this size is worked on in the event loop's thread, where it takes less than a hop."""
 
 _UNDER_WAY_BYTES = 12 * 1024 * 1024
-"""How much the workers have from all streams of the process together; as much again are their results.
+"""How much is under way from all streams of the process together; as much again are the results.
 
-A stream's share is divided into two batches for each worker, but 4 to 8, so that a worker finds the next one when it
-has done one. A hop to a worker costs as much as the work on 1 MiB, so batches should be large. A batch has one chunk
-at least, so that many fast streams have more than this: 4 to 8 chunks each.
+But each stream has at least two pieces of work under way.
 """
+
+_PIECE_BYTES = 1024 * 1024
+"""Shorter chunks are worked on together, as many as are at most this long."""
+
+_PIECES_EACH = 2
+"""How many pieces of work are under way for each thread and the event loop, results that were not yielded included."""
 
 _streams: set[object] = set()
 """One entry for each stream that is being worked on."""
@@ -99,8 +102,9 @@ async def carry(
     When this is left early, it drops the work that has not begun. It does not wait for work that has begun, which
     ends within a few milliseconds.
     """
-    cutter, under_way, index = Cutter(size), deque[Job[Done]](), 0
-    window, stream = min(max(2 * pool.size, 4), 8), object()
+    cutter, index, stream = Cutter(size), 0, object()
+    shared: SharedWork[Done] = SharedWork(pool, turns)
+    group = max(1, _PIECE_BYTES // size)
     _reuse_memory()
     cutter.feed(start)
     _streams.add(stream)
@@ -108,32 +112,33 @@ async def carry(
         async for piece in pieces:
             for part in slices(piece, _SLICE_BYTES):
                 cutter.feed(part)
-                batch = max(1, _UNDER_WAY_BYTES // (window * len(_streams)) // size)
-                # A slow source gets each chunk worked on at once; from a fast source, full batches are formed.
-                while (ready := cutter.ready) and (not under_way or ready >= batch):
-                    oldest = None
-                    if len(under_way) >= window:
-                        oldest = await under_way.popleft().outcome(shield=False)
-                    # The next batch begins before the results are yielded, so that no worker waits for the consumer.
-                    count = min(ready, batch)
-                    under_way.append(pool.start(partial(work, index, cutter.take(count), last=False)))
+                # A slow source gets each chunk worked on at once; from a fast source, full groups are formed.
+                while (ready := cutter.ready) and (not shared or ready >= group):
+                    if perf_counter() > turns.turn_ends:
+                        await turns.give_turn()
+                    count = min(ready, group)
+                    shared.add(partial(work, index, cutter.take(count), last=False))
                     index += count
-                    if oldest is not None:
+                    if len(shared) >= _room(shared, group * size):
+                        await shared.reach_first()
+                    for oldest in shared.results():
                         for done in _right(oldest):
                             yield done
-            while under_way and under_way[0].finished:
-                for done in _right(await under_way.popleft().outcome(shield=False)):
+            for oldest in shared.results():
+                for done in _right(oldest):
                     yield done
         if ready := cutter.ready:
-            under_way.append(pool.start(partial(work, index, cutter.take(ready), last=False)))
+            shared.add(partial(work, index, cutter.take(ready), last=False))
             index += ready
         is_short = cutter.held <= _SHORT_BYTES
         seal_or_open_last = partial(work, index, [cutter.rest()], last=True)
         if not is_short:
-            under_way.append(pool.start(seal_or_open_last))
-        while under_way:
-            for done in _right(await under_way.popleft().outcome(shield=False)):
-                yield done
+            shared.add(seal_or_open_last)
+        while shared:
+            await shared.reach_first()
+            for oldest in shared.results():
+                for done in _right(oldest):
+                    yield done
         if is_short:
             if perf_counter() > turns.turn_ends:
                 await turns.give_turn()
@@ -141,8 +146,13 @@ async def carry(
                 yield done
     finally:
         _streams.discard(stream)
-        for job in under_way:
-            job.take_back()
+        shared.drop()
+
+
+def _room(shared: SharedWork[Done], piece: int) -> int:
+    """How many pieces of work a stream may have under way."""
+    most = _PIECES_EACH * (shared.most_helpers + 1)
+    return max(2, min(most, _UNDER_WAY_BYTES // len(_streams) // piece))
 
 
 def _right(done: Done) -> Iterator[bytes]:

@@ -23,6 +23,13 @@ class Waiter(Protocol):
     def __await__(self) -> Generator[Any, Any, None]: ...
 
 
+class Wakeable(Protocol):
+    """What a loop is told of: a job that has finished, or something else that a task waits for."""
+
+    def wake(self) -> None:
+        """Wake the task that waits, if it is still waiting. Called in the event loop."""
+
+
 class _EventWaiter:
     """A waiter for event loops that are not asyncio's."""
 
@@ -52,10 +59,10 @@ class Home:
         self.key: object = key
         self.new_waiter: Callable[[], Waiter] = new_waiter
         self._post = post
-        self._finished: deque[Job[Any]] = deque()
+        self._finished: deque[Wakeable] = deque()
         self._posted = False
 
-    def hand_in(self, *jobs: "Job[Any]") -> None:
+    def hand_in(self, *jobs: Wakeable) -> None:
         """Return finished jobs to this loop, from any thread. Jobs that finish together should be passed together."""
         # The order matters. Here jobs are appended before the flag is read; in _wake_all the flag is cleared before
         # the queue is read. So a job is either seen by a call of _wake_all that is posted already, or posts one.

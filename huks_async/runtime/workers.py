@@ -91,6 +91,11 @@ class Crew:
         return self._size
 
     @property
+    def is_crowded(self) -> bool:
+        """Whether jobs wait for a thread."""
+        return self._desk.unfinished > self._desk.threads
+
+    @property
     def threads(self) -> int:
         """Threads that were started."""
         return self._desk.threads
@@ -120,16 +125,32 @@ class Crew:
         self.close()
         return job
 
-    def _submit(self, function: Callable[..., T] | None, args: tuple[Any, ...]) -> Job[T]:
+    def check_open(self) -> None:
+        """Refuse when the threads were told to end, or are those of another process.
+
+        Raises:
+            BusinessError: 12000012 when the crew is closed or was made before a fork.
+        """
+        self._refuse_elsewhere()
+        self._refuse_closed()
+
+    def _refuse_elsewhere(self) -> None:
         notice_fork()
-        refuse_after_fork(self._born, f"the worker pool '{self._name}'")
+        if self._born != generation():
+            refuse_after_fork(self._born, f"the worker pool '{self._name}'")
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise BusinessError(
+                12000012, f"the worker pool '{self._name}' is closed; open the keystore or store again"
+            )
+
+    def _submit(self, function: Callable[..., T] | None, args: tuple[Any, ...]) -> Job[T]:
+        self._refuse_elsewhere()
         home = current_home(self._home)
         job = Job(home, function, args)
         with self._lock:
-            if self._closed:
-                raise BusinessError(
-                    12000012, f"the worker pool '{self._name}' is closed; open the keystore or store again"
-                )
+            self._refuse_closed()
             self._home = home
             if self._desk.count(1) >= self._desk.threads and self._desk.threads < self._size:
                 self._start()

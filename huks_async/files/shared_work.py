@@ -1,0 +1,206 @@
+"""Calls that the threads of a pool and the event loop take from one queue, with results in order.
+
+A hop to a thread and back costs as much as the encryption of a chunk, and all threads wait for one lock, the
+interpreter's. So a thread that has begun goes on with the next call as long as there is one, nobody wakes an event
+loop that does not wait, there is one thread less than the pool has, and the event loop works itself where it could
+only wait.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from time import perf_counter, thread_time
+from typing import Generic, TypeVar
+
+from huks_async.files.sources import Turns
+from huks_async.runtime.jobs import Home, Waiter
+from huks_async.runtime.workers import WorkerPool
+
+T = TypeVar("T")
+
+_DEAR_SECONDS = 0.001
+_MOST_DEAR = 3
+"""After so many calls in a row that took that much processor time, the event loop makes no more of them, because
+other tasks would wait for it. A single one may only have been disturbed."""
+
+_CALLS_IN_A_ROW = 4
+"""How many calls a thread makes before it looks whether other work of the pool waits for a thread."""
+
+
+class _Call(Generic[T]):
+    """One call, and what came of it."""
+
+    __slots__ = ("_error", "_function", "_result", "has_run")
+
+    _result: T
+
+    def __init__(self, function: Callable[[], T]) -> None:
+        self.has_run: bool = False
+        self._function: Callable[[], T] | None = function
+        self._error: BaseException | None = None
+
+    def execute(self) -> None:
+        function, self._function = self._function, None
+        assert function is not None
+        try:
+            self._result = function()
+        except BaseException as error:
+            self._error = error
+        self.has_run = True
+
+    def outcome(self) -> T:
+        """Give the result, or raise the error; once."""
+        # The error's traceback refers to frames that know this call. They must not keep each other alive.
+        error, self._error = self._error, None
+        if error is None:
+            return self._result
+        try:
+            raise error
+        finally:
+            del error, self
+
+
+class SharedWork(Generic[T]):
+    """A queue of calls; for one task of one event loop.
+
+    Args:
+        pool: its threads make calls.
+        turns: lets other tasks of the event loop run between the calls that the loop makes.
+    """
+
+    __slots__ = (
+        "_awaited",
+        "_dear",
+        "_helpers",
+        "_home",
+        "_lock",
+        "_order",
+        "_pool",
+        "_todo",
+        "_turns",
+        "_waiter",
+        "most_helpers",
+    )
+
+    def __init__(self, pool: WorkerPool, turns: Turns) -> None:
+        self._pool = pool
+        self._turns = turns
+        self.most_helpers: int = max(1, pool.size - 1)
+        """How many threads work on this at most, beside the event loop."""
+        self._order: deque[_Call[T]] = deque()
+        self._todo: deque[_Call[T]] = deque()
+        self._lock = threading.Lock()
+        self._helpers = 0
+        self._dear = 0
+        self._home: Home | None = None
+        self._awaited: _Call[T] | None = None
+        self._waiter: Waiter | None = None
+
+    def __len__(self) -> int:
+        """How many calls were added whose results were not taken."""
+        return len(self._order)
+
+    def add(self, function: Callable[[], T]) -> None:
+        """Add a call.
+
+        Raises:
+            BusinessError: 12000012 when the pool is closed or was made before a fork.
+        """
+        self._pool.check_open()
+        call = _Call(function)
+        self._order.append(call)
+        self._todo.append(call)
+        # Only a guess without the lock: a helper may be about to leave. Whoever waits for the call looks exactly.
+        if self._helpers < self.most_helpers:
+            self._call_helper()
+
+    def results(self) -> Iterator[T]:
+        """Take the results that are there, in order, up to the first call that has not been made; or raise its error."""
+        order = self._order
+        while order and order[0].has_run:
+            yield order.popleft().outcome()
+
+    async def reach_first(self) -> None:
+        """Wait until the oldest call has been made. Meanwhile the event loop makes calls, too."""
+        call = self._order[0]
+        while not call.has_run:
+            if perf_counter() > self._turns.turn_ends:
+                await self._turns.give_turn()
+            elif not self._work_here():
+                await self._wait(call)
+
+    def drop(self) -> None:
+        """Forget all calls. Those that have begun end, and nobody waits for them."""
+        # without the lock, which the child of a fork may find held for ever
+        self._todo.clear()
+        self._order.clear()
+
+    def wake(self) -> None:
+        """Let the task look again. Called in the event loop."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _work_here(self) -> bool:
+        if self._dear >= _MOST_DEAR:
+            return False
+        try:
+            call = self._todo.popleft()
+        except IndexError:
+            return False
+        began = thread_time()
+        call.execute()
+        self._dear = self._dear + 1 if thread_time() - began > _DEAR_SECONDS else 0
+        return True
+
+    async def _wait(self, call: _Call[T]) -> None:
+        assert self._home is not None  # there was a helper
+        self._waiter = self._home.new_waiter()
+        # The order matters. Here the call is named before the look whether it was made and whether a helper is there;
+        # a helper says that it was made, or that it leaves, before it looks which call is named. So either this sees
+        # what the helper has said, or the helper sees that it must wake the task.
+        self._awaited = call
+        try:
+            self._call_helper()
+            if not call.has_run:
+                await self._waiter
+        finally:
+            self._awaited = None
+
+    def _call_helper(self) -> None:
+        self._pool.check_open()
+        with self._lock:
+            if not self._todo or self._helpers >= self.most_helpers:
+                return
+            self._helpers += 1
+        try:
+            self._home = self._pool.start(self._help).home
+        except BaseException:
+            with self._lock:
+                self._helpers -= 1
+            raise
+
+    def _help(self) -> None:
+        """Make calls in a thread."""
+        calls = 0
+        while (call := self._next(calls)) is not None:
+            call.execute()
+            if self._awaited is call:
+                self._wake()
+            calls += 1
+        # The task may wait for a call that nobody makes now.
+        if self._awaited is not None:
+            self._wake()
+
+    def _next(self, calls: int) -> _Call[T] | None:
+        with self._lock:
+            if calls < _CALLS_IN_A_ROW or not self._pool.is_crowded:
+                with suppress(IndexError):
+                    return self._todo.popleft()
+            self._helpers -= 1
+            return None
+
+    def _wake(self) -> None:
+        home = self._home
+        if home is not None:
+            home.hand_in(self)
