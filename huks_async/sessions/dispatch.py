@@ -12,7 +12,7 @@ import anyio
 
 from huks_async.runtime.owner import Owner
 from huks_async.runtime.process_pool import ProcessPool
-from huks_async.runtime.rounds import next_round
+from huks_async.runtime.rounds import other_rounds
 from huks_async.runtime.workers import WorkerPool
 
 TURN_SECONDS = 0.0005
@@ -34,14 +34,14 @@ class Dispatcher:
         turn_ends: reading of `time.perf_counter()` from which other tasks must run before more is done inline.
     """
 
-    __slots__ = ("_line", "_next_round", "_owner", "_taken", "pool", "processes", "turn_ends")
+    __slots__ = ("_line", "_owner", "_rounds", "_taken", "pool", "processes", "turn_ends")
 
     def __init__(self, pool: WorkerPool, processes: ProcessPool, owner: Owner | None = None) -> None:
         self.pool: WorkerPool = pool
         self._owner = owner
         self.processes: ProcessPool = processes
         self.turn_ends: float = 0.0
-        self._next_round: Callable[[], Awaitable[object]] | None = None
+        self._rounds: Callable[[], Awaitable[object]] | None = None
         self._taken = False
         # Calls that wait for their turn; they get it one by one. If all of them continued in the same round of
         # the loop, a timer would be late by as many turns as there are busy sessions.
@@ -68,10 +68,9 @@ class Dispatcher:
                 raise
         self._taken = True
         try:
-            if self._next_round is None:
-                self._next_round = next_round()
-            for _ in range(_ROUNDS):
-                await self._next_round()
+            if self._rounds is None:
+                self._rounds = other_rounds(_ROUNDS)
+            await self._rounds()
             self.turn_ends = time.perf_counter() + TURN_SECONDS
         finally:
             self._call_next()
