@@ -22,6 +22,7 @@ from huks_async.sessions.monitor import LowMemoryMonitor
 from huks_async.sessions.pressure.base import Sensor, SensorUnavailable
 from huks_async.sessions.pressure.combine import CombinedSensor
 from huks_async.sessions.pressure.psi import open_system_psi
+from tests.disks import on_a_disk
 
 LIMIT = 150 << 20
 FILE = 400 << 20
@@ -85,10 +86,10 @@ def hog(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The process that is short of memory; it and its group are gone afterwards."""
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
         pytest.skip("a real shortage needs root, to make a memory group")
-    file = tmp_path / "mapped"
-    with file.open("wb") as mapped:
-        mapped.truncate(FILE)
-    with no_other_shortage(), memory_controller(tmp_path) as controller:
+    with on_a_disk(tmp_path) as disk, no_other_shortage(), memory_controller(tmp_path) as controller:
+        file = disk / "mapped"
+        with file.open("wb") as mapped:
+            mapped.truncate(FILE)
         group = controller / f"huks-async-test-{os.getpid()}"
         try:
             group.mkdir()

@@ -25,21 +25,23 @@ from huks_async.cli.shell.files import open_input, open_output
 from huks_async.cli.shell.placed import BLOCK, PlacedFile
 from huks_async.files.chunks import ChunkCipher
 from tests.cli.command_line import Huks, command
+from tests.disks import on_a_disk
 
 _CHUNK = 4096
 _HEADER = b"a header of odd length"
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path) -> Iterator[Path]:
     """A folder on a file system that writes past its cache."""
-    probe = os.open(tmp_path / "probe", os.O_WRONLY | os.O_CREAT, 0o600)
-    try:
-        if not placed._bypass_cache(probe):
-            pytest.skip("this file system has no writes past its cache")
-    finally:
-        os.close(probe)
-    return tmp_path
+    with on_a_disk(tmp_path) as disk:
+        probe = os.open(disk / "probe", os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            if not placed._bypass_cache(probe):
+                pytest.skip("this file system has no writes past its cache")
+        finally:
+            os.close(probe)
+        yield disk
 
 
 def _aligned(data: bytes, place: int) -> memoryview:
