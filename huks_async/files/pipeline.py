@@ -28,7 +28,7 @@ But each stream has at least two pieces of work under way.
 _PIECE_BYTES = 1024 * 1024
 """Shorter chunks are worked on together, as many as are at most this long."""
 
-_PIECES_EACH = 2
+_PIECES_EACH = 3
 """How many pieces of work are under way for each thread and the event loop, results that were not yielded included."""
 
 _streams: set[object] = set()
