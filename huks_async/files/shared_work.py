@@ -111,8 +111,9 @@ class SharedWork(Generic[T]):
         call = _Call(function)
         self._order.append(call)
         self._todo.append(call)
-        # Only a guess without the lock: a helper may be about to leave. Whoever waits for the call looks exactly.
-        if self._helpers < self.most_helpers:
+        # A further helper is worth its hop when more calls wait than helpers will be free for soon. This is a guess
+        # without the lock, as a helper may be about to leave; whoever waits for the call looks exactly.
+        if len(self._todo) > self._helpers < self.most_helpers:
             self._call_helper()
 
     def results(self) -> Iterator[T]:
