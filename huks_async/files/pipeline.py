@@ -50,7 +50,7 @@ def _reuse_memory() -> None:
 
 
 class Done(NamedTuple):
-    """The result of a batch: the chunks that are right, and what is wrong with the next one, if it is wrong."""
+    """The result of a piece of work: the chunks that are right, and what is wrong with the next one, if it is wrong."""
 
     chunks: list[bytes]
     fault: BusinessError | None
@@ -121,12 +121,10 @@ async def carry(
                     index += count
                     if len(shared) >= _room(shared, group * size):
                         await shared.reach_first()
-                    for oldest in shared.results():
-                        for done in _right(oldest):
-                            yield done
-            for oldest in shared.results():
-                for done in _right(oldest):
-                    yield done
+                    for done in _ready(shared):
+                        yield done
+            for done in _ready(shared):
+                yield done
         if ready := cutter.ready:
             shared.add(partial(work, index, cutter.take(ready), last=False))
             index += ready
@@ -136,9 +134,8 @@ async def carry(
             shared.add(seal_or_open_last)
         while shared:
             await shared.reach_first()
-            for oldest in shared.results():
-                for done in _right(oldest):
-                    yield done
+            for done in _ready(shared):
+                yield done
         if is_short:
             if perf_counter() > turns.turn_ends:
                 await turns.give_turn()
@@ -153,6 +150,12 @@ def _room(shared: SharedWork[Done], piece: int) -> int:
     """How many pieces of work a stream may have under way."""
     most = _PIECES_EACH * (shared.most_helpers + 1)
     return max(2, min(most, _UNDER_WAY_BYTES // len(_streams) // piece))
+
+
+def _ready(shared: SharedWork[Done]) -> Iterator[bytes]:
+    """Take the chunks that have been worked on, in order; raise the error of the first that is wrong."""
+    for done in shared.results():
+        yield from _right(done)
 
 
 def _right(done: Done) -> Iterator[bytes]:

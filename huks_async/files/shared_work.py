@@ -14,7 +14,7 @@ from time import perf_counter, thread_time
 from typing import Generic, TypeVar
 
 from huks_async.files.sources import Turns
-from huks_async.runtime.jobs import Home, Waiter
+from huks_async.runtime.jobs import Call, Waiter, current_home
 from huks_async.runtime.workers import WorkerPool
 
 T = TypeVar("T")
@@ -26,39 +26,6 @@ other tasks would wait for it. A single one may only have been disturbed."""
 
 _CALLS_IN_A_ROW = 4
 """How many calls a thread makes before it looks whether other work of the pool waits for a thread."""
-
-
-class _Call(Generic[T]):
-    """One call, and what came of it."""
-
-    __slots__ = ("_error", "_function", "_result", "has_run")
-
-    _result: T
-
-    def __init__(self, function: Callable[[], T]) -> None:
-        self.has_run: bool = False
-        self._function: Callable[[], T] | None = function
-        self._error: BaseException | None = None
-
-    def execute(self) -> None:
-        function, self._function = self._function, None
-        assert function is not None
-        try:
-            self._result = function()
-        except BaseException as error:
-            self._error = error
-        self.has_run = True
-
-    def outcome(self) -> T:
-        """Give the result, or raise the error; once."""
-        # The error's traceback refers to frames that know this call. They must not keep each other alive.
-        error, self._error = self._error, None
-        if error is None:
-            return self._result
-        try:
-            raise error
-        finally:
-            del error, self
 
 
 class SharedWork(Generic[T]):
@@ -88,13 +55,13 @@ class SharedWork(Generic[T]):
         self._turns = turns
         self.most_helpers: int = max(1, pool.size - 1)
         """How many threads work on this at most, beside the event loop."""
-        self._order: deque[_Call[T]] = deque()
-        self._todo: deque[_Call[T]] = deque()
+        self._order: deque[Call[T]] = deque()
+        self._todo: deque[Call[T]] = deque()
         self._lock = threading.Lock()
         self._helpers = 0
         self._dear = 0
-        self._home: Home | None = None
-        self._awaited: _Call[T] | None = None
+        self._home = current_home(None)
+        self._awaited: Call[T] | None = None
         self._waiter: Waiter | None = None
 
     def __len__(self) -> int:
@@ -108,7 +75,7 @@ class SharedWork(Generic[T]):
             BusinessError: 12000012 when the pool is closed or was made before a fork.
         """
         self._pool.check_open()
-        call = _Call(function)
+        call = Call(function)
         self._order.append(call)
         self._todo.append(call)
         # A further helper is worth its hop when more calls wait than helpers will be free for soon. This is a guess
@@ -120,7 +87,7 @@ class SharedWork(Generic[T]):
         """Take the results that are there, in order, up to the first call that has not been made; or raise its error."""
         order = self._order
         while order and order[0].has_run:
-            yield order.popleft().outcome()
+            yield order.popleft().value()
 
     async def reach_first(self) -> None:
         """Wait until the oldest call has been made. Meanwhile the event loop makes calls, too."""
@@ -154,8 +121,8 @@ class SharedWork(Generic[T]):
         self._dear = self._dear + 1 if thread_time() - began > _DEAR_SECONDS else 0
         return True
 
-    async def _wait(self, call: _Call[T]) -> None:
-        assert self._home is not None  # there was a helper
+    async def _wait(self, call: Call[T]) -> None:
+        self._pool.check_open()
         self._waiter = self._home.new_waiter()
         # The order matters. Here the call is named before the look whether it was made and whether a helper is there;
         # a helper says that it was made, or that it leaves, before it looks which call is named. So either this sees
@@ -169,13 +136,12 @@ class SharedWork(Generic[T]):
             self._awaited = None
 
     def _call_helper(self) -> None:
-        self._pool.check_open()
         with self._lock:
             if not self._todo or self._helpers >= self.most_helpers:
                 return
             self._helpers += 1
         try:
-            self._home = self._pool.start(self._help).home
+            self._pool.start(self._help)
         except BaseException:
             with self._lock:
                 self._helpers -= 1
@@ -187,21 +153,16 @@ class SharedWork(Generic[T]):
         while (call := self._next(calls)) is not None:
             call.execute()
             if self._awaited is call:
-                self._wake()
+                self._home.hand_in(self)
             calls += 1
         # The task may wait for a call that nobody makes now.
         if self._awaited is not None:
-            self._wake()
+            self._home.hand_in(self)
 
-    def _next(self, calls: int) -> _Call[T] | None:
+    def _next(self, calls: int) -> Call[T] | None:
         with self._lock:
             if calls < _CALLS_IN_A_ROW or not self._pool.is_crowded:
                 with suppress(IndexError):
                     return self._todo.popleft()
             self._helpers -= 1
             return None
-
-    def _wake(self) -> None:
-        home = self._home
-        if home is not None:
-            home.hand_in(self)

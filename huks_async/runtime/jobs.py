@@ -102,23 +102,60 @@ def current_home(known: Home | None) -> Home:
     return Home(native, native.run_sync_soon, _EventWaiter)
 
 
-class Job(Generic[T]):
+class Call(Generic[T]):
+    """A call that is made once, in any thread, and what came of it."""
+
+    __slots__ = ("_args", "_function", "error", "has_run", "result")
+
+    result: T
+
+    def __init__(self, function: Callable[..., T] | None, args: tuple[Any, ...] = ()) -> None:
+        self.error: BaseException | None = None
+        self.has_run: bool = False
+        """Whether `execute` has ended; to be read in any thread."""
+        self._function = function
+        self._args = args
+
+    def execute(self) -> None:
+        """Make the call, and keep its result or exception."""
+        function, args = self._function, self._args
+        assert function is not None
+        self._function, self._args = None, ()
+        try:
+            self.result = function(*args)
+        except BaseException as error:
+            self.error = error
+            self.has_run = True
+            # The error's traceback refers to this frame. Without this, call and error would keep each other alive.
+            del self, function, args
+        else:
+            self.has_run = True
+
+    def value(self) -> T:
+        """Give the result, or raise the exception; once."""
+        # The exception's traceback also refers to frames that know this call.
+        error, self.error = self.error, None
+        if error is None:
+            return self.result
+        try:
+            raise error
+        finally:
+            del error, self
+
+
+class Job(Call[T]):
     """One call that waits for a worker, runs, or has run.
 
     A job has one ticket, and the first to take it decides what happens: a worker takes it to run the job, the
     waiting task takes it to drop the job when it is cancelled.
     """
 
-    __slots__ = ("_args", "_function", "_ticket", "_waiter", "error", "finished", "home", "result")
-
-    result: T
+    __slots__ = ("_ticket", "_waiter", "finished", "home")
 
     def __init__(self, home: Home, function: Callable[..., T] | None, args: tuple[Any, ...]) -> None:
+        super().__init__(function, args)
         self.home: Home = home
-        self.error: BaseException | None = None
         self.finished: bool = False
-        self._function = function
-        self._args = args
         self._ticket = [None]
         self._waiter = home.new_waiter()
 
@@ -137,18 +174,6 @@ class Job(Generic[T]):
         # No worker will ever hand the job in, so whoever still waited for its end would wait for ever.
         self.finished = True
         return True
-
-    def execute(self) -> None:
-        """Run the function and keep its result or exception. Called by the worker that has the ticket."""
-        function, args = self._function, self._args
-        assert function is not None
-        self._function, self._args = None, ()
-        try:
-            self.result = function(*args)
-        except BaseException as error:
-            self.error = error
-            # The error's traceback refers to this frame. Without this, job and error would keep each other alive.
-            del self, function, args
 
     @property
     def is_call(self) -> bool:
@@ -199,13 +224,7 @@ class Job(Generic[T]):
             if not (drop and self.take_back()) and shield:
                 await self._end()
             raise
-        error = self.error
-        if error is None:
-            return self.result
-        try:
-            raise error
-        finally:
-            del error, self
+        return self.value()
 
     async def drop(self) -> None:
         """Give the job up: wait for its end if it has begun, also when cancelled; its outcome is discarded.

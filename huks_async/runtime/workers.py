@@ -136,8 +136,7 @@ class Crew:
 
     def _refuse_elsewhere(self) -> None:
         notice_fork()
-        if self._born != generation():
-            refuse_after_fork(self._born, f"the worker pool '{self._name}'")
+        refuse_after_fork(self._born, f"the worker pool '{self._name}'")
 
     def _refuse_closed(self) -> None:
         if self._closed:
