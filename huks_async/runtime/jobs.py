@@ -131,6 +131,13 @@ class Call(Generic[T]):
         else:
             self.has_run = True
 
+    def settle(self, outcome: T | BaseException) -> None:
+        """Keep an outcome that the caller determined: an exception is to be raised, anything else is the result."""
+        if isinstance(outcome, BaseException):
+            self.error = outcome
+        else:
+            self.result = outcome
+
     def value(self) -> T:
         """Give the result, or raise the exception; once."""
         # The exception's traceback also refers to frames that know this call.
@@ -185,13 +192,6 @@ class Job(Call[T]):
         (request,) = self._args
         self._args = ()
         return request
-
-    def settle(self, outcome: T | BaseException) -> None:
-        """Keep an outcome that the caller determined: an exception is to be raised, anything else is the result."""
-        if isinstance(outcome, BaseException):
-            self.error = outcome
-        else:
-            self.result = outcome
 
     def wake(self) -> None:
         """Wake the task that waits, if it is still waiting. Called in the event loop."""
