@@ -83,6 +83,12 @@ class CryptoExtensionAbility:
     async def onConnect(self) -> None:
         """Called when the provider is registered; an exception refuses the registration (12000020)."""
 
+    async def onDisconnect(self) -> None:
+        """Called when the provider is unregistered, or a keystore that it is registered with closes.
+
+        As often as `onConnect` has succeeded; an exception is ignored.
+        """
+
     async def onGetResourceId(self, params: Params) -> HuksCryptoExtensionResult:
         """Make an index (`resourceId` of the result) of HUKS_EXT_CRYPTO_TAG_RESOURCE_INFO."""
         raise NotImplementedError

@@ -1,6 +1,6 @@
 """Everything that a keystore knows about external providers, and the steps that several functions share."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -173,8 +173,8 @@ class ExternalProviders:
             self.sessions.drop(session)
         return out
 
-    async def forget(self, providers: Iterable[Provider]) -> None:
-        """Drop all resources of these providers and tell the providers, within the time limit of a single call."""
+    async def forget(self, providers: Sequence[Provider]) -> None:
+        """Drop all resources of these providers within the time limit of a single call, and disconnect them."""
         with anyio.move_on_after(self._asker.timeout, shield=True):
             for provider in providers:
                 for entry in self.resources.of_provider(provider):
@@ -187,11 +187,13 @@ class ExternalProviders:
             for entry in self.resources.of_provider(provider):
                 self.resources.drop(entry)
             self.sessions.drop_of(provider)
+            if getattr(provider.ability, "onDisconnect", None) is not None:
+                await self._farewell(self._asker.call("", provider.who, provider.ability, "onDisconnect"))
 
     async def aclose(self) -> None:
         """Close everything, when the keystore closes."""
-        if len(self.resources):
-            await self.forget(self.registry.all())
+        if providers := self.registry.all():
+            await self.forget(providers)
 
     async def _farewell(self, words: Any) -> None:
         with anyio.move_on_after(min(self._asker.timeout, _LONGEST_FAREWELL), shield=True):

@@ -1,5 +1,6 @@
 """What the tests under hard conditions share: options of the usual operations, loops, a look at resources."""
 
+import gc
 import os
 import threading
 import time
@@ -136,6 +137,12 @@ class Clock:
 def threads() -> list[str]:
     """Names of this library's threads that run."""
     return sorted(thread.name for thread in threading.enumerate() if thread.name.startswith("huks"))
+
+
+def end_earlier_threads() -> None:
+    """Wait for the threads of earlier tests, some of which end only when what they belong to is garbage-collected."""
+    gc.collect()
+    wait_until(lambda: not threads(), "the end of earlier threads")
 
 
 def descriptors() -> dict[int, str]:

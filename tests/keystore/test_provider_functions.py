@@ -216,6 +216,34 @@ async def test_a_failing_connection_is_12000020(keystore, token):
                     await other.registerProvider(NAME, [ABILITY_PARAM])
 
 
+@pytest.mark.parametrize("failure", [None, OSError("x"), "hang"], ids=str)
+async def test_a_provider_learns_when_it_is_no_longer_used(failure):
+    """Once for each connection that succeeded; what goes wrong there is nobody's concern any more."""
+    told = []
+
+    class Connected(MemoryProvider):
+        async def onConnect(self):
+            told.append("connect")
+
+        async def onDisconnect(self):
+            told.append("disconnect")
+            if failure == "hang":
+                await asyncio.sleep(60)
+            if failure is not None:
+                raise failure
+
+    timeout = 0.1 if failure == "hang" else 60
+    abilities = {ABILITY: Connected()}
+    opened = huks.Keystore.open("memory:", monitor=False, abilities=abilities, provider_timeout=timeout)
+    async with opened as keystore:
+        await keystore.registerProvider(NAME, [ABILITY_PARAM])
+        await keystore.unregisterProvider(NAME)
+        assert told == ["connect", "disconnect"]
+        await keystore.registerProvider(NAME, [ABILITY_PARAM])
+        await keystore.registerProvider(f"{NAME}2", [ABILITY_PARAM])
+    assert told == ["connect", "disconnect"] + ["connect"] * 2 + ["disconnect"] * 2
+
+
 async def test_unregistering_drops_what_is_open(ready, token):
     """Sessions and resources of it are gone, here and at the provider."""
     session = await ready.initSession(rid(), SIGN)

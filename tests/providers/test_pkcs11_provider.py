@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 import os
+import threading
 import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -537,8 +538,6 @@ async def test_a_child_of_a_fork_opens_its_own(keystore, slot):
                 nonlocal_code.append(0)
 
             nonlocal_code = []
-            import threading
-
             worker = threading.Thread(target=lambda: asyncio.new_event_loop().run_until_complete(main()))
             worker.start()
             worker.join(100)
@@ -567,6 +566,40 @@ async def test_missing_libraries_and_tokens_are_named(slot, tmp_path):
         ) as keystore:
             with refused(12000020):
                 await keystore.registerProvider(NAME, [ABILITY_PARAM])
+
+
+async def test_its_thread_ends_with_the_last_keystore(slot):
+    """Also if the token was never there; a provider that is used again gets another thread."""
+
+    before = set(threading.enumerate())
+
+    def threads():
+        new = set(threading.enumerate()) - before
+        return [thread for thread in new if thread.name.startswith("huks-token")]
+
+    async def ended():
+        async with asyncio.timeout(PATIENCE):
+            while threads():
+                await asyncio.sleep(0.01)
+
+    def opened(provider):
+        return huks.Keystore.open("memory:", monitor=False, load_all=False, abilities={ABILITY: provider})
+
+    provider = Pkcs11Provider(slot.module, LABEL)
+    slot.pull_out()
+    async with opened(provider) as first:
+        with refused(12000020):
+            await first.registerProvider(NAME, [ABILITY_PARAM])
+        await ended()
+    slot.put_back()
+    for _ in range(2):
+        async with opened(provider) as first:
+            await first.registerProvider(NAME, [ABILITY_PARAM])
+            async with opened(provider) as second:
+                await second.registerProvider(NAME, [ABILITY_PARAM])
+            assert len(threads()) == 1
+            await first.openResource(rid("still there"))
+        await ended()
 
 
 async def test_without_the_extra_the_error_names_it(monkeypatch):

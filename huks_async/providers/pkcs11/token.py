@@ -89,6 +89,12 @@ class Token:
             self._worker = SerialWorker(name=f"huks-token-{self._label}"[:15])
         return await self._worker.run(self._call, work)
 
+    def rest(self) -> None:
+        """Let the thread end after the work that waits for it; the next work gets a new one."""
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.close()
+
     async def connect(self) -> None:
         """Check that the library can be loaded and the token is present."""
         await self.run(lambda session: None)
