@@ -6,7 +6,7 @@ from huks_async.keys.items.aliases import check_alias, storage_level
 from huks_async.keystore.open_state import KeystoreFunctions, OpenState, newer_codes, state_for
 from huks_async.model.enums import HuksKeyFlag, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
-from huks_async.model.params import BytesLike, ParamSet, Properties, as_buffer, parse_properties
+from huks_async.model.params import BytesLike, ParamSet, Properties, as_buffer, as_list, parse_properties
 from huks_async.model.results import HuksReturnResult
 
 
@@ -45,7 +45,7 @@ class KemFunctions(KeystoreFunctions):
         state = self._open_state()
         with newer_codes():
             alias = check_alias(keyAlias)
-            own = parse_properties(params)
+            own = parse_properties(as_list(params))
             target = _shared_key(state, "encapsulate", sharedKeyAlias, sharedKeyParams)
             state = state_for(state, own, "encapsulate", alias, HuksKeyPurpose.HUKS_KEY_PURPOSE_WRAP)
             if target is not None:
@@ -88,7 +88,7 @@ class KemFunctions(KeystoreFunctions):
         state = self._open_state()
         with newer_codes():
             alias = check_alias(keyAlias)
-            own = parse_properties(params)
+            own = parse_properties(as_list(params))
             data = as_buffer(encapData, "encapData")
             target = _shared_key(state, "decapsulate", sharedKeyAlias, sharedKeyParams)
             state = state_for(state, own, "decapsulate", alias, HuksKeyPurpose.HUKS_KEY_PURPOSE_UNWRAP)

@@ -61,11 +61,7 @@ class Keyrings:
         Raises:
             BusinessError: 401 for a wrong user id; 202 on a device; 201 if the policy says no.
         """
-        if type(user_id) is bool or not issubclass(type(user_id), int):
-            raise BusinessError(401, f"userId must be an int, got {type_name(user_id)}")
-        user_id = int.__int__(user_id)
-        if not -MAX_USER - 1 <= user_id <= MAX_USER:
-            raise BusinessError(401, f"userId: got {shown(user_id)}, which does not fit in 32 bits")
+        user_id = check_user_id(user_id)
         if user_id < 0 and not self.permissions.device:
             raise BusinessError(401, f"userId: got {shown(user_id)}, accepted 0 … {MAX_USER}")
         self.permissions.check_user(self.caller, user_id)
@@ -99,6 +95,16 @@ class Keyrings:
         else:
             self._others.move_to_end(namespace)
         return keyring
+
+
+def check_user_id(user_id: Any) -> int:
+    """Check that a user id is a number of 32 bits; 401 otherwise."""
+    if type(user_id) is bool or not issubclass(type(user_id), int):
+        raise BusinessError(401, f"userId must be an int, got {type_name(user_id)}")
+    number = int.__int__(user_id)
+    if not -MAX_USER - 1 <= number <= MAX_USER:
+        raise BusinessError(401, f"userId: got {shown(number)}, which does not fit in 32 bits")
+    return number
 
 
 def namespace_of(name: str, user_id: int) -> str:

@@ -157,7 +157,7 @@ def parse_properties(properties: object) -> ParamSet:
     if properties is None:
         return NO_PARAMETERS
     if type(properties) is not list:
-        properties = _listed(properties)
+        properties = as_list(properties)
     if not properties:
         return NO_PARAMETERS
     if len(properties) > _MAX_LOOKED_AT:
@@ -322,7 +322,8 @@ def _reading(what: str) -> Iterator[None]:
         ) from error
 
 
-def _listed(properties: object) -> list[Any]:
+def as_list(properties: object) -> list[Any]:
+    """The parameters that an iterable gives; 401 for other things."""
     with _reading("properties"):
         if isinstance(properties, Iterable) and not isinstance(
             properties, (str, bytes, bytearray, memoryview, Mapping)
@@ -408,6 +409,7 @@ __all__ = [
     "Properties",
     "as_buffer",
     "as_bytes",
+    "as_list",
     "parse_options",
     "parse_parameters",
     "parse_properties",

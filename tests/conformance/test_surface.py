@@ -194,9 +194,43 @@ async def test_forms_for_another_user_are_refused(profile: str, code: int, name:
             await getattr(keystore, name)(*_arguments(name))
         with refused(code):
             await getattr(huks, name)(*_arguments(name))
-        wrong = ["100", *_arguments(name)[1:]]
-        with refused(401, "userId", "str"):
-            await getattr(keystore, name)(*wrong)
+
+
+PURPOSE_AS_TEXT = {"tag": huks.HuksTag.HUKS_TAG_PURPOSE, "value": "1"}
+WRONG_TYPES: dict[str, list[Any]] = {
+    "string": [None, 5, b"alias", ["alias"]],
+    "number": [None, "100", 1.5, True],
+    "HuksOptions": [None, 5, "x", [], {"properties": 5}, {"properties": [PURPOSE_AS_TEXT]}],
+    "HuksParam[]": [None, 5, "x", {}, [None], [PURPOSE_AS_TEXT]],
+}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("name", OTHER_USER)
+async def test_wrong_types_are_told_before_who_may_act_for_whom(either: huks.Keystore, name: str) -> None:
+    """Types of all arguments, then what has no form with a user, then the permission, then all else."""
+    code = 12000018 if "Offline" in name else 401
+    for place, (argument, kind, _) in enumerate(FUNCTIONS[name]["params"]):
+        for wrong in WRONG_TYPES[kind]:
+            arguments = _arguments(name)
+            arguments[place] = wrong
+            with refused(code):
+                await getattr(either, name)(*arguments)
+        if argument in ("huksOptions", "params"):
+            for tags in ({"KEY_ACCESS_GROUP": b"group"}, {"KEY_CLASS": 1}):
+                given = support.options(**tags)
+                arguments[place] = given["properties"] if argument == "params" else given
+                with refused(12000001):
+                    await getattr(either, name)(*arguments)
+    unknown_tag = [{"tag": 77, "value": 1}]
+    values: dict[str, Any] = {
+        "string": "",
+        "number": 100,
+        "HuksOptions": {"properties": unknown_tag},
+        "HuksParam[]": unknown_tag,
+    }
+    with pytest.raises(huks.PermissionDeniedError):
+        await getattr(either, name)(*(values[kind] for _, kind, _ in FUNCTIONS[name]["params"]))
 
 
 CONDITIONAL = {

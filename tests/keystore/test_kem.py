@@ -137,6 +137,8 @@ async def test_mistakes_in_arguments(keystore: Keystore) -> None:
     await refused(keystore.encapsulate(7, CALL), 12000018)  # type: ignore[arg-type]
     await refused(keystore.encapsulate("pair", twice), 12000018)
     await refused(keystore.encapsulate("pair", {"properties": CALL}), 12000018)  # type: ignore[arg-type]
+    await refused(keystore.encapsulate("pair", None), 12000018)  # type: ignore[arg-type]
+    await refused(keystore.decapsulate("pair", None, b""), 12000018)  # type: ignore[arg-type]
     await refused(keystore.encapsulate("pair", CALL, "new"), 12000018)
     await refused(keystore.encapsulate("pair", CALL, None, params(**AES_CBC)), 12000018)
     await refused(keystore.encapsulate("pair", CALL, "", params(**AES_CBC)), 12000018)

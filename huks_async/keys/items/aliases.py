@@ -16,8 +16,7 @@ _LEVELS = frozenset(HuksAuthStorageLevel)
 
 def check_alias(alias: Any, what: str = "keyAlias") -> str:
     """Check an alias: a string of 1 … 128 bytes in UTF-8; 401 otherwise."""
-    if not issubclass(type(alias), str):
-        raise BusinessError(401, f"{what} must be a str, got {type_name(alias)}")
+    check_alias_type(alias, what)
     text: str = str.__str__(alias)  # an instance of a subclass becomes a plain str
     # an ASCII string has one byte per character, so it need not be encoded to be measured
     try:
@@ -27,6 +26,12 @@ def check_alias(alias: Any, what: str = "keyAlias") -> str:
     if not 0 < length <= MAX_ALIAS_BYTES:
         raise BusinessError(401, f"{what} has {length} bytes in UTF-8, accepted 1 … {MAX_ALIAS_BYTES}")
     return text
+
+
+def check_alias_type(alias: Any, what: str = "keyAlias") -> None:
+    """Check that an alias is a string, of whatever length; 401 otherwise."""
+    if not issubclass(type(alias), str):
+        raise BusinessError(401, f"{what} must be a str, got {type_name(alias)}")
 
 
 def storage_level(params: ParamSet) -> int:
