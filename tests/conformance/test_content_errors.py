@@ -288,6 +288,7 @@ USES = [
     Use("PKCS7 odd length", AES, CBC | {"PURPOSE": s.DECRYPT, "PADDING": s.PKCS7}, (), bytes(31), 12000006),
     Use("PKCS7 nothing", AES, CBC | {"PURPOSE": s.DECRYPT, "PADDING": s.PKCS7}, (), b"", 12000006),
     Use("DES, 7 bytes", DES, DES_CBC, (), bytes(7), 401),
+    Use("decrypt DES, 7 bytes", DES, DES_CBC | {"PURPOSE": s.DECRYPT}, (), bytes(7), 401),
     Use("GCM wrong tag", AES, GCM_OPEN, (b"abc",), b"def", 12000006),
     Use("CCM wrong tag", AES, CCM_OPEN, (b"abc",), b"def", 12000006),
     Use("CCM decrypt without NONCE", AES, CCM_OPEN | {"NONCE": None}, (b"abc",), b"", 401),

@@ -311,7 +311,8 @@ async def test_export_of_a_private_half(keystore: huks.Keystore) -> None:
 async def test_properties_show_no_key_bytes(either: huks.Keystore) -> None:
     """Every tag given is there, those of one call are not, and no value holds the key."""
     secret = bytes(range(50, 82))
-    given = properties(**AES, KEY_OVERRIDE=True, ATTESTATION_CHALLENGE=b"kept", USER_ID=7, ALL_USERS=True)
+    described = {"ATTESTATION_CHALLENGE": b"kept", "USER_ID": 7, "ALL_USERS": True, "KEY_STORAGE_FLAG": 1}
+    given = properties(**AES, KEY_OVERRIDE=True, **described)
     await either.importKeyItem("key", {"properties": given, "inData": secret})
     found = {
         param.tag: param.value for param in (await either.getKeyItemProperties("key", NOTHING)).properties

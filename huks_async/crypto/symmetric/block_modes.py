@@ -104,7 +104,8 @@ class AlignedCipher(StreamCipher):
         """Take the last segment; give the rest.
 
         Raises:
-            BusinessError: the total is not a multiple of the block: 401 to encrypt, 12000006 to decrypt.
+            BusinessError: the total is not a multiple of the block: 401 to encrypt and for DES and 3DES,
+                12000006 to decrypt with AES and SM4.
 
         """
         context = self._context or self.begin()
@@ -112,9 +113,10 @@ class AlignedCipher(StreamCipher):
         try:
             context.finalize()
         except ValueError:
+            block = self._key.cipher().block_size // 8
             raise BusinessError(
-                _ILLEGAL if self._encrypts else _CRYPTO_FAIL,
-                f"without padding the data must be a multiple of {self._key.cipher().block_size // 8} bytes "
+                _ILLEGAL if self._encrypts or block == _DES_BLOCK else _CRYPTO_FAIL,
+                f"without padding the data must be a multiple of {block} bytes "
                 "in all; pad it, or use HUKS_PADDING_PKCS7 where the algorithm has it",
             ) from None
         return output

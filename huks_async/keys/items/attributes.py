@@ -16,7 +16,6 @@ _NOT_STORED = frozenset(
     {
         _T.HUKS_TAG_KEY_OVERRIDE,
         _T.HUKS_TAG_AUTH_TOKEN,
-        _T.HUKS_TAG_KEY_STORAGE_FLAG,
         InnerTag.SPECIFIC_USER_ID,
     }
 )
