@@ -219,7 +219,10 @@ class SessionFunctions(KeystoreFunctions):
         try:
             params = parse_parameters(options)
         except ParameterSetError as error:
-            raise state.driver.fail(state.session_owner, handle, error) from None
+            failure = state.driver.fail(state.session_owner, handle, error)
+            if failure is not error:
+                return  # there is no session to end, or a call is running in it
+            raise error from None
         if is_external(params):
             from huks_async.keystore import provider_keys  # late: few services use providers
 

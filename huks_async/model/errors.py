@@ -61,9 +61,9 @@ class IllegalArgumentError(BusinessError):
 
 
 class ParameterSetError(IllegalArgumentError):
-    """A set of parameters is illegal as a whole: a tag twice, an unknown tag, too many.
+    """A set of parameters is illegal as a whole: a tag twice, an unknown tag.
 
-    Unlike a wrong type, which is refused before a session is looked at, it ends the session.
+    Unlike a wrong type or too many parameters, which are refused before a session is looked at, it ends the session.
     """
 
 

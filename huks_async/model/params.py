@@ -237,7 +237,7 @@ def _parse_any(properties: list[Any]) -> ParamSet:
     if len(numbers) + len(blobs) != len(properties) or len(properties) > MAX_PARAMS:
         raise _illegal_set(properties)
     if sum(map(len, blobs.values())) > MAX_PARAM_BYTES:
-        raise ParameterSetError(
+        raise BusinessError(
             _ILLEGAL,
             f"the values of the parameters have more than {MAX_PARAM_BYTES} bytes together, which is the most "
             "that one set takes",
@@ -381,19 +381,19 @@ def _unknown_tag(tag: object) -> BusinessError:
 
 
 def _illegal_set(properties: list[Any]) -> BusinessError:
+    if len(properties) > MAX_PARAMS:
+        return _too_many(len(properties))
     seen: set[int] = set()
     for param in properties:
         tag = _take_apart(param)[0]
         if tag in seen:
-            return ParameterSetError(_ILLEGAL, f"{tag_name(tag)} is given twice; each tag may occur once")
+            break
         seen.add(tag)
-    return _too_many(len(properties))
+    return ParameterSetError(_ILLEGAL, f"{tag_name(tag)} is given twice; each tag may occur once")
 
 
-def _too_many(given: int) -> ParameterSetError:
-    return ParameterSetError(
-        _ILLEGAL, f"{given} parameters given, at most {MAX_PARAMS} are accepted in one set"
-    )
+def _too_many(given: int) -> BusinessError:
+    return BusinessError(_ILLEGAL, f"{given} parameters given, at most {MAX_PARAMS} are accepted in one set")
 
 
 __all__ = [

@@ -240,6 +240,10 @@ async def test_order_at_import(keystore: huks.Keystore, name: str) -> None:
 
 TWICE = [{"tag": T.HUKS_TAG_IV, "value": b"1"}] * 2
 UNKNOWN = [{"tag": 77, "value": 1}]
+TOO_MANY = [
+    {"tag": tag, "value": b"x" if tag >> 28 == 5 else True if tag >> 28 == 4 else 1}
+    for tag in [tag for tag in T if tag not in (0, T.HUKS_TAG_PROCESS_NAME, T.HUKS_TAG_AAD)][:43]
+]
 
 
 @pytest.mark.parametrize("name", ["updateSession", "finishSession"])
@@ -249,9 +253,12 @@ UNKNOWN = [{"tag": 77, "value": 1}]
         {"properties": [], "inData": "text"},
         {"properties": [{"tag": T.HUKS_TAG_IV, "value": 5}]},
         {"properties": [], "inData": bytes(1001)},
+        {"properties": TOO_MANY},
+        {"properties": TOO_MANY[:42] + TOO_MANY[:1]},
+        {"properties": [{"tag": T.HUKS_TAG_IV, "value": bytes(4 * 1024 * 1024 + 1)}]},
         5,
     ],
-    ids=["data", "value", "too-large", "options"],
+    ids=["data", "value", "too-large", "43", "43-one-twice", "4-MiB", "options"],
 )
 async def test_shape_comes_before_the_handle(name: str, wrong: Any) -> None:
     """What is wrong in shape or too large is told before an unknown handle, and leaves the session."""
@@ -277,6 +284,20 @@ async def test_an_illegal_set_comes_after_the_handle(keystore: huks.Keystore, na
         await getattr(keystore, name)(handle, {"properties": wrong})
     with refused(12000011, "failed"):
         await keystore.finishSession(handle, NOTHING)
+
+
+@pytest.mark.parametrize("wrong", [TWICE, UNKNOWN], ids=["twice", "unknown"])
+async def test_abort_of_an_unknown_handle_succeeds_whatever_is_given(
+    either: huks.Keystore, wrong: Any
+) -> None:
+    """Abort knows no unknown handle: a set that is illegal as a whole is told only where there is a session."""
+    await either.generateKeyItem("key", options(**AES))
+    handle = (await either.initSession("key", options(**CBC))).handle
+    assert await either.abortSession(7, {"properties": wrong}) is None
+    with refused(401):
+        await either.abortSession(handle, {"properties": wrong})
+    assert either.statistics().open == 0
+    assert await either.abortSession(handle, {"properties": wrong}) is None
 
 
 @pytest.mark.parametrize(("name", "stays"), [("updateSession", True), ("finishSession", False)])
