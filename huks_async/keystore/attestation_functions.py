@@ -3,7 +3,13 @@
 from typing import TYPE_CHECKING
 
 from huks_async.keys.items.aliases import check_alias, storage_level
-from huks_async.keystore.open_state import KeystoreFunctions, OpenState, newer_codes, state_for
+from huks_async.keystore.open_state import (
+    KeystoreFunctions,
+    OpenState,
+    check_security_level,
+    newer_codes,
+    state_for,
+)
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import Options, ParamSet, Properties, parse_parameters, parse_properties
 from huks_async.model.results import HuksReturnResult
@@ -123,6 +129,7 @@ async def _attest(state: OpenState, alias: str, params: ParamSet, mode: "Mode") 
     from huks_async.keys.attestation.request import check_key, check_request, make_claims
 
     state = state_for(state, params, _FUNCTIONS[mode], alias, purposes=0)
+    check_security_level(params)
     check_request(params, device=state.device)
     item = await state.shelf.find(alias, storage_level(params))
     check_key(item)

@@ -5,7 +5,7 @@ from typing import Any
 from huks_async.keys.items.aliases import check_alias, storage_level
 from huks_async.keys.items.sealing import FORMAT_VERSION
 from huks_async.keystore.key_class import is_external
-from huks_async.keystore.open_state import KeystoreFunctions, state_for
+from huks_async.keystore.open_state import KeystoreFunctions, check_security_level, state_for
 from huks_async.model.enums import HuksErrorCode
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import (
@@ -158,6 +158,7 @@ class ItemFunctions(KeystoreFunctions):
         alias = check_alias(keyAlias)
         params = parse_parameters(options)
         state = state_for(state, params, "getKeyItemProperties", alias, purposes=0)
+        check_security_level(params)
         level = storage_level(params)
         item = await state.shelf.find(alias, level)
         shown = [param for param in item.params.to_params() if param.tag not in _HIDDEN]

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _SPECIFIC_USER = int(InnerTag.SPECIFIC_USER_ID)
 _ACCESS_GROUP = int(HuksTag.HUKS_TAG_KEY_ACCESS_GROUP)
 _PURPOSE = int(HuksTag.HUKS_TAG_PURPOSE)
+_SECURITY_LEVEL = int(HuksTag.HUKS_TAG_KEY_SECURITY_LEVEL)
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -229,6 +230,14 @@ def _check_other_user(user_id: int, params: ParamSet) -> None:
             401,
             f"HUKS_TAG_AUTH_STORAGE_LEVEL: got {level} for user {user_id}; users below {FIRST_USER} are the "
             "system's and have keys of level DE (0) only",
+        )
+
+
+def check_security_level(params: ParamSet) -> None:
+    """Refuse (401) a security level other than TEE in a call that uses a key: it is chosen when the key is made."""
+    if params.numbers.get(_SECURITY_LEVEL):
+        raise BusinessError(
+            401, "HUKS_TAG_KEY_SECURITY_LEVEL: a call that uses a key takes no level but 0 (TEE)"
         )
 
 

@@ -15,7 +15,13 @@ from huks_async.keys.items.item import KeyItem
 from huks_async.keys.items.prepared import Prepared
 from huks_async.keys.lifecycle import is_stored
 from huks_async.keystore.key_class import is_external
-from huks_async.keystore.open_state import KeystoreFunctions, OpenState, state_for, state_of_named
+from huks_async.keystore.open_state import (
+    KeystoreFunctions,
+    OpenState,
+    check_security_level,
+    state_for,
+    state_of_named,
+)
 from huks_async.model.enums import HuksKeyFlag, HuksKeyPurpose
 from huks_async.model.errors import BusinessError, ParameterSetError
 from huks_async.model.params import (
@@ -41,7 +47,6 @@ _PURPOSE = int(HuksTag.HUKS_TAG_PURPOSE)
 _ACCESS_GROUP = int(HuksTag.HUKS_TAG_KEY_ACCESS_GROUP)
 _KEY_ALIAS = int(HuksTag.HUKS_TAG_KEY_ALIAS)
 _AUTH_TOKEN = int(HuksTag.HUKS_TAG_AUTH_TOKEN)
-_SECURITY_LEVEL = int(HuksTag.HUKS_TAG_KEY_SECURITY_LEVEL)
 _RESULT_FLAGS = {
     int(HuksKeyPurpose.HUKS_KEY_PURPOSE_AGREE): HuksKeyFlag.HUKS_KEY_FLAG_AGREE_KEY,
     int(HuksKeyPurpose.HUKS_KEY_PURPOSE_DERIVE): HuksKeyFlag.HUKS_KEY_FLAG_DERIVE_KEY,
@@ -261,8 +266,7 @@ async def _prepare(
     alias = check_alias(keyAlias)
     numbers = params.numbers
     owner = state_for(state, params, "initSession", alias)
-    if numbers.get(_SECURITY_LEVEL):
-        raise BusinessError(401, "HUKS_TAG_KEY_SECURITY_LEVEL: a session takes no level but 0 (TEE)")
+    check_security_level(params)
     level = storage_level(params)
     item = owner.shelf.ready(alias, level) or await owner.shelf.find(alias, level)
     if item.demand is not None:
@@ -339,12 +343,13 @@ def _segment(
             params = ParamSet(params.numbers, params.blobs | {_AUTH_TOKEN: as_bytes(token, "token")})
     except ParameterSetError as error:
         raise state.driver.fail(state.session_owner, handle, error) from None
-    if params.numbers and params.numbers.get(_SECURITY_LEVEL):
-        wrong = BusinessError(401, "HUKS_TAG_KEY_SECURITY_LEVEL: a session takes no level but 0 (TEE)")
+    try:
+        check_security_level(params)
+    except BusinessError as wrong:
         if ends:
-            raise state.driver.fail(state.session_owner, handle, wrong)
+            raise state.driver.fail(state.session_owner, handle, wrong) from None
         state.table.give_back(state.table.take(handle, state.session_owner))
-        raise wrong
+        raise
     return params, data
 
 

@@ -2,7 +2,13 @@
 
 from huks_async.keys.items.aliases import check_alias, storage_level
 from huks_async.keystore.key_class import is_external
-from huks_async.keystore.open_state import KeystoreFunctions, OpenState, newer_codes, state_for
+from huks_async.keystore.open_state import (
+    KeystoreFunctions,
+    OpenState,
+    check_security_level,
+    newer_codes,
+    state_for,
+)
 from huks_async.model.enums import HuksKeyPurpose, HuksUnwrapSuite
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, Options, as_buffer, parse_options, parse_parameters
@@ -71,6 +77,7 @@ class WrappingFunctions(KeystoreFunctions):
             alias = check_alias(keyAlias)
             parsed = parse_parameters(params)
             storage_level(parsed)
+            check_security_level(parsed)
         check_wrap_type(parsed)
         operator = _operators_key(state, "wrapKeyItem")
         state = state_for(state, parsed, "wrapKeyItem", alias, purposes=0)
@@ -99,6 +106,7 @@ class WrappingFunctions(KeystoreFunctions):
             alias = check_alias(keyAlias)
             parsed = parse_parameters(params)
             storage_level(parsed)
+            check_security_level(parsed)
             blob = as_buffer(wrappedKey, "wrappedKey")
             if not 0 < len(blob) <= MAX_BLOB_BYTES:
                 raise BusinessError(401, f"wrappedKey has {len(blob)} bytes, accepted 1 … {MAX_BLOB_BYTES}")

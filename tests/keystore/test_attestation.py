@@ -282,6 +282,25 @@ async def test_the_device_profile() -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_security_level_is_for_keys_that_are_made() -> None:
+    """Who uses a key names none but TEE's (0)."""
+    async with Keystore.open("memory:") as keystore:
+        await keystore.generateKeyItem("ec", options(**KEYS["P-256"], KEY_SECURITY_LEVEL=0))
+        for level, code, newer in ((0, None, None), (1, 401, 12000018), (2, 401, 12000018)):
+            given = options(ATTESTATION_CHALLENGE=CHALLENGE, KEY_SECURITY_LEVEL=level)
+            for call, refusal in (
+                (keystore.attestKeyItem("ec", given), code),
+                (keystore.anonAttestKeyItem("ec", given), code),
+                (keystore.anonAttestKeyItemOffline("ec", given["properties"]), newer),
+                (keystore.getKeyItemProperties("ec", given), code),
+            ):
+                if refusal is None:
+                    await call
+                else:
+                    await refused(call, refusal)
+
+
+@pytest.mark.asyncio
 async def test_another_users_key(tmp_path: Path) -> None:
     """The forms with a user attest that user's key."""
 

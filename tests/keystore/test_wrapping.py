@@ -51,6 +51,15 @@ async def test_a_key_moves_to_another_store(keystore: Keystore, tmp_path: Path) 
 
 
 @pytest.mark.asyncio
+async def test_a_security_level_is_for_keys_that_are_made(keystore: Keystore) -> None:
+    """A key is neither wrapped nor unwrapped at a level other than TEE's."""
+    blob = (await keystore.wrapKeyItem("aes", options(KEY_WRAP_TYPE=2, KEY_SECURITY_LEVEL=0))).outData
+    level = options(KEY_WRAP_TYPE=2, KEY_SECURITY_LEVEL=1)
+    await refused(keystore.wrapKeyItem("aes", level), 12000018)
+    await refused(keystore.unwrapKeyItem("moved", level, blob), 12000018)
+
+
+@pytest.mark.asyncio
 async def test_key_pairs_and_levels(keystore: Keystore) -> None:
     """A pair keeps both halves, and its storage level, which need not be repeated but must not differ."""
     pair = key(A.HUKS_ALG_ECC, 256, SIGN | VERIFY, DIGEST=12)
