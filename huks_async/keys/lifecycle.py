@@ -13,6 +13,7 @@ from huks_async.keys.items.aliases import check_alias, storage_level
 from huks_async.keys.items.attributes import (
     check_attributes,
     check_generation,
+    check_way,
     may_override,
     stored_params,
 )
@@ -170,6 +171,7 @@ class KeyMaker:
         """Check all there is to check, in the documented order."""
         check_generation(params)
         level = await self._check_name(alias, params)
+        check_way(params)
         bound = await self._admit(params)
         algorithm, _, size = check_key(params.numbers, device=self._device)
         await self._access.check_password(params, self._user_id)

@@ -439,6 +439,8 @@ async def test_where_a_result_goes(
         ({"ALGORITHM": s.HKDF}, 401),
         ({"KEY_SIZE": None}, 401),
         ({"KEY_SIZE": 128}, 401),
+        ({"PURPOSE": None}, 401),
+        ({"ALGORITHM": s.SM4}, 12000003),
         ({"AUTH_STORAGE_LEVEL": 5}, 401),
     ],
     ids=str,
@@ -448,6 +450,20 @@ async def test_mistakes_with_a_stored_result(either: huks.Keystore, wrong: Param
     with refused(code):
         await derive(either, STORED | wrong)
     assert (await either.listAliases(NOTHING)).keyAliases == ["base"]
+
+
+async def test_the_old_tags_of_generation(either: huks.Keystore) -> None:
+    """KEY_GENERATE_TYPE asks for a way that only generation refuses; a result and an import just keep it."""
+    with refused(12000001, "HUKS_TAG_KEY_GENERATE_TYPE"):
+        await either.generateKeyItem("key", options(**AES, KEY_GENERATE_TYPE=1))
+    await either.generateKeyItem("key", options(**AES, KEY_GENERATE_TYPE=0))
+    await either.importKeyItem("key", options(bytes(32), **AES, KEY_GENERATE_TYPE=2))
+    old = {"KEY_GENERATE_TYPE": 1, "IS_KEY_ALIAS": True, "KEY_STORAGE_FLAG": 1, "PADDING": s.NOPAD}
+    assert await derive(either, RESULT | old | {"BLOCK_MODE": s.CBC}) == b""
+    for alias, value in (("key", 2), ("result", 1)):
+        found = (await either.getKeyItemProperties(alias, NOTHING)).properties
+        assert {param.tag: param.value for param in found}[T.HUKS_TAG_KEY_GENERATE_TYPE] == value
+    assert await run(either, "result", last=bytes(16), **CBC)
 
 
 async def test_a_stored_result_replaces_or_not(either: huks.Keystore) -> None:

@@ -25,8 +25,8 @@ def check_attributes(params: ParamSet) -> None:
     """Refuse attributes of a new key that cannot be honoured here.
 
     Raises:
-        BusinessError: 12000001 for a secure element, an external provider and a key that is generated from
-            another; 401 for values that these tags never take.
+        BusinessError: 12000001 for a secure element and an external provider; 401 for values that these tags
+            never take.
     """
     numbers = params.numbers
     level = numbers.get(_T.HUKS_TAG_KEY_SECURITY_LEVEL, HuksKeySecurityLevel.HUKS_KEY_SECURITY_LEVEL_TEE)
@@ -38,11 +38,6 @@ def check_attributes(params: ParamSet) -> None:
         raise _unsupported(
             "HUKS_TAG_KEY_CLASS: keys of external providers are made by generateKeyItem; leave the tag out"
         )
-    if numbers.get(_T.HUKS_TAG_KEY_GENERATE_TYPE, 0) != HuksKeyGenerateType.HUKS_KEY_GENERATE_TYPE_DEFAULT:
-        raise _unsupported(
-            "HUKS_TAG_KEY_GENERATE_TYPE: keys are derived and agreed in sessions, with the result stored "
-            "by HUKS_TAG_DERIVED_AGREED_KEY_STORAGE_FLAG at finish"
-        )
 
 
 def check_generation(params: ParamSet) -> None:
@@ -52,6 +47,20 @@ def check_generation(params: ParamSet) -> None:
         raise BusinessError(
             401,
             "HUKS_TAG_KEY_STORAGE_FLAG: got HUKS_STORAGE_TEMP; key items are persistent, leave the tag out",
+        )
+
+
+def check_way(params: ParamSet) -> None:
+    """Refuse to generate a key from another one (12000001).
+
+    Only generation asks: where the result of an agreement or derivation is stored, the tag says what is true,
+    and an import does not look at it.
+    """
+    way = params.numbers.get(_T.HUKS_TAG_KEY_GENERATE_TYPE, 0)
+    if way != HuksKeyGenerateType.HUKS_KEY_GENERATE_TYPE_DEFAULT:
+        raise _unsupported(
+            "HUKS_TAG_KEY_GENERATE_TYPE: keys are derived and agreed in sessions, with the result stored "
+            "by HUKS_TAG_DERIVED_AGREED_KEY_STORAGE_FLAG at finish"
         )
 
 
