@@ -492,6 +492,12 @@ AGREEMENTS: dict[str, tuple[Params, Params, bytes, int]] = {
         sample(s.RSA, 2048).spki,
         12000006,
     ),
+    "ECDH with an RSA key of PKCS#1": (
+        ECDH,
+        session(s.ECDH, s.AGREE, KEY_SIZE=256),
+        sample(s.RSA, 2048).spki[24:],
+        401,
+    ),
     "ECDH with a DH key": (ECDH, session(s.ECDH, s.AGREE, KEY_SIZE=256), sample(s.DH, 2048).spki, 12000006),
     "ECDH with an X25519 SPKI": (ECDH, session(s.ECDH, s.AGREE, KEY_SIZE=256), X_SAMPLE.spki, 401),
     "ECDH with an SM2 key": (ECDH, session(s.ECDH, s.AGREE, KEY_SIZE=256), sample(s.SM2, 256).spki, 12000006),

@@ -5,10 +5,10 @@ from contextlib import AbstractContextManager, nullcontext
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
-from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from huks_async.crypto.asymmetric import finite_field
 from huks_async.crypto.asymmetric.finite_field import DHPublicKey
+from huks_async.crypto.asymmetric.spki import load_spki
 from huks_async.crypto.operation import Operation
 from huks_async.model.enums import HuksErrorCode
 from huks_async.model.errors import BusinessError
@@ -40,7 +40,7 @@ def load_peer(
     guard: AbstractContextManager[None] = finite_field.allowed() if is_finite else nullcontext()
     try:
         with guard:
-            key = load_der_public_key(spki)
+            key = load_spki(spki)
     except UnsupportedAlgorithm:
         if _EC_OID in head:
             raise wrong_peer("a key of another curve") from None

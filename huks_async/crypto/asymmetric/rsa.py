@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 from huks_async.crypto.asymmetric import rsa_cipher, rsa_sign
 from huks_async.crypto.asymmetric.rsa_factors import factors
 from huks_async.crypto.asymmetric.rsa_key import RsaKey
+from huks_async.crypto.asymmetric.spki import load_spki
 from huks_async.crypto.caller_warnings import warn_legacy
 from huks_async.crypto.family import OperationSpec, Starter
 from huks_async.crypto.key_material import KeyMaterial
@@ -134,7 +135,7 @@ def material_from_spki(spki: bytes, algorithm: int, size: int) -> KeyMaterial:
     _check_size(size, 401)
     not_one = BusinessError(401, f"the key is no SubjectPublicKeyInfo of an RSA key of {size} bits")
     try:
-        public = load_der_public_key(spki)
+        public = load_spki(spki)
         if not (
             isinstance(public, rsa.RSAPublicKey) and public.key_size == size and public.public_numbers().n & 1
         ):

@@ -9,7 +9,12 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa as library
-from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_private_key,
+    load_pem_private_key,
+)
 
 from huks_async.crypto.asymmetric import rsa, rsa_key
 from huks_async.crypto.key_material import KeyMaterial
@@ -600,10 +605,12 @@ def test_import_of_spki(key: KeyMaterial) -> None:
     assert rsa.material_from_spki(key.public, RSA, 2048) == public_of(key)
     curve = openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:prime256v1")
     other = openssl("pkey", "-pubout", "-outform", "DER", given=curve)
+    bare = rsa.load(key).public.public_bytes(Encoding.DER, PublicFormat.PKCS1)
     for spki, size in (
         (key.public, 1024),
         (key.public, 2047),
         (other, 2048),
+        (bare, 2048),
         (b"", 2048),
         (key.public[:-1], 2048),
     ):
