@@ -135,11 +135,13 @@ async def test_arguments(keystore: Keystore) -> None:
 
 @pytest.mark.asyncio
 async def test_import_and_export(keystore: Keystore) -> None:
-    """Bytes that are no key are invalid key information; a symmetric key has nothing to export."""
+    """Bytes that are no key are invalid key information, none a wrong argument; a symmetric key exports nothing."""
     verify = ECC | {"PURPOSE": VERIFY}
     for data, given, reason in (
         (bytes(5), AES_CBC, E.HUKS_ERROR_INVALID_KEY_INFO),
-        (b"", AES_CBC, E.HUKS_ERROR_INVALID_KEY_INFO),
+        (b"", AES_CBC, E.HUKS_ERROR_INVALID_ARGUMENT),
+        (b"", verify, E.HUKS_ERROR_INVALID_ARGUMENT),
+        (b"", ECC | {"IMPORT_KEY_TYPE": 2}, E.HUKS_ERROR_INVALID_ARGUMENT),
         (bytes(91), verify, E.HUKS_ERROR_INVALID_KEY_INFO),
         (bytes(91), changed(verify, KEY_SIZE=None), E.HUKS_ERROR_CHECK_GET_KEY_SIZE_FAIL),
         (bytes(91), changed(verify, ALGORITHM=None), E.HUKS_ERROR_CHECK_GET_ALG_FAIL),

@@ -106,7 +106,9 @@ def algorithm_name(algorithm: int) -> str:
 def check_import_length(algorithm: int, length: int) -> None:
     """Refuse an import of no bytes or of more than its algorithm takes: 401."""
     limit = MAX_IMPORT_BYTES_OF.get(algorithm, MAX_IMPORT_BYTES)
-    if not 0 < length <= limit:
+    if not length:
+        raise _no_key()
+    if length > limit:
         raise invalid(f"inData of {algorithm_name(algorithm)} must have 1 to {limit} bytes, got {length}")
 
 
@@ -124,6 +126,8 @@ def unpack(blob: BytesLike, *, algorithm: int | None = None, size: int | None = 
 
     """
     length = len(blob)
+    if not length:
+        raise _no_key()
     if length < _LEADING.size:
         raise invalid(f"key material of {length} bytes is shorter than its header")
     said, bits = _LEADING.unpack_from(blob)
@@ -261,6 +265,15 @@ _CHECKS: dict[int, Callable[[KeyParts, bool], None]] = {
     HuksKeyAlg.HUKS_ALG_ML_DSA: _check_ml,
     HuksKeyAlg.HUKS_ALG_ML_KEM: _check_ml,
 }
+
+
+def _no_key() -> BusinessError:
+    # HUKS looks whether there is a key before it looks at it, so this is a wrong argument and not a bad key.
+    return BusinessError(
+        _ILLEGAL,
+        "inData is empty: an import needs the bytes of the key",
+        reason=HuksErrorCode.HUKS_ERROR_INVALID_ARGUMENT,
+    )
 
 
 def invalid(message: str) -> BusinessError:
