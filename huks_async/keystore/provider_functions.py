@@ -29,8 +29,8 @@ class ProviderFunctions(KeystoreFunctions):
         Raises:
             BusinessError: 201 for an application that declares no abilities, or that the policy does not allow to; 401
                 or 12000018 for a wrong argument; 12000002 without the ability's name; 12000019 for a provider that is
-                registered already; 12000020 for an ability that is not declared or cannot be reached; 12000024 if it
-                does not answer; 12000025 for more than 10 providers.
+                registered already; 12000020 for an ability that is not declared, cannot be reached or does not
+                answer; 12000025 for more than 10 providers; 12000012 if the keystore is closed meanwhile.
         """
         from huks_async.keystore import provider_calls  # late: few services use providers
 

@@ -88,10 +88,11 @@ class ProviderSessions:
         self.drop(session)
         return session
 
-    def opened(self, session: ProviderSession, provider_handle: str) -> None:
-        """Complete a session that was reserved."""
+    def opened(self, session: ProviderSession, provider_handle: str) -> bool:
+        """Complete a session that was reserved; False if it was dropped meanwhile."""
         session.provider_handle = provider_handle
         session.busy = False
+        return self._sessions.get(session.handle) is session
 
     def drop(self, session: ProviderSession) -> None:
         """Forget a session."""

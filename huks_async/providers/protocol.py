@@ -86,7 +86,8 @@ class CryptoExtensionAbility:
     async def onDisconnect(self) -> None:
         """Called when the provider is unregistered, or a keystore that it is registered with closes.
 
-        As often as `onConnect` has succeeded; an exception is ignored.
+        As often as `onConnect` has succeeded; an exception is ignored. A resource or session that was being opened
+        is closed by a call after this one.
         """
 
     async def onGetResourceId(self, params: Params) -> HuksCryptoExtensionResult:

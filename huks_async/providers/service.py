@@ -1,5 +1,6 @@
 """Everything that a keystore knows about external providers, and the steps that several functions share."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -17,7 +18,9 @@ from huks_async.providers.registry import Provider, Registry
 from huks_async.providers.resource_ids import ResourceId
 from huks_async.providers.resources import OpenResource, OpenResources
 
-_FIRST_UID = 20_000_000
+# Numbers of callers are used once in a process, because keystores may share a provider: what the provider keeps for
+# a number, such as a PIN that was proved, must not count for another keystore's caller.
+_new_uids = itertools.count(20_000_000)
 # how many seconds a cancelled call may wait while it tells the provider that it ends
 _LONGEST_FAREWELL = 1.0
 _NO_MATTER_AT_ABORT = (12000011, 12000021, 12000023)
@@ -40,10 +43,14 @@ class ExternalProviders:
         self._asker = Asker(timeout, self._note)
         self._errors: dict[str, HuksExternalErrorInfo] = {}
         self._uids: dict[str, int] = {}
+        self._closed = False
 
     def uid_of(self, caller: str) -> int:
         """The number by which providers know a caller; it stays the same while the keystore is open."""
-        return self._uids.setdefault(caller, _FIRST_UID + len(self._uids))
+        uid = self._uids.get(caller)
+        if uid is None:
+            uid = self._uids[caller] = next(_new_uids)
+        return uid
 
     def last_error(self, caller: str) -> HuksExternalErrorInfo:
         """What a provider said about this caller's last failed call."""
@@ -61,6 +68,9 @@ class ExternalProviders:
             await self._asker.call(caller, provider.who, provider.ability, "onConnect")
         except BusinessError as error:
             raise BusinessError(12000020, f"{provider.who} cannot be reached: {error.message}") from error
+        if self._closed:
+            await self._disconnect([provider])
+            raise BusinessError(12000012, f"the keystore was closed before {provider.who} was registered")
 
     async def ask(
         self, caller: str, provider: Provider, method: str, *args: object
@@ -148,7 +158,9 @@ class ExternalProviders:
         except BaseException:
             self.sessions.drop(session)
             raise
-        self.sessions.opened(session, handle)
+        if not self.sessions.opened(session, handle):
+            await self._farewell(self.end_at_provider(session))
+            raise BusinessError(12000011, "the resource was closed before the session was open")
         return session.handle
 
     async def feed_session(
@@ -175,25 +187,38 @@ class ExternalProviders:
 
     async def forget(self, providers: Sequence[Provider]) -> None:
         """Drop all resources of these providers within the time limit of a single call, and disconnect them."""
-        with anyio.move_on_after(self._asker.timeout, shield=True):
-            for provider in providers:
-                for entry in self.resources.of_provider(provider):
-                    self.resources.drop(entry)
-                    if entry.handle is None:
-                        continue
-                    with suppress(BusinessError):
-                        await self._close_at_provider(entry, ExternalParams())
         for provider in providers:
+            provider.gone = True  # what is being opened is closed as soon as it is open
+        try:
+            with anyio.move_on_after(self._asker.timeout, shield=True):
+                for provider in providers:
+                    for entry in self.resources.of_provider(provider):
+                        self.resources.drop(entry)
+                        if entry.handle is None:
+                            continue
+                        with suppress(BusinessError):
+                            await self._close_at_provider(entry, ExternalParams())
+        finally:
+            await self._disconnect(providers)
+
+    async def _disconnect(self, providers: Sequence[Provider]) -> None:
+        """Drop what is left of these providers, and tell each of them; also if Task.cancel() ends one of the calls."""
+        if not providers:
+            return
+        provider, *others = providers
+        try:
             for entry in self.resources.of_provider(provider):
                 self.resources.drop(entry)
             self.sessions.drop_of(provider)
             if getattr(provider.ability, "onDisconnect", None) is not None:
                 await self._farewell(self._asker.call("", provider.who, provider.ability, "onDisconnect"))
+        finally:
+            await self._disconnect(others)
 
     async def aclose(self) -> None:
         """Close everything, when the keystore closes."""
-        if providers := self.registry.all():
-            await self.forget(providers)
+        self._closed = True
+        await self.forget(self.registry.all())
 
     async def _farewell(self, words: Any) -> None:
         with anyio.move_on_after(min(self._asker.timeout, _LONGEST_FAREWELL), shield=True):

@@ -244,6 +244,160 @@ async def test_a_provider_learns_when_it_is_no_longer_used(failure):
     assert told == ["connect", "disconnect"] + ["connect"] * 2 + ["disconnect"] * 2
 
 
+class Gated(MemoryProvider):
+    """One whose methods named in `gated` wait for `gate` before they answer, and that counts its connections."""
+
+    def __init__(self, *gated):
+        super().__init__()
+        self.gate = asyncio.Event()
+        self.reached = asyncio.Event()
+        self.gated = gated
+        self.connections = 0
+        self.lost = 0
+
+    async def wait(self, method):
+        if method in self.gated:
+            self.reached.set()
+            await self.gate.wait()
+
+    async def onConnect(self):
+        await self.wait("onConnect")
+        self.connections += 1
+
+    async def onDisconnect(self):
+        self.connections -= 1
+        self.lost += 1
+
+    async def onOpenResource(self, *args):
+        await self.wait("onOpenResource")
+        return await super().onOpenResource(*args)
+
+    async def onCloseResource(self, *args):
+        await self.wait("onCloseResource")
+        return await super().onCloseResource(*args)
+
+    async def onInitSession(self, *args):
+        await self.wait("onInitSession")
+        return await super().onInitSession(*args)
+
+
+def with_provider(provider, **more):
+    return huks.Keystore.open(
+        "memory:", monitor=False, load_all=False, abilities={ABILITY: provider, "Second": provider}, **more
+    )
+
+
+async def to_the_gate(provider, call):
+    task = asyncio.ensure_future(call)
+    await provider.reached.wait()
+    return task
+
+
+async def test_closing_while_a_provider_is_being_registered_disconnects_it():
+    """The registration ends with 12000012, and is no more; so it is when it was cancelled."""
+    for end in ("answer", "cancel"):
+        provider = Gated("onConnect")
+        async with with_provider(provider) as keystore:
+            task = await to_the_gate(provider, keystore.registerProvider(NAME, [ABILITY_PARAM]))
+        if end == "cancel":
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        else:
+            provider.gate.set()
+            with refused(12000012):
+                await task
+        assert provider.connections == 0
+
+
+@pytest.mark.parametrize("way", ["close", "unregister"])
+async def test_what_is_being_opened_when_a_provider_goes_is_closed(way):
+    """Resources and sessions whose opening ends late are not left open at the provider."""
+    for method in ("onOpenResource", "onInitSession"):
+        provider = Gated(method)
+        async with with_provider(provider) as keystore:
+            await keystore.registerProvider(NAME, [ABILITY_PARAM])
+            if method == "onOpenResource":
+                call = keystore.openResource(rid())
+            else:
+                await keystore.openResource(rid())
+                await keystore.authUkeyPin(rid(), pin())
+                await keystore.generateKeyItem(rid(), MAKE)
+                call = keystore.initSession(rid(), SIGN)
+            task = await to_the_gate(provider, call)
+            if way == "unregister":
+                await keystore.unregisterProvider(NAME)
+        provider.gate.set()
+        with pytest.raises(huks.BusinessError):
+            await task
+        assert (provider.connections, provider.open_resources, provider.sessions) == (0, 0, 0)
+
+
+async def test_a_session_that_is_open_after_its_resource_was_closed_ends(ready, token):
+    """12000011, and the provider has no session."""
+    gate, reached = asyncio.Event(), asyncio.Event()
+    begin = token.onInitSession
+
+    async def late(*args):
+        result = await begin(*args)
+        reached.set()
+        await gate.wait()
+        return result
+
+    token.onInitSession = late
+    task = asyncio.ensure_future(ready.initSession(rid(), SIGN))
+    await reached.wait()
+    await ready.closeResource(rid())
+    gate.set()
+    with refused(12000011):
+        await task
+    assert (token.open_resources, token.sessions) == (0, 0)
+
+
+@pytest.mark.parametrize("way", ["aclose", "unregisterProvider"])
+async def test_a_provider_is_told_also_if_its_end_is_cancelled(way):
+    """Cancelled by Task.cancel(), which ignores shields, in a call that hangs: each provider is told all the same."""
+    provider = Gated("onCloseResource")
+    second = {"tag": TAG.HUKS_EXT_CRYPTO_TAG_ABILITY_NAME, "value": b"Second"}
+    keystore = with_provider(provider)
+    await keystore.aopen()
+    try:
+        await keystore.registerProvider(NAME, [ABILITY_PARAM])
+        await keystore.registerProvider(NAME, [second])
+        await keystore.openResource(rid())
+        call = keystore.aclose() if way == "aclose" else keystore.unregisterProvider(NAME)
+        task = await to_the_gate(provider, call)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (provider.connections, provider.lost) == (0, 2)
+    finally:
+        provider.gate.set()
+        await keystore.aclose()
+    assert (provider.connections, provider.lost) == (0, 2)
+
+
+async def test_callers_of_keystores_that_share_a_provider_prove_their_own_pins():
+    """What one caller has proved counts for it alone, and for as long as its own keystore is open."""
+    provider = MemoryProvider()
+    async with with_provider(provider) as first:
+        await first.registerProvider(NAME, [ABILITY_PARAM])
+        await first.openResource(rid())
+        await first.authUkeyPin(rid(), pin())
+        await first.generateKeyItem(rid(), MAKE)
+        async with with_provider(provider, namespace="other") as second:
+            await second.registerProvider(NAME, [ABILITY_PARAM])
+            other = rid(bundle="other")
+            await second.openResource(other)
+            assert await second.getUkeyPinAuthState(other) == 0
+            with refused(12000023):
+                await second.generateKeyItem(other, MAKE)
+            await second.authUkeyPin(other, pin())
+            await second.generateKeyItem(other, MAKE)
+        assert await first.getUkeyPinAuthState(rid()) == 1
+        await first.generateKeyItem(rid(), MAKE)
+
+
 async def test_unregistering_drops_what_is_open(ready, token):
     """Sessions and resources of it are gone, here and at the provider."""
     session = await ready.initSession(rid(), SIGN)

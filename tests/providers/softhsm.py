@@ -57,6 +57,10 @@ class Slot:
     def work(self) -> None:
         (self.folder / "fault").unlink(missing_ok=True)
 
+    def sessions(self) -> int:
+        """How many sessions of this process are open, as far as the library before the token was asked for them."""
+        return ctypes.c_long.in_dll(ctypes.CDLL(self.module), "open_sessions").value
+
     def _say(self, text: str) -> None:
         (self.folder / "fault.new").write_text(text)
         (self.folder / "fault.new").rename(self.folder / "fault")

@@ -568,29 +568,54 @@ async def test_missing_libraries_and_tokens_are_named(slot, tmp_path):
                 await keystore.registerProvider(NAME, [ABILITY_PARAM])
 
 
-async def test_its_thread_ends_with_the_last_keystore(slot):
-    """Also if the token was never there; a provider that is used again gets another thread."""
+@needs_compiler
+async def test_proving_the_pin_again_leaves_no_session_behind(keystore, slot):
+    """The session of the last login is the only one."""
+    await keystore.openResource(rid("again"))
+    await keystore.authUkeyPin(rid("again"), pin(PIN))
+    before = slot.sessions()
+    for _ in range(3):
+        await keystore.authUkeyPin(rid("again"), pin(PIN))
+    assert slot.sessions() == before
+    await keystore.clearUkeyPinAuthState(rid("again"))
+    assert slot.sessions() == before
 
+
+# --- the end of a provider's use --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def threads():
+    """The threads of tokens that a test has begun."""
     before = set(threading.enumerate())
 
-    def threads():
+    def begun():
         new = set(threading.enumerate()) - before
         return [thread for thread in new if thread.name.startswith("huks-token")]
 
-    async def ended():
-        async with asyncio.timeout(PATIENCE):
-            while threads():
-                await asyncio.sleep(0.01)
+    return begun
 
-    def opened(provider):
-        return huks.Keystore.open("memory:", monitor=False, load_all=False, abilities={ABILITY: provider})
 
+async def until(reached):
+    async with asyncio.timeout(PATIENCE):
+        while not reached():
+            await asyncio.sleep(0.01)
+
+
+def opened(provider, **more):
+    return huks.Keystore.open(
+        "memory:", monitor=False, load_all=False, abilities={ABILITY: provider, "Second": provider}, **more
+    )
+
+
+async def test_its_thread_ends_with_the_last_keystore(slot, threads):
+    """Also if the token was never there; a provider that is used again gets another thread."""
     provider = Pkcs11Provider(slot.module, LABEL)
     slot.pull_out()
     async with opened(provider) as first:
         with refused(12000020):
             await first.registerProvider(NAME, [ABILITY_PARAM])
-        await ended()
+        await until(lambda: not threads())
     slot.put_back()
     for _ in range(2):
         async with opened(provider) as first:
@@ -599,7 +624,166 @@ async def test_its_thread_ends_with_the_last_keystore(slot):
                 await second.registerProvider(NAME, [ABILITY_PARAM])
             assert len(threads()) == 1
             await first.openResource(rid("still there"))
-        await ended()
+        await until(lambda: not threads())
+
+
+@needs_compiler
+async def test_its_session_at_the_token_ends_with_the_last_keystore(slot, threads):
+    """With the login, also when a caller's PIN was not cleared; what begins right after it finds a token at work."""
+    provider, label = Pkcs11Provider(slot.module, LABEL), unique("leaves")
+    before = slot.sessions()
+    for number in range(3):
+        async with opened(provider) as keystore:
+            await keystore.registerProvider(NAME, [ABILITY_PARAM])
+            await keystore.openResource(rid(label))
+            with refused(12000023):
+                await keystore.generateKeyItem(rid(label), external(ALGORITHM=AES, KEY_SIZE=256, PURPOSE=3))
+            await keystore.authUkeyPin(rid(label), pin(PIN))
+            assert slot.sessions() == before + 1
+            if number == 0:
+                await keystore.generateKeyItem(rid(label), external(ALGORITHM=AES, KEY_SIZE=256, PURPOSE=3))
+        if number:
+            await until(lambda: not threads())
+            assert slot.sessions() == before
+    await until(lambda: not threads())
+
+
+@needs_compiler
+async def test_a_token_that_hangs_costs_one_thread(slot, threads):
+    """However often a registration is tried, cancelled or cut short; and none when the token answers again."""
+    provider, label = Pkcs11Provider(slot.module, LABEL), unique("held up")
+    before = slot.sessions()
+    async with opened(provider, provider_timeout=PATIENCE) as other:
+        await other.registerProvider(NAME, [ABILITY_PARAM])
+        await make(other, label, ALGORITHM=ECC, KEY_SIZE=256, PURPOSE=12)
+    await until(lambda: not threads())
+    slot.hang()
+    try:
+        async with opened(provider, provider_timeout=0.1) as keystore:
+            for _ in range(3):
+                with refused(12000020):
+                    await keystore.registerProvider(NAME, [ABILITY_PARAM])
+                task = asyncio.ensure_future(keystore.registerProvider(NAME, [ABILITY_PARAM]))
+                await asyncio.sleep(0.01)
+                task.cancel()
+                with suppress(asyncio.CancelledError, huks.BusinessError):
+                    await task
+        assert len(threads()) == 1
+    finally:
+        slot.work()
+    await until(lambda: not threads())
+    assert slot.sessions() == before
+    async with opened(provider, provider_timeout=PATIENCE) as keystore:
+        await keystore.registerProvider(NAME, [ABILITY_PARAM])
+        await keystore.openResource(rid(label))
+        await public(keystore, label)
+    await until(lambda: not threads())
+
+
+@needs_compiler
+@pytest.mark.parametrize("step", ["authUkeyPin", "openResource", "initSession", "updateSession"])
+async def test_closing_while_a_call_hangs_leaves_nothing(slot, threads, step):
+    """The keystore closes in time; when the token answers again, the login, session and thread of the call end."""
+    provider, label = Pkcs11Provider(slot.module, LABEL), unique("closed")
+    before = slot.sessions()
+    async with opened(provider, provider_timeout=PATIENCE) as keystore:
+        await keystore.registerProvider(NAME, [ABILITY_PARAM])
+        await make(keystore, label, ALGORITHM=ECC, KEY_SIZE=256, PURPOSE=12)
+        handle = (await keystore.initSession(rid(label), SIGN_ECC)).handle
+        calls = {
+            "authUkeyPin": lambda: keystore.authUkeyPin(rid(label), pin(PIN)),
+            "openResource": lambda: keystore.openResource(rid("another")),
+            "initSession": lambda: keystore.initSession(rid(label), SIGN_ECC),
+            "updateSession": lambda: keystore.updateSession(handle, external(b"x")),
+        }
+        keystore._open_state().providers._asker.timeout = 0.2
+        slot.hang()
+        task = asyncio.ensure_future(calls[step]())
+        await asyncio.sleep(0.05)
+    try:
+        assert len(threads()) <= 1
+    finally:
+        slot.work()
+    with suppress(huks.BusinessError):
+        await task
+    await until(lambda: not threads())
+    assert slot.sessions() == before
+    async with opened(provider, provider_timeout=PATIENCE) as keystore:
+        await keystore.registerProvider(NAME, [ABILITY_PARAM])
+        await keystore.openResource(rid(label))
+        with refused(12000023):  # whatever PIN was proved before
+            await keystore.initSession(rid(label), SIGN_ECC)
+        await keystore.authUkeyPin(rid(label), pin(PIN))
+        await run(keystore, label, last=b"x", ALGORITHM=ECC, PURPOSE=4, DIGEST=12)
+
+
+@needs_compiler
+async def test_keystores_that_share_a_token_do_not_disturb_one_another(slot, threads):
+    """Others come and go, each in an event loop of its own; the PIN that one has proved stays its own."""
+    provider, label = Pkcs11Provider(slot.module, LABEL), unique("shared")
+    before = slot.sessions()
+
+    async def visit(name):
+        async with opened(provider, namespace=name, provider_timeout=PATIENCE) as visitor:
+            await visitor.registerProvider(NAME, [ABILITY_PARAM])
+            own = rid(label, bundle=name)
+            await visitor.openResource(own)
+            with refused(12000023):
+                await visitor.initSession(own, SIGN_ECC)
+
+    def visits(name):
+        for _ in range(5):
+            asyncio.run(visit(name))
+
+    async with opened(provider, provider_timeout=PATIENCE) as keystore:
+        await keystore.registerProvider(NAME, [ABILITY_PARAM])
+        await make(keystore, label, ALGORITHM=ECC, KEY_SIZE=256, PURPOSE=12)
+        guests = asyncio.gather(*(asyncio.to_thread(visits, name) for name in ("left", "right")))
+        while not guests.done():
+            await run(keystore, label, last=b"x", ALGORITHM=ECC, PURPOSE=4, DIGEST=12)
+        await guests
+        assert len(threads()) == 1
+    await until(lambda: not threads())
+    assert slot.sessions() == before
+
+
+@needs_compiler
+async def test_a_provider_that_was_made_before_a_fork_is_the_childs_if_it_was_not_used(slot, threads):
+    """So that programs may make it before they fork their workers, even while another provider holds the token."""
+    unused, used, label = (
+        Pkcs11Provider(slot.module, LABEL),
+        Pkcs11Provider(slot.module, LABEL),
+        unique("child"),
+    )
+    async with opened(used, provider_timeout=PATIENCE) as keystore:
+        await keystore.registerProvider(NAME, [ABILITY_PARAM])
+        await make(keystore, label, ALGORITHM=ECC, KEY_SIZE=256, PURPOSE=12)
+        slot.hang()
+        task = asyncio.ensure_future(keystore.openResource(rid("another")))
+        await asyncio.sleep(0.05)
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                slot.work()
+
+                async def main():
+                    async with opened(unused, provider_timeout=PATIENCE) as own:
+                        await own.registerProvider(NAME, [ABILITY_PARAM])
+                        await own.openResource(rid(label))
+                        await public(own, label)
+
+                worker = threading.Thread(target=lambda: (asyncio.run(main()), done.append(1)))
+                done = []
+                worker.start()
+                worker.join(PATIENCE)
+                code = 0 if done else 2
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(await asyncio.to_thread(lambda: os.waitpid(child, 0)[1])) == 0
+        slot.work()
+        await task
+    await until(lambda: not threads())
 
 
 async def test_without_the_extra_the_error_names_it(monkeypatch):

@@ -63,24 +63,23 @@ class Pkcs11Provider(CryptoExtensionAbility):
         self._label = token
         self._resources: dict[str, _Resource] = {}
         self._sessions: dict[str, _Session] = {}
-        self._connections = 0
 
     async def onConnect(self) -> None:
         """Load the library and look for the token."""
-        self._connections += 1
+        self._token.join()
         try:
             await self._token.connect()
         except BaseException as error:
-            await self.onDisconnect()
+            self._token.leave()
             if isinstance(error, TokenFailure):
                 raise BusinessError(12000020, error.text) from error
             raise
 
     async def onDisconnect(self) -> None:
-        """Let the token's thread end, unless another keystore is connected."""
-        self._connections -= 1
-        if self._connections == 0:
-            self._token.rest()
+        """Let the token's session and thread end, unless another keystore is connected."""
+        if self._token.leave():
+            self._resources.clear()
+            self._sessions.clear()
 
     async def onGetResourceId(self, params: Params) -> HuksCryptoExtensionResult:
         """Return the index for RESOURCE_INFO: a PKCS#11 URI, or a label."""

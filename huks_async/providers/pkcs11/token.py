@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from threading import Event
+from threading import Event, Lock
 from typing import Any, TypeVar
 
 from huks_async.model.errors import BusinessError
@@ -10,6 +10,8 @@ from huks_async.model.showing import shown
 from huks_async.providers.pkcs11.library import Library, library_of, python_pkcs11
 from huks_async.providers.protocol import HuksCryptoExtensionResultCode
 from huks_async.rootkeys.token_locks import token_lock
+from huks_async.runtime.forks import generation
+from huks_async.runtime.jobs import Job
 from huks_async.runtime.workers import SerialWorker
 
 T = TypeVar("T")
@@ -48,12 +50,20 @@ class Token:
 
     Every call of the library for this token runs in the token's thread, one after the other, so a token that hangs
     holds up no other. Which callers have proved the PIN is kept here, because the login belongs to the process.
+
+    Keystores say by `join` and `leave` how long they use the token. After the last one has left, the token's session
+    and its thread end as soon as the token has answered all calls.
     """
 
     def __init__(self, module: str, label: str) -> None:
         self._label = label
         self._module = module
         self._worker: SerialWorker | None = None
+        self._users = 0
+        self._resting = False
+        # Held while the thread is given work or told to end, never during a call of the library.
+        self._guard = Lock()
+        self._born = generation()
         self._library: Library = library_of(module)
         self._lock = token_lock(module, label)
         self._session: Any = None
@@ -85,15 +95,62 @@ class Token:
             TokenFailure: the token failed.
             BusinessError: 12000012 in a child of the process that opened the token.
         """
-        if self._worker is None:
-            self._worker = SerialWorker(name=f"huks-token-{self._label}"[:15])
-        return await self._worker.run(self._call, work)
+        try:
+            return await self._submit(work).outcome(shield=False)
+        finally:
+            if self._resting:  # this call outlived the last keystore's use, and may have begun a thread
+                self._rest()
 
-    def rest(self) -> None:
-        """Let the thread end after the work that waits for it; the next work gets a new one."""
-        worker, self._worker = self._worker, None
-        if worker is not None:
-            worker.close()
+    def _submit(self, work: Callable[[Any], T]) -> Job[T]:
+        if self._worker is None and self._born != generation():
+            # Not used before the fork, so it is the child's own; but the locks may have been held in the parent.
+            self._guard, self._lock = Lock(), token_lock(self._module, self._label)
+            self._born = generation()
+        if self._worker is not None and self._born != generation():
+            self._worker.check_open()
+        with self._guard:
+            if self._worker is None:
+                self._worker = SerialWorker(name=f"huks-token-{self._label}"[:15])
+            return self._worker.start(self._call, work)
+
+    def join(self) -> None:
+        """Say that a keystore uses the token from now on."""
+        with self._guard:
+            self._users += 1
+            self._resting = False
+
+    def leave(self) -> bool:
+        """Say that a keystore has ended its use; True if it was the last one."""
+        with self._guard:
+            self._users = max(0, self._users - 1)
+            self._resting = self._users == 0
+        if self._resting:
+            self._rest()
+        return self._resting
+
+    def _rest(self) -> None:
+        """Have the thread end after the work that waits for it, which may be work that hangs."""
+        with self._guard:
+            worker = self._worker
+            if worker is None:
+                return
+            try:
+                worker.start(self._end)
+            except Exception:  # the event loop has ended, or this is a forked child
+                worker.close()
+                self._worker = None
+
+    def _end(self) -> None:
+        """End the session and the thread, unless a keystore has joined since. Runs in the thread."""
+        try:
+            if self._resting and self._session is not None:
+                with self._lock, self._library.in_call():
+                    self._lose()
+        finally:
+            with self._guard:
+                if self._resting and self._worker is not None:
+                    self._worker.close()
+                    self._worker = None
 
     async def connect(self) -> None:
         """Check that the library can be loaded and the token is present."""
@@ -119,7 +176,7 @@ class Token:
 
     def _prove(self, session: Any, uid: int, pin: str) -> None:
         pkcs11 = python_pkcs11()
-        self._log_out(session)
+        session = self._log_out(session)
         self._proved.discard(uid)
         others, self._proved = self._proved, set()
         try:
@@ -158,11 +215,14 @@ class Token:
             return 0
         return 1 if flags & pkcs11.TokenFlag.USER_PIN_FINAL_TRY else None
 
-    def _log_out(self, session: Any) -> None:
-        """Log out. python-pkcs11 logs out when it closes the session that logged in, so that one is replaced."""
+    def _log_out(self, session: Any) -> Any:
+        """Log out, and return the session to use from now on.
+
+        python-pkcs11 logs out when it closes the session that logged in, so that one is replaced.
+        """
         pkcs11 = python_pkcs11()
         if not self._logged_in:
-            return
+            return session
         self._logged_in = False
         token = session.token
         try:
@@ -173,6 +233,7 @@ class Token:
         with suppress(pkcs11.UserNotLoggedIn):
             session.close()
         self._session = fresh
+        return fresh
 
     def _call(self, work: Callable[[Any], T]) -> T:
         pkcs11 = python_pkcs11()
