@@ -239,6 +239,62 @@ async def test_init_accepts(either: huks.Keystore, given: tuple[Params, Params])
     await either.abortSession(handle, NOTHING)
 
 
+# Keys that leave open what they can, and the sessions that they are for.
+OWN_SESSIONS: dict[str, tuple[Params, tuple[str, ...]]] = {
+    "AES": (AES, ("CBC", "GCM")),
+    "AES derivation": (key(s.AES, 256, s.DERIVE), ("HKDF", "PBKDF2")),
+    "AES MAC": (key(s.AES, 256, s.MAC), ("HMAC",)),
+    "SM4": (SM4, ("SM4",)),
+    "DES": (DES, ("DES",)),
+    "RSA cipher": (RSA_CIPHER, ("OAEP", "RSA PKCS1")),
+    "RSA signature": (RSA_SIGN, ("PSS",)),
+    "ECC signature": (ECC, ("ECDSA",)),
+    "ECC agreement": (ECDH, ("ECDH",)),
+    "ECC unwrapping": (key(s.ECC, 256, s.UNWRAP), ()),
+    "Ed25519": (ED, ("Ed25519",)),
+    "X25519": (X, ("X25519",)),
+    "SM2 signature": (SM2, ("SM2",)),
+    "SM2 cipher": (key(s.SM2, 256, s.CIPHER), ("SM2 cipher",)),
+    "HMAC": (HMAC, ("HMAC",)),
+    "SM3": (key(s.SM3_MAC, 256, s.MAC), ("SM3",)),
+    "ML-DSA": (key(s.ML_DSA, 44, s.SIGNATURE), ("ML-DSA",)),
+    "ML-KEM": (key(s.ML_KEM, 768, s.WRAP | s.UNWRAP), ()),
+}
+ALL_SESSIONS: dict[str, Params] = {
+    "CBC": CBC,
+    "GCM": GCM,
+    "SM4": SM4_CBC,
+    "DES": DES_CBC,
+    "OAEP": OAEP,
+    "RSA PKCS1": session(s.RSA, s.ENCRYPT, PADDING=s.PKCS1, KEY_SIZE=1024),
+    "SM2 cipher": session(s.SM2, s.ENCRYPT, DIGEST=s.SM3, PADDING=s.NOPAD),
+    "PSS": PSS,
+    "ECDSA": ECDSA,
+    "Ed25519": session(s.ED25519, s.SIGN),
+    "SM2": session(s.SM2, s.SIGN, DIGEST=s.SM3),
+    "ML-DSA": session(s.ML_DSA, s.SIGN),
+    "HMAC": MAC,
+    "SM3": session(s.SM3_MAC, s.MAC, DIGEST=s.SM3),
+    "HKDF": HKDF,
+    "PBKDF2": PBKDF2,
+    "ECDH": session(s.ECDH, s.AGREE, KEY_SIZE=256),
+    "X25519": AGREE,
+}
+
+
+@pytest.mark.parametrize("name", OWN_SESSIONS)
+async def test_a_key_of_another_kind(either: huks.Keystore, name: str) -> None:
+    """A right session over a key that is for something else is 401, whatever that key leaves open."""
+    made, own = OWN_SESSIONS[name]
+    await either.generateKeyItem("key", options(**made))
+    for other, given in ALL_SESSIONS.items():
+        if other in own:
+            await either.abortSession((await either.initSession("key", options(**given))).handle, NOTHING)
+        else:
+            with refused(401):
+                await either.initSession("key", options(**given))
+
+
 async def test_device_serves_no_cmac(keystore: huks.Keystore, device: huks.Keystore) -> None:
     """CMAC is an algorithm of small devices and of the server, and not of the device profile."""
     cmac = session(s.CMAC, s.MAC, BLOCK_MODE=s.CBC, PADDING=s.NOPAD, IV=bytes(8))

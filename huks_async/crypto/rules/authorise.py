@@ -293,18 +293,9 @@ def _match_key(
         raise BusinessError(12000012, "the stored key has purposes that its algorithm does not know")
     if usage.compares_algorithm and number != algorithm.number:
         raise _mismatch(_ALGORITHM, algorithm.number, number)
-    _check_refused_padding(usage, session.get(_PADDING))
-    values = {}
-    for tag, accepted in ((_DIGEST, usage.digests), (_MODE, usage.modes), (_PADDING, usage.paddings)):
-        if accepted:
-            values[tag] = _settled_value(tag, accepted, usage, algorithm, key, session)
-    form = _form(usage, algorithm.number, values.get(_MODE), values.get(_PADDING), values.get(_DIGEST))
-    if purpose & ~key[_PURPOSE]:
-        raise BusinessError(
-            401,
-            f"HUKS_TAG_PURPOSE: got {purpose_names(purpose)}, the key was made for "
-            f"{purpose_names(key[_PURPOSE])}",
-        )
+    # A key for something else is told at once: which values it leaves open says nothing about this operation.
+    if not purpose & usage.purposes:
+        raise _not_made_for(purpose, key[_PURPOSE])
     if number not in usage.sessions:
         raise BusinessError(
             401,
@@ -312,7 +303,22 @@ def _match_key(
             f"{purpose_names(key[_PURPOSE])} serves sessions of "
             + (", ".join(HuksKeyAlg(known).name for known in usage.sessions) or "no algorithm"),
         )
+    _check_refused_padding(usage, session.get(_PADDING))
+    values = {}
+    for tag, accepted in ((_DIGEST, usage.digests), (_MODE, usage.modes), (_PADDING, usage.paddings)):
+        if accepted:
+            values[tag] = _settled_value(tag, accepted, usage, algorithm, key, session)
+    form = _form(usage, algorithm.number, values.get(_MODE), values.get(_PADDING), values.get(_DIGEST))
+    if purpose & ~key[_PURPOSE]:
+        raise _not_made_for(purpose, key[_PURPOSE])
     return usage, form
+
+
+def _not_made_for(purpose: int, purposes: int) -> BusinessError:
+    return BusinessError(
+        401,
+        f"HUKS_TAG_PURPOSE: got {purpose_names(purpose)}, the key was made for {purpose_names(purposes)}",
+    )
 
 
 def _settled_value(
