@@ -1,6 +1,7 @@
 """Keys in a PKCS#11 token, with SoftHSM: used like any other, and what happens when the token does not answer."""
 
 import asyncio
+import gc
 import itertools
 import json
 import os
@@ -586,14 +587,15 @@ async def test_proving_the_pin_again_leaves_no_session_behind(keystore, slot):
 
 @pytest.fixture
 def threads():
-    """The threads of tokens that a test has begun."""
-    before = set(threading.enumerate())
+    """The threads of tokens. Those of earlier tests have ended when a test begins, and so have their sessions."""
 
-    def begun():
-        new = set(threading.enumerate()) - before
-        return [thread for thread in new if thread.name.startswith("huks-token")]
+    def alive():
+        return [thread for thread in threading.enumerate() if thread.name.startswith("huks-token")]
 
-    return begun
+    gc.collect()
+    for thread in alive():
+        thread.join(PATIENCE)
+    return alive
 
 
 async def until(reached):
