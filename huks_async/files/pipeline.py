@@ -114,7 +114,7 @@ async def carry(
                 cutter.feed(part)
                 # A slow source gets each chunk worked on at once; from a fast source, full groups are formed.
                 while (ready := cutter.ready) and (not shared or ready >= group):
-                    if perf_counter() > turns.turn_ends:
+                    if perf_counter() > turns.turn_ends and turns.is_due():
                         await turns.give_turn()
                     count = min(ready, group)
                     shared.add(partial(work, index, cutter.take(count), last=False))
@@ -137,7 +137,7 @@ async def carry(
             for done in _ready(shared):
                 yield done
         if is_short:
-            if perf_counter() > turns.turn_ends:
+            if perf_counter() > turns.turn_ends and turns.is_due():
                 await turns.give_turn()
             for done in _right(seal_or_open_last()):
                 yield done

@@ -93,7 +93,7 @@ class SharedWork(Generic[T]):
         """Wait until the oldest call has been made. Meanwhile the event loop makes calls, too."""
         call = self._order[0]
         while not call.has_run:
-            if perf_counter() > self._turns.turn_ends:
+            if perf_counter() > self._turns.turn_ends and self._turns.is_due():
                 await self._turns.give_turn()
             elif not self._work_here():
                 await self._wait(call)

@@ -30,6 +30,9 @@ class Turns(Protocol):
 
     turn_ends: float
 
+    def is_due(self) -> bool:
+        """Tell, after `turn_ends`, whether others wait for a turn."""
+
     async def give_turn(self) -> None:
         """Let the other tasks of the loop run."""
 
@@ -59,7 +62,7 @@ async def pieces_of(source: Any, pool: WorkerPool, turns: Turns) -> AsyncGenerat
             yield as_buffer(piece, "a piece of the source")
     elif isinstance(source, Iterable):
         for piece in source:
-            if perf_counter() > turns.turn_ends:
+            if perf_counter() > turns.turn_ends and turns.is_due():
                 await turns.give_turn()
             yield as_buffer(piece, "a piece of the source")
     else:

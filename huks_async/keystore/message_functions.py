@@ -83,7 +83,7 @@ class MessageFunctions(KeystoreFunctions):
             and type(context) is bytes
             and len(data) + len(context) <= sealer.at_once
         ):
-            if perf_counter() > state.dispatcher.turn_ends:
+            if perf_counter() > state.dispatcher.turn_ends and state.dispatcher.is_due():
                 await state.dispatcher.give_turn()
             return sealer.seal(data, context)
         if sealer is None:
@@ -125,7 +125,7 @@ class MessageFunctions(KeystoreFunctions):
             _check_context(context)
             operation, body, overhead = opener.begin(sealed, context)
             return await state.driver.finish_alone(operation, body, overhead=overhead)
-        if perf_counter() > state.dispatcher.turn_ends:
+        if perf_counter() > state.dispatcher.turn_ends and state.dispatcher.is_due():
             await state.dispatcher.give_turn()
         return opener.open(sealed, context)
 
@@ -166,7 +166,7 @@ class MessageFunctions(KeystoreFunctions):
         _check_context(context)
         state.driver.check_size(data)
         sealer = _deterministic(state, item)
-        if perf_counter() > state.dispatcher.turn_ends:
+        if perf_counter() > state.dispatcher.turn_ends and state.dispatcher.is_due():
             await state.dispatcher.give_turn()
         return sealer.seal(data, context)
 
@@ -222,7 +222,7 @@ class MessageFunctions(KeystoreFunctions):
         if type(data) is not bytes:
             data = as_buffer(data, "data")
         if len(data) <= signer.at_once:
-            if perf_counter() > state.dispatcher.turn_ends:
+            if perf_counter() > state.dispatcher.turn_ends and state.dispatcher.is_due():
                 await state.dispatcher.give_turn()
             return state.driver.call_once(signer.small, signer.small.finish, data)
         return await state.driver.finish_alone(signer.starter(signer.ready, _NO_BLOBS), data)
@@ -482,7 +482,7 @@ async def _seal(state: OpenState, sealer: "Sealer", data: BytesLike, context: By
     if len(data) + len(context) > sealer.at_once:
         _check_context(context)
         return await state.driver.finish_alone(sealer.begin(context), data)
-    if perf_counter() > state.dispatcher.turn_ends:
+    if perf_counter() > state.dispatcher.turn_ends and state.dispatcher.is_due():
         await state.dispatcher.give_turn()
     return sealer.seal(data, context)
 

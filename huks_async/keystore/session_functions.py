@@ -97,7 +97,7 @@ class SessionFunctions(KeystoreFunctions):
         if known is None:
             dispatcher = state.dispatcher
             if type(properties) is list and (bound := state.recall_guarded(keyAlias, properties)) is not None:
-                if perf_counter() > dispatcher.turn_ends:
+                if perf_counter() > dispatcher.turn_ends and dispatcher.is_due():
                     await dispatcher.give_turn()
                 plan, own = bound
                 return _enter_guarded(state, plan.context.begin(plan, own))
@@ -108,12 +108,12 @@ class SessionFunctions(KeystoreFunctions):
                 return HuksSessionHandle(await provider_keys.init_session(state, keyAlias, params))
             prepared = await _prepare(state, keyAlias, properties, params)
             if type(prepared) is not tuple:
-                if perf_counter() > dispatcher.turn_ends:
+                if perf_counter() > dispatcher.turn_ends and dispatcher.is_due():
                     await dispatcher.give_turn()
                 return _enter_guarded(state, cast("GuardedSession", prepared))
             known = cast("Prepared", prepared)
         (starter, ready, context), blobs = known
-        if perf_counter() > state.dispatcher.turn_ends:
+        if perf_counter() > state.dispatcher.turn_ends and state.dispatcher.is_due():
             await state.dispatcher.give_turn()
         session = state.table.open(state.session_owner, starter(ready, blobs), context)
         # The result is made without calling __init__, which would be a noticeable part of a short session.

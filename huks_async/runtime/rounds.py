@@ -1,8 +1,12 @@
-"""Letting the event loop run its other tasks."""
+"""Letting the event loop run its other tasks, if any wait."""
 
+import select
+import sys
+from collections import deque
 from collections.abc import Awaitable, Callable, Generator
 from functools import partial
 from types import coroutine
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -33,3 +37,38 @@ def other_rounds(count: int) -> Callable[[], Awaitable[object]]:
 async def _checkpoints(count: int) -> None:
     for _ in range(count):
         await anyio.lowlevel.checkpoint()
+
+
+def others_wait() -> Callable[[], bool] | None:
+    """Return a function that tells whether anything but the running task waits for the running loop.
+
+    That is a callback or task that may run, a timer that has expired, or a file or socket that is ready. It must be
+    called in the same loop; in another one it returns True.
+
+    None where that cannot be seen: asyncio has no function for it, so this reads attributes of its usual loop on
+    Linux, and of no other.
+    """
+    if not on_asyncio() or sys.platform != "linux":
+        return None
+    import asyncio  # loaded already: its loop is running
+    import selectors
+
+    running: Callable[[], Any] = asyncio._get_running_loop  # which gives None under trio, and raises nothing
+    loop: Any = running()
+    if type(loop) is not asyncio.SelectorEventLoop:
+        return None
+    selector: Any = getattr(loop, "_selector", None)
+    ready, timers = getattr(loop, "_ready", None), getattr(loop, "_scheduled", None)
+    if type(selector) is not selectors.EpollSelector or type(ready) is not deque or type(timers) is not list:
+        return None
+    files = select.poll()  # of the loop's epoll, which is readable as long as it has an event to tell
+    files.register(selector.fileno(), select.POLLIN)
+    poll, clock = files.poll, loop.time
+
+    def wait() -> bool:
+        if running() is not loop or loop._ready:
+            return True
+        timers = loop._scheduled  # asyncio makes another list when it removes cancelled timers
+        return bool((timers and timers[0].when() <= clock()) or poll(0))
+
+    return wait

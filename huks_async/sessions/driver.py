@@ -137,7 +137,7 @@ class SessionDriver:
         Raises:
             BusinessError: 12000011 when the session is gone, or in another call.
         """
-        if perf_counter() > self._dispatcher.turn_ends:
+        if perf_counter() > self._dispatcher.turn_ends and self._dispatcher.is_due():
             return None
         table = self.table
         session = table.sessions.get(handle)
@@ -166,7 +166,9 @@ class SessionDriver:
             estimate = (cost.finish if whole else cost.update) * operation.work
             collected = operation.collects and not whole
             estimate += (COPY_PER_BYTE if collected else cost.per_byte) * len(data)
-            if estimate > INLINE_MICROSECONDS or perf_counter() > self._dispatcher.turn_ends:
+            if estimate > INLINE_MICROSECONDS or (
+                perf_counter() > self._dispatcher.turn_ends and self._dispatcher.is_due()
+            ):
                 out = await self._call(operation, estimate, feed, data)
             else:
                 out = feed(data)
@@ -193,7 +195,9 @@ class SessionDriver:
                 operation = await operation.guard.admit(session, params, ends=True)
             cost = COSTS.get(operation.kind, UNKNOWN)
             estimate = cost.finish * operation.work + cost.per_byte * (len(data) + operation.held)
-            if estimate > INLINE_MICROSECONDS or perf_counter() > self._dispatcher.turn_ends:
+            if estimate > INLINE_MICROSECONDS or (
+                perf_counter() > self._dispatcher.turn_ends and self._dispatcher.is_due()
+            ):
                 out = await self._call(operation, estimate, operation.finish, data)
             else:
                 out = operation.finish(data)
@@ -257,7 +261,7 @@ class SessionDriver:
         self, operation: Operation, estimate: float, function: Callable[[BytesLike], bytes], data: BytesLike
     ) -> bytes:
         if estimate <= INLINE_MICROSECONDS:
-            if perf_counter() > self._dispatcher.turn_ends:
+            if perf_counter() > self._dispatcher.turn_ends and self._dispatcher.is_due():
                 await self._dispatcher.give_turn()
             return self.call_once(operation, function, data)
         try:

@@ -1,0 +1,235 @@
+"""Turns for other tasks between small calls: given when somebody waits, and left out when nobody does."""
+
+import asyncio
+import contextlib
+import time
+import types
+
+import anyio
+import pytest
+
+import huks_async as huks
+from huks_async.sessions import dispatch
+
+_TAG, _PARAM = huks.HuksTag, huks.HuksParam
+_CALLS = 50
+_AES = [
+    _PARAM(_TAG.HUKS_TAG_ALGORITHM, huks.HuksKeyAlg.HUKS_ALG_AES),
+    _PARAM(_TAG.HUKS_TAG_KEY_SIZE, 256),
+    _PARAM(_TAG.HUKS_TAG_PURPOSE, 3),
+    _PARAM(_TAG.HUKS_TAG_BLOCK_MODE, huks.HuksCipherMode.HUKS_MODE_GCM),
+    _PARAM(_TAG.HUKS_TAG_PADDING, huks.HuksKeyPadding.HUKS_PADDING_NONE),
+]
+_BEGIN = [
+    *(param for param in _AES if param.tag != _TAG.HUKS_TAG_PURPOSE),
+    _PARAM(_TAG.HUKS_TAG_PURPOSE, huks.HuksKeyPurpose.HUKS_KEY_PURPOSE_ENCRYPT),
+    _PARAM(_TAG.HUKS_TAG_NONCE, bytes(12)),
+]
+_ECC = [
+    _PARAM(_TAG.HUKS_TAG_ALGORITHM, huks.HuksKeyAlg.HUKS_ALG_ECC),
+    _PARAM(_TAG.HUKS_TAG_KEY_SIZE, 256),
+    _PARAM(_TAG.HUKS_TAG_PURPOSE, 12),
+    _PARAM(_TAG.HUKS_TAG_DIGEST, huks.HuksKeyDigest.HUKS_DIGEST_SHA256),
+]
+
+
+async def whole_sessions(keystore):
+    for _ in range(_CALLS):
+        session = await keystore.initSession("aes", {"properties": _BEGIN})
+        await keystore.finishSession(session.handle, {"properties": [], "inData": b"x"})
+
+
+async def segments(keystore):
+    session = await keystore.initSession("aes", {"properties": _BEGIN})
+    for _ in range(_CALLS):
+        await keystore.updateSession(session.handle, {"properties": [], "inData": b"x"})
+    await keystore.abortSession(session.handle, {"properties": []})
+
+
+async def seals(keystore):
+    for _ in range(_CALLS):
+        await keystore.seal("aes", b"x", b"")
+
+
+async def signs(keystore):
+    for _ in range(_CALLS):
+        await keystore.sign("ecc", b"x")
+
+
+CALLS = pytest.mark.parametrize(
+    "calls", [whole_sessions, segments, seals, signs], ids=lambda calls: calls.__name__
+)
+
+
+@pytest.fixture(autouse=True)
+def turns_end_at_once(monkeypatch):
+    """Each call is late for its turn, so that no clock decides."""
+    monkeypatch.setattr(dispatch, "TURN_SECONDS", 0.0)
+    monkeypatch.setattr(dispatch, "_LONGEST_SECONDS", float("inf"))
+
+
+@contextlib.asynccontextmanager
+async def opened():
+    async with huks.Keystore.open("memory:", monitor=False) as keystore:
+        await keystore.generateKeyItem("aes", {"properties": _AES})
+        await keystore.generateKeyItem("ecc", {"properties": _ECC})
+        yield keystore
+
+
+@types.coroutine
+def counted(coroutine, steps):
+    """Await it, and note each time that it lets other tasks run."""
+    inner = coroutine.__await__()
+    while True:
+        try:
+            waited_for = next(inner)
+        except StopIteration:
+            return
+        steps.append(None)
+        yield waited_for
+
+
+def steps_of(calls, factory=asyncio.SelectorEventLoop):
+    """How often the calls let others run, once the first of them have."""
+    steps = []
+
+    async def main():
+        async with opened() as keystore:
+            await calls(keystore)
+            await counted(calls(keystore), steps)
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main())
+    return len(steps)
+
+
+@CALLS
+def test_nobody_waits(calls):
+    """No call lets others run, because there are none."""
+    assert steps_of(calls) == 0
+
+
+def test_the_next_turn_begins_when_nobody_waits(monkeypatch):
+    """So that nobody is asked again before it ends; and one that was ended by hand is due."""
+    monkeypatch.setattr(dispatch, "TURN_SECONDS", 3600.0)
+
+    async def main():
+        async with opened() as keystore:
+            dispatcher = keystore._open_state().dispatcher
+            await dispatcher.give_turn()
+            dispatcher.turn_ends = now = time.perf_counter()
+            assert not dispatcher.is_due()
+            assert dispatcher.turn_ends >= now + 3600
+            dispatcher.turn_ends = 0.0
+            assert dispatcher.is_due()
+
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        runner.run(main())
+
+
+@CALLS
+def test_not_longer_than_a_step_of_a_task_may_take(calls, monkeypatch):
+    """Debuggers and monitors of event loops complain of long steps, also if nobody waits."""
+    monkeypatch.setattr(dispatch, "_LONGEST_SECONDS", -1.0)
+    assert steps_of(calls) >= _CALLS
+
+
+@CALLS
+def test_a_loop_that_does_not_show_who_waits(calls):
+    """Each call lets the others run, as if there were some."""
+
+    class Other(asyncio.SelectorEventLoop):
+        pass
+
+    assert steps_of(calls, Other) >= _CALLS
+
+
+@CALLS
+@pytest.mark.parametrize("backend", ["asyncio", "uvloop", "trio"])
+def test_somebody_waits(calls, backend):
+    """Another task that always has something to do does it between any two calls."""
+    if backend != "asyncio":
+        pytest.importorskip(backend, reason=f"{backend} is not installed")
+    done = 0
+
+    async def other(stop):
+        nonlocal done
+        while not stop.is_set():
+            done += 1
+            await anyio.lowlevel.checkpoint()
+
+    async def main():
+        async with opened() as keystore, anyio.create_task_group() as group:
+            stop = anyio.Event()
+            group.start_soon(other, stop)
+            await calls(keystore)
+            stop.set()
+
+    anyio.run(
+        main,
+        backend=backend if backend == "trio" else "asyncio",
+        backend_options={"use_uvloop": True} if backend == "uvloop" else {},
+    )
+    assert done >= _CALLS
+
+
+@CALLS
+def test_a_time_limit_ends_calls_that_follow_each_other(calls):
+    """Although no other task ever waits."""
+
+    async def main():
+        async with opened() as keystore:
+            await calls(keystore)
+            with anyio.move_on_after(0.05) as scope:
+                while True:
+                    await calls(keystore)
+            assert scope.cancelled_caught
+
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        runner.run(main())
+
+
+@CALLS
+def test_two_tasks_take_turns(calls):
+    """Neither is done before the other has begun."""
+    order = []
+
+    async def busy(keystore, name):
+        for _ in range(3):
+            await calls(keystore)
+            order.append(name)
+
+    async def main():
+        async with opened() as keystore, anyio.create_task_group() as group:
+            group.start_soon(busy, keystore, "a")
+            group.start_soon(busy, keystore, "b")
+
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        runner.run(main())
+    assert set(order[:3]) == {"a", "b"}
+
+
+@CALLS
+def test_another_loop_is_noticed(calls):
+    """Its calls are refused from the first turn on, although nobody waits in either loop."""
+    kept = []
+
+    async def main():
+        kept.append(huks.Keystore.open("memory:", monitor=False))
+        keystore = await kept[0].__aenter__()
+        await keystore.generateKeyItem("aes", {"properties": _AES})
+        await keystore.generateKeyItem("ecc", {"properties": _ECC})
+        await calls(keystore)
+        kept.append(keystore)
+
+    async def elsewhere():
+        with pytest.raises(huks.BusinessError) as refused:
+            await calls(kept[1])
+        assert refused.value.code == 12000012
+
+    first = asyncio.SelectorEventLoop()
+    first.run_until_complete(main())
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        runner.run(elsewhere())
+    first.run_until_complete(kept[0].__aexit__(None, None, None))
+    first.close()
