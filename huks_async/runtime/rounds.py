@@ -1,5 +1,6 @@
 """Letting the event loop run its other tasks, if any wait."""
 
+import os
 import select
 import sys
 from collections import deque
@@ -42,8 +43,8 @@ async def _checkpoints(count: int) -> None:
 def others_wait() -> Callable[[], bool] | None:
     """Return a function that tells whether anything but the running task waits for the running loop.
 
-    That is a callback or task that may run, a timer that has expired, or a file or socket that is ready. It must be
-    called in the same loop; in another one it returns True.
+    That is a callback or task that may run, a timer that has expired, or a file or socket that is ready. In another
+    loop, thread or process it returns True.
 
     None where that cannot be seen: asyncio has no function for it, so this reads attributes of its usual loop on
     Linux, and of no other.
@@ -63,10 +64,10 @@ def others_wait() -> Callable[[], bool] | None:
         return None
     files = select.poll()  # of the loop's epoll, which is readable as long as it has an event to tell
     files.register(selector.fileno(), select.POLLIN)
-    poll, clock = files.poll, loop.time
+    poll, clock, process_number, process = files.poll, loop.time, os.getpid, os.getpid()
 
     def wait() -> bool:
-        if running() is not loop or loop._ready:
+        if running() is not loop or loop._ready or process_number() != process:
             return True
         timers = loop._scheduled  # asyncio makes another list when it removes cancelled timers
         return bool((timers and timers[0].when() <= clock()) or poll(0))

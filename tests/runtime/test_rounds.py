@@ -1,6 +1,7 @@
 """Whether something but the running task waits for the event loop: seen for each way in which something can wait."""
 
 import asyncio
+import ctypes
 import os
 import signal
 import socket
@@ -161,6 +162,21 @@ def test_in_another_loop_somebody_always_waits():
     run(main)
     run(elsewhere)
     assert asked[0]()
+
+
+def test_in_a_child_that_c_code_forked_somebody_always_waits():
+    """No fork handler has run there, so Python takes the loop for the child's own."""
+
+    async def main():
+        await _settled()
+        ask = _ask()
+        assert not ask()
+        child = ctypes.PyDLL(None).fork()
+        if child == 0:
+            os._exit(0 if ask() else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0  # noqa: ASYNC222
+
+    run(main)
 
 
 def test_loops_that_do_not_show_it():
