@@ -26,7 +26,7 @@ class WrappingFunctions(KeystoreFunctions):
         Args:
             keyAlias: 1 … 128 bytes in UTF-8.
             wrappingKeyAlias: the key it was encrypted for: X25519 or ECC 256 of purpose UNWRAP (suites 1
-                and 2), SM2 with purpose DECRYPT (suite 5); at the same storage level as the new key.
+                and 2), SM2 of purpose DECRYPT or UNWRAP (suite 5); at the same storage level as the new key.
             options: UNWRAP_ALGORITHM_SUITE, and the new key's parameters as for `importKeyItem`; for a key
                 pair in suite 5 also ASYMMETRIC_PUBLIC_KEY_DATA. `inData` is the container, at most
                 1 MiB; `pack_wrapped_key` makes one.

@@ -200,6 +200,22 @@ async def test_g3_envelope_of_an_aes_key(keystore: huks.Keystore) -> None:
     assert sealed == Cipher(algorithms.AES(AES_PLAIN), modes.CBC(s.IV16)).encryptor().update(b"\x10" * 16)
 
 
+async def test_envelope_for_a_key_that_only_unwraps(keystore: huks.Keystore) -> None:
+    """An SM2 key of purpose UNWRAP opens envelopes, too, and decrypts in no session."""
+    await keystore.generateKeyItem("WrappedKey", options(**ENVELOPE_KEY | {"PURPOSE": s.UNWRAP}))
+    public = (await keystore.exportKeyItem("WrappedKey", NOTHING)).outData
+    sender = ENVELOPE_KEY | {"PURPOSE": s.ENCRYPT}
+    await keystore.importKeyItem("sender", options(public, **sender))
+    sealed = await run(keystore, "sender", last=SM4_KEY, **sender)
+    blob = fields(sealed, sm4_ecb(AES_PLAIN))
+    await keystore.importWrappedKeyItem("target", "WrappedKey", options(blob, **ENVELOPE_TARGET))
+    session = ENVELOPE_TARGET | {"UNWRAP_ALGORITHM_SUITE": None, "PURPOSE": s.ENCRYPT, "IV": s.IV16}
+    opened = await run(keystore, "target", last=b"", **session)
+    assert opened == Cipher(algorithms.AES(AES_PLAIN), modes.CBC(s.IV16)).encryptor().update(b"\x10" * 16)
+    with refused(401, "PURPOSE"):
+        await run(keystore, "WrappedKey", last=sealed, **ENVELOPE_KEY | {"PURPOSE": s.DECRYPT})
+
+
 async def test_g3_envelope_of_192_bits(keystore: huks.Keystore) -> None:
     """A key that is no whole number of SM4 blocks cannot come in an envelope."""
     blob = await envelope(keystore, bytes(32))

@@ -324,7 +324,9 @@ _ALL = (
             ),
             Usage(SIGNATURE, (_A.HUKS_ALG_SM2,), (Form(digests=(_SM3, _NO_DIGEST)),)),
             Usage(AGREE, note="accepted for a key; no session serves it"),
-            Usage(UNWRAP, note="for wrapped keys of suites 3 and 4, which are not declared and not built"),
+            Usage(
+                UNWRAP, note="opens wrapped keys of suite 5; suites 3 and 4 are not declared and not built"
+            ),
         ),
         "9",
     ),

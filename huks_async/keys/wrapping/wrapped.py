@@ -68,11 +68,12 @@ def required_suite(params: ParamSet) -> int:
 
 def check_wrapping_purpose(suite: int, purpose: int) -> None:
     """Refuse a wrapping key whose stored purpose does not allow this suite: 12000003."""
-    if suite == SM2_SM4_ECB:
-        if not purpose & HuksKeyPurpose.HUKS_KEY_PURPOSE_DECRYPT:
-            raise _wrong_purpose(purpose, "contain DECRYPT (2)")
-    elif purpose != HuksKeyPurpose.HUKS_KEY_PURPOSE_UNWRAP:
+    if purpose == HuksKeyPurpose.HUKS_KEY_PURPOSE_UNWRAP:
+        return
+    if suite != SM2_SM4_ECB:
         raise _wrong_purpose(purpose, "be exactly UNWRAP (64)")
+    if not purpose & HuksKeyPurpose.HUKS_KEY_PURPOSE_DECRYPT:
+        raise _wrong_purpose(purpose, "contain DECRYPT (2) or be UNWRAP (64)")
 
 
 def split_container(suite: int, blob: BytesLike) -> list[bytes]:

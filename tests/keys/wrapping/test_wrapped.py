@@ -283,7 +283,7 @@ def test_wrapping_keys() -> None:
 
 
 def test_suites_and_purposes() -> None:
-    """The suite is needed and known; the wrapping key's purpose is exactly UNWRAP, for suite 5 DECRYPT."""
+    """The suite is needed and known; the wrapping key's purpose is exactly UNWRAP, for suite 5 also DECRYPT."""
     assert code_of(required_suite, params(AES, 256)) == 12000002
     for unknown in (0, 3, 4, 6, 255):
         assert code_of(required_suite, params(AES, 256, UNWRAP_ALGORITHM_SUITE=unknown)) == 12000003
@@ -295,8 +295,10 @@ def test_suites_and_purposes() -> None:
         check_wrapping_purpose(suite, 64)
         for purpose in (0, 32, 96, 256, 65):
             assert code_of(check_wrapping_purpose, suite, purpose) == 12000003
-    check_wrapping_purpose(5, 3)
-    assert code_of(check_wrapping_purpose, 5, 1) == 12000003
+    for purpose in (2, 3, 64):
+        check_wrapping_purpose(5, purpose)
+    for purpose in (0, 1, 12, 96):
+        assert code_of(check_wrapping_purpose, 5, purpose) == 12000003
 
 
 def test_the_server_half_checks_its_input() -> None:
