@@ -26,10 +26,10 @@ from cryptography.hazmat.primitives.hpke import (
     MLKEM1024P384PublicKey,
     Suite,
 )
-from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from huks_async.crypto.openssl_random import stir
 from huks_async.crypto.operation import Operation
+from huks_async.crypto.spki import load_spki
 from huks_async.messages.header import HEADER_BYTES, Kind, does_not_belong, header, kind_of
 from huks_async.messages.whole import Whole
 from huks_async.model.enums import HuksKeyAlg
@@ -208,7 +208,7 @@ def _read_public(encoded: bytes) -> Any:
     try:
         if len(encoded) == _RAW_X25519_BYTES:
             return x25519.X25519PublicKey.from_public_bytes(encoded)
-        return load_der_public_key(encoded)
+        return load_spki(encoded)
     except (ValueError, UnsupportedAlgorithm) as error:
         refuse_out_of_memory(error, "a public key")
         raise BusinessError(

@@ -4,14 +4,19 @@ import asyncio
 import os
 import sqlite3
 import sys
+import warnings
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+from cryptography.utils import CryptographyDeprecationWarning
 
 import huks_async as huks
+from huks_async.crypto.asymmetric.dh import prime_of
 from tests.conformance import support as s
 from tests.keys.key_samples import RSA, header_form, sample
 
@@ -232,3 +237,58 @@ async def test_a_result_without_a_purpose_is_refused() -> None:
                 s.options(ALGORITHM=s.AES, KEY_SIZE=128, KEY_ALIAS=b"r", DERIVED_AGREED_KEY_STORAGE_FLAG=2),
             )
         assert not await keystore.hasKeyItem("r", s.options())
+
+
+def _import_of(algorithm: int, size: int, purpose: int) -> "Callable[[huks.Keystore, bytes], Awaitable[Any]]":
+    given = {"ALGORITHM": algorithm, "KEY_SIZE": size, "PURPOSE": purpose, "IMPORT_KEY_TYPE": s.PUBLIC}
+    return lambda keystore, spki: keystore.importKeyItem("k", s.options(spki, **given))
+
+
+async def _pack(keystore: huks.Keystore, spki: bytes) -> None:
+    huks.pack_wrapped_key(bytes(16), spki)
+
+
+STRANGERS: "dict[str, Callable[[huks.Keystore, bytes], Awaitable[Any]]]" = {
+    "RSA": _import_of(s.RSA, 2048, s.VERIFY),
+    "ECC": _import_of(s.ECC, 256, s.VERIFY),
+    "DSA": _import_of(s.DSA, 1024, s.VERIFY),
+    "DH": _import_of(s.DH, 2048, s.AGREE),
+    "SM2": _import_of(s.SM2, 256, s.VERIFY),
+    "ML_DSA": _import_of(s.ML_DSA, 65, s.VERIFY),
+    "ML_KEM": _import_of(s.ML_KEM, 768, s.WRAP),
+    "recipient of a message": lambda keystore, spki: keystore.seal_to(spki, b"x"),
+    "wrapping key": _pack,
+}
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+async def test_a_key_of_diffie_hellman_is_not_loaded_to_be_refused(name: str) -> None:
+    """Loading it tests a group of its sender's choice for primes: 13 s of a stopped event loop for 4096 bits.
+
+    That it was not loaded shows in a notice of deprecation, which the library gives whenever it loads one.
+    """
+
+    def der(tag: int, content: bytes) -> bytes:
+        length = len(content)
+        return (
+            bytes([tag, 0x82, length >> 8, length & 255]) + content
+            if length > 127
+            else bytes([tag, length]) + content
+        )
+
+    prime = der(2, b"\0" + prime_of(2048).to_bytes(256, "big"))
+    generator = der(2, b"\2")  # of the documented group: a quick load here, with the same notice
+    algorithm = der(0x30, der(6, bytes.fromhex("2a864886f70d010301")) + der(0x30, prime + generator))
+    spki = der(0x30, algorithm + der(3, b"\0" + der(2, b"\x11" * 32)))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        load_der_public_key(spki)
+        assert [warning.category for warning in told] == [CryptographyDeprecationWarning]
+        del told[:]
+        async with huks.Keystore.open("memory:", monitor=False) as keystore:
+            if name == "DH":
+                await STRANGERS[name](keystore, spki)  # the one algorithm that loads it, and says nothing
+            else:
+                with s.refused(401):
+                    await STRANGERS[name](keystore, spki)
+    assert not [warning for warning in told if warning.category is CryptographyDeprecationWarning]

@@ -217,6 +217,20 @@ def test_what_is_refused(name: str) -> None:
     assert refusal_of(make()) is expected
 
 
+def test_an_issuer_with_a_key_of_diffie_hellman() -> None:
+    """It is refused by the name of its algorithm: to load it would test its numbers for being prime, for seconds."""
+    numbers = der(0x30, der(2, b"\x7f" * 32) + der(2, b"\2"))
+    algorithm = der(0x30, der(6, bytes.fromhex("2a864886f70d010301")) + numbers)
+    stranger = der(0x30, algorithm + der(3, b"\0" + der(2, b"\x11" * 32)))
+    own = DEVICE.certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    assert len(stranger) == len(own)
+    chain = [CHAIN[0], CHAIN[1].replace(own, stranger), *CHAIN[2:]]
+    assert chain != CHAIN
+    with pytest.raises(AttestationError, match="Diffie-Hellman") as caught:
+        verify_attestation(chain, CHALLENGE, roots=ROOTS, at=NOW)
+    assert caught.value.refusal is R.WEAK_SIGNATURE
+
+
 def test_every_reason_occurs() -> None:
     """There is no reason that nothing is refused for."""
     elsewhere = {R.UNTRUSTED_ROOT, R.EXPIRED, R.NOT_YET_VALID}

@@ -1,21 +1,20 @@
 """Key agreement, whatever the algorithm: one update takes the peer's public key, finish gives the secret."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from huks_async.crypto.asymmetric import finite_field
 from huks_async.crypto.asymmetric.finite_field import DHPublicKey
-from huks_async.crypto.asymmetric.spki import load_spki
 from huks_async.crypto.operation import Operation
+from huks_async.crypto.spki import is_finite_field, load_spki
 from huks_async.model.enums import HuksErrorCode
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike
 
 _EC_OID = bytes.fromhex("06072a8648ce3d0201")
-_DH_OIDS = (bytes.fromhex("06092a864886f70d010301"), bytes.fromhex("06072a8648ce3e0201"))
 
 
 def load_peer(
@@ -33,13 +32,16 @@ def load_peer(
 
     """
     head = spki[:40]
-    is_finite = any(oid in head for oid in _DH_OIDS)
+    is_finite = is_finite_field(spki)
     if is_finite and not (prime and prime in spki):
         # Loading it would test whether the numbers of a stranger's group are prime, which takes 0.2 s and more.
         raise wrong_peer("a DH key of another group")
-    guard: AbstractContextManager[None] = finite_field.allowed() if is_finite else nullcontext()
+    key: object
     try:
-        with guard:
+        if is_finite:
+            with finite_field.allowed():
+                key = load_der_public_key(spki)
+        else:
             key = load_spki(spki)
     except UnsupportedAlgorithm:
         if _EC_OID in head:

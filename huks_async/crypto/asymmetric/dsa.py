@@ -24,6 +24,7 @@ from huks_async.crypto.caller_warnings import warn_legacy
 from huks_async.crypto.family import OperationSpec, Starter
 from huks_async.crypto.key_material import KeyMaterial
 from huks_async.crypto.operation import Operation
+from huks_async.crypto.spki import load_spki
 from huks_async.model.enums import HuksErrorCode, HuksKeyAlg, HuksKeyDigest, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike
@@ -175,7 +176,7 @@ def material_from_spki(spki: bytes, algorithm: int, size: int) -> KeyMaterial:
     """
     _check_size(size)
     try:
-        public = load_der_public_key(spki)
+        public = load_spki(spki)
     except (ValueError, UnsupportedAlgorithm):
         public = None
     if not isinstance(public, dsa.DSAPublicKey) or public.key_size != size:

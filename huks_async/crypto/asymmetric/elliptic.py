@@ -23,6 +23,7 @@ from huks_async.crypto.digests import warn_weak_digest
 from huks_async.crypto.family import OperationSpec, Starter
 from huks_async.crypto.key_material import KeyMaterial
 from huks_async.crypto.operation import Operation
+from huks_async.crypto.spki import load_spki
 from huks_async.model.enums import HuksErrorCode, HuksKeyAlg, HuksKeyDigest, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike
@@ -133,7 +134,7 @@ def material_from_spki(spki: bytes, algorithm: int, size: int) -> KeyMaterial:
     """
     curve = _curve(size, 401)
     try:
-        public = load_der_public_key(spki)
+        public = load_spki(spki)
     except (ValueError, UnsupportedAlgorithm):
         public = None
     if not isinstance(public, ec.EllipticCurvePublicKey) or public.curve.name != curve.name:

@@ -16,10 +16,10 @@ from cryptography.hazmat.primitives.serialization import (
 from huks_async.crypto.asymmetric import rsa_cipher, rsa_sign
 from huks_async.crypto.asymmetric.rsa_factors import factors
 from huks_async.crypto.asymmetric.rsa_key import RsaKey
-from huks_async.crypto.asymmetric.spki import load_spki
 from huks_async.crypto.caller_warnings import warn_legacy
 from huks_async.crypto.family import OperationSpec, Starter
 from huks_async.crypto.key_material import KeyMaterial
+from huks_async.crypto.spki import load_spki
 from huks_async.model.enums import HuksErrorCode, HuksKeyAlg, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from huks_async.crypto.key_material import KeyMaterial
 from huks_async.crypto.libcrypto.binding import EvpKey, Libcrypto, LibcryptoError
 from huks_async.crypto.libcrypto.search import libcrypto_for
+from huks_async.crypto.spki import load_spki
 from huks_async.model.enums import HuksErrorCode, HuksKeyAlg
 from huks_async.model.errors import BusinessError
 
@@ -70,7 +71,7 @@ class ParameterSet:
         """
         key: Any
         try:
-            key = load_der_public_key(spki)
+            key = load_spki(spki)
         except UnsupportedAlgorithm:
             key = None
         except ValueError:

@@ -27,6 +27,8 @@ _BASIC_CONSTRAINTS, _KEY_USAGE = "2.5.29.19", "2.5.29.15"
 _UNDERSTOOD = (_BASIC_CONSTRAINTS, _KEY_USAGE)
 _HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 _MIN_RSA_BITS, _MIN_CURVE_BITS = 2048, 256
+# Diffie-Hellman as PKCS#3 and X9.42 name it: loading such a key tests whether its numbers are prime, for seconds
+_FINITE_FIELDS = ("1.2.840.113549.1.3.1", "1.2.840.10046.2.1")
 _SEQUENCE, _OCTETS, _OID, _BOOLEAN = 0x30, 0x04, 0x06, 0x01
 _EXTENSIONS = 0xA3
 
@@ -164,6 +166,8 @@ def _check_authority(certificate: x509.Certificate, below: int, name: str) -> No
 
 
 def _check_signature(certificate: x509.Certificate, issuer: x509.Certificate, name: str) -> None:
+    if issuer.public_key_algorithm_oid.dotted_string in _FINITE_FIELDS:
+        raise AttestationError(_R.WEAK_SIGNATURE, f"{name}: a key of Diffie-Hellman signs nothing")
     try:
         key = issuer.public_key()
         digest = certificate.signature_hash_algorithm

@@ -20,11 +20,11 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
     load_der_private_key,
-    load_der_public_key,
 )
 
 from huks_async.crypto.key_material import KeyMaterial
 from huks_async.crypto.openssl_random import stir
+from huks_async.crypto.spki import load_spki
 from huks_async.keys.forms.importing import material_from_import
 from huks_async.keys.forms.layouts import algorithm_name, invalid
 from huks_async.keys.wrapping import envelope
@@ -270,7 +270,7 @@ def _p256_public(data: bytes, what: str) -> ec.EllipticCurvePublicKey:
     try:
         if len(data) in (_POINT, _POINT - 1):
             return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), data.rjust(_POINT, b"\x04"))
-        public = load_der_public_key(data)
+        public = load_spki(data)
     except (ValueError, UnsupportedAlgorithm):
         raise invalid(f"{what} is no P-256 public key (SubjectPublicKeyInfo DER, or the point)") from None
     if not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(public.curve, ec.SECP256R1):
