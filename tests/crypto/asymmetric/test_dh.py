@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from huks_async.crypto.asymmetric import dh, elliptic
+from huks_async.crypto import spki as spki_module
+from huks_async.crypto.asymmetric import agreement, dh, elliptic
 from huks_async.crypto.key_material import KeyMaterial
 from huks_async.model.tags import HuksTag
 from tests.crypto.asymmetric_support import (
     AGREE,
     DH,
+    ECDH,
     SIGN,
     make_spec,
     openssl,
@@ -103,6 +105,60 @@ def test_wrong_peers(keys: dict[int, KeyMaterial]) -> None:
         for spki in spkis:
             with refused(code):
                 run(dh, AGREE, keys[2048], spki, numbers={KEY_SIZE: 2048})
+
+
+def _strange_groups() -> dict[str, bytes]:
+    """Public keys whose group is of their sender's choice, each in a form that resembles the documented one."""
+    p, larger = dh.prime_of(2048), dh.prime_of(4096)
+    x9_42 = bytes.fromhex("06072a8648ce3e0201")
+    numbers = dh._integer(p) + dh._integer(2)
+
+    def public(oid: bytes, group: bytes, y: int = 2**200) -> bytes:
+        return dh._der(0x30, dh._der(0x30, oid + dh._der(0x30, group)) + dh._der(3, b"\0" + dh._integer(y)))
+
+    hidden = dh._der(2, b"\1" + dh._PKCS3_OID + dh._der(0x30, numbers))
+    return {
+        "another generator": public(dh._PKCS3_OID, dh._integer(p) + dh._integer(5)),
+        "the prime inside of the value": public(
+            dh._PKCS3_OID, dh._integer(larger) + dh._integer(5), p << 1000
+        ),
+        "the group inside of the prime": public(x9_42, hidden + dh._integer(5) + dh._integer(larger // 2)),
+        "another order": public(x9_42, numbers + dh._integer(larger // 2)),
+        "no order": public(x9_42, numbers),
+    }
+
+
+@pytest.mark.parametrize("name", _strange_groups())
+def test_groups_of_strangers_are_not_loaded(
+    keys: dict[int, KeyMaterial], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """They are refused by their bytes: loading one would test it for primes, as long as its sender likes."""
+
+    def never(spki: bytes) -> None:
+        pytest.fail(f"{len(spki)} bytes of a stranger were loaded")
+
+    for module in (dh, agreement, spki_module):
+        monkeypatch.setattr(module, "load_der_public_key", never)
+    stranger = _strange_groups()[name]
+    with refused(12000006):
+        run(dh, AGREE, keys[2048], stranger, numbers={KEY_SIZE: 2048})
+    with refused(12000006):
+        run(elliptic, AGREE, elliptic.generate(2, 256), stranger, algorithm=ECDH, numbers={KEY_SIZE: 256})
+    with refused(401):
+        dh.material_from_spki(stranger, DH, 2048)
+
+
+def test_a_group_that_says_how_long_its_private_values_are(keys: dict[int, KeyMaterial]) -> None:
+    """Java writes such a number after the generator (PKCS #3)."""
+    p, y = dh.prime_of(2048), 2**200
+    group = dh._der(0x30, dh._integer(p) + dh._integer(2) + dh._integer(1024))
+    spki = dh._der(0x30, dh._der(0x30, dh._PKCS3_OID + group) + dh._der(3, b"\0" + dh._integer(y)))
+    plain = dh.material_from_spki(spki, DH, 2048).public
+    assert plain != spki
+    numbers = {KEY_SIZE: 2048}
+    assert run(dh, AGREE, keys[2048], spki, numbers=numbers) == run(
+        dh, AGREE, keys[2048], plain, numbers=numbers
+    )
 
 
 def test_peers_in_the_form_of_x9_42(keys: dict[int, KeyMaterial]) -> None:
