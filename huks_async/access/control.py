@@ -18,6 +18,7 @@ from huks_async.access.demand import (
     FINGERPRINT,
     NEW_BIO_ENROLL,
     PIN,
+    TUI_PIN,
     Demand,
     check_demand,
 )
@@ -176,6 +177,10 @@ class AccessControl:
         if self._others_make_tokens:
             return
         if self._authenticator is None:
+            if demand.auth_type == TUI_PIN:
+                raise BusinessError(
+                    12000001, "HUKS_TAG_USER_AUTH_TYPE: there is no trusted screen to enter a PIN at"
+                )
             raise self._nobody()
         if demand.auth_type and not demand.auth_type & self._authenticator.auth_types:
             raise BusinessError(

@@ -195,8 +195,10 @@ class KeyMaker:
     async def import_plain(self, alias: str, params: ParamSet, data: BytesLike) -> None:
         """Import key material under `alias`; see `Keystore.importKeyItem`."""
         level = await self._check_name(alias, params)
+        # On a device, the application's side translates these bytes before the service looks at what a key demands.
+        material = await self._translate(params, data)
         bound = await self._admit(params)
-        material = await self.read_material(params, data)
+        material = await self._check_and_read(params, data, material)
         await self._save(alias, level, params, material, HuksKeyFlag.HUKS_KEY_FLAG_IMPORT_KEY, bound)
 
     async def import_wrapped(
@@ -235,15 +237,25 @@ class KeyMaker:
 
     async def read_material(self, params: ParamSet, data: BytesLike) -> KeyMaterial:
         """Check the parameters and bytes of a key that comes in, and make material of them."""
+        # the documented order: bytes that can be read at once, parameters, other bytes, purpose
+        return await self._check_and_read(params, data, await self._translate(params, data))
+
+    async def _translate(self, params: ParamSet, data: BytesLike) -> KeyMaterial | None:
+        """Make material of bytes that can be read at once; None for others."""
         from huks_async.keys.forms import importing
 
-        # the documented order: bytes that can be read at once, parameters, other bytes, purpose
         if importing.is_slow_to_translate(params):
-            material = await self._processes.run(
+            return await self._processes.run(
                 importing.CHECK_SECONDS, importing.translated, params, bytes(data)
             )
-        else:
-            material = importing.translated(params, bytes(data))
+        return importing.translated(params, bytes(data))
+
+    async def _check_and_read(
+        self, params: ParamSet, data: BytesLike, material: KeyMaterial | None
+    ) -> KeyMaterial:
+        """Do what is left to do after `_translate`."""
+        from huks_async.keys.forms import importing
+
         check_key(params.numbers, device=self._device)
         if material is None:
             importing.parts_from_import(params, bytes(data))

@@ -233,6 +233,18 @@ async def test_without_authenticator_nothing_is_promised() -> None:
         await refused(keystore.generateKeyItem("key", options(**GCM_KEY, **face)), 12000001)
 
 
+@pytest.mark.parametrize("profile", ["server", "device"])
+async def test_there_is_no_trusted_screen(profile: Any) -> None:
+    """A PIN at one alone is 12000001, also where nobody vouches for anybody; with other credentials that is 12000013."""
+    async with Keystore.open("memory:", profile=profile, monitor=False) as keystore:
+        for auth_type, code in ((TUI, 12000001), (TUI | FACE, 12000013), (PIN, 12000013)):
+            values = {**PIN_KEY, "USER_AUTH_TYPE": auth_type, "KEY_AUTH_ACCESS_TYPE": ALWAYS}
+            await refused(keystore.generateKeyItem("key", options(**GCM_KEY, **values)), code)
+            await refused(keystore.importKeyItem("key", options(bytes(32), **GCM_KEY, **values)), code)
+        values = {**PIN_KEY, "USER_AUTH_TYPE": TUI}
+        await refused(keystore.generateKeyItem("key", options(**GCM_KEY, **values)), 401)
+
+
 async def test_keys_outlive_their_authenticator(tmp_path: Any) -> None:
     """A key made with an authenticator, in a keystore without one: sessions open, and no token is good."""
     store = f"sqlite:///{tmp_path}/keys.db"

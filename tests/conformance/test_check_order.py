@@ -193,6 +193,7 @@ def _rsa(**changes: bytes) -> bytes:
 
 RSA_PAIR = key(s.RSA, 2048, s.SIGNATURE, IMPORT_KEY_TYPE=s.PAIR)
 ECC_PRIVATE = key(s.ECC, 256, s.SIGN, IMPORT_KEY_TYPE=s.PRIVATE)
+BOUND = {"USER_AUTH_TYPE": 4, "KEY_AUTH_ACCESS_TYPE": 1, "CHALLENGE_TYPE": 0}
 IMPORT: dict[str, tuple[Params, bytes, int]] = {
     "override before the bytes": (AES | KEEP, b"short", 12000017),
     "symmetric bytes before PURPOSE": (AES | {"PURPOSE": None}, bytes(31), 401),
@@ -223,6 +224,12 @@ IMPORT: dict[str, tuple[Params, bytes, int]] = {
         12000003,
     ),
     "SPKI before the type's purpose": (ECC | {"PURPOSE": s.SIGN}, b"no key", 401),
+    "ALGORITHM before whom a key is bound to": (AES | {"ALGORITHM": None} | BOUND, bytes(32), 12000002),
+    "no import before whom a key is bound to": (key(s.ECDH, 256, s.AGREE) | BOUND, bytes(32), 12000003),
+    "symmetric bytes before whom a key is bound to": (AES | BOUND, bytes(31), 401),
+    "SPKI before whom a key is bound to": (ECC | BOUND, b"no key", 401),
+    "whom a key is bound to before PURPOSE": (AES | {"PURPOSE": None} | BOUND, bytes(32), 12000013),
+    "whom a key is bound to before a header": (ECC_PRIVATE | BOUND, b"no key at all, really", 12000013),
 }
 
 
