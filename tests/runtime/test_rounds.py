@@ -3,8 +3,10 @@
 import asyncio
 import ctypes
 import os
+import resource
 import signal
 import socket
+import sys
 import threading
 import time
 
@@ -142,6 +144,62 @@ def test_the_deadline_of_a_scope_is_seen():
             await other_rounds(3)()
             pytest.fail("the scope was not cancelled")
         assert scope.cancelled_caught
+
+    run(main)
+
+
+def test_a_loop_that_is_to_stop_waits():
+    """Its caller goes on as soon as the running task lets it."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        await _settled()
+        ask = _ask()
+        assert not ask()
+        loop.stop()
+        assert ask()
+
+    loop = asyncio.SelectorEventLoop()
+    task = loop.create_task(main())
+    loop.run_forever()
+    loop.run_until_complete(task)
+    loop.close()
+
+
+def test_a_process_that_may_open_no_files():
+    """It cannot see whether a file is ready, so one always may be."""
+
+    async def main():
+        await _settled()
+        ask = _ask()
+        assert not ask()
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+        try:
+            assert ask()
+            await _settled()  # which works
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert not ask()
+
+    run(main)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="Python 3.11 has no eager tasks")
+def test_who_begins_an_eager_task_waits():
+    """Until the eager task has let others run for the first time."""
+
+    async def eager(ask):
+        first = ask()
+        await _settled()
+        return first, ask()
+
+    async def main():
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+        await _settled()
+        ask = _ask()
+        assert not ask()
+        assert await asyncio.create_task(eager(ask)) == (True, False)
 
     run(main)
 

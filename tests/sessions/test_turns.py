@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import sys
 import time
 import types
 
@@ -207,6 +208,23 @@ def test_two_tasks_take_turns(calls):
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         runner.run(main())
     assert set(order[:3]) == {"a", "b"}
+
+
+@CALLS
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="Python 3.11 has no eager tasks")
+def test_who_begins_an_eager_task_goes_on(calls):
+    """Before the calls of that task are done."""
+
+    async def main():
+        async with opened() as keystore:
+            await calls(keystore)
+            asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+            task = asyncio.create_task(calls(keystore))
+            assert not task.done()
+            await task
+
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        runner.run(main())
 
 
 @CALLS
