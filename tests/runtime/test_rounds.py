@@ -4,6 +4,7 @@ import asyncio
 import ctypes
 import os
 import resource
+import selectors
 import signal
 import socket
 import sys
@@ -253,3 +254,34 @@ def test_loops_that_do_not_show_it():
     uvloop = pytest.importorskip("uvloop", reason="uvloop is not installed")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())
+
+
+@pytest.mark.parametrize("selector", [selectors.SelectSelector, selectors.PollSelector])
+def test_a_loop_that_asks_the_system_in_another_way(selector):
+    """Without epoll there is nothing that tells whether any of its files is ready."""
+
+    async def main():
+        assert others_wait() is None
+
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector())) as runner:
+        runner.run(main())
+
+
+def test_trio_as_a_guest_of_asyncio():
+    """The loop of asyncio runs, but the running task is not one of its own."""
+    trio = pytest.importorskip("trio", reason="trio is not installed")
+
+    async def guest():
+        assert asyncio.get_running_loop()  # which also tells that trio runs inside it
+        return others_wait()
+
+    async def main():
+        ended = asyncio.get_running_loop().create_future()
+        trio.lowlevel.start_guest_run(
+            guest,
+            run_sync_soon_threadsafe=asyncio.get_running_loop().call_soon_threadsafe,
+            done_callback=ended.set_result,
+        )
+        assert (await ended).unwrap() is None
+
+    run(main)

@@ -128,6 +128,46 @@ def test_the_next_turn_begins_when_nobody_waits(monkeypatch):
         runner.run(main())
 
 
+def test_a_turn_runs_the_task_whose_timer_has_expired():
+    """Although its loop needs a round to see the timer, and another one to run the task."""
+
+    async def main():
+        async with opened() as keystore:
+            dispatcher = keystore._open_state().dispatcher
+            sleeper = asyncio.create_task(asyncio.sleep(0.001))
+            await asyncio.sleep(0)
+            time.sleep(0.01)  # noqa: ASYNC251
+            await dispatcher.give_turn()
+            assert sleeper.done()
+
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        runner.run(main())
+
+
+def test_the_longest_step_is_counted_from_the_last_turn(monkeypatch):
+    """Not from when nobody was seen to wait last: then it would never end."""
+    now = 1000.0
+    monkeypatch.setattr(dispatch, "time", types.SimpleNamespace(perf_counter=lambda: now))
+    monkeypatch.setattr(dispatch, "others_wait", lambda: lambda: False)
+    monkeypatch.setattr(dispatch, "_LONGEST_SECONDS", 10.0)
+
+    async def main():
+        nonlocal now
+        async with opened() as keystore:
+            dispatcher = keystore._open_state().dispatcher
+            await dispatcher.give_turn()
+            for _ in range(5):
+                now += 2.0
+                assert not dispatcher.is_due()
+            now += 1.0
+            assert dispatcher.is_due()
+            await dispatcher.give_turn()
+            assert not dispatcher.is_due()
+
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        runner.run(main())
+
+
 @CALLS
 def test_not_longer_than_a_step_of_a_task_may_take(calls, monkeypatch):
     """Debuggers and monitors of event loops complain of long steps, also if nobody waits."""
