@@ -54,6 +54,7 @@ from huks_async.keystore.other_user_functions import OtherUserFunctions
 from huks_async.keystore.permissions import Permissions
 from huks_async.keystore.provider_functions import ProviderFunctions
 from huks_async.keystore.providers_on_demand import ProvidersOnDemand
+from huks_async.keystore.shared_parts import Parts
 from huks_async.keystore.store_vault import StoreVault
 from huks_async.keystore.wrapping_functions import WrappingFunctions
 from huks_async.model.errors import BusinessError
@@ -143,7 +144,8 @@ class Keystore(
 
         Args:
             store: `sqlite:///path`, `memory:`, or a Store. Default: `keystore.db` in $HUKS_ASYNC_HOME, else
-                in the user's data folder.
+                in the user's data folder. Several keystores of one event loop may have one Store object, or one root
+                key; the last of them to close closes it.
             root_key: what protects the store's key. Default: a file beside the store, made at first use.
             namespace: the name of the caller, which corresponds to an application on a device; its aliases and
                 sessions are its own. Several callers share a keystore by `as_caller` and `for_caller`.
@@ -205,6 +207,7 @@ class Keystore(
                 keystore._root_key = choose_root_key(root_key, keystore._store, store)
         except (ImportError, OSError) as error:  # the module of a store or root key could not be loaded
             raise not_loaded(error) from error
+        keystore._parts = Parts(keystore._store, keystore._root_key, wrapping_key)
         keystore._key_cache = key_cache or KeyCache()
         keystore._workers = workers or min(MAX_WORKERS, os.cpu_count() or 1)
         keystore._clock = clock
@@ -237,6 +240,7 @@ class Keystore(
     _token_keys: "AuthTokenKeys | str | None"
     _store: Store
     _root_key: RootKey
+    _parts: Parts
     _key_cache: KeyCache
     _workers: int
     _clock: Callable[[], float]
@@ -306,13 +310,11 @@ class Keystore(
                 await load_everything()
             monitor = self._make_monitor()
             try:
-                await self._store.open()
-                if self._wrapping_key is not None:
-                    await self._wrapping_key.open()
+                await self._parts.open()
                 store_key = await open_store_key(self._store, self._root_key)
             except BaseException:
                 with anyio.CancelScope(shield=True):
-                    await self._close_store()
+                    await self._parts.aclose()
                 raise
         finally:
             self._changing = False
@@ -474,7 +476,7 @@ class Keystore(
                             try:
                                 await state.processes.ended()
                             finally:
-                                await self._close_store()
+                                await self._parts.aclose()
                 while state.table.release(_PURGE_BATCH):
                     await anyio.lowlevel.checkpoint()
         finally:
@@ -489,6 +491,7 @@ class Keystore(
             self._background.forget()
             self._idle_timer.forget()
             self._keeper.forget()
+            self._parts.forget()
             self._forked = True
             self._why_closed = (
                 "it was opened before this process was forked, and its threads and locks stayed in the parent; "
@@ -515,14 +518,6 @@ class Keystore(
 
     def _warn(self, what: str) -> None:
         warnings.warn(f"{self!r} {what}", ResourceWarning, stacklevel=3, source=self)
-
-    async def _close_store(self) -> None:
-        try:
-            await self._root_key.aclose()
-            if self._wrapping_key is not None:
-                await self._wrapping_key.aclose()
-        finally:
-            await self._store.aclose()
 
     # --- callers --------------------------------------------------------------------------------
 

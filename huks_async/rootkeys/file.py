@@ -2,6 +2,7 @@
 
 import os
 import stat
+from functools import partial
 
 import anyio.to_thread
 from cryptography.hazmat.primitives.hashes import SHA256, Hash
@@ -43,22 +44,21 @@ class FileRootKey(SecretRootKey):
 
     async def open(self, *, new: bool = True) -> None:
         """Read the file; make it where there is none and it may be new. Does nothing when it was read."""
-        create, self._create = self._create, self._create and new
-        try:
-            await super().open()
-        finally:
-            self._create = create
+        await self._ready(partial(self._from_file, self._create and new))
 
     async def _load(self) -> bytes:
-        return await anyio.to_thread.run_sync(self._read_or_create)
+        return await self._from_file(self._create)
 
-    def _read_or_create(self) -> bytes:
+    async def _from_file(self, create: bool) -> bytes:
+        return await anyio.to_thread.run_sync(self._read_or_create, create)
+
+    def _read_or_create(self, create: bool) -> bytes:
         self.path = os.path.abspath(self.path)  # asks the system, and so belongs in a thread
         try:
             try:
                 return self._read()
             except FileNotFoundError:
-                if not self._create:
+                if not create:
                     raise
                 self._make()
                 return self._read()

@@ -1,6 +1,7 @@
 """Root keys that are 32 bytes this process knows, wherever they come from."""
 
 from abc import abstractmethod
+from collections.abc import Awaitable, Callable
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
@@ -66,9 +67,9 @@ class SecretRootKey(RootKey):
             )
         return envelope.open(derive(root, b"wrap"), self._name)
 
-    async def _ready(self) -> bytes:
+    async def _ready(self, load: Callable[[], Awaitable[bytes]] | None = None) -> bytes:
         root = self._root
         if root is None:
-            root = await self._load()
+            root = await (load or self._load)()
             self._root, self._key_id = root, identify(root)
         return root

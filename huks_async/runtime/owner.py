@@ -73,6 +73,10 @@ class Owner:
                 "or keep one loop for both",
             )
 
+    def is_elsewhere(self) -> bool:
+        """Whether another event loop than this one runs now, or none."""
+        return running_loop() is not self._loop
+
     def has_ended(self) -> bool:
         """Whether the event loop is closed, so that nothing that belongs to it can run any more."""
         loop = self._loop

@@ -1,0 +1,204 @@
+"""One store or root key object in several keystores: none of them loses what it works with when another leaves."""
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+import huks_async as huks
+from tests.adversity.support import descriptors
+from tests.keystore.support import AES_CBC, options
+from tests.keystore.test_loops import BACKENDS, run, threads_of_ours, use, wait_until
+
+PORTABLE = options(**AES_CBC, IS_ALLOWED_WRAP=True)
+WRAPPING = options(KEY_WRAP_TYPE=2)
+
+
+def both(folder: Path) -> tuple[huks.Keystore, huks.Keystore]:
+    """Two keystores with one store object and one root key object."""
+    store, root_key = huks.SqliteStore(folder / "keys.db"), huks.FileRootKey(folder / "root.key")
+    one, two = (huks.Keystore.open(store, root_key, namespace=name, monitor=False) for name in ("one", "two"))
+    return one, two
+
+
+@pytest.mark.parametrize(("backend", "settings"), BACKENDS)
+def test_the_last_that_leaves_closes_the_store(
+    tmp_path: Path, backend: str, settings: dict[str, Any]
+) -> None:
+    """Whichever closes first, the other makes, uses and backs up keys; the last leaves no thread and no file open."""
+    one, two = both(tmp_path)
+
+    async def main() -> None:
+        for first, last in ((one, two), (two, one)):
+            await first.aopen()
+            await last.aopen()
+            await use(first)
+            await first.aclose()
+            with pytest.raises(huks.BusinessError, match="it was closed"):
+                await use(first)
+            assert await use(last) == 16
+            await last.generateKeyItem("another", options(**AES_CBC))
+            await last.backup(tmp_path / f"copy of {last._caller.namespace}")
+            await first.aopen()  # in again, while the other is there
+            await last.aclose()
+            assert await use(first) == 16
+            await first.aclose()
+
+    run(main, backend, settings)
+    wait_until(lambda: threads_of_ours() == 0)
+    assert not [path for path in descriptors().values() if str(tmp_path) in path]
+
+
+@pytest.mark.parametrize(("backend", "settings"), BACKENDS)
+def test_a_keystore_that_cannot_open_closes_nothing_of_another(
+    tmp_path: Path, backend: str, settings: dict[str, Any]
+) -> None:
+    """A wrong root key, or a cancelled opening, of one keystore: the other goes on."""
+
+    async def main() -> None:
+        one, _ = both(tmp_path)
+        wrong = huks.Keystore.open(one._store, huks.PassphraseRootKey("wrong words", log_n=10), monitor=False)
+        async with one:
+            await use(one)
+            with pytest.raises(huks.BusinessError, match="another kind of root key"):
+                await wrong.aopen()
+            assert await use(one) == 16
+            with anyio.CancelScope() as scope:
+                scope.cancel()
+                await wrong.aopen()
+            assert not wrong.is_open
+            assert await use(one) == 16
+
+    run(main, backend, settings)
+
+
+def test_a_wrapping_key_serves_until_the_last_keystore_has_left() -> None:
+    """A wrapping key that would be gone once it is closed is not closed under a keystore that wraps with it."""
+
+    async def main() -> None:
+        wrapping_key = huks.EphemeralRootKey()
+        one, two = (huks.Keystore.open("memory:", monitor=False, wrapping_key=wrapping_key) for _ in range(2))
+        async with one:
+            await one.generateKeyItem("key", PORTABLE)
+            async with two:
+                blob = (await one.wrapKeyItem("key", WRAPPING)).outData
+                await two.unwrapKeyItem("key", WRAPPING, blob)
+            assert (await one.wrapKeyItem("key", WRAPPING)).outData
+        with pytest.raises(huks.BusinessError, match="was closed"):
+            await wrapping_key.open()
+
+    anyio.run(main)
+
+
+class SlowlyClosed(huks.MemoryStore):
+    """A store that waits while it closes, and notes what is asked of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    async def open(self) -> None:
+        self.asked.append("open")
+        await super().open()
+
+    async def aclose(self) -> None:
+        self.asked.append("closing")
+        await anyio.lowlevel.checkpoint()
+        await anyio.lowlevel.checkpoint()
+        self.asked.append("closed")
+
+
+@pytest.mark.parametrize(("backend", "settings"), BACKENDS)
+def test_opening_waits_for_the_end_of_closing(backend: str, settings: dict[str, Any]) -> None:
+    """A keystore that opens while the last other one closes gets a store that is open."""
+
+    async def main() -> None:
+        store, root_key = SlowlyClosed(), huks.PassphraseRootKey("secret words", log_n=10)
+        keystores = [huks.Keystore.open(store, root_key, monitor=False) for _ in range(3)]
+        first = keystores[0]
+        await first.aopen()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(first.aclose)
+            while "closing" not in store.asked:
+                await anyio.lowlevel.checkpoint()
+            for other in keystores[1:]:
+                tasks.start_soon(other.aopen)
+        assert store.asked == ["open", "closing", "closed", "open", "open"]
+        for other in keystores[1:]:
+            assert await use(other) == 16
+            await other.aclose()
+        assert store.asked[5:] == ["closing", "closed"]
+
+    run(main, backend, settings)
+
+
+def test_a_store_object_belongs_to_one_event_loop_at_a_time(tmp_path: Path) -> None:
+    """Another loop is told to take an object of its own, and harms nothing; later it may have this one."""
+    one, two = both(tmp_path)
+    told: list[str] = []
+
+    async def intrude() -> None:
+        try:
+            async with two:
+                told.append("no error")
+        except huks.BusinessError as error:
+            told.append(f"{error.code} {error.message}")
+
+    async def main() -> None:
+        async with one:
+            await use(one)
+            thread = threading.Thread(target=lambda: asyncio.run(intrude()))
+            thread.start()
+            await anyio.to_thread.run_sync(thread.join)
+            assert await use(one) == 16
+
+    anyio.run(main)
+    assert len(told) == 1
+    assert told[0].startswith("12000012")
+    assert "a store object of its own: the same address opens the same keys" in told[0]
+    anyio.run(intrude)
+    assert told[1:] == ["no error"]
+
+
+def test_a_loop_that_ended_does_not_keep_a_store_from_the_next(tmp_path: Path) -> None:
+    """A keystore that was left open by a loop that is gone holds up nobody."""
+    one, two = both(tmp_path)
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(one.aopen())
+    loop.close()
+
+    async def main() -> None:
+        async with two:
+            assert await use(two) == 16
+            await one.aclose()
+            assert await use(two) == 16
+
+    anyio.run(main)
+    wait_until(lambda: threads_of_ours() == 0)
+
+
+def test_root_key_files_are_made_by_whoever_may_make_them(tmp_path: Path) -> None:
+    """One that may not make the file, in the same object at the same moment, changes nothing for the other."""
+
+    async def main() -> None:
+        root_key = huks.FileRootKey(tmp_path / "root.key")
+        refused: list[int] = []
+
+        async def of_old_store() -> None:
+            try:
+                await root_key.open(new=False)
+            except huks.BusinessError as error:
+                refused.append(error.code)
+
+        for _ in range(3):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(of_old_store)
+                tasks.start_soon(of_old_store)
+        assert refused == [12000004] * 6
+        await root_key.open()
+        assert (tmp_path / "root.key").exists()
+
+    anyio.run(main)
