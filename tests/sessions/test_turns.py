@@ -11,6 +11,7 @@ import pytest
 
 import huks_async as huks
 from huks_async.sessions import dispatch
+from huks_async.testing import EverybodyAuthenticator
 
 _TAG, _PARAM = huks.HuksTag, huks.HuksParam
 _CALLS = 50
@@ -31,6 +32,15 @@ _ECC = [
     _PARAM(_TAG.HUKS_TAG_KEY_SIZE, 256),
     _PARAM(_TAG.HUKS_TAG_PURPOSE, 12),
     _PARAM(_TAG.HUKS_TAG_DIGEST, huks.HuksKeyDigest.HUKS_DIGEST_SHA256),
+]
+
+_PIN = [
+    _PARAM(_TAG.HUKS_TAG_USER_AUTH_TYPE, huks.HuksUserAuthType.HUKS_USER_AUTH_TYPE_PIN),
+    _PARAM(
+        _TAG.HUKS_TAG_KEY_AUTH_ACCESS_TYPE,
+        huks.HuksAuthAccessType.HUKS_AUTH_ACCESS_INVALID_CLEAR_PASSWORD,
+    ),
+    _PARAM(_TAG.HUKS_TAG_CHALLENGE_TYPE, huks.HuksChallengeType.HUKS_CHALLENGE_TYPE_NORMAL),
 ]
 
 
@@ -55,6 +65,19 @@ async def seals(keystore):
 async def signs(keystore):
     for _ in range(_CALLS):
         await keystore.sign("ecc", b"x")
+
+
+async def guarded_sessions(keystore):
+    for _ in range(_CALLS):
+        session = await keystore.initSession("guarded", {"properties": _BEGIN})
+        await keystore.abortSession(session.handle, {"properties": []})
+
+
+async def guarded_sessions_with_parameters_made_anew(keystore):
+    for number in range(_CALLS):
+        begin = [*_BEGIN[:-1], _PARAM(_TAG.HUKS_TAG_NONCE, number.to_bytes(12, "big"))]
+        session = await keystore.initSession("guarded", {"properties": begin})
+        await keystore.abortSession(session.handle, {"properties": []})
 
 
 async def seals_of_buffers(keystore):
@@ -84,6 +107,8 @@ CALLS = pytest.mark.parametrize(
     [
         whole_sessions,
         segments,
+        guarded_sessions,
+        guarded_sessions_with_parameters_made_anew,
         seals,
         seals_of_buffers,
         unseals,
@@ -102,11 +127,18 @@ def turns_end_at_once(monkeypatch):
     monkeypatch.setattr(dispatch, "_LONGEST_SECONDS", float("inf"))
 
 
+def users():
+    authenticator = EverybodyAuthenticator()
+    authenticator.enroll(100)
+    return authenticator
+
+
 @contextlib.asynccontextmanager
 async def opened():
-    async with huks.Keystore.open("memory:", monitor=False) as keystore:
+    async with huks.Keystore.open("memory:", monitor=False, authenticator=users()) as keystore:
         await keystore.generateKeyItem("aes", {"properties": _AES})
         await keystore.generateKeyItem("ecc", {"properties": _ECC})
+        await keystore.generateKeyItem("guarded", {"properties": [*_AES, *_PIN]})
         yield keystore
 
 
@@ -306,10 +338,8 @@ def test_another_loop_is_noticed(calls):
     kept = []
 
     async def main():
-        kept.append(huks.Keystore.open("memory:", monitor=False))
+        kept.append(opened())
         keystore = await kept[0].__aenter__()
-        await keystore.generateKeyItem("aes", {"properties": _AES})
-        await keystore.generateKeyItem("ecc", {"properties": _ECC})
         await calls(keystore)
         kept.append(keystore)
 
