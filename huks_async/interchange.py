@@ -17,10 +17,13 @@ from huks_async.crypto.sm2 import encoding, raw_ciphertext
 from huks_async.crypto.sm2.raw_ciphertext import ORDERS, Sm2Order
 from huks_async.model.enums import HuksKeyAlg
 from huks_async.model.errors import BusinessError
+from huks_async.model.limits import MIB
 from huks_async.model.params import BytesLike, as_bytes
 from huks_async.model.showing import shown
 
 _ILLEGAL, _PARAMETER = 401, 12000003
+# what a session takes in one call by default, with room for what encryption adds
+_MAX_CIPHERTEXT = 64 * MIB + 1024
 _ECC, _DSA, _SM2 = HuksKeyAlg.HUKS_ALG_ECC, HuksKeyAlg.HUKS_ALG_DSA, HuksKeyAlg.HUKS_ALG_SM2
 _CURVE_ORDERS = {
     224: ec.SECP224R1().group_order,
@@ -48,7 +51,7 @@ def sm2_ciphertext_from_raw(ciphertext: BytesLike, order: Sm2Order = "C1C3C2") -
         BusinessError: 401 for bytes that are no such ciphertext, 12000003 for another order.
 
     """
-    data = as_bytes(ciphertext, "ciphertext")
+    data = as_bytes(ciphertext, "ciphertext", _MAX_CIPHERTEXT)
     _check_order(order)
     try:
         return encoding.build_ciphertext(*raw_ciphertext.split(data, order))
@@ -76,7 +79,7 @@ def sm2_ciphertext_to_raw(ciphertext: BytesLike, order: Sm2Order = "C1C3C2", *, 
         BusinessError: 401 for bytes that are no such DER, 12000003 for another order.
 
     """
-    data = as_bytes(ciphertext, "ciphertext")
+    data = as_bytes(ciphertext, "ciphertext", _MAX_CIPHERTEXT)
     _check_order(order)
     try:
         parts = encoding.parse_ciphertext(data)

@@ -10,6 +10,8 @@ _RSA_ARC = bytes.fromhex("2a864886f70d0101")
 # Diffie-Hellman as PKCS#3 and X9.42 name it
 _DH_OIDS = (bytes.fromhex("06092a864886f70d010301"), bytes.fromhex("06072a8648ce3e0201"))
 _HEAD = 40
+MAX_SPKI_BYTES = 16 * 1024
+"""More than any public key has that is used here: the longest, of ML-DSA-87, has 2.6 KB."""
 
 
 def is_finite_field(der: bytes) -> bool:
@@ -29,6 +31,8 @@ def load_spki(der: bytes) -> PublicKeyTypes:
         UnsupportedAlgorithm: for an algorithm or a curve that the library does not know, and for Diffie-Hellman.
 
     """
+    if len(der) > MAX_SPKI_BYTES:
+        raise ValueError("longer than any public key")
     if is_finite_field(der):
         raise UnsupportedAlgorithm("a key of Diffie-Hellman in a finite field")
     key = load_der_public_key(der)

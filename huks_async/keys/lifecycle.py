@@ -244,6 +244,7 @@ class KeyMaker:
         """Make material of bytes that can be read at once; None for others."""
         from huks_async.keys.forms import importing
 
+        importing.refuse_too_long(params, len(data))
         if importing.is_slow_to_translate(params):
             return await self._processes.run(
                 importing.CHECK_SECONDS, importing.translated, params, bytes(data)

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 DATA_KEY_BYTES = 32
 MAX_CONTEXT_BYTES = 1024 * 1024
 """The longest context of a message. It is meant to be a name, and is processed as a whole."""
+MOST_OVERHEAD = 64 * 1024
+"""More bytes than sealing adds to any message."""
 
 Alias: TypeAlias = str | Sequence[str]
 PublicKeys: TypeAlias = BytesLike | Sequence[BytesLike]
@@ -113,6 +115,7 @@ class MessageFunctions(KeystoreFunctions):
         opener: Opener | None = recall(alias, level, "unseal")  # type: ignore[arg-type]
         if type(sealed) is not bytes:
             given = as_buffer(sealed, "sealed")
+            state.driver.check_size(given, MOST_OVERHEAD)  # before it is copied
             sealed = bytes(given) if len(given) <= COPY_AT_ONCE else await state.driver.copy(given)
         if type(context) is not bytes:
             context = as_bytes(context, "context")

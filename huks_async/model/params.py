@@ -199,6 +199,8 @@ def scan(properties: list[Any]) -> tuple[tuple[int, ...], dict[int, bytes]] | No
             elif kind == _BYTES:
                 blobs[tag] = value = value if type(value) is bytes else as_bytes(value, tag_name(tag))
                 size += len(value)
+                if size > MAX_PARAM_BYTES:
+                    raise _too_many_bytes()
             else:
                 add(tag)
                 add(_bool(tag, value))
@@ -206,8 +208,8 @@ def scan(properties: list[Any]) -> tuple[tuple[int, ...], dict[int, bytes]] | No
         raise
     except Exception:  # of a mapping of the caller's own, any
         return None
-    if len(key) // 2 + len(blobs) != len(properties) or size > MAX_PARAM_BYTES:
-        return None  # the same byte string twice, or too much of them
+    if len(key) // 2 + len(blobs) != len(properties):
+        return None  # the same byte string twice
     if _AAD in blobs:
         if _ASSOCIATED_DATA in blobs:
             return None
@@ -219,6 +221,7 @@ def _parse_any(properties: list[Any]) -> ParamSet:
     """Parse parameters of any documented form, and name the first mistake."""
     numbers: dict[int, int] = {}
     blobs: dict[int, bytes] = {}
+    size = 0
     with _reading("a parameter"):
         for param in properties:
             tag, value = _take_apart(param)
@@ -230,18 +233,15 @@ def _parse_any(properties: list[Any]) -> ParamSet:
                 numbers[tag] = _number(tag, value)
             elif kind == _BYTES:
                 blobs[tag] = as_bytes(value, tag_name(tag))
+                size += len(blobs[tag])
+                if size > MAX_PARAM_BYTES:
+                    raise _too_many_bytes()  # before the next one is copied
             elif kind == _BOOL:
                 numbers[tag] = _bool(tag, value)
             else:
                 raise _unknown_tag(tag)
     if len(numbers) + len(blobs) != len(properties) or len(properties) > MAX_PARAMS:
         raise _illegal_set(properties)
-    if sum(map(len, blobs.values())) > MAX_PARAM_BYTES:
-        raise BusinessError(
-            _ILLEGAL,
-            f"the values of the parameters have more than {MAX_PARAM_BYTES} bytes together, which is the most "
-            "that one set takes",
-        )
     # two tags name one parameter: the newer one wins, and the older one names it from here on
     if _AAD in blobs:
         blobs[_ASSOCIATED_DATA] = blobs.pop(_AAD)
@@ -301,10 +301,16 @@ def as_buffer(value: object, what: str) -> BytesLike:
         return view.tobytes()
 
 
-def as_bytes(value: object, what: str) -> bytes:
-    """A private copy of a bytes-like value; 401 for other things."""
+def as_bytes(value: object, what: str, most: int = MAX_PARAM_BYTES) -> bytes:
+    """A private copy of a bytes-like value; 401 for other things, and for more than `most` bytes, uncopied.
+
+    The copy is made on the event loop, and a view of a mapped file may have any size.
+    """
+    buffer = as_buffer(value, what)
+    if len(buffer) > most:
+        raise BusinessError(_ILLEGAL, f"{what} has {len(buffer)} bytes, accepted {most}")
     try:
-        return bytes(as_buffer(value, what))
+        return bytes(buffer)
     except MemoryError as error:
         raise out_of_memory(f"a copy of {what}") from error
 
@@ -377,6 +383,14 @@ def _unknown_tag(tag: object) -> BusinessError:
     return ParameterSetError(
         _ILLEGAL,
         f"unknown tag {shown(tag)}; tags are the members of HuksTag",
+    )
+
+
+def _too_many_bytes() -> BusinessError:
+    return BusinessError(
+        _ILLEGAL,
+        f"the values of the parameters have more than {MAX_PARAM_BYTES} bytes together, which is the most "
+        "that one set takes",
     )
 
 

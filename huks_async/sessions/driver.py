@@ -66,9 +66,9 @@ class SessionDriver:
         if session is None:
             return self.update(owner, handle, data, params)
         operation = session.operation
-        if len(data) > self._updates_at_once[operation.kind]:
+        if len(data) > self._updates_at_once[operation.kind] or operation.work > 1.0:
             admitted = self._behind_guard(session, data, params)
-            if admitted is None or len(data) > self._updates_at_once[admitted.kind]:
+            if admitted is None or len(data) > self._updates_at_once[admitted.kind] or admitted.work > 1.0:
                 return self.update(owner, handle, data, params)
             operation = admitted
         # Nothing below awaits, so no other call can meet this session half-way and it need not be marked busy.

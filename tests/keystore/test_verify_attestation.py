@@ -224,8 +224,12 @@ def test_an_issuer_with_a_key_of_diffie_hellman() -> None:
     stranger = der(0x30, algorithm + der(3, b"\0" + der(2, b"\x11" * 32)))
     own = DEVICE.certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     assert len(stranger) == len(own)
-    chain = [CHAIN[0], CHAIN[1].replace(own, stranger), *CHAIN[2:]]
-    assert chain != CHAIN
+    body = DEVICE.certificate.tbs_certificate_bytes.replace(own, stranger)
+    assert isinstance(DEVICE_CA.key, ec.EllipticCurvePrivateKey)
+    signature = DEVICE_CA.key.sign(body, ec.ECDSA(hashes.SHA256()))
+    ecdsa_with_sha256 = bytes.fromhex("300a06082a8648ce3d040302")
+    issuer = der(0x30, body + ecdsa_with_sha256 + der(3, b"\0" + signature))
+    chain = [CHAIN[0], issuer, *CHAIN[2:]]
     with pytest.raises(AttestationError, match="Diffie-Hellman") as caught:
         verify_attestation(chain, CHALLENGE, roots=ROOTS, at=NOW)
     assert caught.value.refusal is R.WEAK_SIGNATURE

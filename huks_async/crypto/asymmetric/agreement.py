@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from huks_async.crypto.asymmetric import finite_field
 from huks_async.crypto.asymmetric.finite_field import DHPublicKey
 from huks_async.crypto.operation import Operation
-from huks_async.crypto.spki import is_finite_field, load_spki
+from huks_async.crypto.spki import MAX_SPKI_BYTES, is_finite_field, load_spki
 from huks_async.model.enums import HuksErrorCode
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike
@@ -89,6 +89,10 @@ class Agreement(Operation):
             )
         if not len(data):
             raise BusinessError(401, "update of an agreement takes the peer's public key as inData, got none")
+        if len(data) > MAX_SPKI_BYTES:
+            raise BusinessError(
+                401, f"update of an agreement takes the peer's public key; these {len(data)} bytes are none"
+            )
         self._secret = self._agree(bytes(data))
         self.held = len(self._secret)
         return b""

@@ -24,6 +24,8 @@ from huks_async.model.enums import HuksErrorCode, HuksKeyAlg, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
 
 PUBLIC_EXPONENT = 65537
+LONGEST_EXPONENT_BITS = 256
+"""Of public exponents (FIPS 186-5, section 5.1): a longer one makes each use of the key slow, as its maker pleases."""
 SMALLEST_GENERATED = 1024
 STRONG = 2048
 
@@ -107,6 +109,7 @@ def material_from_numbers(n: int, e: int, d: int, size: int | None = None) -> Ke
     if size is not None and bits != size:
         raise BusinessError(401, f"the RSA modulus has {bits} bits, HUKS_TAG_KEY_SIZE says {size}")
     not_a_key = BusinessError(401, "modulus and exponents are not an RSA key: they do not belong together")
+    _check_exponent(e)
     if not n & 1 or not 3 <= e < n or not 3 <= d < n:
         raise not_a_key
     try:
@@ -125,6 +128,15 @@ def material_from_numbers(n: int, e: int, d: int, size: int | None = None) -> Ke
         raise not_a_key from None
 
 
+def _check_exponent(e: int) -> None:
+    if e.bit_length() > LONGEST_EXPONENT_BITS:
+        raise BusinessError(
+            401,
+            f"the public exponent of the RSA key has {e.bit_length()} bits, accepted {LONGEST_EXPONENT_BITS}: a longer "
+            "one makes every use of the key slow",
+        )
+
+
 def material_from_spki(spki: bytes, algorithm: int, size: int) -> KeyMaterial:
     """A public key from its SubjectPublicKeyInfo (DER).
 
@@ -140,6 +152,7 @@ def material_from_spki(spki: bytes, algorithm: int, size: int) -> KeyMaterial:
             isinstance(public, rsa.RSAPublicKey) and public.key_size == size and public.public_numbers().n & 1
         ):
             raise not_one
+        _check_exponent(public.public_numbers().e)
         # Making the key from its numbers checks the exponent, which loading it does not.
         return KeyMaterial(algorithm, size, b"", _spki(public.public_numbers().public_key()))
     except (ValueError, UnsupportedAlgorithm):

@@ -46,7 +46,8 @@ def encryption(spec: OperationSpec) -> Starter:
     limits = spec.limits
 
     def start(key: RsaKey, _: Mapping[int, bytes]) -> Operation:
-        return Collected(kind, limits, partial(_encrypt, key, scheme))
+        work = key.raw_public_work if scheme is None else key.public_work
+        return Collected(kind, limits, partial(_encrypt, key, scheme), work)
 
     return start
 

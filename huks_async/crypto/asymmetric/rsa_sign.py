@@ -62,8 +62,8 @@ def verification(spec: OperationSpec) -> Starter:
 
     def start(key: RsaKey, _: Mapping[int, bytes]) -> Operation:
         if scheme is None:
-            return signing.CollectedVerifier(kind, limits, partial(_verify_raw, key))
-        return signing.verifier(kind, algorithm, limits, partial(_verify, key, scheme))
+            return signing.CollectedVerifier(kind, limits, partial(_verify_raw, key), key.raw_public_work)
+        return signing.verifier(kind, algorithm, limits, partial(_verify, key, scheme), key.public_work)
 
     return start
 

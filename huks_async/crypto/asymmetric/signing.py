@@ -209,10 +209,13 @@ class StreamedSigner(Operation):
 class StreamedVerifier(Operation):
     """Hashes the message as it comes and verifies the signature at finish."""
 
-    __slots__ = ("_algorithm", "_hash", "_verify", "kind")
+    __slots__ = ("_algorithm", "_hash", "_verify", "kind", "work")
 
-    def __init__(self, kind: str, algorithm: hashes.HashAlgorithm, verify: VerifyHash) -> None:
+    def __init__(
+        self, kind: str, algorithm: hashes.HashAlgorithm, verify: VerifyHash, work: float = 1.0
+    ) -> None:
         self.kind: str = kind
+        self.work: float = work
         self._algorithm = algorithm
         self._hash = hashes.Hash(algorithm)
         self._verify = verify
@@ -247,13 +250,17 @@ def signer(
 
 
 def verifier(
-    kind: str, algorithm: hashes.HashAlgorithm | None, limits: Limits, verify: VerifyHash
+    kind: str,
+    algorithm: hashes.HashAlgorithm | None,
+    limits: Limits,
+    verify: VerifyHash,
+    work: float = 1.0,
 ) -> StreamedVerifier | CollectedVerifier:
     """A running verification over a hash: streamed, or over a hash that the caller made."""
     if algorithm is not None:
-        return StreamedVerifier(kind, algorithm, verify)
+        return StreamedVerifier(kind, algorithm, verify, work)
 
     def verify_value(signature: BytesLike, value: BytesLike) -> None:
         verify(signature, bytes(value), hash_of_length(len(value)))
 
-    return CollectedVerifier(kind, limits, verify_value)
+    return CollectedVerifier(kind, limits, verify_value, work)

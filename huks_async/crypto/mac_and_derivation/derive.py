@@ -18,6 +18,7 @@ from huks_async.model.enums import HuksErrorCode, HuksKeyAlg, HuksKeyDigest
 from huks_async.model.errors import BusinessError, HuksCompatibilityWarning
 from huks_async.model.limits import MIB
 from huks_async.model.params import BytesLike
+from huks_async.model.showing import shown
 from huks_async.model.tags import HuksTag
 
 __all__ = ["generate", "hkdf", "load", "pbkdf2", "starter"]
@@ -44,6 +45,8 @@ _INFO = int(HuksTag.HUKS_TAG_INFO)
 
 _MAX_SIZE = 5 * MIB
 _HKDF_MAX_BLOCKS = 255
+_BYTES_LIKE_A_BLOCK = 40_000
+"""So many bytes of salt or info are hashed in the time that a block of output is expected to take."""
 _MIN_ITERATIONS = 1000
 _MAX_ITERATIONS = 2**31 - 1
 """What OpenSSL can count."""
@@ -131,7 +134,7 @@ def starter(spec: OperationSpec) -> Starter:
         )
     length = spec.numbers.get(_SIZE)
     if length is None or not 1 <= length <= _MAX_SIZE:
-        got = "absent" if length is None else f"{length} bytes"
+        got = "absent" if length is None else f"{shown(length)} bytes"
         raise BusinessError(
             _ILLEGAL, f"HUKS_TAG_DERIVE_KEY_SIZE is {got}; accepted are 1 to {_MAX_SIZE} bytes"
         )
@@ -158,7 +161,10 @@ def _hkdf_starter(digest: int, length: int, blocks: int) -> Starter:
 
     def start(key: SecretKey, blobs: Mapping[int, bytes]) -> Operation:
         secret, salt, info = key.secret, blobs.get(_SALT), blobs.get(_INFO, b"")
-        return Derivation("hkdf", blocks, partial(hkdf, digest, secret, salt, info, length))
+        # the salt is hashed once, the info again for each block
+        hashed = blocks * len(info) + len(salt or b"")
+        work = blocks + hashed / _BYTES_LIKE_A_BLOCK
+        return Derivation("hkdf", work, partial(hkdf, digest, secret, salt, info, length))
 
     return start
 

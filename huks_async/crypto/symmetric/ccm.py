@@ -33,12 +33,16 @@ _NO_MEMORY = 12000014
 _TAGS = (4, 6, 8, 10, 12, 14, 16)
 _NONCE_MADE = 7
 _NONCE_MIN, _NONCE_MAX = 7, 13
+_FREE_AAD = 16 * 1024
+"""Associated data up to this many bytes costs next to nothing."""
+_BYTES_LIKE_A_CALL = 6000
+"""So many bytes of associated data take as long as a call with no data."""
 
 
 class _Ccm(CollectingOperation):
     """What both directions of AES-CCM share: nonce, limits, the cipher."""
 
-    __slots__ = ("_blobs", "_key", "_refuses_nothing", "_tag_length")
+    __slots__ = ("_blobs", "_key", "_refuses_nothing", "_tag_length", "work")
 
     kind = "aes-ccm"
 
@@ -50,6 +54,9 @@ class _Ccm(CollectingOperation):
         self._key = key
         self._blobs = {tag: blobs[tag] for tag in (NONCE, AAD) if tag in blobs}
         self._tag_length = tag_length
+        # associated data is worked on like other data, and is part of no call's data
+        aad = len(self._blobs.get(AAD, b""))
+        self.work: float = 1.0 + aad / _BYTES_LIKE_A_CALL if aad > _FREE_AAD else 1.0
 
     def too_much(self, total: int) -> BusinessError:
         """More data than AES-CCM may collect."""

@@ -30,7 +30,9 @@ _MIN_RSA_BITS, _MIN_CURVE_BITS = 2048, 256
 # Diffie-Hellman as PKCS#3 and X9.42 name it: loading such a key tests whether its numbers are prime, for seconds
 _FINITE_FIELDS = ("1.2.840.113549.1.3.1", "1.2.840.10046.2.1")
 _SEQUENCE, _OCTETS, _OID, _BOOLEAN = 0x30, 0x04, 0x06, 0x01
-_EXTENSIONS = 0xA3
+_EXPLICIT, _EXTENSIONS = 0xA0, 0xA3
+_MAX_NAME_BYTES = 1024
+"""Of an issuer or subject. Each of its parts takes microseconds to read, and real names have some hundred bytes."""
 
 Trusted = x509.Certificate | str | bytes
 
@@ -56,19 +58,37 @@ def read_certificate(data: Trusted, what: str) -> x509.Certificate:
     if isinstance(data, x509.Certificate):
         return data
     try:
-        raw = data.encode() if isinstance(data, str) else as_bytes(data, what)
+        if isinstance(data, str) and len(data) > MAX_CERTIFICATE_BYTES:
+            raise ValueError("too long")
+        raw = data.encode() if isinstance(data, str) else as_bytes(data, what, MAX_CERTIFICATE_BYTES)
         if len(raw) > MAX_CERTIFICATE_BYTES:
             raise ValueError("too long")
         if raw[:1] == b"\x30":
             certificate = x509.load_der_x509_certificate(raw)
         else:
             certificate = x509.load_pem_x509_certificate(raw)
+        _check_names(certificate)
         # what is read late must not fail late
         _ = certificate.issuer, certificate.subject, certificate.not_valid_after_utc, certificate.version
     except Exception as error:
         refuse_out_of_memory(error, "reading a certificate")
         raise AttestationError(_R.MALFORMED_CERTIFICATE, f"{what}: {type(error).__name__}") from None
     return certificate
+
+
+def _check_names(certificate: x509.Certificate) -> None:
+    """Refuse names that would take long to read, before they are read; ValueError, or BusinessError for bad DER."""
+    body, _ = take(certificate.tbs_certificate_bytes, 0, _SEQUENCE)
+    # the version, which certificates of the first one leave out, the serial number and the algorithm
+    start = 0
+    for _ in range(3 if body[0] == _EXPLICIT else 2):
+        _, start = take(body, start, body[start])
+    issuer, start = take(body, start, _SEQUENCE)
+    _, start = take(body, start, _SEQUENCE)
+    subject, _ = take(body, start, _SEQUENCE)
+    for name in (issuer, subject):
+        if len(name) > _MAX_NAME_BYTES:
+            raise ValueError("a name too long")
 
 
 def check_path(
@@ -83,8 +103,13 @@ def check_path(
         AttestationError: with the reason.
     """
     path = _anchored(chain, [read_certificate(root, "a root") for root in roots])
-    for index, certificate in enumerate(path):
-        name = f"certificate {index + 1} of {len(path)}"
+    # From the trusted certificate down, so that of a stranger's certificates none is looked into, and none of their
+    # keys is used, before its issuer is known to have signed it: both take as long as their maker likes.
+    allowed: list[tuple[int | None, int, str]] = []
+    for index in range(len(path) - 1, -1, -1):
+        certificate, name = path[index], f"certificate {index + 1} of {len(path)}"
+        if index + 1 < len(path):
+            _check_signature(certificate, path[index + 1], name)
         if at < certificate.not_valid_before_utc:
             raise AttestationError(
                 _R.NOT_YET_VALID, f"{name} is valid from {certificate.not_valid_before_utc}"
@@ -92,9 +117,12 @@ def check_path(
         if at > certificate.not_valid_after_utc:
             raise AttestationError(_R.EXPIRED, f"{name} was valid until {certificate.not_valid_after_utc}")
         if index:
-            _check_authority(certificate, index - 1, name)
-    for index, (certificate, issuer) in enumerate(itertools.pairwise(path), start=1):
-        _check_signature(certificate, issuer, f"certificate {index} of {len(path)}")
+            allowed.append((_check_authority(certificate, name), index - 1, name))
+    for length, below, name in allowed:
+        if length is not None and below > length:
+            raise AttestationError(
+                _R.PATH_TOO_LONG, f"{name} allows {length} authorities below, there are {below}"
+            )
     return path
 
 
@@ -139,7 +167,8 @@ def _anchored(chain: Sequence[x509.Certificate], roots: Sequence[x509.Certificat
     raise AttestationError(_R.UNTRUSTED_ROOT, f"it ends at {shown(last.subject.rfc4514_string())}")
 
 
-def _check_authority(certificate: x509.Certificate, below: int, name: str) -> None:
+def _check_authority(certificate: x509.Certificate, name: str) -> int | None:
+    """Refuse a certificate that is no authority's; give how many authorities it allows below, None for any."""
     try:
         extensions = certificate.extensions
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
@@ -153,16 +182,14 @@ def _check_authority(certificate: x509.Certificate, below: int, name: str) -> No
         raise AttestationError(_R.NOT_AN_AUTHORITY, name) from None
     if not constraints.ca:
         raise AttestationError(_R.NOT_AN_AUTHORITY, name)
-    if constraints.path_length is not None and below > constraints.path_length:
-        raise AttestationError(
-            _R.PATH_TOO_LONG, f"{name} allows {constraints.path_length} authorities below, there are {below}"
-        )
+    length: int | None = constraints.path_length
     try:
         usage = extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:
-        return
+        return length
     if not usage.key_cert_sign:
         raise AttestationError(_R.ISSUER_KEY_USAGE, name)
+    return length
 
 
 def _check_signature(certificate: x509.Certificate, issuer: x509.Certificate, name: str) -> None:

@@ -63,6 +63,8 @@ _RAW_PUBLIC = frozenset({_X25519, _ED25519})
 MIN_RSA_EXPONENT = 65537
 """Of private keys and key pairs."""
 
+_FAR_TOO_LONG = 64 * 1024
+
 CHECK_SECONDS = 0.5
 """What the slowest check of a key that comes in takes: RSA or DH of 4096 bits."""
 
@@ -73,6 +75,20 @@ def is_slow_to_translate(params: ParamSet) -> bool:
     A public DSA key brings a group of its own, which is checked by exponentiations of its full size.
     """
     return params.number(_ALGORITHM) == _DSA and import_type(params) == _PUBLIC
+
+
+def refuse_too_long(params: ParamSet, length: int) -> None:
+    """Refuse key material that is far too long before it is copied, or sent to another process.
+
+    Raises:
+        BusinessError: 401.
+
+    """
+    algorithm = params.number(_ALGORITHM)
+    if algorithm is None or not (algorithm in SYMMETRIC_ALGORITHMS or algorithm in LAYOUTS):
+        return
+    if length > _FAR_TOO_LONG or is_slow_to_translate(params):
+        check_import_length(algorithm, length)
 
 
 def is_slow(params: ParamSet) -> bool:

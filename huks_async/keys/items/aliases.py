@@ -18,6 +18,11 @@ def check_alias(alias: Any, what: str = "keyAlias") -> str:
     """Check an alias: a string of 1 … 128 bytes in UTF-8; 401 otherwise."""
     check_alias_type(alias, what)
     text: str = str.__str__(alias)  # an instance of a subclass becomes a plain str
+    if len(text) > MAX_ALIAS_BYTES:
+        # no character has less than one byte; a text of any length is refused without being encoded
+        raise BusinessError(
+            401, f"{what} has {len(text)} characters, accepted 1 … {MAX_ALIAS_BYTES} bytes in UTF-8"
+        )
     # an ASCII string has one byte per character, so it need not be encoded to be measured
     try:
         length = len(text) if text.isascii() else len(text.encode())
