@@ -8,13 +8,10 @@ from typing import NamedTuple, Protocol
 from huks_async.files.chunks import ChunkCipher
 from huks_async.files.cutting import Cutter, Parts, joined, slices
 from huks_async.files.shared_work import SharedWork
-from huks_async.files.sources import Turns
+from huks_async.files.sources import SLICE_BYTES, Turns
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike
 from huks_async.runtime.workers import WorkerPool
-
-_SLICE_BYTES = 2 * 1024 * 1024
-"""Longer pieces are cut into slices of this size, so that copying one does not hold up the event loop."""
 
 _SHORT_BYTES = 128 * 1024
 """A last chunk of at most this size is worked on in the event loop's thread, where it takes less than a hop."""
@@ -110,7 +107,7 @@ async def carry(
     _streams.add(stream)
     try:
         async for piece in pieces:
-            for part in slices(piece, _SLICE_BYTES):
+            for part in slices(piece, SLICE_BYTES):
                 cutter.feed(part)
                 # A slow source gets each chunk worked on at once; from a fast source, full groups are formed.
                 while (ready := cutter.ready) and (not shared or ready >= group):

@@ -6,12 +6,15 @@ from contextlib import aclosing
 from time import perf_counter
 from typing import Any, Protocol, TypeAlias
 
+from huks_async.files.cutting import slices
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, as_buffer
 from huks_async.model.showing import type_name
 from huks_async.runtime.workers import WorkerPool
 
 READ_BYTES = 1024 * 1024
+SLICE_BYTES = 2 * 1024 * 1024
+"""Longer pieces are cut into slices of this size, so that copying one does not hold up the event loop."""
 
 
 class Readable(Protocol):
@@ -38,7 +41,7 @@ class Turns(Protocol):
 
 
 async def pieces_of(source: Any, pool: WorkerPool, turns: Turns) -> AsyncGenerator[BytesLike, None]:
-    """The bytes of a source in pieces, until its end.
+    """The bytes of a source in pieces of bounded length, until its end.
 
     A file object is read from its present position, in a worker if it is a plain one, and left open. An asynchronous
     generator is closed, because if it was created in the call itself, nothing else refers to it.
@@ -46,12 +49,23 @@ async def pieces_of(source: Any, pool: WorkerPool, turns: Turns) -> AsyncGenerat
     Raises:
         BusinessError: 401 for something that is not a source, and for a piece that is not bytes.
     """
+    async with aclosing(_given(source, pool)) as pieces:
+        async for piece in pieces:
+            # also between the pieces of an asynchronous source, which need not wait for anything
+            if perf_counter() > turns.turn_ends and turns.is_due():
+                await turns.give_turn()
+            for part in slices(as_buffer(piece, "a piece of the source"), SLICE_BYTES):
+                yield part
+
+
+async def _given(source: Any, pool: WorkerPool) -> AsyncGenerator[Any, None]:
+    """What a source gives, as it gives it."""
     if isinstance(source, (bytes, bytearray, memoryview, str)):
         raise BusinessError(401, "source: got one buffer, not an iterable of them; use [data]")
     if isinstance(source, AsyncGenerator):
         async with aclosing(source):
             async for piece in source:
-                yield as_buffer(piece, "a piece of the source")
+                yield piece
     # Files are tested before iterables, because a file is also an iterable, of lines.
     elif callable(getattr(source, "read", None)):
         async with aclosing(_read(source, pool)) as pieces:
@@ -59,12 +73,10 @@ async def pieces_of(source: Any, pool: WorkerPool, turns: Turns) -> AsyncGenerat
                 yield piece
     elif isinstance(source, AsyncIterable):
         async for piece in source:
-            yield as_buffer(piece, "a piece of the source")
+            yield piece
     elif isinstance(source, Iterable):
         for piece in source:
-            if perf_counter() > turns.turn_ends and turns.is_due():
-                await turns.give_turn()
-            yield as_buffer(piece, "a piece of the source")
+            yield piece
     else:
         raise BusinessError(
             401, f"source must be an iterable of bytes or a binary file object, got {type_name(source)}"

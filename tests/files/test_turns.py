@@ -3,6 +3,7 @@
 import math
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
 
 import anyio
 import pytest
@@ -11,7 +12,7 @@ from huks_async.files import pipeline
 from huks_async.files.cutting import Parts
 from huks_async.files.pipeline import Done, carry
 from huks_async.files.shared_work import SharedWork
-from huks_async.files.sources import pieces_of
+from huks_async.files.sources import SLICE_BYTES, pieces_of
 from huks_async.runtime.workers import WorkerPool
 
 
@@ -65,6 +66,53 @@ def test_before_each_piece_of_an_iterable(pool: WorkerPool, ends: float, waits: 
 
     anyio.run(main)
     assert log == (["turn"] * given + ["piece"]) * 3
+
+
+@CASES
+@pytest.mark.parametrize("kind", ["generator", "iterator", "file"])
+def test_before_each_piece_of_an_asynchronous_source(
+    pool: WorkerPool, ends: float, waits: bool, given: bool, kind: str
+) -> None:
+    """Asynchronous sources, too, need not wait for anything between two pieces."""
+    log = list[str]()
+
+    async def generator() -> AsyncIterator[bytes]:
+        for _ in range(3):
+            yield b"x"
+
+    class Iterates:
+        def __aiter__(self) -> AsyncIterator[bytes]:
+            return generator()
+
+    class Reads:
+        left = 3
+
+        async def read(self, _: int) -> bytes:
+            self.left -= 1
+            return b"x" if self.left >= 0 else b""
+
+    source: Any = {"generator": generator, "iterator": Iterates, "file": Reads}[kind]()
+
+    async def main() -> None:
+        async for _ in pieces_of(source, pool, Turns(log, ends=ends, waits=waits)):
+            log.append("piece")
+
+    anyio.run(main)
+    assert log == (["turn"] * given + ["piece"]) * 3
+
+
+@pytest.mark.parametrize("make", [bytes, bytearray])
+def test_long_pieces_are_cut(pool: WorkerPool, make: Callable[[bytes], bytes]) -> None:
+    """What looks for a header takes the beginning of a stream, not all of what came with it."""
+    given, got = make(bytes(range(256)) * 40_000), list[bytes]()
+
+    async def main() -> None:
+        async for piece in pieces_of([b"", given], pool, Turns([], ends=math.inf, waits=False)):
+            got.append(bytes(piece))
+
+    anyio.run(main)
+    assert b"".join(got) == given
+    assert max(map(len, got)) == SLICE_BYTES
 
 
 class _AtOnce:
