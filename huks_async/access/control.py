@@ -38,6 +38,7 @@ from huks_async.model.errors import BusinessError
 from huks_async.model.params import ParamSet
 from huks_async.model.showing import type_name
 from huks_async.model.tags import HuksTag, ServiceTag
+from huks_async.runtime.outside_calls import OutsideCalls
 
 if TYPE_CHECKING:
     from huks_async.access.authenticator import Authenticator, Enrolment
@@ -108,6 +109,7 @@ class AccessControl:
         vault: where the authenticator keeps what it remembers.
         run: runs a function in a worker thread.
         clock: seconds, monotonic.
+        outside: awaits the authenticator's answers until the keystore closes.
     """
 
     def __init__(
@@ -119,8 +121,10 @@ class AccessControl:
         vault: Vault,
         run: Callable[..., Awaitable[Any]],
         clock: Callable[[], float],
+        outside: OutsideCalls,
     ) -> None:
         self._authenticator = authenticator
+        self._outside = outside
         self._keys = keys
         self._others_make_tokens = others_make_tokens
         self.host: LentHost = LentHost(vault, run, self._void_tokens)
@@ -325,7 +329,7 @@ class AccessControl:
     async def _ask(self, answer: Awaitable[T], kind: type[T]) -> T:
         """Await an answer of the authenticator; any failure of it is raised, and so permits nothing."""
         try:
-            given = await answer
+            given = await self._outside.ask(answer, "the authenticator")
         except BusinessError:
             raise
         except Exception as error:

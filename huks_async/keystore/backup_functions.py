@@ -64,7 +64,8 @@ class BackupFunctions(KeystoreFunctions):
                 )
             # The wrapped key is unwrapped again, to prove that the root key as it is now opens the copy. The key
             # that the keystore has in memory was unwrapped when it was opened, which may be long ago.
-            sealer = Sealer(await unwrap_store_key(state.store, self._root_key, wrapped))
+            unwrapped = unwrap_store_key(state.store, self._root_key, wrapped)
+            sealer = Sealer(await state.outside.ask(unwrapped, "the root key"))
             try:
                 made = await state.store.backup(target, sealer.open, _Expected(wrapped))
             except _RewrappedError:

@@ -64,6 +64,7 @@ from huks_async.model.uncopied import Uncopied
 from huks_async.rootkeys import RootKey
 from huks_async.runtime.background import Background
 from huks_async.runtime.forks import no_fork, notice_fork, tell_after_fork
+from huks_async.runtime.outside_calls import OutsideCalls
 from huks_async.runtime.owner import Owner
 from huks_async.runtime.process_pool import ProcessPool
 from huks_async.runtime.workers import WorkerPool
@@ -365,6 +366,7 @@ class Keystore(
         for background in (self._background, self._idle_timer, self._keeper):
             background.forget()
         state.processes.forget()
+        state.outside.forget()
         await self._monitor.abandon()
         await self._close("the event loop that had opened it has ended; open it again (aopen)")
 
@@ -372,6 +374,7 @@ class Keystore(
         device = self._profile == "device"
         pool = WorkerPool(self._workers, nice=WORKER_NICE)
         processes = ProcessPool(self._workers, "the keystore")
+        outside = OutsideCalls()
         sealer = Sealer(store_key)
 
         # late: programs that only import names of this library make and judge no tokens
@@ -384,6 +387,7 @@ class Keystore(
             vault=StoreVault(self._store, sealer),
             run=pool.run,
             clock=self._clock,
+            outside=outside,
         )
 
         def open_keyring(namespace: str, user_id: int) -> Keyring:
@@ -419,6 +423,7 @@ class Keystore(
             recall_use=keyrings.own.shelf.recall_use,
             recall_recipe=keyrings.own.maker.recall,
             wrapping_key=self._wrapping_key,
+            outside=outside,
             providers_on_demand=ProvidersOnDemand(self._abilities, self._provider_timeout),
             authority=Authority(self._attestation_ca, self._store, store_key).issuer,
             access=access,
@@ -431,7 +436,8 @@ class Keystore(
     async def aclose(self) -> None:
         """Close the keystore: open sessions are aborted, calls that are running end, the store is closed.
 
-        Calls in worker threads run to their end; those in processes raise 12000012.
+        Calls in worker threads run to their end; those in processes, and those that wait for an authenticator, a root
+        key or a wrapping key, raise 12000012.
 
         Does nothing if the keystore is closed. Closes it also when cancelled.
 
@@ -456,6 +462,7 @@ class Keystore(
         left = state.table.close()
         state.pool.close()
         state.processes.close()
+        state.outside.close()
         self._callers.shrink()
         if self._monitor_scope is not None:
             self._monitor_scope.cancel()

@@ -21,6 +21,7 @@ from huks_async.model.limits import Limits
 from huks_async.model.params import ParamSet
 from huks_async.model.tags import HuksTag, InnerTag
 from huks_async.rootkeys import RootKey
+from huks_async.runtime.outside_calls import OutsideCalls
 from huks_async.runtime.owner import Owner
 from huks_async.runtime.process_pool import ProcessPool
 from huks_async.runtime.workers import WorkerPool
@@ -78,6 +79,7 @@ class OpenState:
     recall_use: Callable[[str, int, str], Any]
     recall_recipe: Callable[[list[Any]], Recipe | None]
     wrapping_key: RootKey | None
+    outside: OutsideCalls
     authority: "Callable[[Mode], Awaitable[AttestationCa]]"
     providers_on_demand: ProvidersOnDemand
     access: "AccessControl"

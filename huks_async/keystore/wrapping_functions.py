@@ -81,7 +81,7 @@ class WrappingFunctions(KeystoreFunctions):
         check_wrap_type(parsed)
         operator = _operators_key(state, "wrapKeyItem")
         state = state_for(state, parsed, "wrapKeyItem", alias, purposes=0)
-        return HuksReturnResult(await wrap_item(state.shelf, alias, parsed, operator))
+        return HuksReturnResult(await wrap_item(state.shelf, alias, parsed, operator, state.outside))
 
     async def unwrapKeyItem(self, keyAlias: str, params: Options, wrappedKey: BytesLike) -> HuksReturnResult:
         """Store a key that `wrapKeyItem` exported, with the attributes and the storage level it had.
@@ -113,7 +113,7 @@ class WrappingFunctions(KeystoreFunctions):
         check_wrap_type(parsed)
         operator = _operators_key(state, "unwrapKeyItem")
         state = state_for(state, parsed, "unwrapKeyItem", alias, purposes=0)
-        await unwrap_item(state.shelf, alias, parsed, bytes(blob), operator)
+        await unwrap_item(state.shelf, alias, parsed, bytes(blob), operator, state.outside)
         return HuksReturnResult()
 
 

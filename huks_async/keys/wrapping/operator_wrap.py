@@ -28,6 +28,7 @@ from huks_async.model.errors import BusinessError
 from huks_async.model.params import ParamSet
 from huks_async.model.tags import HuksTag
 from huks_async.rootkeys import RootKey
+from huks_async.runtime.outside_calls import OutsideCalls
 from huks_async.runtime.randomness import random_bytes
 
 VERSION = 1
@@ -55,8 +56,10 @@ def check_wrap_type(params: ParamSet) -> None:
         )
 
 
-async def wrap_item(shelf: KeyShelf, alias: str, params: ParamSet, operator: RootKey) -> bytes:
-    """Give a key item as a blob under the operator's key; see `Keystore.wrapKeyItem`."""
+async def wrap_item(
+    shelf: KeyShelf, alias: str, params: ParamSet, operator: RootKey, outside: OutsideCalls
+) -> bytes:
+    """Give a key item as a blob under the operator's key, which `outside` asks; see `Keystore.wrapKeyItem`."""
     level = storage_level(params)
     item = await shelf.find(alias, level)
     if not item.params.number(_T.HUKS_TAG_IS_ALLOWED_WRAP):
@@ -65,16 +68,18 @@ async def wrap_item(shelf: KeyShelf, alias: str, params: ParamSet, operator: Roo
             f"key {alias!r} must not be wrapped: it was made without HUKS_TAG_IS_ALLOWED_WRAP = true",
         )
     content_key = random_bytes(_KEY_BYTES)
-    wrapped = await operator.wrap(content_key)
+    wrapped = await outside.ask(operator.wrap(content_key), "the wrapping key")
     head = _HEAD.pack(VERSION, len(wrapped)) + wrapped
     nonce = random_bytes(_NONCE_BYTES)
     plain = _encode(level, item.params, item.material)
     return head + nonce + AESGCM(content_key).encrypt(nonce, plain, _bound(shelf, head))
 
 
-async def unwrap_item(shelf: KeyShelf, alias: str, params: ParamSet, blob: bytes, operator: RootKey) -> None:
+async def unwrap_item(
+    shelf: KeyShelf, alias: str, params: ParamSet, blob: bytes, operator: RootKey, outside: OutsideCalls
+) -> None:
     """Store the key item of a blob under `alias`; see `Keystore.unwrapKeyItem`."""
-    level, kept, material = await _open(shelf, blob, operator)
+    level, kept, material = await outside.ask(_open(shelf, blob, operator), "the wrapping key")
     given = params.number(_T.HUKS_TAG_AUTH_STORAGE_LEVEL)
     if given is not None and given != level:
         raise BusinessError(

@@ -1,0 +1,48 @@
+"""Awaiting what a program has implemented itself, such as an authenticator or a key service: it may never answer."""
+
+from collections.abc import Awaitable
+from typing import TypeVar
+
+import anyio
+
+from huks_async.model.errors import BusinessError
+
+T = TypeVar("T")
+
+
+class OutsideCalls:
+    """Awaits answers until it is closed; then those that are still awaited are cancelled."""
+
+    def __init__(self) -> None:
+        self._scopes: set[anyio.CancelScope] = set()
+        self._closed = False
+
+    async def ask(self, answer: Awaitable[T], who: str) -> T:
+        """Await an answer.
+
+        Args:
+            answer: the call.
+            who: who is asked, for the message.
+
+        Raises:
+            BusinessError: 12000012 when this is closed before there is an answer; otherwise what the call raises.
+        """
+        with anyio.CancelScope() as scope:
+            if self._closed:
+                scope.cancel()
+            self._scopes.add(scope)
+            try:
+                return await answer
+            finally:
+                self._scopes.discard(scope)
+        raise BusinessError(12000012, f"the keystore was closed before {who} had answered")
+
+    def close(self) -> None:
+        """End the calls that are awaited, and those that begin later at the first moment at which they wait."""
+        self._closed = True
+        for scope in list(self._scopes):
+            scope.cancel()
+
+    def forget(self) -> None:
+        """Forget the calls: the event loop that awaited them has ended itself."""
+        self._scopes.clear()

@@ -1,0 +1,143 @@
+"""Calls that wait for what the program has implemented itself end when the keystore closes."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+import huks_async as huks
+from huks_async.testing import EverybodyAuthenticator
+from tests.access.support import PIN, data, generate, open_session
+from tests.keystore.support import AES_CBC, options
+from tests.keystore.test_loops import BACKENDS, run, threads_of_ours, wait_until
+
+PORTABLE = options(**AES_CBC, IS_ALLOWED_WRAP=True)
+WRAPPING = options(KEY_WRAP_TYPE=2)
+
+
+class Silence:
+    """Whether questions are answered; if not, they wait for ever."""
+
+    def __init__(self) -> None:
+        self.falls = False
+        self.asked = 0
+
+    async def keep(self) -> None:
+        """Wait for ever if it has fallen."""
+        if self.falls:
+            self.asked += 1
+            await anyio.sleep_forever()
+
+
+class SilentAuthenticator(EverybodyAuthenticator):
+    """Stops answering when told to."""
+
+    def __init__(self, silence: Silence) -> None:
+        super().__init__()
+        self._silence = silence
+
+    async def enrolled(self, *about: Any) -> Any:
+        await self._silence.keep()
+        return await super().enrolled(*about)
+
+    async def authenticate(self, *about: Any) -> Any:
+        await self._silence.keep()
+        return await super().authenticate(*about)
+
+
+class SilentRootKey(huks.PassphraseRootKey):
+    """Stops answering when told to."""
+
+    def __init__(self, silence: Silence) -> None:
+        super().__init__("secret words", log_n=10)
+        self._silence = silence
+
+    async def wrap(self, key: bytes) -> bytes:
+        await self._silence.keep()
+        return await super().wrap(key)
+
+    async def unwrap(self, wrapped: bytes) -> bytes:
+        await self._silence.keep()
+        return await super().unwrap(wrapped)
+
+
+CALLS: dict[str, Callable[[huks.Keystore, dict[str, Any]], Awaitable[object]]] = {
+    "authenticate": lambda keystore, made: keystore.authenticate(bytes(32), "1234"),
+    "a new key of a user": lambda keystore, made: generate(keystore, "new"),
+    "a new key that needs a PIN": lambda keystore, made: generate(
+        keystore, "new", IS_DEVICE_PASSWORD_SET=True
+    ),
+    "a session that needs a PIN": lambda keystore, made: open_session(keystore, "pin"),
+    "finish behind a gate": lambda keystore, made: keystore.finishSession(
+        made["session"].handle, data(b"text"), made["token"]
+    ),
+    "wrap": lambda keystore, made: keystore.wrapKeyItem("portable", WRAPPING),
+    "unwrap": lambda keystore, made: keystore.unwrapKeyItem("new", WRAPPING, made["blob"]),
+    "backup": lambda keystore, made: keystore.backup(made["copy"]),
+}
+
+
+@pytest.mark.parametrize(("backend", "settings"), BACKENDS)
+def test_nothing_waits_for_who_does_not_answer(
+    tmp_path: Path, backend: str, settings: dict[str, Any]
+) -> None:
+    """Each call that waits is told 12000012 and leaves nothing; the keystore opens again and does it all."""
+    silence = Silence()
+
+    async def main() -> None:
+        authenticator = SilentAuthenticator(silence)
+        authenticator.enroll(100)
+        keystore = huks.Keystore.open(
+            f"sqlite:///{tmp_path}/keys.db",
+            SilentRootKey(silence),
+            wrapping_key=SilentRootKey(silence),
+            authenticator=authenticator,
+            monitor=False,
+        )
+        await keystore.aopen()
+        await generate(keystore, "pin", USER_AUTH_TYPE=PIN, IS_DEVICE_PASSWORD_SET=True)
+        await keystore.generateKeyItem("portable", PORTABLE)
+
+        async def prepare() -> dict[str, Any]:
+            session = await open_session(keystore, "pin")
+            return {
+                "blob": (await keystore.wrapKeyItem("portable", WRAPPING)).outData,
+                "session": session,
+                "token": await keystore.authenticate(session.challenge, "1234"),
+                "copy": tmp_path / "copy.db",
+            }
+
+        made = await prepare()
+        told: dict[str, str] = {}
+
+        async def attempt(name: str) -> None:
+            try:
+                await CALLS[name](keystore, made)
+            except huks.BusinessError as error:
+                told[name] = f"{error.code} {error.message}"
+
+        silence.falls = True
+        with anyio.fail_after(60):
+            async with anyio.create_task_group() as tasks:
+                for name in CALLS:
+                    tasks.start_soon(attempt, name)
+                while silence.asked < len(CALLS):
+                    await anyio.sleep(0.001)
+                await keystore.aclose()
+        silence.falls = False
+        assert told.keys() == CALLS.keys()
+        for name, message in told.items():
+            assert message.startswith("12000012 "), (name, message)
+            assert "was closed before the " in message, (name, message)
+        assert not (tmp_path / "copy.db").exists()
+        await keystore.aopen()
+        assert (await keystore.listAliases(options())).keyAliases == ["pin", "portable"]
+        made = await prepare()
+        for call in CALLS.values():
+            await call(keystore, made)
+        await keystore.aclose()
+
+    run(main, backend, settings)
+    wait_until(lambda: threads_of_ours() == 0)
