@@ -107,7 +107,6 @@ class IssuerKeys:
         return fitting[0] if len(fitting) == 1 else None
 
     async def _renew(self, host: AuthHost) -> None:
-        self._not_before = self._clock() + min(_RETRY, self._pause)
         try:
             with anyio.fail_after(self._patience):
                 url = self._keys_url
@@ -122,10 +121,18 @@ class IssuerKeys:
                 document = _document(await self._fetch(url))
                 keys = await host.run(_public_keys, document)
         except Exception as error:
+            self._not_before = self._clock() + min(_RETRY, self._pause)
             reason = str(error) if type(error) is ValueError else type_name(error)
             raise BusinessError(
                 12000015, f"the keys of {self._issuer} could not be fetched ({reason}); nobody was let in"
             ) from error
+        except BaseException:
+            # A fetch that was cancelled, or whose keystore was closed, tells nothing of the issuer. While there are no
+            # keys, the next one is begun at once, because others wait for it, perhaps in another keystore. With keys
+            # at hand it was for an unknown key id, and a sender of forged tokens must not begin a fetch with each.
+            if not self._is_old():
+                self._not_before = self._clock() + min(_RETRY, self._pause)
+            raise
         self._keys, self._fetched = keys, self._clock()
         self._not_before = self._fetched + self._pause
 

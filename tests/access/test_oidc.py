@@ -325,6 +325,59 @@ async def test_a_cancelled_fetch_leaves_nothing(issuer: Issuer) -> None:
         await keystore.authenticate(CHALLENGE, issuer.token())
 
 
+async def test_a_keystore_that_closes_takes_no_keys_from_another(issuer: Issuer) -> None:
+    """Its fetch ends with it; a keystore with the same authenticator fetches the keys itself, at once."""
+    begun = asyncio.Event()
+
+    async def fetch(url: str) -> bytes:
+        if not begun.is_set():
+            begun.set()
+            await asyncio.sleep(1e6)
+        return await issuer.fetch(url)
+
+    oidc = OidcAuthenticator(
+        ISSUER, CLIENT, fetch, clock=lambda: issuer.now, monotonic=lambda: issuer.since, pause=1000.0
+    )
+    closing, other = (Keystore.open("memory:", authenticator=oidc, monitor=False) for _ in range(2))
+    await closing.aopen()
+    async with other:
+        for keystore in (closing, other):
+            await oidc.enroll(keystore, 100, "ana")
+        ended = asyncio.create_task(closing.authenticate(CHALLENGE, issuer.token()))
+        await begun.wait()
+        waiting = asyncio.create_task(other.authenticate(CHALLENGE, issuer.token()))
+        await asyncio.sleep(0.01)
+        await closing.aclose()
+        await refused(ended, 12000012)
+        assert len(await waiting) == 280
+
+
+async def test_event_loops_do_not_wait_for_each_others_keys(issuer: Issuer) -> None:
+    """While one loop fetches the keys, another with the same authenticator is not told that they cannot be fetched."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def fetch(url: str) -> bytes:
+        if not begun.is_set():
+            begun.set()
+            await go_on.wait()
+        return await issuer.fetch(url)
+
+    oidc = OidcAuthenticator(
+        ISSUER, CLIENT, fetch, clock=lambda: issuer.now, monotonic=lambda: issuer.since, pause=1000.0
+    )
+
+    async def log_in() -> int:
+        async with Keystore.open("memory:", authenticator=oidc, monitor=False) as keystore:
+            await oidc.enroll(keystore, 100, "ana")
+            return len(await keystore.authenticate(CHALLENGE, issuer.token()))
+
+    first = asyncio.create_task(log_in())
+    await begun.wait()
+    assert await asyncio.to_thread(asyncio.run, log_in()) == 280
+    go_on.set()
+    assert await first == 280
+
+
 async def test_each_nonce_once(issuer: Issuer) -> None:
     """One token shown fifty times at once is taken once; other tokens for the same challenge are not, either."""
     oidc = issuer.authenticator()
