@@ -21,6 +21,8 @@ class Operation:
         collects: whether data is only collected, and worked on at finish.
         reusable: whether a `finish` without an `update` before it leaves nothing behind, so that one operation
             serves many messages, one after the other.
+        verifies: whether `finish` takes a signature, which is never fed in parts: what was fed before its last part
+            would count as message.
         guard: what must be passed before the operation may run (`sessions.guarded`); None for nearly all.
 
     """
@@ -32,6 +34,7 @@ class Operation:
     work: float = 1.0
     collects: bool = False
     reusable: bool = False
+    verifies: bool = False
     guard: Any = None
 
     def update(self, data: BytesLike) -> bytes:

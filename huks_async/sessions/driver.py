@@ -311,7 +311,8 @@ class SessionDriver:
         if type(data) is not bytes and not (type(data) is memoryview and type(data.obj) is bytes):
             # the caller may change its buffer while the worker reads it
             data = bytes(data) if len(data) <= COPY_AT_ONCE else await self.copy(data)
-        if most is None or len(data) <= most or operation.collects:
+        ends_with_signature = operation.verifies and function == operation.finish
+        if most is None or len(data) <= most or operation.collects or ends_with_signature:
             return await dispatcher.pool.run(function, data)
         ended: list[None] = []
         try:

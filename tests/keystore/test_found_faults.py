@@ -17,6 +17,7 @@ from cryptography.utils import CryptographyDeprecationWarning
 
 import huks_async as huks
 from huks_async.crypto.asymmetric.dh import prime_of
+from huks_async.sessions.costs import COSTS
 from tests.conformance import support as s
 from tests.keys.key_samples import RSA, header_form, sample
 
@@ -292,3 +293,34 @@ async def test_a_key_of_diffie_hellman_is_not_loaded_to_be_refused(name: str) ->
                 with s.refused(401):
                     await STRANGERS[name](keystore, spki)
     assert not [warning for warning in told if warning.category is CryptographyDeprecationWarning]
+
+
+SIGNING: "dict[str, dict[str, Any]]" = {
+    "ECC": {"ALGORITHM": s.ECC, "KEY_SIZE": 256, "DIGEST": s.SHA256},
+    "RSA": {"ALGORITHM": s.RSA, "KEY_SIZE": 2048, "DIGEST": s.SHA256, "PADDING": s.PSS},
+    "DSA": {"ALGORITHM": s.DSA, "KEY_SIZE": 1024, "DIGEST": s.SHA256},
+    "SM2": {"ALGORITHM": s.SM2, "KEY_SIZE": 256, "DIGEST": s.SM3},
+    "Ed25519": {"ALGORITHM": s.ED25519, "KEY_SIZE": 256},
+    "ML-DSA": {"ALGORITHM": s.ML_DSA, "KEY_SIZE": 65},
+}
+
+
+@pytest.mark.filterwarnings("ignore::huks_async.HuksLegacyWarning")
+@pytest.mark.parametrize("name", SIGNING)
+async def test_no_part_of_a_long_signature_counts_as_message(name: str) -> None:
+    """A worker takes long data in slices; the end of a message, put before its signature, was hashed as message.
+
+    So a signature of a long message was accepted for its beginning, by whoever moved the rest into the signature.
+    """
+    tags = SIGNING[name] | {"PURPOSE": s.SIGNATURE}
+    slices = {cost.slice_bytes for cost in COSTS.values() if cost.slice_bytes}
+    async with huks.Keystore.open("memory:", monitor=False) as keystore:
+        await keystore.generateKeyItem("k", s.options(**tags))
+        for length in sorted(slices):
+            rest = bytes(length)
+            signature = await keystore.sign("k", b"hello" + rest)
+            await keystore.verify("k", b"hello" + rest, signature)
+            with s.refused(12000006):
+                await keystore.verify("k", b"hello", rest + signature)
+            with pytest.raises(huks.BusinessError):
+                await s.run(keystore, "k", b"hello", last=rest + signature, **(tags | {"PURPOSE": s.VERIFY}))

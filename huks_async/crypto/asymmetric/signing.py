@@ -153,6 +153,7 @@ class CollectedVerifier(Collected):
     __slots__ = ("_verify",)
 
     reusable = False
+    verifies = True
 
     def __init__(self, kind: str, limits: Limits, verify: VerifyMessage, work: float = 1.0) -> None:
         super().__init__(kind, limits, _never, work)
@@ -210,6 +211,8 @@ class StreamedVerifier(Operation):
     """Hashes the message as it comes and verifies the signature at finish."""
 
     __slots__ = ("_algorithm", "_hash", "_verify", "kind", "work")
+
+    verifies = True
 
     def __init__(
         self, kind: str, algorithm: hashes.HashAlgorithm, verify: VerifyHash, work: float = 1.0

@@ -217,6 +217,8 @@ class MlDsaVerification(_MlDsaOperation):
 
     __slots__ = ()
 
+    verifies = True
+
     verb = "verify"
 
     def finish(self, data: BytesLike) -> bytes:

@@ -186,6 +186,7 @@ class Sm2Verification(_SignatureOperation):
     __slots__ = ()
 
     kind = "sm2-verify"
+    verifies = True
 
     def finish(self, data: BytesLike) -> bytes:
         """Check the signature; gives no bytes."""
