@@ -169,8 +169,8 @@ class Keystore(
                 have it open on this machine until the machine restarts; `AuthTokenKeys`: those of an
                 authenticator elsewhere.
             monitor: purge stale sessions when memory is short, as long as the keystore is open.
-            sensor: makes the sensor of memory pressure; may be a coroutine function. Default: all sensors that
-                work on this machine, combined.
+            sensor: makes the sensor of memory pressure, a new one at each call, because the keystore closes it; may
+                be a coroutine function. Default: all sensors that work on this machine, combined.
             on_purge: called with the number of sessions whenever some were purged.
             key_cache: how many opened keys are kept ready, and for how long.
             workers: threads for work that would hold up the event loop, and processes for work that takes
