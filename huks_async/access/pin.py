@@ -32,6 +32,8 @@ _KIND = "pin"
 _HEAD = struct.Struct("<BBB16s")
 _HASH_BYTES, _SALT_BYTES = 32, 16
 _LONGEST = 1024
+# characters; normalizing a text can make it shorter, but not by so much
+_FAR_TOO_LONG = 16 * _LONGEST
 
 # 2 ** 15 blocks of 1 KiB: 32 MiB and 0.1 s of a server core of 2025, in a worker thread, so the event loop is free
 _LOG_N, _R, _P = 15, 8, 1
@@ -155,6 +157,9 @@ class PinAuthenticator(KeptUsers):
 
 def _pin_bytes(pin: object) -> bytes:
     if isinstance(pin, str):
+        if len(pin) > _FAR_TOO_LONG:
+            # before it is normalized, which takes long for a long text
+            raise BusinessError(401, f"the PIN has {len(pin)} characters, accepted 1 … {_LONGEST} bytes")
         try:
             # normalized, because keyboards differ in how they encode the same letter
             given = unicodedata.normalize("NFC", pin).encode()

@@ -67,7 +67,8 @@ def parse_resource_id(text: Any, what: str = "resourceId") -> ResourceId:
 
 def _check_length(text: str, what: str, most: int) -> None:
     try:
-        size = len(text.encode())
+        # no character has less than one byte: a text of any length is refused without being encoded
+        size = len(text) if len(text) > most else len(text.encode())
     except UnicodeEncodeError:
         raise BusinessError(12000018, f"{what} is not valid Unicode: it holds lone surrogates") from None
     if size > most:

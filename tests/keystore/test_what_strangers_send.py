@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import huks_async as huks
+from huks_async.access import PinAuthenticator
 from huks_async.crypto import spki
 from huks_async.crypto.asymmetric import rsa as rsa_family
 from huks_async.crypto.asymmetric import rsa_cipher, rsa_sign
@@ -135,6 +136,24 @@ async def test_long_aliases_and_lengths_beyond_printing() -> None:
         await keystore.generateKeyItem("base", s.options(**DERIVING))
         with s.refused(401, "DERIVE_KEY_SIZE"):
             await keystore.derive("base", b"", 10**5000)
+
+
+@pytest.mark.asyncio
+async def test_long_pins_and_resource_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A PIN is measured before it is normalized, a resource id before it is encoded."""
+
+    def normalize(*_: str) -> str:
+        pytest.fail("it was normalized")
+
+    pin = PinAuthenticator()
+    async with huks.Keystore.open("memory:", monitor=False, authenticator=pin) as keystore:
+        await pin.enroll(keystore, 100, "123456")
+        with monkeypatch.context() as patch, s.refused(401, "1000000 characters"):
+            patch.setattr("unicodedata.normalize", normalize)
+            await keystore.authenticate(bytes(32), "1" * 1_000_000)
+        # lone surrogates have no encoding: that they are not what is wrong shows that nobody tried
+        with s.refused(12000018, "1000000 bytes"):
+            await keystore.openResource("\ud800" * 1_000_000)
 
 
 @pytest.mark.asyncio
