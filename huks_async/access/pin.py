@@ -144,18 +144,13 @@ class PinAuthenticator(KeptUsers):
         return record, found
 
     def _new_pin(self, pin: object) -> bytes:
-        given = _pin_bytes(pin)
-        if len(given) < self._shortest:
-            raise BusinessError(
-                401, f"the PIN has {len(given)} bytes, accepted {self._shortest} … {_LONGEST}"
-            )
-        return given
+        return _pin_bytes(pin, self._shortest)
 
     async def _hash(self, host: AuthHost, pin: bytes) -> bytes:
         return await host.run(_hashed, pin)
 
 
-def _pin_bytes(pin: object) -> bytes:
+def _pin_bytes(pin: object, shortest: int = 1) -> bytes:
     if isinstance(pin, str):
         if len(pin) > _FAR_TOO_LONG:
             # before it is normalized, which takes long for a long text
@@ -167,8 +162,8 @@ def _pin_bytes(pin: object) -> bytes:
             raise BusinessError(401, "the PIN is not valid Unicode: it holds lone surrogates") from None
     else:
         given = as_bytes(pin, "a PIN that is no str")
-    if not 0 < len(given) <= _LONGEST:
-        raise BusinessError(401, f"the PIN has {len(given)} bytes, accepted 1 … {_LONGEST}")
+    if not shortest <= len(given) <= _LONGEST:
+        raise BusinessError(401, f"the PIN has {len(given)} bytes, accepted {shortest} … {_LONGEST}")
     return given
 
 

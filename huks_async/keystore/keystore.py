@@ -43,6 +43,7 @@ from huks_async.keystore.open_arguments import (
     check_authenticator,
     check_timeout,
     check_token_keys,
+    check_workers,
     choose_limits,
     choose_profile,
     choose_root_key,
@@ -210,7 +211,7 @@ class Keystore(
             raise not_loaded(error) from error
         keystore._parts = Parts(keystore._store, keystore._root_key, wrapping_key)
         keystore._key_cache = key_cache or KeyCache()
-        keystore._workers = workers or min(MAX_WORKERS, os.cpu_count() or 1)
+        keystore._workers = check_workers(workers) or min(MAX_WORKERS, os.cpu_count() or 1)
         keystore._clock = clock
         keystore._debug = debug
         keystore._with_monitor = monitor

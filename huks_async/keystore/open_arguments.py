@@ -97,6 +97,13 @@ def check_abilities(abilities: Any) -> dict[str, Any]:
     return dict(abilities)
 
 
+def check_workers(workers: Any) -> int | None:
+    """Check how many threads and processes may work at once; 401 for anything but a number from 1, or None."""
+    if workers is not None and (not isinstance(workers, int) or isinstance(workers, bool) or workers < 1):
+        raise BusinessError(401, f"workers must be a whole number from 1, or None, got {shown(workers)}")
+    return workers
+
+
 def check_timeout(seconds: Any) -> float:
     """Check how long a provider may take; 401 for anything but a positive number."""
     if type(seconds) is bool or not isinstance(seconds, (int, float)) or not 0 < seconds < float("inf"):

@@ -53,13 +53,17 @@ class FileRootKey(SecretRootKey):
         return await anyio.to_thread.run_sync(self._read_or_create, create)
 
     def _read_or_create(self, create: bool) -> bytes:
-        self.path = os.path.abspath(self.path)  # asks the system, and so belongs in a thread
+        self.path = self._settled()  # asks the system, and so belongs in a thread
         try:
             try:
                 return self._read()
             except FileNotFoundError:
                 if not create:
-                    raise
+                    raise BusinessError(
+                        12000004,
+                        f"{self._name} is not there. None is made anew for a store that was sealed under one, nor "
+                        "with create=False: restore it from a backup",
+                    ) from None
                 self._make()
                 return self._read()
         except OSError as error:
@@ -68,6 +72,10 @@ class FileRootKey(SecretRootKey):
                 f"{self._name} cannot be read or created: {error.strerror or error}; check that its directory "
                 "exists and that this user may use it",
             ) from error
+
+    def _settled(self) -> str:
+        """The file's absolute path."""
+        return os.path.abspath(self.path)
 
     def _read(self) -> bytes:
         descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)

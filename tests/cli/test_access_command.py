@@ -2,6 +2,7 @@
 
 import asyncio
 import codecs
+import json
 import os
 import pty
 import re
@@ -74,9 +75,24 @@ def test_the_life_of_a_pin(huks: Huks) -> None:
     assert ("type the right PIN" in shown, "session" in shown) == (True, False)
     assert at_terminal("access", "enroll", "--change", typed=[PIN, OTHER, OTHER])[0] == 0
     refused = huks("access", "clear")
-    assert (refused.code, "--yes" in refused.err) == (1, True)
+    assert (refused.code, "--yes" in refused.err) == (2, True)
     assert huks("access", "clear", "--yes").code == 0
     assert huks("access", "status").out == b"user 100: no PIN\n"
+
+
+@pytest.mark.usefixtures("enrolled")
+def test_a_key_tells_its_demands_by_name(huks: Huks) -> None:
+    """Enums by their names, the purposes that ask as those of the key."""
+    huks("keys", "generate", "k", "--auth", "pin", "--auth-purpose", "decrypt")
+    lines = huks("keys", "show", "k").out.decode().splitlines()
+    assert "key_auth_purpose: decrypt" in lines
+    assert "user_auth_type: HUKS_USER_AUTH_TYPE_PIN" in lines
+    assert "challenge_type: HUKS_CHALLENGE_TYPE_NORMAL" in lines
+    told = json.loads(huks("keys", "show", "k", "--json").out)["properties"]
+    by_tag = {one["tag"]: one for one in told}
+    assert by_tag["HUKS_TAG_KEY_AUTH_PURPOSE"]["purposes"] == ["decrypt"]
+    assert by_tag["HUKS_TAG_KEY_AUTH_ACCESS_TYPE"]["name"] == "HUKS_AUTH_ACCESS_INVALID_CLEAR_PASSWORD"
+    assert by_tag["HUKS_TAG_CHALLENGE_TYPE"]["name"] == "HUKS_CHALLENGE_TYPE_NORMAL"
 
 
 @pytest.mark.usefixtures("enrolled")

@@ -355,3 +355,41 @@ def test_each_store_says_which_root_key_suits_it(tmp_path):
         Keystore.open(Own())
     assert caught.value.code == 401
     Keystore.open(Own(), EphemeralRootKey())
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("first", ["link", "database"])
+async def test_a_link_to_a_database_finds_its_root_key(tmp_path, first):
+    """The default root key is beside the database itself, whichever name made it; one beside the link comes first."""
+    (tmp_path / "real").mkdir()
+    database, link = tmp_path / "real" / "keys.db", tmp_path / "link.db"
+    link.symlink_to(database)
+    names = [link, database] if first == "link" else [database, link]
+    keys = []
+    for one in names:
+        store = SqliteStore(one)
+        root_key = store.default_root_key()
+        await root_key.open()
+        assert root_key.path == f"{database.resolve()}.root-key"
+        keys.append(root_key.key_id)
+    assert keys[0] == keys[1]
+    own = tmp_path / "link.db.root-key"
+    own.write_bytes(b"damaged")
+    own.chmod(0o600)
+    with pytest.raises(BusinessError, match=r"link\.db\.root-key is damaged"):
+        await SqliteStore(link).default_root_key().open()
+
+
+@pytest.mark.asyncio
+async def test_a_lost_root_key_is_named_as_that(tmp_path):
+    """A store that was sealed under a root key gets no other one, and the message says what to do."""
+    async with Keystore.open(f"sqlite:///{tmp_path}/keys.db"):
+        pass
+    lost = tmp_path / "keys.db.root-key"
+    lost.unlink()
+    with pytest.raises(
+        BusinessError, match=r"keys\.db\.root-key is not there.* restore it from a backup"
+    ) as caught:
+        await Keystore.open(f"sqlite:///{tmp_path}/keys.db").__aenter__()
+    assert caught.value.code == 12000004
+    assert not lost.exists()

@@ -7,7 +7,7 @@ from cyclopts import Parameter
 import huks_async
 from huks_async.access.callers import FIRST_USER
 from huks_async.access.pin import PinAuthenticator
-from huks_async.cli.shell.console import CommandError, say, show, show_json
+from huks_async.cli.shell.console import CommandError, say, show, show_json, usage_error
 from huks_async.cli.shell.prompts import ask_secret
 from huks_async.cli.words.arguments import HERE, TO_STANDARD_OUTPUT, Destination, Json, Place
 from huks_async.cli.words.authentication import guessing
@@ -60,7 +60,7 @@ async def clear(
 ) -> None:
     """Take the PIN away. Keys with --auth-access clear-password can never be used again."""
     if not yes:
-        raise CommandError("keys that are bound to the PIN would end for good", hint="--yes clears it")
+        raise usage_error("keys that are bound to the PIN would end for good", hint="add --yes")
     async with place.open() as keystore:
         await PinAuthenticator().clear(keystore, FIRST_USER)
     say("the user has no PIN any more")

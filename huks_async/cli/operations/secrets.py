@@ -102,6 +102,8 @@ async def derive(
         raise usage_error("PBKDF2 has no --info", hint="put it into the salt, or take --by hkdf")
     if by == "hkdf" and iterations is not None:
         raise usage_error("HKDF has no --iterations", hint="of a password make a key with --by pbkdf2")
+    if by == "pbkdf2" and iterations is None:
+        raise usage_error("PBKDF2 needs --iterations", hint="at least 1000; a password needs 600,000 or more")
     choices: Tags = {"DERIVE_KEY_SIZE": size}
     choices["ALGORITHM"] = HuksKeyAlg.HUKS_ALG_HKDF if by == "hkdf" else HuksKeyAlg.HUKS_ALG_PBKDF2
     if salt is not None:

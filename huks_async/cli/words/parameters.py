@@ -4,7 +4,10 @@ from collections.abc import Callable, Iterable
 
 from huks_async.cli.shell.console import CommandError
 from huks_async.model.enums import (
+    HuksAuthAccessType,
     HuksAuthStorageLevel,
+    HuksChallengePosition,
+    HuksChallengeType,
     HuksCipherMode,
     HuksImportKeyType,
     HuksKeyAlg,
@@ -13,7 +16,9 @@ from huks_async.model.enums import (
     HuksKeyPadding,
     HuksKeyPurpose,
     HuksRsaPssSaltLenType,
+    HuksSecureSignType,
     HuksUnwrapSuite,
+    HuksUserAuthType,
 )
 from huks_async.model.params import HuksOptions, HuksParam, tag_name
 from huks_async.model.tags import HuksTag
@@ -146,14 +151,20 @@ _NAMES: dict[int, Callable[[int], object]] = {
     HuksTag.HUKS_TAG_IMPORT_KEY_TYPE: HuksImportKeyType,
     HuksTag.HUKS_TAG_RSA_PSS_SALT_LEN_TYPE: HuksRsaPssSaltLenType,
     HuksTag.HUKS_TAG_UNWRAP_ALGORITHM_SUITE: HuksUnwrapSuite,
+    HuksTag.HUKS_TAG_USER_AUTH_TYPE: HuksUserAuthType,
+    HuksTag.HUKS_TAG_KEY_AUTH_ACCESS_TYPE: HuksAuthAccessType,
+    HuksTag.HUKS_TAG_CHALLENGE_TYPE: HuksChallengeType,
+    HuksTag.HUKS_TAG_CHALLENGE_POS: HuksChallengePosition,
+    HuksTag.HUKS_TAG_KEY_SECURE_SIGN_TYPE: HuksSecureSignType,
 }
+_PURPOSES = frozenset({HuksTag.HUKS_TAG_PURPOSE, HuksTag.HUKS_TAG_KEY_AUTH_PURPOSE})
 
 
 def describe(param: HuksParam) -> str:
     """A parameter as a line `name: value`, enum values by their names."""
     name = tag_name(param.tag).removeprefix("HUKS_TAG_").lower()
     value = param.value
-    if param.tag == HuksTag.HUKS_TAG_PURPOSE:
+    if param.tag in _PURPOSES:
         return f"{name}: {purposes_text(value)}"
     if isinstance(value, (bytes, bytearray, memoryview)):
         data = bytes(value)
@@ -168,7 +179,7 @@ def to_json(param: HuksParam) -> dict[str, object]:
     if isinstance(value, (bytes, bytearray, memoryview)):
         return told | {"hex": bytes(value).hex()}
     told["value"] = value if isinstance(value, bool) else int(value)
-    if param.tag == HuksTag.HUKS_TAG_PURPOSE:
+    if param.tag in _PURPOSES:
         told["purposes"] = purposes_words(value)
     name = _enum_name(param)
     return told if name is None else told | {"name": name}

@@ -37,6 +37,9 @@ def _is_encodable(path: str) -> bool:
     return True
 
 
+_ROOT_KEY_SUFFIX = ".root-key"
+
+
 class SqliteStore(Store):
     """Keeps rows in a SQLite database.
 
@@ -75,7 +78,7 @@ class SqliteStore(Store):
 
     def default_root_key(self) -> FileRootKey:
         """Give a root key in a file beside the database."""
-        return FileRootKey(f"{self.path}.root-key")
+        return _RootKeyBeside(self.path)
 
     async def open(self) -> None:
         """Open the database, creating it if there is none. Does nothing when it is open."""
@@ -293,3 +296,20 @@ class SqliteStore(Store):
 
     def _closed(self) -> BusinessError:
         return BusinessError(12000012, f"the store {self.address} is not open; open it before use")
+
+
+class _RootKeyBeside(FileRootKey):
+    """A root key in a file beside a database, where the symbolic links to that lead, so that every name of it will do.
+
+    A file beside the link is used where there is one: a root key that somebody put there is theirs to place.
+    """
+
+    def __init__(self, database: str) -> None:
+        super().__init__(f"{database}{_ROOT_KEY_SUFFIX}")
+
+    def _settled(self) -> str:
+        given = super()._settled()
+        if not os.path.lexists(given):
+            given = f"{os.path.realpath(given.removesuffix(_ROOT_KEY_SUFFIX))}{_ROOT_KEY_SUFFIX}"
+        self._name = f"the root key file {given}"
+        return given

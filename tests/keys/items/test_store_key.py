@@ -107,7 +107,7 @@ async def test_a_root_key_file_that_was_lost_does_not_open_the_store(tmp_path):
     store = MemoryStore()
     await open_store_key(store, FileRootKey(tmp_path / "root.key"))
     (tmp_path / "root.key").unlink()
-    with pytest.raises(BusinessError, match="cannot be read or created") as caught:
+    with pytest.raises(BusinessError, match="is not there") as caught:
         await open_store_key(store, FileRootKey(tmp_path / "root.key"))
     assert caught.value.code == 12000004
     assert not (tmp_path / "root.key").exists()
