@@ -24,6 +24,7 @@ from huks_async.access.credentials import (
     check_user_id,
     read_user,
 )
+from huks_async.access.plain_cbor import check_authenticator_data, check_plain
 from huks_async.access.tokens import iam_type
 from huks_async.access.used_once import use_once
 from huks_async.access.vault import change
@@ -150,8 +151,9 @@ class WebAuthnAuthenticator(KeptUsers):
             the passkey's id, base64url, for `clear`.
 
         Raises:
-            BusinessError: 12000008 for a response that is refused, and without an earlier `begin_enroll`; 12000017 for
-                a passkey that the user has already; 401 for something that is not a response.
+            BusinessError: 12000008 for a response that is refused, as one with an attestation by certificates is,
+                and without an earlier `begin_enroll`; 12000017 for a passkey that the user has already; 401 for
+                something that is not a response.
         """
         host, user_id = keystore.auth_host, check_user_id(user_id)
         given = _response(response)
@@ -303,6 +305,7 @@ class WebAuthnAuthenticator(KeptUsers):
     def _verified_enrolment(self, given: dict[str, Any], challenge: bytes) -> _Passkey:
         from webauthn import verify_registration_response
 
+        _check_attestation(_part(given, "attestationObject"))
         try:
             made: Any = verify_registration_response(
                 credential=given,
@@ -321,6 +324,8 @@ class WebAuthnAuthenticator(KeptUsers):
     def _verified_assertion(self, given: dict[str, Any], passkey: _Passkey, challenge: bytes) -> int:
         from webauthn import verify_authentication_response
 
+        # before the signature is verified, the library decodes what is in here
+        _check_cbor("authenticatorData", check_authenticator_data, _part(given, "authenticatorData"))
         try:
             checked: Any = verify_authentication_response(
                 credential=given,
@@ -338,6 +343,36 @@ class WebAuthnAuthenticator(KeptUsers):
             raise _refused(
                 "signature", f"cannot be verified: {type(error).__name__}: {error}"[:200]
             ) from error
+
+
+def _check_attestation(attestation: bytes) -> None:
+    """Check what the library is about to decode, and that it is an attestation of the kind that was asked for, none.
+
+    Nothing is known of the makers of passkeys, so certificates prove nothing; and to load the public key of a
+    certificate may take as long as its writer likes.
+    """
+    from webauthn.helpers import parse_cbor
+
+    _check_cbor("attestationObject", check_plain, attestation)
+    try:
+        parts = parse_cbor(attestation)
+        form, statement, data = parts["fmt"], parts["attStmt"], parts["authData"]
+    except Exception:  # the library raises many kinds of errors for malformed input
+        form = statement = data = None
+    if not isinstance(statement, dict) or not isinstance(data, bytes):
+        raise BusinessError(401, "the passkey's attestationObject is malformed")
+    _check_cbor("attestationObject", check_authenticator_data, data)
+    if form not in ("none", "packed") or "x5c" in statement:
+        raise _refused(
+            "attestation", "has an attestation with certificates, or of a form that was not asked for"
+        )
+
+
+def _check_cbor(name: str, check: Callable[[bytes], None], data: bytes) -> None:
+    try:
+        check(data)
+    except ValueError as error:
+        raise BusinessError(401, f"the passkey's {name} is no CBOR of a passkey: {error}") from None
 
 
 def _refused(name: str, what: str) -> BusinessError:

@@ -238,6 +238,91 @@ async def test_enrolment_is_checked() -> None:
         await refused(web.finish_enroll(keystore, 100, passkey.create(asked)), 12000017)
 
 
+def shared(levels: int) -> bytes:
+    """A map of one list, whose items are each the one before ten times over: ten to the power of `levels` numbers."""
+    lists = [b"\xd8\x1c\x8a" + bytes(10)]
+    lists += [b"\xd8\x1c\x8a" + (b"\xd8\x1d" + cbor2.dumps(number)) * 10 for number in range(levels)]
+    return b"\xa1\x61a" + cbor2.dumps([0] * len(lists))[: 1 if len(lists) < 24 else 2] + b"".join(lists)
+
+
+HOSTILE = [
+    shared(20),
+    shared(1),
+    cbor2.dumps({"a": cbor2.CBORTag(35, "(a|b)*")}),
+    b"\xbf\x61a\x01\xff",  # a length left open
+    b"\xa1\x61a\x18\x01",  # numbers that could be shorter: what follows would be read from another place
+    b"\xa1\x78\x01a\x01",
+    b"\xa1\x61a\xf9\x3c\x00",  # a float
+    b"\xa1\x61a" + b"\x81" * 1000 + b"\x01",
+    b"\xa1\x61a\x9b\x00\x00\x10\x00\x00\x00\x00\x00",
+    b"\xa1\x61a",
+]
+
+
+@pytest.mark.parametrize("cbor", HOSTILE)
+async def test_hostile_cbor_is_not_decoded(cbor: bytes) -> None:
+    """Neither in an assertion, where it would be decoded before its signature, nor in an enrolment."""
+    web = WebAuthnAuthenticator(RP, [ORIGIN])
+    challenge = bytes(range(32))
+    async with Keystore.open("memory:", authenticator=web, monitor=False) as keystore:
+        passkey = await enroll(web, keystore)
+        answer = passkey.get(challenge)
+        answer["response"]["authenticatorData"] = text(passkey.data(5 | 128, RP, None) + cbor)
+        with pytest.raises(BusinessError, match="no CBOR of a passkey") as caught:
+            await keystore.authenticate(challenge, answer, auth_type=FINGERPRINT)
+        assert caught.value.code == 401
+        other = Passkey()
+        good = other.create(await web.begin_enroll(keystore, 100, name="ana"))["response"]
+        parts = cbor2.loads(base64.urlsafe_b64decode(good["attestationObject"] + "=="))
+        for form in (
+            cbor2.dumps({"fmt": "none", "attStmt": {}}).replace(b"\xa2", b"\xa3", 1) + b"\x61x" + cbor,
+            cbor2.dumps(
+                parts | {"authData": parts["authData"][:32] + b"\xc5" + parts["authData"][33:] + cbor}
+            ),
+        ):
+            made = other.create(await web.begin_enroll(keystore, 100, name="ana"))
+            made["response"]["attestationObject"] = text(form)
+            assert (
+                "no CBOR of a passkey" in (await refused(web.finish_enroll(keystore, 100, made), 401)).message
+            )
+
+
+async def test_extensions_are_read() -> None:
+    """An assertion may have extensions, in the canonical form; numbers, strings, lists and truth values."""
+    web = WebAuthnAuthenticator(RP, [ORIGIN])
+    challenge = bytes(range(32))
+    said = {
+        "a": 1,
+        "b": [-1, 23, 24, 255, 256, 65535, 65536, 2**32],
+        "c": {"d": bytes(300)},
+        "e": [True, None],
+    }
+    async with Keystore.open("memory:", authenticator=web, monitor=False) as keystore:
+        passkey = await enroll(web, keystore)
+        answer = passkey.get(challenge)
+        data = passkey.data(5 | 128, RP, None) + cbor2.dumps(said)
+        client = passkey.client("webauthn.get", text(challenge))
+        signature = passkey.key.sign(data + hashlib.sha256(client).digest(), ec.ECDSA(SHA256()))
+        answer["response"] |= {"authenticatorData": text(data), "signature": text(signature)}
+        await keystore.authenticate(challenge, answer, auth_type=FINGERPRINT)
+
+
+@pytest.mark.parametrize(
+    "form", ["packed", "fido-u2f", "tpm", "apple", "android-key", "android-safetynet", "other"]
+)
+async def test_attestations_by_certificates_are_refused(form: str) -> None:
+    """None is asked for, and a certificate's key may be one that takes long to load."""
+    web = WebAuthnAuthenticator(RP, [ORIGIN])
+    async with Keystore.open("memory:", authenticator=web, monitor=False) as keystore:
+        made = Passkey().create(await web.begin_enroll(keystore, 100, name="ana"))
+        parts = cbor2.loads(base64.urlsafe_b64decode(made["response"]["attestationObject"] + "=="))
+        parts |= {"fmt": form, "attStmt": {"alg": -7, "sig": b"x", "x5c": [b"x"]}}
+        made["response"]["attestationObject"] = text(cbor2.dumps(parts))
+        error = await refused(web.finish_enroll(keystore, 100, made), 12000008)
+        assert isinstance(error.data, dict)
+        assert error.data["refused"] == "attestation"
+
+
 async def test_pages_that_cannot_ask() -> None:
     """401 for origins outside the domain or without https."""
     for origins in (

@@ -335,6 +335,31 @@ def test_public_rsa_keys_with_a_small_exponent_are_taken(size: int) -> None:
     assert public.size == size
 
 
+@pytest.mark.parametrize(
+    "data",
+    [b" " * 2**20 + b"!", b"A" * 2**20 + b"!", b"\n" * 2**20 + b"=a", b'AAAA"' + b'\\"' * 2**19 + b"\\"],
+    ids=["blanks", "letters", "lines", "quotes"],
+)
+def test_texts_are_looked_through_once(data: bytes) -> None:
+    """No part of a long text is tried again from each of its characters, which would take hours."""
+    assert describe(data).length == len(data)
+    refused(lambda: key_files.read(data))
+
+
+def test_quotes_in_options_hide_what_they_quote() -> None:
+    """A key in a quoted command is none, also where the quote is not ended; a quote in the comment is no matter."""
+    key = ec.generate_private_key(ec.SECP256R1()).public_key()
+    line = key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    for text in (
+        b'command="a \\" b" ' + line,
+        line + b' the "key" of "Ann',
+        b'from="a",command="' + line + b'" ' + line,
+    ):
+        assert key_files.read(text).size == 256
+    for text in (b'command="' + line, b'command="' + line + b"\\"):
+        refused(lambda text=text: key_files.read(text, "openssh"))
+
+
 def damaged(draw: random.Random, pieces: list[bytes]) -> bytes:
     """A file with a byte changed, cut out or cut off, or with the beginning of another file put in."""
     data = bytearray(draw.choice(pieces))
