@@ -16,7 +16,8 @@ from huks_async.model.errors import BusinessError
 from huks_async.model.showing import type_name
 
 Fetch = Callable[[str], Awaitable[bytes | str | Mapping[str, Any]]]
-_LARGEST = 1 << 20
+# several times what large issuers publish; a document of this size is parsed within milliseconds, whatever it holds
+_LARGEST = 1 << 17
 _RETRY = 2.0
 
 
@@ -140,7 +141,7 @@ class IssuerKeys:
 def _document(given: object) -> Mapping[str, Any]:
     if isinstance(given, (bytes, str)):
         if len(given) > _LARGEST:
-            raise ValueError("the document is larger than a mebibyte")
+            raise ValueError("the document is larger than 128 KiB")
         given = json.loads(given)
     if not isinstance(given, Mapping):
         raise ValueError("the document is no JSON object")

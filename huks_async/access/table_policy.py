@@ -167,7 +167,7 @@ class TablePolicy:
             table = tomllib.loads(data.decode())
         except UnicodeDecodeError as error:
             raise BusinessError(401, f"the policy file {name} is not UTF-8 at byte {error.start}") from None
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
             raise BusinessError(401, f"the policy file {name} is no TOML: {error}") from None
         return cls(table, source=name)
 

@@ -44,6 +44,7 @@ _DIGESTS: tuple[tuple[str, type[SHA1 | SHA256 | SHA512], int], ...] = (
 )
 _SHORTEST_SECRET, _LONGEST_SECRET = 16, 128
 _MOST_DRIFT = 10
+_LONGEST_CODE = 64
 
 
 class TotpAuthenticator(KeptUsers):
@@ -212,6 +213,8 @@ class TotpAuthenticator(KeptUsers):
 def _code(given: object) -> bytes:
     if not isinstance(given, str):
         raise BusinessError(401, "the code must be a str of 6 to 8 digits")
+    if len(given) > _LONGEST_CODE:  # before it is copied without its spaces
+        raise BusinessError(401, f"the code has {len(given)} characters, accepted {_LONGEST_CODE}")
     digits = given.replace(" ", "")
     if not (6 <= len(digits) <= 8 and digits.isascii() and digits.isdigit()):
         raise BusinessError(401, "the code must have 6 to 8 digits, 0 to 9, and nothing else but spaces")

@@ -279,8 +279,11 @@ def split_options(options: object) -> tuple[Any, Any]:
     )
 
 
-def as_buffer(value: object, what: str) -> BytesLike:
-    """A buffer of single bytes over `value`, without a copy where possible; 401 for other things."""
+def as_buffer(value: object, what: str, most: int | None = None) -> BytesLike:
+    """A buffer of single bytes over `value`, without a copy where possible; 401 for other things.
+
+    Only a view with gaps is copied; of more than `most` bytes it is refused before.
+    """
     if type(value) is bytes or type(value) is bytearray:
         return value
     try:
@@ -295,6 +298,8 @@ def as_buffer(value: object, what: str) -> BytesLike:
             _ILLEGAL,
             f"{what} must be a buffer of single bytes, got items of {view.itemsize} bytes",
         )
+    if most is not None and view.nbytes > most:
+        raise _too_long(what, view.nbytes, most)
     try:
         return view.cast("B") if view.c_contiguous else view.tobytes()
     except (TypeError, ValueError):  # the items are of a format that views cannot change
@@ -306,13 +311,17 @@ def as_bytes(value: object, what: str, most: int = MAX_PARAM_BYTES) -> bytes:
 
     The copy is made on the event loop, and a view of a mapped file may have any size.
     """
-    buffer = as_buffer(value, what)
+    buffer = as_buffer(value, what, most)
     if len(buffer) > most:
-        raise BusinessError(_ILLEGAL, f"{what} has {len(buffer)} bytes, accepted {most}")
+        raise _too_long(what, len(buffer), most)
     try:
         return bytes(buffer)
     except MemoryError as error:
         raise out_of_memory(f"a copy of {what}") from error
+
+
+def _too_long(what: str, length: int, most: int) -> BusinessError:
+    return BusinessError(_ILLEGAL, f"{what} has {length} bytes, accepted {most}")
 
 
 @contextmanager

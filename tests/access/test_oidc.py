@@ -301,6 +301,16 @@ async def test_an_issuer_out_of_reach(issuer: Issuer) -> None:
         await keystore.authenticate(CHALLENGE, issuer.token())
 
 
+async def test_a_document_of_any_length_is_not_parsed(issuer: Issuer) -> None:
+    """The keys of an issuer are parsed on the event loop, so there is a most."""
+    issuer.keys.append(OKPKey.generate_key("Ed25519", {"kid": "x" * 200_000}))
+    oidc = issuer.authenticator()
+    async with Keystore.open("memory:", authenticator=oidc, monitor=False) as keystore:
+        await oidc.enroll(keystore, 100, "ana")
+        error = await refused(keystore.authenticate(CHALLENGE, issuer.token()), 12000015)
+        assert "larger than 128 KiB" in error.message
+
+
 async def test_a_cancelled_fetch_leaves_nothing(issuer: Issuer) -> None:
     """Whoever waits behind a cancelled fetch fetches in turn."""
     asked, gate = anyio.Event(), anyio.Event()

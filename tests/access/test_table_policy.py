@@ -143,6 +143,7 @@ def test_files(tmp_path: Path) -> None:
         (b"\xff", "is not UTF-8 at byte 0"),
         (b"#" * (4 * 1024 * 1024 + 1), "more than 4194304 bytes"),
         (b"a = " + b"[" * 5000, "is no TOML"),
+        (b"version = " + b"1" * 5000, "is no TOML"),
     ):
         path.write_bytes(content)
         with pytest.raises(BusinessError, match=message) as caught:

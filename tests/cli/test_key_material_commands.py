@@ -342,6 +342,20 @@ def test_encrypted_keys(huks: Huks, write: Write, monkeypatch: pytest.MonkeyPatc
         assert huks("keys", "export", alias, "--form", "huks").out == sample(ECC, 256).exported
 
 
+def test_a_passphrase_is_the_first_line_of_a_file_of_any_length(
+    huks: Huks, write: Write, tmp_path: Path
+) -> None:
+    """No more than that line is read, and no device without end."""
+    key = write("key", pkcs8(sample(ECC, 256).pem, "-passout", "pass:secret"))
+    right = tmp_path / "right"
+    with right.open("wb") as file:
+        file.write(b"secret\n")
+        file.truncate(1 << 40)
+    assert huks("keys", "import", "k", key, "--passphrase-file", str(right)).code == 0
+    done = huks("keys", "import", "l", key, "--passphrase-file", "/dev/zero")
+    assert (done.code, "longer than any passphrase" in done.err) == (1, True)
+
+
 def test_where_passphrases_cannot_come_from(huks: Huks, write: Write) -> None:
     """Two sources, a variable that is not set, and one standard input for two are wrong usage."""
     path = write("key", sample(ECC, 256).pem)

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import huks_async as huks
-from huks_async.access import PinAuthenticator
+from huks_async.access import PinAuthenticator, TotpAuthenticator
 from huks_async.crypto import spki
 from huks_async.crypto.asymmetric import rsa as rsa_family
 from huks_async.crypto.asymmetric import rsa_cipher, rsa_sign
@@ -25,6 +25,7 @@ from huks_async.crypto.asymmetric.rsa_key import power
 from huks_async.crypto.mac_and_derivation import derive
 from huks_async.crypto.symmetric import ccm
 from huks_async.keys.attestation import path
+from huks_async.model.params import as_bytes
 from huks_async.runtime.process_pool import ProcessPool
 from tests.conformance import support as s
 from tests.keystore.attestation_support import CHALLENGE, NOW, authority, leaf, to_der
@@ -105,6 +106,13 @@ def test_functions_without_a_keystore_copy_no_bytes_without_end(huge: memoryview
         huks.verify_attestation([huge], b"x", roots=[])  # type: ignore[list-item]
 
 
+def test_views_with_gaps_are_measured_before_they_are_copied(huge: memoryview) -> None:
+    """The buffer of such a view is a copy already."""
+    with s.refused(401):
+        huks.signature_from_raw(huge[::2], s.SM2)
+    assert as_bytes(memoryview(b"a-b-")[::2], "text", 2) == b"ab"
+
+
 @pytest.mark.asyncio
 async def test_parameters_are_not_copied_beyond_their_most() -> None:
     """The copies end with the first byte string that is too much, in either form of parameters."""
@@ -125,6 +133,25 @@ async def test_parameters_are_not_copied_beyond_their_most() -> None:
                 await keystore.hasKeyItem("k", {"properties": properties})
     # two of the six, and all six to make the list of the other form
     assert len(looked_at) == 2 + len(tags)
+
+
+class Spaces(str):
+    """A long text that must not be copied."""
+
+    __slots__ = ()
+
+    def replace(self, *_: object) -> str:  # type: ignore[override]
+        pytest.fail("it was copied")
+
+
+@pytest.mark.asyncio
+async def test_long_codes_of_an_app() -> None:
+    """A code is measured before its spaces are taken out."""
+    totp = TotpAuthenticator()
+    async with huks.Keystore.open("memory:", monitor=False, authenticator=totp) as keystore:
+        await totp.enroll(keystore, 100, account="ana", issuer="us")
+        with s.refused(401, "1000 characters"):
+            await keystore.authenticate(bytes(32), Spaces(" " * 1000))
 
 
 @pytest.mark.asyncio

@@ -173,8 +173,16 @@ def _passphrase(key_file: str, reading: Reading) -> bytes | None:
     if name is None:
         return None
     check_standard_input(name, key_file)
+    data = b""
     with open_input(name) as file:
-        data = b"".join(segments(file))
+        for piece in segments(file):
+            data += piece
+            if b"\n" in piece:
+                break
+            if len(data) > MAX_KEY_FILE:
+                raise CommandError(
+                    f"the first line of {name} is longer than any passphrase, {MAX_KEY_FILE} bytes"
+                )
     return data.split(b"\n", 1)[0].removesuffix(b"\r")
 
 

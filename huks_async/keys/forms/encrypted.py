@@ -22,7 +22,7 @@ MAX_SCRYPT_BYTES = 1 << 30
 MAX_SCRYPT_STEPS = 1 << 24
 """Bound of N · r · p: some ten seconds."""
 
-_PBES2 = bytes.fromhex("2a864886f70d01050d")
+PBES2 = bytes.fromhex("2a864886f70d01050d")
 _PBKDF2 = bytes.fromhex("2a864886f70d01050c")
 _SCRYPT = bytes.fromhex("2b06010401da47040b")
 _PRFS: dict[bytes, hashes.HashAlgorithm] = {
@@ -94,7 +94,7 @@ def check_cost(key: Encrypted) -> None:
         BusinessError: 401.
 
     """
-    if key.scheme != _PBES2:
+    if key.scheme != PBES2:
         # PBES1 and PKCS#12: salt and iterations
         if shape(key.parameters) == (OCTETS, INTEGER):
             check_iterations(number(key.parameters[1][1]))
@@ -123,7 +123,7 @@ def check_iterations(iterations: int) -> None:
 
 def is_read(key: Encrypted) -> bool:
     """Whether a key that is encrypted in this way is opened, so that its passphrase must be wrong if it is not."""
-    if key.scheme != _PBES2:
+    if key.scheme != PBES2:
         return key.scheme in _OLDER_SCHEMES
     if shape(key.parameters) != (SEQUENCE, SEQUENCE):
         return False
@@ -141,7 +141,7 @@ def decrypt(key: Encrypted, password: bytes) -> bytes | None:
         the PrivateKeyInfo, or None for another scheme, or where the passphrase is wrong.
 
     """
-    if key.scheme != _PBES2 or shape(key.parameters) != (SEQUENCE, SEQUENCE):
+    if key.scheme != PBES2 or shape(key.parameters) != (SEQUENCE, SEQUENCE):
         return None
     check_cost(key)
     kdf, values = _derivation(key)

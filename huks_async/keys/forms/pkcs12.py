@@ -5,7 +5,8 @@ keys there are, and how often the passphrase is hashed.
 """
 
 import warnings
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -33,7 +34,11 @@ from huks_async.model.memory import refuse_out_of_memory
 
 _CONSTRUCTED, _OPEN = 0x20, 0x80
 _MAX_DEPTH = 24
+# programs write one for certificates and perhaps one for keys; each may ask for as much work as a key
+_MOST_PARTS = 4
 _DATA = bytes.fromhex("2a864886f70d010701")
+_ENCRYPTED_DATA = bytes.fromhex("2a864886f70d010706")
+_PBMAC1 = bytes.fromhex("2a864886f70d01050e")
 _KEY_BAG = bytes.fromhex("2a864886f70d010c0a0101")
 _SHROUDED_BAG = bytes.fromhex("2a864886f70d010c0a0102")
 _SECRET_BAG = bytes.fromhex("2a864886f70d010c0a0105")
@@ -81,6 +86,13 @@ def read(data: bytes, password: bytes | None) -> KeyMaterial | bytes:
         sealed = encrypted.read(bag)
         if sealed is not None:
             encrypted.check_cost(sealed)
+    parts = list(_encrypted_parts(outer))
+    if len(parts) > _MOST_PARTS:
+        raise invalid(
+            f"a PKCS#12 file of {len(parts)} encrypted parts, at most {_MOST_PARTS} are taken; {ONE_OF_MANY}"
+        )
+    for asked in (*parts, *_mac_derivation(outer)):
+        encrypted.check_cost(asked)
     encrypted.check_iterations(_mac_iterations(outer))
     try:
         found: Any = _load(data, password)
@@ -200,6 +212,35 @@ def _data_of(infos: list[tuple[int, bytes]]) -> list[bytes]:
             if shape(inner) == (OCTETS,):
                 found.append(inner[0][1])
     return found
+
+
+def _encrypted_parts(data: bytes) -> Iterator[encrypted.Encrypted]:
+    """How the parts that are encrypted as a whole are opened: mostly certificates, but keys may be in them, too."""
+    for _, info in _authenticated_safe(data):
+        parts = elements(info)
+        if shape(parts) != (OID, EXPLICIT) or parts[0][1] != _ENCRYPTED_DATA:
+            continue
+        content = sequence(parts[1][1])
+        inner = elements(content[1][1]) if shape(content)[:2] == (INTEGER, SEQUENCE) else []
+        if shape(inner)[:2] == (OID, SEQUENCE):
+            yield from _scheme(inner[1][1])
+
+
+def _mac_derivation(data: bytes) -> Iterator[encrypted.Encrypted]:
+    """How the key of the MAC is derived where PBMAC1 (RFC 9579) says so, whose parameters are like those of PBES2."""
+    parts = sequence(data)
+    mac = elements(parts[2][1]) if len(parts) == 3 else []
+    digest = elements(mac[0][1]) if shape(mac)[:2] == (SEQUENCE, OCTETS) else []
+    if shape(digest) == (SEQUENCE, OCTETS):
+        for found in _scheme(digest[0][1]):
+            if found.scheme == _PBMAC1:
+                yield replace(found, scheme=encrypted.PBES2)
+
+
+def _scheme(identifier: bytes) -> Iterator[encrypted.Encrypted]:
+    parts = elements(identifier)
+    if shape(parts) == (OID, SEQUENCE):
+        yield encrypted.Encrypted(parts[0][1], elements(parts[1][1]), b"")
 
 
 def _mac_iterations(data: bytes) -> int:
