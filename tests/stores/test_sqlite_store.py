@@ -442,3 +442,53 @@ def test_addresses(tmp_path):
         SqliteStore("a\0b")
     with pytest.raises(BusinessError, match="no usable path"):
         SqliteStore("a\ud800b")
+
+
+COUNTING = "WITH RECURSIVE n(x) AS (VALUES (1) UNION ALL SELECT x + 1 FROM n) SELECT"
+
+
+@pytest.mark.parametrize(
+    ("statements", "what"),
+    [
+        (
+            """CREATE TRIGGER back AFTER DELETE ON item BEGIN
+                INSERT INTO item VALUES (OLD.namespace, OLD.level, OLD.alias, OLD.version, OLD.blob);
+            END""",
+            "trigger 'back'",
+        ),
+        (
+            "CREATE TRIGGER gone AFTER INSERT ON item BEGIN DELETE FROM item WHERE alias = NEW.alias; END",
+            "trigger 'gone'",
+        ),
+        (
+            f"DROP TABLE sequence; CREATE VIEW sequence AS {COUNTING} 1 AS only, x AS version FROM n",
+            "'sequence'",
+        ),
+        (f"DROP TABLE meta; CREATE VIEW meta AS {COUNTING} x AS name, x AS value FROM n", "'meta'"),
+        ("DROP TABLE item; CREATE TABLE item (namespace, level, alias, version, blob)", "'item'"),
+        ("DROP TRIGGER item_added", "trigger 'item_added'"),
+        ("CREATE INDEX one ON item (length(blob))", "index 'one'"),
+        ("CREATE TABLE note (text TEXT)", "table 'note'"),
+    ],
+)
+@pytest.mark.asyncio
+async def test_a_schema_that_another_program_changed_is_refused(path, statements, what):
+    """Triggers could bring deleted keys back or lose acknowledged ones, and a view could go on for ever."""
+    await filled(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(statements)
+    message = await refusal(path)
+    assert "another program" in message
+    assert what in message
+
+
+@pytest.mark.asyncio
+async def test_statistics_of_sqlite_are_no_change(path):
+    """An administrator may run ANALYZE and VACUUM."""
+    await filled(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.executescript("ANALYZE; VACUUM")
+    store = SqliteStore(path)
+    await store.open()
+    assert await store.get(ItemName("app", 2, "k1")) is not None
+    await store.aclose()

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import closing
 
 from huks_async.model.errors import BusinessError
-from huks_async.stores.sqlite import connections
+from huks_async.stores.sqlite import connections, schema
 from huks_async.stores.sqlite.creation import open_still, remove_drafts
 from huks_async.stores.sqlite.database import Database
 from huks_async.stores.sqlite.files import look, wait_until_noticed
@@ -219,6 +219,9 @@ def is_same_store(path: str, known: Mapping[bytes, bytes]) -> bool:
     try:
         with closing(open_still(path)) as connection:
             if connections.pragma(connection, "application_id") != APPLICATION_ID:
+                return False
+            version = connections.pragma(connection, "user_version")
+            if version > len(schema.MIGRATIONS) or schema.foreign_object(connection, version) is not None:
                 return False
             values = dict(connection.execute("SELECT name, value FROM meta"))
     except sqlite3.Error:

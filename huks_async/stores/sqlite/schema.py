@@ -1,8 +1,11 @@
 """The tables of the database, and the steps from one schema to the next."""
 
 import sqlite3
+from contextlib import closing
+from functools import cache
 
 from huks_async.model.errors import BusinessError
+from huks_async.model.showing import shown
 from huks_async.stores.sqlite.connections import pragma
 
 APPLICATION_ID = 0x48554B53
@@ -67,14 +70,51 @@ def refuse_newer(connection: sqlite3.Connection, address: str) -> int:
     return version
 
 
+def foreign_object(connection: sqlite3.Connection, version: int) -> str | None:
+    """Name something in the database that its schema does not have, has otherwise or lacks; None if there is nothing.
+
+    Triggers and views run code of whoever could once write the file: a deleted key would come back, an acknowledged
+    one be gone, and a read never end. Statistics of SQLite's own are no matter.
+    """
+    found, expected = _objects(connection), _expected(MIGRATIONS[:version])
+    for kind, name, _ in sorted(found ^ expected, key=repr):
+        return f"{kind} {shown(name)}"
+    return None
+
+
+def _objects(connection: sqlite3.Connection) -> frozenset[tuple[str, str, str]]:
+    rows = connection.execute("SELECT type, name, sql FROM sqlite_schema WHERE name NOT GLOB 'sqlite_*'")
+    return frozenset(rows)
+
+
+@cache
+def _expected(steps: tuple[tuple[str, ...], ...]) -> frozenset[tuple[str, str, str]]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
+        for statement in (statement for step in steps for statement in step):
+            fresh.execute(statement)
+        return _objects(fresh)
+
+
+def _refuse_foreign_objects(connection: sqlite3.Connection, version: int, address: str) -> None:
+    what = foreign_object(connection, version)
+    if what is not None:
+        raise BusinessError(
+            12000004,
+            f"the store {address} was changed by another program: its {what} is not as this package makes it, and "
+            "could lose keys or bring deleted ones back; nothing was changed; restore the store from a backup",
+        )
+
+
 def migrate(connection: sqlite3.Connection, address: str) -> None:
     """Bring the schema up to date.
 
     Raises:
-        BusinessError: 12000004 when the schema is newer than this package.
+        BusinessError: 12000004 when the schema is newer than this package, or was changed by another program.
 
     """
-    if refuse_newer(connection, address) == len(MIGRATIONS):
+    version = refuse_newer(connection, address)
+    _refuse_foreign_objects(connection, version, address)
+    if version == len(MIGRATIONS):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
