@@ -62,6 +62,11 @@ ALLOWED = [
     ),
     Allowed("tests/sessions/pressure/conftest.py", {"write"}, "a world that changes while sensors sleep"),
     Allowed(
+        "huks_async/access/attempts.py",
+        {"boot_id"},
+        "a number of the kernel's, which answers from memory, once for each authenticator",
+    ),
+    Allowed(
         "huks_async/crypto/libcrypto/search.py",
         {"libcrypto_for"},
         "a library is loaded once in a process, as modules are, when a key first needs it",
