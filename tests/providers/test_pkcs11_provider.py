@@ -37,6 +37,7 @@ from tests.providers.support import ABILITY, ABILITY_PARAM, NAME, TAG, external,
 pytestmark = [needs_token, pytest.mark.asyncio]
 STATE = huks.huksExternalCrypto.HuksExternalPinAuthState
 RSA, ECC, AES, HMAC = 1, 2, 20, 50
+ENCRYPT, DECRYPT = 1, 2
 SIGN_ECC = external(ALGORITHM=ECC, PURPOSE=4, DIGEST=12)
 PATIENCE = 60.0
 """Seconds that a token may take: only a token that hangs takes as long, also on a busy machine."""
@@ -199,6 +200,27 @@ async def test_aes_in_blocks(keystore, mode, pad):
                 keystore, label, last=os.urandom(15) + expected[:1] + expected[:16], PURPOSE=2, **tags
             ) and None
             raise AssertionError("one in 2 ** 8 paddings is right")
+
+
+@pytest.mark.parametrize("before", [0, 1, 3])
+async def test_a_counter_passes_its_last_value(keystore, before):
+    """AES-CTR goes on at zero however the data is cut; in one piece the token refused it. ECB gives the key stream."""
+    label = unique("aes")
+    await make(keystore, label, ALGORITHM=AES, KEY_SIZE=256, PURPOSE=3)
+    first = (1 << 128) - 1 - before
+    counters = b"".join(((first + n) % (1 << 128)).to_bytes(16, "big") for n in range(8))
+    stream = await run(
+        keystore, label, last=counters, ALGORITHM=AES, BLOCK_MODE=1, PADDING=0, PURPOSE=ENCRYPT
+    )
+    plain = bytes(range(100, 221))
+    expected = bytes(a ^ b for a, b in zip(plain, stream, strict=False))
+    tags = {"ALGORITHM": AES, "BLOCK_MODE": 3, "PADDING": 0, "IV": counters[:16]}
+    for cut in ([], [16], [1], [17], [48], [64], [80], [15, 16, 17, 90], [0, 121]):
+        for purpose, given, wanted in ((ENCRYPT, plain, expected), (DECRYPT, expected, plain)):
+            edges = [0, *cut]
+            segments = [given[a:b] for a, b in itertools.pairwise(edges)]
+            last = given[edges[-1] :]
+            assert await run(keystore, label, *segments, last=last, PURPOSE=purpose, **tags) == wanted
 
 
 async def test_gcm_and_hmac(keystore):

@@ -32,6 +32,7 @@ from huks_async.providers.pkcs11.objects import Numbers, export_public, find_key
 MAX_COLLECTED = 16 * MIB
 _BLOCK = 16
 _TAG = 16
+_COUNTERS = 1 << _BLOCK * 8
 _A, _D, _M, _P, _W = HuksKeyAlg, HuksKeyDigest, HuksCipherMode, HuksKeyPadding, HuksKeyPurpose
 _T = HuksTag
 _DIGESTS: dict[int, tuple[str, hashes.HashAlgorithm]] = {
@@ -233,12 +234,18 @@ class BlockCipher(Operation):
             out = _cipher(session, work, data, pkcs11.Mechanism.AES_CBC, self._chain)
             self._chain = (out if self._encrypts else data)[-_BLOCK:]
             return out
-        # CK_AES_CTR_PARAMS: all bits of the block are the counter
-        parameter = struct.pack("@L16s", _BLOCK * 8, self._chain)
-        out = _cipher(session, work, data, pkcs11.Mechanism.AES_CTR, parameter)
-        counter = (int.from_bytes(self._chain, "big") + len(data) // _BLOCK) % (1 << _BLOCK * 8)
+        # A token may refuse data over which the counter passes its last value, so such data is given in two parts.
+        # The chain moves on after both, because a call that a token refused for want of a PIN is repeated.
+        counter, outs = int.from_bytes(self._chain, "big"), []
+        left = (_COUNTERS - counter) * _BLOCK
+        for part in (data[:left], data[left:]):
+            if part:
+                # CK_AES_CTR_PARAMS: all bits of the block are the counter
+                parameter = struct.pack("@L16s", _BLOCK * 8, counter.to_bytes(_BLOCK, "big"))
+                outs.append(_cipher(session, work, part, pkcs11.Mechanism.AES_CTR, parameter))
+                counter = (counter + len(part) // _BLOCK) % _COUNTERS
         self._chain = counter.to_bytes(_BLOCK, "big")
-        return out
+        return b"".join(outs)
 
 
 class Gcm(Operation):
