@@ -161,7 +161,8 @@ def _public_keys(document: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], A
         # Symmetric keys are skipped: anyone could forge tokens with one that an issuer has published.
         if not isinstance(one, dict) or one.get("kty") not in ("RSA", "EC", "OKP"):
             continue
-        if one.get("use", "sig") != "sig" or "verify" not in one.get("key_ops", ["verify"]):
+        uses = one.get("key_ops", ["verify"])
+        if one.get("use", "sig") != "sig" or not isinstance(uses, list) or "verify" not in uses:
             continue
         try:
             keys.append((one, import_key(dict(one))))

@@ -47,6 +47,7 @@ class Issuer:
             return json.dumps({"issuer": self.name, "jwks_uri": f"{ISSUER}/keys"}).encode()
         assert url == f"{ISSUER}/keys"
         unknown = [{"kty": "AKP", "kid": "new", "alg": "ML-DSA-44"}, {"kty": "RSA", "kid": "broken"}, 7]
+        unknown += [{"kty": "RSA", "key_ops": wrong} for wrong in (None, 7, "verify")]
         return json.dumps({"keys": [*unknown, *(key.as_dict(private=False) for key in self.keys)]}).encode()
 
     def authenticator(self, **values: Any) -> OidcAuthenticator:

@@ -139,3 +139,19 @@ def test_the_command_is_light_until_it_runs() -> None:
         "import sys, huks_async, huks_async.cli; sys.exit('cyclopts' in sys.modules or 'rich' in sys.modules)"
     )
     assert subprocess.run([*command()[:1], "-c", code], timeout=120, check=False).returncode == 0
+
+
+STEERING = "a\nerror: \x1b[31mred\x1b]0;t\x07"
+
+
+def test_names_and_contents_give_a_terminal_no_commands(huks: Huks, tmp_path: Path) -> None:
+    """Names of files and labels of PEM may come from strangers: escapes and new lines in them are not printed."""
+    done = huks("keys", "describe", str(tmp_path / STEERING))
+    assert done.err.count("\n") == 1
+    assert r"\nerror: \x1b[31mred\x1b]0;t\x07" in done.err
+    key = tmp_path / "key"
+    label = STEERING.replace("\n", "")
+    key.write_text(f"-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n")
+    done = huks("keys", "describe", str(key))
+    assert b"PEM" in done.out
+    assert not {0x1B, 0x07} & {*done.out, *done.err.encode()}

@@ -112,18 +112,30 @@ def escape(text: str) -> str:
     )
 
 
+def _printable(text: str, kept: str = "") -> str:
+    """The text with escapes for what a terminal would take as a command; the names of files may hold it."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char
+        if char in kept or char.isprintable() or unicodedata.category(char) == "Zs"
+        else char.encode("unicode_escape").decode("ascii")
+        for char in text
+    )
+
+
 def say(text: str) -> None:
-    """A line for people."""
+    """Lines for people."""
     # print takes None for standard output
     if sys.stderr is not None:
-        print(text, file=sys.stderr)
+        print(_printable(text, "\n\t"), file=sys.stderr)
 
 
 def report(message: str, hint: str | None = None) -> None:
     """The lines of a failure."""
-    say(f"error: {message}")
+    say(f"error: {_printable(message)}")
     if hint:
-        say(f"hint: {hint}")
+        say(f"hint: {_printable(hint)}")
 
 
 _WAYS_OUT = {

@@ -68,7 +68,8 @@ def blocks(data: bytes) -> list[Block]:
             raise invalid("the PEM text is damaged: a line BEGIN without its dashes")
         label = data[start:stop]
         end = data.find(b"-----END " + label + _DASHES, stop)
-        name = label.decode("ascii", "replace")
+        # messages show it, and a terminal takes commands by characters that it does not print
+        name = "".join(char if char.isprintable() else "?" for char in label.decode("ascii", "replace"))
         if end < 0:
             raise invalid(f"the PEM text is damaged: {name} begins and does not end; copy the whole file")
         found.append(_block(name, data[stop + len(_DASHES) : end]))
