@@ -74,21 +74,26 @@ def foreign_object(connection: sqlite3.Connection, version: int) -> str | None:
     """Name something in the database that its schema does not have, has otherwise or lacks; None if there is nothing.
 
     Triggers and views run code of whoever could once write the file: a deleted key would come back, an acknowledged
-    one be gone, and a read never end. Statistics of SQLite's own are no matter.
+    one be gone, and a read never end. So can an index on our tables, which may be unique. Statistics of SQLite's own
+    and what belongs to further tables, such as those that Litestream makes, are no matter.
     """
     found, expected = _objects(connection), _expected(MIGRATIONS[:version])
-    for kind, name, _ in sorted(found ^ expected, key=repr):
+    ours = {table for kind, table, *_ in expected if kind == "table"}
+    meant = {row for row in found if row[1].lower() in ours}
+    for kind, _, name, _ in sorted(meant ^ expected, key=repr):
         return f"{kind} {shown(name)}"
     return None
 
 
-def _objects(connection: sqlite3.Connection) -> frozenset[tuple[str, str, str]]:
-    rows = connection.execute("SELECT type, name, sql FROM sqlite_schema WHERE name NOT GLOB 'sqlite_*'")
+def _objects(connection: sqlite3.Connection) -> frozenset[tuple[str, str, str, str]]:
+    rows = connection.execute(
+        "SELECT type, tbl_name, name, sql FROM sqlite_schema WHERE name NOT GLOB 'sqlite_*'"
+    )
     return frozenset(rows)
 
 
 @cache
-def _expected(steps: tuple[tuple[str, ...], ...]) -> frozenset[tuple[str, str, str]]:
+def _expected(steps: tuple[tuple[str, ...], ...]) -> frozenset[tuple[str, str, str, str]]:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
         for statement in (statement for step in steps for statement in step):
             fresh.execute(statement)
