@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Protocol, TypeAlias
 
 import anyio
+import anyio.lowlevel
 
 from huks_async.model.enums import AUTHENTICATED_MODES, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
@@ -179,8 +180,8 @@ class KeySession(Uncopied):
         """Feed all chunks of `source`, finish, and yield the output in parts as it comes.
 
         Args:
-            source: chunks of any size; those larger than one call accepts are cut. An asynchronous generator
-                is closed when the stream ends.
+            source: chunks of any size; those larger than one call accepts are cut, and empty ones are left out, but
+                for a derivation. An asynchronous generator is closed when the stream ends.
 
         Decryption with GCM or CCM yields nothing until the tag has been verified: the plaintext waits in a
         spool of bounded memory, on disk only in encrypted form. An iteration that is left early ends with
@@ -203,8 +204,13 @@ class KeySession(Uncopied):
 
     async def _feed(self, source: Source) -> AsyncGenerator[bytes, None]:
         most = min(self._limits.max_call_bytes, _MAX_SEGMENT)
+        derives = self._numbers().get(HuksTag.HUKS_TAG_PURPOSE) == HuksKeyPurpose.HUKS_KEY_PURPOSE_DERIVE
         async with aclosing(_chunks(source)) as chunks:
             async for chunk in chunks:
+                # No data is refused by SM2 as a segment, and is a segment to a derivation alone, which begins with it.
+                if not len(chunk) and not derives:
+                    await anyio.lowlevel.checkpoint()  # a source of many empty chunks gives others turns
+                    continue
                 if len(chunk) <= most:
                     part = await self.update(chunk)
                     if part:
@@ -220,11 +226,14 @@ class KeySession(Uncopied):
             yield last
 
     def _holds_back(self) -> bool:
-        numbers = parse_parameters(self._options).numbers
+        numbers = self._numbers()
         return (
             numbers.get(HuksTag.HUKS_TAG_PURPOSE) == HuksKeyPurpose.HUKS_KEY_PURPOSE_DECRYPT
             and numbers.get(HuksTag.HUKS_TAG_BLOCK_MODE) in AUTHENTICATED_MODES
         )
+
+    def _numbers(self) -> dict[int, int]:
+        return parse_parameters(self._options).numbers
 
     def _session(self) -> HuksSessionHandle:
         if self._open is None:

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 import huks_async as huks
 from tests.adversity import support
+from tests.conformance import support as s
 
 MIB = 1024 * 1024
 
@@ -199,4 +200,35 @@ def test_debug_mode_reports_sessions_that_outlive_their_keystore(use):
 
     with pytest.warns(ResourceWarning, match=r"(?s)never finished nor aborted.*test_context\.py"):
         use(main, debug=True)
+    use(main)
+
+
+def test_an_empty_chunk_changes_nothing(use):
+    """Not even in SM2, which refuses an empty segment; a derivation begins with one."""
+
+    async def asynchronous(chunks):
+        for chunk in chunks:
+            yield chunk
+
+    async def main(keystore):
+        key = {"ALGORITHM": s.SM2, "KEY_SIZE": 256, "DIGEST": s.SM3}
+        await keystore.generateKeyItem("sm2", s.options(**key, PURPOSE=s.CIPHER))
+        for chunks in ([b"", b"te", b"", b"xt", b""], [b"text", bytearray()], [memoryview(b""), b"text"]):
+            async with keystore.session("sm2", s.options(**key, PURPOSE=s.ENCRYPT)) as session:
+                sealed = b"".join(await collect(session.stream(asynchronous(chunks))))
+            async with keystore.session("sm2", s.options(**key, PURPOSE=s.DECRYPT)) as session:
+                parts = [b"", sealed[:40], b"", sealed[40:]]
+                assert b"".join(await collect(session.stream(parts))) == b"text"
+            async with keystore.session("aes", support.GCM_ENCRYPT) as session:
+                assert b"".join(await collect(session.stream(chunks))) == b"".join(seal(b"text"))
+        with s.refused(12000014):
+            async with keystore.session("sm2", s.options(**key, PURPOSE=s.ENCRYPT)) as session:
+                await collect(session.stream([b"", b""]))
+        await keystore.generateKeyItem(
+            "d", s.options(ALGORITHM=s.AES, KEY_SIZE=256, DIGEST=s.SHA256, PURPOSE=s.DERIVE)
+        )
+        derive = s.options(ALGORITHM=s.HKDF, DIGEST=s.SHA256, DERIVE_KEY_SIZE=32, PURPOSE=s.DERIVE, INFO=b"x")
+        async with keystore.session("d", derive) as session:
+            assert b"".join(await collect(session.stream([b""]))) == await keystore.derive("d", b"x", 32)
+
     use(main)
