@@ -146,7 +146,8 @@ def check_name(name: Any) -> str:
     """Check the name of a provider: 1 … 128 bytes."""
     if not isinstance(name, str):
         raise BusinessError(401, f"providerName must be a str, got {type_name(name)}")
-    size = len(name.encode(errors="surrogatepass"))
+    # measured before it is encoded, as it may be of any length
+    size = len(name) if len(name) > MAX_NAME_BYTES else len(name.encode(errors="surrogatepass"))
     if not 0 < size <= MAX_NAME_BYTES:
         raise BusinessError(12000018, f"providerName has {size} bytes, accepted 1 … {MAX_NAME_BYTES}")
     return name

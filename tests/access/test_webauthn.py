@@ -9,7 +9,7 @@ import struct
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from huks_async import BusinessError, Keystore
@@ -321,6 +321,63 @@ async def test_attestations_by_certificates_are_refused(form: str) -> None:
         error = await refused(web.finish_enroll(keystore, 100, made), 12000008)
         assert isinstance(error.data, dict)
         assert error.data["refused"] == "attestation"
+
+
+SMALL_ORDER = [
+    (number.to_bytes(31, "little") + bytes([last])).hex() for number in (0, 1) for last in (0, 0x80)
+] + [
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+    *(f"{first}{'ff' * 30}7f" for first in ("ec", "ed", "ee")),
+]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        {1: 2, 3: -7, -1: 1, -2: bytes(32), -3: bytes(32)},
+        {1: 2, 3: -7, -1: 2, -2: b"\1" * 48, -3: b"\2" * 48},
+        {1: 3, 3: -7, -1: b"\xff" * 256, -2: b"\1\0\1"},
+        {1: 3, 3: -257, -1: b"\xff" * 256, -2: b"\1"},
+        {1: 3, 3: -257, -1: b"\xff" * 8, -2: b"\1\0\1"},
+        {1: 3, 3: -257, -1: b"\xff" * 40_000, -2: b"\1\0\1"},
+        {1: 3, 3: -65535, -1: b"\xff" * 256, -2: b"\1\0\1"},
+        {1: 1, 3: -8, -1: 6, -2: b"x"},
+        {1: 1, 3: -7, -1: 6, -2: b"\2" * 32},
+        *({1: 1, 3: -8, -1: 6, -2: bytes.fromhex(point)} for point in SMALL_ORDER),
+    ],
+)
+async def test_keys_that_prove_nothing_are_not_enrolled(key: dict[int, Any]) -> None:
+    """Points that are not on their curve or of small order, short RSA, and algorithms that are not the key's."""
+    web = WebAuthnAuthenticator(RP, [ORIGIN])
+    async with Keystore.open("memory:", authenticator=web, monitor=False) as keystore:
+        made = Passkey().create(await web.begin_enroll(keystore, 100, name="ana"))
+        parts = cbor2.loads(base64.urlsafe_b64decode(made["response"]["attestationObject"] + "=="))
+        parts["authData"] = parts["authData"][:87] + cbor2.dumps(key)
+        made["response"]["attestationObject"] = text(cbor2.dumps(parts))
+        error = await refused(web.finish_enroll(keystore, 100, made), 12000008)
+        assert isinstance(error.data, dict)
+        assert error.data["refused"] == "enrolment"
+
+
+@pytest.mark.parametrize("kind", [-8, -257])
+async def test_the_other_algorithms_are_enrolled(kind: int) -> None:
+    """Ed25519 and RSA of 2048 bits."""
+    if kind == -8:
+        public = ed25519.Ed25519PrivateKey.generate().public_key().public_bytes_raw()
+        key = {1: 1, 3: -8, -1: 6, -2: public}
+    else:
+        numbers = rsa.generate_private_key(65537, 2048).public_key().public_numbers()
+        key = {1: 3, 3: -257, -1: numbers.n.to_bytes(256), -2: b"\1\0\1"}
+    web = WebAuthnAuthenticator(RP, [ORIGIN])
+    async with Keystore.open("memory:", authenticator=web, monitor=False) as keystore:
+        made = Passkey().create(await web.begin_enroll(keystore, 100, name="ana"))
+        parts = cbor2.loads(base64.urlsafe_b64decode(made["response"]["attestationObject"] + "=="))
+        parts["authData"] = parts["authData"][:87] + cbor2.dumps(key)
+        made["response"]["attestationObject"] = text(cbor2.dumps(parts))
+        assert await web.finish_enroll(keystore, 100, made) == made["id"]
 
 
 async def test_pages_that_cannot_ask() -> None:

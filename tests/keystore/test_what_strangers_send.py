@@ -135,6 +135,23 @@ async def test_parameters_are_not_copied_beyond_their_most() -> None:
     assert len(looked_at) == 2 + len(tags)
 
 
+class Unencoded(str):
+    """A long text that must not be copied."""
+
+    __slots__ = ()
+
+    def encode(self, *_: object, **__: object) -> bytes:
+        pytest.fail("it was encoded")
+
+
+@pytest.mark.asyncio
+async def test_long_names_of_providers() -> None:
+    """A provider's name is measured before it is encoded."""
+    async with huks.Keystore.open("memory:", monitor=False) as keystore:
+        with s.refused(12000018, "1000000 bytes"):
+            await keystore.unregisterProvider(Unencoded("a" * 1_000_000))
+
+
 class Spaces(str):
     """A long text that must not be copied."""
 
