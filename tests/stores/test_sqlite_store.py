@@ -461,6 +461,13 @@ COUNTING = "WITH RECURSIVE n(x) AS (VALUES (1) UNION ALL SELECT x + 1 FROM n) SE
             "trigger 'gone'",
         ),
         (
+            """CREATE TRIGGER hidden AFTER INSERT ON item BEGIN DELETE FROM item; END;
+            PRAGMA writable_schema = ON;
+            UPDATE sqlite_schema SET name = 'sqlite_hidden', sql = replace(sql, 'hidden', 'sqlite_hidden')
+                WHERE name = 'hidden';""",
+            "trigger 'sqlite_hidden'",
+        ),
+        (
             f"DROP TABLE sequence; CREATE VIEW sequence AS {COUNTING} 1 AS only, x AS version FROM n",
             "'sequence'",
         ),
