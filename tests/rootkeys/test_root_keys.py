@@ -136,7 +136,7 @@ async def test_a_key_file_is_made_once_and_for_its_owner_alone(tmp_path, guard):
 async def test_a_missing_key_file_is_not_made_where_that_is_not_wanted(tmp_path):
     """create=False names the file that is not there."""
     root_key = FileRootKey(tmp_path / "root.key", create=False)
-    with pytest.raises(BusinessError, match=r"root\.key cannot be read") as caught:
+    with pytest.raises(BusinessError, match=r"root\.key is not there") as caught:
         await root_key.open()
     assert caught.value.code == 12000004
     with pytest.raises(BusinessError, match="is not open"):
