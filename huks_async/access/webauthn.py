@@ -24,6 +24,7 @@ from huks_async.access.credentials import (
     check_user_id,
     read_user,
 )
+from huks_async.access.passkey_keys import ALGORITHMS, check_public_key
 from huks_async.access.plain_cbor import check_authenticator_data, check_plain
 from huks_async.access.tokens import iam_type
 from huks_async.access.used_once import use_once
@@ -38,23 +39,6 @@ _KIND = "webauthn"
 _PRESENT, _VERIFIED, _BACKUP_ELIGIBLE = 1, 4, 8
 _DATA_HEAD = struct.Struct(">32sBI")
 _LONGEST = 65_536
-_ES256, _EDDSA, _RS256 = -7, -8, -257
-_LEAST_RSA, _MOST_RSA = 2048, 8192
-_FIELD = 2**255 - 19
-# the heights of the eight points of Ed25519 whose order divides 8
-_Y_OF_SMALL_ORDER = frozenset(
-    {
-        0,
-        1,
-        _FIELD - 1,
-        int.from_bytes(
-            bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), "little"
-        ),
-        int.from_bytes(
-            bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"), "little"
-        ),
-    }
-)
 _MOST_REMEMBERED = 1024
 _ENROLMENT_SECONDS = 600.0
 
@@ -147,9 +131,7 @@ class WebAuthnAuthenticator(KeptUsers):
                 "rp": {"id": self._rp_id, "name": self._rp_id},
                 "user": {"id": _text(handle), "name": name, "displayName": name},
                 "challenge": _text(challenge),
-                "pubKeyCredParams": [
-                    {"type": "public-key", "alg": number} for number in (_EDDSA, _ES256, _RS256)
-                ],
+                "pubKeyCredParams": [{"type": "public-key", "alg": number} for number in ALGORITHMS],
                 "excludeCredentials": [{"type": "public-key", "id": one.id} for _, one in known],
                 "authenticatorSelection": {"residentKey": "preferred", "userVerification": verification},
                 "attestation": "none",
@@ -335,7 +317,10 @@ class WebAuthnAuthenticator(KeptUsers):
             )
         except Exception as error:  # the library raises many kinds of errors for malformed input
             raise _refused("enrolment", f"is wrong: {type(error).__name__}: {error}"[:200]) from error
-        _check_public_key(made.credential_public_key)
+        try:
+            check_public_key(made.credential_public_key)
+        except ValueError as error:
+            raise _refused("enrolment", str(error)) from error
         synced = made.credential_device_type.value == "multi_device"
         return _Passkey(
             _text(made.credential_id), _text(made.credential_public_key), made.sign_count, "", synced
@@ -386,32 +371,6 @@ def _check_attestation(attestation: bytes) -> None:
         raise _refused(
             "attestation", "has an attestation with certificates, or of a form that was not asked for"
         )
-
-
-def _check_public_key(cose: bytes) -> None:
-    """Refuse a public key that no signature fits, or for which anybody can sign: the library decodes it at its first use."""
-    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-    from webauthn.helpers import decode_credential_public_key, decoded_public_key_to_cryptography
-
-    try:
-        decoded: Any = decode_credential_public_key(cose)
-        key: Any = decoded_public_key_to_cryptography(decoded)
-        kind = int(decoded.alg)
-    except Exception as error:  # as above
-        raise _refused("enrolment", f"has no public key: {type(error).__name__}") from error
-    fits = {
-        _ES256: isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1),
-        _RS256: isinstance(key, rsa.RSAPublicKey) and _LEAST_RSA <= key.key_size <= _MOST_RSA,
-        _EDDSA: isinstance(key, ed25519.Ed25519PublicKey) and not _has_small_order(decoded.x),
-    }
-    if not fits.get(kind, False):
-        raise _refused("enrolment", "has a public key that is weak, or not of its algorithm")
-
-
-def _has_small_order(key: bytes) -> bool:
-    """Whether an Ed25519 key is one of those few for which one signature fits a good part of all messages."""
-    y = int.from_bytes(key, "little") & ((1 << 255) - 1)
-    return y % _FIELD in _Y_OF_SMALL_ORDER
 
 
 def _check_cbor(name: str, check: Callable[[bytes], None], data: bytes) -> None:

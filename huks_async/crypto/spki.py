@@ -7,8 +7,9 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 # the arc of PKCS#1's identifiers: rsaEncryption, RSASSA-PSS
 _RSA_ARC = bytes.fromhex("2a864886f70d0101")
-# Diffie-Hellman as PKCS#3 and X9.42 name it
-_DH_OIDS = (bytes.fromhex("06092a864886f70d010301"), bytes.fromhex("06072a8648ce3e0201"))
+PKCS3_DH = bytes.fromhex("06092a864886f70d010301")
+X9_42_DH = bytes.fromhex("06072a8648ce3e0201")
+"""Diffie-Hellman in a finite field, as the two standards name it (DER)."""
 _HEAD = 40
 MAX_SPKI_BYTES = 16 * 1024
 """More than any public key has that is used here: the longest, of ML-DSA-87, has 2.6 KB."""
@@ -16,7 +17,7 @@ MAX_SPKI_BYTES = 16 * 1024
 
 def is_finite_field(der: bytes) -> bool:
     """Whether a SubjectPublicKeyInfo (DER) says that its key is one of Diffie-Hellman in a finite field."""
-    return any(oid in der[:_HEAD] for oid in _DH_OIDS)
+    return any(oid in der[:_HEAD] for oid in (PKCS3_DH, X9_42_DH))
 
 
 def load_spki(der: bytes) -> PublicKeyTypes:

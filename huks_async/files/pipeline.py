@@ -6,9 +6,9 @@ from time import perf_counter
 from typing import NamedTuple, Protocol
 
 from huks_async.files.chunks import ChunkCipher
-from huks_async.files.cutting import Cutter, Parts, joined, slices
+from huks_async.files.cutting import Cutter, Parts, joined
 from huks_async.files.shared_work import SharedWork
-from huks_async.files.sources import SLICE_BYTES, Turns
+from huks_async.files.sources import Turns
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike
 from huks_async.runtime.workers import WorkerPool
@@ -89,7 +89,7 @@ async def carry(
     """Cut a stream into chunks, have them worked on, and yield the results in order.
 
     Args:
-        pieces: the stream.
+        pieces: the stream, in pieces whose copying does not hold up the event loop.
         start: bytes that were read from the stream already.
         size: bytes of a chunk.
         work: seals or opens chunks.
@@ -107,19 +107,18 @@ async def carry(
     _streams.add(stream)
     try:
         async for piece in pieces:
-            for part in slices(piece, SLICE_BYTES):
-                cutter.feed(part)
-                # A slow source gets each chunk worked on at once; from a fast source, full groups are formed.
-                while (ready := cutter.ready) and (not shared or ready >= group):
-                    if perf_counter() > turns.turn_ends and turns.is_due():
-                        await turns.give_turn()
-                    count = min(ready, group)
-                    shared.add(partial(work, index, cutter.take(count), last=False))
-                    index += count
-                    if len(shared) >= _room(shared, group * size):
-                        await shared.reach_first()
-                    for done in _ready(shared):
-                        yield done
+            cutter.feed(piece)
+            # A slow source gets each chunk worked on at once; from a fast source, full groups are formed.
+            while (ready := cutter.ready) and (not shared or ready >= group):
+                if perf_counter() > turns.turn_ends and turns.is_due():
+                    await turns.give_turn()
+                count = min(ready, group)
+                shared.add(partial(work, index, cutter.take(count), last=False))
+                index += count
+                if len(shared) >= _room(shared, group * size):
+                    await shared.reach_first()
+                for done in _ready(shared):
+                    yield done
             for done in _ready(shared):
                 yield done
         if ready := cutter.ready:

@@ -280,11 +280,13 @@ def split_options(options: object) -> tuple[Any, Any]:
 
 
 def as_buffer(value: object, what: str, most: int | None = None) -> BytesLike:
-    """A buffer of single bytes over `value`, without a copy where possible; 401 for other things.
+    """A buffer of single bytes over `value`; 401 for other things, and for more than `most` bytes.
 
-    Only a view with gaps is copied; of more than `most` bytes it is refused before.
+    Only a view with gaps is copied.
     """
     if type(value) is bytes or type(value) is bytearray:
+        if most is not None and len(value) > most:
+            raise _too_long(what, len(value), most)
         return value
     try:
         view = memoryview(value)  # type: ignore[arg-type]
@@ -312,8 +314,6 @@ def as_bytes(value: object, what: str, most: int = MAX_PARAM_BYTES) -> bytes:
     The copy is made on the event loop, and a view of a mapped file may have any size.
     """
     buffer = as_buffer(value, what, most)
-    if len(buffer) > most:
-        raise _too_long(what, len(buffer), most)
     try:
         return bytes(buffer)
     except MemoryError as error:

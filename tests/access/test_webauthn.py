@@ -334,6 +334,14 @@ SMALL_ORDER = [
 ]
 
 
+def with_key(made: dict[str, Any], key: dict[int, Any]) -> dict[str, Any]:
+    """An enrolment with another public key (COSE)."""
+    parts = cbor2.loads(base64.urlsafe_b64decode(made["response"]["attestationObject"] + "=="))
+    parts["authData"] = parts["authData"][:87] + cbor2.dumps(key)
+    made["response"]["attestationObject"] = text(cbor2.dumps(parts))
+    return made
+
+
 @pytest.mark.parametrize(
     "key",
     [
@@ -353,10 +361,7 @@ async def test_keys_that_prove_nothing_are_not_enrolled(key: dict[int, Any]) -> 
     """Points that are not on their curve or of small order, short RSA, and algorithms that are not the key's."""
     web = WebAuthnAuthenticator(RP, [ORIGIN])
     async with Keystore.open("memory:", authenticator=web, monitor=False) as keystore:
-        made = Passkey().create(await web.begin_enroll(keystore, 100, name="ana"))
-        parts = cbor2.loads(base64.urlsafe_b64decode(made["response"]["attestationObject"] + "=="))
-        parts["authData"] = parts["authData"][:87] + cbor2.dumps(key)
-        made["response"]["attestationObject"] = text(cbor2.dumps(parts))
+        made = with_key(Passkey().create(await web.begin_enroll(keystore, 100, name="ana")), key)
         error = await refused(web.finish_enroll(keystore, 100, made), 12000008)
         assert isinstance(error.data, dict)
         assert error.data["refused"] == "enrolment"
@@ -373,10 +378,7 @@ async def test_the_other_algorithms_are_enrolled(kind: int) -> None:
         key = {1: 3, 3: -257, -1: numbers.n.to_bytes(256), -2: b"\1\0\1"}
     web = WebAuthnAuthenticator(RP, [ORIGIN])
     async with Keystore.open("memory:", authenticator=web, monitor=False) as keystore:
-        made = Passkey().create(await web.begin_enroll(keystore, 100, name="ana"))
-        parts = cbor2.loads(base64.urlsafe_b64decode(made["response"]["attestationObject"] + "=="))
-        parts["authData"] = parts["authData"][:87] + cbor2.dumps(key)
-        made["response"]["attestationObject"] = text(cbor2.dumps(parts))
+        made = with_key(Passkey().create(await web.begin_enroll(keystore, 100, name="ana")), key)
         assert await web.finish_enroll(keystore, 100, made) == made["id"]
 
 

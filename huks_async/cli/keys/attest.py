@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from huks_async.cli.shell.console import CommandError, show, show_json, usage_error
+from huks_async.cli.shell.console import CommandError, escape, show, show_json, usage_error
 from huks_async.cli.shell.files import open_input, segments
 from huks_async.cli.words.arguments import (
     HERE,
@@ -141,11 +141,7 @@ def _told(report: AttestationReport) -> dict[str, object]:
     if report.purposes is not None:
         told["purposes"] = report.purposes
     # a keystore's texts must not steer a terminal
-    return {name: _printable(str(value)) for name, value in told.items() if value != ""}
-
-
-def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else "�" for char in text)
+    return {name: escape(str(value), also="") for name, value in told.items() if value != ""}
 
 
 def _challenge(text: str) -> bytes:

@@ -102,23 +102,17 @@ def _writing() -> Iterator[None]:
         raise
 
 
-def escape(text: str) -> str:
-    """The text on one line, as in a literal of Python: what a terminal would not print, and backslashes."""
+def escape(text: str, *, kept: str = "", also: str = "\\") -> str:
+    """The text with escapes, as in a literal of Python, for what a terminal would not print or take as a command.
+
+    Args:
+        text: from elsewhere, such as the name of a file or key.
+        kept: what is left as it is all the same.
+        also: what is escaped, too: the backslash, where the text is to be read back.
+    """
     return "".join(
         char
-        if char != "\\" and (char.isprintable() or unicodedata.category(char) == "Zs")
-        else char.encode("unicode_escape").decode("ascii")
-        for char in text
-    )
-
-
-def _printable(text: str, kept: str = "") -> str:
-    """The text with escapes for what a terminal would take as a command; the names of files may hold it."""
-    if text.isprintable():
-        return text
-    return "".join(
-        char
-        if char in kept or char.isprintable() or unicodedata.category(char) == "Zs"
+        if char in kept or (char not in also and (char.isprintable() or unicodedata.category(char) == "Zs"))
         else char.encode("unicode_escape").decode("ascii")
         for char in text
     )
@@ -128,14 +122,14 @@ def say(text: str) -> None:
     """Lines for people."""
     # print takes None for standard output
     if sys.stderr is not None:
-        print(_printable(text, "\n\t"), file=sys.stderr)
+        print(escape(text, kept="\n\t", also=""), file=sys.stderr)
 
 
 def report(message: str, hint: str | None = None) -> None:
     """The lines of a failure."""
-    say(f"error: {_printable(message)}")
+    say(f"error: {escape(message, also='')}")
     if hint:
-        say(f"hint: {_printable(hint)}")
+        say(f"hint: {escape(hint, also='')}")
 
 
 _WAYS_OUT = {

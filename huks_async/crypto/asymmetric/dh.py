@@ -26,6 +26,7 @@ from huks_async.crypto.asymmetric.finite_field import (
 from huks_async.crypto.family import OperationSpec, Starter
 from huks_async.crypto.key_material import KeyMaterial
 from huks_async.crypto.operation import Operation
+from huks_async.crypto.spki import PKCS3_DH, X9_42_DH
 from huks_async.model.enums import HuksErrorCode, HuksKeyAlg, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
 from huks_async.model.tags import HuksTag
@@ -36,8 +37,6 @@ _E_BITS = 4096
 _OFFSETS = {2048: 560316, 3072: 2625351, 4096: 5736041}
 """The X of RFC 7919, appendix A, which makes the number of each size a safe prime."""
 
-_PKCS3_OID = bytes.fromhex("06092a864886f70d010301")
-_X9_42_OID = bytes.fromhex("06072a8648ce3e0201")
 # At these sizes each of the headers of nested sequences takes 4 bytes, so what they hold has fixed places.
 _HEADER = 4
 
@@ -164,7 +163,7 @@ def _is_of_group(spki: bytes, p: int) -> bool:
     13 s for 4096, and its sender chooses.
     """
     numbers = _integer(p) + _integer(GENERATOR)
-    for oid, more in ((_PKCS3_OID, b""), (_X9_42_OID, _integer((p - 1) // 2))):
+    for oid, more in ((PKCS3_DH, b""), (X9_42_DH, _integer((p - 1) // 2))):
         at = 2 * _HEADER
         if spki.startswith(oid, at):
             return spki.startswith(numbers + more, at + len(oid) + _HEADER)
@@ -248,7 +247,7 @@ def _spki(size: int, y: int) -> bytes:
     `cryptography` would write the X9.42 form, because it knows the order of the group.
     """
     group = _der(0x30, _integer(prime_of(size)) + _integer(GENERATOR))
-    return _der(0x30, _der(0x30, _PKCS3_OID + group) + _der(0x03, b"\0" + _integer(y)))
+    return _der(0x30, _der(0x30, PKCS3_DH + group) + _der(0x03, b"\0" + _integer(y)))
 
 
 def _integer(value: int) -> bytes:

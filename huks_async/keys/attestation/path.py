@@ -58,11 +58,9 @@ def read_certificate(data: Trusted, what: str) -> x509.Certificate:
     if isinstance(data, x509.Certificate):
         return data
     try:
-        if isinstance(data, str) and len(data) > MAX_CERTIFICATE_BYTES:
-            raise ValueError("too long")
-        raw = data.encode() if isinstance(data, str) else as_bytes(data, what, MAX_CERTIFICATE_BYTES)
-        if len(raw) > MAX_CERTIFICATE_BYTES:
-            raise ValueError("too long")
+        # PEM is ASCII; of a text, no more is encoded than shows that it is too long
+        given = data[: MAX_CERTIFICATE_BYTES + 1].encode() if isinstance(data, str) else data
+        raw = as_bytes(given, what, MAX_CERTIFICATE_BYTES)
         if raw[:1] == b"\x30":
             certificate = x509.load_der_x509_certificate(raw)
         else:

@@ -80,9 +80,8 @@ def foreign_object(connection: sqlite3.Connection, version: int) -> str | None:
     found, expected = _objects(connection), _expected(MIGRATIONS[:version])
     ours = {table for kind, table, *_ in expected if kind == "table"}
     meant = {row for row in found if row[1].lower() in ours}
-    for kind, _, name, _ in sorted(meant ^ expected, key=repr):
-        return f"{kind} {shown(name)}"
-    return None
+    wrong = min(meant ^ expected, key=repr, default=None)
+    return None if wrong is None else f"{wrong[0]} {shown(wrong[2])}"
 
 
 def _objects(connection: sqlite3.Connection) -> frozenset[tuple[str, str, str, str]]:

@@ -116,12 +116,10 @@ def _strange_groups() -> dict[str, bytes]:
     def public(oid: bytes, group: bytes, y: int = 2**200) -> bytes:
         return dh._der(0x30, dh._der(0x30, oid + dh._der(0x30, group)) + dh._der(3, b"\0" + dh._integer(y)))
 
-    hidden = dh._der(2, b"\1" + dh._PKCS3_OID + dh._der(0x30, numbers))
+    hidden = dh._der(2, b"\1" + dh.PKCS3_DH + dh._der(0x30, numbers))
     return {
-        "another generator": public(dh._PKCS3_OID, dh._integer(p) + dh._integer(5)),
-        "the prime inside of the value": public(
-            dh._PKCS3_OID, dh._integer(larger) + dh._integer(5), p << 1000
-        ),
+        "another generator": public(dh.PKCS3_DH, dh._integer(p) + dh._integer(5)),
+        "the prime inside of the value": public(dh.PKCS3_DH, dh._integer(larger) + dh._integer(5), p << 1000),
         "the group inside of the prime": public(x9_42, hidden + dh._integer(5) + dh._integer(larger // 2)),
         "another order": public(x9_42, numbers + dh._integer(larger // 2)),
         "no order": public(x9_42, numbers),
@@ -152,7 +150,7 @@ def test_a_group_that_says_how_long_its_private_values_are(keys: dict[int, KeyMa
     """Java writes such a number after the generator (PKCS #3)."""
     p, y = dh.prime_of(2048), 2**200
     group = dh._der(0x30, dh._integer(p) + dh._integer(2) + dh._integer(1024))
-    spki = dh._der(0x30, dh._der(0x30, dh._PKCS3_OID + group) + dh._der(3, b"\0" + dh._integer(y)))
+    spki = dh._der(0x30, dh._der(0x30, dh.PKCS3_DH + group) + dh._der(3, b"\0" + dh._integer(y)))
     plain = dh.material_from_spki(spki, DH, 2048).public
     assert plain != spki
     numbers = {KEY_SIZE: 2048}
