@@ -14,6 +14,7 @@ from pathlib import Path
 
 from huks_async.files.chunks import sealed_size
 from huks_async.files.header import CHUNK_BYTES
+from huks_command import ENDING
 
 STATUS = 128 + signal.SIGINT
 _PATIENCE = 120
@@ -211,12 +212,13 @@ class Bench:
 
 
 def wait_until_signals_are_taken(process: "subprocess.Popen[bytes]") -> None:
-    """Wait for the command's first line."""
-    # SIGTERM is the sign: the interpreter itself has a handler for SIGINT only, and before our first line
-    # Ctrl-C is the interpreter's
+    """Wait until the command has a handler for each signal that ends it, or was started to ignore that one."""
+    # The signals are taken one after the other, and the process may be looked at between two of them. The
+    # interpreter itself handles SIGINT, so that one alone says nothing of the command.
     end = time.monotonic() + _PATIENCE
     while process.poll() is None and time.monotonic() < end:
-        if _caught(process.pid) >> (signal.SIGTERM - 1) & 1:
+        decided = _signals(process.pid, "SigCgt") | _signals(process.pid, "SigIgn")
+        if all(decided >> (number - 1) & 1 for number in ENDING):
             return
         time.sleep(0.0005)
 
@@ -231,8 +233,8 @@ def wait_until_it_waits(process: "subprocess.Popen[bytes]") -> None:
         time.sleep(0.01)
 
 
-def _caught(pid: int) -> int:
-    return int(_status(pid, "SigCgt") or "0", 16)
+def _signals(pid: int, name: str) -> int:
+    return int(_status(pid, name) or "0", 16)
 
 
 def _status(pid: int, name: str) -> str | None:

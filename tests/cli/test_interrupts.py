@@ -62,11 +62,23 @@ def test_the_bench_sees_what_is_left_behind(bench: Bench) -> None:
     tally = Tally()
     program = (
         "import signal, sys, time; open('out', 'w').write('half'); "
-        "signal.signal(signal.SIGTERM, lambda *_: None); time.sleep(60)"
+        "[signal.signal(one, lambda *_: None) for one in (signal.SIGTERM, signal.SIGHUP)]; time.sleep(60)"
     )
     case = Case((), ("out",), lambda data: len(data) == 100)
     bench.interrupt(case, [sys.executable, "-c", program], 0, tally)
     assert len(tally.faults) == 3
+
+
+def test_all_signals_are_waited_for() -> None:
+    """A process that has a handler for one signal need not have the next one's yet."""
+    program = (
+        "import signal, time; signal.signal(signal.SIGTERM, lambda *_: None); time.sleep(0.3); "
+        "signal.signal(signal.SIGHUP, lambda *_: exit(7)); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program]) as process:
+        wait_until_signals_are_taken(process)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(timeout=120) == 7
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
