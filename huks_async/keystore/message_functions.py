@@ -1,7 +1,6 @@
 """Whole messages in one call: extensions of the documented functions, with the same keys and rules."""
 
 from collections.abc import Sequence
-from hmac import compare_digest
 from threading import get_ident
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -266,6 +265,9 @@ class MessageFunctions(KeystoreFunctions):
         Raises:
             BusinessError: 12000006 if code, data and key do not belong together, and for a truncated code.
         """
+        # late: it brings the system's OpenSSL along, beside that of cryptography
+        from hmac import compare_digest
+
         state = self._open_state()
         item = await _find(state, alias, level, uses.CHECK_MAC)
         given = as_bytes(tag, "tag")

@@ -93,12 +93,12 @@ def _run(code: str, folder: Path) -> Any:
 
 
 def test_import_loads_nothing_that_few_services_use(tmp_path: Path) -> None:
-    """Attestation, SQLite, imports of keys, other processes and the event loop are left out."""
+    """Attestation, SQLite, imports of keys, other processes, a second OpenSSL and the event loop are left out."""
     loaded = _run(
         "import sys, huks_async; names = [*sys.modules]; import json; print(json.dumps(names))", tmp_path
     )
     assert "huks_async.keystore.keystore" in loaded
-    assert UNUSED & set(loaded) == set()
+    assert (UNUSED | {"hashlib"}) & set(loaded) == set()
 
 
 def test_a_service_with_a_key_of_its_own_loads_no_more(tmp_path: Path) -> None:
