@@ -476,15 +476,17 @@ class Keystore(
                 finally:
                     try:
                         await state.providers_on_demand.aclose()
-                        await self._background.stop()
                     finally:
                         try:
-                            await self._idle_timer.stop()
+                            await self._background.stop()
                         finally:
                             try:
-                                await state.processes.ended()
+                                await self._idle_timer.stop()
                             finally:
-                                await self._parts.aclose()
+                                try:
+                                    await state.processes.ended()
+                                finally:
+                                    await self._parts.aclose()
                 while state.table.release(_PURGE_BATCH):
                     await anyio.lowlevel.checkpoint()
         finally:

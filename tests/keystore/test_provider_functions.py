@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 import huks_async as huks
 from huks_async.providers import HuksCryptoExtensionResult
+from huks_async.sessions.pressure import SilentSensor
 from huks_async.testing.memory_provider import MemoryProvider
 from tests.providers.support import (
     ABILITY,
@@ -375,6 +376,25 @@ async def test_a_provider_is_told_also_if_its_end_is_cancelled(way):
         provider.gate.set()
         await keystore.aclose()
     assert (provider.connections, provider.lost) == (0, 2)
+
+
+async def test_nothing_runs_on_if_closing_is_cancelled_at_a_provider_that_hangs():
+    """The monitor and the idle timer end with the keystore, and their tasks with them."""
+    provider = Gated("onCloseResource")
+    keystore = huks.Keystore.open(
+        "memory:",
+        abilities={ABILITY: provider},
+        sensor=lambda: SilentSensor(""),
+        limits=huks.Limits(max_idle=60),
+    )
+    await keystore.aopen()
+    await keystore.registerProvider(NAME, [ABILITY_PARAM])
+    await keystore.openResource(rid())
+    task = await to_the_gate(provider, keystore.aclose())
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 async def test_callers_of_keystores_that_share_a_provider_prove_their_own_pins():
