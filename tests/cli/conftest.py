@@ -13,7 +13,7 @@ from tests.cli.interruptions import heed_interrupts
 
 @pytest.fixture(autouse=True, scope="session")
 def _interrupts_count() -> None:
-    """Some tests press Ctrl-C, and what ignores it at the start of this process would hand that on."""
+    """Some tests send signals, and what ignores one at the start of this process would hand that on."""
     heed_interrupts()
 
 

@@ -84,9 +84,11 @@ CASES = (
 
 
 def heed_interrupts() -> None:
-    """Let the commands that are started notice Ctrl-C, also where a shell has started us in the background."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Let the commands that are started notice the signals that end them, also under `nohup` or in the background."""
+    for number in ENDING:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            # what is started inherits that a signal is ignored, but no handler; here it still does nothing
+            signal.signal(number, lambda *_: None)
 
 
 @dataclass
