@@ -4,6 +4,7 @@ Nothing here uses the library's own derivations: the constructions are those of 
 messages must open for ever.
 """
 
+import hashlib
 import hmac
 import json
 import os
@@ -17,7 +18,9 @@ from Cryptodome.Hash import SHA256
 from Cryptodome.Protocol import HPKE
 from Cryptodome.Protocol.KDF import HKDF
 from Cryptodome.PublicKey import ECC
-from kyber_py.ml_kem import ML_KEM_768
+from cryptography.hazmat.primitives.asymmetric import ec, x25519
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from kyber_py.ml_kem import ML_KEM_768, ML_KEM_1024
 
 from huks_async import Keystore
 from huks_async.messages.header import Kind
@@ -184,33 +187,65 @@ async def test_gcm_under_two_keys_opens_with_neither_once_its_commitment_is_the_
         assert caught.value.code == 12000006
 
 
-def _labeled(suite: bytes, salt: bytes, label: bytes, value: bytes) -> bytes:
-    return hmac.digest(salt, b"HPKE-v1" + suite + label + value, "sha256")
+def _labeled(digest: str, suite: bytes, salt: bytes, label: bytes, value: bytes) -> bytes:
+    return hmac.digest(salt, b"HPKE-v1" + suite + label + value, digest)
 
 
-def _expanded(suite: bytes, secret: bytes, label: bytes, info: bytes, length: int) -> bytes:
+def _expanded(digest: str, suite: bytes, secret: bytes, label: bytes, info: bytes, length: int) -> bytes:
     full = length.to_bytes(2, "big") + b"HPKE-v1" + suite + label + info
-    return hmac.digest(secret, full + b"\x01", "sha256")[:length]
+    return hmac.digest(secret, full + b"\x01", digest)[:length]
 
 
-async def test_ml_kem_messages_open_with_an_independent_implementation() -> None:
-    """ML-KEM-768 of kyber-py, the key schedule of RFC 9180 written out here, AES-GCM of pycryptodomex."""
-    vector = next(each for each in VECTORS if each["name"] == "ML-KEM-768")
-    (_, seed), sealed, context = (
-        _of_vector(vector)[0],
-        bytes.fromhex(vector["sealed"]),
-        bytes.fromhex(vector["context"]),
+def _of_the_curve(kind: int, private: bytes, ephemeral: bytes) -> tuple[bytes, bytes]:
+    """The secret that a curve's key has with an ephemeral one, and its public key."""
+    if kind == 0x27:
+        ours = x25519.X25519PrivateKey.from_private_bytes(private)
+        secret = ours.exchange(x25519.X25519PublicKey.from_public_bytes(ephemeral))
+        return secret, ours.public_key().public_bytes_raw()
+    point = ec.derive_private_key(int.from_bytes(private, "big"), ec.SECP384R1())
+    secret = point.exchange(
+        ec.ECDH(), ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP384R1(), ephemeral)
     )
-    _, private = ML_KEM_768.key_derive(seed)
-    shared = ML_KEM_768.decaps(private, sealed[8 : 8 + 1088])
-    suite = b"HPKE" + (0x0041).to_bytes(2, "big") + (1).to_bytes(2, "big") + (2).to_bytes(2, "big")
+    return secret, point.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+
+
+@pytest.mark.parametrize(
+    ("kind", "kem", "kdf", "digest", "label"),
+    [
+        (0x25, 0x0041, 1, "sha256", b""),
+        (0x26, 0x0042, 2, "sha384", b""),
+        (0x27, 0x647A, 1, "sha256", rb"\.//^" + b"\\"),
+        (0x28, 0x0051, 2, "sha384", b"MLKEM1024-P384"),
+    ],
+    ids=["ML-KEM-768", "ML-KEM-1024", "with X25519", "with P-384"],
+)
+async def test_ml_kem_messages_open_with_an_independent_implementation(
+    kind: int, kem: int, kdf: int, digest: str, label: bytes
+) -> None:
+    """ML-KEM of kyber-py, combiner and key schedule of the page written out here, AES-GCM of pycryptodomex."""
+    vector = next(each for each in VECTORS if bytes.fromhex(each["sealed"])[3] == kind)
+    keys = [material for _, material in _of_vector(vector)]
+    sealed, context = bytes.fromhex(vector["sealed"]), bytes.fromhex(vector["context"])
+    ml_kem, length = (ML_KEM_768, 1088) if digest == "sha256" else (ML_KEM_1024, 1568)
+    ciphertext, rest = sealed[8 : 8 + length], sealed[8 + length :]
+    shared = ml_kem.decaps(ml_kem.key_derive(keys[0])[1], ciphertext)
+    if label:
+        size = {0x27: 32, 0x28: 97}[kind]
+        ephemeral, rest = rest[:size], rest[size:]
+        # the key of the curve follows the five numbers of its header
+        secret, public = _of_the_curve(kind, keys[1][20:], ephemeral)
+        shared = hashlib.sha3_256(shared + secret + ephemeral + public + label).digest()
+    suite = b"HPKE" + struct.pack(">HHH", kem, kdf, 2)
     info = HPKE_LABEL + sealed[:8] + context
-    schedule = b"\0" + _labeled(suite, b"", b"psk_id_hash", b"") + _labeled(suite, b"", b"info_hash", info)
-    secret = _labeled(suite, shared, b"secret", b"")
-    opened = AES.new(
-        _expanded(suite, secret, b"key", schedule, 32),
-        AES.MODE_GCM,
-        _expanded(suite, secret, b"base_nonce", schedule, 12),
+    schedule = (
+        b"\0"
+        + _labeled(digest, suite, b"", b"psk_id_hash", b"")
+        + _labeled(digest, suite, b"", b"info_hash", info)
     )
-    body = sealed[8 + 1088 :]
-    assert opened.decrypt_and_verify(body[:-16], body[-16:]) == bytes.fromhex(vector["data"])
+    secret = _labeled(digest, suite, shared, b"secret", b"")
+    opened = AES.new(
+        _expanded(digest, suite, secret, b"key", schedule, 32),
+        AES.MODE_GCM,
+        _expanded(digest, suite, secret, b"base_nonce", schedule, 12),
+    )
+    assert opened.decrypt_and_verify(rest[:-16], rest[-16:]) == bytes.fromhex(vector["data"])
