@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from huks_async.keys.items.aliases import check_alias, storage_level
+from huks_async.keys.items.item import KeyItem
 from huks_async.keystore.open_state import KeystoreFunctions, OpenState, newer_codes, state_for
 from huks_async.model.enums import HuksKeyFlag, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
@@ -35,8 +36,9 @@ class KemFunctions(KeystoreFunctions):
         Raises:
             BusinessError: 12000018 for a wrong argument, or only one of alias and parameters of the
                 shared key; 12000011 for an unknown alias; 12000002 and 12000003 for parameters that are
-                missing or wrong, or a key of another purpose; 12000017 if the shared key exists and
-                may not be replaced.
+                missing or wrong, or a key of another purpose; 12000016 where the key or the shared one needs
+                its user to have a PIN, and there is none; 12000017 if the shared key exists and may not be
+                replaced.
 
         A stored key's HUKS_TAG_KEY_FLAG says that it was generated.
         """
@@ -50,7 +52,7 @@ class KemFunctions(KeystoreFunctions):
             state = state_for(state, own, "encapsulate", alias, HuksKeyPurpose.HUKS_KEY_PURPOSE_WRAP)
             if target is not None:
                 await target.check()
-            item = await state.shelf.find(alias, storage_level(own))
+            item = await _usable_key(state, alias, own)
             ciphertext, secret = encapsulation.encapsulate(item, own)
             if target is None:
                 return HuksReturnResult(ciphertext, sharedSecret=secret)
@@ -94,7 +96,7 @@ class KemFunctions(KeystoreFunctions):
             state = state_for(state, own, "decapsulate", alias, HuksKeyPurpose.HUKS_KEY_PURPOSE_UNWRAP)
             if target is not None:
                 await target.check()
-            item = await state.shelf.find(alias, storage_level(own))
+            item = await _usable_key(state, alias, own)
             secret = encapsulation.decapsulate(item, own, data)
             if target is None:
                 return HuksReturnResult(sharedSecret=secret)
@@ -114,6 +116,14 @@ class _SharedKey(NamedTuple):
 
     async def store(self, secret: bytes, flag: HuksKeyFlag) -> None:
         await self.state.maker.store_secret(self.alias, self.params, secret, flag)
+
+
+async def _usable_key(state: OpenState, alias: str, params: ParamSet) -> KeyItem:
+    """The key of a call. No token comes with one, so the user's PIN is all that such a key can demand."""
+    item = await state.shelf.find(alias, storage_level(params))
+    if item.demand is not None and item.demand.password:
+        await state.access.require_pin(state.user_id)
+    return item
 
 
 def _shared_key(

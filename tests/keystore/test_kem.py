@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PublicKey, M
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from huks_async import HuksKeyFlag, Keystore
+from huks_async.access import PinAuthenticator
 from tests.keystore.support import (
     AES_CBC,
     CBC,
@@ -185,3 +186,23 @@ async def test_no_user_authentication(keystore: Keystore) -> None:
     await refused(
         keystore.generateKeyItem("x", options(**key(KEM, 768, WRAP | UNWRAP), USER_AUTH_TYPE=1)), 12000018
     )
+
+
+@pytest.mark.asyncio
+async def test_a_key_that_needs_its_user_to_have_a_pin() -> None:
+    """It serves as long as the user has one: 12000016 after it was taken away, also in a stored form."""
+    pin = PinAuthenticator()
+    async with Keystore.open("memory:", authenticator=pin) as keystore:
+        await pin.enroll(keystore, 100, "a PIN")
+        await keystore.generateKeyItem(
+            "pair", options(**key(KEM, 768, WRAP | UNWRAP), IS_DEVICE_PASSWORD_SET=True)
+        )
+        sent = await keystore.encapsulate("pair", CALL)
+        assert (await keystore.decapsulate("pair", CALL, sent.outData)).sharedSecret == sent.sharedSecret
+        await pin.clear(keystore, 100)
+        stored = params(**AES_CBC)
+        await refused(keystore.encapsulate("pair", CALL), 12000016)
+        await refused(keystore.decapsulate("pair", CALL, sent.outData), 12000016)
+        await refused(keystore.encapsulate("pair", CALL, "kept", stored), 12000016)
+        await refused(keystore.decapsulate("pair", CALL, sent.outData, "kept", stored), 12000016)
+        assert not (await keystore.hasKeyItem("kept", options()))
