@@ -14,14 +14,17 @@ from huks_async.model.showing import shown
 from huks_async.model.uncopied import Uncopied
 from huks_async.rootkeys.base import RootKey
 
+MAX_NAME_BYTES = 65_536
+"""The longest namespace, alias or name of a value, in UTF-8."""
+
 
 class ItemName(NamedTuple):
     """The name of a row.
 
     Args:
-        namespace: the caller that owns it; any text.
+        namespace: the caller that owns it; any text of `MAX_NAME_BYTES` at most.
         level: the storage level, a signed 64-bit number.
-        alias: any text, NUL and the empty text included.
+        alias: any such text, NUL and the empty text included.
 
     """
 
@@ -76,7 +79,7 @@ class Store(Uncopied, ABC):
     stays open, but the caller cannot tell whether the write took place.
 
     Every method but `open` and `aclose` raises `BusinessError` with these codes:
-        401: a namespace or alias cannot be encoded as UTF-8.
+        401: a namespace or alias cannot be encoded as UTF-8, or is too long.
         12000004: the medium failed; the message names the store and the way out.
         12000012: the store is not open, or it was opened before a fork.
     """
@@ -210,13 +213,19 @@ def encode_name(kind: str, text: str) -> bytes:
     """Encode a namespace, alias or name as UTF-8.
 
     Raises:
-        BusinessError: 401 for text that has no UTF-8 form.
+        BusinessError: 401 for text that has no UTF-8 form, or more than `MAX_NAME_BYTES`.
 
     """
     try:
-        return text.encode()
+        # no character has less than one byte, so a long text is refused without being encoded
+        name = text.encode() if len(text) <= MAX_NAME_BYTES else None
     except UnicodeEncodeError:
         raise BusinessError(
             401,
             f"the {kind} {shown(text)} holds a lone surrogate, which has no UTF-8 form; use valid Unicode text",
         ) from None
+    if name is None or len(name) > MAX_NAME_BYTES:
+        raise BusinessError(
+            401, f"the {kind} {shown(text)} is too long; accepted are {MAX_NAME_BYTES} bytes in UTF-8"
+        )
+    return name

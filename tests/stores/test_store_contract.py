@@ -278,9 +278,11 @@ async def test_cancelled_writes_leave_the_store_usable(store):
 
 
 @pytest.mark.asyncio
-async def test_text_without_utf8_form_is_refused(store):
-    """A lone surrogate in any name is 401, and nothing else is disturbed."""
-    bad = "a\ud800"
+@pytest.mark.parametrize(
+    ("bad", "why"), [("a\ud800", "surrogate"), ("a" * 65_537, "too long"), ("ä" * 32_769, "too long")]
+)
+async def test_names_that_cannot_be_kept_are_refused(store, bad, why):
+    """A lone surrogate in any name, or too many bytes, is 401, and nothing else is disturbed."""
     calls = [
         lambda: store.get(ItemName(bad, 1, "a")),
         lambda: store.put(ItemName("a", 1, bad), b""),
@@ -294,8 +296,10 @@ async def test_text_without_utf8_form_is_refused(store):
         lambda: store.replace_meta(bad, b""),
     ]
     await store.put(ItemName("a", 1, "a"), b"")
+    await store.put(ItemName("a", 2, "ä" * 32_768), b"")
+    assert await store.aliases("a", 2) == ["ä" * 32_768]
     for call in calls:
-        with pytest.raises(BusinessError, match="surrogate") as caught:
+        with pytest.raises(BusinessError, match=why) as caught:
             await call()
         assert caught.value.code == 401
     assert await store.count("a", 1) == 1

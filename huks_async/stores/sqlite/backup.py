@@ -22,6 +22,8 @@ from huks_async.runtime.folders import sync_folder
 from huks_async.runtime.new_names import name_new
 from huks_async.runtime.randomness import random_bytes
 from huks_async.stores.base import Copied, ItemName
+from huks_async.stores.sqlite.connections import MAX_VALUE_BYTES, bound_values
+from huks_async.stores.sqlite.faults import foreign_value, storage_error
 
 DRAFT = ".backup-draft"
 
@@ -90,6 +92,8 @@ class Backup:
                     with suppress(OSError):
                         os.unlink(name)
                 os.close(descriptor)
+        except sqlite3.DataError as error:  # a value that is too long for a store
+            raise storage_error(self._address, error) from error
         except sqlite3.Error as error:
             raise self._failed(str(error)) from error
         except OSError as error:
@@ -133,28 +137,44 @@ class Backup:
             )
         ) as copy:
             # so that `stop` also interrupts `integrity_check`, which is one long call
+            bound_values(copy)
             copy.set_progress_handler(self._stop.is_set, 100_000)
             try:
                 ((verdict,), *_) = copy.execute("PRAGMA integrity_check(1)").fetchall()
                 if verdict != "ok":
                     raise sqlite3.DatabaseError(f"the copy is not sound: {verdict}")
-                check_meta(
-                    {bytes(name).decode(): bytes(value) for name, value in copy.execute("SELECT * FROM meta")}
-                )
-                ((counted,),) = copy.execute("SELECT coalesce(sum(items), 0) FROM tally").fetchall()
+                check_meta(self._meta(copy))
+                ((counted,),) = copy.execute("SELECT total(items) FROM tally").fetchall()
+                ((longest,),) = copy.execute("SELECT max(length(blob)) FROM item").fetchall()
+                at_once = max(1, min(_ROWS, MAX_VALUE_BYTES // (longest or 1)))
                 keys = 0
                 rows = copy.execute("SELECT namespace, level, alias, blob FROM item")
-                while some := rows.fetchmany(_ROWS):
+                while some := rows.fetchmany(at_once):
                     self._go_on()
                     for namespace, level, alias, blob in some:
-                        check_item(ItemName(namespace.decode(), level, alias.decode()), blob)
+                        check_item(self._name(namespace, level, alias), blob)
                     keys += len(some)
             except sqlite3.OperationalError:
                 self._go_on()
                 raise
         if keys != counted:
-            raise sqlite3.DatabaseError(f"the copy has {keys} keys, and counts {counted}")
+            raise foreign_value(self._address, f"it has {keys} keys, and counts {counted:.0f}")
         return keys
+
+    def _name(self, namespace: bytes, level: int, alias: bytes) -> ItemName:
+        try:
+            return ItemName(namespace.decode(), level, alias.decode())
+        except UnicodeDecodeError:
+            raise foreign_value(self._address, "a key in it has a name that is no text in UTF-8") from None
+
+    def _meta(self, copy: sqlite3.Connection) -> dict[str, bytes]:
+        ((size,),) = copy.execute("SELECT total(length(value)) FROM meta").fetchall()
+        if size > MAX_VALUE_BYTES:
+            raise foreign_value(self._address, f"its values of its own have {size:.0f} bytes")
+        try:
+            return {name.decode(): value for name, value in copy.execute("SELECT name, value FROM meta")}
+        except UnicodeDecodeError:
+            raise foreign_value(self._address, "it has a value whose name is no text in UTF-8") from None
 
     def _publish(self, descriptor: int, draft: str) -> int:
         self._go_on()

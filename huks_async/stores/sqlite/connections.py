@@ -3,7 +3,11 @@
 import ctypes
 import os
 import sqlite3
+from typing import Final
 from urllib.parse import quote_from_bytes
+
+MAX_VALUE_BYTES: Final = 16 * 1024 * 1024
+"""The longest value in a row. The parameters of a key come to 4 MiB at most, its material to some KiB."""
 
 _keep = ctypes.pythonapi.Py_IncRef
 _keep.argtypes = [ctypes.py_object]
@@ -33,6 +37,7 @@ def connect(path: str, busy_timeout: float) -> sqlite3.Connection:
     )
     _keep(connection)
     try:
+        bound_values(connection)
         # FULL: a commit is synced before it returns
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA secure_delete = ON")
@@ -44,6 +49,14 @@ def connect(path: str, busy_timeout: float) -> sqlite3.Connection:
         close(connection)
         raise
     return connection
+
+
+def bound_values(connection: sqlite3.Connection) -> None:
+    """Have SQLite refuse longer values than a store has, before it takes memory for them: SQLITE_TOOBIG.
+
+    The file may come from somebody else, and one value may have a gigabyte.
+    """
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
 
 
 def sync_later(connection: sqlite3.Connection) -> None:

@@ -7,7 +7,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from huks_async.runtime.folders import sync_folder
-from huks_async.stores.sqlite.connections import close, connect
+from huks_async.stores.sqlite.connections import bound_values, close, connect
 from huks_async.stores.sqlite.schema import migrate
 
 _DRAFT = ".new"
@@ -83,4 +83,6 @@ def _look_over(draft: str) -> None:
 
 def open_still(path: str) -> sqlite3.Connection:
     """Open a database to read only what the file itself holds, without locks, without its log, without writing."""
-    return sqlite3.connect(f"{Path(path).as_uri()}?immutable=1", uri=True, isolation_level=None)
+    connection = sqlite3.connect(f"{Path(path).as_uri()}?immutable=1", uri=True, isolation_level=None)
+    bound_values(connection)
+    return connection

@@ -12,6 +12,7 @@ from huks_async.stores.sqlite.checkpoints import Checkpoints
 from huks_async.stores.sqlite.files import Files, Names, file_names, look
 from huks_async.stores.sqlite.guards import Guard, close_unused
 from huks_async.stores.sqlite.log import LogFile
+from huks_async.stores.sqlite.schema import has_values
 from huks_async.stores.sqlite.walindex import MAPPED_SIZE, state
 from huks_async.stores.sqlite.writes import GroupCommit
 
@@ -64,8 +65,7 @@ class Database:
 
     def holds(self, known: Mapping[bytes, bytes]) -> bool:
         """Whether the database holds these values, which belong to one store, and so is that store."""
-        values = dict(self.read.execute("SELECT name, value FROM meta"))
-        return all(values.get(name) == value for name, value in known.items())
+        return has_values(self.read, known)
 
     def is_shared_here(self) -> bool:
         """Whether another store of this process has the same file open."""

@@ -3,6 +3,7 @@
 import sqlite3
 
 from huks_async.model.errors import BusinessError
+from huks_async.stores.sqlite.connections import MAX_VALUE_BYTES
 
 _NOT_WRITTEN = "nothing of this call was acknowledged"
 
@@ -39,9 +40,24 @@ _MEANINGS: dict[int, tuple[str, str]] = {
         "check that the file system supports locks; network file systems are not supported",
     ),
     sqlite3.SQLITE_NOMEM: ("needs more memory than the process got", "free memory and try again"),
-    sqlite3.SQLITE_TOOBIG: ("does not take an item of this size", "store less than 1 GB in one item"),
+    sqlite3.SQLITE_TOOBIG: (
+        f"has or was given a value of more than {MAX_VALUE_BYTES >> 20} MiB, which is not read or kept",
+        "if another program wrote it, delete or replace the key, or restore the store from a backup",
+    ),
+    sqlite3.SQLITE_CONSTRAINT: (
+        "holds values that this package does not write",
+        "restore it from a backup",
+    ),
 }
 _OTHER = ("failed", "see the error of SQLite that is given here")
+
+
+def foreign_value(address: str, what: str, way_out: str = "restore the store from a backup") -> BusinessError:
+    """Make the BusinessError 12000004 for a value that this package never writes, and so another program did."""
+    return BusinessError(
+        12000004,
+        f"the store {address} was changed by another program: {what}; {_NOT_WRITTEN}; {way_out}",
+    )
 
 
 def storage_error(address: str, error: sqlite3.Error | OSError) -> BusinessError:

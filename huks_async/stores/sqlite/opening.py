@@ -223,7 +223,6 @@ def is_same_store(path: str, known: Mapping[bytes, bytes]) -> bool:
             version = connections.pragma(connection, "user_version")
             if version > len(schema.MIGRATIONS) or schema.foreign_object(connection, version) is not None:
                 return False
-            values = dict(connection.execute("SELECT name, value FROM meta"))
+            return schema.has_values(connection, known)
     except sqlite3.Error:
         return False
-    return all(values.get(name) == value for name, value in known.items())

@@ -1,6 +1,7 @@
 """The tables of the database, and the steps from one schema to the next."""
 
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
 from functools import cache
 
@@ -77,8 +78,8 @@ def foreign_object(connection: sqlite3.Connection, version: int) -> str | None:
     one be gone, and a read never end. So can an index on our tables, which may be unique. Statistics of SQLite's own
     and what belongs to further tables, such as those that Litestream makes, are no matter.
     """
-    found, expected = _objects(connection), _expected(MIGRATIONS[:version])
-    ours = {table for kind, table, *_ in expected if kind == "table"}
+    found, expected = _objects(connection), _expected(MIGRATIONS[: max(version, 0)])
+    ours = {table for kind, table, *_ in _expected(MIGRATIONS) if kind == "table"}
     meant = {row for row in found if row[1].lower() in ours}
     wrong = min(meant ^ expected, key=repr, default=None)
     return None if wrong is None else f"{wrong[0]} {shown(wrong[2])}"
@@ -95,6 +96,12 @@ def _expected(steps: tuple[tuple[str, ...], ...]) -> frozenset[tuple[str, str, s
         for statement in (statement for step in steps for statement in step):
             fresh.execute(statement)
         return _objects(fresh)
+
+
+def has_values(connection: sqlite3.Connection, known: Mapping[bytes, bytes]) -> bool:
+    """Whether a database has these values of the store itself."""
+    ask = "SELECT value FROM meta WHERE name = ?"
+    return all(connection.execute(ask, (name,)).fetchone() == (value,) for name, value in known.items())
 
 
 def _refuse_foreign_objects(connection: sqlite3.Connection, version: int, address: str) -> None:

@@ -13,14 +13,15 @@ from typing import Any, cast
 from anyio import CancelScope
 
 from huks_async.model.errors import BusinessError
+from huks_async.model.showing import shown
 from huks_async.rootkeys.file import FileRootKey
 from huks_async.runtime.batches import BatchWorker
 from huks_async.runtime.forks import generation, notice_fork, tell_after_fork
 from huks_async.runtime.workers import SerialWorker, WorkerPool
-from huks_async.stores.base import Copied, ItemName, Row, Store, encode_name
+from huks_async.stores.base import MAX_NAME_BYTES, Copied, ItemName, Row, Store, encode_name
 from huks_async.stores.sqlite.backup import Backup, StoppedError
 from huks_async.stores.sqlite.engine import Engine
-from huks_async.stores.sqlite.faults import storage_error
+from huks_async.stores.sqlite.faults import foreign_value, storage_error
 from huks_async.stores.sqlite.walindex import HEADER, View
 from huks_async.stores.sqlite.writes import Delete, Outcome, Put, PutMeta, Write, row_key
 
@@ -36,6 +37,10 @@ def _is_encodable(path: str) -> bool:
         return False
     return True
 
+
+# a longer alias is another program's, and a page of such would take all memory
+_ALIASES = f"""SELECT iif(length(alias) <= {MAX_NAME_BYTES}, alias, NULL) FROM item
+    WHERE namespace = ? AND level = ?"""  # noqa: S608 - of constants
 
 _ROOT_KEY_SUFFIX = ".root-key"
 
@@ -152,7 +157,17 @@ class SqliteStore(Store):
         rows = await self._select(
             "SELECT version, blob FROM item WHERE namespace = ? AND level = ? AND alias = ?", *row_key(name)
         )
-        return Row(*rows[0]) if rows else None
+        return self._row(name, *rows[0]) if rows else None
+
+    def _row(self, name: ItemName, version: object, blob: object) -> Row:
+        # columns have types, but whoever writes the schema by hand gets anything into them
+        if type(version) is not int or version < 1 or type(blob) is not bytes:
+            raise foreign_value(
+                self.address,
+                f"the item {shown(name.alias)} has content or a version that items never have",
+                "delete or replace the key, or restore the store from a backup; other keys are not affected",
+            )
+        return Row(version, blob)
 
     async def put(self, name: ItemName, blob: bytes, *, expect: int | None = None) -> int:
         """Create or replace a row, and give its new version."""
@@ -168,17 +183,20 @@ class SqliteStore(Store):
         """Give a page of aliases, ordered by their UTF-8 bytes."""
         key = encode_name("namespace", namespace), level
         if after is None:
-            rows = await self._select(
-                "SELECT alias FROM item WHERE namespace = ? AND level = ? ORDER BY alias LIMIT ?", *key, limit
-            )
+            rows = await self._select(f"{_ALIASES} ORDER BY alias LIMIT ?", *key, limit)
         else:
             rows = await self._select(
-                "SELECT alias FROM item WHERE namespace = ? AND level = ? AND alias > ? ORDER BY alias LIMIT ?",
+                f"{_ALIASES} AND alias > ? ORDER BY alias LIMIT ?",
                 *key,
                 encode_name("alias", after),
                 limit,
             )
-        return [alias.decode() for (alias,) in rows]
+        try:
+            return [bytes.decode(alias) for (alias,) in rows]
+        except (TypeError, UnicodeDecodeError):
+            raise foreign_value(
+                self.address, "it has an alias that is no text in UTF-8, or too long"
+            ) from None
 
     async def count(self, namespace: str, level: int) -> int:
         """Give the number of rows."""
@@ -187,7 +205,10 @@ class SqliteStore(Store):
             encode_name("namespace", namespace),
             level,
         )
-        return int(rows[0][0]) if rows else 0
+        ((items,),) = rows or ((0,),)
+        if type(items) is not int or items < 0:
+            raise foreign_value(self.address, "its count of keys is not a number from 0")
+        return items
 
     async def is_empty(self) -> bool:
         """Tell whether there is no row in any namespace."""
@@ -199,7 +220,9 @@ class SqliteStore(Store):
         rows = await self._select("SELECT value FROM meta WHERE name = ?", key)
         if not rows:
             return None
-        value = bytes(rows[0][0])
+        ((value,),) = rows
+        if type(value) is not bytes:
+            raise foreign_value(self.address, f"its value {shown(name)} is not bytes")
         if self._engine is not None:
             self._engine.know(key, value)
         return value

@@ -5,8 +5,9 @@ import sqlite3
 from typing import NamedTuple, TypeAlias
 
 from huks_async.model.errors import BusinessError
+from huks_async.model.showing import shown
 from huks_async.stores.base import ItemName, StoreConflictError, encode_name
-from huks_async.stores.sqlite.faults import storage_error
+from huks_async.stores.sqlite.faults import foreign_value, storage_error
 from huks_async.stores.sqlite.schema import refuse_newer
 from huks_async.stores.sqlite.walindex import HEADER
 
@@ -41,6 +42,9 @@ class PutMeta(NamedTuple):
 
 Write: TypeAlias = Put | Delete | PutMeta
 Outcome: TypeAlias = int | bool | bytes | BaseException
+
+_LAST_VERSION = 2**63 - 1
+"""The largest number of SQLite, which no store comes to by itself."""
 
 _ROWS_AT_ONCE = (64, 16, 4)
 """How many rows one statement writes; few sizes, so that SQLite's compiled statements are reused."""
@@ -123,6 +127,8 @@ class GroupCommit:
             refuse_newer(connection, self._address)
             self._version = self._last_version()
         version = self._version
+        if version > _LAST_VERSION - len(writes) and any(type(write) is Put for write in writes):
+            raise foreign_value(self._address, "the number that counts its versions is at its end")
         outcomes: list[Outcome] = []
         place = 0
         while place < len(writes):
@@ -144,8 +150,8 @@ class GroupCommit:
                     outcomes.append(self._delete(write))
                 else:
                     outcomes.append(self._put_meta(write))
-            except StoreConflictError as conflict:
-                outcomes.append(conflict)
+            except (StoreConflictError, BusinessError) as refused:
+                outcomes.append(refused)
             except sqlite3.Error as error:
                 if not connection.in_transaction:  # the failure undid the whole transaction
                     raise
@@ -169,6 +175,8 @@ class GroupCommit:
         ):
             return None
         version = self._version + 1
+        if version > _LAST_VERSION:
+            return None
         try:
             self._connection.execute(_PUT_ALONE, (*write.key, version, write.blob))
         except sqlite3.IntegrityError as error:
@@ -180,20 +188,21 @@ class GroupCommit:
         return version
 
     def _last_version(self) -> int:
-        row = self._connection.execute("SELECT version FROM sequence").fetchone()
-        if row is None:
-            # without this row it is unknown which versions were issued, so no new one can be issued safely
-            raise sqlite3.DatabaseError("the row that counts versions is missing")
-        return int(row[0])
+        rows = self._connection.execute("SELECT version FROM sequence LIMIT 2").fetchall()
+        # otherwise it is unknown which versions were issued, so no new one can be issued safely
+        if len(rows) != 1 or type(rows[0][0]) is not int or rows[0][0] < 0:
+            raise foreign_value(self._address, "the number that counts its versions is missing or damaged")
+        return rows[0][0]
 
-    def _current(self, name: ItemName, key: Key, expect: int | None) -> int:
+    def _exists(self, name: ItemName, key: Key, expect: int | None) -> bool:
         rows = self._connection.execute(
             "SELECT version FROM item WHERE namespace = ? AND level = ? AND alias = ?", key
         ).fetchall()
-        current = int(rows[0][0]) if rows else 0
-        if expect is not None and expect != current:
+        # a row is there whatever version another program may have given it, 0 included
+        current = rows[0][0] if rows else 0
+        if expect is not None and (expect != current or bool(expect) != bool(rows)):
             raise StoreConflictError(name, current)
-        return current
+        return bool(rows)
 
     def _put_together(self, writes: list[Write], place: int, version: int) -> int:
         """Write several rows from `place` on by one statement; return how many, 0 if that is not possible.
@@ -228,14 +237,14 @@ class GroupCommit:
     def _put(self, write: Put, version: int) -> int:
         key = write.key
         if write.expect is not None:
-            self._current(write.name, key, write.expect)
+            self._exists(write.name, key, write.expect)
         # One statement instead of a look-up and a write, because each statement adds much to the cost of a row.
         self._connection.execute(_PUT[1], (*key, version, write.blob))
         return version
 
     def _delete(self, write: Delete) -> bool:
         key = write.key
-        if not self._current(write.name, key, write.expect):
+        if not self._exists(write.name, key, write.expect):
             return False
         self._connection.execute("DELETE FROM item WHERE namespace = ? AND level = ? AND alias = ?", key)
         return True
@@ -248,4 +257,6 @@ class GroupCommit:
             (name, write.value),
         )
         ((value,),) = self._connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchall()
-        return bytes(value)
+        if type(value) is not bytes:
+            raise foreign_value(self._address, f"its value {shown(write.name)} is not bytes")
+        return value
