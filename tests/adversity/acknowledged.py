@@ -55,14 +55,15 @@ async def use(keystore: huks.Keystore, alias: str) -> bytes | None:
 
 
 class Record:
-    """Lines that any process adds, each whole, and that outlive each of them."""
+    """Lines that any process adds, and that outlive each of them."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
     def note(self, kind: str, *values: object) -> None:
-        os.write(self._descriptor, (json.dumps([kind, *values]) + "\n").encode())
+        # on a line of its own also behind one that a kill has cut short
+        os.write(self._descriptor, f"\n{json.dumps([kind, *values])}\n".encode())
 
     def failed(self, what: str, error: BaseException) -> None:
         """Note an error: `told` for the documented answers, `wrong` with all that is known for others."""
@@ -73,8 +74,13 @@ class Record:
             self.note("wrong", what, code, "".join(traceback.format_exception(error))[-2000:])
 
     def read(self) -> list[list[Any]]:
+        """All that was noted: not a line that is being added while we read, nor one whose process was killed in it."""
+        found = []
         with open(self.path, encoding="utf-8") as file:
-            return [json.loads(line) for line in file]
+            for line in file:
+                with contextlib.suppress(json.JSONDecodeError):
+                    found.append(json.loads(line))
+        return found
 
     def of(self, kind: str) -> list[list[Any]]:
         return [line[1:] for line in self.read() if line[0] == kind]
