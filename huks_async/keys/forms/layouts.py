@@ -133,8 +133,9 @@ def unpack(blob: BytesLike, *, algorithm: int | None = None, size: int | None = 
     said, bits = _LEADING.unpack_from(blob)
     layout = LAYOUTS.get(said)
     if layout is None:
+        # without the number: of a key that has no header, it is the beginning of the secret
         raise invalid(
-            f"the header of the key material names algorithm {said}; "
+            "the key material has no header, or that of an unknown algorithm; "
             f"algorithms with a header form: {', '.join(map(algorithm_name, LAYOUTS))}"
         )
     if algorithm is not None and said != algorithm:
@@ -151,9 +152,10 @@ def unpack(blob: BytesLike, *, algorithm: int | None = None, size: int | None = 
     lengths = header.unpack_from(blob)[2 : 2 + len(layout.names)]
     wanted = header.size + sum(lengths)
     if wanted > length or wanted == header.size:
+        # the same: where the header is shorter than it should be, these numbers are key bytes
         raise invalid(
-            f"the header of the key material announces fields of {list(lengths)} bytes, "
-            f"{length - header.size} bytes follow it"
+            f"the header of the key material announces no fields, or more than the {length - header.size} bytes that "
+            f"follow it; it has the lengths of {', '.join(layout.names)}, 4 bytes each, the lowest first"
         )
     fields: dict[str, bytes] = {}
     start = header.size

@@ -94,7 +94,8 @@ async def _open(shelf: KeyShelf, blob: bytes, operator: RootKey) -> tuple[int, P
         raise _damaged("it is too short")
     version, length = _HEAD.unpack_from(blob)
     if version != VERSION:
-        raise _damaged(f"its version is {version}, known is {VERSION}")
+        # without the number: of a key that was not wrapped at all, it is the beginning of the secret
+        raise _damaged(f"it does not begin with version {VERSION}, as what wrapKeyItem gives does")
     end = _HEAD.size + length
     head, nonce, sealed = blob[:end], blob[end : end + _NONCE_BYTES], blob[end + _NONCE_BYTES :]
     if len(nonce) != _NONCE_BYTES:

@@ -95,8 +95,10 @@ def split_container(suite: int, blob: BytesLike) -> list[bytes]:
         (length,) = _LENGTH.unpack_from(blob, start)
         start += _LENGTH.size
         if not 0 < length <= len(blob) - start:
+            # without the number: of a key that was not wrapped at all, it is the beginning of the secret
             raise _malformed(
-                f"field {index} of {count} of the wrapped key says {length} bytes, {len(blob) - start} follow"
+                f"field {index} of {count} of the wrapped key is empty, or longer than the {len(blob) - start} bytes "
+                "that follow; lengths have 4 bytes, the lowest first"
             )
         fields.append(bytes(blob[start : start + length]))
         start += length
