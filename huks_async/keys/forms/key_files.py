@@ -7,6 +7,8 @@ import json
 import re
 from typing import Literal, TypeAlias
 
+import anyio
+
 from huks_async.crypto.key_material import SYMMETRIC_ALGORITHMS, KeyMaterial
 from huks_async.keys.forms import convert, encrypted, openssh, pem, pkcs12
 from huks_async.keys.forms.certificates import public_key_of
@@ -27,6 +29,9 @@ ReadForm: TypeAlias = Literal[
 
 MAX_QUICK_BYTES = 16 * 1024
 """Longer files may hold numbers whose check takes minutes."""
+
+MAX_SECONDS = 300.0
+"""For one file, some times as long as those within all bounds take."""
 
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 # The pluses behind the quantifiers keep the time linear: nothing is tried a second time with less of it.
@@ -124,11 +129,17 @@ async def read_apart(
     """
     if not may_take_long(readable(data, algorithm)):
         return read(data, form, algorithm, password)
-    material, error = await call_in_process(read, (data, form, algorithm, password))
-    if error is not None:
-        raise error
-    assert material is not None
-    return material
+    with anyio.move_on_after(MAX_SECONDS):
+        material, error = await call_in_process(read, (data, form, algorithm, password))
+        if error is not None:
+            raise error
+        assert material is not None
+        return material
+    # what an older scheme encrypts shows only when the library opens it, and may be encrypted once more
+    raise invalid(
+        f"a file that is not open after {MAX_SECONDS:.0f} seconds, so it asks for too much work; "
+        "encrypt it with less: openssl pkcs8 -topk8 -iter 600000 -in FILE -out COPY"
+    )
 
 
 def may_take_long(data: bytes) -> bool:

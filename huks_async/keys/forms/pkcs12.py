@@ -5,7 +5,7 @@ keys there are, and how often the passphrase is hashed.
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from huks_async.crypto.key_material import KeyMaterial
 from huks_async.keys.forms import encrypted
 from huks_async.keys.forms.der import (
     EXPLICIT,
+    IMPLICIT,
     INTEGER,
     OCTETS,
     OID,
@@ -42,6 +43,7 @@ _PBMAC1 = bytes.fromhex("2a864886f70d01050e")
 _KEY_BAG = bytes.fromhex("2a864886f70d010c0a0101")
 _SHROUDED_BAG = bytes.fromhex("2a864886f70d010c0a0102")
 _SECRET_BAG = bytes.fromhex("2a864886f70d010c0a0105")
+_NESTED_BAG = bytes.fromhex("2a864886f70d010c0a0106")
 
 ONE_OF_MANY = (
     "copy one into a file of its own: keytool -importkeystore -srckeystore FILE -srcalias NAME "
@@ -52,11 +54,18 @@ _EXPORT_IN_JAVA = "write its bytes from Java, KeyStore.getKey(alias, password).g
 
 @dataclass(frozen=True, slots=True)
 class _Bags:
-    """What the parts that are not encrypted show; the keys in them are, each by itself."""
+    """What is in some parts of a file; keys may be encrypted, each by itself."""
 
     shrouded: list[bytes] = field(default_factory=list, repr=False)
     plain: list[bytes] = field(default_factory=list, repr=False)
-    secrets: int = 0
+    secrets: list[bytes] = field(default_factory=list, repr=False)
+
+    def check_cost(self) -> None:
+        """Refuse keys that ask for too much work: 401."""
+        for bag in self.shrouded:
+            sealed = encrypted.read(bag)
+            if sealed is not None:
+                encrypted.check_cost(sealed)
 
 
 def is_pkcs12(data: bytes) -> bool:
@@ -76,16 +85,13 @@ def read(data: bytes, password: bytes | None) -> KeyMaterial | bytes:
 
     """
     outer = _definite(data) or b""
-    bags = _look(outer)
+    bags = _bags_of(_data_of(_authenticated_safe(outer)))
     count = len(bags.shrouded) + len(bags.plain)
     if bags.secrets and not count:
         raise invalid(f"a PKCS#12 file that holds a secret key, not a private one; {_EXPORT_IN_JAVA}")
-    if count + bags.secrets > 1:
-        raise invalid(f"a PKCS#12 file that holds {count + bags.secrets} keys; {ONE_OF_MANY}")
-    for bag in bags.shrouded:
-        sealed = encrypted.read(bag)
-        if sealed is not None:
-            encrypted.check_cost(sealed)
+    if count + len(bags.secrets) > 1:
+        raise invalid(f"a PKCS#12 file that holds {count + len(bags.secrets)} keys; {ONE_OF_MANY}")
+    bags.check_cost()
     parts = list(_encrypted_parts(outer))
     if len(parts) > _MOST_PARTS:
         raise invalid(
@@ -94,6 +100,8 @@ def read(data: bytes, password: bytes | None) -> KeyMaterial | bytes:
     for asked in (*parts, *_mac_derivation(outer)):
         encrypted.check_cost(asked)
     encrypted.check_iterations(_mac_iterations(outer))
+    # a key in an encrypted part may be encrypted once more, by itself
+    _bags_of(filter(None, (encrypted.decrypt(part, password or b"") for part in parts))).check_cost()
     try:
         found: Any = _load(data, password)
     except (UnsupportedAlgorithm, TypeError):
@@ -178,22 +186,21 @@ def _inside(data: bytes, at: int, end: int | None, depth: int) -> tuple[list[byt
     return (parts, at) if at == end else None
 
 
-def _look(data: bytes) -> _Bags:
+def _bags_of(contents: Iterable[bytes]) -> _Bags:
+    """The bags of parts that are not encrypted, or no longer."""
     bags = _Bags()
-    secrets = 0
-    for content in _data_of(_authenticated_safe(data)):
-        for _, bag in sequence(_definite(content) or b""):
+    kinds = {_SHROUDED_BAG: bags.shrouded, _KEY_BAG: bags.plain, _SECRET_BAG: bags.secrets}
+    left = [content for content in map(_definite, contents) if content is not None]
+    while left:
+        for _, bag in sequence(left.pop()):
             parts = elements(bag)
-            if shape(parts)[:2] != (OID, EXPLICIT):
-                continue
-            kind, value = parts[0][1], parts[1][1]
-            if kind == _SHROUDED_BAG:
-                bags.shrouded.append(value)
-            elif kind == _KEY_BAG:
-                bags.plain.append(value)
-            elif kind == _SECRET_BAG:
-                secrets += 1
-    return _Bags(bags.shrouded, bags.plain, secrets)
+            if shape(parts)[:2] == (OID, EXPLICIT):
+                kind, value = parts[0][1], parts[1][1]
+                if kind == _NESTED_BAG:
+                    left.append(value)
+                elif kind in kinds:
+                    kinds[kind].append(value)
+    return bags
 
 
 def _authenticated_safe(data: bytes) -> list[tuple[int, bytes]]:
@@ -223,7 +230,10 @@ def _encrypted_parts(data: bytes) -> Iterator[encrypted.Encrypted]:
         content = sequence(parts[1][1])
         inner = elements(content[1][1]) if shape(content)[:2] == (INTEGER, SEQUENCE) else []
         if shape(inner)[:2] == (OID, SEQUENCE):
-            yield from _scheme(inner[1][1])
+            tag, sealed = inner[2] if len(inner) > 2 else (IMPLICIT, b"")
+            if tag == EXPLICIT:  # in pieces
+                sealed = b"".join(piece for _, piece in elements(sealed))
+            yield from _scheme(inner[1][1], sealed)
 
 
 def _mac_derivation(data: bytes) -> Iterator[encrypted.Encrypted]:
@@ -237,10 +247,10 @@ def _mac_derivation(data: bytes) -> Iterator[encrypted.Encrypted]:
                 yield replace(found, scheme=encrypted.PBES2)
 
 
-def _scheme(identifier: bytes) -> Iterator[encrypted.Encrypted]:
+def _scheme(identifier: bytes, sealed: bytes = b"") -> Iterator[encrypted.Encrypted]:
     parts = elements(identifier)
     if shape(parts) == (OID, SEQUENCE):
-        yield encrypted.Encrypted(parts[0][1], elements(parts[1][1]), b"")
+        yield encrypted.Encrypted(parts[0][1], elements(parts[1][1]), sealed)
 
 
 def _mac_iterations(data: bytes) -> int:

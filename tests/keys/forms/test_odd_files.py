@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from huks_async.crypto.key_material import KeyMaterial
-from huks_async.keys.forms import convert, key_files, pkcs12
+from huks_async.keys.forms import convert, key_files
 from huks_async.keys.forms.der import tlv
 from huks_async.keys.forms.describe import describe
 from huks_async.model.errors import BusinessError
@@ -358,64 +358,6 @@ def test_quotes_in_options_hide_what_they_quote() -> None:
         assert key_files.read(text).size == 256
     for text in (b'command="' + line, b'command="' + line + b"\\"):
         refused(lambda text=text: key_files.read(text, "openssh"))
-
-
-def oid(digits: str) -> bytes:
-    """An OBJECT IDENTIFIER."""
-    return tlv(0x06, bytes.fromhex(digits))
-
-
-DATA, HMAC_SHA256 = oid("2a864886f70d010701"), tlv(0x30, oid("2a864886f70d0209"), tlv(0x05))
-
-
-def pfx(parts: list[bytes], *mac: bytes) -> bytes:
-    """A PKCS#12 file."""
-    safe = tlv(0x04, tlv(0x30, *parts))
-    return tlv(0x30, tlv(0x02, b"\x03"), tlv(0x30, DATA, tlv(0xA0, safe)), *mac)
-
-
-def hashing(iterations: int) -> bytes:
-    """PBKDF2 with HMAC-SHA256."""
-    count = tlv(0x02, iterations.to_bytes(iterations.bit_length() // 8 + 1, "big"))
-    return tlv(0x30, oid("2a864886f70d01050c"), tlv(0x30, tlv(0x04, bytes(8)), count, HMAC_SHA256))
-
-
-def encrypted_part(iterations: int) -> bytes:
-    """Certificates, or keys, encrypted with PBES2 as a whole."""
-    cipher = tlv(0x30, oid("60864801650304012a"), tlv(0x04, bytes(16)))
-    scheme = tlv(0x30, oid("2a864886f70d01050d"), tlv(0x30, hashing(iterations), cipher))
-    sealed = tlv(0x30, tlv(0x02, b"\0"), tlv(0x30, DATA, scheme, tlv(0x80, bytes(64))))
-    return tlv(0x30, oid("2a864886f70d010706"), tlv(0xA0, sealed))
-
-
-def pbmac1(iterations: int) -> bytes:
-    """A MAC by RFC 9579."""
-    scheme = tlv(0x30, oid("2a864886f70d01050e"), tlv(0x30, hashing(iterations), HMAC_SHA256))
-    return tlv(0x30, tlv(0x30, scheme, tlv(0x04, bytes(32))), tlv(0x04, bytes(8)), tlv(0x02, b"\x01"))
-
-
-def test_all_parts_of_pkcs12_have_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Certificates encrypted as a whole and the newer MAC ask for work of their own, and there may be many parts."""
-    opened: list[bytes] = []
-
-    def load(data: bytes, password: bytes | None) -> None:
-        opened.append(data)
-        raise ValueError
-
-    monkeypatch.setattr(pkcs12, "_load", load)
-    much, little = 2**31 - 1, 2048
-    for file in (
-        pfx([encrypted_part(much)]),
-        pfx([encrypted_part(little)] * 2 + [encrypted_part(much)]),
-        pfx([], pbmac1(much)),
-    ):
-        assert "iterations" in refused(lambda file=file: key_files.read(file, password=b"x"))
-    assert "encrypted parts" in refused(
-        lambda: key_files.read(pfx([encrypted_part(little)] * 5), password=b"x")
-    )
-    assert not opened
-    refused(lambda: key_files.read(pfx([encrypted_part(little)] * 2, pbmac1(little)), password=b"x"))
-    assert opened
 
 
 def damaged(draw: random.Random, pieces: list[bytes]) -> bytes:
