@@ -13,6 +13,10 @@ logger: logging.Logger = logging.getLogger("huks_async")
 Function = Callable[[], Coroutine[Any, Any, None]]
 Stop = Callable[[], Awaitable[None]]
 
+_PATIENCE = 5.0
+"""Seconds after which a task is cancelled again: what it awaits may have lost the first time, as `asyncio.wait_for` of
+Python 3.11 does at the moment of its result."""
+
 
 class Background:
     """Runs one coroutine from `start` until it ends or `stop` is called, which waits for its end.
@@ -35,7 +39,10 @@ class Background:
         self._stop = _start_asyncio(function) if on_asyncio() else _start_trio(function)
 
     async def stop(self) -> None:
-        """Cancel the coroutine and wait for its end, also when cancelled. Does nothing if there is none."""
+        """Cancel the coroutine and wait for its end, also when cancelled. Does nothing if there is none.
+
+        Called by the coroutine itself, it does not wait.
+        """
         stop, self._stop = self._stop, None
         if stop is not None:
             await stop()
@@ -55,15 +62,26 @@ async def _logged(function: Function) -> None:
 def _start_asyncio(function: Function) -> Stop:
     import asyncio
 
-    task = asyncio.get_running_loop().create_task(_logged(function), name="huks_async background")
+    scope = anyio.CancelScope()
+
+    async def run() -> None:
+        with scope:
+            await _logged(function)
+
+    task = asyncio.get_running_loop().create_task(run(), name="huks_async background")
 
     async def stop() -> None:
+        if task is asyncio.current_task():  # it ends at its first await that is not shielded
+            scope.cancel()
+            return
         task.cancel()
         cancelled: asyncio.CancelledError | None = None
         with anyio.CancelScope(shield=True):
             while not task.done():
                 try:
-                    await asyncio.wait([task])
+                    ended, _ = await asyncio.wait([task], timeout=_PATIENCE)
+                    if not ended:
+                        task.cancel()
                 except asyncio.CancelledError as error:  # Task.cancel() ignores anyio's shields
                     cancelled = error
         if cancelled is not None:
@@ -84,10 +102,12 @@ def _start_trio(function: Function) -> Stop:
         finally:
             ended.set()
 
-    trio.lowlevel.spawn_system_task(run, name="huks_async background")
+    task = trio.lowlevel.spawn_system_task(run, name="huks_async background")
 
     async def stop() -> None:
         scope.cancel()
+        if task is trio.lowlevel.current_task():  # it ends at its first await that is not shielded
+            return
         with trio.CancelScope(shield=True):
             await ended.wait()
 

@@ -79,6 +79,8 @@ class _Volume:
         return None
 
     def forget_half(self) -> None:
+        if not self.runs:  # there is no block of memory yet
+            return
         gone = (self.runs + 1) // 2
         left = (self.runs - gone) * _RUN
         for values in (self._handles, self._numbers):

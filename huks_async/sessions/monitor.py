@@ -11,6 +11,7 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
+from huks_async.runtime.cancellation import was_cancelled
 from huks_async.sessions.pressure.base import (
     Clock,
     PressureEvent,
@@ -27,6 +28,9 @@ logger: Final = getLogger("huks_async.pressure")
 Purge = Callable[[int], Awaitable[int] | int]
 SensorFactory = Callable[[], Awaitable[Sensor] | Sensor]
 Shrinker = Callable[[], object]
+
+_LONGEST_CLOSING: Final = 3.0
+"""Seconds for which the closing of a keystore waits for a sensor that does not close."""
 
 
 def trim_heap() -> bool:
@@ -165,10 +169,18 @@ class LowMemoryMonitor:
             self._scope.cancel()
 
     async def abandon(self) -> None:
-        """Close the sensor's descriptors after the event loop of `run` has gone without ending `run`."""
+        """Close the sensor, if there is one. One that fails at this is logged, one that hangs is left alone."""
         sensor, self._sensor = self._sensor, None
-        if sensor is not None:
-            await sensor.aclose()
+        if sensor is None:
+            return
+        try:
+            with anyio.move_on_after(_LONGEST_CLOSING, shield=True) as scope:
+                await sensor.aclose()
+            if scope.cancelled_caught:
+                logger.error("a sensor of memory pressure did not close within %g s", _LONGEST_CLOSING)
+        except BaseException as error:
+            _raise_unless_foreign(error)
+            logger.exception("a sensor of memory pressure could not be closed")
 
     async def run(self) -> None:
         """Watch until cancelled or closed. Survives sensors that break and callbacks that raise."""
@@ -187,31 +199,34 @@ class LowMemoryMonitor:
         """Wait for pressure and relieve it, with one sensor, until that sensor breaks."""
         try:
             made = self._sensor_factory()
-            self._sensor = await made if inspect.isawaitable(made) else made
+            sensor = await made if inspect.isawaitable(made) else made
+            self._count(sensor=sensor.name)
         except SensorUnavailable as error:
             self._count(broken=1)
             logger.warning("no sensor of memory pressure: %s; next try in %g s", error, self._reopen_after)
             return
-        except Exception:
-            # A bug in a sensor must not end the protection.
-            self._count(broken=1)
-            logger.exception("the choice of a sensor failed; next try in %g s", self._reopen_after)
+        except BaseException as error:
+            self._survive(error, "the choice of a sensor")
             return
-        self._count(sensor=self._sensor.name)
+        self._sensor = sensor
         try:
             while True:
-                event = await self._sensor.wait()
-                await self._relieve(event, self._sensor)
+                event = await sensor.wait()
+                await self._relieve(event, sensor)
         except SensorBroken as error:
             self._count(broken=1)
             logger.warning("memory pressure is not sensed: %s; next try in %g s", error, self._reopen_after)
-        except Exception:
-            self._count(broken=1)
-            logger.exception("a sensor of memory pressure failed; next try in %g s", self._reopen_after)
+        except BaseException as error:
+            self._survive(error, "a sensor of memory pressure")
         finally:
-            self._count(sensor=self._sensor.name)
-            sensor, self._sensor = self._sensor, None
-            await sensor.aclose()
+            self._count(sensor=sensor.name, under_pressure=False)
+            await self.abandon()
+
+    def _survive(self, error: BaseException, what: str) -> None:
+        """Log a failure, because a bug in a sensor must not end the protection; raise what does end it."""
+        _raise_unless_foreign(error)
+        self._count(broken=1)
+        logger.error("%s failed; next try in %g s", what, self._reopen_after, exc_info=error)
 
     async def _relieve(self, event: PressureEvent, sensor: Sensor) -> None:
         """One episode: from the event until memory is not short any more."""
@@ -301,3 +316,10 @@ class LowMemoryMonitor:
             failures=now.failures + failures,
             **last,  # type: ignore[arg-type]
         )
+
+
+def _raise_unless_foreign(error: BaseException) -> None:
+    """Raise what ends a task; return for any other exception, also if it is one of a cancellation that is not ours."""
+    foreign = isinstance(error, anyio.get_cancelled_exc_class()) and not was_cancelled()
+    if not isinstance(error, Exception) and not foreign:
+        raise error

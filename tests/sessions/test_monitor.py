@@ -1,5 +1,6 @@
 """The low-memory monitor against a table of sessions, in virtual time."""
 
+import asyncio
 import functools
 import sys
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from collections.abc import Callable
 import anyio
 import pytest
 
+from huks_async.sessions import monitor as monitor_module
 from huks_async.sessions.monitor import LowMemoryMonitor, trim_heap
 from huks_async.sessions.pressure.base import (
     PressureEvent,
@@ -306,6 +308,87 @@ async def test_a_broken_sensor_is_chosen_anew(caplog) -> None:
     assert world.last_used == []
     assert monitor.statistics().broken == 1
     assert "broke by hand" in caplog.text
+
+
+class Upset(ByHand):
+    """Fails in one of its methods."""
+
+    def __init__(self, world: World, method: str, error: BaseException) -> None:
+        super().__init__(world)
+        self.method, self.error = method, error
+
+    async def _upset(self, method: str) -> None:
+        if method == self.method:
+            raise self.error
+
+    async def wait(self) -> PressureEvent:
+        await self._upset("wait")
+        await anyio.lowlevel.checkpoint()
+        if self.method != "under_pressure":
+            raise SensorBroken("broke by hand")
+        return PressureEvent(self.name, "made short", self.world.now)
+
+    def under_pressure(self) -> bool:
+        raise self.error
+
+    async def aclose(self) -> None:
+        await self._upset("aclose")
+
+
+async def nobodys() -> Sensor:
+    """The end of somebody else's task, which a function of a sensor awaited."""
+    raise asyncio.CancelledError
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda world: None,
+        lambda world: 5,
+        lambda world: nobodys(),
+        lambda world: Upset(world, "wait", asyncio.CancelledError()),
+        lambda world: Upset(world, "wait", OSError()),
+        lambda world: Upset(world, "under_pressure", ValueError()),
+        lambda world: Upset(world, "aclose", OSError()),
+        lambda world: Upset(world, "aclose", asyncio.CancelledError()),
+    ],
+    ids=["None", "a number", "choice cancelled", "wait cancelled", "wait", "under_pressure", "aclose", "aclose cancelled"],
+)  # fmt: skip
+async def test_no_sensor_ends_the_protection(wrong, caplog) -> None:
+    """Whatever a sensor does wrong is logged, and the next one is tried."""
+    world = World([100] * 10)
+    made: list[object] = []
+
+    def factory() -> object:
+        made.append(wrong(world) if len(made) < 3 else world.sensor())
+        return made[-1]
+
+    monitor = world.monitor(sensor=factory)
+    world.happens[1000 + 3 * 30 + 3] = lambda: world.change(short=False)
+    world.happens[1000 + 3 * 30] = lambda: world.change(short=True)
+    await run_until_idle(monitor)
+    assert len(made) == 4
+    assert world.last_used == []
+    assert monitor.statistics().broken == 3
+    assert not monitor.statistics().under_pressure
+    assert "sensor" in caplog.text
+
+
+@pytest.mark.asyncio
+async def test_a_sensor_that_does_not_close_holds_nothing_up(monkeypatch, caplog) -> None:
+    """It is left alone after a while, and that is logged."""
+    monkeypatch.setattr(monitor_module, "_LONGEST_CLOSING", 0.01)
+
+    class Hanging(ByHand):
+        async def aclose(self) -> None:
+            await anyio.sleep_forever()
+
+    world = World([])
+    monitor = world.monitor(sensor=lambda: Hanging(world))
+    with anyio.fail_after(30):
+        await run_until_idle(monitor)
+    assert "did not close" in caplog.text
 
 
 @pytest.mark.asyncio

@@ -147,6 +147,16 @@ def test_fates_are_forgotten_by_halves():
     assert len(table._fates) < 2048
 
 
+def test_while_few_sessions_have_ended_there_is_no_fate_to_forget():
+    """The latest two thousand are kept: what memory stays short for a young keystore finds."""
+    table = make()
+    assert not table.forget_fates()
+    (handle,) = open_some(table, 1)
+    table.abort(handle, "app")
+    assert not table.forget_fates()
+    assert "aborted" in why_gone(table, handle)
+
+
 def test_new_handles_on_a_device_are_of_no_session_that_is_remembered():
     """Among 32 bits a chance meeting is likely enough to be looked for."""
     table = make(device=True)

@@ -1,0 +1,81 @@
+"""A coroutine in the background: it ends when it is stopped, whatever it does about that."""
+
+import asyncio
+
+import anyio
+import pytest
+
+from huks_async.runtime import background
+from tests.keystore.test_loops import BACKENDS, run
+
+
+@pytest.mark.parametrize(("backend", "settings"), BACKENDS)
+def test_one_that_loses_a_cancellation_is_cancelled_again(backend, settings, monkeypatch):
+    """What it awaits swallowed the first one, as `asyncio.wait_for` of Python 3.11 may."""
+    monkeypatch.setattr(background, "_PATIENCE", 0.01)
+    lost = []
+
+    async def loses() -> None:
+        while True:
+            try:
+                await anyio.sleep(60)
+            except anyio.get_cancelled_exc_class():
+                if len(lost) == 3:
+                    raise
+                lost.append(None)
+
+    async def main() -> None:
+        runs = background.Background()
+        runs.start(loses)
+        await anyio.sleep(0.01)
+        with anyio.fail_after(30):
+            await runs.stop()
+        assert len(lost) == 3
+
+    run(main, backend, settings)
+
+
+@pytest.mark.parametrize(("backend", "settings"), BACKENDS)
+def test_one_that_stops_itself_ends_after_what_it_shields(backend, settings):
+    """It does not wait for its own end; what it does under a shield is done."""
+    did = []
+
+    async def main() -> None:
+        runs = background.Background()
+        ended = anyio.Event()
+
+        async def stops() -> None:
+            try:
+                with anyio.CancelScope(shield=True):
+                    await runs.stop()
+                    await anyio.sleep(0.001)
+                    did.append("shielded")
+                await anyio.sleep(60)
+                did.append("more")
+            finally:
+                ended.set()
+
+        runs.start(stops)
+        with anyio.fail_after(30):
+            await ended.wait()
+        assert not runs.running
+
+    run(main, backend, settings)
+    assert did == ["shielded"]
+
+
+def test_a_task_that_ends_at_once_is_no_hindrance():
+    """Stopping what has ended already returns."""
+
+    async def main() -> None:
+        runs = background.Background()
+
+        async def ends() -> None:
+            return
+
+        runs.start(ends)
+        await asyncio.sleep(0.001)
+        await runs.stop()
+        assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(main())
