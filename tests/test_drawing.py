@@ -8,7 +8,6 @@ import pytest
 
 _DRAWS = """
 import random
-import time
 import pytest
 
 @pytest.fixture
@@ -23,8 +22,15 @@ def test_other():
     print("other")
 
 def test_long():
-    time.sleep(0.3)
     print("long")
+"""
+# no clock decides which tests are short
+_DURATIONS = """
+import pytest
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_logreport(report):
+    report.duration = 1.0 if "long" in report.nodeid else 0.001
 """
 _DOES_NOT = """
 def test_still():
@@ -35,6 +41,7 @@ def test_still():
 def _run(folder: Path, *arguments: str) -> str:
     (folder / "test_draws.py").write_text(_DRAWS)
     (folder / "test_does_not.py").write_text(_DOES_NOT)
+    (folder / "conftest.py").write_text(_DURATIONS)
     (folder / "pytest.ini").write_text("[pytest]\n")
     project = Path(__file__).parents[1]
     command = [
