@@ -368,6 +368,7 @@ class Keystore(
             background.forget()
         state.processes.forget()
         state.outside.forget()
+        self._monitor_scope = None
         await self._monitor.abandon()
         await self._close("the event loop that had opened it has ended; open it again (aopen)")
 
@@ -479,6 +480,7 @@ class Keystore(
                     finally:
                         try:
                             await self._background.stop()
+                            self._monitor.close()  # whose sensor may be who closes the keystore
                         finally:
                             try:
                                 await self._idle_timer.stop()

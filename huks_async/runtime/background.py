@@ -41,7 +41,7 @@ class Background:
     async def stop(self) -> None:
         """Cancel the coroutine and wait for its end, also when cancelled. Does nothing if there is none.
 
-        Called by the coroutine itself, it does not wait.
+        Called by the coroutine itself, which cannot wait for its own end, it does nothing.
         """
         stop, self._stop = self._stop, None
         if stop is not None:
@@ -62,17 +62,10 @@ async def _logged(function: Function) -> None:
 def _start_asyncio(function: Function) -> Stop:
     import asyncio
 
-    scope = anyio.CancelScope()
-
-    async def run() -> None:
-        with scope:
-            await _logged(function)
-
-    task = asyncio.get_running_loop().create_task(run(), name="huks_async background")
+    task = asyncio.get_running_loop().create_task(_logged(function), name="huks_async background")
 
     async def stop() -> None:
-        if task is asyncio.current_task():  # it ends at its first await that is not shielded
-            scope.cancel()
+        if task is asyncio.current_task():
             return
         task.cancel()
         cancelled: asyncio.CancelledError | None = None
@@ -105,9 +98,9 @@ def _start_trio(function: Function) -> Stop:
     task = trio.lowlevel.spawn_system_task(run, name="huks_async background")
 
     async def stop() -> None:
-        scope.cancel()
-        if task is trio.lowlevel.current_task():  # it ends at its first await that is not shielded
+        if task is trio.lowlevel.current_task():
             return
+        scope.cancel()
         with trio.CancelScope(shield=True):
             await ended.wait()
 

@@ -169,18 +169,9 @@ class LowMemoryMonitor:
             self._scope.cancel()
 
     async def abandon(self) -> None:
-        """Close the sensor, if there is one. One that fails at this is logged, one that hangs is left alone."""
-        sensor, self._sensor = self._sensor, None
-        if sensor is None:
-            return
-        try:
-            with anyio.move_on_after(_LONGEST_CLOSING, shield=True) as scope:
-                await sensor.aclose()
-            if scope.cancelled_caught:
-                logger.error("a sensor of memory pressure did not close within %g s", _LONGEST_CLOSING)
-        except BaseException as error:
-            _raise_unless_foreign(error)
-            logger.exception("a sensor of memory pressure could not be closed")
+        """Close the sensor after the event loop of `run` has gone without ending `run`."""
+        self._scope = None
+        await self._close_sensor()
 
     async def run(self) -> None:
         """Watch until cancelled or closed. Survives sensors that break and callbacks that raise."""
@@ -216,11 +207,29 @@ class LowMemoryMonitor:
         except SensorBroken as error:
             self._count(broken=1)
             logger.warning("memory pressure is not sensed: %s; next try in %g s", error, self._reopen_after)
+        except GeneratorExit:  # the event loop has gone, so nothing can be waited for
+            self._sensor = None
+            await sensor.aclose()
+            raise
         except BaseException as error:
             self._survive(error, "a sensor of memory pressure")
         finally:
             self._count(sensor=sensor.name, under_pressure=False)
-            await self.abandon()
+            await self._close_sensor()
+
+    async def _close_sensor(self) -> None:
+        """Close the sensor, if there is one. One that fails at this is logged, one that hangs is left alone."""
+        sensor, self._sensor = self._sensor, None
+        if sensor is None:
+            return
+        try:
+            with anyio.move_on_after(_LONGEST_CLOSING, shield=True) as scope:
+                await sensor.aclose()
+            if scope.cancelled_caught:
+                logger.error("a sensor of memory pressure did not close within %g s", _LONGEST_CLOSING)
+        except BaseException as error:
+            _raise_unless_foreign(error)
+            logger.exception("a sensor of memory pressure could not be closed")
 
     def _survive(self, error: BaseException, what: str) -> None:
         """Log a failure, because a bug in a sensor must not end the protection; raise what does end it."""
@@ -320,6 +329,8 @@ class LowMemoryMonitor:
 
 def _raise_unless_foreign(error: BaseException) -> None:
     """Raise what ends a task; return for any other exception, also if it is one of a cancellation that is not ours."""
-    foreign = isinstance(error, anyio.get_cancelled_exc_class()) and not was_cancelled()
-    if not isinstance(error, Exception) and not foreign:
+    if isinstance(error, Exception):
+        return
+    ends = isinstance(error, (GeneratorExit, KeyboardInterrupt, SystemExit))
+    if ends or not isinstance(error, anyio.get_cancelled_exc_class()) or was_cancelled():
         raise error

@@ -172,3 +172,27 @@ def test_a_monitor_of_the_callers_own_ends_with_the_keystore(run):
         assert ended.is_set()
 
     run(main)
+
+
+def test_a_sensor_may_close_the_keystore(run):
+    """What its application does when nothing else helps: the keystore closes, and the monitor ends with it."""
+    closed = []
+
+    async def main():
+        class Last(Shortage):
+            async def wait(self):
+                await keystore.aclose()
+                closed.append(keystore.is_open)
+                await anyio.sleep_forever()
+
+            def close(self):
+                closed.append("sensor")
+
+        keystore = huks.Keystore.open("memory:", huks.EphemeralRootKey(), sensor=Last)
+        await keystore.aopen()
+        with anyio.fail_after(120):
+            while len(closed) < 2:
+                await anyio.sleep(0.001)
+        assert closed == [False, "sensor"]
+
+    run(main)

@@ -202,6 +202,35 @@ def test_a_loop_that_is_closed_without_cancelling_its_tasks(tmp_path: Path, then
     wait_until(lambda: descriptors() <= files and threads_of_ours() <= threads)
 
 
+def test_a_monitor_of_the_callers_own_in_a_loop_that_was_closed(tmp_path: Path) -> None:
+    """The keystore closes all the same, and another loop opens it and monitors again."""
+    keystore = sqlite(tmp_path)
+    files, threads = descriptors(), threads_of_ours()
+
+    async def watched() -> asyncio.Task[None]:
+        await keystore.aopen()
+        task = asyncio.ensure_future(keystore.monitor_low_memory())
+        await asyncio.sleep(0.05)
+        return task
+
+    async def main() -> None:
+        await keystore.aclose()
+        task = await watched()
+        await keystore.aclose()
+        await task
+
+    loop = asyncio.new_event_loop()
+    left = loop.run_until_complete(watched())
+    loop.close()
+    asyncio.run(main())
+    left._log_destroy_pending = False  # type: ignore[attr-defined]
+    del loop, left
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()
+    wait_until(lambda: descriptors() <= files and threads_of_ours() <= threads)
+
+
 def test_one_loop_that_is_run_several_times(tmp_path: Path) -> None:
     """A loop that is stopped and run again is the same loop."""
     keystore = sqlite(tmp_path)
