@@ -24,6 +24,10 @@ FIRST_USER = 100
 MAX_USER = 2**31 - 1
 
 
+MAX_NAMESPACE_BYTES = 1024
+"""The longest name of an application, in UTF-8: such names are kept and compared in many places."""
+
+
 class Caller(NamedTuple):
     """Who calls: what an application of one user is on a device.
 
@@ -152,16 +156,22 @@ def watch_for_callers(tell: Callable[[], None]) -> None:
 
 
 def check_namespace(namespace: Any, what: str = "namespace") -> str:
-    """Check the name of an application; 401 for anything but text without the separator."""
+    """Check the name of an application; 401 for anything but text of some length without the separator."""
     namespace = str.__str__(namespace) if issubclass(type(namespace), str) else namespace
-    if type(namespace) is not str or not namespace or SEPARATOR in namespace:
+    if type(namespace) is not str or not namespace or SEPARATOR in namespace[:MAX_NAMESPACE_BYTES]:
         raise BusinessError(
             401, f"{what} must be a non-empty str without {SEPARATOR!r}, got {shown(namespace)}"
         )
     try:
-        namespace.encode()
+        # no character has less than one byte, so a long text is refused without being encoded
+        fits = len(namespace) <= MAX_NAMESPACE_BYTES and len(namespace.encode()) <= MAX_NAMESPACE_BYTES
     except UnicodeEncodeError:
         raise BusinessError(401, f"{what} is not valid Unicode: it holds lone surrogates") from None
+    if not fits:
+        raise BusinessError(
+            401,
+            f"{what} is too long: got {shown(namespace)}, accepted 1 … {MAX_NAMESPACE_BYTES} bytes in UTF-8",
+        )
     return namespace
 
 

@@ -211,25 +211,33 @@ class TablePolicy:
 
 
 class _Place:
-    """The place of a value in a table, for messages."""
+    """The place of a value in a table, for messages. It is written out for those alone: a table has many places."""
 
-    def __init__(self, source: str, path: str = "") -> None:
+    __slots__ = ("_above", "_source", "_step")
+
+    def __init__(self, source: str, above: "_Place | None" = None, step: str | int = "") -> None:
         self._source = source
-        self._path = path
+        self._above = above
+        self._step = step
 
     def at(self, step: str | int) -> "_Place":
-        if isinstance(step, int):
-            return _Place(self._source, f"{self._path}[{step}]")
-        word = step if step.isidentifier() and len(step) <= 40 else shown(step)
-        return _Place(self._source, f"{self._path}.{word}" if self._path else word)
+        return _Place(self._source, self, step)
 
     def wrong(self, value: object, accepted: str) -> BusinessError:
         return self.error(f"got {shown(value)}, accepted {accepted}")
 
     def error(self, what: str) -> BusinessError:
-        return BusinessError(
-            401, f"{self._source}: {self._path}: {what}" if self._path else f"{self._source}: {what}"
-        )
+        path = self._path()
+        return BusinessError(401, f"{self._source}: {path}: {what}" if path else f"{self._source}: {what}")
+
+    def _path(self) -> str:
+        if self._above is None:
+            return ""
+        before, step = self._above._path(), self._step
+        if isinstance(step, int):
+            return f"{before}[{step}]"
+        word = step if step.isidentifier() and len(step) <= 40 else shown(step)
+        return f"{before}.{word}" if before else word
 
 
 def _entry(place: _Place, value: object) -> _Entry:

@@ -346,7 +346,9 @@ def test_a_keystore_that_is_opened_again_has_its_callers_keys(tmp_path: Path) ->
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("name", ["", "a\x1fuser\x1f101", "\ud800", 7, None, b"a"])
+@pytest.mark.parametrize(
+    "name", ["", "a\x1fuser\x1f101", "\ud800", 7, None, b"a", "n" * 1025, "ä" * 513, "\x1f" * 10_000_000]
+)
 def test_names_that_are_none(name: Any) -> None:
     """A caller is named by text that no place in a store has."""
     with pytest.raises(huks.BusinessError, match="401: the caller's name"):
@@ -357,6 +359,12 @@ def test_names_that_are_none(name: Any) -> None:
     if name is not None:
         with pytest.raises(huks.BusinessError, match="401: namespace"):
             huks.as_caller("a", namespace=name)
+
+
+@pytest.mark.parametrize("name", ["n" * 1024, "ä" * 512])
+def test_the_longest_names(name: str) -> None:
+    """They are those of 1024 bytes."""
+    huks.as_caller(name, namespace=name)
 
 
 def test_the_same_list_of_parameters_for_many_callers(use: Callable[..., None]) -> None:

@@ -178,6 +178,16 @@ def test_equal_items_are_sealed_differently():
     assert len({sealer.seal(NAME, NO_PARAMS, MATERIAL)[-62:] for _ in range(1000)}) == 1000
 
 
+def test_ciphers_are_kept_for_some_namespaces_only(monkeypatch):
+    """A service may have a million callers in its life; all their items open."""
+    monkeypatch.setattr(sealing, "_MAX_CIPHERS", 2)
+    sealer = Sealer(STORE_KEY)
+    names = [ItemName(f"app {number}", 1, "key") for number in range(5)]
+    blobs = [sealer.seal(name, NO_PARAMS, MATERIAL) for name in names]
+    assert [sealer.open(name, blob)[1] for name, blob in zip(names, blobs, strict=True)] == [MATERIAL] * 5
+    assert len(sealer._ciphers) == 2
+
+
 def test_equal_random_bytes_do_no_harm(monkeypatch):
     """Items that differ in anything at all have nothing in common, even if the kernel gave equal bytes."""
     monkeypatch.setattr(sealing, "random_bytes", bytes)
