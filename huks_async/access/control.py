@@ -210,19 +210,24 @@ class AccessControl:
         """Whether there is an authenticator that can be asked what a user has enrolled."""
         return self._authenticator is not None
 
-    async def check_still_enrolled(self, demand: Demand, bound: Bound, user_id: int) -> None:
+    async def check_still_enrolled(self, demand: Demand, bound: Bound, user_id: int) -> "Enrolment | None":
         """Refuse (12000007) a key that is void, because its user's PIN was cleared or credentials were enrolled.
 
         `judge` compares a token with the key. Both may be of before the change, which another process may have made.
+
+        Returns:
+            what the user has enrolled now, for `judge`; None if the key is not voided by any change.
+
         """
         access_type = demand.access_type
         if not access_type & (CLEAR_PASSWORD | NEW_BIO_ENROLL):
-            return
+            return None
         now = await self._enrolled(user_id)
         if access_type & CLEAR_PASSWORD and now.secure_uid != bound.secure_uid:
             raise _void("is of no use any more: the user's PIN was cleared since the key was made")
         if access_type & NEW_BIO_ENROLL and not (bound.enrolled or frozenset()) & now.enrolled.items():
             raise _void("is of no use any more: something was enrolled since the key was made")
+        return now
 
     # --- tokens -------------------------------------------------------------------------------
 
@@ -275,8 +280,14 @@ class AccessControl:
             )
         return open_token(data, self._keys, demand.check_token_type)
 
-    def judge(self, token: AuthToken, demand: Demand, bound: Bound) -> None:
+    def judge(self, token: AuthToken, demand: Demand, bound: Bound, now: "Enrolment | None") -> None:
         """Check that a token is for the user of the key. The caller has checked its challenge or time before.
+
+        Args:
+            token: a genuine one.
+            demand: of the key.
+            bound: to whom the key is bound.
+            now: what `check_still_enrolled` gave, if it was asked.
 
         Raises:
             BusinessError: 12000008, 12000001, 12000007 and 12000012, as documented.
@@ -309,7 +320,9 @@ class AccessControl:
         if access_type & NEW_BIO_ENROLL:
             if bound.enrolled is None:
                 raise _not_noted()
-            if (kind, token.enrolled_id) not in bound.enrolled:
+            shown = (kind, token.enrolled_id)
+            # A change of one type leaves the other types of the key as they were.
+            if shown not in bound.enrolled or (now is not None and shown not in now.enrolled.items()):
                 raise _void("is of a credential of which something was enrolled since the key was made")
         if token.time < self._void_before.get(token.user_id, -1):
             raise _void("was made before the user's credentials were changed")

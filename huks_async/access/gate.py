@@ -1,10 +1,16 @@
 """The gate between a session and its operation: it checks whether the demands of the key are met."""
 
+from typing import TYPE_CHECKING
+
 from huks_async.access.control import AccessControl, Bound
 from huks_async.access.demand import CUSTOM, NONE, Demand
 from huks_async.access.tokens import CHALLENGE_BYTES, AuthToken
 from huks_async.model.errors import BusinessError
 from huks_async.runtime.randomness import random_bytes
+
+if TYPE_CHECKING:
+    # late: most keystores have no authenticator
+    from huks_async.access.authenticator import Enrolment
 
 POSITIONS = 4
 _PART = 8
@@ -75,11 +81,14 @@ class Gate:
         """The moment at which a session begins, in whole seconds, as documented."""
         return int(self._control.clock())
 
-    async def check_user(self, *, admitted: bool) -> None:
+    async def check_user(self, *, admitted: bool) -> "Enrolment | None":
         """Ask the authenticator about the user, if the key demands it.
 
         Args:
             admitted: whether the session's token was found right before.
+
+        Returns:
+            what the user has enrolled now, for `verify`, if the key depends on it.
 
         Raises:
             BusinessError: 12000016 if the key needs its user to have a PIN, and there is none any more; 12000007
@@ -88,15 +97,19 @@ class Gate:
         if self._demand.password:
             await self._control.require_pin(self._user_id)
         if self._asks_who_is_enrolled and not admitted:
-            await self._control.check_still_enrolled(self._demand, self._bound, self._user_id)
+            return await self._control.check_still_enrolled(self._demand, self._bound, self._user_id)
+        return None
 
-    def verify(self, token: bytes | None, challenge: bytes, access_time: int) -> AuthToken:
+    def verify(
+        self, token: bytes | None, challenge: bytes, access_time: int, now: "Enrolment | None"
+    ) -> AuthToken:
         """Check a token against the session and the key.
 
         Args:
             token: as the caller gave it.
             challenge: of the session.
             access_time: of the session.
+            now: what `check_user` gave.
 
         Raises:
             BusinessError: 401 without a token or for one of a wrong length; 12000008 for one that is not genuine, or is
@@ -119,7 +132,7 @@ class Gate:
                 12000008,
                 "the auth token was made for another challenge than this session's; authenticate with it",
             )
-        self._control.judge(opened, self._demand, self._bound)
+        self._control.judge(opened, self._demand, self._bound, now)
         return opened
 
     def _compare_time(self, token: AuthToken, access_time: int) -> None:

@@ -7,6 +7,7 @@ nothing is left to demand, the operation takes the guard's place for good.
 
 import struct
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from huks_async.access.gate import Gate
 from huks_async.access.tokens import AuthToken, huks_type
@@ -15,6 +16,9 @@ from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, ParamSet
 from huks_async.model.tags import HuksTag
 from huks_async.sessions.session import Session
+
+if TYPE_CHECKING:
+    from huks_async.access.authenticator import Enrolment
 
 _TOKEN = int(HuksTag.HUKS_TAG_AUTH_TOKEN)
 _PREFIX = struct.Struct("<IIQQ")
@@ -68,15 +72,15 @@ class Guarded(Operation):
         Raises:
             BusinessError: something that the key demands is missing; see `Gate`.
         """
-        await self._gate.check_user(admitted=self._admitted)
-        return self.admit_at_once(session, params)
+        now = await self._gate.check_user(admitted=self._admitted)
+        return self.admit_at_once(session, params, now)
 
-    def admit_at_once(self, session: Session, params: ParamSet) -> Operation:
+    def admit_at_once(self, session: Session, params: ParamSet, now: "Enrolment | None" = None) -> Operation:
         """The part of `admit` that never waits, which is all of it unless the guard `waits`."""
         if not self._admitted:
             gate = self._gate
             if gate.needs_token:
-                token = gate.verify(params.blobs.get(_TOKEN), self.challenge, self._access_time)
+                token = gate.verify(params.blobs.get(_TOKEN), self.challenge, self._access_time, now)
                 if gate.names_user:
                     self._operation = NamedSignature(self._operation, _prefix_of(token))
             elif gate.names_user:
@@ -169,7 +173,7 @@ class Batch(Operation):
         Raises:
             BusinessError: also 401 after the deadline.
         """
-        await self._gate.check_user(admitted=ends)
+        now = await self._gate.check_user(admitted=ends)
         if ends:
             return _NOTHING
         if self._clock() > self.deadline:
@@ -179,7 +183,7 @@ class Batch(Operation):
         # the parameters name the update's purpose, which decides whether it needs a token
         operation, needs_token = self._start(params)
         if needs_token:
-            self._gate.verify(params.blobs.get(_TOKEN), self.challenge, self._access_time)
+            self._gate.verify(params.blobs.get(_TOKEN), self.challenge, self._access_time, now)
         return operation
 
 

@@ -191,6 +191,27 @@ async def test_a_new_enrolment_voids_access_type_2(
     )
 
 
+async def test_a_token_of_before_an_enrolment_elsewhere_opens_nothing(
+    keystore: Keystore, authenticator: EverybodyAuthenticator, clock: Clock
+) -> None:
+    """Another process has enrolled a fingerprint: older tokens of it are void, those of the PIN are not."""
+    authenticator.enroll(100, FINGERPRINT)
+    await generate(
+        keystore,
+        USER_AUTH_TYPE=PIN | FINGERPRINT,
+        KEY_AUTH_ACCESS_TYPE=NEW_BIO,
+        CHALLENGE_TYPE=NONE,
+        AUTH_TIMEOUT=60,
+    )
+    session = await open_session(keystore)
+    finger = await keystore.authenticate(session.challenge, "x", auth_type=FINGERPRINT)
+    code = await keystore.authenticate(session.challenge, "x")
+    await finish(keystore, session, finger)
+    authenticator.enroll(100, FINGERPRINT)
+    await refused(finish(keystore, await open_session(keystore), finger), 12000007)
+    await finish(keystore, await open_session(keystore), code)
+
+
 async def test_a_cleared_pin_voids_access_type_1(
     keystore: Keystore, authenticator: EverybodyAuthenticator
 ) -> None:
