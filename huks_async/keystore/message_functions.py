@@ -22,7 +22,6 @@ from huks_async.model.params import BytesLike, ParamSet, as_buffer, as_bytes
 from huks_async.model.showing import type_name
 from huks_async.model.tags import HuksTag
 from huks_async.runtime.randomness import random_bytes
-from huks_async.sessions.driver import COPY_AT_ONCE
 
 if TYPE_CHECKING:
     # each format is loaded by the first message of its kind, as algorithms are by their first use
@@ -115,7 +114,7 @@ class MessageFunctions(KeystoreFunctions):
         if type(sealed) is not bytes:
             given = as_buffer(sealed, "sealed")
             state.driver.check_size(given, MOST_OVERHEAD)  # before it is copied
-            sealed = bytes(given) if len(given) <= COPY_AT_ONCE else await state.driver.copy(given)
+            sealed = await state.driver.copy(given)
         if type(context) is not bytes:
             context = as_bytes(context, "context")
         if opener is None:

@@ -10,7 +10,7 @@ from huks_async.access.policy import AccessRequest
 from huks_async.keystore.open_state import OpenState
 from huks_async.model.enums import HuksAuthStorageLevel, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
-from huks_async.model.params import HuksOptions, HuksParam, ParamSet
+from huks_async.model.params import BytesLike, HuksOptions, HuksParam, ParamSet, as_bytes
 from huks_async.model.tags import HuksTag
 from huks_async.providers.parameters import with_uid
 from huks_async.providers.resource_ids import parse_resource_id
@@ -35,10 +35,13 @@ async def export(state: OpenState, alias: Any, params: ParamSet) -> bytes:
 
 
 async def import_wrapped(
-    state: OpenState, alias: Any, wrapping_alias: Any, params: ParamSet, wrapped: bytes
+    state: OpenState, alias: Any, wrapping_alias: Any, params: ParamSet, data: BytesLike
 ) -> None:
     """Have a provider import a key that is wrapped for another key of the same provider."""
+    from huks_async.keys.wrapping.wrapped import MAX_WRAPPED_BYTES  # late, as all that most services never do
+
     function = "importWrappedKeyItem"
+    wrapped = as_bytes(data, "inData", MAX_WRAPPED_BYTES)
     opened = _find(state, alias, function, params.numbers.get(_PURPOSE, 0))
     opens = int(HuksKeyPurpose.HUKS_KEY_PURPOSE_UNWRAP)
     wrapping = _find(state, wrapping_alias, function, opens, "wrappingKeyAlias")
@@ -58,17 +61,19 @@ async def init_session(state: OpenState, alias: Any, params: ParamSet) -> int:
     return await state.providers.init_session(opened, _options(params, opened, b""))
 
 
-async def update_session(state: OpenState, handle: int, params: ParamSet, data: bytes) -> bytes:
+async def update_session(state: OpenState, handle: int, params: ParamSet, data: BytesLike) -> bytes:
     """Feed a segment."""
+    state.driver.check_size(data, what="inData")
     with state.providers.sessions.using(handle, state.session_owner) as session:
-        options = _options(params, session.opened, data)
+        options = _options(params, session.opened, await state.driver.copy(data))
         return await state.providers.feed_session(session, "onUpdateSession", options, last=False)
 
 
-async def finish_session(state: OpenState, handle: int, params: ParamSet, data: bytes) -> bytes:
+async def finish_session(state: OpenState, handle: int, params: ParamSet, data: BytesLike) -> bytes:
     """Feed the last segment. After an error that leaves the provider's session alive (of the PIN), ours stays, too."""
+    state.driver.check_size(data, what="inData")
     with state.providers.sessions.using(handle, state.session_owner) as session:
-        options = _options(params, session.opened, data)
+        options = _options(params, session.opened, await state.driver.copy(data))
         return await state.providers.feed_session(session, "onFinishSession", options, last=True)
 
 

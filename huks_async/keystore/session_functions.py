@@ -155,9 +155,7 @@ class SessionFunctions(KeystoreFunctions):
             if is_external(params):
                 from huks_async.keystore import provider_keys  # late: few services use providers
 
-                return HuksReturnResult(
-                    await provider_keys.update_session(state, handle, params, bytes(segment))
-                )
+                return HuksReturnResult(await provider_keys.update_session(state, handle, params, segment))
             out = state.driver.start_update(state.session_owner, handle, segment, params)
         if not isinstance(out, bytes):
             out = await out
@@ -198,9 +196,7 @@ class SessionFunctions(KeystoreFunctions):
             if is_external(params):
                 from huks_async.keystore import provider_keys  # late: few services use providers
 
-                return HuksReturnResult(
-                    await provider_keys.finish_session(state, handle, params, bytes(segment))
-                )
+                return HuksReturnResult(await provider_keys.finish_session(state, handle, params, segment))
             out = state.driver.start_finish(state.session_owner, handle, segment, params)
         if not isinstance(out, bytes):
             out, session = await out

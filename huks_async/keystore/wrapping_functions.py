@@ -40,7 +40,7 @@ class WrappingFunctions(KeystoreFunctions):
         if is_external(params):
             from huks_async.keystore import provider_keys  # late: few services use providers
 
-            await provider_keys.import_wrapped(state, keyAlias, wrappingKeyAlias, params, bytes(data))
+            await provider_keys.import_wrapped(state, keyAlias, wrappingKeyAlias, params, data)
             return
         alias = check_alias(keyAlias)
         wrapping_alias = check_alias(wrappingKeyAlias, "wrappingKeyAlias")

@@ -222,14 +222,14 @@ class SessionDriver:
         """The most bytes with which an operation outside a session may finish on the event loop; -1 if it may not."""
         return self._finishes_at_once[operation.kind] if operation.work <= 1.0 else -1
 
-    def check_size(self, data: BytesLike, overhead: int = 0) -> None:
+    def check_size(self, data: BytesLike, overhead: int = 0, what: str = "data") -> None:
         """Refuse more data than one call takes; `overhead` as for `finish_alone`.
 
         Raises:
             BusinessError: 401.
         """
         if len(data) > self._max_call + overhead:
-            raise self._too_large(data, "data")
+            raise self._too_large(data, what)
 
     async def update_alone(self, operation: Operation, data: BytesLike) -> None:
         """Feed an operation that belongs to no session; see `finish_alone`."""
@@ -310,7 +310,7 @@ class SessionDriver:
         most = COSTS.get(operation.kind, UNKNOWN).slice_bytes
         if type(data) is not bytes and not (type(data) is memoryview and type(data.obj) is bytes):
             # the caller may change its buffer while the worker reads it
-            data = bytes(data) if len(data) <= COPY_AT_ONCE else await self.copy(data)
+            data = await self.copy(data)
         ends_with_signature = operation.verifies and function == operation.finish
         if most is None or len(data) <= most or operation.collects or ends_with_signature:
             return await dispatcher.pool.run(function, data)
@@ -322,13 +322,20 @@ class SessionDriver:
             raise
 
     async def copy(self, data: BytesLike) -> bytes:
-        """A private copy of data of any size; other tasks get turns while it is made."""
-        parts = []
-        with memoryview(data) as view:
-            for start in range(0, len(view), COPY_AT_ONCE):
-                parts.append(bytes(view[start : start + COPY_AT_ONCE]))
-                await self._dispatcher.give_turn()
-        return await self._dispatcher.pool.run(b"".join, parts)
+        """A private copy of data of any size; other tasks get turns while a long one is made."""
+        if type(data) is bytes:
+            return data
+        try:
+            if len(data) <= COPY_AT_ONCE:
+                return bytes(data)
+            parts = []
+            with memoryview(data) as view:
+                for start in range(0, len(view), COPY_AT_ONCE):
+                    parts.append(bytes(view[start : start + COPY_AT_ONCE]))
+                    await self._dispatcher.give_turn()
+            return await self._dispatcher.pool.run(b"".join, parts)
+        except MemoryError as error:
+            raise out_of_memory("a copy of the data of a call") from error
 
     def _end(self, session: Session, error: BaseException) -> None:
         """End a session whose call failed; raise a documented error in place of an unexpected one."""

@@ -112,6 +112,49 @@ async def test_wrapped_import_takes_two_keys_of_one_provider(ready, token):
         await ready.importWrappedKeyItem(rid("new"), rid("absent"), external(wrapped))
 
 
+async def test_data_for_a_key_of_a_provider_has_the_limits_of_a_call(token):
+    """More than one call takes is 401 before the handle, is not copied, and leaves the session."""
+    limits = huks.Limits(max_call_bytes=1000)
+    async with huks.Keystore.open(
+        "memory:", monitor=False, limits=limits, abilities={ABILITY: token}
+    ) as keystore:
+        await keystore.registerProvider(NAME, [ABILITY_PARAM])
+        await keystore.openResource(rid())
+        await keystore.authUkeyPin(rid(), pin())
+        await keystore.generateKeyItem(rid(), MAKE)
+        session = await keystore.initSession(rid(), SIGN)
+        for much in (bytes(1001), bytearray(1001), memoryview(bytearray(1001))):
+            for handle in (session.handle, 7):
+                for call in (keystore.updateSession, keystore.finishSession):
+                    with refused(401, "inData has 1001 bytes, accepted 1000 a call"):
+                        await call(handle, external(much))
+        await keystore.updateSession(session.handle, external(bytearray(1000)))
+        assert (await keystore.finishSession(session.handle, external(bytearray()))).outData
+        with refused(401, "inData has 1048577 bytes, accepted 1048576"):
+            await keystore.importWrappedKeyItem(rid(), rid(), external(bytearray(1024 * 1024 + 1)))
+
+
+async def test_a_provider_gets_long_data_whose_copy_leaves_turns_to_others(ready, token):
+    """A long buffer is copied in parts; what the caller then does to it does not reach the provider."""
+    session = await ready.initSession(rid(), SIGN)
+    given = bytearray(b"x") * (8 * 1024 * 1024)
+    turns = 0
+
+    async def count():
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    other = asyncio.ensure_future(count())
+    await ready.updateSession(session.handle, external(given))
+    other.cancel()
+    assert turns >= 8
+    given[:] = bytes(len(given))
+    (held,) = token._sessions.values()
+    assert held.data == b"x" * len(given)
+
+
 # --- registration --------------------------------------------------------------------------------
 
 
