@@ -49,6 +49,44 @@ class Recording:
         return [(request.function, request.alias, request.purposes) for request in asked]
 
 
+class Narrow(Recording):
+    """Permits everything, or keys that sign and verify at level CE alone."""
+
+    narrow = False
+
+    def may_use(self, request: AccessRequest) -> Any:
+        return not self.narrow or (request.level == 1 and not request.purposes & ~(4 | 8))
+
+
+def test_an_unwrapped_key_is_for_what_the_policy_allows() -> None:
+    """Purposes and level stand in the blob alone, so the policy is asked about these, and nothing is stored against it."""
+    policy = Narrow()
+    allowed = {"IS_ALLOWED_WRAP": True}
+    signs = key(A.HUKS_ALG_ECC, 256, 4 | 8, DIGEST=12) | allowed
+
+    async def store_again(keystore: Keystore, made: dict[str, Any], level: dict[str, Any]) -> None:
+        policy.narrow = False
+        await keystore.generateKeyItem("key", options(**made, **level))
+        blob = (await keystore.wrapKeyItem("key", options(KEY_WRAP_TYPE=2, **level))).outData
+        policy.narrow = True
+        await keystore.unwrapKeyItem("again", options(KEY_WRAP_TYPE=2), blob)
+
+    async def main() -> None:
+        async with Keystore.open(
+            "memory:", policy=policy, wrapping_key=huks.EphemeralRootKey(), monitor=False
+        ) as keystore:
+            await refused(store_again(keystore, AES_CBC | allowed, {}), 201)
+            await refused(store_again(keystore, signs, {"AUTH_STORAGE_LEVEL": 0}), 201)
+            policy.narrow = False
+            assert not await keystore.hasKeyItem("again", options())
+            assert not await keystore.hasKeyItem("again", options(AUTH_STORAGE_LEVEL=0))
+            await store_again(keystore, signs, {})
+            policy.narrow = False
+            assert await keystore.hasKeyItem("again", options())
+
+    asyncio.run(main())
+
+
 def test_every_function_asks_about_its_keys() -> None:
     """Function, alias and purposes, for each documented function on keys; those of a user with `AsUser`."""
     kem = key(A.HUKS_ALG_ML_KEM, 768, 96)
@@ -87,6 +125,7 @@ def test_every_function_asks_about_its_keys() -> None:
             assert policy.taken() == [
                 ("wrapKeyItem", "aes", 0),
                 ("unwrapKeyItem", "back", 0),
+                ("unwrapKeyItem", "back", 3),
                 ("importWrappedKeyItem", "old", 64),
                 ("importWrappedKeyItem", "new", 3),
                 ("importWrappedKeyItem", "old", 2),

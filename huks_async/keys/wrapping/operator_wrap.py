@@ -14,13 +14,13 @@ namespace and all that precedes the nonce are authenticated: another application
 """
 
 import struct
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from huks_async.crypto.key_material import KeyMaterial
 from huks_async.keys.items.aliases import storage_level
-from huks_async.keys.items.attributes import may_override
 from huks_async.keys.items.item import decode_params, encode_params
 from huks_async.keys.items.shelf import KeyShelf
 from huks_async.model.enums import HuksErrorCode, HuksKeyWrapType
@@ -75,21 +75,34 @@ async def wrap_item(
     return head + nonce + AESGCM(content_key).encrypt(nonce, plain, _bound(shelf, head))
 
 
+class UnwrappedItem(NamedTuple):
+    """The key item of a blob, which is not stored yet."""
+
+    level: int
+    params: ParamSet
+    material: KeyMaterial
+
+
 async def unwrap_item(
-    shelf: KeyShelf, alias: str, params: ParamSet, blob: bytes, operator: RootKey, outside: OutsideCalls
-) -> None:
-    """Store the key item of a blob under `alias`; see `Keystore.unwrapKeyItem`."""
-    level, kept, material = await outside.ask(_open(shelf, blob, operator), "the wrapping key")
+    shelf: KeyShelf, params: ParamSet, blob: bytes, operator: RootKey, outside: OutsideCalls
+) -> UnwrappedItem:
+    """Open a blob with the operator's key, which `outside` asks; see `Keystore.unwrapKeyItem`."""
+    item = await outside.ask(_open(shelf, blob, operator), "the wrapping key")
     given = params.number(_T.HUKS_TAG_AUTH_STORAGE_LEVEL)
-    if given is not None and given != level:
+    if given is not None and given != item.level:
         raise BusinessError(
             12000018,
-            f"HUKS_TAG_AUTH_STORAGE_LEVEL: got {given}, the key was wrapped at level {level} and keeps it",
+            f"HUKS_TAG_AUTH_STORAGE_LEVEL: got {given}, the key was wrapped at level {item.level} and keeps it",
         )
-    await shelf.save(alias, level, encode_params(kept), material, override=may_override(params))
+    return item
 
 
-async def _open(shelf: KeyShelf, blob: bytes, operator: RootKey) -> tuple[int, ParamSet, KeyMaterial]:
+async def keep_item(shelf: KeyShelf, alias: str, item: UnwrappedItem, *, override: bool) -> None:
+    """Store the key item of a blob under `alias`."""
+    await shelf.save(alias, item.level, encode_params(item.params), item.material, override=override)
+
+
+async def _open(shelf: KeyShelf, blob: bytes, operator: RootKey) -> UnwrappedItem:
     if len(blob) < _HEAD.size:
         raise _damaged("it is too short")
     version, length = _HEAD.unpack_from(blob)
@@ -127,14 +140,14 @@ def _encode(level: int, params: ParamSet, material: KeyMaterial) -> bytes:
     )
 
 
-def _decode(plain: bytes) -> tuple[int, ParamSet, KeyMaterial]:
+def _decode(plain: bytes) -> UnwrappedItem:
     level, length = _ITEM.unpack_from(plain)
     start = _ITEM.size + length
     params = decode_params(plain[_ITEM.size : start])
     secret_length, algorithm, size = _MATERIAL.unpack_from(plain, start)
     start += _MATERIAL.size
     secret, public = plain[start : start + secret_length], plain[start + secret_length :]
-    return level, params, KeyMaterial(algorithm, size, secret, public)
+    return UnwrappedItem(level, params, KeyMaterial(algorithm, size, secret, public))
 
 
 def _bound(shelf: KeyShelf, head: bytes) -> bytes:
