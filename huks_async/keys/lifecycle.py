@@ -150,7 +150,7 @@ class KeyMaker:
             await self._refuse_taken(alias, recipe.level)
         if numbers in self._recipes and _USER not in params.numbers:
             # whose keys are meant is decided by the parser's caller
-            self._lists.keep_list(properties, (), recipe)
+            self._lists.keep_list(properties, params, recipe)
         await self._make(alias, recipe, params)
 
     async def _make(self, alias: str, recipe: Recipe, params: ParamSet = NO_PARAMETERS) -> None:

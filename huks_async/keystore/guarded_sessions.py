@@ -93,7 +93,7 @@ def _keep_list(item: KeyItem, demand: Demand, properties: object, params: ParamS
     Not if the key needs a PIN or there are byte strings that the operation ignores: both need a check each time.
     """
     if not demand.password and params.blobs.keys() <= used_bytes(params.numbers):
-        item.guarded.keep_list(properties, params.blobs, plan)
+        item.guarded.keep_list(properties, params, plan)
 
 
 async def _prepare_anew(

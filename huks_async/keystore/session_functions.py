@@ -285,7 +285,7 @@ async def _prepare(
         item.prepared.keep(key, plan)
     used = used_bytes(numbers)
     if params.blobs.keys() <= used:
-        item.prepared.keep_list(properties, params.blobs, plan)
+        item.prepared.keep_list(properties, params, plan)
     else:
         # The list is not kept: byte strings that the operation ignores must be checked each time.
         refuse_empty_bytes(params.blobs, used)

@@ -103,6 +103,73 @@ def test_a_list_that_its_caller_changes_is_read_again():
     use(main)
 
 
+class WaitingStore(MemoryStore):
+    """Runs something while a row is read."""
+
+    def __init__(self):
+        super().__init__()
+        self.meanwhile = lambda: None
+
+    async def get(self, name):
+        self.meanwhile()
+        return await super().get(name)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda properties: properties[4].update(value=huks.HuksCipherMode.HUKS_MODE_CCM),
+        lambda properties: properties[4].update(value=32.0),
+        lambda properties: properties[5].update(value=0),
+        lambda properties: properties[5].update(tag=Tag.HUKS_TAG_IS_KEY_ALIAS),
+        lambda properties: properties[7].update(tag=Tag.HUKS_TAG_IV),
+        lambda properties: properties.__setitem__(6, properties[7]),
+        lambda properties: properties.__delitem__(7),
+        lambda properties: properties.append(properties[6]),
+    ],
+    ids=["number", "type", "type of a bool", "tag", "tag of bytes", "bytes twice", "fewer", "more"],
+)
+def test_a_list_that_its_caller_changes_while_its_key_is_read(change):
+    """The next session with the list has the parameters that it holds then."""
+    store, root_key = WaitingStore(), huks.EphemeralRootKey()
+    any_mode = {tag: NUMBERS[tag] for tag in NUMBERS if tag != Tag.HUKS_TAG_BLOCK_MODE}
+    flag = {Tag.HUKS_TAG_KEY_OVERRIDE: False}
+
+    async def main():
+        async with (
+            huks.Keystore.open(store, root_key) as keystore,
+            huks.Keystore.open(store, root_key) as other,
+        ):
+            made_for = listed(any_mode | {Tag.HUKS_TAG_PURPOSE: 3})
+            await other.importKeyItem("key", {"properties": made_for, "inData": KEY})
+            properties = listed(NUMBERS, flag, BLOBS)
+            store.meanwhile = lambda: change(properties)
+            assert await seal(keystore, properties) == AESGCM(KEY).encrypt(NONCE, DATA, AAD)
+            store.meanwhile = lambda: None
+            assert await outcome(keystore, properties) == await outcome(keystore, tuple(properties))
+
+    anyio.run(main)
+
+
+def test_parameters_of_a_key_that_change_while_its_name_is_looked_for():
+    """The next key that is made with the list is of the size that it says then."""
+    store = WaitingStore()
+
+    async def main():
+        async with huks.Keystore.open(store) as keystore:
+            made_for = {tag: NUMBERS[tag] for tag in list(NUMBERS)[:3]}
+            properties = listed(made_for, {Tag.HUKS_TAG_KEY_OVERRIDE: False})
+            store.meanwhile = lambda: properties[1].update(value=128)
+            await keystore.generateKeyItem("first", {"properties": properties})
+            store.meanwhile = lambda: None
+            await keystore.generateKeyItem("second", {"properties": properties})
+            for alias, size in (("first", 256), ("second", 128)):
+                stored = (await keystore.getKeyItemProperties(alias, {"properties": []})).properties
+                assert huks.HuksParam(Tag.HUKS_TAG_KEY_SIZE, size) in stored
+
+    anyio.run(main)
+
+
 @pytest.mark.parametrize("value", [True, 1.0, Decimal(1), "1", None, b"1", 1 + 0j])
 def test_a_number_of_another_type_is_refused_before_and_after(value):
     """What equals the right number is not the right number, however often that one was seen."""

@@ -6,6 +6,8 @@ Must never give another answer than parsing would.
 from collections.abc import Collection
 from typing import Any, Generic, TypeVar
 
+from huks_async.model.params import ParamSet
+
 T = TypeVar("T")
 
 # A program makes the parameters for one key in few places, so few lists are kept; the others are parsed again.
@@ -55,12 +57,14 @@ class KnownLists(Generic[T]):
                 return known.meaning, blobs
         return None
 
-    def keep_list(self, properties: object, blobs: Collection[int], meaning: T) -> None:
+    def keep_list(self, properties: object, params: ParamSet, meaning: T) -> None:
         """Remember a list that was parsed without error, if it has a form that can be recognised.
+
+        Its caller may have changed it since it was parsed, at any await in between: then it is not remembered.
 
         Args:
             properties: what the caller passed.
-            blobs: the tags of the byte strings that parsing it gave.
+            params: what parsing it gave.
             meaning: what was made from its numbers, to be returned when the list is recognised.
         """
         if type(properties) is not list:
@@ -68,12 +72,13 @@ class KnownLists(Generic[T]):
         try:
             if self.recognise(properties) is not None:
                 return
-            known = _KnownList(properties, blobs, meaning)
+            known = _KnownList(properties, params.blobs, meaning)
+            if not known.says(params):
+                return
         except Exception:
             return  # the list holds objects instead of mappings, which may answer differently at each call
-        if len(known.blobs) == len(blobs):  # they differ if the parser replaced an old tag by its newer one
-            self._lists.insert(0, known)
-            del self._lists[_MAX_LISTS:]
+        self._lists.insert(0, known)
+        del self._lists[_MAX_LISTS:]
 
 
 class _KnownList(Generic[T]):
@@ -94,7 +99,25 @@ class _KnownList(Generic[T]):
         for place, param in enumerate(properties):
             tag, value = param["tag"], param["value"]
             if tag in blobs:
-                self.blobs.append((place, tag, int(tag)))
+                self.blobs.append((place, tag, int.__int__(tag)))
             else:
                 self.numbers.append((place, tag, value))
         self.meaning = meaning
+
+    def says(self, params: ParamSet) -> bool:
+        """Whether parsing the list would give these numbers, and byte strings under these tags.
+
+        It would not if its caller has changed it, or if the parser replaced an old tag by its newer one.
+        """
+        numbers = {
+            int.__int__(tag): value if type(value) is bool else int.__int__(value)
+            for _, tag, value in self.numbers
+        }
+        return (
+            numbers == params.numbers
+            and all(
+                type(value) is type(params.numbers[tag]) for tag, value in numbers.items()
+            )  # 1 equals True
+            and {name for _, _, name in self.blobs} == params.blobs.keys()
+            and self.length == len(params)
+        )
