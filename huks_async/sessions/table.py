@@ -424,8 +424,7 @@ class SessionTable:
         """The error for a handle that has no session, with its fate where that is known."""
         if self._closed:
             return BusinessError(12000011, f"session {shown(handle)} does not exist: its keystore was closed")
-        fate_owner, fate = self._fates.find(handle) or (None, None)
-        why = fate if fate is not None and fate_owner == owner else "it never existed, or ended long ago"
+        why = self._fates.find(handle, owner) or "it never existed, or ended long ago"
         return BusinessError(12000011, f"session {shown(handle)} does not exist: {why}; open a new one")
 
     def _make_room(self, owner: str) -> None:
@@ -521,7 +520,7 @@ class SessionTable:
         if session.held:
             self.held -= session.held
             session.held = 0
-        # consecutive sessions of one owner that ended for the same reason share a record
+        # consecutive sessions of one owner that ended for the same reason share a number
         record = self._last_fate
         if record[1] != fate or record[0] != owner:
             record = self._last_fate = (owner, fate, self._fates.number(owner, fate))
@@ -554,7 +553,7 @@ class SessionTable:
             if self._mask == _DEVICE_HANDLE_MASK:
                 # Of 2^32 numbers, one in 4,000 belongs to one of the last million ended sessions, so these are
                 # looked up. Of 2^53 it is one in 9,000,000,000, and a look-up takes longer than a session.
-                fresh = [handle for handle in fresh if self._fates.find(handle) is None]
+                fresh = [handle for handle in fresh if handle not in self._fates]
             handles.extend(filterfalse(self.sessions.__contains__, fresh))
         return handles
 

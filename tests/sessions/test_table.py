@@ -132,6 +132,29 @@ def test_many_different_fates_are_told_in_general():
     assert "it failed; open" in why_gone(table, handles[99_000])
 
 
+def test_each_of_a_hundred_thousand_owners_is_told_the_fate_of_its_session():
+    """A service that names its customers has as many owners as sessions; their ends go on, and no name is kept."""
+    table = make()
+    told = {}
+    for number in range(100_000):
+        owner = f"customer {number}"
+        session = table.open(owner, Holding())
+        table.take(session.handle, owner)
+        if number % 2:
+            table.finish(session)
+        else:
+            table.fail(session, "the padding is wrong")
+        if number % 500 < 2:
+            told[session.handle] = owner, ("it failed: the padding is wrong", "it was finished")[number % 2]
+    wrong = [owner for handle, (owner, fate) in told.items() if fate not in why_gone(table, handle, owner)]
+    assert wrong == []
+    assert {"never existed" in why_gone(table, handle, "customer x") for handle in told} == {True}
+    assert {fate for volume in table._fates._volumes for fate in volume.fates} == {
+        "it failed: the padding is wrong",
+        "it was finished",
+    }
+
+
 def test_fates_are_forgotten_by_halves():
     """What is left when memory stays short are the latest."""
     table = make()
