@@ -111,7 +111,7 @@ class SessionTable:
         self._fork_watch = ForkWatch()
         self._ours = self._fork_watch.mark
         self.sessions: OrderedDict[int, Session] = OrderedDict()
-        self._dying = self.sessions
+        self._dying: OrderedDict[int, Session] = OrderedDict()
         # Most keystores have a single caller, who owns every session, so nothing is counted per owner. Once a
         # second caller appears, each owner's sessions are counted.
         self._owner: str | None = None

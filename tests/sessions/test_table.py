@@ -1,6 +1,7 @@
 """The table of sessions: limits, order of use, staleness, fates, counters."""
 
 import random
+import weakref
 
 import pytest
 
@@ -289,6 +290,18 @@ def test_a_purge_that_finds_nothing_looks_at_one_session(monkeypatch):
         assert table.purge_stale(500, 60.0, "purged") == 0
         seen[count] = looked
     assert seen[10] == seen[5000] <= 2
+
+
+def test_a_table_that_gave_back_its_memory_keeps_nothing_of_sessions_that_end_later():
+    """Their operations, which hold keys, go with them and not with the keystore."""
+    table = make()
+    sessions = [table.open("app", Holding()) for _ in range(100)]
+    operations = [weakref.ref(session.operation) for session in sessions]
+    table.compact()
+    for session in sessions:
+        table.finish(session)
+    del session, sessions
+    assert [operation() for operation in operations if operation() is not None] == []
 
 
 def test_on_purge_is_told_of_every_purge_and_may_fail(caplog):
