@@ -35,6 +35,7 @@ from cryptography.hazmat.primitives.hmac import HMAC
 
 from huks_async.model.enums import HuksUserAuthType
 from huks_async.model.errors import BusinessError
+from huks_async.model.params import as_bytes
 from huks_async.model.uncopied import Uncopied
 from huks_async.runtime.randomness import random_bytes
 
@@ -115,11 +116,12 @@ class AuthTokenKeys(Uncopied):
     __slots__ = ("_cipher", "_mac")
 
     def __init__(self, mac: bytes, cipher: bytes) -> None:
+        mac, cipher = as_bytes(mac, "mac"), as_bytes(cipher, "cipher")
         if len(mac) != KEY_BYTES or len(cipher) != KEY_BYTES:
             raise BusinessError(401, f"the keys of auth tokens have {KEY_BYTES} bytes each")
         # Copying an HMAC context that has its key costs less than half as much as making a new one.
-        self._mac = HMAC(bytes(mac), SHA256())
-        self._cipher = AESGCM(bytes(cipher))
+        self._mac = HMAC(mac, SHA256())
+        self._cipher = AESGCM(cipher)
 
     @classmethod
     def random(cls) -> "AuthTokenKeys":

@@ -1,5 +1,6 @@
 """What the functions on external providers do; `ProviderFunctions` loads this module at its first call."""
 
+import operator
 from typing import Any
 
 from huks_async.access.callers import Caller
@@ -233,7 +234,7 @@ def _checked_property(provider: Provider, result: HuksCryptoExtensionResult) -> 
             )
             for param in result.property or ()
         ]
-    except (AttributeError, TypeError, BusinessError):
+    except Exception:  # the list and what is in it are objects of the provider's, which may raise anything
         raise BusinessError(
             12000020, f"{provider.who}: onGetProperty gave a property that is no list of parameters"
         ) from None
@@ -245,9 +246,11 @@ def _checked_certificates(
     try:
         return [
             HuksCryptoExtensionCertInfo(
-                int(cert.purpose), provider.resource_id(cert.resourceId).to_json(), bytes(cert.cert)
+                operator.index(cert.purpose),
+                provider.resource_id(cert.resourceId).to_json(),
+                as_bytes(cert.cert, "a certificate"),
             )
             for cert in result.certs or ()
         ]
-    except (AttributeError, TypeError, ValueError, BusinessError):
+    except Exception:  # the list and what is in it are objects of the provider's, which may raise anything
         raise BusinessError(12000020, f"{provider.who} gave certs that are no certificates") from None

@@ -1,5 +1,7 @@
 """The token, bit for bit, against code that was written after the documented table alone."""
 
+from typing import Any
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -105,6 +107,15 @@ def test_challenges_are_combined_by_position() -> None:
     for wrong in ((b"short",), (first,) * 5):
         with pytest.raises(BusinessError):
             combine_challenges(*wrong)
+
+
+@pytest.mark.parametrize("wrong", [32, 3.5, None, "x" * 32, [1] * 32, b"x" * 31])
+def test_what_are_no_keys_is_401(wrong: Any) -> None:
+    """A number, a text or a list is no key, whatever Python would make of it."""
+    for keys in ((wrong, CIPHER_KEY), (MAC_KEY, wrong)):
+        with pytest.raises(BusinessError) as caught:
+            AuthTokenKeys(*keys)
+        assert caught.value.code == 401
 
 
 def test_keys_show_nothing() -> None:

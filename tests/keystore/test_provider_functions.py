@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import json
+from math import inf
 
 import pytest
 import pytest_asyncio
@@ -11,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 import huks_async as huks
-from huks_async.providers import HuksCryptoExtensionResult
+from huks_async.providers import HuksCryptoExtensionCertInfo, HuksCryptoExtensionResult
 from huks_async.sessions.pressure import SilentSensor
 from huks_async.testing.memory_provider import MemoryProvider
 from tests.providers.support import (
@@ -826,7 +827,18 @@ async def test_malformed_results_are_12000020(ready, token):
         ("onGetProperty", HuksCryptoExtensionResult(property=[3])),
         ("onExportKeyItem", HuksCryptoExtensionResult(outData="text")),
         ("onUpdateSession", HuksCryptoExtensionResult(outData=3)),
+        ("onGetProperty", HuksCryptoExtensionResult(property=map(divmod, [1], [0]))),
         ("onExportCertificate", HuksCryptoExtensionResult(certs=[3])),
+        ("onExportCertificate", HuksCryptoExtensionResult(certs=[HuksCryptoExtensionCertInfo(0, rid(), 32)])),
+        (
+            "onExportCertificate",
+            HuksCryptoExtensionResult(certs=[HuksCryptoExtensionCertInfo(0, rid(), [1])]),
+        ),
+        (
+            "onExportCertificate",
+            HuksCryptoExtensionResult(certs=[HuksCryptoExtensionCertInfo(inf, rid(), b"c")]),
+        ),
+        ("onExportCertificate", HuksCryptoExtensionResult(certs=map(divmod, [1], [0]))),
         ("onGetResourceId", HuksCryptoExtensionResult()),
     ):
         call = await _call(ready, method)

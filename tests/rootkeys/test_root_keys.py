@@ -288,6 +288,14 @@ async def test_scrypt_parameters_have_bounds():
     assert caught.value.code == 12000012
 
 
+@pytest.mark.parametrize("wrong", [1234, 3.5, None, [1, 2], [999], True])
+def test_what_is_no_passphrase_is_refused(wrong):
+    """A number is not as many zero bytes."""
+    with pytest.raises(BusinessError, match="passphrase must be bytes-like") as caught:
+        PassphraseRootKey(wrong)
+    assert caught.value.code == 401
+
+
 @pytest.mark.asyncio
 async def test_a_stronger_passphrase_setting_reads_what_a_weaker_one_wrapped():
     """The parameters travel with the wrapped key."""

@@ -4,13 +4,12 @@ from collections.abc import Callable
 
 from huks_async.model.errors import BusinessError
 from huks_async.rootkeys import RootKey
+from huks_async.rootkeys.answers import KEY_SIZE, unwrap_key, wrap_key
 from huks_async.runtime.randomness import random_bytes
 from huks_async.stores import Store
 
 STORE_KEY = "store-key"
 """The name under which a store keeps its wrapped key."""
-
-KEY_SIZE = 32
 
 
 async def open_store_key(
@@ -42,7 +41,7 @@ async def open_store_key(
             )
     if wrapped is None:
         await root_key.open()
-        wrapped = await store.put_meta(STORE_KEY, await root_key.wrap(random(KEY_SIZE)))
+        wrapped = await store.put_meta(STORE_KEY, await wrap_key(root_key, random(KEY_SIZE)))
     else:
         # A new root key cannot be the one that this store was made with, so none may be made here.
         await root_key.open(new=False)
@@ -62,13 +61,13 @@ async def rewrap_store_key(store: Store, old: RootKey, new: RootKey) -> None:
         raise BusinessError(
             12000011, f"the store {store.address} has no key yet; open a keystore on it first"
         )
-    await store.replace_meta(STORE_KEY, await new.wrap(await unwrap_store_key(store, old, wrapped)))
+    await store.replace_meta(STORE_KEY, await wrap_key(new, await unwrap_store_key(store, old, wrapped)))
 
 
 async def unwrap_store_key(store: Store, root_key: RootKey, wrapped: bytes) -> bytes:
     """Give the key of a store from its wrapped form. Errors as `open_store_key`."""
     try:
-        return await root_key.unwrap(wrapped)
+        return await unwrap_key(root_key, wrapped)
     except BusinessError as error:
         if error.code != 12000012:
             raise

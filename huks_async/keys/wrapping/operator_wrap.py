@@ -28,6 +28,7 @@ from huks_async.model.errors import BusinessError
 from huks_async.model.params import ParamSet
 from huks_async.model.tags import HuksTag
 from huks_async.rootkeys import RootKey
+from huks_async.rootkeys.answers import unwrap_key, wrap_key
 from huks_async.runtime.outside_calls import OutsideCalls
 from huks_async.runtime.randomness import random_bytes
 
@@ -68,7 +69,7 @@ async def wrap_item(
             f"key {alias!r} must not be wrapped: it was made without HUKS_TAG_IS_ALLOWED_WRAP = true",
         )
     content_key = random_bytes(_KEY_BYTES)
-    wrapped = await outside.ask(operator.wrap(content_key), "the wrapping key")
+    wrapped = await outside.ask(wrap_key(operator, content_key), "the wrapping key")
     head = _HEAD.pack(VERSION, len(wrapped)) + wrapped
     nonce = random_bytes(_NONCE_BYTES)
     plain = _encode(level, item.params, item.material)
@@ -114,7 +115,7 @@ async def _open(shelf: KeyShelf, blob: bytes, operator: RootKey) -> UnwrappedIte
     if len(nonce) != _NONCE_BYTES:
         raise _damaged("it is too short")
     try:
-        content_key = await operator.unwrap(head[_HEAD.size :])
+        content_key = await unwrap_key(operator, head[_HEAD.size :])
     except BusinessError as error:
         if error.code != 12000012:
             raise

@@ -4,10 +4,14 @@ import asyncio
 
 import pytest
 
-from huks_async.keys.items.storekey import open_store_key, rewrap_store_key
+from huks_async.keys.items.storekey import STORE_KEY, open_store_key, rewrap_store_key
+from huks_async.keystore import Keystore
 from huks_async.model.errors import BusinessError
-from huks_async.rootkeys import EphemeralRootKey, FileRootKey, PassphraseRootKey
+from huks_async.rootkeys import EphemeralRootKey, FileRootKey, PassphraseRootKey, RootKey
 from huks_async.stores import ItemName, MemoryStore, SqliteStore
+from tests.keystore.support import AES_CBC, options
+
+KEY = bytes(range(32))
 
 
 @pytest.mark.asyncio
@@ -122,3 +126,41 @@ async def test_a_store_that_has_items_and_no_key_is_refused():
         await open_store_key(store, EphemeralRootKey())
     assert caught.value.code == 12000012
     assert await store.get_meta("store-key") is None
+
+
+class _Answering(RootKey):
+    """A root key of an application's own that answers what it is told."""
+
+    key_id = "answering"
+
+    def __init__(self, wrapped, key):
+        self._wrapped, self._key = wrapped, key
+
+    async def wrap(self, key):
+        return self._wrapped
+
+    async def unwrap(self, wrapped):
+        return self._key
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("wrapped", "key"),
+    [(wrapped, KEY) for wrapped in (None, 60, "text", [1, 2], b"", bytes(65_536))]
+    + [(b"wrapped", key) for key in (None, 32, "x" * 32, [1] * 32, KEY[:5], KEY + b"x")],
+)
+async def test_what_a_root_key_answers_is_checked(wrapped, key):
+    """What is no wrapped key is not stored, and what is no key of 32 bytes seals nothing; also of an operator."""
+    store, broken = MemoryStore(), _Answering(wrapped, key)
+    with pytest.raises(BusinessError, match="_Answering") as caught:
+        await open_store_key(store, broken)
+    assert caught.value.code == 12000004
+    if key == KEY:
+        assert await store.get_meta(STORE_KEY) is None
+    async with Keystore.open("memory:", wrapping_key=broken, monitor=False) as keystore:
+        await keystore.generateKeyItem("key", options(**AES_CBC, IS_ALLOWED_WRAP=True))
+        call = options(KEY_WRAP_TYPE=2)
+        with pytest.raises(BusinessError, match="_Answering") as caught:
+            blob = (await keystore.wrapKeyItem("key", call)).outData
+            await keystore.unwrapKeyItem("other", call, blob)
+        assert caught.value.code == 12000004
