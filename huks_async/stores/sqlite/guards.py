@@ -22,7 +22,7 @@ import mmap
 import os
 import struct
 import threading
-from typing import Final
+from typing import Final, Self
 
 from huks_async.model.errors import BusinessError
 from huks_async.stores.sqlite.files import Inode
@@ -40,10 +40,12 @@ _FLOCK = struct.Struct("hhqqi4x")
 
 
 class _Kept:
-    __slots__ = ("descriptor", "memory", "users")
+    __slots__ = ("descriptor", "guards", "memory", "users")
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
+        # guards that were not released yet, and those of them that hold the lock
+        self.guards = 0
         self.users = 0
         # a map has a descriptor of its own, which must not be closed early either
         self.memory: mmap.mmap | None = None
@@ -80,7 +82,8 @@ def _notice_fork() -> None:
     if os.getpid() == _process:
         return
     _process = os.getpid()
-    _inherited.update(inode for inode, entry in _kept.items() if entry.users)
+    # even before its guard is held, SQLite may have the file open
+    _inherited.update(inode for inode, entry in _kept.items() if entry.guards)
     _kept.clear()
 
 
@@ -138,7 +141,11 @@ def _entry(path: str) -> tuple[Inode, _Kept]:
 
 
 class Guard:
-    """A shared lock on a file of a database. The first holder in this process sets it, the last one releases it."""
+    """A shared lock on a file of a database. The first holder in this process sets it, the last one releases it.
+
+    The file stays open until `release`, whether the lock is held or not; as a context manager, a guard is released at
+    the end of the block.
+    """
 
     def __init__(self, path: str, where: tuple[int, int]) -> None:
         """Open the file without locking it.
@@ -149,9 +156,17 @@ class Guard:
         """
         self._where = where
         self._held = False
+        self._released = False
         with _lock:
             inode, self._entry = _entry(path)
+            self._entry.guards += 1
             self.inode: Inode = inode
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
     def hold(self) -> bool:
         """Set the lock; False if another owner has locked the file exclusively."""
@@ -197,10 +212,17 @@ class Guard:
             )
 
     def release(self) -> None:
-        """Release the lock. Connections to the database must be closed before this."""
+        """Release the lock, if it is held, and let the file be closed. May be called again.
+
+        Connections to the database must be closed before this.
+        """
         with _lock:
             _notice_fork()
-            if self._held and _kept.get(self.inode) is self._entry:
+            if self._released or _kept.get(self.inode) is not self._entry:
+                return
+            self._released = True
+            self._entry.guards -= 1
+            if self._held:
                 self._held = False
                 self._entry.users -= 1
                 if self._entry.users == 0:
@@ -208,11 +230,11 @@ class Guard:
 
 
 def close_unused() -> None:
-    """Close the descriptors of files that nobody uses."""
+    """Close the descriptors of files that have no guard here and that nobody else uses."""
     with _lock:
         _notice_fork()
         for inode, entry in list(_kept.items()):
-            if entry.users == 0 and (
+            if entry.guards == 0 and (
                 os.fstat(entry.descriptor).st_nlink == 0
                 or not AVAILABLE
                 or not _others(entry.descriptor, _WHOLE)

@@ -5,7 +5,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 from huks_async.model.errors import BusinessError
 from huks_async.stores.sqlite import connections, schema
@@ -58,46 +58,38 @@ def open_database(path: str, address: str, busy_timeout: float, *, settled: bool
     refuse_foreign(path, address)
     if os.stat(path).st_nlink > 1:
         _refuse_second_name(path, address)
-    file = Guard(path, DATABASE_USERS)
-    if not settled:
-        _check_settled(path, file)
-    written = read = None
-    try:
+    with ExitStack() as made:
+        file = made.enter_context(Guard(path, DATABASE_USERS))
+        if not settled:
+            _check_settled(path, file)
         # in rollback mode, SQLite needs an exclusive lock to change the mode or to undo a hot journal
         ready = file.read(_WAL_AT, 2) == b"\2\2" and not os.path.exists(f"{path}-journal")
         if ready and not file.hold():
             raise UnsettledError
         written = _connect(path, busy_timeout)
+        made.callback(connections.close, written)
         _use_log(written, address)
         if not ready and not file.hold():
             raise UnsettledError
         migrate(written, address)
         read = _connect(path, busy_timeout)
+        made.callback(connections.close, read)
         read.execute("PRAGMA query_only = ON")
         # a first read makes SQLite create the WAL index
         read.execute("SELECT version FROM sequence").fetchall()
         seen = time.monotonic()
-        index = Guard(f"{path}-shm", INDEX_USERS)
+        index = made.enter_context(Guard(f"{path}-shm", INDEX_USERS))
         if not index.hold():
             raise UnsettledError
         try:
             database = Database(path, address, written, read, (file, index), busy_timeout)
         except FileNotFoundError as error:  # the log, which was there a moment ago
-            index.release()
             raise UnsettledError from error
-        except BaseException:
-            index.release()
-            raise
+        made.pop_all()  # they end with the database from here on
+        made.callback(database.close, tidy=False)
         if not database.is_named():
-            written = read = None  # which end with it
-            database.close(tidy=False)
             raise UnsettledError
-    except BaseException:
-        for connection in (read, written):
-            if connection is not None:
-                connections.close(connection)
-        file.release()
-        raise
+        made.pop_all()
     wait_until_noticed(seen)
     return database
 
@@ -130,7 +122,8 @@ def refuse_foreign(path: str, address: str) -> None:
             f"the store {address} is a file of {found.st_size} bytes, which a store never is: its content was "
             "lost, or the file was made by hand; restore it from a backup, or remove it to begin a new store",
         )
-    header = Guard(path, DATABASE_USERS).read(0, _HEADER_SIZE)
+    with Guard(path, DATABASE_USERS) as file:
+        header = file.read(0, _HEADER_SIZE)
     if not header.startswith(_MAGIC):
         raise BusinessError(
             12000004,
@@ -194,8 +187,10 @@ def _check_settled(path: str, file: Guard) -> None:
     if file.used_here() or file.used_by_others():
         if None in names:
             raise UnsettledError
-    elif names.shared is not None and Guard(f"{path}-shm", INDEX_USERS).used_by_others():
-        raise UnsettledError
+    elif names.shared is not None:
+        with Guard(f"{path}-shm", INDEX_USERS) as index:
+            if index.used_by_others():
+                raise UnsettledError
 
 
 def _use_log(connection: sqlite3.Connection, address: str) -> None:

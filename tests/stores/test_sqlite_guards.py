@@ -1,0 +1,132 @@
+"""The guards of a store's files stay in place from the moment they are made, whatever other stores do meanwhile."""
+
+import gc
+import os
+import sqlite3
+import threading
+from pathlib import Path
+
+import anyio
+import pytest
+
+from huks_async.model.errors import BusinessError
+from huks_async.stores import ItemName, SqliteStore
+from huks_async.stores.sqlite import connections, opening
+from huks_async.stores.sqlite.files import Names
+from huks_async.stores.sqlite.guards import DATABASE_USERS, Guard, close_unused
+
+A = ItemName("app", 2, "a")
+
+
+async def _filled(path: Path) -> SqliteStore:
+    """Make a store with a row, and leave it open."""
+    store = SqliteStore(path)
+    await store.open()
+    await store.put(A, b"x")
+    return store
+
+
+def _open_here(path: Path) -> list[str]:
+    """Give the open files of this process whose path begins with this one."""
+    links = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
+    targets = [os.readlink(link) for link in links if os.path.lexists(link)]
+    return [target for target in targets if target.startswith(str(path))]
+
+
+@pytest.mark.parametrize("step", ["_check_settled", "_connect", "migrate"])
+@pytest.mark.asyncio
+async def test_a_store_that_closes_takes_nothing_from_one_that_opens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Wherever the opening is when another store closes, it has the files whose locks it set."""
+    path = tmp_path / "keys.db"
+    await (await _filled(path)).aclose()
+    other = await _filled(tmp_path / "other.db")
+    reached, go_on = threading.Event(), threading.Event()
+    real = getattr(opening, step)
+
+    def slow(*args: object) -> object:
+        reached.set()
+        assert go_on.wait(10)
+        return real(*args)
+
+    store = SqliteStore(path)
+    async with anyio.create_task_group() as tasks:
+        monkeypatch.setattr(opening, step, slow)
+        tasks.start_soon(store.open)
+        await anyio.to_thread.run_sync(reached.wait)
+        monkeypatch.undo()
+        await other.aclose()
+        # whatever is opened now would get the number of a descriptor that was closed
+        taken = [os.open(os.devnull, os.O_RDONLY) for _ in range(3)]
+        go_on.set()
+    for descriptor in taken:
+        os.close(descriptor)
+    with Guard(str(path), DATABASE_USERS) as guard:
+        assert guard.used_here() == 1
+    assert await store.get(A) is not None
+    await store.aclose()
+    assert _open_here(tmp_path) == []
+
+
+def test_a_guard_keeps_its_file_until_it_is_released(tmp_path: Path) -> None:
+    """Held or not, the guards of a file keep it open, and the last one that is released lets it be closed."""
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+    first, second = Guard(str(path), DATABASE_USERS), Guard(str(path), DATABASE_USERS)
+    assert first.hold()
+    for _ in range(2):
+        first.release()
+    close_unused()
+    assert second.read(0, 7) == b"content"
+    assert second.hold()
+    second.release()
+    close_unused()
+    assert _open_here(path) == []
+
+
+@pytest.mark.parametrize("step", ["_check_settled", "_use_log", "migrate", "Database"])
+@pytest.mark.asyncio
+async def test_an_opening_that_fails_leaves_no_file_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Wherever the opening fails, its files are closed."""
+    path = tmp_path / "keys.db"
+    await (await _filled(path)).aclose()
+    with monkeypatch.context() as patch:
+        patch.setattr(opening, step, _failing)
+        with pytest.raises(BusinessError):
+            await SqliteStore(path).open()
+    gc.collect()
+    assert _open_here(tmp_path) == []
+
+
+def _failing(*_: object) -> None:
+    raise sqlite3.OperationalError("no more of this")
+
+
+@pytest.mark.asyncio
+async def test_an_opening_that_fails_at_its_last_step_closes_its_connections_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the path names cannot be looked at, at the last step: each connection is let go of as often as it is kept."""
+    path = tmp_path / "keys.db"
+    await (await _filled(path)).aclose()
+    closed: list[int] = []
+    real = connections.close
+
+    def counting(connection: sqlite3.Connection) -> None:
+        closed.append(id(connection))
+        real(connection)
+
+    def fails(_: Names) -> bool:
+        raise PermissionError(13, "may not be looked at")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(connections, "close", counting)
+        patch.setattr(Names, "hold", fails)
+        with pytest.raises(BusinessError):
+            await SqliteStore(path).open()
+        gc.collect()
+    assert len(closed) == len(set(closed)) == 2
+    assert _open_here(tmp_path) == []
