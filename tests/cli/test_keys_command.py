@@ -116,6 +116,18 @@ def test_doctor_names_open_permissions(huks: Huks, home: Path) -> None:
     assert b"others have rights to it" in done.out
 
 
+def test_doctor_passes_over_files_that_have_gone_meanwhile(
+    huks: Huks, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another program may close the store between the listing and the look, and its log goes with that."""
+    huks("keys", "generate", "k")
+    listed = [*home.iterdir(), home / "keystore.db-wal"]
+    monkeypatch.setattr(Path, "iterdir", lambda _: iter(listed))
+    done = huks("doctor")
+    assert (done.code, done.err) == (0, "")
+    assert b"keystore.db-wal" not in done.out
+
+
 def test_algorithms_prints_the_whole_matrix(huks: Huks) -> None:
     """Every algorithm and usage has its line."""
     lines = huks("algorithms").out.decode().splitlines()
