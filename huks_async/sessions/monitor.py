@@ -9,9 +9,9 @@ from typing import Final
 
 import anyio
 import anyio.lowlevel
-import anyio.to_thread
 
 from huks_async.runtime.cancellation import was_cancelled
+from huks_async.runtime.workers import run_to_its_end
 from huks_async.sessions.pressure.base import (
     Clock,
     PressureEvent,
@@ -295,7 +295,8 @@ class LowMemoryMonitor:
                 self._failed("a shrinker")
         if self._trim:
             try:
-                await anyio.to_thread.run_sync(self._trim)
+                # in a thread of its own, because an application may have used up those that anyio lends
+                await run_to_its_end(self._trim, name="huks-trim")
             except Exception:
                 # when memory is short, the system may refuse even the thread
                 self._failed("giving memory back")

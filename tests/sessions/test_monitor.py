@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from huks_async.sessions import monitor as monitor_module
@@ -260,6 +261,25 @@ async def test_the_loop_is_let_through_between_batches() -> None:
         await calm(monitor)
         monitor.close()
     assert len(set(turns)) >= 39
+
+
+@pytest.mark.asyncio
+async def test_an_application_that_uses_up_its_threads_does_not_stop_the_purge() -> None:
+    """Memory is given back in a thread of the monitor's own."""
+    limiter = anyio.to_thread.current_default_thread_limiter()
+    taken = [object() for _ in range(int(limiter.available_tokens))]
+    for borrower in taken:
+        limiter.acquire_on_behalf_of_nowait(borrower)
+    try:
+        world = World([61] * 95)
+        world.happens[1003] = lambda: world.change(short=False)
+        with anyio.fail_after(10):
+            await run_until_idle(world.monitor(), lambda: world.change(short=True))
+    finally:
+        for borrower in taken:
+            limiter.release_on_behalf_of(borrower)
+    assert world.last_used == []
+    assert world.trims > 0
 
 
 @pytest.mark.asyncio
