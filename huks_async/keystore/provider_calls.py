@@ -64,7 +64,7 @@ async def make_resource_id(state: OpenState, providerName: str, params: External
     if not isinstance(result.resourceId, str):
         raise BusinessError(12000020, f"{provider.who}: onGetResourceId gave no resourceId")
     try:
-        return provider.resource_id(result.resourceId).to_json()
+        return provider.resource_id(str.__str__(result.resourceId)).to_json()
     except BusinessError as error:
         raise BusinessError(12000020, f"{provider.who}: {error.message}") from None
 

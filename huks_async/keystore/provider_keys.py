@@ -84,6 +84,13 @@ async def abort_session(state: OpenState, handle: int) -> None:
         await state.providers.abort_session(session)
 
 
+async def leave_session(state: OpenState, handle: int) -> None:
+    """End a session whose block is left; one with a call running ends with this call. Never fails."""
+    session = state.providers.sessions.abandon(handle, state.session_owner)
+    if session is not None:
+        await state.providers.end_at_provider(session)
+
+
 def _find(state: OpenState, alias: Any, function: str, purposes: int, what: str = "keyAlias") -> OpenResource:
     if state.acts_for is not None:
         raise BusinessError(12000001, "keys of external providers have no user: leave out userId")

@@ -248,7 +248,13 @@ class SessionFunctions(KeystoreFunctions):
         state = self._open_state()
         place = state.table.place() if state.table.debug else None
         abandon = partial(state.table.abandon, owner=state.session_owner)
-        return KeySession(self._pinned(), keyAlias, options, state.pool, state.limits, abandon, place)
+
+        async def leave(handle: int) -> None:
+            from huks_async.keystore import provider_keys  # late: few services use providers
+
+            await provider_keys.leave_session(state, handle)
+
+        return KeySession(self._pinned(), keyAlias, options, state.pool, state.limits, abandon, leave, place)
 
 
 async def _prepare(

@@ -5,13 +5,14 @@ from typing import Any
 
 import anyio
 
-from huks_async.model.errors import BusinessError
+from huks_async.model.errors import ERRORS, BusinessError
 from huks_async.model.external_crypto import HuksExternalErrorInfo
 from huks_async.model.showing import shown, type_name
 from huks_async.providers.protocol import HuksCryptoExtensionResult, HuksCryptoExtensionResultCode
+from huks_async.runtime.cancellation import was_cancelled
 
 _R = HuksCryptoExtensionResultCode
-_FAILED = 12000020
+FAILED = 12000020
 BUSY = 12000024
 
 _COMMON = {
@@ -60,6 +61,16 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int) and type(value) is not bool
 
 
+def _told(info: object) -> HuksExternalErrorInfo | None:
+    """A copy of what a provider says about a failure, with what is no number and no text left out."""
+    if not isinstance(info, HuksExternalErrorInfo):
+        return None
+    errno = int.__int__(info.errno) if _is_number(info.errno) else 0
+    return HuksExternalErrorInfo(
+        errno, str.__str__(info.errorDesc) if isinstance(info.errorDesc, str) else ""
+    )
+
+
 class ResultCodeError(Exception):
     """The cause of an error made from a provider's result code. An error that the provider raised has another cause."""
 
@@ -97,17 +108,14 @@ class Asker:
             raise self._failed(
                 caller, f"{who}: {method} gave {type_name(result)}, which is no HuksCryptoExtensionResult"
             )
-        code = result.resultCode
+        code = int.__int__(result.resultCode)
         if code == 0:
             return result
-        info = result.errInfo
-        told = isinstance(info, HuksExternalErrorInfo)
-        self._note(caller, info if told and info is not None else HuksExternalErrorInfo())
-        known = _CODES[method].get(code, _FAILED)  # type: ignore[call-overload]
+        info = _told(result.errInfo)
+        self._note(caller, info or HuksExternalErrorInfo())
+        known = _CODES[method].get(code, FAILED)  # type: ignore[call-overload]
         cause = _CAUSES.get(known, f"{method} failed with resultCode {shown(code)}")
-        detail = (
-            f" (it says: {shown(info.errno)} {info.errorDesc[:200]})" if told and info is not None else ""
-        )
+        detail = f" (it says: {f'{shown(info.errno)} {info.errorDesc[:200]}'.rstrip()})" if info else ""
         retries = result.retryCount if known == 12000022 and type(result.retryCount) is int else None
         raise BusinessError(known, f"{who}: {cause}{detail}", data=retries) from ResultCodeError(shown(code))
 
@@ -121,7 +129,13 @@ class Asker:
                 return await function(*args)
             except NotImplementedError:
                 raise BusinessError(BUSY, f"{who} has no method {method}") from None
-            except BusinessError:
+            except BusinessError as error:
+                if type(error.code) is not int or error.code not in ERRORS:
+                    raise self._failed(
+                        caller,
+                        f"{who}: {method} raised a BusinessError with the code {shown(error.code)}, "
+                        "which is not documented",
+                    ) from error
                 self._note(caller, HuksExternalErrorInfo())
                 raise
             except MemoryError as error:
@@ -129,6 +143,13 @@ class Asker:
             except Exception as error:
                 # the exception's text is not shown, because it may contain anything, even a PIN
                 raise self._failed(caller, f"{who}: {method} raised {type_name(error)}") from error
+            except anyio.get_cancelled_exc_class() as error:
+                if was_cancelled():
+                    raise
+                raise self._failed(
+                    caller,
+                    f"{who}: {method} raised {type_name(error)}, although nobody had cancelled the call",
+                ) from error
         if scope.cancelled_caught:
             self._note(caller, HuksExternalErrorInfo())
         raise BusinessError(
@@ -137,4 +158,4 @@ class Asker:
 
     def _failed(self, caller: str, message: str) -> BusinessError:
         self._note(caller, HuksExternalErrorInfo())
-        return BusinessError(_FAILED, message)
+        return BusinessError(FAILED, message)

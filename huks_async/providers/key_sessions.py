@@ -15,13 +15,17 @@ MAX_SESSIONS_PER_CALLER = 32
 
 @dataclass(slots=True, eq=False)
 class ProviderSession:
-    """A session: the keystore's handle, and the provider's, which is None until the provider has returned one."""
+    """A session: the keystore's handle, and the provider's, which is None until the provider has returned one.
+
+    `abandoned` says that it ends with the call that is running on it.
+    """
 
     handle: int
     caller: str
     opened: OpenResource
     provider_handle: str | None = None
     busy: bool = field(default=True)
+    abandoned: bool = field(default=False)
 
     @property
     def open_handle(self) -> str:
@@ -88,15 +92,22 @@ class ProviderSessions:
         self.drop(session)
         return session
 
+    def abandon(self, handle: int, caller: str) -> ProviderSession | None:
+        """As `take_idle`, but a session with a call running ends with this call."""
+        session = self._sessions.get(handle)
+        if session is not None and session.caller == caller and session.busy:
+            session.abandoned = True
+        return self.take_idle(handle, caller)
+
     def opened(self, session: ProviderSession, provider_handle: str) -> bool:
         """Complete a session that was reserved; False if it was dropped meanwhile."""
         session.provider_handle = provider_handle
         session.busy = False
         return self._sessions.get(session.handle) is session
 
-    def drop(self, session: ProviderSession) -> None:
-        """Forget a session."""
-        self._sessions.pop(session.handle, None)
+    def drop(self, session: ProviderSession) -> bool:
+        """Forget a session; return whether it was there."""
+        return self._sessions.pop(session.handle, None) is not None
 
     def take_of(self, opened: OpenResource) -> list[ProviderSession]:
         """Remove all open sessions of a resource and return them, so that they can be ended at the provider."""

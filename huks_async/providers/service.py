@@ -1,6 +1,7 @@
 """Everything that a keystore knows about external providers, and the steps that several functions share."""
 
 import itertools
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -9,8 +10,8 @@ import anyio
 
 from huks_async.model.errors import BusinessError
 from huks_async.model.external_crypto import HuksExternalErrorInfo
-from huks_async.model.params import HuksOptions
-from huks_async.providers.calls import BUSY, Asker, ResultCodeError
+from huks_async.model.params import HuksOptions, as_bytes
+from huks_async.providers.calls import BUSY, FAILED, Asker, ResultCodeError
 from huks_async.providers.key_sessions import ProviderSession, ProviderSessions
 from huks_async.providers.parameters import ExternalParams, with_uid
 from huks_async.providers.protocol import HuksCryptoExtensionResult
@@ -137,17 +138,23 @@ class ExternalProviders:
     async def end_at_provider(self, session: ProviderSession) -> None:
         """Tell a provider that a session ends without a result."""
         with suppress(BusinessError):
-            await self.abort_session(session)
+            await self._finish_without_data(session)
 
     async def abort_session(self, session: ProviderSession) -> None:
         """End a session; errors because its PIN or its handle is gone are ignored."""
-        opened = session.opened
-        options = HuksOptions([with_uid(opened.uid)], b"")  # type: ignore[list-item]
         try:
-            await self.ask(session.caller, opened.provider, "onFinishSession", session.open_handle, options)
+            await self._finish_without_data(session)
         except BusinessError as error:
             if error.code not in _NO_MATTER_AT_ABORT:
                 raise
+        except anyio.get_cancelled_exc_class():
+            await self._farewell(self._finish_without_data(session))
+            raise
+
+    async def _finish_without_data(self, session: ProviderSession) -> None:
+        opened = session.opened
+        options = HuksOptions([with_uid(opened.uid)], b"")  # type: ignore[list-item]
+        await self.ask(session.caller, opened.provider, "onFinishSession", session.open_handle, options)
 
     async def init_session(self, opened: OpenResource, options: HuksOptions) -> int:
         """Open a session and return its handle. A failure or cancellation leaves no session behind."""
@@ -171,18 +178,22 @@ class ExternalProviders:
         try:
             result = await self.ask(session.caller, opened.provider, method, session.open_handle, options)
             out = checked_output(opened.provider, method, result)
-        except BusinessError as error:
-            if error.code in (*_GONE, BUSY):
+            if last:
                 self.sessions.drop(session)
-                if error.code == BUSY or not _of_result_code(error):
+        except BusinessError as error:
+            told = _of_result_code(error)
+            if error.code in (*_GONE, BUSY) or (error.code == FAILED and not told):
+                self.sessions.drop(session)
+                if error.code == BUSY or not told:
                     await self._farewell(self.end_at_provider(session))
             raise
         except BaseException:
             self.sessions.drop(session)
             await self._farewell(self.end_at_provider(session))
             raise
-        if last:
-            self.sessions.drop(session)
+        finally:
+            if session.abandoned and self.sessions.drop(session):
+                await self._farewell(self.end_at_provider(session))
         return out
 
     async def forget(self, providers: Sequence[Provider]) -> None:
@@ -233,16 +244,22 @@ def _of_result_code(error: BusinessError) -> bool:
 
 def checked_handle(provider: Provider, method: str, result: HuksCryptoExtensionResult) -> str:
     """The handle of a result; 12000020 if there is none."""
-    if not isinstance(result.handle, str) or not result.handle:
-        raise BusinessError(12000020, f"{provider.who}: {method} gave no handle")
-    return result.handle
+    handle = str.__str__(result.handle) if isinstance(result.handle, str) else ""
+    if not handle:
+        raise BusinessError(FAILED, f"{provider.who}: {method} gave no handle")
+    return handle
 
 
 def checked_output(provider: Provider, method: str, result: HuksCryptoExtensionResult) -> bytes:
-    """The output of a result, empty if there is none; 12000020 if it is not bytes."""
+    """A copy of the output of a result, empty if there is none; 12000020 if it is not bytes."""
     out = result.outData
     if out is None:
         return b""
-    if not isinstance(out, (bytes, bytearray, memoryview)):
-        raise BusinessError(12000020, f"{provider.who}: {method} gave outData that is no bytes")
-    return bytes(out)
+    if type(out) is bytes:
+        return out
+    try:
+        return as_bytes(out, "outData", sys.maxsize)
+    except BusinessError as error:
+        if error.code != 401:
+            raise
+        raise BusinessError(FAILED, f"{provider.who}: {method}: {error.message}") from None

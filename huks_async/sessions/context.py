@@ -2,7 +2,7 @@
 
 import contextlib
 import warnings
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from types import TracebackType
 from typing import Protocol, TypeAlias
@@ -51,9 +51,6 @@ class SessionApi(Protocol):
     ) -> HuksReturnResult:
         """Finish."""
 
-    async def abortSession(self, handle: int, options: Options) -> None:
-        """End it without a result."""
-
 
 class KeySession(Uncopied):
     """A key session for one `async with` block; made by `Keystore.session`.
@@ -71,10 +68,12 @@ class KeySession(Uncopied):
         pool: WorkerPool,
         limits: Limits,
         abandon: Callable[[int], None],
+        leave: Callable[[int], Awaitable[None]],
         place: str | None = None,
     ) -> None:
         self._api = api
         self._abandon = abandon
+        self._leave = leave  # the same for a key in an external provider
         self._alias = alias
         self._options = options
         self._pool = pool
@@ -139,7 +138,7 @@ class KeySession(Uncopied):
                 self._ended = True
                 # The shield cannot hang: calls to a provider have a time limit.
                 with anyio.CancelScope(shield=True):
-                    await self._api.abortSession(self._open.handle, HuksOptions(self._key_class))
+                    await self._leave(self._open.handle)
 
     def _end(self) -> None:
         if not self._ended and self._open is not None:
