@@ -247,14 +247,18 @@ class AccessControl:
 
         request = AuthRequest(challenge, auth_type, user_id)
         vouched = await self._ask(self._authenticator.authenticate(self.host, request, credential), Vouched)
+        numbers = (vouched.secure_uid, vouched.enrolled_id, vouched.credential_id, vouched.trust_level)
         if not (
-            0 < vouched.secure_uid < _U64
+            all(isinstance(number, int) for number in numbers)
+            and 0 < vouched.secure_uid < _U64
             and 0 <= vouched.enrolled_id < _U64
             and 0 <= vouched.credential_id < _U64
             and 1 <= vouched.trust_level <= MAX_TRUST_LEVEL
         ):
             raise BusinessError(
-                12000015, "the authenticator's answer has a number out of range; nobody was let in"
+                12000015,
+                "the authenticator's answer has a number out of range, or something else in its place; nobody was "
+                "let in",
             )
         return seal_token(
             AuthToken(
@@ -365,10 +369,22 @@ class AccessControl:
 
 
 def keys_of_store(store_key: bytes) -> AuthTokenKeys:
-    """The token keys that all processes on one store share until the machine restarts."""
+    """The token keys that all processes on one store share until the machine restarts.
+
+    Raises:
+        BusinessError: 12000012 where the system does not tell one start of the machine from another.
+    """
     from huks_async.access.attempts import boot_id
 
-    info = b"huks_async auth token keys 1\0" + boot_id()
+    boot = boot_id()
+    if not any(boot):
+        # the clock of tokens begins anew with each start, so those of the last one would be fresh again
+        raise BusinessError(
+            12000012,
+            'token_keys="store": this system shows no id of the machine\'s present start '
+            "(/proc/sys/kernel/random/boot_id), so tokens could outlive it; leave token_keys out, or give AuthTokenKeys",
+        )
+    info = b"huks_async auth token keys 1\0" + boot
     derived = HKDF(SHA256(), 2 * KEY_BYTES, salt=None, info=info).derive(store_key)
     return AuthTokenKeys(derived[:KEY_BYTES], derived[KEY_BYTES:])
 

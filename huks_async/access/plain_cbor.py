@@ -2,8 +2,9 @@
 
 Passkeys write the canonical form of CTAP2, which has no tags. General decoders follow tags: a value that is shared
 by reference makes half a kilobyte stand for more than any memory holds, and that when it is encoded again, to see how
-long it was. A form of a number that is not the shortest makes that length wrong, and what follows is then read from a
-place of its writer's choice. So what is not the canonical form is refused before it is decoded.
+long it was. A form of a number that is not the shortest, or a map that has a key twice, makes that length wrong, and
+what follows is then read from a place of its writer's choice. So these are refused before anything is decoded. The
+order of a map's keys is no matter.
 """
 
 _BYTES, _TEXT, _LIST, _MAP, _TAG, _SIMPLE = 2, 3, 4, 5, 6, 7
@@ -17,14 +18,14 @@ _FLAGS_AT, _HAS_CREDENTIAL = 32, 64
 
 
 def check_plain(data: bytes) -> None:
-    """Check that some bytes are canonical CBOR, one item or several; ValueError if not."""
+    """Check that some bytes are CBOR of this form, one item or several; ValueError if not."""
     at = 0
     while at < len(data):
         at = _end_of_item(data, at, _MAX_DEPTH)
 
 
 def check_authenticator_data(data: bytes) -> None:
-    """Check the CBOR at the end of authenticator data: the public key and the extensions; ValueError if it is not canonical."""
+    """Check the CBOR at the end of authenticator data: the public key and the extensions; ValueError as above."""
     start = _AUTHENTICATOR_DATA_HEAD
     if len(data) > _FLAGS_AT and data[_FLAGS_AT] & _HAS_CREDENTIAL:
         length = int.from_bytes(data[_CREDENTIAL_ID_LENGTH_AT:_CREDENTIAL_ID_AT], "big")
@@ -60,6 +61,12 @@ def _end_of_item(data: bytes, at: int, depth: int) -> int:
     elif kind in (_LIST, _MAP):
         if not depth:
             raise ValueError("it is nested too deeply")
-        for _ in range(value * (kind - _TEXT)):
+        keys: set[bytes] = set()
+        for _ in range(value):
+            if kind == _MAP:
+                start, at = at, _end_of_item(data, at, depth - 1)
+                keys.add(data[start:at])
             at = _end_of_item(data, at, depth - 1)
+        if kind == _MAP and len(keys) < value:
+            raise ValueError("it has a map with a key twice")
     return at

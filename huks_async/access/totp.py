@@ -83,11 +83,15 @@ class TotpAuthenticator(KeptUsers):
         if digest not in names:
             raise BusinessError(401, f"TotpAuthenticator: digest is one of {', '.join(names)}")
         if not (
-            6 <= digits <= 8 and 15 <= step <= 300 and 0 <= drift <= _MOST_DRIFT and 1 <= trust_level <= 4
+            all(type(number) is int for number in (digits, step, drift, trust_level))
+            and 6 <= digits <= 8
+            and 15 <= step <= 300
+            and 0 <= drift <= _MOST_DRIFT
+            and 1 <= trust_level <= 4
         ):
             raise BusinessError(
                 401,
-                f"TotpAuthenticator: digits is 6 … 8, step 15 … 300, drift 0 … {_MOST_DRIFT}, trust_level 1 … 4",
+                f"TotpAuthenticator: whole numbers: digits is 6 … 8, step 15 … 300, drift 0 … {_MOST_DRIFT}, trust_level 1 … 4",
             )
         iam_type(auth_type)
         self.auth_types = int(auth_type)
@@ -134,9 +138,13 @@ class TotpAuthenticator(KeptUsers):
             )
         if not isinstance(account, str) or not account or not isinstance(issuer, str) or ":" in issuer:
             raise BusinessError(401, "account must be a str, and issuer one without a colon")
-        address = TOTP(given, self._digits, digest(), self._step).get_provisioning_uri(
-            account, issuer or None
-        )
+        code = TOTP(given, self._digits, digest(), self._step)
+        try:
+            address = code.get_provisioning_uri(account, issuer or None)
+        except UnicodeEncodeError:
+            raise BusinessError(
+                401, "account or issuer is not valid Unicode: it holds lone surrogates"
+            ) from None
         data = _HEAD.pack(self._digest, self._digits, self._step) + given
 
         def added(record: UserRecord) -> tuple[UserRecord, None]:

@@ -32,6 +32,7 @@ from huks_async.access.vault import change
 from huks_async.model.enums import HuksUserAuthType
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, as_bytes
+from huks_async.model.showing import shown, type_name
 from huks_async.runtime.randomness import random_bytes
 
 _FINGERPRINT = int(HuksUserAuthType.HUKS_USER_AUTH_TYPE_FINGERPRINT)
@@ -86,8 +87,19 @@ class WebAuthnAuthenticator(KeptUsers):
     ) -> None:
         if isinstance(origins, str) or not origins:
             raise BusinessError(401, "WebAuthnAuthenticator: origins must be a list of origins")
+        if not isinstance(rp_id, str) or not rp_id:
+            raise BusinessError(401, "WebAuthnAuthenticator: rp_id must be a domain")
         for origin in origins:
-            parts = urlsplit(origin)
+            if not isinstance(origin, str):
+                raise BusinessError(
+                    401, f"WebAuthnAuthenticator: an origin must be a str, got {type_name(origin)}"
+                )
+            try:
+                parts = urlsplit(origin)
+            except ValueError:
+                raise BusinessError(
+                    401, f"WebAuthnAuthenticator: {shown(origin)} is no origin with https"
+                ) from None
             host = parts.hostname or ""
             safe = parts.scheme == "https" or (parts.scheme == "http" and host == "localhost")
             if not safe or origin != f"{parts.scheme}://{parts.netloc}" or "@" in parts.netloc:

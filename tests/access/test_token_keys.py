@@ -1,12 +1,13 @@
 """Whose tokens a keystore takes: its own, those of its store, those of an authenticator elsewhere."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from huks_async import BusinessError, Caller, Keystore
-from huks_async.access import PinAuthenticator, attempts
+from huks_async.access import PinAuthenticator, Vouched, attempts
 from huks_async.testing import EverybodyAuthenticator
 from tests.access.support import (
     ALWAYS,
@@ -66,6 +67,35 @@ async def test_tokens_of_the_store_end_with_the_boot(tmp_path: Path, monkeypatch
     monkeypatch.setattr(attempts, "boot_id", lambda: b"another boot, 16")
     async with opened(tmp_path, "store") as keystore:
         await refused(finish(keystore, await open_session(keystore), token), 12000008)
+
+
+async def test_a_system_that_does_not_tell_its_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There tokens of the store would outlive a restart of the machine, so it has none."""
+    monkeypatch.setattr(attempts, "boot_id", lambda: bytes(16))
+    with pytest.raises(BusinessError) as caught:
+        async with opened(tmp_path, "store"):
+            pass
+    assert caught.value.code == 12000012
+    assert "boot_id" in caught.value.message
+    async with opened(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("wrong", [None, "1", 1.5])
+async def test_an_authenticator_whose_numbers_are_none(wrong: Any) -> None:
+    """It vouches for nobody, 12000015."""
+
+    class Odd(EverybodyAuthenticator):
+        async def authenticate(self, host: Any, request: Any, credential: Any) -> Vouched:
+            good = await super().authenticate(host, request, credential)
+            return dataclasses.replace(good, enrolled_id=wrong)
+
+    odd = Odd()
+    odd.enroll(100)
+    async with Keystore.open("memory:", authenticator=odd, monitor=False) as keystore:
+        await refused(keystore.authenticate(bytes(32), "x"), 12000015)
 
 
 async def test_tokens_belong_to_one_session() -> None:

@@ -178,7 +178,15 @@ async def test_guesses_are_slowed_down(tmp_path: Path) -> None:
 
 async def test_what_is_no_code() -> None:
     """401, nothing is counted and no digit is repeated."""
-    for wrong in ({"digits": 5}, {"digits": 9}, {"step": 1}, {"drift": -1}, {"drift": 11}, {"digest": "md5"}):
+    for wrong in (
+        {"digits": 5},
+        {"digits": 9},
+        {"step": 1},
+        {"step": 30.0},
+        {"drift": -1},
+        {"drift": 11},
+        {"digest": "md5"},
+    ):
         with pytest.raises(BusinessError) as caught:
             TotpAuthenticator(**wrong)  # type: ignore[arg-type]
         assert caught.value.code == 401
@@ -188,6 +196,7 @@ async def test_what_is_no_code() -> None:
         for short in (b"", b"x" * 15, b"x" * 129):
             await refused(enroll(totp, keystore, short), 401)
         await refused(totp.enroll(keystore, 100, account="a", issuer="a:b"), 401)
+        await refused(totp.enroll(keystore, 100, account="\ud800", issuer="a"), 401)
         await enroll(totp, keystore)
         for _ in range(3):
             for given in ("", "12345", "123456789", "12345a", "١٢٣٤٥٦", "²²²²²²", 123456, b"123456", None):

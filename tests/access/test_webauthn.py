@@ -256,6 +256,7 @@ HOSTILE = [
     b"\xa1\x61a" + b"\x81" * 1000 + b"\x01",
     b"\xa1\x61a\x9b\x00\x00\x10\x00\x00\x00\x00\x00",
     b"\xa1\x61a",
+    b"\xa2\x61a\x01\x61a\x01",  # a key twice: encoded again, it is shorter
 ]
 
 
@@ -392,8 +393,10 @@ async def test_pages_that_cannot_ask() -> None:
         ["https://example.org/"],
         ["https://example.org@evil.example"],
         ["https://evil.example"],
+        ["https://["],
+        [1],
     ):
         with pytest.raises(BusinessError) as caught:
-            WebAuthnAuthenticator(RP, origins)
+            WebAuthnAuthenticator(RP, origins)  # type: ignore[arg-type]
         assert caught.value.code == 401
     WebAuthnAuthenticator("localhost", ["http://localhost:8000"])

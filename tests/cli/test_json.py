@@ -81,6 +81,12 @@ def test_doctor(huks: Huks, home: Path) -> None:
     assert set(told["versions"]) >= {"huks_async", "python", "cryptography", "openssl", "sqlite", "profile"}
     assert "WAL-reset fault" in told["versions"]["sqlite_reset_fault"]
     assert all(set(one) == {"section", "good", "text"} for one in told["findings"])
+    (home / "gone").symlink_to("nowhere")
+    told = _document(huks, "doctor", code=1)
+    assert [one["text"] for one in told["findings"] if not one["good"]] == [
+        f"{home / 'gone'}: No such file or directory; remove it, or restore what it leads to"
+    ]
+    (home / "gone").unlink()
     (home / "keystore.db").chmod(0o644)
     told = _document(huks, "doctor", code=1)
     assert told["sound"] is False

@@ -100,6 +100,17 @@ def test_derive_by_hkdf(huks: Huks, tmp_path: Path, length: int) -> None:
 
 
 @pytest.mark.usefixtures("imported")
+def test_derive_by_words_that_are_no_text(huks: Huks) -> None:
+    """The words of a command are bytes, in whatever encoding: they are taken as they are."""
+    given = b"\xff f\xfcr"
+    by_words = huks("derive", "base", "-n", 32, "--info", os.fsdecode(given))
+    assert (by_words.code, by_words.out) == (
+        0,
+        huks("derive", "base", "-n", 32, "--info-hex", given.hex()).out,
+    )
+
+
+@pytest.mark.usefixtures("imported")
 @pytest.mark.parametrize(("alias", "digest"), [("base", "sha256"), ("base512", "sha512")])
 def test_derive_by_pbkdf2(huks: Huks, alias: str, digest: str) -> None:
     """The standard library derives the same."""

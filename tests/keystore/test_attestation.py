@@ -431,6 +431,7 @@ def test_authorities_that_are_none() -> None:
         (plain.key, (plain.certificate, root.certificate)),
         (b"key", chain),
         (issuer.key, chain, 4),
+        (issuer.key, chain, "2"),
     ]
     for arguments in calls:
         with pytest.raises(BusinessError) as caught:
@@ -439,3 +440,17 @@ def test_authorities_that_are_none() -> None:
     with pytest.raises(BusinessError) as caught:
         AttestationCa.from_pem(b"rubbish", b"rubbish")
     assert caught.value.code == 401
+
+
+@pytest.mark.asyncio
+async def test_an_authority_that_has_expired() -> None:
+    """It certifies nothing any more, 12000012, and the message says when its time was over."""
+    now = datetime.now(UTC)
+    key = rsa.generate_private_key(65537, 2048)
+    old = authority(name="old", key=key, start=now - timedelta(days=9), end=now - timedelta(days=1))
+    async with Keystore.open("memory:", attestation_ca=AttestationCa(key, (old.certificate,))) as keystore:
+        await keystore.generateKeyItem("ec", options(**KEYS["P-256"]))
+        with pytest.raises(BusinessError) as caught:
+            await chain_of(keystore, "ec", "attestKeyItem")
+    assert caught.value.code == 12000012
+    assert f"{now - timedelta(days=1):%Y-%m-%d}" in caught.value.message

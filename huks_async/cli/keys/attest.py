@@ -1,5 +1,6 @@
 """`huks keys attest` and `attestation-root`, and `huks verify-attestation` on the other side."""
 
+import os
 import re
 from typing import Annotated, Literal
 
@@ -48,7 +49,7 @@ async def attest(
     """
     tags: Tags = {"ATTESTATION_CHALLENGE": _challenge(challenge), **place.tags}
     if key_id is not None:
-        tags["ATTESTATION_ID_ALIAS"] = key_id.encode()
+        tags["ATTESTATION_ID_ALIAS"] = os.fsencode(key_id)
     async with place.open() as keystore:
         if form == "offline":
             result = await keystore.anonAttestKeyItemOffline(alias, properties(**tags))
@@ -120,7 +121,8 @@ def _plain(value: object) -> object:
 
 
 def _told(report: AttestationReport) -> dict[str, object]:
-    origin = "" if report.origin is None else HuksKeyFlag(report.origin).name.removeprefix("HUKS_KEY_FLAG_")
+    origins = {int(flag): flag.name.removeprefix("HUKS_KEY_FLAG_") for flag in HuksKeyFlag}
+    origin = "" if report.origin is None else origins.get(report.origin, str(report.origin))
     told: dict[str, object] = {
         "vouched for by": "software" if report.is_software else f"hardware (level {report.level})",
         "root": report.root,

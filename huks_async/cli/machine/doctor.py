@@ -136,10 +136,11 @@ def _home() -> Iterator[Finding]:
     for path in sorted((home, *home.iterdir())):
         try:
             facts = path.stat()
-        except FileNotFoundError:
-            if path.is_symlink():
-                raise
-            continue  # a store's log goes when the last program that has it open closes it
+        except OSError as error:
+            # a store's log goes when the last program that has it open closes it
+            if path.is_symlink() or not isinstance(error, FileNotFoundError):
+                yield Finding(False, f"{path}: {error.strerror}; remove it, or restore what it leads to")
+            continue
         mode = stat.S_IMODE(facts.st_mode)
         if path == home:
             yield Finding(

@@ -2,6 +2,7 @@
 
 import hmac
 import itertools
+import os
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
@@ -109,7 +110,7 @@ async def derive(
     if salt is not None:
         choices["SALT"] = _from_hex(salt, "--salt")
     if info is not None:
-        choices["INFO"] = info.encode()
+        choices["INFO"] = os.fsencode(info)
     if info_hex is not None:
         choices["INFO"] = _from_hex(info_hex, "--info-hex")
     if iterations is not None:

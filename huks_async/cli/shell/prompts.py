@@ -23,6 +23,10 @@ def ask_secret(prompt: str, *, hint: str) -> str:
             given = getpass.getpass(f"{prompt}: ")
     except EOFError:
         given = ""
+    except UnicodeDecodeError:
+        raise CommandError(
+            f"{prompt}: what was typed is no text in the terminal's encoding", hint=hint
+        ) from None
     if not given:
         raise CommandError(f"{prompt}: nothing was typed", hint=hint)
     return given

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal, TypeAlias
 
 from cryptography import x509
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -69,14 +69,20 @@ class AttestationCa:
             raise BusinessError(
                 401, f"an attestation key is RSA or elliptic curve, got {type_name(self.private_key)}"
             )
-        if not self.chain or self.chain[0].public_key() != self.private_key.public_key():
+        try:
+            is_of_key = bool(self.chain) and self.chain[0].public_key() == self.private_key.public_key()
+        except (ValueError, UnsupportedAlgorithm):
+            is_of_key = False
+        if not is_of_key:
             raise BusinessError(401, "the first certificate of an attestation chain must be that of its key")
         try:
             is_ca = self.chain[0].extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-        except x509.ExtensionNotFound:
+        except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
             is_ca = False
         if not is_ca:
             raise BusinessError(401, "the first certificate of an attestation chain must be an authority's")
+        if type(self.claim_level) is not int:
+            raise BusinessError(401, f"claim_level must be an int, got {type_name(self.claim_level)}")
         if not 0 <= self.claim_level <= _HIGHEST_LEVEL:
             raise BusinessError(401, f"claim_level: got {self.claim_level}, accepted 0 … {_HIGHEST_LEVEL}")
 
@@ -92,7 +98,7 @@ class AttestationCa:
         try:
             key = load_pem_private_key(private_key, password)
             certificates = tuple(x509.load_pem_x509_certificates(chain))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             # the library's words may quote what it read
             raise BusinessError(
                 401, f"no private key or certificates in PEM that can be read ({type_name(error)})"

@@ -14,6 +14,7 @@ from huks_async.crypto.key_material import KeyMaterial
 from huks_async.keys.attestation.claims import EXTENSION_OID
 from huks_async.keys.forms.der import take, tlv
 from huks_async.model.enums import HuksKeyAlg, HuksKeyPurpose
+from huks_async.model.errors import BusinessError
 
 ORGANIZATION = "huks_async software keystore"
 KEY_NAME = "huks_async key"
@@ -45,11 +46,20 @@ def issue_key_certificate(
         purposes: HUKS_TAG_PURPOSE of the key.
         extension: the value of the attestation extension.
         now: with a time zone.
+
+    Raises:
+        BusinessError: 12000012 if the issuer's certificate has expired.
     """
     is_sm2 = material.algorithm == HuksKeyAlg.HUKS_ALG_SM2
     # the library does not know SM2, whose public keys have the length of P-256's: put it in afterwards
     public = ec.generate_private_key(ec.SECP256R1()).public_key() if is_sm2 else _public_key(material)
     start = now.replace(microsecond=0)
+    if start > issuer.not_valid_after_utc:
+        raise BusinessError(
+            12000012,
+            f"the attestation authority's certificate expired at {issuer.not_valid_after_utc:%Y-%m-%d %H:%M} UTC; "
+            "open the keystore with an attestation_ca whose certificates are valid",
+        )
     certificate = (
         x509.CertificateBuilder()
         .subject_name(_name(KEY_NAME))
