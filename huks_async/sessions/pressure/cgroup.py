@@ -4,6 +4,7 @@ A container may be near its own limit while the machine as a whole does not stal
 addition to the triggers.
 """
 
+import os
 import time
 from math import inf
 from pathlib import Path
@@ -44,16 +45,16 @@ class _Group:
         self._shortage = shortage
         self._opened: list[KeptFile] = []
         try:
-            self._limits = [self._open(folder / name) for name in limits if (folder / name).exists()]
+            self._limits = [self._open(folder / name) for name in limits if os.path.exists(folder / name)]
             if not self._limits:
                 raise SensorUnavailable(f"{folder} has no limit files")
             self._usage = self._open(folder / usage)
             self._stat = self._open(folder / "memory.stat")
-            self._events = self._open(folder / events) if (folder / events).exists() else None
-        except SensorUnavailable:
+            self._events = self._open(folder / events) if os.path.exists(folder / events) else None
+            self._shortages = self._read_shortages()
+        except BaseException:
             self.close()
             raise
-        self._shortages = self._read_shortages()
 
     def _open(self, path: Path) -> KeptFile:
         file = KeptFile(path)
@@ -168,7 +169,7 @@ class GroupLimitSensor(LevelSensor):
         """Look where the process is now: it may have been moved, and its old group removed."""
         try:
             found = _limited_groups(self._root)
-        except SensorUnavailable:
+        except (SensorUnavailable, OSError):
             return
         for group in self._groups:
             group.close()

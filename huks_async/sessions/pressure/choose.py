@@ -73,14 +73,19 @@ def choose_sensor(
     }
     sensors: list[Sensor] = []
     passed_over: list[str] = []
-    for role, candidates in roles.items():
-        try:
-            sensor = FallbackSensor(role, candidates)
-        except SensorUnavailable as error:
-            passed_over.append(str(error))
-        else:
-            sensors.append(sensor)
-            passed_over.extend(f"{role}: {reason}" for reason in sensor.passed_over)
+    try:
+        for role, candidates in roles.items():
+            try:
+                sensor = FallbackSensor(role, candidates)
+            except SensorUnavailable as error:
+                passed_over.append(str(error))
+            else:
+                sensors.append(sensor)
+                passed_over.extend(f"{role}: {reason}" for reason in sensor.passed_over)
+    except BaseException:
+        for opened in sensors:
+            opened.close()
+        raise
     if not sensors:
         logger.warning("memory pressure cannot be sensed here: %s", "; ".join(passed_over))
         return SilentSensor("nothing can be sensed here", tuple(passed_over))

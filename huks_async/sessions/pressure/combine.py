@@ -59,7 +59,7 @@ class FallbackSensor(Sensor):
         for candidate in self._left:
             try:
                 self._sensor = candidate()
-            except SensorUnavailable as error:
+            except (SensorUnavailable, OSError) as error:
                 logger.info("%s: sensor passed over: %s", self._role, error)
                 self._passed_over.append(str(error))
             else:

@@ -1,5 +1,6 @@
 """Where the process's own control groups are mounted: /proc/self/cgroup against /proc/self/mountinfo."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,9 +61,9 @@ def _find(root: Path, kind: str, controller: str | None) -> GroupFolder:
         top = root / mount.point.lstrip("/")
         folder = top.joinpath(*below)
         # a container without a cgroup namespace of its own sees the host's path, but not the folders on it
-        while folder != top and not folder.is_dir():
+        while folder != top and not os.path.isdir(folder):
             folder = folder.parent
-        if folder.is_dir():
+        if os.path.isdir(folder):
             return GroupFolder(folder, top)
     raise SensorUnavailable(f"the own group {path} of the {what} is not visible here")
 

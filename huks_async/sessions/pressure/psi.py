@@ -72,14 +72,14 @@ class PsiSensor(Sensor):
         self._file = KeptFile(path)
         try:
             self._watched = KeptFile(path, os.O_RDWR if line else os.O_RDONLY)
-        except SensorUnavailable:
+        except BaseException:
             self._file.close()
             raise
         try:
             if line:
                 self._register(line)
             self._trigger = trigger or PriorityTrigger(self._watched.fileno(), str(path))
-        except SensorUnavailable:
+        except BaseException:
             self._close_files()
             raise
         self._at = clock()
@@ -182,6 +182,8 @@ def open_group_psi(
     folder = find_v2(root).folder
     # This file exists in every group except the true root. The path does not tell: in a container's namespace,
     # any group may look like the root.
-    if not (folder / "cgroup.events").exists():
-        raise SensorUnavailable(f"{folder} is the root group, whose stalls are the system's")
+    if not os.path.exists(folder / "cgroup.events"):
+        raise SensorUnavailable(
+            f"{folder} is the root group, whose stalls are the system's, or may not be looked into"
+        )
     return PsiSensor("group stalls", folder / "memory.pressure", thresholds, clock=clock)

@@ -38,7 +38,11 @@ class SignalSensor(Sensor):
         self.name = name
         self._source = source
         self._fd = fd
-        self._trigger = StreamTrigger(fd, source)
+        try:
+            self._trigger = StreamTrigger(fd, source)
+        except BaseException:
+            os.close(fd)
+            raise
         self._hold = (thresholds or PressureThresholds()).hold
         self._clock = clock
         self._until = float("-inf")
@@ -105,7 +109,10 @@ def open_v1_group_signal(
     if not hasattr(os, "eventfd"):
         raise SensorUnavailable("this system has no eventfd")
     path = group.folder / "memory.pressure_level"
-    event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+    try:
+        event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+    except OSError as error:
+        raise SensorUnavailable(f"{path}: no descriptor to be signalled on: {error.strerror}") from error
     opened: list[int] = []
     try:
         opened.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))

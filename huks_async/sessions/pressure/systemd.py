@@ -87,13 +87,13 @@ def _open_fifo(path: Path, line: bytes) -> int:
 
 
 def _open_socket(path: Path, line: bytes) -> int:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        # connecting to a local socket does not wait unless its backlog is full, and then this fails instead
-        connection.setblocking(False)
-        try:
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            # connecting to a local socket does not wait unless its backlog is full, and then this fails instead
+            connection.setblocking(False)
             connection.connect(str(path))
             if line:
                 connection.send(line)
-        except OSError as error:
-            raise SensorUnavailable(f"{path}: {error}") from error
-        return connection.detach()
+            return connection.detach()
+    except OSError as error:
+        raise SensorUnavailable(f"{path}: {error}") from error

@@ -36,7 +36,10 @@ class PriorityTrigger(Trigger):
         self._what = what
         if not hasattr(select, "epoll"):
             raise SensorUnavailable("this system has no epoll")
-        self._epoll = select.epoll()
+        try:
+            self._epoll = select.epoll()
+        except OSError as error:  # the process, or its user, has no more of them
+            raise SensorUnavailable(f"{what} cannot be waited for: {error.strerror}") from error
         try:
             self._epoll.register(fd, select.EPOLLPRI)
         except OSError as error:

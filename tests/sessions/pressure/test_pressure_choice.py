@@ -1,10 +1,15 @@
 """Which sensors are chosen, and what happens when they break."""
 
 import asyncio
+import contextlib
 import gc
+import os
+import resource
 import socket
 import threading
+from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import anyio
 import anyio.to_thread
@@ -265,6 +270,88 @@ def test_choice_on_this_machine_gives_its_descriptors_back() -> None:
     sensor.close()
     sensor.close()
     assert descriptors().items() <= before.items()  # an earlier test may let one go meanwhile
+
+
+@contextlib.contextmanager
+def only(left: int) -> Iterator[None]:
+    """In the block, the process can open as many descriptors as said."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    filling: list[int] = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(descriptors()) + 32, hard))
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                filling.append(os.open(os.devnull, os.O_RDONLY))
+        for _ in range(left):
+            os.close(filling.pop())
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for fd in filling:
+            os.close(fd)
+
+
+def test_no_shortage_of_descriptors_ends_the_choice_or_costs_more_of_them(machine) -> None:
+    """With any number of descriptors left, a sensor is found or the reasons are told, and none is lost."""
+    machine.v2()
+    machine.v2_group("sys/fs/cgroup/app", limit=100 * MIB)
+    machine.write("sys/fs/cgroup/app/memory.pressure", "some avg10=0 avg60=0 avg300=0 total=0\n")
+    socket_path = machine.root / "watched"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(socket_path))
+        server.listen(20)
+        for root, environ in (
+            (Path("/"), {}),
+            (machine.root, {}),
+            (machine.root, {"MEMORY_PRESSURE_WATCH": "/watched"}),
+        ):
+            before = descriptors()
+            chosen = set()
+            for left in range(16):
+                with only(left):
+                    sensor = choose_sensor(root=root, environ=environ)
+                chosen.add(sensor.name)
+                sensor.close()
+                assert descriptors().items() <= before.items()  # an earlier test may let one go meanwhile
+            assert len(chosen) > 1
+
+
+@pytest.mark.parametrize("hidden", ["sys/fs/cgroup", "sys/fs/cgroup/app/cgroup.events", "memory.max"])
+def test_what_may_not_be_looked_into_passes_on(machine, monkeypatch, hidden: str) -> None:
+    """A folder or file that may not even be looked for leaves the machine's sensor, at the start and later."""
+    machine.v2()
+    machine.v2_group("sys/fs/cgroup/app", limit=100 * MIB)
+    usage = machine.root / "sys/fs/cgroup/app/memory.current"
+    moved = choose_sensor(root=machine.root, environ={})
+    real = os.stat
+
+    def refusing(path, *arguments, **options):
+        if hidden in str(path):
+            raise PermissionError(13, "Permission denied")
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "stat", refusing)
+    before = descriptors()
+    sensor = choose_sensor(root=machine.root, environ={})
+    assert "available memory" in sensor.name
+    sensor.close()
+    assert descriptors().items() <= before.items()
+    usage.write_text("")
+    assert not moved.under_pressure()
+    moved.close()
+
+
+def test_an_unforeseen_failure_of_the_choice_leaves_nothing_open(machine, monkeypatch) -> None:
+    """What was opened before it is closed."""
+    before = descriptors()
+
+    def fail(*_: object, **__: object) -> Sensor:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("huks_async.sessions.pressure.cgroup.GroupLimitSensor", fail)
+    with pytest.raises(ZeroDivisionError):
+        choose_sensor(root=machine.root, environ={})
+    assert descriptors().items() <= before.items()
 
 
 @pytest.mark.asyncio
