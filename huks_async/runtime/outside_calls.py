@@ -6,6 +6,7 @@ from typing import TypeVar
 import anyio
 
 from huks_async.model.errors import BusinessError
+from huks_async.runtime.cancellation import was_cancelled
 
 T = TypeVar("T")
 
@@ -26,6 +27,7 @@ class OutsideCalls:
 
         Raises:
             BusinessError: 12000012 when this is closed before there is an answer; otherwise what the call raises.
+            RuntimeError: it raises a cancellation that is not one of the running task.
         """
         with anyio.CancelScope() as scope:
             if self._closed:
@@ -33,6 +35,10 @@ class OutsideCalls:
             self._scopes.add(scope)
             try:
                 return await answer
+            except anyio.get_cancelled_exc_class() as error:
+                if was_cancelled():
+                    raise
+                raise RuntimeError(f"{who} awaited what somebody else had cancelled") from error
             finally:
                 self._scopes.discard(scope)
         raise BusinessError(12000012, f"the keystore was closed before {who} had answered")

@@ -1,5 +1,6 @@
 """Calls that wait for what the program has implemented itself end when the keystore closes."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -141,3 +142,21 @@ def test_nothing_waits_for_who_does_not_answer(
 
     run(main, backend, settings)
     wait_until(lambda: threads_of_ours() == 0)
+
+
+def test_a_cancellation_that_is_not_the_callers_ends_no_task_of_it() -> None:
+    """What the authenticator awaited was cancelled: nobody is let in, and the caller is told why."""
+
+    class Lost(EverybodyAuthenticator):
+        async def authenticate(self, *about: Any) -> Any:
+            waited = asyncio.ensure_future(asyncio.sleep(60))
+            asyncio.get_running_loop().call_soon(waited.cancel)
+            return await waited
+
+    async def main() -> None:
+        async with huks.Keystore.open("memory:", authenticator=Lost(), monitor=False) as keystore:
+            with pytest.raises(huks.BusinessError, match="nobody was let in") as told:
+                await keystore.authenticate(bytes(32), "1234")
+            assert told.value.code == 12000015
+
+    asyncio.run(main())
