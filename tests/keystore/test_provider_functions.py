@@ -96,6 +96,51 @@ async def test_a_session_block_says_the_key_class_in_each_call(ready, token):
     assert token.sessions == 0
 
 
+async def test_a_block_whose_abort_fails_still_raises_what_ended_it(ready, token, monkeypatch):
+    """A time limit stays a time limit, a cancelled task is cancelled, and an error is the block's own."""
+    await ready.openResource(rid("aes"))
+    await ready.generateKeyItem(rid("aes"), external(ALGORITHM=20, KEY_SIZE=256, PURPOSE=3))
+    options = external(ALGORITHM=20, PURPOSE=1)
+
+    async def broken(*_):
+        raise huks.BusinessError(12000005, "the token was pulled out")
+
+    monkeypatch.setattr(token, "onFinishSession", broken)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(None) as limit, ready.session(rid("aes"), options):
+            limit.reschedule(0)
+            await asyncio.sleep(60)
+
+    async def use(ended):
+        async with ready.session(rid("aes"), options):
+            ended.set()
+            await asyncio.sleep(60)
+
+    began = asyncio.Event()
+    task = asyncio.create_task(use(began))
+    await began.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+
+    with pytest.raises(ZeroDivisionError):
+        async with ready.session(rid("aes"), options):
+            raise ZeroDivisionError
+
+    async def source():
+        try:
+            yield b"text"
+            yield b"text"
+        finally:
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        async with ready.session(rid("aes"), options) as session:
+            async for part in session.stream(source()):
+                assert part
+                break
+
+
 async def test_wrapped_import_takes_two_keys_of_one_provider(ready, token):
     """Both aliases are resource ids; another provider's wrapping key is 12000018."""
     for index in ("kek", "new"):
