@@ -51,8 +51,10 @@ class Policy(Protocol):
 class KeyPolicy(Policy, Protocol):
     """A policy that is also asked about the caller's own keys.
 
-    `namespaces_of` and `may_use` are each optional. Without `namespaces_of`, nobody works in another namespace;
-    without `may_use`, every caller may do with the keys within its reach what the keys allow.
+    The keystore looks for these methods by name in every `Policy`; one that has only some of them is fine, too.
+    Without `namespaces_of`, nobody works in another namespace; without `may_use`, every caller may do with the keys
+    within its reach what the keys allow. A further one, `may_register_providers(caller)`, is asked about
+    `registerProvider`; without it, every caller may register what the operator has declared.
 
     Attributes:
         cache_seconds: for how long an answer of `may_use` is reused for an equal request. Without this attribute,

@@ -18,7 +18,8 @@ class BusinessError(Exception):
         message: what was wrong: tag, value got, values accepted. Never key bytes or plaintext.
         reason: the internal condition behind the code (`HuksErrorCode`), finer than the code;
             the deprecated api-8 functions report it as `errorCode`.
-        data: extra data of the error; None but for provider PIN errors.
+        data: of a provider's wrong PIN (12000022) the retries that are left, an int; of guesses that are locked out
+            (12000008) `{"retry_after": seconds}`; otherwise None.
 
     """
 

@@ -63,7 +63,10 @@ def parse_external(params: object) -> ExternalParams:
         return parsed
     if isinstance(params, (str, bytes, bytearray, memoryview, Mapping)) or not isinstance(params, Iterable):
         raise BusinessError(401, f"params must be a list of parameters, got {type_name(params)}")
-    given = list(islice(params, MAX_PARAMS + 1))
+    try:
+        given = list(islice(params, MAX_PARAMS + 1))
+    except Exception as error:  # of a list of the caller's own class, any
+        raise BusinessError(401, f"params cannot be read ({type_name(error)})") from error
     if len(given) > MAX_PARAMS:
         raise BusinessError(12000018, f"more than {MAX_PARAMS} parameters given")
     for param in given:

@@ -627,6 +627,17 @@ async def test_closing_ends_sessions_and_forgets_the_pin(ready, token):
 # --- PIN -----------------------------------------------------------------------------------------
 
 
+async def test_a_list_of_parameters_that_cannot_be_read(keystore, token):
+    """Whatever a list of the caller's own class raises, the call is refused with 401."""
+
+    class Broken(list):
+        def __iter__(self):
+            raise ValueError("no")
+
+    with refused(401):
+        await keystore.registerProvider(NAME, Broken())
+
+
 async def test_the_pin(keystore, token):
     """States, attempts that are left, the lock, and the provider's own words."""
     await keystore.registerProvider(NAME, [ABILITY_PARAM])

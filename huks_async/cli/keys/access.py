@@ -55,7 +55,12 @@ async def _enroll(keystore: "huks_async.Keystore", pins: PinAuthenticator, pin: 
 
 async def clear(
     *,
-    yes: Annotated[bool, Parameter(negative=(), help="Really: keys that are bound to the PIN end.")] = False,
+    yes: Annotated[
+        bool,
+        Parameter(
+            negative=(), help="Do it, although keys that are bound to the PIN become unusable for ever."
+        ),
+    ] = False,
     place: Place = HERE,
 ) -> None:
     """Take the PIN away. Keys with --auth-access clear-password can never be used again."""

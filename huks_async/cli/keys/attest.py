@@ -16,6 +16,7 @@ from huks_async.cli.words.arguments import (
     InputName,
     Json,
     Place,
+    check_standard_input,
 )
 from huks_async.cli.words.parameters import Tags, options, properties
 from huks_async.keys.attestation import AttestationError, AttestationReport, verify_attestation
@@ -79,6 +80,7 @@ def verify_attestation_command(
 ) -> None:
     """Check certificates that `keys attest` wrote, and print what they say of the key."""
     expected = _challenge(challenge)
+    check_standard_input(chain, *root)
     roots = [certificate for path in root for certificate in _certificates(_read(path), path)]
     text = _read(chain)
     try:

@@ -105,7 +105,6 @@ async def wrap_key(
     *,
     device: Annotated[
         InputName,
-        Json,
         Parameter(
             name=["--for", "-F"],
             help="File with the public half of the device's wrapping key: X25519, P-256 or SM2.",

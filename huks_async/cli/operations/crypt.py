@@ -193,7 +193,7 @@ def _keys_and_file(first: str | None, second: str | None, keys: list[str] | None
     if not keys:
         if first is None:
             raise usage_error(
-                "no key is named", hint="huks encrypt ALIAS FILE, or -k ALIAS for each of several"
+                "no key is named", hint="name ALIAS before the file, or each of several keys by -k ALIAS"
             )
         keys, file = [first], second
     elif second is not None:

@@ -32,7 +32,10 @@ _MAX_MAC = 64
 _CMAC_IV = bytes(8)
 _ECC = int(HuksKeyAlg.HUKS_ALG_ECC)
 
-Digest = Annotated[str | None, Parameter(help="Where the key does not fix it; default: the first it can.")]
+Digest = Annotated[
+    str | None,
+    Parameter(help="Digest, if the key allows several. Default: sha256 if it allows that, else its first."),
+]
 
 
 async def mac(

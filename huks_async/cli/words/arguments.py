@@ -106,7 +106,9 @@ class Place:
     """Where keys are looked for."""
 
     store: Annotated[str | None, Parameter(help="Address of the store: sqlite:///PATH")] = None
-    namespace: Annotated[str | None, Parameter(help="The caller whose keys are meant.")] = None
+    namespace: Annotated[str | None, Parameter(help="Whose keys: each namespace of a store has its own.")] = (
+        None
+    )
     level: Annotated[Level | None, Parameter(help="Storage level; the keystore's default is ce.")] = None
 
     def open(self) -> AbstractAsyncContextManager["huks_async.Keystore"]:

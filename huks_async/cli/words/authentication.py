@@ -55,7 +55,9 @@ class Demand:
     ] = None
     auth_access: Annotated[
         str,
-        Parameter(help=f"One of {', '.join(_ACCESS)}: the key ends when the PIN is cleared, or it does not."),
+        Parameter(
+            help="clear-password: the key becomes unusable for ever when the PIN is cleared; always: it does not."
+        ),
     ] = "clear-password"
     auth_challenge: Annotated[
         str,
