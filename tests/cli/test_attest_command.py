@@ -81,7 +81,7 @@ def test_wrong_usage(huks: Huks, attested: tuple[Path, Path], document: Path) ->
         (chain, "-c", CHALLENGE),
     ):
         assert huks("verify-attestation", *words).code == 2
-    done = huks("verify-attestation", "-", "-c", CHALLENGE, "-r", "-")
+    done = huks("verify-attestation", "-", "-c", CHALLENGE, "--root=-")
     assert done.code == 2
     assert "standard input" in done.err
     assert huks("keys", "attest", "k", "-c", "xyz").code == 2
