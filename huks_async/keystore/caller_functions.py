@@ -1,7 +1,10 @@
 """One open keystore for several callers: the open state of each, and the functions for a single one."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+
+import anyio
+import anyio.lowlevel
 
 from huks_async.access.callers import Acting, Caller
 from huks_async.keystore.attestation_functions import AttestationFunctions
@@ -17,6 +20,7 @@ from huks_async.keystore.provider_functions import ProviderFunctions
 from huks_async.keystore.wrapping_functions import WrappingFunctions
 from huks_async.model.uncopied import Uncopied
 
+_BATCH = 250
 _MAX_CALLERS = 1024
 """For how many callers, the most recent ones, opened keys are kept ready; others' are opened again on a call."""
 
@@ -54,6 +58,18 @@ class CallerStates:
         for state in self._others.values():
             state.keyrings.shrink()
         self._others.clear()
+
+    async def forget_old_keys(
+        self, seconds: float, *, sleep: Callable[[float], Awaitable[None]] = anyio.sleep
+    ) -> None:
+        """Drop keys that have been kept ready for `seconds`, until cancelled."""
+        while True:
+            await sleep(min(max(seconds / 4, 1.0), 60.0))
+            for state in (self.own, *self._others.values()):
+                for shelf in state.keyrings.shelves():
+                    while shelf.forget_old(_BATCH) == _BATCH:
+                        await anyio.lowlevel.checkpoint()
+                await anyio.lowlevel.checkpoint()
 
     def count_keys(self) -> int:
         """How many opened keys are kept ready."""

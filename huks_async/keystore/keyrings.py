@@ -82,6 +82,10 @@ class Keyrings:
             keyring.shelf.shrink()
         self._others.clear()
 
+    def shelves(self) -> list[KeyShelf]:
+        """Where opened keys are kept ready."""
+        return [self.own.shelf, *(keyring.shelf for keyring in self._others.values())]
+
     def __len__(self) -> int:
         return len(self.own.shelf) + sum(len(keyring.shelf) for keyring in self._others.values())
 

@@ -346,12 +346,12 @@ class Keystore(
         return monitor
 
     async def _close_with_loop(self) -> None:
-        """Wait for the end of the event loop, which cancels what is left in the background, and close."""
+        """Forget old keys until the event loop ends, which cancels what is left in the background, and close."""
         # Looked up before it is needed: if the garbage collector ends this task after its event loop has gone, no
         # running loop can tell which exception means cancellation.
         cancelled = anyio.get_cancelled_exc_class()
         try:
-            await anyio.sleep_forever()
+            await self._callers.forget_old_keys(self._key_cache.seconds)
         except cancelled:
             if (
                 self._state is not None

@@ -10,6 +10,7 @@ from huks_async.keys.items.item import KeyItem
 from huks_async.keys.items.prepared import Prepared
 from huks_async.keys.items.sealing import Sealer
 from huks_async.model.errors import BusinessError
+from huks_async.model.showing import shown
 from huks_async.stores.base import ItemName, Row, Store, StoreConflictError
 
 
@@ -19,11 +20,17 @@ class KeyCache:
 
     Args:
         keys: how many; 0 switches the cache off, and each session then reads and opens its key.
-        seconds: how long an opened key is kept at most.
+        seconds: how long an opened key is served without being read anew. Some time later (a quarter of it, between a
+            second and a minute) it has left the cache, whether it is used or not.
     """
 
     keys: int = 1024
     seconds: float = 300.0
+
+    def __post_init__(self) -> None:
+        for name in ("keys", "seconds"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"KeyCache.{name} must be 0 or more, got {shown(getattr(self, name))}")
 
 
 # the stamp of an item that must be looked up each time, because its store cannot tell whether it has changed
@@ -206,6 +213,15 @@ class KeyShelf:
         for kept in self._kept.values():
             kept.item.forget()
         self._kept.clear()
+        return dropped
+
+    def forget_old(self, at_most: int) -> int:
+        """Drop up to so many of the items that have been kept for long enough; return how many."""
+        now, dropped = self._clock(), 0
+        # in the order in which they were opened, which is that of their ends
+        while dropped < at_most and self._kept and now > next(iter(self._kept.values())).until:
+            self._forget(self._kept.popitem(last=False)[1])
+            dropped += 1
         return dropped
 
     def __len__(self) -> int:
