@@ -10,13 +10,16 @@ from huks_async.crypto.sm2 import encoding as sm2_encoding
 from huks_async.keys.forms import convert
 from huks_async.keys.wrapping import envelope, wrapped
 from huks_async.model.enums import HuksImportKeyType, HuksUnwrapSuite
+from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, HuksParam, as_bytes
+from huks_async.model.showing import shown
 from huks_async.model.tags import HuksTag
 
 _X25519 = HuksUnwrapSuite.HUKS_UNWRAP_SUITE_X25519_AES_256_GCM_NOPADDING
 _ECDH = HuksUnwrapSuite.HUKS_UNWRAP_SUITE_ECDH_AES_256_GCM_NOPADDING
 _SM2 = HuksUnwrapSuite.HUKS_UNWRAP_SUITE_SM2_SM4_ECB_NOPADDING
 _X25519_BYTES = 32
+_IMPORT_TYPES = frozenset(map(int, HuksImportKeyType))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +56,13 @@ def pack_wrapped_key(
         each call.
 
     Raises:
-        BusinessError: 401 for a key or public key of the wrong form, 12000003 for a length that suite 5
+        BusinessError: 401 for a key or public key of the wrong form, or another import type, 12000003 for a length that suite 5
             does not carry, 12000001 for an algorithm that it does not carry, or without a library for SM2.
     """
+    if type(import_type) is bool or not isinstance(import_type, int) or import_type not in _IMPORT_TYPES:
+        raise BusinessError(
+            401, f"import_type takes 0 (public), 1 (private) or 2 (pair), got {shown(import_type)}"
+        )
     data = as_bytes(key, "key")
     public = as_bytes(wrapping_public_key, "wrapping_public_key")
     if not _is_sm2(public):

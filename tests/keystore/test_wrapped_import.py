@@ -223,3 +223,18 @@ def test_public_keys_that_are_none() -> None:
         with pytest.raises(BusinessError) as caught:
             pack_wrapped_key(bytes(32), wrong)
         assert caught.value.code == 401
+
+
+@pytest.mark.asyncio
+@suites
+async def test_import_types_that_do_not_exist(keystore: Keystore, suite: int) -> None:
+    """They are refused in every suite, and not taken for one that exists."""
+    wrapping = await wrapping_key(keystore, suite)
+    pair = header_form(A.HUKS_ALG_ECC, 256, sample(A.HUKS_ALG_ECC, 256).fields)
+    wrong: Any
+    for wrong in (3, -1, None, "2", 2.0, True):
+        for given in (bytes(32), pair):
+            with pytest.raises(BusinessError) as caught:
+                pack_wrapped_key(given, wrapping, import_type=wrong)
+            assert caught.value.code == 401
+            assert "import_type" in caught.value.message
