@@ -14,7 +14,8 @@ class KeystoreStatistics:
     Args:
         open: sessions open now.
         busy: of these, with a call running.
-        stale: of these, idle for longer than `Limits.stale_after`.
+        stale: of these, idle for longer than `Limits.stale_after`; where both these and the others are more than
+            1000, the stale ones among the 1000 that were used longest ago.
         bytes_held: bytes that sessions hold now.
         opened: sessions opened.
         finished: sessions finished.

@@ -264,17 +264,17 @@ def test_idle_time_begins_when_a_call_ends():
     assert table.take(long_call.handle, "app") is long_call
 
 
-def test_a_purge_that_finds_nothing_looks_at_one_session(monkeypatch):
-    """Its cost does not grow with the number of open sessions."""
-    looked = 0
+@pytest.fixture
+def looks(monkeypatch):
+    """How often a session was asked when it was used, in a list of one number."""
+    looked = [0]
 
     class Counting(Session):
         __slots__ = ("_used",)
 
         @property
         def used(self):
-            nonlocal looked
-            looked += 1
+            looked[0] += 1
             return self._used
 
         @used.setter
@@ -282,14 +282,67 @@ def test_a_purge_that_finds_nothing_looks_at_one_session(monkeypatch):
             self._used = value
 
     monkeypatch.setattr(module, "Session", Counting)
+    return looked
+
+
+def test_a_purge_that_finds_nothing_looks_at_one_session(looks):
+    """Its cost does not grow with the number of open sessions."""
     seen = {}
     for count in (10, 5000):
         table = make()
         open_some(table, count)
-        looked = 0
+        looks[0] = 0
         assert table.purge_stale(500, 60.0, "purged") == 0
-        seen[count] = looked
+        seen[count] = looks[0]
     assert seen[10] == seen[5000] <= 2
+
+
+@pytest.mark.parametrize("stale", [0, 1, 20, 998, 1003, 2900, 3000])
+def test_stale_and_busy_sessions_are_counted_without_looking_at_all(stale, looks):
+    """Exactly, if either they or the others are fewer than a thousand; those in a call are counted apart."""
+    clock = Clock()
+    table = make(clock)
+    handles = open_some(table, stale)
+    clock.now += 61
+    handles += open_some(table, 3000 - stale)
+    in_a_call = handles[::7]
+    for handle in in_a_call:
+        table.take(handle, "app")
+    looks[0] = 0
+    assert table.count_busy() == len(in_a_call)
+    expected = len(set(handles[:stale]) - set(in_a_call))
+    found = table.count_stale()
+    assert found == expected or (found in range(850, 1000) and 1003 <= stale < 2900)
+    assert looks[0] <= 2000
+
+
+def test_sessions_in_a_call_are_counted_whatever_ends_the_call():
+    """Given back, finished, failed, abandoned, holding too much, or closed with the table."""
+    table = make(max_held_bytes=100)
+    sessions = [table.open("app", Holding()) for _ in range(7)]
+    for count, session in enumerate(sessions):
+        assert table.count_busy() == count
+        table.take(session.handle, "app")
+    with pytest.raises(BusinessError):
+        table.take(sessions[0].handle, "app")
+    table.give_back(sessions[0])
+    table.finish(sessions[1])
+    table.fail(sessions[2], "the padding is wrong")
+    table.fail(sessions[2], "the padding is wrong")
+    table.abandon(sessions[3].handle, "app")
+    assert table.count_busy() == 4
+    table.give_back(sessions[3])
+    sessions[4].operation.held = 101
+    with pytest.raises(BusinessError):
+        table.give_back(sessions[4])
+    assert table.count_busy() == 2
+    table.finish(table.take(sessions[0].handle, "app"))
+    assert table.count_busy() == 2
+    table.close()
+    assert table.count_busy() == 0
+    table.give_back(sessions[5])
+    table.finish(sessions[6])
+    assert table.count_busy() == 0
 
 
 def test_a_table_that_gave_back_its_memory_keeps_nothing_of_sessions_that_end_later():
