@@ -4,10 +4,8 @@ The current keystore is the innermost open one of this context, else a default o
 at first use. Arguments, results and errors are those of the methods of `Keystore`.
 """
 
-from collections.abc import Sequence
-
 from huks_async.keystore import current_keystore
-from huks_async.model.params import BytesLike, HuksParam, Options
+from huks_async.model.params import BytesLike, Options, Properties
 from huks_async.model.results import HuksListAliasesReturnResult, HuksReturnResult, HuksSessionHandle
 
 
@@ -135,14 +133,12 @@ async def anonAttestKeyItemAsUser(userId: int, keyAlias: str, huksOptions: Optio
     return await (await current_keystore()).anonAttestKeyItemAsUser(userId, keyAlias, huksOptions)
 
 
-async def anonAttestKeyItemOfflineAsUser(
-    userId: int, keyAlias: str, params: Sequence[HuksParam]
-) -> HuksReturnResult:
+async def anonAttestKeyItemOfflineAsUser(userId: int, keyAlias: str, params: Properties) -> HuksReturnResult:
     """See `Keystore.anonAttestKeyItemOfflineAsUser`."""
     return await (await current_keystore()).anonAttestKeyItemOfflineAsUser(userId, keyAlias, params)
 
 
-async def anonAttestKeyItemOffline(keyAlias: str, params: Sequence[HuksParam]) -> HuksReturnResult:
+async def anonAttestKeyItemOffline(keyAlias: str, params: Properties) -> HuksReturnResult:
     """See `Keystore.anonAttestKeyItemOffline`."""
     return await (await current_keystore()).anonAttestKeyItemOffline(keyAlias, params)
 
@@ -164,9 +160,9 @@ async def unwrapKeyItem(keyAlias: str, params: Options, wrappedKey: BytesLike) -
 
 async def encapsulate(
     keyAlias: str,
-    params: Sequence[HuksParam],
+    params: Properties,
     sharedKeyAlias: str | None = None,
-    sharedKeyParams: Sequence[HuksParam] | None = None,
+    sharedKeyParams: Properties | None = None,
 ) -> HuksReturnResult:
     """See `Keystore.encapsulate`."""
     return await (await current_keystore()).encapsulate(keyAlias, params, sharedKeyAlias, sharedKeyParams)
@@ -174,10 +170,10 @@ async def encapsulate(
 
 async def decapsulate(
     keyAlias: str,
-    params: Sequence[HuksParam],
+    params: Properties,
     encapData: BytesLike,
     sharedKeyAlias: str | None = None,
-    sharedKeyParams: Sequence[HuksParam] | None = None,
+    sharedKeyParams: Properties | None = None,
 ) -> HuksReturnResult:
     """See `Keystore.decapsulate`."""
     return await (await current_keystore()).decapsulate(

@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,21 @@ def test_function_has_the_declared_arguments(where: str, name: str) -> None:
     assert all(parameter.kind is parameter.POSITIONAL_OR_KEYWORD for parameter in parameters)
     assert inspect.iscoroutinefunction(function) == (FUNCTIONS[name]["kind"] == "promise")
     assert inspect.getdoc(function)
+
+
+@pytest.mark.parametrize("name", sorted({*FUNCTIONS, *EXTERNAL_CRYPTO}))
+def test_functions_and_methods_are_annotated_alike(name: str) -> None:
+    """Whatever a method accepts, a type checker lets the function of the same name have, and the other way round."""
+    function = getattr(huks, name, None) or getattr(huks.huksExternalCrypto, name)
+    method = getattr(huks.Keystore, name)
+    shared = {each: _spelling(kind) for each, kind in inspect.get_annotations(function).items()}
+    assert shared == {each: _spelling(kind) for each, kind in inspect.get_annotations(method).items()}
+
+
+def _spelling(annotation: object) -> str:
+    """An annotation without the modules of its names, quoted or not."""
+    text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    return re.sub(r"[a-zA-Z_]+\.|'", "", text)
 
 
 def test_get_sdk_version_is_synchronous() -> None:
