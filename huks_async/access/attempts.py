@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from huks_async.access.authenticator import AuthHost
 from huks_async.access.vault import change
 from huks_async.model.errors import BusinessError
+from huks_async.model.settings import check_seconds, check_whole
+from huks_async.model.showing import shown
 
 _STATE = struct.Struct("<BI16sdd")
 _FORMAT = 1
@@ -49,6 +51,15 @@ class LockoutClock:
     wall: Callable[[], float] = time.time
 
 
+def choose_lockout(lockout: "Lockout | None", owner: str) -> "Lockout":
+    """The lock-out that an authenticator was given, else the usual one; 401 for anything else."""
+    if lockout is None:
+        return Lockout()
+    if not isinstance(lockout, Lockout):
+        raise BusinessError(401, f"{owner}: lockout: got {shown(lockout)}, accepted a Lockout, or None")
+    return lockout
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lockout:
     """How guessing is slowed down.
@@ -66,8 +77,9 @@ class Lockout:
     clock: LockoutClock = field(default_factory=LockoutClock)
 
     def __post_init__(self) -> None:
-        if self.free < 1 or not 0 < self.first <= self.longest:
-            raise BusinessError(401, "Lockout: free is at least 1, and 0 < first <= longest")
+        check_whole(self.free, "Lockout.free")
+        longest = check_seconds(self.longest, "Lockout.longest")
+        check_seconds(self.first, "Lockout.first", most=longest)
 
     async def count(self, host: AuthHost, name: str) -> None:
         """Count one guess, before it is checked.

@@ -24,11 +24,12 @@ from huks_async.access.credentials import (
     read_user,
 )
 from huks_async.access.issuer_keys import Fetch, IssuerKeys
-from huks_async.access.tokens import iam_type
+from huks_async.access.tokens import MAX_TRUST_LEVEL, iam_type
 from huks_async.access.used_once import use_once
 from huks_async.model.enums import HuksUserAuthType
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, as_bytes
+from huks_async.model.settings import check_function, check_seconds, check_whole
 
 _PIN = int(HuksUserAuthType.HUKS_USER_AUTH_TYPE_PIN)
 _KIND = "oidc"
@@ -88,16 +89,17 @@ class OidcAuthenticator(KeptUsers):
                 raise BusinessError(401, f"OidcAuthenticator: {name} must begin with https://")
         if not isinstance(client_id, str) or not client_id:
             raise BusinessError(401, "OidcAuthenticator: client_id must be a str, and not empty")
-        unknown = sorted(set(algorithms) - set(_KEY_KINDS))
-        if unknown or isinstance(algorithms, str) or not algorithms:
+        listed = isinstance(algorithms, Collection) and not isinstance(algorithms, str)
+        if not listed or not algorithms or any(name not in list(_KEY_KINDS) for name in algorithms):
             raise BusinessError(
                 401, f"OidcAuthenticator: algorithms must be a list of {', '.join(_KEY_KINDS)}"
             )
-        if not (leeway >= 0 and max_age > 0 and keep_keys > 0 and pause > 0 and 1 <= trust_level <= 4):
-            raise BusinessError(
-                401,
-                "OidcAuthenticator: leeway is 0 or more, max_age, keep_keys and pause more, trust_level 1 … 4",
-            )
+        check_seconds(leeway, "OidcAuthenticator: leeway", zero=True)
+        for name, seconds in (("max_age", max_age), ("keep_keys", keep_keys), ("pause", pause)):
+            check_seconds(seconds, f"OidcAuthenticator: {name}")
+        check_whole(trust_level, "OidcAuthenticator: trust_level", 1, MAX_TRUST_LEVEL)
+        for name, function in (("fetch", fetch), ("clock", clock), ("monotonic", monotonic)):
+            check_function(function, f"OidcAuthenticator: {name}")
         iam_type(auth_type)
         _need_library()
         self.auth_types = int(auth_type)

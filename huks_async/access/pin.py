@@ -11,7 +11,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-from huks_async.access.attempts import Lockout
+from huks_async.access.attempts import Lockout, choose_lockout
 from huks_async.access.authenticator import AuthHost, AuthRequest, HasAuthHost, Vouched
 from huks_async.access.credentials import (
     Credential,
@@ -22,9 +22,11 @@ from huks_async.access.credentials import (
     clear_credential,
     read_user,
 )
+from huks_async.access.tokens import MAX_TRUST_LEVEL
 from huks_async.model.enums import HuksUserAuthType
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import as_bytes
+from huks_async.model.settings import check_whole
 from huks_async.runtime.randomness import random_bytes
 
 _PIN = int(HuksUserAuthType.HUKS_USER_AUTH_TYPE_PIN)
@@ -55,11 +57,9 @@ class PinAuthenticator(KeptUsers):
     auth_types = _PIN
 
     def __init__(self, *, shortest: int = 4, lockout: Lockout | None = None, trust_level: int = 3) -> None:
-        if not 1 <= shortest <= _LONGEST or not 1 <= trust_level <= 4:
-            raise BusinessError(401, f"PinAuthenticator: shortest is 1 … {_LONGEST}, trust_level 1 … 4")
-        self._shortest = shortest
-        self._lockout = lockout or Lockout()
-        self._trust_level = trust_level
+        self._shortest = check_whole(shortest, "PinAuthenticator: shortest", 1, _LONGEST)
+        self._lockout = choose_lockout(lockout, "PinAuthenticator")
+        self._trust_level = check_whole(trust_level, "PinAuthenticator: trust_level", 1, MAX_TRUST_LEVEL)
 
     async def enroll(self, keystore: HasAuthHost, user_id: int, pin: str | bytes) -> None:
         """Give a PIN to a user who has none.

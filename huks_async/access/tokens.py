@@ -36,6 +36,7 @@ from cryptography.hazmat.primitives.hmac import HMAC
 from huks_async.model.enums import HuksUserAuthType
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import as_bytes
+from huks_async.model.showing import shown
 from huks_async.model.uncopied import Uncopied
 from huks_async.runtime.randomness import random_bytes
 
@@ -246,9 +247,13 @@ def open_token(
 
 def iam_type(auth_type: int) -> int:
     """The number that tokens have for one `HuksUserAuthType`; 401 for anything else."""
-    number = _IAM_TYPES.get(auth_type)
+    # asked for the type first, because 1.0 and True would find the same as 1
+    known = type(auth_type) is not bool and issubclass(type(auth_type), int)
+    number = _IAM_TYPES.get(auth_type) if known else None
     if number is None:
-        raise BusinessError(401, f"auth_type: got {auth_type}, accepted one member of HuksUserAuthType")
+        raise BusinessError(
+            401, f"auth_type: got {shown(auth_type)}, accepted one member of HuksUserAuthType"
+        )
     return number
 
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA1, SHA256, SHA512
 from cryptography.hazmat.primitives.twofactor.hotp import HOTP
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
-from huks_async.access.attempts import Lockout
+from huks_async.access.attempts import Lockout, choose_lockout
 from huks_async.access.authenticator import AuthHost, AuthRequest, HasAuthHost, Vouched
 from huks_async.access.credentials import (
     Credential,
@@ -25,11 +25,12 @@ from huks_async.access.credentials import (
     clear_credential,
     read_user,
 )
-from huks_async.access.tokens import iam_type
+from huks_async.access.tokens import MAX_TRUST_LEVEL, iam_type
 from huks_async.access.vault import change
 from huks_async.model.enums import HuksUserAuthType
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, as_bytes
+from huks_async.model.settings import check_function, check_whole
 from huks_async.runtime.randomness import random_bytes
 
 _PIN = int(HuksUserAuthType.HUKS_USER_AUTH_TYPE_PIN)
@@ -82,25 +83,15 @@ class TotpAuthenticator(KeptUsers):
         names = [name for name, _, _ in _DIGESTS]
         if digest not in names:
             raise BusinessError(401, f"TotpAuthenticator: digest is one of {', '.join(names)}")
-        if not (
-            all(type(number) is int for number in (digits, step, drift, trust_level))
-            and 6 <= digits <= 8
-            and 15 <= step <= 300
-            and 0 <= drift <= _MOST_DRIFT
-            and 1 <= trust_level <= 4
-        ):
-            raise BusinessError(
-                401,
-                f"TotpAuthenticator: whole numbers: digits is 6 … 8, step 15 … 300, drift 0 … {_MOST_DRIFT}, trust_level 1 … 4",
-            )
         iam_type(auth_type)
         self.auth_types = int(auth_type)
         self._digest = names.index(digest)
-        self._digits = digits
-        self._step = step
-        self._drift = drift
-        self._lockout = lockout or Lockout()
-        self._trust_level = trust_level
+        self._digits = check_whole(digits, "TotpAuthenticator: digits", 6, 8)
+        self._step = check_whole(step, "TotpAuthenticator: step", 15, 300)
+        self._drift = check_whole(drift, "TotpAuthenticator: drift", 0, _MOST_DRIFT)
+        self._lockout = choose_lockout(lockout, "TotpAuthenticator")
+        self._trust_level = check_whole(trust_level, "TotpAuthenticator: trust_level", 1, MAX_TRUST_LEVEL)
+        check_function(clock, "TotpAuthenticator: clock")
         self._clock = clock
 
     async def enroll(

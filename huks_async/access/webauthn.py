@@ -26,12 +26,13 @@ from huks_async.access.credentials import (
 )
 from huks_async.access.passkey_keys import ALGORITHMS, check_public_key
 from huks_async.access.plain_cbor import check_authenticator_data, check_plain
-from huks_async.access.tokens import iam_type
+from huks_async.access.tokens import MAX_TRUST_LEVEL, iam_type
 from huks_async.access.used_once import use_once
 from huks_async.access.vault import change
 from huks_async.model.enums import HuksUserAuthType
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, as_bytes
+from huks_async.model.settings import check_flag, check_function, check_whole
 from huks_async.model.showing import shown, type_name
 from huks_async.runtime.randomness import random_bytes
 
@@ -85,7 +86,8 @@ class WebAuthnAuthenticator(KeptUsers):
         trust_level: int = 3,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        if isinstance(origins, str) or not origins:
+        listed = isinstance(origins, Collection) and not isinstance(origins, str)
+        if not listed or not origins:
             raise BusinessError(401, "WebAuthnAuthenticator: origins must be a list of origins")
         if not isinstance(rp_id, str) or not rp_id:
             raise BusinessError(401, "WebAuthnAuthenticator: rp_id must be a domain")
@@ -106,8 +108,8 @@ class WebAuthnAuthenticator(KeptUsers):
                 raise BusinessError(401, f"WebAuthnAuthenticator: {origin!r} is no origin with https")
             if host != rp_id and not host.endswith(f".{rp_id}"):
                 raise BusinessError(401, f"WebAuthnAuthenticator: {origin!r} is not within {rp_id!r}")
-        if not 1 <= trust_level <= 4:
-            raise BusinessError(401, "WebAuthnAuthenticator: trust_level is 1 … 4")
+        check_whole(trust_level, "WebAuthnAuthenticator: trust_level", 1, MAX_TRUST_LEVEL)
+        check_function(clock, "WebAuthnAuthenticator: clock")
         iam_type(auth_type)
         try:
             import webauthn  # noqa: F401
@@ -116,9 +118,11 @@ class WebAuthnAuthenticator(KeptUsers):
         self.auth_types = int(auth_type)
         self._rp_id = rp_id
         self._origins = list(origins)
-        self._verify_user = require_user_verification
-        self._cross_origin = allow_cross_origin
-        self._synced = allow_synced
+        self._verify_user = check_flag(
+            require_user_verification, "WebAuthnAuthenticator: require_user_verification"
+        )
+        self._cross_origin = check_flag(allow_cross_origin, "WebAuthnAuthenticator: allow_cross_origin")
+        self._synced = check_flag(allow_synced, "WebAuthnAuthenticator: allow_synced")
         self._trust_level = trust_level
         self._clock = clock
 

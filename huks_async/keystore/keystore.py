@@ -22,7 +22,7 @@ from huks_async.access.callers import (
     current_acting,
     watch_for_callers,
 )
-from huks_async.access.policy import Nobody, Policy
+from huks_async.access.policy import Policy
 from huks_async.keys.items.sealing import Sealer
 from huks_async.keys.items.shelf import KeyCache, KeyShelf
 from huks_async.keys.items.storekey import open_store_key
@@ -41,9 +41,13 @@ from huks_async.keystore.open_arguments import (
     DEFAULT_NAMESPACE,
     check_abilities,
     check_authenticator,
+    check_authority,
+    check_policy,
+    check_root_key,
     check_timeout,
     check_token_keys,
     check_workers,
+    choose_cache,
     choose_limits,
     choose_profile,
     choose_root_key,
@@ -60,6 +64,7 @@ from huks_async.keystore.store_vault import StoreVault
 from huks_async.keystore.wrapping_functions import WrappingFunctions
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
+from huks_async.model.settings import check_flag, check_function
 from huks_async.model.showing import shown
 from huks_async.model.uncopied import Uncopied
 from huks_async.rootkeys import RootKey
@@ -194,30 +199,36 @@ class Keystore(
         keystore._profile = chosen_profile
         keystore._limits = choose_limits(limits, chosen_profile)
         keystore._caller = Caller(check_namespace(namespace), check_user(user_id))
-        keystore._wrapping_key = wrapping_key
-        keystore._attestation_ca = attestation_ca
+        keystore._wrapping_key = (
+            None if wrapping_key is None else check_root_key(wrapping_key, "wrapping_key")
+        )
+        check_function(clock, "clock")
         keystore._permissions = Permissions(
-            Nobody() if policy is None else policy, device=chosen_profile == "device", clock=clock
+            check_policy(policy), device=chosen_profile == "device", clock=clock
         )
         keystore._abilities = check_abilities(abilities)
         keystore._provider_timeout = check_timeout(provider_timeout)
         keystore._authenticator = check_authenticator(authenticator)
         try:
             with no_fork():  # the calls below load modules
+                keystore._attestation_ca = check_authority(attestation_ca)
                 keystore._token_keys = check_token_keys(token_keys)
                 keystore._store = choose_store(store)
                 keystore._root_key = choose_root_key(root_key, keystore._store, store)
         except (ImportError, OSError) as error:  # the module of a store or root key could not be loaded
             raise not_loaded(error) from error
         keystore._parts = Parts(keystore._store, keystore._root_key, wrapping_key)
-        keystore._key_cache = key_cache or KeyCache()
+        keystore._key_cache = choose_cache(key_cache)
         keystore._workers = check_workers(workers) or min(MAX_WORKERS, os.cpu_count() or 1)
+        for function, what in ((on_purge, "on_purge"), (sensor, "sensor")):
+            if function is not None:
+                check_function(function, what)
         keystore._clock = clock
-        keystore._debug = debug
-        keystore._with_monitor = monitor
+        keystore._debug = check_flag(debug, "debug")
+        keystore._with_monitor = check_flag(monitor, "monitor")
         keystore._on_purge = on_purge
         keystore._sensor = sensor
-        keystore._load_all = load_all
+        keystore._load_all = check_flag(load_all, "load_all")
         # What a fork would spoil is made by `aopen`, so that a keystore may be described before a fork
         # and opened after it.
         keystore._background = Background()

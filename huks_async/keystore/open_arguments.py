@@ -3,11 +3,14 @@
 import os
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
+from huks_async.access.policy import Nobody, Policy
+from huks_async.keys.items.shelf import KeyCache
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
-from huks_async.model.showing import shown
+from huks_async.model.settings import check_seconds, check_whole
+from huks_async.model.showing import shown, type_name
 from huks_async.rootkeys import RootKey
 from huks_async.stores import Store, open_store
 
@@ -17,11 +20,16 @@ if TYPE_CHECKING:
 
     from huks_async.access.authenticator import Authenticator
     from huks_async.access.tokens import AuthTokenKeys
+    from huks_async.keys.attestation.authority import AttestationCa
+
+T = TypeVar("T")
 
 Profile: TypeAlias = Literal["server", "device"]
 
 DEFAULT_NAMESPACE = "default"
 HOME_VARIABLE = "HUKS_ASYNC_HOME"
+MOST_WORKERS = 10_000
+"""More threads than a machine of today can use."""
 PROFILE_VARIABLE = "HUKS_ASYNC_PROFILE"
 
 
@@ -50,10 +58,15 @@ def choose_profile(profile: str | None) -> Profile:
 
 
 def choose_limits(limits: Limits | None, profile: Profile) -> Limits:
-    """The limits that were given, else those of the profile."""
+    """The limits that were given, else those of the profile; 401 for anything else."""
     if limits is not None:
-        return limits
+        return _instance(limits, Limits, "limits")
     return Limits.device() if profile == "device" else Limits()
+
+
+def choose_cache(key_cache: KeyCache | None) -> KeyCache:
+    """The settings of the cache that were given, else the usual ones; 401 for anything else."""
+    return KeyCache() if key_cache is None else _instance(key_cache, KeyCache, "key_cache")
 
 
 def choose_store(store: str | Store | None) -> Store:
@@ -68,7 +81,7 @@ def choose_store(store: str | Store | None) -> Store:
 def choose_root_key(root_key: RootKey | None, store: Store, given: str | Store | None) -> RootKey:
     """The root key that was given, else one that suits the store."""
     if root_key is not None:
-        return root_key
+        return check_root_key(root_key, "root_key")
     if given is None:
         from huks_async.rootkeys import FileRootKey
 
@@ -80,6 +93,41 @@ def choose_root_key(root_key: RootKey | None, store: Store, given: str | Store |
             f"root_key is missing: a store like {store.address} has no default; give e.g. FileRootKey(path)",
         )
     return default
+
+
+def check_root_key(root_key: RootKey, what: str) -> RootKey:
+    """Check a root key; 401 for anything else, also for a class in place of an object."""
+    return _instance(root_key, RootKey, what)
+
+
+def check_policy(policy: Any) -> "Policy":
+    """The policy that was given, else one that permits nothing; 401 for what cannot answer a policy's questions."""
+    if policy is None:
+        return Nobody()
+    lacking = [name for name in ("may_act_for", "groups_of") if not callable(getattr(policy, name, None))]
+    if isinstance(policy, type) or lacking:
+        given = f"the class {type_name(policy)}" if isinstance(policy, type) else type_name(policy)
+        raise BusinessError(
+            401, f"policy: got {given}; give a TablePolicy, or an object with may_act_for and groups_of"
+        )
+    answering: Policy = policy
+    return answering
+
+
+def check_authority(authority: "AttestationCa | None") -> "AttestationCa | None":
+    """Check the authority that certifies keys; 401 for anything else."""
+    if authority is None:
+        return None
+    from huks_async.keys.attestation.authority import AttestationCa
+
+    return _instance(authority, AttestationCa, "attestation_ca")
+
+
+def _instance(value: T, kind: type[Any], what: str) -> T:
+    if not isinstance(value, kind):
+        given = "a class" if isinstance(value, type) else type_name(value)
+        raise BusinessError(401, f"{what}: got {given}, accepted an object of {kind.__name__}")
+    return value
 
 
 def check_abilities(abilities: Any) -> dict[str, Any]:
@@ -98,19 +146,13 @@ def check_abilities(abilities: Any) -> dict[str, Any]:
 
 
 def check_workers(workers: Any) -> int | None:
-    """Check how many threads and processes may work at once; 401 for anything but a number from 1, or None."""
-    if workers is not None and (not isinstance(workers, int) or isinstance(workers, bool) or workers < 1):
-        raise BusinessError(401, f"workers must be a whole number from 1, or None, got {shown(workers)}")
-    return workers
+    """Check how many threads and processes may work at once; 401 for anything but a number of these, or None."""
+    return None if workers is None else check_whole(workers, "workers", 1, MOST_WORKERS)
 
 
 def check_timeout(seconds: Any) -> float:
     """Check how long a provider may take; 401 for anything but a positive number."""
-    if type(seconds) is bool or not isinstance(seconds, (int, float)) or not 0 < seconds < float("inf"):
-        raise BusinessError(
-            401, f"provider_timeout must be a positive number of seconds, got {shown(seconds)}"
-        )
-    return float(seconds)
+    return check_seconds(seconds, "provider_timeout")
 
 
 def check_authenticator(authenticator: Any) -> "Authenticator | None":

@@ -14,6 +14,7 @@ from typing import Any
 from huks_async.access.policy import AccessRequest, Caller, Nobody, Policy
 from huks_async.model.enums import HuksAuthStorageLevel, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
+from huks_async.model.settings import check_seconds
 from huks_async.model.showing import shown, type_name
 
 logger: Logger = getLogger("huks_async.access")
@@ -178,11 +179,7 @@ def _record_denial(caller: Caller, what: str) -> None:
 
 def _cache_seconds(policy: Policy) -> float:
     seconds: Any = getattr(policy, "cache_seconds", 0.0)
-    if type(seconds) not in (int, float) or not seconds >= 0:
-        raise BusinessError(
-            401, f"policy: cache_seconds must be a number of seconds, 0 or more, got {shown(seconds)}"
-        )
-    return float(seconds)
+    return check_seconds(seconds, "policy: cache_seconds", zero=True, endless=True)
 
 
 def _bad_policy(question: str, wanted: str, got: object) -> BusinessError:

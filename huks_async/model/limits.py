@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from huks_async.model.showing import shown
+from huks_async.model.settings import check_flag, check_seconds, check_whole
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -29,6 +29,9 @@ class Limits:
         refuse_empty_collected: refuse operations that collect their data and got none (12000014),
             even where the standard defines the empty message.
 
+    Raises:
+        BusinessError: 401 for a number, time or choice that is none, with its name.
+
     """
 
     max_sessions: int = 1_000_000
@@ -45,6 +48,7 @@ class Limits:
     refuse_empty_collected: bool = False
 
     def __post_init__(self) -> None:
+        """Refuse what is no limit: 401."""
         for name in (
             "max_sessions",
             "max_sessions_per_caller",
@@ -54,16 +58,14 @@ class Limits:
             "max_ml_dsa_bytes",
             "max_held_bytes",
         ):
-            if getattr(self, name) < 1:
-                raise ValueError(f"Limits.{name} must be at least 1, got {shown(getattr(self, name))}")
-        if self.max_listed_aliases is not None and self.max_listed_aliases < 0:
-            raise ValueError(
-                f"Limits.max_listed_aliases must be 0 or more, got {shown(self.max_listed_aliases)}"
-            )
-        if not self.stale_after >= 0:
-            raise ValueError(f"Limits.stale_after must be 0 or more seconds, got {shown(self.stale_after)}")
-        if self.max_idle is not None and not self.max_idle > 0:
-            raise ValueError(f"Limits.max_idle must be more than 0 seconds, got {shown(self.max_idle)}")
+            check_whole(getattr(self, name), f"Limits.{name}")
+        if self.max_listed_aliases is not None:
+            check_whole(self.max_listed_aliases, "Limits.max_listed_aliases", 0)
+        check_seconds(self.stale_after, "Limits.stale_after", zero=True, endless=True)
+        if self.max_idle is not None:
+            check_seconds(self.max_idle, "Limits.max_idle", endless=True)
+        for name in ("evict_oldest_idle", "refuse_empty_collected"):
+            check_flag(getattr(self, name), f"Limits.{name}")
 
     @classmethod
     def device(cls) -> "Limits":

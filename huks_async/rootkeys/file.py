@@ -35,9 +35,9 @@ class FileRootKey(SecretRootKey):
     """
 
     def __init__(self, path: str | os.PathLike[str], *, create: bool = True) -> None:
-        text = os.fspath(path)
-        if not text or "\0" in text:
-            raise BusinessError(401, f"a root key file needs a path, got {shown(text)}")
+        text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
+        if not isinstance(text, str) or not text or "\0" in text:
+            raise BusinessError(401, f"a root key file needs a path, got {shown(path)}")
         super().__init__(f"the root key file {text}")
         self.path: str = text
         self._create = create

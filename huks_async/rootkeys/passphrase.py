@@ -7,6 +7,7 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import as_bytes
+from huks_async.model.settings import check_whole
 from huks_async.rootkeys.base import RootKey
 from huks_async.rootkeys.envelope import KIND_SCRYPT, parse, seal
 from huks_async.runtime.process_pool import LONG_SECONDS, run_in_process
@@ -38,17 +39,24 @@ class PassphraseRootKey(RootKey):
     """
 
     def __init__(self, passphrase: str | bytes, *, log_n: int = 17, r: int = 8, p: int = 1) -> None:
-        given = passphrase.encode() if isinstance(passphrase, str) else as_bytes(passphrase, "passphrase")
+        if isinstance(passphrase, str):
+            try:
+                given = passphrase.encode()
+            except UnicodeEncodeError:
+                raise BusinessError(
+                    401,
+                    "the passphrase of a root key is no valid Unicode: it holds lone surrogates; give bytes",
+                ) from None
+        else:
+            given = as_bytes(passphrase, "passphrase")
         if not given:
             raise BusinessError(401, "the passphrase of a root key is empty; give a text or bytes")
-        if not (10 <= log_n <= _MAX_LOG_N and 1 <= r <= _MAX_R and 1 <= p <= _MAX_P):
-            raise BusinessError(
-                401,
-                f"scrypt parameters out of range: log_n {log_n} (10 to {_MAX_LOG_N}), r {r} (1 to {_MAX_R}), "
-                f"p {p} (1 to {_MAX_P})",
-            )
         self._passphrase = given
-        self._parameters = log_n, r, p
+        self._parameters = (
+            check_whole(log_n, "log_n", 10, _MAX_LOG_N),
+            check_whole(r, "r", 1, _MAX_R),
+            check_whole(p, "p", 1, _MAX_P),
+        )
 
     @property
     def key_id(self) -> str:

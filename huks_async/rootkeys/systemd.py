@@ -24,7 +24,7 @@ class SystemdRootKey(SecretRootKey):
     """
 
     def __init__(self, name: str = "huks-root-key") -> None:
-        if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}", name):
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}", name):
             raise BusinessError(
                 401,
                 f"a credential's name has letters, digits, '.', '_' and '-', and no '.' in front; got {shown(name)}",

@@ -10,6 +10,7 @@ from typing import Final
 import anyio
 import anyio.lowlevel
 
+from huks_async.model.settings import check_seconds, check_whole
 from huks_async.runtime.cancellation import was_cancelled
 from huks_async.runtime.workers import run_to_its_end
 from huks_async.sessions.pressure.base import (
@@ -113,13 +114,10 @@ class LowMemoryMonitor:
         trim: Callable[[], object] | None = trim_heap,
     ) -> None:
         for name, number in (("batch", batch), ("batches_per_round", batches_per_round)):
-            if number < 1:
-                raise ValueError(f"{name} must be at least 1, got {number!r}")
+            check_whole(number, name)
         for name, seconds in (("retry_every", retry_every), ("reopen_after", reopen_after)):
-            if not seconds > 0:
-                raise ValueError(f"{name} must be more than 0 seconds, got {seconds!r}")
-        if not pause >= 0:
-            raise ValueError(f"pause must be 0 or more seconds, got {pause!r}")
+            check_seconds(seconds, name)
+        check_seconds(pause, "pause", zero=True)
         self._purge = purge
         self._sensor_factory = sensor_factory
         self._clock = clock

@@ -164,6 +164,6 @@ def test_many_sensors_that_close_slowly_are_waited_for() -> None:
 @pytest.mark.parametrize("workers", [0, -1, 1.5, "2", True])
 def test_workers_are_a_number_from_one(workers: Any) -> None:
     """Anything else is refused where the keystore is described."""
-    with pytest.raises(huks.BusinessError, match="workers must be a whole number from 1") as caught:
+    with pytest.raises(huks.BusinessError, match="workers") as caught:
         huks.Keystore.open("memory:", workers=workers)
     assert caught.value.code == 401

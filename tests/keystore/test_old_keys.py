@@ -144,5 +144,5 @@ def test_how_often_old_keys_are_looked_for(use: Callable[..., None], seconds: fl
 @pytest.mark.parametrize("wrong", [{"keys": -1}, {"seconds": -0.1}, {"seconds": math.nan}])
 def test_a_cache_without_sense_is_refused(wrong: dict[str, float]) -> None:
     """A negative number, or none, is told when the cache is described."""
-    with pytest.raises(ValueError, match=r"KeyCache\.\w+ must be 0 or more"):
+    with pytest.raises(huks.BusinessError, match=r"401: KeyCache\.\w+"):
         huks.KeyCache(**wrong)  # type: ignore[arg-type]

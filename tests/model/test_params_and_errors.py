@@ -86,12 +86,3 @@ def test_every_documented_code_has_a_branch(code: int) -> None:
         3,
     )
     assert str(error) == f"{int(code)}: what was wrong"
-
-
-@pytest.mark.parametrize(
-    "name", ["max_sessions", "max_call_bytes", "max_held_bytes", "stale_after", "max_idle"]
-)
-def test_limits_that_make_no_sense(name: str) -> None:
-    """A limit below its least value is refused where it is written."""
-    with pytest.raises(ValueError, match=name):
-        huks.Limits(**{name: -1})  # type: ignore[arg-type]

@@ -275,7 +275,7 @@ async def test_tasks_that_race_for_a_key_file_get_the_same_key(tmp_path):
 async def test_scrypt_parameters_have_bounds():
     """Parameters beyond the bounds are 401 from the caller and 12000012 from a wrapped key."""
     for options in ({"log_n": 9}, {"log_n": 21}, {"r": 0}, {"r": 17}, {"p": 0}, {"p": 17}):
-        with pytest.raises(BusinessError, match="out of range") as caught:
+        with pytest.raises(BusinessError, match=next(iter(options))) as caught:
             PassphraseRootKey("x", **options)
         assert caught.value.code == 401
     with pytest.raises(BusinessError, match="is empty"):

@@ -9,6 +9,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
+from huks_async.model.errors import BusinessError
 from huks_async.sessions import monitor as monitor_module
 from huks_async.sessions.monitor import LowMemoryMonitor, trim_heap
 from huks_async.sessions.pressure.base import (
@@ -483,8 +484,9 @@ async def test_silence() -> None:
 )
 def test_settings_without_sense(wrong: dict) -> None:
     """Numbers that would spin or never work are refused by name."""
-    with pytest.raises(ValueError, match=next(iter(wrong))):
+    with pytest.raises(BusinessError, match=next(iter(wrong))) as refused:
         LowMemoryMonitor(lambda most: 0, **wrong)
+    assert refused.value.code == 401
 
 
 def test_the_heap_is_trimmed_where_it_can_be() -> None:

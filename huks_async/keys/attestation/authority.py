@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.serialization import (
 from huks_async.crypto.openssl_random import stir
 from huks_async.keys.attestation.certificates import CaKey, issue_ca
 from huks_async.model.errors import BusinessError
+from huks_async.model.settings import check_whole
 from huks_async.model.showing import type_name
 from huks_async.runtime.randomness import random_bytes
 from huks_async.stores import Store
@@ -81,10 +82,7 @@ class AttestationCa:
             is_ca = False
         if not is_ca:
             raise BusinessError(401, "the first certificate of an attestation chain must be an authority's")
-        if type(self.claim_level) is not int:
-            raise BusinessError(401, f"claim_level must be an int, got {type_name(self.claim_level)}")
-        if not 0 <= self.claim_level <= _HIGHEST_LEVEL:
-            raise BusinessError(401, f"claim_level: got {self.claim_level}, accepted 0 … {_HIGHEST_LEVEL}")
+        check_whole(self.claim_level, "claim_level", 0, _HIGHEST_LEVEL)
 
     @classmethod
     def from_pem(

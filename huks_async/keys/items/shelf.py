@@ -10,7 +10,7 @@ from huks_async.keys.items.item import KeyItem
 from huks_async.keys.items.prepared import Prepared
 from huks_async.keys.items.sealing import Sealer
 from huks_async.model.errors import BusinessError
-from huks_async.model.showing import shown
+from huks_async.model.settings import check_seconds, check_whole
 from huks_async.stores.base import ItemName, Row, Store, StoreConflictError
 
 
@@ -22,15 +22,18 @@ class KeyCache:
         keys: how many; 0 switches the cache off, and each session then reads and opens its key.
         seconds: how long an opened key is served without being read anew. Some time later (a quarter of it, between a
             second and a minute) it has left the cache, whether it is used or not.
+
+    Raises:
+        BusinessError: 401 for a number or a time that is none.
     """
 
     keys: int = 1024
     seconds: float = 300.0
 
     def __post_init__(self) -> None:
-        for name in ("keys", "seconds"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"KeyCache.{name} must be 0 or more, got {shown(getattr(self, name))}")
+        """Refuse what is no size or time: 401."""
+        check_whole(self.keys, "KeyCache.keys", 0)
+        check_seconds(self.seconds, "KeyCache.seconds", zero=True, endless=True)
 
 
 # the stamp of an item that must be looked up each time, because its store cannot tell whether it has changed

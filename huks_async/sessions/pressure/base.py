@@ -9,6 +9,9 @@ from typing import Final
 
 import anyio
 
+from huks_async.model.errors import BusinessError
+from huks_async.model.settings import check_seconds, check_share, check_whole
+
 logger: Final = getLogger("huks_async.pressure")
 
 Clock = Callable[[], float]
@@ -71,27 +74,23 @@ class PressureThresholds:
     bad_readings: int = 5
 
     def __post_init__(self) -> None:
-        if not 0 < self.stall_us <= self.window_us:
-            raise ValueError(f"stall_us must be in 1..window_us ({self.window_us}), got {self.stall_us!r}")
-        for enter, leave in (
-            ("limit_enter", "limit_leave"),
-            ("used_enter", "used_leave"),
-        ):
-            high, low = getattr(self, enter), getattr(self, leave)
-            if not 0 < low <= high <= 1:
-                raise ValueError(f"0 < {leave} <= {enter} <= 1 must hold, got {low!r} and {high!r}")
-        if not 0 <= self.stall_share_leave <= self.stall_share_enter:
-            raise ValueError(
-                f"stall_share_leave must be in 0..stall_us/window_us ({self.stall_share_enter}), "
-                f"got {self.stall_share_leave!r}"
+        """Refuse what is no threshold: 401."""
+        check_whole(self.window_us, "window_us")
+        check_whole(self.stall_us, "stall_us", 1, self.window_us)
+        for enter, leave in (("limit_enter", "limit_leave"), ("used_enter", "used_leave")):
+            high, low = (check_share(getattr(self, name), name) for name in (enter, leave))
+            if not 0 < low <= high:
+                raise BusinessError(401, f"0 < {leave} <= {enter} must hold, got {low!r} and {high!r}")
+        if check_share(self.stall_share_leave, "stall_share_leave") > self.stall_share_enter:
+            raise BusinessError(
+                401,
+                f"stall_share_leave: got {self.stall_share_leave!r}, accepted 0 … {self.stall_share_enter}, "
+                "which is stall_us / window_us",
             )
         for name in ("dwell", "hold"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must be 0 or more seconds, got {getattr(self, name)!r}")
-        if not self.poll_interval > 0:
-            raise ValueError(f"poll_interval must be more than 0 seconds, got {self.poll_interval!r}")
-        if self.bad_readings < 1:
-            raise ValueError(f"bad_readings must be at least 1, got {self.bad_readings!r}")
+            check_seconds(getattr(self, name), name, zero=True)
+        check_seconds(self.poll_interval, "poll_interval")
+        check_whole(self.bad_readings, "bad_readings")
 
     @property
     def stall_share_enter(self) -> float:

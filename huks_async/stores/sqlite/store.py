@@ -13,6 +13,7 @@ from typing import Any, cast
 from anyio import CancelScope
 
 from huks_async.model.errors import BusinessError
+from huks_async.model.settings import check_seconds
 from huks_async.model.showing import shown
 from huks_async.rootkeys.file import FileRootKey
 from huks_async.runtime.batches import BatchWorker
@@ -38,6 +39,9 @@ def _is_encodable(path: str) -> bool:
     return True
 
 
+_LONGEST_TIMEOUT = 1_000_000.0
+"""Seconds; SQLite takes milliseconds in 32 bits."""
+
 # a longer alias is another program's, and a page of such would take all memory
 _ALIASES = f"""SELECT iif(length(alias) <= {MAX_NAME_BYTES}, alias, NULL) FROM item
     WHERE namespace = ? AND level = ?"""  # noqa: S608 - of constants
@@ -54,19 +58,23 @@ class SqliteStore(Store):
     Args:
         path: the database file; the first `open` makes a relative path absolute. If there is no such file, it is
             created with mode 0600; missing directories are created with mode 0700.
-        busy_timeout: seconds to wait for other processes that write.
+        busy_timeout: seconds to wait for other processes that write, up to 1,000,000.
 
     """
 
     def __init__(self, path: str | os.PathLike[str], *, busy_timeout: float = 30.0) -> None:
-        text = os.fspath(path)
+        text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
+        if not isinstance(text, str):
+            raise BusinessError(
+                401, f"the path of a store: got {shown(path)}, accepted a str or a path object"
+            )
         self.address: str = f"sqlite:///{text}"
         if not text or "\0" in text or not _is_encodable(text):
             raise BusinessError(
                 401, f"the store {self.address!r} has no usable path; write sqlite:///path/to/file"
             )
         self.path: str = text
-        self._busy_timeout = busy_timeout
+        self._busy_timeout = check_seconds(busy_timeout, "busy_timeout", zero=True, most=_LONGEST_TIMEOUT)
         self._engine: Engine | None = None
         self._view: View | None = None
         self._reader: SerialWorker | None = None

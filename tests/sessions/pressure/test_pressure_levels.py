@@ -7,6 +7,7 @@ from math import inf
 import anyio.to_thread
 import pytest
 
+from huks_async.model.errors import BusinessError
 from huks_async.sessions.pressure.base import (
     Hysteresis,
     PressureThresholds,
@@ -61,13 +62,17 @@ def test_a_signal_starts_the_dwelling_anew() -> None:
         {"hold": float("nan")},
         {"poll_interval": 0},
         {"bad_readings": 0},
+        {"bad_readings": "5"},
+        {"poll_interval": float("inf")},
+        {"window_us": True},
     ],
     ids=str,
 )
 def test_thresholds_refuse_nonsense(wrong: dict) -> None:
     """Levels in the wrong order and times below zero are refused, with the name in the message."""
-    with pytest.raises(ValueError, match=next(iter(wrong)).split("_")[0]):
+    with pytest.raises(BusinessError, match=next(iter(wrong)).split("_")[0]) as refused:
         PressureThresholds(**wrong)
+    assert refused.value.code == 401
 
 
 def test_the_trigger_line_ends_with_a_terminator() -> None:
