@@ -202,3 +202,25 @@ def test_root_key_files_are_made_by_whoever_may_make_them(tmp_path: Path) -> Non
         assert (tmp_path / "root.key").exists()
 
     anyio.run(main)
+
+
+def test_an_opening_that_is_cancelled_leaves_the_store_to_another_that_opens(tmp_path: Path) -> None:
+    """Two keystores open at once, and one is cancelled at any moment: the other one works, and closes everything."""
+
+    async def main() -> None:
+        for turns in range(12):
+            one, two = both(tmp_path / str(turns))
+            opening = asyncio.create_task(one.aopen())
+            other = asyncio.create_task(two.aopen())
+            for _ in range(turns):
+                await asyncio.to_thread(lambda: None)
+            opening.cancel()
+            await asyncio.gather(opening, return_exceptions=True)
+            await other
+            assert await use(two) == 16
+            await two.aclose()
+            await one.aclose()
+
+    asyncio.run(main())
+    wait_until(lambda: threads_of_ours() == 0)
+    assert not [path for path in descriptors().values() if str(tmp_path) in path]

@@ -108,7 +108,7 @@ async def test_a_write_that_gave_up_is_never_carried_out(path):
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     with pytest.raises(BusinessError):
         await store.put(name("refused"), b"x")
-    store._engine._busy_timeout = 60
+    store._threads.engine._busy_timeout = 60
     later = asyncio.create_task(store.put(name("later"), b"x"))
     await asyncio.sleep(0.02)
     fcntl.flock(descriptor, fcntl.LOCK_UN)

@@ -259,7 +259,7 @@ async def test_files_that_change_during_a_commit_are_not_acknowledged_into(path,
     """A commit whose files were moved away in its middle fails, and says that it is in the files that were open."""
     store = SqliteStore(path)
     await store.open()
-    database = store._engine._database
+    database = store._threads.engine._database
     commit = database.commit
 
     def move(writes):

@@ -223,7 +223,7 @@ async def test_the_stamp_tells_of_every_commit_of_another_process(tmp_path):
             assert store.stamp() == stamp
         if number % 40 == 20:
             # a checkpoint that starts the log anew, as heavy writing brings about
-            store._engine._database.written.execute("PRAGMA wal_checkpoint(RESTART)")
+            store._threads.engine._database.written.execute("PRAGMA wal_checkpoint(RESTART)")
             seen.append(store.stamp())
     process.communicate(timeout=120)
     assert process.returncode == 0

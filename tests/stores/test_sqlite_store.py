@@ -298,7 +298,7 @@ async def test_a_full_disk_is_named_and_loses_nothing(path):
     store = SqliteStore(path)
     await store.open()
     version = await store.put(A, b"old")
-    connection = store._engine._database.written
+    connection = store._threads.engine._database.written
     connection.execute("PRAGMA max_page_count = 20")
     with pytest.raises(BusinessError, match="no space left") as caught:
         await store.put(A, b"x" * 200_000)

@@ -3,7 +3,6 @@
 import os
 import sqlite3
 import threading
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -16,14 +15,14 @@ from huks_async.model.errors import BusinessError
 from huks_async.model.settings import check_seconds
 from huks_async.model.showing import shown
 from huks_async.rootkeys.file import FileRootKey
-from huks_async.runtime.batches import BatchWorker
 from huks_async.runtime.forks import generation, notice_fork, tell_after_fork
-from huks_async.runtime.workers import SerialWorker, WorkerPool
+from huks_async.runtime.workers import WorkerPool
 from huks_async.stores.base import MAX_NAME_BYTES, Copied, ItemName, Row, Store, encode_name
 from huks_async.stores.sqlite.backup import Backup, StoppedError
 from huks_async.stores.sqlite.engine import Engine
 from huks_async.stores.sqlite.faults import foreign_value, storage_error
-from huks_async.stores.sqlite.walindex import HEADER, View
+from huks_async.stores.sqlite.threads import ShowView, Threads
+from huks_async.stores.sqlite.walindex import HEADER
 from huks_async.stores.sqlite.writes import Delete, Outcome, Put, PutMeta, Write, row_key
 
 _BACKUP_NICE = 5
@@ -75,10 +74,7 @@ class SqliteStore(Store):
             )
         self.path: str = text
         self._busy_timeout = check_seconds(busy_timeout, "busy_timeout", zero=True, most=_LONGEST_TIMEOUT)
-        self._engine: Engine | None = None
-        self._view: View | None = None
-        self._reader: SerialWorker | None = None
-        self._writer: BatchWorker[Write, Outcome] | None = None
+        self._threads: Threads | None = None
         self._changes = 0
         self._backups: set[threading.Event] = set()
         # Both identify the process that opened the store; until then it belongs to no process.
@@ -87,7 +83,8 @@ class SqliteStore(Store):
 
     def after_fork(self) -> None:
         """Drop the view in a child process, so that `stamp` never says there that a cached key is current."""
-        self._view = None
+        if self._threads is not None:
+            self._threads.view = None
 
     def default_root_key(self) -> FileRootKey:
         """Give a root key in a file beside the database."""
@@ -95,48 +92,34 @@ class SqliteStore(Store):
 
     async def open(self) -> None:
         """Open the database, creating it if there is none. Does nothing when it is open."""
-        if self._reader is None:
+        threads = self._threads
+        if threads is None:
             notice_fork()
             self._born, self._process = generation(), os.getpid()
-            self._reader = SerialWorker(name="huks-store-read")
+            self._threads = threads = Threads()
             tell_after_fork(self)
         self._refuse_in_child()
-        if self._engine is not None:
-            return
         # Made before anything is opened: it may load a module, which fails if no descriptor is left.
         shield = CancelScope(shield=True)
         try:
-            await self._reader.run_shielded(self._open)
+            await threads.open(self._open_engine)
         except BaseException:
-            with shield:
-                await self.aclose()
+            if self._threads is threads and not threads.is_wanted:
+                with shield:
+                    await self.aclose()
             raise
+        if self._threads is not threads:
+            raise BusinessError(12000012, f"the store {self.address} was closed while it was being opened")
 
-    def _open(self) -> None:
-        # This runs in the reader's thread, so that several tasks that open the same store do it one after the other.
-        if self._engine is not None:
-            return
+    def _open_engine(self, show: ShowView) -> Engine:
         # made absolute here, because this asks the system and so must run in a worker thread
         self.path = os.path.abspath(self.path)
-        # A weak reference, because the threads keep the engine alive, and a store that was forgotten must be
-        # collected so that they end.
-        show = weakref.WeakMethod(self._show)
-
-        def show_view(view: View | None) -> None:
-            method = show()
-            if method is not None:
-                method(view)
-
-        engine = Engine(self.path, self.address, self._busy_timeout, show_view)
+        engine = Engine(self.path, self.address, self._busy_timeout, show)
         try:
             engine.open()
         except (sqlite3.Error, OSError) as error:
             raise storage_error(self.address, error) from error
-        self._writer = BatchWorker(engine.commit, name="huks-store-write")
-        self._engine = engine
-
-    def _show(self, view: View | None) -> None:
-        self._view = view
+        return engine
 
     async def aclose(self) -> None:
         """Close the database, once the writes that have begun are done. Does nothing when it is closed.
@@ -144,21 +127,12 @@ class SqliteStore(Store):
         Does not wait for other processes: if one of them hangs in the middle of a commit, the log stays beside the
         database, and the next process to open the store uses it.
         """
-        if self._reader is None or self._in_child():
+        if self._threads is None or self._in_child():
             return
         for stop in self._backups:
             stop.set()
-        reader, self._reader = self._reader, None
-        writer, self._writer = self._writer, None
-        engine, self._engine = self._engine, None
-        self._view = None
-        if writer is None or engine is None:
-            reader.close()
-            return
-        # Both threads are told to end before the first await, so that no cancellation can prevent either.
-        reader.finish(engine.close_read)
-        await writer.finish(engine.close).outcome(shield=True, drop=False)
-        self._view = None  # the last writes may have found other files and set a view on them
+        threads, self._threads = self._threads, None
+        await threads.close()
 
     async def get(self, name: ItemName) -> Row | None:
         """Give a row, None if there is none."""
@@ -231,8 +205,9 @@ class SqliteStore(Store):
         ((value,),) = rows
         if type(value) is not bytes:
             raise foreign_value(self.address, f"its value {shown(name)} is not bytes")
-        if self._engine is not None:
-            self._engine.know(key, value)
+        threads = self._threads
+        if threads is not None and threads.engine is not None:
+            threads.engine.know(key, value)
         return value
 
     async def put_meta(self, name: str, value: bytes) -> bytes:
@@ -253,7 +228,7 @@ class SqliteStore(Store):
     ) -> Copied:
         """Copy the store to a new file; see `Store.backup`. The backup has a thread and connections of its own."""
         self._refuse_in_child()
-        if self._engine is None:
+        if self._threads is None or self._threads.engine is None:
             raise self._closed()
         stop = threading.Event()
         work = Backup(self.address, target, stop)
@@ -289,33 +264,36 @@ class SqliteStore(Store):
         which other processes write. A look at the path is valid for half a millisecond, and no process acknowledges
         a write through files that are not at least a millisecond old.
         """
-        view = self._view
+        threads = self._threads
+        view = None if threads is None else threads.view
         if view is None or (monotonic() > view.until and not view.look()):
             return None
         return (self._changes, view.number, view.header[HEADER])
 
     async def _write(self, write: Write) -> Outcome:
         self._refuse_in_child()
-        if self._writer is None:
+        writer = None if self._threads is None else self._threads.writer
+        if writer is None:
             raise self._closed()
         try:
-            return await self._writer.start(write).outcome(shield=True)
+            return await writer.start(write).outcome(shield=True)
         finally:
             self._changes += 1
 
     async def _select(self, statement: str, *values: object) -> list[Any]:
         self._refuse_in_child()
-        engine, reader = self._engine, self._reader
-        if engine is None or reader is None:
+        threads = self._threads
+        engine = None if threads is None else threads.engine
+        if threads is None or engine is None:
             raise self._closed()
         try:
-            return await reader.run(engine.select, statement, values)
+            return await threads.reader.run(engine.select, statement, values)
         except (sqlite3.Error, OSError) as error:
             raise storage_error(self.address, error) from error
 
     def _in_child(self) -> bool:
         # a fork by C code runs no handlers and can be noticed only by the changed process id
-        return self._reader is not None and (self._born != generation() or self._process != os.getpid())
+        return self._threads is not None and (self._born != generation() or self._process != os.getpid())
 
     def _refuse_in_child(self) -> None:
         if self._in_child():
