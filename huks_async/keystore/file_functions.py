@@ -46,7 +46,7 @@ class FileFunctions(SessionFunctions):
         """
         from huks_async.keystore import sealed_streams  # late: few services seal files
 
-        return sealed_streams.seal_stream(self, self._open_state(), alias, source, options)
+        return sealed_streams.seal_stream(self._pinned(), self._open_state(), alias, source, options)
 
     def decrypt_stream(
         self, alias: str, source: "FileSource", options: Options | None = None
@@ -72,7 +72,7 @@ class FileFunctions(SessionFunctions):
         """
         from huks_async.keystore import sealed_streams  # late: few services seal files
 
-        return sealed_streams.open_stream(self, self._open_state(), alias, source, options)
+        return sealed_streams.open_stream(self._pinned(), self._open_state(), alias, source, options)
 
     def open_sealed(
         self, alias: str, file: Any, options: Options | None = None
@@ -98,4 +98,4 @@ class FileFunctions(SessionFunctions):
         """
         from huks_async.keystore import sealed_streams  # late: few services seal files
 
-        return sealed_streams.open_file(self, self._open_state(), alias, file, options)
+        return sealed_streams.open_file(self._pinned(), self._open_state(), alias, file, options)

@@ -15,6 +15,7 @@ from typing import Any
 import anyio
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 import huks_async as huks
 from huks_async import Caller, Keystore, Limits
@@ -324,6 +325,39 @@ def test_the_functions_for_one_caller_have_files(use: Callable[..., None], tmp_p
 
         await refused(opened_by(other), 12000011)
         await refused(opened_by(keystore), 12000011)
+
+    use(main)
+
+
+def of_format_1(material: bytes, data: bytes) -> bytes:
+    """A sealed file of format 1, made with another library."""
+    header, nonce = b"huksenc\1", bytes(12)
+    return header + nonce + AESGCM(material).encrypt(nonce, data, header)
+
+
+def test_streams_are_the_callers_who_called_for_them(use: Callable[..., None], tmp_path: Path) -> None:
+    """Also if they are read after the block, or in another's, as a response of a web service is."""
+
+    async def main(keystore: Keystore) -> None:
+        mine = keystore.for_caller("a")
+        gcm = options(ALGORITHM=20, KEY_SIZE=256, PURPOSE=3, BLOCK_MODE=32, PADDING=0)
+        for keys in (mine, keystore, keystore.for_caller("b")):
+            await keys.generateKeyItem("f", gcm)
+        async with huks.as_caller("a"):
+            sealing = keystore.encrypt_stream("f", [b"something"])
+        sealed = b"".join([piece async for piece in sealing])
+        assert [piece async for piece in mine.decrypt_stream("f", [sealed])] == [b"something"]
+        (tmp_path / "sealed").write_bytes(sealed)
+        async with huks.as_caller("a"):
+            opening = keystore.decrypt_stream("f", [sealed])
+            await keystore.importKeyItem("old", gcm | {"inData": key_of(1)})
+            older = keystore.decrypt_stream("old", [of_format_1(key_of(1), b"something older")])
+            reading = keystore.open_sealed("f", tmp_path / "sealed")
+        async with huks.as_caller("b"):
+            assert [piece async for piece in opening] == [b"something"]
+            assert [piece async for piece in older] == [b"something older"]
+            async with reading as reader:
+                assert await reader.read_at(4, 5) == b"thing"
 
     use(main)
 
