@@ -4,6 +4,7 @@ import os
 import time
 import warnings
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from contextvars import ContextVar
 from functools import partial
 from types import NoneType, TracebackType
@@ -477,29 +478,20 @@ class Keystore(
         state.processes.close()
         state.outside.close()
         self._callers.shrink()
-        if self._monitor_scope is not None:
-            self._monitor_scope.cancel()
         self._changing = True
         try:
             # Task.cancel() also cancels what is shielded, so each step must run even if the one before it failed.
             with anyio.CancelScope(shield=True):
-                try:
-                    await self._keeper.stop()
-                finally:
-                    try:
-                        await state.providers_on_demand.aclose()
-                    finally:
-                        try:
-                            await self._background.stop()
-                            self._monitor.close()  # whose sensor may be who closes the keystore
-                        finally:
-                            try:
-                                await self._idle_timer.stop()
-                            finally:
-                                try:
-                                    await state.processes.ended()
-                                finally:
-                                    await self._parts.aclose()
+                async with AsyncExitStack() as steps:  # the last one pushed is the first to run
+                    steps.push_async_callback(self._parts.aclose)
+                    steps.push_async_callback(state.processes.ended)
+                    steps.push_async_callback(self._idle_timer.stop)
+                    steps.callback(self._monitor.close)  # its sensor may be who closes the keystore
+                    steps.push_async_callback(self._background.stop)
+                    steps.push_async_callback(state.providers_on_demand.aclose)
+                    steps.push_async_callback(self._keeper.stop)
+                    if self._monitor_scope is not None:
+                        steps.callback(self._monitor_scope.cancel)
                 while state.table.release(_PURGE_BATCH):
                     await anyio.lowlevel.checkpoint()
         finally:
