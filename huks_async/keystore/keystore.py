@@ -306,8 +306,10 @@ class Keystore(
         A keystore that was closed can be opened again, also in another event loop.
 
         Raises:
-            BusinessError: 12000012 when it is open already, was opened before a fork, or the root key is not
-                that of the store; 12000004 when the store cannot be opened.
+            BusinessError: 12000012 when it is open already, was opened before a fork, a part of this library cannot
+                be loaded, or the root key is not that of the store; 12000004 when the store cannot be opened;
+                12000014 when the system gives no memory or no thread; 12000020 to 12000023 when a token that holds
+                a root key failed, or refused the PIN.
         """
         notice_fork()
         if self._forked:
@@ -315,8 +317,8 @@ class Keystore(
         if self._state is not None and self._state.owner.has_ended():
             await self._close_for_ended_loop(self._state)
         if self._state is not None or self._changing:
-            state = "open already" if self._state is not None else "being opened or closed by another task"
-            raise BusinessError(12000012, f"this keystore is {state}")
+            how = "open already" if self._state is not None else "being opened or closed by another task"
+            raise BusinessError(12000012, f"this keystore is {how}")
         self._changing = True
         tell_after_fork(self)
         try:
@@ -326,6 +328,11 @@ class Keystore(
             try:
                 await self._parts.open()
                 store_key = await open_store_key(self._store, self._root_key)
+                try:
+                    with no_fork():  # the call loads modules
+                        state = self._make_state(store_key)
+                except (ImportError, OSError) as error:
+                    raise not_loaded(error) from error
             except BaseException:
                 with anyio.CancelScope(shield=True):
                     await self._parts.aclose()
@@ -333,15 +340,14 @@ class Keystore(
         finally:
             self._changing = False
         # Nothing below awaits, so a cancellation cannot leave this half done.
-        self._state = self._make_state(store_key)
+        self._state = self._direct = state
         self._monitor = monitor
-        self._direct = self._state
         watch_for_callers(self._look_for_callers)
         self._keeper.start(self._close_with_loop)
         if self._with_monitor:
             self._background.start(monitor.run)
         if self._limits.max_idle is not None:
-            self._idle_timer.start(partial(end_idle_sessions, self._state.table, self._limits.max_idle))
+            self._idle_timer.start(partial(end_idle_sessions, state.table, self._limits.max_idle))
 
     def _make_monitor(self) -> "LowMemoryMonitor":
         # late: programs that only import names of this library need no sensors
