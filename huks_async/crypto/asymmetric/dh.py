@@ -36,6 +36,8 @@ GENERATOR = 2
 _E_BITS = 4096
 _OFFSETS = {2048: 560316, 3072: 2625351, 4096: 5736041}
 """The X of RFC 7919, appendix A, which makes the number of each size a safe prime."""
+SIZES = tuple(_OFFSETS)
+"""Bits of the groups that there are."""
 
 # At these sizes each of the headers of nested sequences takes 4 bytes, so what they hold has fixed places.
 _HEADER = 4
@@ -146,7 +148,7 @@ def material_from_spki(spki: bytes, algorithm: int, size: int) -> KeyMaterial:
     """
     p = _import_prime(size)
     public = None
-    if _is_of_group(spki, p):
+    if is_of_group(spki, size):
         with suppress(ValueError, UnsupportedAlgorithm), finite_field.allowed():
             public = load_der_public_key(spki)
     numbers = public.public_numbers() if isinstance(public, DHPublicKey) else None
@@ -156,12 +158,15 @@ def material_from_spki(spki: bytes, algorithm: int, size: int) -> KeyMaterial:
     return KeyMaterial(algorithm, size, b"", _spki(size, numbers.y))
 
 
-def _is_of_group(spki: bytes, p: int) -> bool:
-    """Whether the group of a SubjectPublicKeyInfo (DER) is this one, number by number.
+def is_of_group(spki: bytes, size: int) -> bool:
+    """Whether the group of a SubjectPublicKeyInfo (DER) is that of `size` bits, number by number.
 
     Only then it is loaded: to load any other would test its numbers for being prime, which takes 0.6 s for 2048 bits,
     13 s for 4096, and its sender chooses.
     """
+    if size not in SIZES:
+        return False
+    p = prime_of(size)
     numbers = _integer(p) + _integer(GENERATOR)
     for oid, more in ((PKCS3_DH, b""), (X9_42_DH, _integer((p - 1) // 2))):
         at = 2 * _HEADER
@@ -213,7 +218,7 @@ def _agree(private: DHPrivateKey, size: int, wanted: int | None, spki: bytes) ->
             reason=HuksErrorCode.HUKS_ERROR_INVALID_KEY_SIZE,
         )
     p = prime_of(size)
-    peer = load_peer(spki, of_our_group=_is_of_group(spki, p))
+    peer = load_peer(spki, of_our_group=is_of_group(spki, size))
     numbers = peer.public_numbers() if isinstance(peer, DHPublicKey) else None
     if numbers is None or not _same_group(numbers, p):
         raise wrong_peer("no key of the same group")

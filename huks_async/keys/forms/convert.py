@@ -31,10 +31,8 @@ from huks_async.keys.forms.der import (
     EXPLICIT,
     INTEGER,
     OCTETS,
-    OID,
     SEQUENCE,
     elements,
-    number,
     sequence,
     shape,
 )
@@ -44,14 +42,13 @@ from huks_async.keys.forms.importing import material_from_import, material_from_
 from huks_async.keys.forms.jwk import from_jwk, to_jwk
 from huks_async.keys.forms.layouts import KeyParts, algorithm_name, invalid, pack, unpack
 from huks_async.keys.forms.library_keys import (
-    check_dh_group,
-    check_rsa_bits,
     load_spki,
     point_material,
     private_material,
     public_material,
     unnamed_curve_material,
 )
+from huks_async.keys.forms.number_bounds import check_private_numbers
 from huks_async.model.enums import HuksImportKeyType, HuksKeyAlg
 from huks_async.model.errors import BusinessError
 from huks_async.model.memory import refuse_out_of_memory
@@ -75,8 +72,6 @@ _EC_POINTS = {57: 224, 29: 224, 65: 256, 33: 256, 97: 384, 49: 384, 133: 521, 67
 _SM2_POINTS = (65, 33)
 _PUBLIC_LABELS = ("PUBLIC KEY", "RSA PUBLIC KEY", "EC PUBLIC KEY", "SM2 PUBLIC KEY")
 _CERTIFICATE_LABELS = ("CERTIFICATE", "X509 CERTIFICATE")
-# as PKCS#3 and as X9.42 name it; the library below writes the second
-_DH = (bytes.fromhex("2a864886f70d010301"), bytes.fromhex("2a8648ce3e0201"))
 # of DEK-Info, which the library below reads
 _OLD_CIPHERS = ("AES-128-CBC", "AES-256-CBC", "DES-EDE3-CBC")
 _OLD_ENCRYPTION = "make a copy that is not: openssl pkey -in FILE -out COPY"
@@ -189,6 +184,8 @@ def from_spki(der: bytes) -> KeyMaterial:
         return KeyMaterial(HuksKeyAlg.HUKS_ALG_SM2, 256, public=sm2)
     try:
         key: Any = load_spki(data)
+    except BusinessError:
+        raise
     except Exception as error:  # the library refuses in many ways, none of which is ours to pass on
         refuse_out_of_memory(error, "reading a key")
         other = curves.in_library_form(data)
@@ -270,9 +267,9 @@ def from_pkcs8(der: bytes, password: bytes | None = None) -> KeyMaterial:
     elif info is not None:
         data = info.plain()
     if info is None:
-        _check_numbers(b"", data)
+        check_private_numbers(b"", data)
     else:
-        _check_numbers(info.identifier, info.key)
+        check_private_numbers(info.identifier, info.key)
     try:
         with finite_field.allowed():
             key = load_der_private_key(data, None)
@@ -416,18 +413,6 @@ def _from_encrypted(data: bytes, sealed: encrypted.Encrypted, password: bytes | 
             raise _not_opened(error, is_read=encrypted.is_read(sealed)) from None
         return from_pkcs8(plain)
     return private_material(key)
-
-
-def _check_numbers(identifier: bytes, key: bytes) -> None:
-    """Refuse a modulus or a group that HUKS does not have, whose primes the library would check for minutes."""
-    parts = sequence(key)
-    if len(parts) >= 9 and set(shape(parts)[:9]) == {INTEGER}:  # RSAPrivateKey, RFC 8017, A.1.2
-        check_rsa_bits(number(parts[1][1]).bit_length())
-    named = elements(identifier)
-    if shape(named) == (OID, SEQUENCE) and named[0][1] in _DH:
-        group = elements(named[1][1])
-        if shape(group)[:2] == (INTEGER, INTEGER):
-            check_dh_group(number(group[0][1]), number(group[1][1]))
 
 
 def _with_unnamed_curve(data: bytes) -> KeyMaterial | None:

@@ -3,9 +3,10 @@
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
 
-from huks_async.crypto.asymmetric import finite_field
+from huks_async.crypto.asymmetric import dh, finite_field
 from huks_async.crypto.key_material import KeyMaterial
 from huks_async.crypto.sm2 import encoding as sm2_encoding
+from huks_async.crypto.spki import load_spki
 from huks_async.keys.forms.layouts import (
     LAYOUTS,
     ML_DSA_BYTES,
@@ -46,8 +47,11 @@ def public_fields(algorithm: int, size: int, public: bytes) -> dict[str, bytes]:
             raise invalid("no SubjectPublicKeyInfo of a point on the SM2 curve") from None
         return {"x": point[:32], "y": point[32:]}
     try:
-        with finite_field.allowed():
-            key = load_der_public_key(public)
+        if algorithm == HuksKeyAlg.HUKS_ALG_DH and dh.is_of_group(public, size):
+            with finite_field.allowed():
+                key = load_der_public_key(public)
+        else:
+            key = load_spki(public)
     except Exception as error:
         refuse_out_of_memory(error, "reading a key")
         # the library refuses in many ways, none of which is ours to pass on

@@ -22,17 +22,24 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_public_key,
 )
 
+from huks_async.crypto import spki
 from huks_async.crypto.asymmetric import dh, finite_field
 from huks_async.crypto.key_material import KeyMaterial
+from huks_async.keys.forms.der import BITS, SEQUENCE, sequence, shape
 from huks_async.keys.forms.fields import parts_of
 from huks_async.keys.forms.importing import MIN_RSA_EXPONENT, material_from_import, material_from_parts
 from huks_async.keys.forms.layouts import invalid
+from huks_async.keys.forms.number_bounds import (
+    check_dh_group,
+    check_dsa_bits,
+    check_identifier,
+    check_rsa_bits,
+    unsupported,
+)
 from huks_async.model.enums import HuksKeyAlg
-from huks_async.model.errors import BusinessError
 from huks_async.model.params import ParamSet
 from huks_async.model.tags import HuksTag
 
-_NOT_HERE = 12000001
 _NIST_CURVES = frozenset({"secp224r1", "secp256r1", "secp384r1", "secp521r1"})
 _CURVES: dict[int, ec.EllipticCurve] = {
     224: ec.SECP224R1(),
@@ -47,14 +54,6 @@ _ML_PUBLIC = {
     mlkem.MLKEM768PublicKey: (HuksKeyAlg.HUKS_ALG_ML_KEM, 768),
     mlkem.MLKEM1024PublicKey: (HuksKeyAlg.HUKS_ALG_ML_KEM, 1024),
 }
-# the primes of RFC 2409, 3526 and 7919 begin with 64 ones and then with digits of pi or of e
-_PI, _E = 0xC90FDAA2, 0xADF85458
-_MODP_GROUPS = {768: 1, 1024: 2, 1536: 5, 2048: 14, 3072: 15, 4096: 16, 6144: 17, 8192: 18}
-MAX_RSA_BITS = 4096
-_DH_SIZES = (2048, 3072, 4096)
-_DH_WAY_OUT = (
-    "make one of ffdhe2048, ffdhe3072 or ffdhe4096: openssl genpkey -algorithm DH -pkeyopt group:ffdhe2048"
-)
 CURVE_WAY_OUT = "make a key on P-224, P-256, P-384, P-521 or SM2"
 
 
@@ -94,39 +93,6 @@ def private_material(key: Any) -> KeyMaterial:
                 "and above; make a new key: openssl genrsa"
             )
     return material
-
-
-def check_rsa_bits(bits: int, half: str = "private") -> None:
-    """Refuse a modulus that no RSA key of HUKS has, before anything is computed with it.
-
-    Raises:
-        BusinessError: 12000001.
-
-    """
-    if bits > MAX_RSA_BITS:
-        raise _unsupported(
-            f"an RSA {half} key of {bits} bits", "make one of 3072 or 4096: openssl genrsa 4096"
-        )
-
-
-def check_dh_group(prime: int, generator: int, half: str = "private") -> None:
-    """Refuse a group that no DH key of HUKS has, before anything is computed with it.
-
-    Raises:
-        BusinessError: 12000001 with a name for the group.
-
-    """
-    size = prime.bit_length()
-    if size in _DH_SIZES and prime == dh.prime_of(size) and generator == dh.GENERATOR:
-        return
-    lead = prime >> (size - 96) if size > 96 else 0
-    name = f"a group of its own, {size} bits"
-    if lead >> 32 == (1 << 64) - 1 and lead & 0xFFFFFFFF == _PI and size in _MODP_GROUPS:
-        java = ", Java's default" if size == 2048 else ""
-        name = f"MODP group {_MODP_GROUPS[size]} (RFC 3526{java})"
-    elif lead >> 32 == (1 << 64) - 1 and lead & 0xFFFFFFFF == _E:
-        name = f"ffdhe{size} (RFC 7919)"
-    raise _unsupported(f"a DH {half} key of {name}", _DH_WAY_OUT)
 
 
 def point_material(size: int, point: bytes) -> KeyMaterial:
@@ -177,9 +143,9 @@ def _identified(key: Any, half: str) -> tuple[int, int, bytes]:
         case ed25519.Ed25519PublicKey():
             return HuksKeyAlg.HUKS_ALG_ED25519, 256, key.public_bytes_raw()
         case ed448.Ed448PublicKey():
-            raise _unsupported(f"an Ed448 {half} key", "make an Ed25519 key")
+            raise unsupported(f"an Ed448 {half} key", "make an Ed25519 key")
         case x448.X448PublicKey():
-            raise _unsupported(f"an X448 {half} key", "make an X25519 key")
+            raise unsupported(f"an X448 {half} key", "make an X25519 key")
     der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     match key:
         case rsa.RSAPublicKey():
@@ -188,9 +154,9 @@ def _identified(key: Any, half: str) -> tuple[int, int, bytes]:
         case ec.EllipticCurvePublicKey() if key.curve.name in _NIST_CURVES:
             return HuksKeyAlg.HUKS_ALG_ECC, key.key_size, der
         case ec.EllipticCurvePublicKey():
-            raise _unsupported(f"an EC {half} key on the curve {key.curve.name}", CURVE_WAY_OUT)
+            raise unsupported(f"an EC {half} key on the curve {key.curve.name}", CURVE_WAY_OUT)
         case dsa.DSAPublicKey():
-            _check_dsa(key, half)
+            check_dsa_bits(key.key_size, key.parameters().parameter_numbers().q.bit_length(), half)
             return HuksKeyAlg.HUKS_ALG_DSA, key.key_size, der
         case finite_field.DHPublicKey():
             group = key.parameters().parameter_numbers()
@@ -200,24 +166,19 @@ def _identified(key: Any, half: str) -> tuple[int, int, bytes]:
         if isinstance(key, kind):
             return algorithm, size, der
     name = type(key).__name__.removeprefix("_").removesuffix("PublicKey")
-    raise _unsupported(f"a {half} key of {name}", "huks algorithms lists those that HUKS has")
-
-
-def _check_dsa(key: dsa.DSAPublicKey, half: str) -> None:
-    size, order = key.key_size, key.parameters().parameter_numbers().q.bit_length()
-    wanted = 160 if size < 2048 else 256
-    if size % 8 or not 512 <= size <= 4096 or order != wanted:
-        raise _unsupported(
-            f"a DSA {half} key of {size} bits with a subgroup of {order} bits",
-            "HUKS has 512 to 4096 bits in steps of 8, with subgroups of 160 bits below 2048 and of 256 from there",
-        )
-
-
-def _unsupported(what: str, way_out: str) -> BusinessError:
-    return BusinessError(_NOT_HERE, f"{what}, which HUKS does not have; {way_out}")
+    raise unsupported(f"a {half} key of {name}", "huks algorithms lists those that HUKS has")
 
 
 def load_spki(der: bytes) -> Any:
-    """The library's public key of SubjectPublicKeyInfo or PKCS#1; its errors."""
+    """The library's public key of SubjectPublicKeyInfo or PKCS#1; its errors.
+
+    Raises:
+        BusinessError: 12000001 for a group of Diffie-Hellman that HUKS does not have, unloaded.
+
+    """
+    if spki.is_finite_field(der):
+        check_identifier(sequence(der)[0][1] if shape(sequence(der)) == (SEQUENCE, BITS) else b"", "public")
+        if not any(dh.is_of_group(der, size) for size in dh.SIZES):
+            raise ValueError("no key of a group of Diffie-Hellman")
     with finite_field.allowed():
         return load_der_public_key(der)

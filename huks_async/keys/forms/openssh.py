@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.serialization.ssh import SSHCertificate
 
 from huks_async.crypto.key_material import KeyMaterial
 from huks_async.keys.forms.layouts import invalid
-from huks_async.keys.forms.library_keys import check_rsa_bits, private_material, public_material
+from huks_async.keys.forms.library_keys import private_material, public_material
+from huks_async.keys.forms.number_bounds import check_rsa_bits
 from huks_async.keys.forms.pem import Block, to_pem
 from huks_async.model.errors import BusinessError
 from huks_async.model.memory import refuse_out_of_memory

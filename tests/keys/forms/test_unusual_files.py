@@ -12,9 +12,11 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from huks_async.crypto.asymmetric import dh
 from huks_async.crypto.key_material import KeyMaterial
-from huks_async.keys.forms import convert, encrypted, key_files
+from huks_async.keys.forms import convert, encrypted, fields, key_files, library_keys
 from huks_async.keys.forms.der import INTEGER, OCTETS, elements, sequence, tlv
+from huks_async.keys.forms.describe import describe
 from huks_async.model.errors import BusinessError
 from tests.conformance.openssl import OpenSsl
 
@@ -202,6 +204,68 @@ def test_numbers_of_other_sizes_are_refused_before_they_are_checked(monkeypatch:
     assert "an RSA private key of 16384 bits, which HUKS does not have" in refused(rsa_of(16384))
     assert "a DH private key of" in refused(bytes(damaged))
     assert not asked
+
+
+def _integer(value: int) -> bytes:
+    return tlv(INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big"))
+
+
+def _pkcs8(oid: str, group: tuple[int, ...], value: int) -> bytes:
+    identifier = tlv(0x30, bytes.fromhex(oid), tlv(0x30, *map(_integer, group)))
+    return tlv(0x30, _integer(0), identifier, tlv(4, _integer(value)))
+
+
+def _spki(oid: str, group: tuple[int, ...], value: int = 4) -> bytes:
+    identifier = tlv(0x30, bytes.fromhex(oid), tlv(0x30, *map(_integer, group)))
+    return tlv(0x30, identifier, tlv(3, b"\0", _integer(value)))
+
+
+PKCS3_OID, X9_42_OID, DSA_OID = "06092a864886f70d010301", "06072a8648ce3e0201", "06072a8648ce380401"
+MERSENNE = 2**2203 - 1  # a prime whose test takes seconds
+RSA_WITH_A_LONG_PRIME = tlv(
+    0x30, *map(_integer, [0, (1 << 4095) + 1, 65537, 3, MERSENNE**2, MERSENNE, 5, 7, 9])
+)
+RSA_WITH_A_LONG_EXPONENT = tlv(
+    0x30, *map(_integer, [0, (1 << 2047) + 1, 65537, 1 << 20000, 1 << 1023, 1 << 1023, 5, 7, 9])
+)
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (_spki(PKCS3_OID, (MERSENNE, 2)), "a DH public key of a group of its own, 2203 bits"),
+        (_spki(X9_42_OID, (MERSENNE, 2, MERSENNE // 2)), "a DH public key of a group"),
+        (_spki(X9_42_OID, (dh.prime_of(2048), 2, 2**1279 - 1)), "a DH public key of a subgroup of its own"),
+        (_pkcs8(X9_42_OID, (dh.prime_of(2048), 2, 2**1279 - 1), 5), "a DH private key of a subgroup of its own"),
+        (_pkcs8(PKCS3_OID, (dh.prime_of(2048), 2), 1 << 100_000), "more than 2048 bits"),
+        (_pkcs8(DSA_OID, (2**30_000 - 5, 2**29_990 - 1, 3), 2**29_989), "a DSA private key of 30000 bits"),
+        (_pkcs8(DSA_OID, (2**4096 - 5, 2**256 - 1, 3), 1 << 100_000), "more than 256 bits"),
+        (RSA_WITH_A_LONG_PRIME, "with primes of 4406 and 2203"),
+        (RSA_WITH_A_LONG_EXPONENT, "longer than its modulus"),
+    ],
+    ids=["DH", "DH, X9.42", "DH, subgroup", "DH, private", "DH, value", "DSA", "DSA, value", "RSA", "RSA, exponent"],
+)  # fmt: skip
+def test_numbers_that_would_be_computed_with_for_long(
+    monkeypatch: pytest.MonkeyPatch, data: bytes, what: str
+) -> None:
+    """Numbers that no key of HUKS has are refused before the library gets them, and describe tells so."""
+    asked: list[object] = []
+    monkeypatch.setattr(convert, "load_der_private_key", lambda *given: asked.append(given))
+    monkeypatch.setattr(library_keys, "load_der_public_key", lambda *given: asked.append(given))
+    assert what in refused(data)
+    assert what in describe(data).note
+    assert not asked
+
+
+@pytest.mark.parametrize("algorithm", [1, 103], ids=["RSA", "DH"])
+def test_the_public_half_of_an_envelope_of_another_group(
+    monkeypatch: pytest.MonkeyPatch, algorithm: int
+) -> None:
+    """The same of what comes beside a wrapped key, whatever key it is said to be."""
+    monkeypatch.setattr(fields, "load_der_public_key", lambda *given: pytest.fail("it was loaded"))
+    with pytest.raises(BusinessError, match="no SubjectPublicKeyInfo") as caught:
+        fields.public_fields(algorithm, 2048, _spki(PKCS3_OID, (MERSENNE, 2)))
+    assert caught.value.code == 401
 
 
 def test_public_keys_of_another_size() -> None:
