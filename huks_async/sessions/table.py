@@ -61,11 +61,12 @@ class SessionTable:
     # CPython finds attributes in slots faster than in an object that has as many of them.
     __slots__ = (
         "_abandoned",
-        "_batches",
         "_busy",
         "_closed",
+        "_deadlines",
         "_dying",
         "_fates",
+        "_first_deadline",
         "_fork_watch",
         "_handle_batch",
         "_handles",
@@ -140,8 +141,9 @@ class SessionTable:
         self._max_per_caller = limits.max_sessions_per_caller
         self.max_idle: float | None = limits.max_idle
         self._on_purge = on_purge
-        # Batch sessions, each with the end of its time. At the limit, those whose time is over are ended first.
-        self._batches: list[tuple[float, Session]] = []
+        # The ends of the batch sessions' times, by handle. At the limit, those whose time is over are ended first.
+        self._deadlines: dict[int, float] = {}
+        self._first_deadline = math.inf
         self._closed = False
 
     def __len__(self) -> int:
@@ -198,8 +200,10 @@ class SessionTable:
                 self._owned[session.owner] = left
             else:
                 del self._owned[session.owner]
-        self._abandoned.discard(session.handle)
         self._places.pop(session.handle, None)
+        if self._abandoned:
+            self._abandoned.discard(session.handle)
+            self._notes = self.debug or self._several or bool(self._abandoned)
 
     @staticmethod
     def place() -> str:
@@ -210,21 +214,19 @@ class SessionTable:
 
     def set_deadline(self, session: Session, deadline: float) -> None:
         """Note when the time of a batch session is over."""
-        self._batches = [one for one in self._batches if self._is_open(one[1])]
-        self._batches.append((deadline, session))
-
-    def _is_open(self, session: Session) -> bool:
-        return self.sessions.get(session.handle) is session
+        self._deadlines[session.handle] = deadline
+        self._first_deadline = min(self._first_deadline, deadline)
 
     def _end_batches(self) -> None:
         """End the batch sessions whose time is over, except those that have a call running."""
-        now, left = self.clock(), []
-        for deadline, session in self._batches:
+        now = self.clock()
+        if now <= self._first_deadline:
+            return
+        for handle, deadline in list(self._deadlines.items()):
+            session = self.sessions[handle]
             if now > deadline and not session.busy:
                 self.remove(session, "its time as a batch session was over")
-            else:
-                left.append((deadline, session))
-        self._batches = left
+        self._first_deadline = min(self._deadlines.values(), default=math.inf)
 
     def take(self, handle: int, owner: str) -> Session:
         """Mark a session busy for a call. Errors as `find`."""
@@ -399,6 +401,8 @@ class SessionTable:
         self._dying, self.sessions = self.sessions, OrderedDict()
         self._places.clear()
         self._owned.clear()
+        self._deadlines.clear()
+        self._abandoned.clear()
         self._busy = self.held = 0
         return left
 
@@ -473,13 +477,12 @@ class SessionTable:
         limits = self.limits
         if self._closed:
             raise BusinessError(12000012, "the keystore was closed while the session was being opened")
-        if self._batches:
-            self._end_batches()
+        self._end_batches()
         if limits.evict_oldest_idle:
             while self.count_of(owner) >= limits.max_sessions_per_caller:
-                self._evict_oldest(owner, limits.max_sessions_per_caller)
+                self._evict_oldest(owner, limits.max_sessions_per_caller, own=True)
             while len(self.sessions) >= limits.max_sessions:
-                self._evict_oldest(None, limits.max_sessions)
+                self._evict_oldest(owner, limits.max_sessions)
             return
         stale_after = min(limits.stale_after, limits.max_idle or math.inf)
         while self.count_of(owner) >= limits.max_sessions_per_caller:
@@ -504,25 +507,30 @@ class SessionTable:
                 return True
         return False
 
-    def _evict_oldest(self, owner: str | None, limit: int) -> None:
+    def _evict_oldest(self, owner: str, limit: int, *, own: bool = False) -> None:
+        """End the idle session that was opened first: of all, or of the owner's own."""
         idle = [
             session
             for session in self.sessions.values()
-            if not session.busy and (owner is None or session.owner == owner)
+            if not session.busy and (not own or session.owner == owner)
         ]
         if not idle:
-            raise self._limit_reached(owner or "")
+            raise self._limit_reached(owner)
         victim = min(idle, key=lambda session: session.order)
         self.counts.evicted += 1
         self.remove(victim, f"it was evicted as the oldest idle session at the limit of {limit}")
 
     def _limit_reached(self, owner: str) -> BusinessError:
         limits = self.limits
+        own = self.count_of(owner)
+        reached = ["Limits.max_sessions"] if len(self.sessions) >= limits.max_sessions else []
+        if own >= limits.max_sessions_per_caller:
+            reached.append("Limits.max_sessions_per_caller")
         return BusinessError(
             12000010,
-            f"{len(self.sessions)} sessions are open, {self.count_of(owner)} of them of this caller; accepted "
+            f"{len(self.sessions)} sessions are open, {own} of them of this caller; accepted "
             f"{limits.max_sessions} in all and {limits.max_sessions_per_caller} a caller, and none can make "
-            "room: finish or abort sessions, or raise Limits.max_sessions",
+            f"room: finish or abort sessions, or raise {' and '.join(reached)}",
         )
 
     def remove(self, session: Session, fate: str) -> bool:
@@ -534,6 +542,10 @@ class SessionTable:
             self._unfinished += 1
         if session.free_for is None:
             self._busy -= 1
+        if (
+            self._deadlines
+        ):  # a batch session never ends in the few steps of `finish`, which is for those not in a call
+            self._deadlines.pop(session.handle, None)
         if session.held:
             self.held -= session.held
             session.held = 0

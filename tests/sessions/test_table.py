@@ -407,6 +407,69 @@ def test_a_limit_for_each_caller():
     assert len(table) == 4
 
 
+@pytest.mark.parametrize("evict", [False, True])
+@pytest.mark.parametrize(
+    ("most", "most_of_one", "mine", "way_out"),
+    [
+        (3, 9, 1, "3 sessions are open, 1 of them .* raise Limits.max_sessions$"),
+        (9, 2, 2, "3 sessions are open, 2 of them .* raise Limits.max_sessions_per_caller$"),
+        (3, 2, 2, "3 sessions .* raise Limits.max_sessions and Limits.max_sessions_per_caller$"),
+    ],
+)
+def test_the_limit_that_was_reached_is_named(evict, most, most_of_one, mine, way_out):
+    """With how many sessions are the caller's own, also where idle ones would be evicted."""
+    table = make(max_sessions=most, max_sessions_per_caller=most_of_one, evict_oldest_idle=evict)
+    for owner, count in (("app", mine), ("other", 3 - mine)):
+        for handle in open_some(table, count, owner=owner):
+            table.take(handle, owner)
+    with pytest.raises(BusinessError, match=way_out):
+        table.open("app", Holding())
+
+
+def test_batch_sessions_that_are_over_make_room_and_are_forgotten_when_they_end():
+    """Those in a call stay; what ended is kept by nothing, and noting one looks at no other."""
+    clock = Clock()
+    table = make(clock, max_sessions=4)
+    sessions = [table.open("app", Holding()) for _ in range(4)]
+    operations = [weakref.ref(session.operation) for session in sessions]
+    for seconds, session in enumerate(sessions):
+        table.set_deadline(session, clock.now + seconds)
+    table.take(sessions[0].handle, "app")
+    with pytest.raises(BusinessError):
+        table.open("app", Holding())
+    clock.now += 1.5  # the first is in a call, the second over
+    table.open("app", Holding())
+    assert "its time as a batch session was over" in why_gone(table, sessions[1].handle)
+    table.finish(sessions[0])
+    table.abort(sessions[2].handle, "app")
+    del session, sessions[:3]
+    assert [operation() is None for operation in operations] == [True, True, True, False]
+    clock.now += 10
+    handles = open_some(table, 2)
+    with pytest.raises(BusinessError):
+        open_some(table, 2)
+    assert "its time as a batch session was over" in why_gone(table, sessions[0].handle)
+    assert set(handles) < set(table.sessions)
+    table.close()
+    while table.release(10):
+        pass
+    del sessions
+    assert operations[3]() is None
+
+
+def test_sessions_after_one_that_was_left_in_a_call_end_in_few_steps(monkeypatch):
+    """One that its block has left is on the table's mind only until its call ends."""
+    table = make()
+    left = table.open("app", Holding())
+    table.take(left.handle, "app")
+    table.abandon(left.handle, "app")
+    table.give_back(left)
+    table.finish(table.open("app", Holding()))  # the first of its kind is noted
+    monkeypatch.setattr(SessionTable, "remove", None)
+    table.finish(table.open("app", Holding()))
+    assert len(table) == 0
+
+
 def test_a_device_evicts_the_first_opened_that_is_idle():
     """By the order of opening, not of use; sessions in a call are passed over; all busy is 12000010."""
     table = SessionTable(Limits.device(), Clock(), device=True)
