@@ -55,7 +55,7 @@ from huks_async.keystore.open_arguments import (
     choose_store,
     token_keys_for,
 )
-from huks_async.keystore.open_state import OpenState, set_caller
+from huks_async.keystore.open_state import OpenState, view_of
 from huks_async.keystore.other_user_functions import OtherUserFunctions
 from huks_async.keystore.permissions import Permissions
 from huks_async.keystore.provider_functions import ProviderFunctions
@@ -427,29 +427,19 @@ class Keystore(
             thread=owner.thread,
             store=self._store,
             pool=pool,
-            shelf=keyrings.own.shelf,
-            maker=keyrings.own.maker,
             table=table,
             driver=SessionDriver(table, dispatcher),
             dispatcher=dispatcher,
             processes=processes,
             limits=self._limits,
             device=device,
-            namespace=caller.namespace,
-            session_owner=caller.namespace,
-            keyrings=keyrings,
-            recall=keyrings.own.shelf.recall,
-            recall_guarded=keyrings.own.shelf.recall_guarded,
-            recall_use=keyrings.own.shelf.recall_use,
-            recall_recipe=keyrings.own.maker.recall,
             wrapping_key=self._wrapping_key,
             outside=outside,
             providers_on_demand=ProvidersOnDemand(self._abilities, self._provider_timeout),
             authority=Authority(self._attestation_ca, self._store, store_key).issuer,
             access=access,
-            user_id=self._caller.user_id,
+            **view_of(keyrings),
         )
-        state = set_caller(state, keyrings)
         self._callers = CallerStates(state, open_keyring)
         return state
 

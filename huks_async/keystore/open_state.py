@@ -46,6 +46,15 @@ class OpenState:
     """The open state of a keystore as one caller's call sees it, with the keys that the call works on.
 
     Attributes:
+        owner: the event loop that opened the keystore; refuses calls in any other.
+        thread: the thread of that loop, by which most calls see that they are in it without asking `owner`.
+        limits: how many sessions and bytes there may be.
+        device: whether the keystore has the limits and permissions of an ordinary application on a device.
+        wrapping_key: the operator's key, under which keys leave the keystore; None without one.
+        outside: asks root keys and authenticators, and ends the calls that wait for them when the keystore closes.
+        authority: gives what certifies keys, for each kind of attestation.
+        providers_on_demand: the external providers, loaded at their first use.
+        access: has users authenticated, and judges auth tokens.
         namespace: the application whose keys the call uses.
         session_owner: names the caller, to whom sessions belong whichever keys they use.
         keyrings: the keyrings of the caller.
@@ -125,12 +134,17 @@ def recall_no_recipe(properties: list[Any]) -> None:
 
 def set_caller(state: OpenState, keyrings: Keyrings) -> OpenState:
     """The state of a keystore as the owner of these keyrings sees it."""
+    return replace(state, **view_of(keyrings))
+
+
+def view_of(keyrings: Keyrings) -> dict[str, Any]:
+    """The fields of an `OpenState` that belong to the owner of these keyrings."""
     caller = keyrings.caller
-    return replace(
-        _with_keys(state, keyrings, keyrings.own),
-        namespace=keyrings.namespace,
-        session_owner=namespace_of(caller.namespace, caller.user_id),
-    )
+    return {
+        "namespace": keyrings.namespace,
+        "session_owner": namespace_of(caller.namespace, caller.user_id),
+        **_keys_of(keyrings, keyrings.own),
+    }
 
 
 def state_for(
@@ -191,7 +205,7 @@ def state_of_named(state: OpenState, params: ParamSet) -> OpenState:
     if state.acts_for is not None:
         _check_other_user(state.acts_for, params)
     elif group is not None:
-        return _with_keys(state, state.keyrings, state.keyrings.of_group(group))
+        return replace(state, **_keys_of(state.keyrings, state.keyrings.of_group(group)))
     return state
 
 
@@ -201,26 +215,25 @@ def state_of_user(state: OpenState, user_id: int) -> OpenState:
     Raises:
         BusinessError: 401 for a wrong user id; 202 on a device; 201 if the policy says no.
     """
-    state = _with_keys(state, state.keyrings, state.keyrings.of_user(user_id))
-    state.acts_for = user_id
+    state = replace(state, **_keys_of(state.keyrings, state.keyrings.of_user(user_id)), acts_for=user_id)
     # A recipe that was checked for the user's own keys may name a level that is not allowed for another user's.
     state.recall_recipe = recall_no_recipe
     return state
 
 
-def _with_keys(state: OpenState, keyrings: Keyrings, keyring: Keyring) -> OpenState:
+def _keys_of(keyrings: Keyrings, keyring: Keyring) -> dict[str, Any]:
+    """The fields of an `OpenState` that belong to one of these keyrings."""
     asked = keyrings.permissions.asks or keyrings.namespace != keyrings.caller.namespace
-    return replace(
-        state,
-        keyrings=keyrings,
-        shelf=keyring.shelf,
-        maker=keyring.maker,
-        user_id=keyring.user_id,
-        recall=recall_nothing if asked else keyring.shelf.recall,
-        recall_guarded=recall_nothing if asked else keyring.shelf.recall_guarded,
-        recall_use=recall_no_use if asked else keyring.shelf.recall_use,
-        recall_recipe=recall_no_recipe if asked else keyring.maker.recall,
-    )
+    return {
+        "keyrings": keyrings,
+        "shelf": keyring.shelf,
+        "maker": keyring.maker,
+        "user_id": keyring.user_id,
+        "recall": recall_nothing if asked else keyring.shelf.recall,
+        "recall_guarded": recall_nothing if asked else keyring.shelf.recall_guarded,
+        "recall_use": recall_no_use if asked else keyring.shelf.recall_use,
+        "recall_recipe": recall_no_recipe if asked else keyring.maker.recall,
+    }
 
 
 def _check_other_user(user_id: int, params: ParamSet) -> None:
