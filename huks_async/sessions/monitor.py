@@ -146,11 +146,6 @@ class LowMemoryMonitor:
         """
         self._last_shrinkers.append(shrink)
 
-    def remove_shrinker(self, shrink: Shrinker) -> None:
-        """Undo `add_shrinker`; nothing happens if it was not there."""
-        if shrink in self._shrinkers:
-            self._shrinkers.remove(shrink)
-
     def statistics(self) -> MonitorStatistics:
         """Counters so far."""
         name = self._sensor.name if self._sensor else self._statistics.sensor
