@@ -18,6 +18,7 @@ from huks_async.model.enums import HuksCipherMode, HuksKeyAlg, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, HuksOptions, HuksParam, Options, parse_parameters
 from huks_async.model.tags import HuksTag
+from huks_async.runtime.workers import WorkerPool
 from huks_async.sessions.spool import Spool
 
 _HEADER = MAGIC + b"\x01"
@@ -27,6 +28,7 @@ _START = len(_HEADER) + _NONCE_BYTES
 
 async def open_first_format(
     keystore: SessionFunctions,
+    pool: WorkerPool,
     alias: str,
     start: bytes,
     pieces: AsyncIterator[BytesLike],
@@ -46,7 +48,7 @@ async def open_first_format(
     item = (await find_key(keystore, alias, where))[1]
     if len(start) < _START + _TAG_BYTES:
         raise BusinessError(12000006, "the sealed file is cut off: it ends in its first bytes")
-    spool = Spool(keystore._open_state().pool)
+    spool = Spool(pool)
     try:
         end = start[_START:]
         async for piece in pieces:

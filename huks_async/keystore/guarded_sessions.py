@@ -1,7 +1,6 @@
 """Opening sessions on keys that demand something before they are used. Most services have none."""
 
 from collections.abc import Mapping
-from itertools import chain
 from typing import NamedTuple
 
 from huks_async.access.control import bound_of
@@ -12,7 +11,7 @@ from huks_async.crypto.operation import Operation
 from huks_async.crypto.rules.authorise import check_batch_purpose, check_batch_tags, check_named
 from huks_async.crypto.rules.empty_bytes import refuse_empty_bytes, used_bytes
 from huks_async.keys.items.item import KeyItem
-from huks_async.keys.items.prepared import Plan
+from huks_async.keys.items.prepared import Plan, plan_key
 from huks_async.keystore.open_state import OpenState
 from huks_async.model.enums import AUTHENTICATED_MODES, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
@@ -73,7 +72,7 @@ async def prepare_guarded(
             HUKS_TAG_CHALLENGE_POS; otherwise as for all sessions.
     """
     numbers = params.numbers
-    key = tuple(chain.from_iterable(numbers.items()))
+    key = plan_key(numbers)
     known = item.guarded.find(key)
     if known is None:
         return await _prepare_anew(state, owner, item, demand, properties, params, context)
@@ -135,7 +134,7 @@ async def _prepare_anew(
     if (
         times_warned() == before
     ):  # a plan that warned of a weak algorithm is not kept, so that each session warns
-        item.guarded.keep(tuple(chain.from_iterable(numbers.items())), plan)
+        item.guarded.keep(plan_key(numbers), plan)
         _keep_list(item, demand, properties, params, plan)
     return checked.begin(plan, params.blobs)
 

@@ -6,7 +6,7 @@ from huks_async.keys.items.aliases import check_alias, storage_level
 from huks_async.keys.items.sealing import FORMAT_VERSION
 from huks_async.keystore.key_class import is_external
 from huks_async.keystore.open_state import KeystoreFunctions, check_security_level, state_for
-from huks_async.model.enums import HuksErrorCode
+from huks_async.model.enums import HuksErrorCode, HuksKeyAlg
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import (
     HuksParam,
@@ -26,6 +26,9 @@ _OS_VERSION = 1
 # The size of a device's buffer for properties, and how much of it each property takes besides its bytes.
 _MAX_PROPERTIES = 2048
 _PARAM_BYTES = 16
+# Of a private key of these that came without its public half a device tells that the half has no size (12000003), of
+# any other that it does not support the export (12000001).
+_POST_QUANTUM = (HuksKeyAlg.HUKS_ALG_ML_KEM, HuksKeyAlg.HUKS_ALG_ML_DSA)
 _HIDDEN = frozenset({_T.HUKS_TAG_KEY, ServiceTag.USER_AUTH_ENROLL_ID_INFO, ServiceTag.USER_AUTH_SECURE_UID})
 
 
@@ -109,7 +112,7 @@ class ItemFunctions(KeystoreFunctions):
                 f"key {alias!r} is symmetric and has no public half; secret keys are never exported",
                 reason=None if long else HuksErrorCode.HUKS_ERROR_INVALID_KEY_SIZE,
             )
-        code = 12000003 if material.algorithm >= 200 else 12000001
+        code = 12000003 if material.algorithm in _POST_QUANTUM else 12000001
         raise BusinessError(code, f"key {alias!r} was imported without its public half")
 
     async def deleteKeyItem(self, keyAlias: str, options: Options) -> None:

@@ -47,7 +47,7 @@ async def open_stream(
         start = bytearray()
         await _gather(pieces, start, PREFIX_BYTES)
         if version_of(bytes(start[:PREFIX_BYTES])) == 1:
-            opened = open_first_format(keystore, alias, bytes(start), pieces, options)
+            opened = open_first_format(keystore, state.pool, alias, bytes(start), pieces, options)
         else:
             header = await _take_header(pieces, start)
             file_key = await find_file_key(keystore, alias, header, options)

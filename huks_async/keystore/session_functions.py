@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from functools import partial
-from itertools import chain
 from threading import get_ident
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -12,7 +11,7 @@ from huks_async.crypto.rules.authorise import check_batch_purpose, check_batch_t
 from huks_async.crypto.rules.empty_bytes import refuse_empty_bytes, used_bytes
 from huks_async.keys.items.aliases import check_alias, storage_level
 from huks_async.keys.items.item import KeyItem
-from huks_async.keys.items.prepared import Prepared
+from huks_async.keys.items.prepared import Prepared, plan_key
 from huks_async.keys.lifecycle import is_stored
 from huks_async.keystore.key_class import is_external
 from huks_async.keystore.open_state import (
@@ -276,7 +275,7 @@ async def _prepare(
 
         rule = _rule_of(state, owner, item, numbers)
         return await prepare_guarded(state, owner, item, item.demand, properties, params, rule)
-    key = tuple(chain.from_iterable(numbers.items()))
+    key = plan_key(numbers)
     plan = item.prepared.find(key)
     if plan is None:
         if check_batch_tags(numbers) is not None:

@@ -305,6 +305,29 @@ async def test_export_of_a_private_half(keystore: huks.Keystore) -> None:
         await keystore.exportKeyItem("absent", NOTHING)
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "size", "purpose"), [(s.ML_DSA, 44, s.SIGN), (s.ML_KEM, 768, s.UNWRAP)], ids=["dsa", "kem"]
+)
+async def test_export_of_a_private_lattice_half(
+    keystore: huks.Keystore, algorithm: int, size: int, purpose: int
+) -> None:
+    """A private key of ML-DSA or ML-KEM that came without its public half has nothing to export: 12000003."""
+    if algorithm == s.ML_DSA:
+        private = pytest.importorskip(
+            "dilithium_py.ml_dsa", reason="dilithium-py is not installed"
+        ).ML_DSA_44.keygen()[1]
+    else:
+        private = pytest.importorskip(
+            "kyber_py.ml_kem", reason="kyber-py is not installed"
+        ).ML_KEM_768.keygen()[1]
+    half = header_form(algorithm, size, {"public": b"", "private": private})
+    await keystore.importKeyItem(
+        "key", options(half, **key(algorithm, size, purpose, IMPORT_KEY_TYPE=s.PRIVATE))
+    )
+    with refused(12000003, "public half"):
+        await keystore.exportKeyItem("key", NOTHING)
+
+
 # --- properties, aliases, levels ------------------------------------------------------------------
 
 

@@ -6,6 +6,8 @@ again. And by the very objects it consists of: then it need not be parsed again 
 form of the first, and must never give another answer than parsing would.
 """
 
+from collections.abc import Mapping
+from itertools import chain
 from typing import Any, NamedTuple, TypeAlias
 
 from huks_async.crypto.family import Starter
@@ -13,6 +15,11 @@ from huks_async.keys.items.known_lists import KnownLists
 
 PlanKey: TypeAlias = tuple[int, ...]
 """The number parameters of a session: tag, value, tag, value, …"""
+
+
+def plan_key(numbers: Mapping[int, int]) -> PlanKey:
+    """The key under which a plan for these number parameters is kept."""
+    return tuple(chain.from_iterable(numbers.items()))
 
 
 class Plan(NamedTuple):
