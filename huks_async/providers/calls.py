@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 
 from huks_async.model.errors import ERRORS, BusinessError
 from huks_async.model.external_crypto import HuksExternalErrorInfo
@@ -145,6 +146,8 @@ class Asker:
                 raise self._failed(caller, f"{who}: {method} raised {type_name(error)}") from error
             except anyio.get_cancelled_exc_class() as error:
                 if was_cancelled():
+                    # a scope that is cancelled takes its own exception only, and this may be another
+                    await anyio.lowlevel.checkpoint_if_cancelled()
                     raise
                 raise self._failed(
                     caller,

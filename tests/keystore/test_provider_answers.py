@@ -138,6 +138,30 @@ async def test_a_caller_that_is_cancelled_stays_cancelled():
         assert await keystore.getUkeyPinAuthState(rid()) == 1
 
 
+async def test_a_cancellation_that_comes_with_the_end_of_the_time_does_not_end_who_closes():
+    """The first of two resources closes when that is cancelled; then the second one meets a cancellation of its own."""
+
+    class Two(MemoryProvider):
+        async def onClearUkeyPinAuthState(self, *args):
+            raise asyncio.CancelledError
+
+        async def onCloseResource(self, *args):
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                return HuksCryptoExtensionResult()
+
+    keystore = huks.Keystore.open(
+        "memory:", monitor=False, load_all=False, abilities={ABILITY: Two()}, provider_timeout=0.05
+    )
+    await keystore.aopen()
+    await keystore.registerProvider(NAME, [ABILITY_PARAM])
+    await keystore.openResource(rid("first"))
+    await keystore.openResource(rid("second"))
+    await keystore.aclose()
+    assert not keystore.is_open
+
+
 @pytest.mark.parametrize(
     ("info", "told"),
     [
