@@ -1,5 +1,7 @@
 """The demo is true: it succeeds where all agree, fails where one does not, and leaves nothing."""
 
+import os
+import pty
 import re
 import tempfile
 from pathlib import Path
@@ -8,7 +10,8 @@ import pytest
 
 from huks_async.cli.demo import parse_size
 from huks_async.cli.demo.witness import Witness
-from tests.cli.command_line import Huks
+from tests.cli.command_line import Huks, shown_on
+from tests.cli.warm import warm
 
 
 @pytest.fixture
@@ -63,6 +66,18 @@ def test_a_disagreement_is_a_failure(
     assert done.code == 1
     assert b"WRONG" in done.out
     assert "not every check agreed" in done.err
+
+
+def test_the_results_go_where_standard_output_leads(home: Path, tmp_path: Path) -> None:
+    """Also while a bar is shown on a terminal, which is standard error."""
+    controller, terminal = pty.openpty()
+    with (tmp_path / "results").open("wb") as results, open(os.devnull, "rb") as nothing:
+        process = warm().start(["demo", "--size", "1KB"], [nothing.fileno(), results.fileno(), terminal])
+    os.close(terminal)
+    shown = shown_on(controller)
+    assert process.wait() == 0
+    assert "checks agree" in (tmp_path / "results").read_text()
+    assert b"checks agree" not in shown
 
 
 @pytest.mark.parametrize(

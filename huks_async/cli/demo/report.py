@@ -31,6 +31,8 @@ class Reporter:
             TransferSpeedColumn(),
             console=console,
             transient=True,
+            # the results go where standard output leads, which need not be the terminal that has the bar
+            redirect_stdout=False,
             disable=not console.is_terminal,
         )
 
