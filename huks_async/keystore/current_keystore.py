@@ -1,4 +1,4 @@
-"""The current keystore: the innermost open one of a context, else the default one of the event loop."""
+"""The current keystore: the innermost one whose block a context is in, else the default one of the event loop."""
 
 import anyio
 import anyio.lowlevel
@@ -25,26 +25,24 @@ _default: anyio.lowlevel.RunVar[_Default] = anyio.lowlevel.RunVar("huks_async de
 
 def open_current_keystore() -> Keystore | None:
     """The keystore that `current_keystore` would give, if it is open; for functions that do not wait."""
-    for keystore in reversed(open_keystores.get()):
-        if keystore.is_open or keystore.was_forked:
-            return keystore
+    if named := open_keystores.get():
+        return named[-1] if named[-1].is_open or named[-1].was_forked else None
     default = _default.get(None)
     return default.keystore if default is not None and default.keystore.is_open else None
 
 
 async def current_keystore() -> Keystore:
-    """Give the innermost open keystore of this context, else the default one of this event loop.
+    """Give the innermost keystore whose block this context is in, else the default one of this event loop.
+
+    The former may be closed: for a task that has outlived the block it was begun in, or in a child process. Its
+    functions then say why they cannot be used. Another keystore would be a wrong substitute, because its store has
+    other keys.
 
     Each event loop has a default keystore of its own, on the same store. It is opened at its first use,
     and closed with the loop.
-
-    Raises:
-        BusinessError: 12000012 in a child process whose context has a keystore that was opened before the fork.
-            The default one would be a wrong substitute, because its store has other keys.
     """
-    for keystore in reversed(open_keystores.get()):
-        if keystore.is_open or keystore.was_forked:
-            return keystore
+    if named := open_keystores.get():
+        return named[-1]
     try:
         default = _default.get()
     except LookupError:
