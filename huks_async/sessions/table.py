@@ -14,6 +14,7 @@ from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
 from huks_async.model.showing import shown
 from huks_async.runtime.randomness import ForkWatch, random_bytes
+from huks_async.sessions.eviction import OpeningOrder
 from huks_async.sessions.fates import Fates
 from huks_async.sessions.session import Session
 
@@ -61,6 +62,7 @@ class SessionTable:
     # CPython finds attributes in slots faster than in an object that has as many of them.
     __slots__ = (
         "_abandoned",
+        "_always_notes",
         "_busy",
         "_closed",
         "_deadlines",
@@ -78,6 +80,7 @@ class SessionTable:
         "_max_sessions",
         "_notes",
         "_on_purge",
+        "_opened",
         "_order",
         "_ours",
         "_owned",
@@ -129,8 +132,10 @@ class SessionTable:
         self._places: dict[int, str] = {}
         self._abandoned: set[int] = set()
         self._busy = 0
+        self._opened = OpeningOrder() if limits.evict_oldest_idle else None
         # whether opening and removing a session takes more bookkeeping than the table itself
-        self._notes = debug
+        self._always_notes = debug or self._opened is not None
+        self._notes = self._always_notes
         self._order = 0
         # Sessions that ended in another way than by finishing. What finished is computed from this, because nearly
         # all sessions finish, and counting them would be a noticeable part of a short one.
@@ -192,6 +197,8 @@ class SessionTable:
             self._owned[session.owner] = self._owned.get(session.owner, 0) + 1
         if self.debug:
             self._places[session.handle] = self.place()
+        if self._opened is not None:
+            self._opened.add(session)
 
     def _forget(self, session: Session) -> None:
         if self._several:
@@ -201,9 +208,11 @@ class SessionTable:
             else:
                 del self._owned[session.owner]
         self._places.pop(session.handle, None)
+        if self._opened is not None:
+            self._opened.drop(session)
         if self._abandoned:
             self._abandoned.discard(session.handle)
-            self._notes = self.debug or self._several or bool(self._abandoned)
+            self._notes = self._always_notes or self._several or bool(self._abandoned)
 
     @staticmethod
     def place() -> str:
@@ -348,6 +357,8 @@ class SessionTable:
         """Let go of the table's own memory after a purge, because a dictionary does not shrink by itself."""
         if len(self.sessions) <= _QUICKLY_COPIED:
             self.sessions = OrderedDict(self.sessions)
+            if self._opened is not None:
+                self._opened.compact()
 
     def forget_fates(self) -> bool:
         """Forget why the older half of the ended sessions ended; return whether there is more to forget."""
@@ -412,7 +423,9 @@ class SessionTable:
         Freeing a hundred thousand sessions at once would hold up the event loop for a tenth of a second.
         """
         for _ in range(min(at_most, len(self._dying))):
-            self._dying.popitem()
+            _, session = self._dying.popitem()
+            if self._opened is not None:
+                self._opened.drop(session)
         return bool(self._dying)
 
     def count_stale(self) -> int:
@@ -478,11 +491,11 @@ class SessionTable:
         if self._closed:
             raise BusinessError(12000012, "the keystore was closed while the session was being opened")
         self._end_batches()
-        if limits.evict_oldest_idle:
+        if self._opened is not None:
             while self.count_of(owner) >= limits.max_sessions_per_caller:
-                self._evict_oldest(owner, limits.max_sessions_per_caller, own=True)
+                self._evict(self._opened.oldest_idle(owner), owner, limits.max_sessions_per_caller)
             while len(self.sessions) >= limits.max_sessions:
-                self._evict_oldest(owner, limits.max_sessions)
+                self._evict(self._opened.oldest_idle(None), owner, limits.max_sessions)
             return
         stale_after = min(limits.stale_after, limits.max_idle or math.inf)
         while self.count_of(owner) >= limits.max_sessions_per_caller:
@@ -507,16 +520,9 @@ class SessionTable:
                 return True
         return False
 
-    def _evict_oldest(self, owner: str, limit: int, *, own: bool = False) -> None:
-        """End the idle session that was opened first: of all, or of the owner's own."""
-        idle = [
-            session
-            for session in self.sessions.values()
-            if not session.busy and (not own or session.owner == owner)
-        ]
-        if not idle:
+    def _evict(self, victim: Session | None, owner: str, limit: int) -> None:
+        if victim is None:
             raise self._limit_reached(owner)
-        victim = min(idle, key=lambda session: session.order)
         self.counts.evicted += 1
         self.remove(victim, f"it was evicted as the oldest idle session at the limit of {limit}")
 

@@ -266,11 +266,20 @@ def test_idle_time_begins_when_a_call_ends():
 
 @pytest.fixture
 def looks(monkeypatch):
-    """How often a session was asked when it was used, in a list of one number."""
+    """How often a session was asked when it was used or opened, in a list of one number."""
     looked = [0]
 
     class Counting(Session):
-        __slots__ = ("_used",)
+        __slots__ = ("_order", "_used")
+
+        @property
+        def order(self):
+            looked[0] += 1
+            return self._order
+
+        @order.setter
+        def order(self, value):
+            self._order = value
 
         @property
         def used(self):
@@ -486,6 +495,56 @@ def test_a_device_evicts_the_first_opened_that_is_idle():
     with pytest.raises(BusinessError) as full:
         table.open("app", Holding())
     assert full.value.code == 12000010
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_evicted_is_what_was_opened_first_of_what_is_idle(seed):
+    """In any order of calls and ends, of the caller's own at its limit, and of all at theirs."""
+    draw = random.Random(seed)
+    table = make(max_sessions=20, max_sessions_per_caller=9, evict_oldest_idle=True)
+    left = []  # owner and handle, in the order of opening
+    for _ in range(1500):
+        step = draw.choice(("open", "open", "take", "give back", "end", "compact"))
+        if step == "open":
+            owner = draw.choice(("a", "b", "c"))
+            own = [one for one in left if one[0] == owner]
+            full = own if len(own) == 9 else left if len(left) == 20 else []
+            idle = [one for one in full if not table.sessions[one[1]].busy]
+            if full and not idle:
+                with pytest.raises(BusinessError):
+                    table.open(owner, Holding())
+            else:
+                left = [one for one in left if one not in idle[:1]]
+                left.append((owner, table.open(owner, Holding()).handle))
+        elif step == "compact":
+            table.compact()
+        elif left:
+            one = owner, handle = draw.choice(left)
+            session = table.sessions[handle]
+            if step == "take" and not session.busy:
+                table.take(handle, owner)
+            elif step == "give back" and session.busy:
+                table.give_back(session)
+            elif step == "end" and draw.random() < 0.2:
+                table.finish(session)
+                left.remove(one)
+        assert set(table.sessions) == {handle for _, handle in left}
+    assert table.counts.evicted > 100
+
+
+def test_evicting_looks_at_the_sessions_in_a_call_alone(looks):
+    """Its cost does not grow with the number of open sessions."""
+    table = make(max_sessions=3000, evict_oldest_idle=True)
+    handles = open_some(table, 3000)
+    looks[0] = 0
+    table.take(handles[0], "app")
+    open_some(table, 10)
+    assert "evicted" in why_gone(table, handles[10])
+    assert handles[11] in table.sessions
+    assert looks[0] <= 20
+    table.close()
+    while table.release(100):
+        pass
 
 
 def test_the_limit_of_all_callers_of_a_device():
