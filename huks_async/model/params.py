@@ -190,6 +190,8 @@ def scan(properties: list[Any]) -> tuple[tuple[int, ...], dict[int, bytes]] | No
     try:
         for param in properties:
             tag, value = param["tag"], param["value"]
+            if type(tag) is not HuksTag and type(tag) is not int:
+                return None  # a float finds its kind as well
             kind = kinds[tag]
             if kind == _NUMBER:
                 if type(value) is not int or not 0 <= value <= _ALWAYS_IN_RANGE:
@@ -226,7 +228,7 @@ def _parse_any(properties: list[Any]) -> ParamSet:
         for param in properties:
             tag, value = _take_apart(param)
             try:
-                kind = _KINDS.get(tag)
+                kind = _KINDS.get(tag) if issubclass(type(tag), int) else None
             except TypeError:
                 kind = None
             if kind == _NUMBER:

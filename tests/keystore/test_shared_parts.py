@@ -224,3 +224,59 @@ def test_an_opening_that_is_cancelled_leaves_the_store_to_another_that_opens(tmp
     asyncio.run(main())
     wait_until(lambda: threads_of_ours() == 0)
     assert not [path for path in descriptors().values() if str(tmp_path) in path]
+
+
+class SlowKey(huks.PassphraseRootKey):
+    """A root key that waits while it closes, is of no use then, and fails at the end of it if told so."""
+
+    def __init__(self, *, fails: bool = False) -> None:
+        super().__init__("secret words", log_n=10)
+        self.asked: list[str] = []
+        self.fails = fails
+
+    async def open(self, *, new: bool = True) -> None:
+        self.asked.append("open")
+
+    async def aclose(self) -> None:
+        self.asked.append("closing")
+        for _ in range(20):
+            await anyio.lowlevel.checkpoint()
+        self.asked.append("closed")
+        if self.fails:
+            raise OSError("a key that cannot be closed")
+
+
+@pytest.mark.parametrize(("backend", "settings"), BACKENDS)
+def test_opening_waits_for_the_end_of_closing_keys(backend: str, settings: dict[str, Any]) -> None:
+    """A wrapping key is not closed under a keystore that opens it while the last other one closes."""
+
+    async def main() -> None:
+        key = SlowKey()
+        one, two = (huks.Keystore.open("memory:", monitor=False, wrapping_key=key) for _ in range(2))
+        await one.aopen()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(one.aclose)
+            while "closing" not in key.asked:
+                await anyio.lowlevel.checkpoint()
+            tasks.start_soon(two.aopen)
+        assert key.asked == ["open", "closing", "closed", "open"]
+        await two.aclose()
+        assert key.asked[4:] == ["closing", "closed"]
+
+    run(main, backend, settings)
+
+
+def test_a_root_key_that_fails_to_close_keeps_nothing_else_open() -> None:
+    """The wrapping key and the store are closed all the same, and can be opened again."""
+
+    async def main() -> None:
+        store, root_key, wrapping_key = SlowlyClosed(), SlowKey(fails=True), SlowKey()
+        keystore = huks.Keystore.open(store, root_key, wrapping_key=wrapping_key, monitor=False)
+        for _ in range(2):
+            await keystore.aopen()
+            with pytest.raises(OSError, match="cannot be closed"):
+                await keystore.aclose()
+        assert wrapping_key.asked == ["open", "closing", "closed"] * 2
+        assert store.asked == ["open", "closing", "closed"] * 2
+
+    anyio.run(main)

@@ -4,8 +4,8 @@ All of them work on bytes that the caller already holds; none reaches into a key
 take a private key out of one. Every reader gives `KeyMaterial`, checked like an import; every writer
 takes it. What a reader refuses it names, and says what helps.
 
-Readers of encrypted files hash a passphrase as often as the file says, up to some ten seconds: on an
-event loop, `key_files.read_apart` is the way.
+Readers check private RSA, DSA and DH keys, for up to a second, and hash the passphrase of an encrypted file as often
+as the file says, up to some ten seconds: on an event loop, `key_files.read_apart` is the way.
 """
 
 from typing import Any

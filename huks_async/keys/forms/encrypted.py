@@ -104,6 +104,8 @@ def check_cost(key: Encrypted) -> None:
         check_iterations(number(values[1][1]))
     elif kdf == _SCRYPT and shape(values)[:4] == (OCTETS, INTEGER, INTEGER, INTEGER):
         cost, block, lanes = (number(content) for _, content in values[1:4])
+        if min(cost, block, lanes) < 1:
+            raise invalid("the key is encrypted with scrypt of a cost of zero, so the file is damaged")
         if 128 * cost * block > MAX_SCRYPT_BYTES or cost * block * lanes > MAX_SCRYPT_STEPS:
             raise invalid(
                 "the key is encrypted with scrypt of more memory or work than is taken from a file; "
@@ -176,7 +178,7 @@ def _derive(kdf: bytes, values: list[tuple[int, bytes]], length: int, password: 
         cost, block, lanes = (number(content) for _, content in values[1:4])
         try:
             return Scrypt(values[0][1], length, cost, block, lanes).derive(password)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
     if kdf != _PBKDF2 or tags[:2] != (OCTETS, INTEGER) or number(values[1][1]) == 0:
         return None

@@ -234,15 +234,21 @@ def identify_label(label: str) -> Foreign | None:
     return next((foreign for words, foreign in _LABELS if words in label), None)
 
 
-def identify_key(der: bytes) -> Foreign | None:
-    """Name a private or public key, in DER and not encrypted, that could not be read."""
+def identify_key(der: bytes, *, is_inner: bool = False) -> Foreign | None:
+    """Name a private or public key, in DER and not encrypted, that could not be read.
+
+    Args:
+        der: the key.
+        is_inner: whether it stands in PKCS#8, in which no other PKCS#8 does.
+
+    """
     parts = sequence(der)
     tags = shape(parts)
-    if tags[:3] == (INTEGER, SEQUENCE, OCTETS):
+    if tags[:3] == (INTEGER, SEQUENCE, OCTETS) and not is_inner:
         named = _named_algorithm(parts[1][1], "private")
         if named is not None or shape(elements(parts[1][1])) == (OID, OID):
             return named  # what is inside need not name the curve once more
-        return identify_key(parts[2][1])
+        return identify_key(parts[2][1], is_inner=True)
     if tags == (SEQUENCE, BITS):
         return _named_algorithm(parts[0][1], "public")
     if tags[:2] == (INTEGER, OCTETS) and parts[0][1] == b"\x01":

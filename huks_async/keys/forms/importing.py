@@ -276,14 +276,14 @@ def _make_rsa(parts: KeyParts) -> KeyMaterial:
 def _make_ecc(parts: KeyParts) -> KeyMaterial:
     from huks_async.crypto.asymmetric import elliptic
 
-    width = (parts.size + 7) // 8
-    return elliptic.material_from_parts(parts.size, *(_padded(parts[name], width) for name in "xyz"))
+    return elliptic.material_from_parts(parts.size, *(parts[name] for name in "xyz"))
 
 
 def _make_sm2(parts: KeyParts) -> KeyMaterial:
     from huks_async.crypto.sm2 import sm2
 
-    return sm2.material_from_parts(*(_padded(parts[name], 32) for name in "xyz"))
+    numbers = (parts[name] for name in "xyz")
+    return sm2.material_from_parts(*(number.rjust(32, b"\0") if number else b"" for number in numbers))
 
 
 def _make_dsa(parts: KeyParts) -> KeyMaterial:
@@ -314,10 +314,6 @@ def _make_ml_kem(parts: KeyParts) -> KeyMaterial:
     from huks_async.crypto.postquantum import mlkem
 
     return mlkem.material_from_parts(parts.size, parts["public"], parts["private"])
-
-
-def _padded(number: bytes, width: int) -> bytes:
-    return number.rjust(width, b"\0") if number else b""
 
 
 _MAKERS: dict[int, Callable[[KeyParts], KeyMaterial]] = {

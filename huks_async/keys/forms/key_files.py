@@ -12,10 +12,10 @@ import anyio
 from huks_async.crypto.key_material import SYMMETRIC_ALGORITHMS, KeyMaterial
 from huks_async.keys.forms import convert, encrypted, openssh, pem, pkcs12
 from huks_async.keys.forms.certificates import public_key_of
-from huks_async.keys.forms.der import BITS, INTEGER, OCTETS, SEQUENCE, sequence, shape
+from huks_async.keys.forms.der import BITS, INTEGER, OCTETS, OID, SEQUENCE, elements, sequence, shape
 from huks_async.keys.forms.identify import identify
 from huks_async.keys.forms.layouts import LAYOUTS, algorithm_name, invalid, unpack
-from huks_async.model.enums import HuksImportKeyType
+from huks_async.model.enums import HuksImportKeyType, HuksKeyAlg
 from huks_async.model.errors import BusinessError
 from huks_async.runtime.processes import call_in_process
 
@@ -28,7 +28,7 @@ ReadForm: TypeAlias = Literal[
 """The forms that a key is read in. An RSAPublicKey of PKCS#1 is read as `spki`."""
 
 MAX_QUICK_BYTES = 16 * 1024
-"""Longer files may hold numbers whose check takes minutes."""
+"""Longer files are longer than any usual key, and take longer to look through."""
 
 MAX_SECONDS = 300.0
 """For one file, some times as long as those within all bounds take."""
@@ -38,6 +38,11 @@ _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_\s-]{16,}+={0,2}+\s*+\Z")
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _RSA_PUBLIC = (INTEGER, INTEGER)
+_SLOW_ALGORITHMS = (HuksKeyAlg.HUKS_ALG_RSA, HuksKeyAlg.HUKS_ALG_DSA, HuksKeyAlg.HUKS_ALG_DH)
+# RSA and RSASSA-PSS, DSA, DH of PKCS#3 and of X9.42
+_SLOW_OIDS = tuple(
+    bytes.fromhex(oid) for oid in ("2a864886f70d0101", "2a8648ce3804", "2a864886f70d0103", "2a8648ce3e0201")
+)
 
 
 def recognise(data: bytes, algorithm: int | None = None) -> ReadForm | None:
@@ -122,10 +127,10 @@ async def read_apart(
     algorithm: int | None = None,
     password: bytes | None = None,
 ) -> KeyMaterial:
-    """`read`, without holding up the event loop: what may take long runs where it can be ended.
+    """`read`, without holding up the event loop.
 
-    A file that is encrypted asks for as much work as it likes, up to a bound; so does one that is longer
-    than any usual key. Cancelling ends that work at once.
+    Files of up to 16 KiB that are not encrypted and hold no private RSA, DSA or DH key are read at once, in
+    milliseconds; all others in a process of their own, which cancelling ends.
     """
     if not may_take_long(readable(data, algorithm)):
         return read(data, form, algorithm, password)
@@ -143,8 +148,12 @@ async def read_apart(
 
 
 def may_take_long(data: bytes) -> bool:
-    """Whether reading takes as much work as the file says, rather than milliseconds."""
-    return len(data) > MAX_QUICK_BYTES or needs_passphrase(data)
+    """Whether reading a file, see `readable`, may take more than milliseconds.
+
+    An encrypted one asks for as much work as it says, up to a bound; private RSA, DSA and DH keys are checked for up
+    to a second.
+    """
+    return len(data) > MAX_QUICK_BYTES or needs_passphrase(data) or _holds_slow_key(data)
 
 
 def needs_passphrase(data: bytes) -> bool:
@@ -161,6 +170,31 @@ def needs_passphrase(data: bytes) -> bool:
         or encrypted.read(block.body) is not None
         for block in blocks
     )
+
+
+def _holds_slow_key(data: bytes) -> bool:
+    """Whether a file may hold a private key of large numbers, which are checked."""
+    if pem.BEGIN in data:
+        try:
+            blocks = pem.blocks(data)
+        except BusinessError:
+            return False
+        return any(
+            openssh.holds_rsa_or_dsa(block) if block.label == openssh.LABEL else _is_slow_key(block.body)
+            for block in blocks
+        )
+    if data.lstrip()[:1] == b"{":  # JSON may write any letter as an escape
+        return b"\\" in data or (b'"RSA"' in data and b'"d"' in data)
+    return int.from_bytes(data[:4], "little") in _SLOW_ALGORITHMS or _is_slow_key(data)
+
+
+def _is_slow_key(der: bytes) -> bool:
+    parts = sequence(der)
+    tags = shape(parts)
+    if tags[:3] == (INTEGER, SEQUENCE, OCTETS):
+        identifier = elements(parts[1][1])
+        return shape(identifier)[:1] == (OID,) and identifier[0][1].startswith(_SLOW_OIDS)
+    return tags[:6] == 6 * (INTEGER,)  # an RSAPrivateKey, or the older form of DSA
 
 
 def import_type_of(material: KeyMaterial) -> HuksImportKeyType:

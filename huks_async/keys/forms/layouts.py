@@ -31,6 +31,11 @@ ML_DSA_BYTES: dict[int, tuple[int, int]] = {44: (1312, 2560), 65: (1952, 4032), 
 ML_KEM_BYTES: dict[int, tuple[int, int]] = {768: (1184, 2400), 1024: (1568, 3168)}
 """Bytes of the encapsulation and of the expanded decapsulation key, by parameter set (FIPS 203)."""
 
+_CURVE_SIZES: dict[int, tuple[int, ...]] = {
+    HuksKeyAlg.HUKS_ALG_ECC: (224, 256, 384, 521),
+    HuksKeyAlg.HUKS_ALG_SM2: (256,),
+}
+
 DEFAULT_RSA_EXPONENT = b"\x01\x00\x01"
 
 
@@ -217,6 +222,9 @@ def _check_rsa(parts: KeyParts, pair: bool) -> None:
 
 
 def _check_point(parts: KeyParts, pair: bool) -> None:
+    sizes = _CURVE_SIZES[parts.algorithm]
+    if parts.size not in sizes:
+        raise invalid(f"{algorithm_name(parts.algorithm)} has sizes {list(sizes)}, got {parts.size}")
     # shorter than the field: the leading zeros were left out
     most = (parts.size + 7) // 8
     _need(parts, "z", 1, most)

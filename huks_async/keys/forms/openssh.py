@@ -30,6 +30,8 @@ _QUOTED = re.compile(rb'"(?:[^"\\]|\\.?)*+(?:"|\Z)')
 _LINE = re.compile(
     rb"(?:^|[\s,])((?:ssh-|ecdsa-sha2-|sk-)[A-Za-z0-9@.-]{1,60})[ \t]+(AAAA[A-Za-z0-9+/]+={0,2})"
 )
+# a key of 16,384 bits with long headers has a tenth of it
+_MAX_SSH2_BYTES = 64 * 1024
 _SSH2_BEGIN, _SSH2_END = b"---- BEGIN SSH2 PUBLIC KEY ----", b"---- END SSH2 PUBLIC KEY ----"
 _SECURITY_KEY = (
     "a key of a FIDO security key (sk-), whose private half never leaves the device",
@@ -104,6 +106,12 @@ def read_private(block: Block, password: bytes | None) -> KeyMaterial:
     return private_material(key)
 
 
+def holds_rsa_or_dsa(block: Block) -> bool:
+    """Whether the key of a block is one whose check takes long."""
+    header = _header(block.body)
+    return header is not None and header[3].startswith((b"ssh-rsa", b"ssh-dss"))
+
+
 def read_public(data: bytes) -> KeyMaterial:
     """Read the one public key of a text: a `.pub` file, a line of authorized_keys, or RFC 4716.
 
@@ -159,11 +167,16 @@ def _lines(data: bytes) -> list[tuple[bytes, bytes]]:
 
 def _line_of_rfc4716(body: bytes) -> tuple[bytes, bytes]:
     # headers have a colon, and go on where a line ends with a backslash
-    text, continued = b"", False
+    if len(body) > _MAX_SSH2_BYTES:
+        raise invalid(f"the SSH2 public key has {len(body)} bytes, {_MAX_SSH2_BYTES} are taken from a file")
+    pieces: list[bytes] = []
+    continued = False
     for line in body.splitlines():
         header = continued or b":" in line
         continued = header and line.endswith(b"\\")
-        text += b"" if header else line.strip()
+        if not header:
+            pieces.append(line.strip())
+    text = b"".join(pieces)
     try:
         blob = base64.b64decode(text, validate=True)
         (length,) = struct.unpack_from(">I", blob)

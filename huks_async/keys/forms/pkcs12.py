@@ -31,6 +31,7 @@ from huks_async.keys.forms.der import (
 )
 from huks_async.keys.forms.layouts import invalid
 from huks_async.keys.forms.library_keys import private_material
+from huks_async.model.errors import BusinessError
 from huks_async.model.memory import refuse_out_of_memory
 
 _CONSTRUCTED, _OPEN = 0x20, 0x80
@@ -84,7 +85,11 @@ def read(data: bytes, password: bytes | None) -> KeyMaterial | bytes:
             that asks for too much work; 12000001 for a key that HUKS does not have.
 
     """
-    outer = _definite(data) or b""
+    # what stands behind the file's one element is left out, as the library would
+    whole = _element(data, 0, 0)
+    if whole is None:
+        raise _damaged()
+    outer = whole[0]
     bags = _bags_of(_data_of(_authenticated_safe(outer)))
     count = len(bags.shrouded) + len(bags.plain)
     if bags.secrets and not count:
@@ -103,7 +108,7 @@ def read(data: bytes, password: bytes | None) -> KeyMaterial | bytes:
     # a key in an encrypted part may be encrypted once more, by itself
     _bags_of(filter(None, (encrypted.decrypt(part, password or b"") for part in parts))).check_cost()
     try:
-        found: Any = _load(data, password)
+        found: Any = _load(outer, password)
     except (UnsupportedAlgorithm, TypeError):
         # the file is whole and the passphrase right, but the library takes no X25519 key from such a file
         if bags.shrouded or bags.plain:
@@ -143,10 +148,12 @@ def _load(data: bytes, password: bytes | None) -> Any:
             return pkcs12.load_pkcs12(data, None)
 
 
-def _definite(data: bytes) -> bytes | None:
-    """BER with every length given and every OCTET STRING in one piece, as DER has it; None for neither."""
-    found = _element(data, 0, 0)
-    return found[0] if found is not None and found[1] == len(data) else None
+def _damaged() -> BusinessError:
+    # what cannot be taken apart here could not be measured before the library opens it
+    return invalid(
+        "a PKCS#12 file that is damaged, or of more levels than any program writes; "
+        "write it anew: openssl pkcs12 -in FILE -nodes -out KEY.pem, then openssl pkcs12 -export -in KEY.pem -out COPY"
+    )
 
 
 def _element(data: bytes, start: int, depth: int) -> tuple[bytes, int] | None:
@@ -190,7 +197,12 @@ def _bags_of(contents: Iterable[bytes]) -> _Bags:
     """The bags of parts that are not encrypted, or no longer."""
     bags = _Bags()
     kinds = {_SHROUDED_BAG: bags.shrouded, _KEY_BAG: bags.plain, _SECRET_BAG: bags.secrets}
-    left = [content for content in map(_definite, contents) if content is not None]
+    left: list[bytes] = []
+    for content in contents:
+        definite = _element(content, 0, 0)
+        if definite is None:
+            raise _damaged()
+        left.append(definite[0])
     while left:
         for _, bag in sequence(left.pop()):
             parts = elements(bag)
@@ -206,7 +218,12 @@ def _bags_of(contents: Iterable[bytes]) -> _Bags:
 def _authenticated_safe(data: bytes) -> list[tuple[int, bytes]]:
     parts = sequence(data)
     outer = _data_of(parts[1:2]) if shape(parts)[:2] == (INTEGER, SEQUENCE) else []
-    return sequence(_definite(outer[0]) or b"") if outer else []
+    if not outer:
+        return []
+    whole = _element(outer[0], 0, 0)
+    if whole is None:
+        raise _damaged()
+    return sequence(whole[0])
 
 
 def _data_of(infos: list[tuple[int, bytes]]) -> list[bytes]:
