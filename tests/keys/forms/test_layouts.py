@@ -1,11 +1,13 @@
 """The header form as bytes: reading, writing, and every way in which it can lie."""
 
 import struct
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from huks_async.keys.forms import convert
 from huks_async.keys.forms.layouts import LAYOUTS, KeyParts, check_parts, pack, unpack
 from huks_async.model.errors import BusinessError
 from tests.keys.key_samples import (
@@ -218,3 +220,19 @@ def test_pack_and_unpack_are_inverse(algorithm: int, size: int, data: st.DataObj
     fields[TABLE[algorithm][1][0]] += b"\1"
     parts = KeyParts(algorithm, size, fields)
     assert unpack(pack(parts)) == parts
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "size"), [(ECC, 0xBA000100), (ECC, 192), (ECC, 0), (SM2, 2**31), (SM2, 128)]
+)
+def test_a_curve_of_a_size_that_no_curve_has(algorithm: int, size: int) -> None:
+    """It is refused before anything is filled up to it, which would take gigabytes."""
+    blob = struct.pack("<5I", algorithm, size, 32, 32, 32) + b"\1" * 96
+    tracemalloc.start()
+    try:
+        with pytest.raises(BusinessError) as caught:
+            convert.from_layout(blob)
+        assert caught.value.code == 401
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
