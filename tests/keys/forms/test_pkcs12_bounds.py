@@ -1,9 +1,12 @@
 """The work that the parts of a PKCS#12 file, and keys inside them, may ask for."""
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
+from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
 
 from huks_async.keys.forms import key_files, pkcs12
 from huks_async.keys.forms.der import tlv
@@ -118,3 +121,29 @@ async def test_a_file_is_not_read_for_ever(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(BusinessError, match="too much work") as caught:
         await key_files.read_apart(encrypted_with(pbkdf2(1)), password=b"secret")
     assert caught.value.code == 401
+
+
+def test_a_file_that_cannot_be_taken_apart_is_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands behind a file hides nothing of it, and what is nested too deep to be measured is refused."""
+    monkeypatch.setattr(pkcs12, "_load", lambda *_: pytest.fail("the library was asked"))
+    much = encrypted_part(2**31 - 1)
+    safe = tlv(0x04, tlv(0x30, much) + b"\0")
+    bags = tlv(0x30, DATA, tlv(0xA0, tlv(0x04, tlv(0x30, shrouded_bag(2**31 - 1)) + b"\0")))
+    for file in (
+        pfx([much]) + b"\0",
+        tlv(0x30, tlv(0x02, b"\x03"), tlv(0x30, DATA, tlv(0xA0, safe))),
+        pfx([bags]),
+    ):
+        assert "iterations" in refused(lambda file=file: key_files.read(file, "pkcs12", password=b"x"))
+    deep = b""
+    for _ in range(30):
+        deep = tlv(0x30, deep)
+    for file in (pfx([much], deep), pfx([much, deep]), pfx([data_part(deep)])):
+        assert "damaged" in refused(lambda file=file: key_files.read(file, "pkcs12", password=b"x"))
+
+
+def test_what_stands_behind_a_file_is_left_out() -> None:
+    """The key of a whole file is read, as other programs do."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    file = serialize_key_and_certificates(b"name", key, None, None, BestAvailableEncryption(b"x"))
+    assert key_files.read(file + b"\n\n", "pkcs12", password=b"x") == key_files.read(file, password=b"x")
