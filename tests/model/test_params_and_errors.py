@@ -1,6 +1,7 @@
 """Parameters in every form parse alike; errors keep their branch, code and secrets."""
 
 import pickle
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -86,3 +87,12 @@ def test_every_documented_code_has_a_branch(code: int) -> None:
         3,
     )
     assert str(error) == f"{int(code)}: what was wrong"
+
+
+@pytest.mark.parametrize("kind", [float, Decimal, complex, str])
+@pytest.mark.parametrize("form", [dict, huks.HuksParam])
+def test_a_tag_that_only_equals_a_tag_is_none(kind: Any, form: Any) -> None:
+    """A number of another type finds the tag in a table, but is no tag."""
+    for tag, value in ((T.HUKS_TAG_ALGORITHM, 20), (T.HUKS_TAG_KEY_OVERRIDE, True), (T.HUKS_TAG_NONCE, b"x")):
+        assert outcome([form(tag=int(tag), value=value)])[0] != 401
+        assert outcome([form(tag=kind(int(tag)), value=value)])[0] == 401
