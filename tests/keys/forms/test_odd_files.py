@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
     PublicFormat,
+    load_der_private_key,
 )
 
 from huks_async.crypto.key_material import KeyMaterial
@@ -392,3 +393,47 @@ def test_damaged_files_are_refused_in_our_words(seed: int) -> None:
         except BusinessError as error:
             assert "Error" not in error.message
         assert describe(data).length == len(data)
+
+
+def test_long_texts_of_rfc4716_are_refused() -> None:
+    """A megabyte of short lines is told to be none at once."""
+    text = b"---- BEGIN SSH2 PUBLIC KEY ----\n" + b"AAAA\n" * 200_000 + b"---- END SSH2 PUBLIC KEY ----\n"
+    assert "are taken from a file" in refused(lambda: key_files.read(text, "openssh"))
+    assert "are taken from a file" in describe(text).note
+
+
+def test_keys_within_keys_are_not_followed() -> None:
+    """PKCS#8 in PKCS#8, thousands deep, is one damaged key."""
+    key = tlv(2, b"\0")
+    for _ in range(3000):
+        key = tlv(0x30, tlv(2, b"\0"), tlv(0x30), tlv(4, key))
+    refused(lambda: key_files.read(key, "pkcs8"))
+    assert describe(key).length == len(key)
+
+
+@pytest.mark.parametrize(
+    ("cost", "block", "lanes"), [(2**70, 0, 1), (0, 2**80, 1), (0, 8, 1), (2**14, 8, 0), (2**14, 0, 0)]
+)
+def test_scrypt_of_no_cost_is_refused(cost: int, block: int, lanes: int) -> None:
+    """A number of zero makes the product zero, however large the others are."""
+    numbers = (tlv(2, value.to_bytes(value.bit_length() // 8 + 1, "big")) for value in (cost, block, lanes))
+    asked = tlv(0x30, bytes.fromhex("06092b06010401da47040b"), tlv(0x30, tlv(4, bytes(16)), *numbers))
+    assert "scrypt" in refused(lambda: key_files.read(encrypted_with(asked), password=b"secret"))
+
+
+@pytest.mark.parametrize("name", ["rsa2048", "dsa2048", "dh2048"])
+def test_private_keys_whose_check_takes_long_are_read_apart(name: str) -> None:
+    """In each of their forms; no public key is, and no private one on a curve."""
+    key = known(name)
+    slow = [pem(name), convert.to_pkcs8(key), convert.to_layout(key)]
+    if name == "rsa2048":
+        loaded = load_der_private_key(convert.to_pkcs8(key), None)
+        slow.append(loaded.private_bytes(Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption()))
+        slow.append(loaded.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
+        slow.append(json.dumps(convert.to_jwk(key, private=True)).encode())
+    assert all(map(key_files.may_take_long, slow))
+    quick = [convert.to_pem(key).encode(), convert.to_spki(key)]
+    for curve in ("p256", "ed25519", "x25519", "sm2"):
+        quick += [pem(curve), convert.to_pkcs8(known(curve)), convert.to_layout(known(curve))]
+    quick.append(json.dumps(convert.to_jwk(known("p256"), private=True)).encode())
+    assert not any(map(key_files.may_take_long, quick))
