@@ -34,7 +34,7 @@ from huks_async.keystore.backup_functions import BackupFunctions
 from huks_async.keystore.caller_functions import CallerKeystore, CallerStates
 from huks_async.keystore.file_functions import FileFunctions
 from huks_async.keystore.kem_functions import KemFunctions
-from huks_async.keystore.keyrings import Keyring, Keyrings, caller_named
+from huks_async.keystore.keyrings import Keyring, Keyrings
 from huks_async.keystore.legacy_functions import LegacyFunctions
 from huks_async.keystore.loading import load_everything, not_loaded
 from huks_async.keystore.message_functions import MessageFunctions
@@ -615,7 +615,8 @@ class Keystore(
 
     def statistics(self) -> "KeystoreStatistics":
         """Give a snapshot of counters."""
-        from huks_async.keystore.statistics import KeystoreStatistics  # late: not every service asks
+        # late: not every service asks
+        from huks_async.keystore.statistics import CountsByCaller, KeystoreStatistics
 
         state = self._open_state()
         table = state.table
@@ -633,7 +634,7 @@ class Keystore(
             purged=dict(counts.purged),
             peak_open=counts.peak_open,
             peak_bytes_held=counts.peak_bytes,
-            open_by_caller={caller_named(owner): count for owner, count in table.owners().items()},
+            open_by_caller=CountsByCaller(table.owners()),
             cached_keys=self._callers.count_keys(),
             jobs=state.pool.active,
             processes=state.processes.running,

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 import huks_async as huks
 from huks_async import Caller, Keystore, Limits
+from huks_async.keystore.keyrings import caller_named
 from tests.adversity import support
 from tests.keystore.support import (
     AES_CBC,
@@ -540,6 +541,33 @@ def test_a_caller_at_its_limit_ends_no_session_of_others(use: Callable[..., None
         assert keystore.statistics().open_by_caller == {}
 
     use(main, limits=Limits(max_sessions=6, max_sessions_per_caller=3), clock=lambda: now[0])
+
+
+def test_a_snapshot_of_many_callers_makes_none_of_them(
+    use: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its counts by caller are a mapping that does not change any more, and makes a caller when it is asked for one."""
+
+    async def main(keystore: Keystore) -> None:
+        for number in range(3):
+            caller = keystore.for_caller("a", 100 + number)
+            await import_key(caller, 1)
+            await caller.initSession("k", options(**ENCRYPTION))
+        made: list[str] = []
+
+        def counted(namespace: str) -> Caller:
+            made.append(namespace)
+            return caller_named(namespace)
+
+        monkeypatch.setattr("huks_async.keystore.statistics.caller_named", counted)
+        counts = keystore.statistics().open_by_caller
+        assert (len(counts), counts[Caller("a", 101)], counts.get(Caller("b", 101)), made) == (3, 1, None, [])
+        assert "a" not in counts
+        await caller.initSession("k", options(**ENCRYPTION))
+        assert counts == dict(counts) == {Caller("a", 100 + number): 1 for number in range(3)}
+        assert repr(counts) == repr(dict(counts))
+
+    use(main)
 
 
 def test_more_callers_than_are_kept_ready(use: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
