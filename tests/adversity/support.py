@@ -1,6 +1,5 @@
 """What the tests under hard conditions share: options of the usual operations, loops, a look at resources."""
 
-import gc
 import os
 import threading
 import time
@@ -11,6 +10,7 @@ import pytest
 
 import huks_async as huks
 from huks_async import HuksTag as T
+from tests.garbage import collect_until
 
 PURPOSE = huks.HuksKeyPurpose
 KEY = bytes(range(32))
@@ -141,8 +141,7 @@ def threads() -> list[str]:
 
 def end_earlier_threads() -> None:
     """Wait for the threads of earlier tests, some of which end only when what they belong to is garbage-collected."""
-    gc.collect()
-    wait_until(lambda: not threads(), "the end of earlier threads")
+    collect_until(lambda: not threads(), "the end of earlier threads")
 
 
 def descriptors() -> dict[int, str]:
@@ -154,6 +153,11 @@ def descriptors() -> dict[int, str]:
         except OSError:
             continue
     return found
+
+
+def opened_since(before: dict[int, str], part: str) -> dict[int, str]:
+    """Descriptors that were not open before, of files whose path has this part."""
+    return {number: to for number, to in descriptors().items() if number not in before and part in to}
 
 
 def wait_until(condition: Any, what: str) -> None:

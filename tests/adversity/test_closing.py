@@ -1,7 +1,6 @@
 """A keystore that closes at each suspension point of each call: the call ends with its result, or says why not."""
 
 import contextlib
-import gc
 import io
 import os
 
@@ -12,6 +11,7 @@ from huks_async.access import Lockout, PinAuthenticator
 from tests.access.support import finish, generate, open_session
 from tests.adversity import support
 from tests.adversity.test_cancellation import CALLS, Points, nothing, prepare
+from tests.garbage import collect_until
 
 USER = 100
 ENDS = {12000011, 12000012}
@@ -188,7 +188,9 @@ def test_closing_anywhere_ends_each_call(run, tmp_path, capsys):
     run(main)
     assert tried > 60
     support.wait_until(lambda: not support.threads(), "the end of the threads")
-    gc.collect()
-    assert not [to for to in support.descriptors().values() if "keys.db" in to or "copy" in to]
+    collect_until(
+        lambda: not any("keys.db" in to or "copy" in to for to in support.descriptors().values()),
+        "the end of the descriptors",
+    )
     with capsys.disabled():
         print(f"\n{tried} suspension points", end="")

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 import huks_async as huks
 from tests.adversity import support
 from tests.adversity.support import data
+from tests.garbage import collect_until
 
 
 async def keys(keystore):
@@ -339,8 +340,7 @@ def test_fifty_keystores_leave_no_thread_and_no_descriptor(run, tmp_path):
     files = support.descriptors()
     run(main)
     support.wait_until(lambda: not support.threads(), "the end of the threads")
-    gc.collect()
-    assert len(support.descriptors()) <= len(files), (support.descriptors(), files)
+    collect_until(lambda: len(support.descriptors()) <= len(files), "the end of the descriptors")
 
 
 def test_the_default_keystore_closes_with_its_loop(run, tmp_path, monkeypatch):
@@ -369,8 +369,7 @@ def test_the_default_keystore_closes_with_its_loop(run, tmp_path, monkeypatch):
         run(later)
         run(from_many_tasks)
     support.wait_until(lambda: not support.threads(), "the end of the threads")
-    gc.collect()
-    assert len(support.descriptors()) <= len(files)
+    collect_until(lambda: len(support.descriptors()) <= len(files), "the end of the descriptors")
     assert not os.path.exists(tmp_path / "home" / "keystore.db-wal"), "the last connection was not closed"
 
 

@@ -14,6 +14,7 @@ import anyio.from_thread
 import pytest
 
 import huks_async as huks
+from tests.garbage import collect_until
 from tests.keystore.support import AES_CBC, ENCRYPT, options
 
 SESSION = options(**{**AES_CBC, "PURPOSE": ENCRYPT, "IV": bytes(16)})
@@ -198,8 +199,7 @@ def test_a_loop_that_is_closed_without_cancelling_its_tasks(tmp_path: Path, then
     del loop
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        gc.collect()
-    wait_until(lambda: descriptors() <= files and threads_of_ours() <= threads)
+        collect_until(lambda: descriptors() <= files and threads_of_ours() <= threads)
 
 
 def test_a_monitor_of_the_callers_own_in_a_loop_that_was_closed(tmp_path: Path) -> None:
@@ -227,8 +227,7 @@ def test_a_monitor_of_the_callers_own_in_a_loop_that_was_closed(tmp_path: Path) 
     del loop, left
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        gc.collect()
-    wait_until(lambda: descriptors() <= files and threads_of_ours() <= threads)
+        collect_until(lambda: descriptors() <= files and threads_of_ours() <= threads)
 
 
 def test_one_loop_that_is_run_several_times(tmp_path: Path) -> None:
@@ -318,9 +317,12 @@ def test_an_open_keystore_that_nobody_closes_warns_once() -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         del keystore, loop
+
+        def told() -> list[str]:
+            return [str(one.message) for one in caught if "Keystore" in str(one.message)]
+
+        collect_until(told)
         gc.collect()
-        gc.collect()
-    mine = [str(one.message) for one in caught if "Keystore" in str(one.message)]
-    assert mine == [
+    assert told() == [
         "<Keystore 'memory:', namespace 'forgotten': open> was never closed: use `async with`, or `aclose`"
     ]

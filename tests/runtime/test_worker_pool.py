@@ -17,6 +17,7 @@ import pytest
 from huks_async.model.errors import BusinessError
 from huks_async.runtime.batches import BatchWorker
 from huks_async.runtime.workers import SerialWorker, WorkerPool
+from tests.garbage import collect_until
 
 BACKENDS = [
     pytest.param(("asyncio", {}), id="asyncio"),
@@ -337,8 +338,7 @@ def test_a_forgotten_pool_lets_its_threads_end():
     assert threads_of("pool-forgotten")
     gone = weakref.ref(pool)
     del pool
-    gc.collect()
-    assert gone() is None
+    collect_until(lambda: gone() is None)
     wait_until(lambda: not threads_of("pool-forgotten"))
 
 

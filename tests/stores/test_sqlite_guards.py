@@ -14,6 +14,7 @@ from huks_async.stores import ItemName, SqliteStore
 from huks_async.stores.sqlite import connections, opening
 from huks_async.stores.sqlite.files import Names
 from huks_async.stores.sqlite.guards import DATABASE_USERS, Guard, close_unused
+from tests.garbage import collect_until
 
 A = ItemName("app", 2, "a")
 
@@ -97,8 +98,7 @@ async def test_an_opening_that_fails_leaves_no_file_open(
         patch.setattr(opening, step, _failing)
         with pytest.raises(BusinessError):
             await SqliteStore(path).open()
-    gc.collect()
-    assert _open_here(tmp_path) == []
+    collect_until(lambda: _open_here(tmp_path) == [])
 
 
 def _failing(*_: object) -> None:
