@@ -81,7 +81,11 @@ def show(text: str, *, flush: bool = False) -> None:
 
 def show_json(document: Mapping[str, object]) -> None:
     """One JSON document as the whole of the data; characters beyond ASCII are escaped."""
-    show(json.dumps(document, indent=2))
+    with _writing():
+        output = standard_output()
+        # written as it is made: the whole text of a million keys takes half a gigabyte on the way
+        output.writelines(json.JSONEncoder(indent=2).iterencode(document))
+        output.write("\n")
 
 
 def flush_output() -> None:

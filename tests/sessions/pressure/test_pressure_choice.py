@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import gc
 import os
 import resource
@@ -25,7 +26,9 @@ from huks_async.sessions.pressure.base import (
     SensorUnavailable,
     SilentSensor,
 )
+from huks_async.sessions.pressure.cgroup import GroupLimitSensor
 from huks_async.sessions.pressure.combine import CombinedSensor, FallbackSensor
+from huks_async.sessions.pressure.signals import SignalSensor
 from tests.adversity.support import descriptors
 
 MIB = 1 << 20
@@ -339,6 +342,30 @@ def test_what_may_not_be_looked_into_passes_on(machine, monkeypatch, hidden: str
     usage.write_text("")
     assert not moved.under_pressure()
     moved.close()
+
+
+@pytest.mark.asyncio
+async def test_what_the_event_loop_may_not_watch_leaves_the_levels(machine, virtual, monkeypatch) -> None:
+    """Where the user has no more descriptors to be watched, levels are read, which need none."""
+    machine.v2()
+    machine.v2_group("sys/fs/cgroup/app", limit=100 * MIB)
+    near, far = socket.socketpair()
+
+    def signals() -> Sensor:
+        return SignalSensor("signal", "socket", near.detach())
+
+    def level() -> Sensor:
+        return GroupLimitSensor(machine.root, clock=virtual.clock, sleep=virtual.sleep)
+
+    async def full(_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(anyio, "wait_readable", full)
+    sensor = CombinedSensor([FallbackSensor("own group", [signals, level])])
+    virtual.at(5, lambda: machine.write("sys/fs/cgroup/app/memory.current", f"{99 * MIB}\n"))
+    assert (await sensor.wait()).sensor == "container limit"
+    sensor.close()
+    far.close()
 
 
 def test_an_unforeseen_failure_of_the_choice_leaves_nothing_open(machine, monkeypatch) -> None:

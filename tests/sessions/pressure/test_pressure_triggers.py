@@ -1,5 +1,7 @@
 """Sensors that wait for the kernel on the event loop, without polling or a thread."""
 
+import asyncio
+import errno
 import functools
 import os
 import select
@@ -115,6 +117,21 @@ async def test_a_group_that_goes_breaks_the_trigger(urgent) -> None:
     urgent.far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     urgent.far.close()
     with pytest.raises(SensorBroken, match="group is gone"):
+        await trigger.wait()
+    trigger.close()
+
+
+@pytest.mark.asyncio
+async def test_a_descriptor_that_the_event_loop_may_not_watch_breaks_the_trigger(urgent, monkeypatch) -> None:
+    """A user has so many of these, and memory may be too short for one more."""
+    loop = asyncio.get_running_loop()
+    trigger = PriorityTrigger(urgent.near.fileno(), "group")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(loop, "add_reader", full)
+    with pytest.raises(SensorBroken, match="group cannot be waited for: No space left"):
         await trigger.wait()
     trigger.close()
 
