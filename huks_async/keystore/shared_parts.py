@@ -4,6 +4,8 @@ A program may give one `Store` or `RootKey` object to several keystores. Each of
 it is open; only the last one that leaves closes it, so that no keystore loses what it works with.
 """
 
+from contextlib import AsyncExitStack
+from typing import TypeAlias
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import anyio
@@ -12,6 +14,8 @@ from huks_async.model.errors import BusinessError
 from huks_async.rootkeys import RootKey
 from huks_async.runtime.owner import Owner
 from huks_async.stores import Store
+
+Part: TypeAlias = Store | RootKey
 
 
 class _Use:
@@ -51,42 +55,54 @@ class Parts:
             BusinessError: 12000012 if another event loop has the store open; otherwise as store and key say.
         """
         owner = Owner()
-        use = _use_of(self._store)
-        while use.closing is not None or use.users:
-            self._check_loop(use)
-            if use.closing is None:
-                break
-            await use.closing.wait()
-        self._begin(self._store, use, owner)
+        await self._begin(self._store, owner)
         for key in (self._root_key, self._wrapping_key):
             if key is not None:
-                self._begin(key, _use_of(key), owner)
+                await self._begin(key, owner)
         await self._store.open()
         if self._wrapping_key is not None:
             await self._wrapping_key.open()
 
     async def aclose(self) -> None:
         """Close those that nobody else uses. Those that `open` did not come to are left alone."""
-        try:
-            for key in (self._root_key, self._wrapping_key):
-                if key is not None and self._end(key):
-                    await key.aclose()
-        finally:
-            await self._close_store()
+        async with AsyncExitStack() as steps:  # the last one pushed is the first to run
+            for part in (self._store, self._wrapping_key, self._root_key):
+                if part is not None:
+                    steps.push_async_callback(self._end, part)
 
-    async def _close_store(self) -> None:
-        use = self._used.get(id(self._store))
-        if use is None or len(use.users) > 1:
-            self._end(self._store)
+    async def _begin(self, part: Part, owner: Owner) -> None:
+        use = _uses.setdefault(id(part), _Use())
+        while use.closing is not None or use.users:
+            if part is self._store:
+                self._check_loop(use)
+            elif any(other.is_elsewhere() for other in use.users.values()):
+                break  # keys may serve several event loops, which cannot wait for each other
+            if use.closing is None:
+                break
+            await use.closing.wait()
+        use.users[self] = owner
+        self._used[id(part)] = use
+
+    async def _end(self, part: Part) -> None:
+        """Leave an object that this keystore uses, and close it if nobody else does."""
+        use = self._used.get(id(part))
+        if use is None:
             return
-        # A keystore that opens the store now waits until it is closed, and then opens it anew.
+        try:
+            if set(use.users) <= {self}:
+                await self._close(part, use)
+        finally:
+            del self._used[id(part)]
+            use.users.pop(self, None)
+
+    async def _close(self, part: Part, use: _Use) -> None:
+        # A keystore that opens the object now waits until it is closed, and then opens it anew.
         use.closing = anyio.Event()
         use.users[self] = Owner()
         try:
-            await self._store.aclose()
+            await part.aclose()
         finally:
             closing, use.closing = use.closing, None
-            self._end(self._store)
             closing.set()
 
     def forget(self) -> None:
@@ -103,19 +119,3 @@ class Parts:
                     f"the store object {self._store.address} is used by a keystore in another event loop; give each "
                     "event loop a store object of its own: the same address opens the same keys",
                 )
-
-    def _begin(self, part: object, use: _Use, owner: Owner) -> None:
-        use.users[self] = owner
-        self._used[id(part)] = use
-
-    def _end(self, part: object) -> bool:
-        """Leave an object, and tell whether it is to be closed: no if others use it, or this keystore did not."""
-        use = self._used.pop(id(part), None)
-        if use is None:
-            return False
-        use.users.pop(self, None)
-        return not use.users
-
-
-def _use_of(part: object) -> _Use:
-    return _uses.setdefault(id(part), _Use())
