@@ -13,7 +13,7 @@ from huks_async.model.uncopied import Uncopied
 class RootKey(Uncopied, ABC):
     """Wraps and unwraps the key of a store.
 
-    Both methods raise `BusinessError` with these codes:
+    `wrap` and `unwrap` raise `BusinessError` with these codes; `open` raises the same where it reaches the medium:
         12000004: the medium of the root key cannot be read or is damaged.
         12000012: the wrapped key is not one of this root key, or was changed.
         12000020 to 12000023: a token that holds the root key failed, or refused the PIN.
@@ -33,7 +33,7 @@ class RootKey(Uncopied, ABC):
         return
 
     async def aclose(self) -> None:
-        """Forget the root key. It can be opened again, except where it lives in memory alone."""
+        """Forget the root key. It can be opened again."""
         return
 
     @abstractmethod

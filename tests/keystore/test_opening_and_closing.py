@@ -8,7 +8,8 @@ import pytest
 
 import huks_async as huks
 from tests.adversity.support import descriptors
-from tests.keystore.test_loops import threads_of_ours, wait_until
+from tests.keystore.support import AES_CBC, options
+from tests.keystore.test_loops import threads_of_ours, use, wait_until
 
 
 def _nothing_is_left(folder: Path) -> None:
@@ -34,3 +35,27 @@ def test_a_part_that_cannot_be_loaded_leaves_no_store_open(
             assert keystore.is_open
 
     asyncio.run(main())
+
+
+def test_a_keystore_in_memory_can_be_opened_again() -> None:
+    """After a close it has the keys that it had, in another event loop too; an opening that is cancelled spoils nothing."""
+    keystore = huks.Keystore.open("memory:", monitor=False)
+
+    async def first() -> None:
+        for turns in range(30):
+            opening = asyncio.create_task(keystore.aopen())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            opening.cancel()
+            await asyncio.gather(opening, return_exceptions=True)
+            await keystore.aclose()
+        async with keystore:
+            await keystore.generateKeyItem("key", options(**AES_CBC))
+
+    async def again() -> None:
+        async with keystore:
+            assert await keystore.hasKeyItem("key", options())
+            assert await use(keystore) == 16
+
+    asyncio.run(first())
+    asyncio.run(again())

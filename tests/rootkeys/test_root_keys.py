@@ -304,14 +304,13 @@ async def test_a_stronger_passphrase_setting_reads_what_a_weaker_one_wrapped():
 
 
 @pytest.mark.asyncio
-async def test_a_closed_ephemeral_key_is_gone():
-    """What it wrapped cannot be read any more, and the message says why."""
-    root_key = EphemeralRootKey()
+async def test_every_root_key_can_be_opened_again(root_key):
+    """Closed, it opens what it wrapped before, also where it lives in memory alone."""
     wrapped = await root_key.wrap(KEY)
-    await root_key.aclose()
-    with pytest.raises(BusinessError, match="closed") as caught:
-        await root_key.unwrap(wrapped)
-    assert caught.value.code == 12000012
+    for _ in range(2):
+        await root_key.aclose()
+        await root_key.open(new=False)
+        assert await root_key.unwrap(wrapped) == KEY
 
 
 @pytest.mark.asyncio
