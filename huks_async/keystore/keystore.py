@@ -488,6 +488,7 @@ class Keystore(
                     steps.push_async_callback(self._keeper.stop)
                     if self._monitor_scope is not None:
                         steps.callback(self._monitor_scope.cancel)
+                        self._monitor_scope = None
                 while state.table.release(_PURGE_BATCH):
                     await anyio.lowlevel.checkpoint()
         finally:
@@ -567,12 +568,17 @@ class Keystore(
         self._open_state()
         if self._monitor_scope is not None:
             raise BusinessError(12000012, "this keystore's memory is monitored already, by another task")
-        with anyio.CancelScope() as self._monitor_scope:
+        monitor = self._monitor
+        with anyio.CancelScope() as scope:
+            self._monitor_scope = scope
             try:
                 await self._background.stop()
-                await self._monitor.run()
+                await monitor.run()
             finally:
-                self._monitor_scope = None
+                if (
+                    self._monitor_scope is scope
+                ):  # else the keystore was closed, and may be open and monitored again
+                    self._monitor_scope = None
 
     async def purge_stale_sessions(self) -> int:
         """End all sessions idle for longer than `Limits.stale_after`, and give memory back.

@@ -32,6 +32,18 @@ class Shortage(Sensor):
         pass
 
 
+class Lasting(huks.RootKey):
+    """A root key that outlives closing; wraps nothing."""
+
+    key_id = "lasting"
+
+    async def wrap(self, key):
+        return key
+
+    async def unwrap(self, wrapped):
+        return wrapped
+
+
 async def key(keystore):
     await keystore.importKeyItem("aes", support.imported(support.AES_KEY, support.KEY))
     await keystore.importKeyItem("mac", support.imported(support.HMAC_KEY, support.KEY))
@@ -194,5 +206,45 @@ def test_a_sensor_may_close_the_keystore(run):
             while len(closed) < 2:
                 await anyio.sleep(0.001)
         assert closed == [False, "sensor"]
+
+    run(main)
+
+
+def test_a_keystore_that_was_closed_and_opened_again_is_monitored_again(run):
+    """At once, although the task that monitored it before has not ended yet; which takes nothing from the new one."""
+    sensors = []
+
+    async def main():
+        def sensor():
+            sensors.append(Shortage() if sensors else Late())
+            return sensors[-1]
+
+        keystore = huks.Keystore.open("memory:", Lasting(), monitor=False, sensor=sensor)
+        await keystore.aopen()
+        ended, last = anyio.Event(), anyio.Event()
+
+        async def watch():
+            await keystore.monitor_low_memory()
+            ended.set()
+
+        class Late(Shortage):
+            async def aclose(self):
+                await last.wait()
+
+        with anyio.fail_after(120):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(watch)
+                while not sensors:
+                    await anyio.sleep(0.001)
+                await keystore.aclose()
+                await keystore.aopen()
+                tasks.start_soon(keystore.monitor_low_memory)
+                while len(sensors) < 2:
+                    await anyio.sleep(0.001)
+                last.set()
+                await ended.wait()
+                with pytest.raises(huks.BusinessError, match="monitored already"):
+                    await keystore.monitor_low_memory()
+                await keystore.aclose()
 
     run(main)
