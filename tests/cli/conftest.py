@@ -23,6 +23,13 @@ def _warm_process_ends() -> Iterator[None]:
     warm.end()
 
 
+@pytest.fixture(autouse=True)
+def _own_layout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How wide and how coloured text is does not depend on what whoever runs the tests has set for programs."""
+    for name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A keystore folder that did not exist before the test."""
