@@ -35,6 +35,9 @@ class WrappedKey:
     inData: bytes
     properties: list[HuksParam]
 
+    def __repr__(self) -> str:
+        return f"WrappedKey(inData={shown(self.inData)}, properties={self.properties})"
+
 
 def pack_wrapped_key(
     key: BytesLike,

@@ -7,6 +7,8 @@ one value at the same time cannot both succeed, so no wrong guess goes uncounted
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, TypeVar
 
+from huks_async.model.showing import shown
+
 T = TypeVar("T")
 
 
@@ -15,6 +17,9 @@ class Kept(NamedTuple):
 
     version: int
     data: bytes
+
+    def __repr__(self) -> str:
+        return f"Kept(version={self.version}, data={shown(self.data)})"
 
 
 class VaultConflictError(Exception):

@@ -52,6 +52,9 @@ class Done(NamedTuple):
     chunks: list[bytes]
     fault: BusinessError | None
 
+    def __repr__(self) -> str:
+        return f"Done(chunks=<{len(self.chunks)} chunks>, fault={self.fault!r})"
+
 
 class Work(Protocol):
     """Seals or opens consecutive chunks. Runs in any thread."""

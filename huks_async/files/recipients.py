@@ -14,7 +14,7 @@ same data authenticated. No other ciphertext that an application makes with its 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -68,7 +68,7 @@ class Session:
 
     properties: list[HuksParam]
     data: bytes | None
-    last: bytes
+    last: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

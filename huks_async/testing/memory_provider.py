@@ -47,7 +47,7 @@ class _Session:
     opened: _Opened
     handle: str
     purpose: int
-    data: bytearray = field(default_factory=bytearray)
+    data: bytearray = field(default_factory=bytearray, repr=False)
 
 
 class MemoryProvider(CryptoExtensionAbility):

@@ -9,9 +9,13 @@ import pytest
 from hypothesis import given, settings
 
 import huks_async as huks
+from huks_async.access.vault import Kept
 from huks_async.crypto.key_material import KeyMaterial
+from huks_async.files.pipeline import Done
+from huks_async.files.recipients import Session
 from huks_async.model.params import MAX_PARAMS, ParamSet, parse_options, parse_properties
 from huks_async.model.showing import shown, shown_list
+from huks_async.provisioning import WrappedKey
 from tests.model.foreign import Maker, foreign_values, nested
 
 SECRET = b"correct horse battery staple"
@@ -132,3 +136,14 @@ def test_what_an_iterator_raises_is_the_cause() -> None:
     with pytest.raises(huks.BusinessError, match="raised LookupError") as caught:
         parse_properties(broken())
     assert isinstance(caught.value.__cause__, LookupError)
+
+
+def test_records_show_no_secrets() -> None:
+    """What may hold a key or plaintext shows its length at most."""
+    for record in (
+        WrappedKey(SECRET, [huks.HuksParam(huks.HuksTag.HUKS_TAG_NONCE, SECRET)]),
+        Session([], None, SECRET),
+        Kept(3, SECRET),
+        Done([SECRET], None),
+    ):
+        assert "horse" not in repr(record)

@@ -124,7 +124,8 @@ def material_from_parts(size: int, public: bytes, private: bytes) -> KeyMaterial
     element, exponent = int.from_bytes(public, "big"), int.from_bytes(private, "big")
     if not (public or private) or (private and not 0 < exponent < p - 1):
         raise BusinessError(401, f"the private DH value is not between 0 and p-1 of the {size}-bit group")
-    computed = pow(GENERATOR, exponent, p) if private else element
+    # the generator is a square, so its powers are of half of the group
+    computed = finite_field.blinded_power(GENERATOR, exponent, (p - 1) // 2, p) if private else element
     if public and computed != element:
         raise BusinessError(401, "the public half of the DH key does not belong to its private half")
     check_element(computed, p)

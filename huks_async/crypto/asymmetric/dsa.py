@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from huks_async.crypto.asymmetric import signing
 from huks_async.crypto.asymmetric.dsa_encoding import pkcs8_of, spki_of
+from huks_async.crypto.asymmetric.finite_field import blinded_power
 from huks_async.crypto.caller_warnings import warn_legacy
 from huks_async.crypto.family import OperationSpec, Starter
 from huks_async.crypto.key_material import KeyMaterial
@@ -31,7 +32,6 @@ from huks_async.model.params import BytesLike
 
 SIZES = range(512, 4097, 8)
 _COMMON_SIZES = (1024, 2048, 3072, 4096)
-_BLINDING_BITS = 64
 
 _PREHASHED = {algorithm.name: Prehashed(algorithm) for algorithm in signing.HASHES.values()}
 
@@ -82,17 +82,18 @@ def generate(algorithm: int, size: int) -> KeyMaterial:
 
 def _generate_uncommon(algorithm: int, size: int) -> KeyMaterial:
     """A key in a new group whose primes libcrypto finds; no library makes whole keys of these sizes."""
-    from huks_async.crypto.libcrypto.generation import prime
+    from huks_async.crypto.libcrypto.generation import prime, refusals_named
     from huks_async.crypto.libcrypto.search import LEGACY, libcrypto_for
 
-    library = libcrypto_for("DSA", LEGACY, f"generation of a DSA key of {size} bits")
-    q = prime(library, 160 if size < 2048 else 256)
-    p = prime(library, size, 2 * q)
+    what = f"generation of a DSA key of {size} bits"
+    library = libcrypto_for("DSA", LEGACY, what)
+    with refusals_named(what):
+        q = prime(library, 160 if size < 2048 else 256)
+        p = prime(library, size, 2 * q)
     # Any h will do unless its power is 1 (FIPS 186-4, A.2.1).
     g = next(power for h in range(2, 100) if (power := pow(h, (p - 1) // q, p)) != 1)
     x = secrets.randbelow(q - 1) + 1
-    # A random multiple of the group's order hides x from whoever measures how long the power takes.
-    y = pow(g, x + q * secrets.randbits(_BLINDING_BITS), p)
+    y = blinded_power(g, x, q, p)
     return KeyMaterial(algorithm, size, pkcs8_of(p, q, g, x), spki_of(p, q, g, y))
 
 
@@ -139,9 +140,9 @@ def material_from_parts(size: int, x: bytes, y: bytes, p: bytes, q: bytes, g: by
     element = int.from_bytes(y, "big")
     if x and not 0 < value < order:
         raise BusinessError(401, "the private DSA value is not between 0 and q")
-    if x and y and pow(generator, value, prime) != element:
+    computed = blinded_power(generator, value, order, prime) if x else element
+    if y and computed != element:
         raise BusinessError(401, "the public half of the DSA key does not belong to its private half")
-    computed = element if y else pow(generator, value, prime)
     if not 1 < computed < prime or pow(computed, order, prime) != 1:
         raise BusinessError(401, "the public DSA value is not in the group")
     secret = pkcs8_of(prime, order, generator, value) if x else b""

@@ -5,6 +5,7 @@ another algorithm; here the algorithm is part of the documented surface. Everyth
 give it passes through this module.
 """
 
+import secrets
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from threading import Lock
 from cryptography.utils import CryptographyDeprecationWarning
 
 _turn = Lock()
+_BLINDING_BITS = 64
 
 
 @contextmanager
@@ -21,6 +23,14 @@ def allowed() -> Iterator[None]:
     with _turn, warnings.catch_warnings():
         warnings.simplefilter("ignore", CryptographyDeprecationWarning)
         yield
+
+
+def blinded_power(base: int, exponent: int, order: int, prime: int) -> int:
+    """A power of an element of this order, in a time that says nothing of the exponent.
+
+    A random multiple of the order hides the exponent from whoever measures how long the power takes.
+    """
+    return pow(base, exponent + order * secrets.randbits(_BLINDING_BITS), prime)
 
 
 with allowed():
@@ -39,4 +49,5 @@ __all__ = [
     "DHPublicKey",
     "DHPublicNumbers",
     "allowed",
+    "blinded_power",
 ]

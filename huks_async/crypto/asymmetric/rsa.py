@@ -54,7 +54,7 @@ def generate(algorithm: int, size: int) -> KeyMaterial:
 
     Raises:
         BusinessError: 12000003 for a size that HUKS does not know, 12000001 for 512 and 768 where the
-            extra `legacy` is not installed.
+            extra `legacy` is not installed, or its library refuses such keys.
 
     """
     _check_size(size, 12000003)
@@ -65,10 +65,12 @@ def generate(algorithm: int, size: int) -> KeyMaterial:
 
 def _generate_small(size: int) -> rsa.RSAPrivateKey:
     """`cryptography` works with keys below 1024 bits and makes none; libcrypto does, from 512 on."""
-    from huks_async.crypto.libcrypto.generation import generate_rsa
+    from huks_async.crypto.libcrypto.generation import generate_rsa, refusals_named
     from huks_async.crypto.libcrypto.search import LEGACY, libcrypto_for
 
-    der = generate_rsa(libcrypto_for("RSA", LEGACY, f"generation of an RSA key of {size} bits"), size)
+    what = f"generation of an RSA key of {size} bits"
+    with refusals_named(what):
+        der = generate_rsa(libcrypto_for("RSA", LEGACY, what), size)
     try:
         private = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
     finally:

@@ -1,10 +1,14 @@
 """OAEP where the label or the mask is hashed with MD5: `cryptography` refuses that, libcrypto does it."""
 
+from collections.abc import Callable
+from typing import Any
+
 from cryptography.hazmat.primitives import hashes
 
 from huks_async.crypto.asymmetric.rsa_key import RsaKey
 from huks_async.crypto.libcrypto.binding import EvpKey, LibcryptoError
 from huks_async.crypto.libcrypto.search import LEGACY, libcrypto_for
+from huks_async.model.errors import BusinessError
 
 
 class Md5Oaep:
@@ -24,16 +28,26 @@ class Md5Oaep:
 
     def encrypt(self, key: RsaKey, data: bytes) -> bytes:
         """Encrypt at most one block."""
-        return self._run("encrypt", self._library.public_key("RSA", key.spki()), data)
+        return self._run("encrypt", self._loaded(self._library.public_key, key.spki()), data)
 
     def decrypt(self, key: RsaKey, data: bytes) -> bytes:
         """Decrypt one block with the private half."""
         der = key.pkcs8()
         try:
-            private = self._library.private_key("RSA", der)
+            private = self._loaded(self._library.private_key, der)
         finally:
             der[:] = bytes(len(der))
         return self._run("decrypt", private, data)
+
+    def _loaded(self, load: Callable[[str, Any], EvpKey], der: bytes | bytearray) -> EvpKey:
+        try:
+            return load("RSA", der)
+        except LibcryptoError as refused:
+            raise BusinessError(
+                12000006,
+                f"libcrypto takes no RSA key for OAEP with MD5 ({refused}); a policy of the system may forbid it: "
+                "use HUKS_DIGEST_SHA256",
+            ) from None
 
     def _run(self, step: str, key: EvpKey, data: bytes) -> bytes:
         try:

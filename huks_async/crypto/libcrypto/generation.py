@@ -1,9 +1,12 @@
 """Keys and primes that `cryptography` does not make, from libcrypto."""
 
 import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
 from ctypes import c_size_t, c_void_p
 
-from huks_async.crypto.libcrypto.binding import UNMODIFIED, UNSIGNED, EvpKey, Libcrypto, Param
+from huks_async.crypto.libcrypto.binding import UNMODIFIED, UNSIGNED, EvpKey, Libcrypto, LibcryptoError, Param
+from huks_async.model.errors import BusinessError
 
 
 def generate_rsa(library: Libcrypto, bits: int) -> bytearray:
@@ -36,6 +39,18 @@ def generate_rsa(library: Libcrypto, bits: int) -> bytearray:
     position = c_void_p(ctypes.addressof((ctypes.c_char * len(der)).from_buffer(der)))
     calls.i2d_PrivateKey(key.pointer, ctypes.byref(position))
     return der
+
+
+@contextmanager
+def refusals_named(what: str) -> Iterator[None]:
+    """Make an error of HUKS of a refusal by libcrypto, whose configuration may forbid small keys: 12000001."""
+    try:
+        yield
+    except LibcryptoError as refused:
+        raise BusinessError(
+            12000001,
+            f"{what} is refused by libcrypto ({refused}); a policy of the system may forbid it: make a key of 2048 bits",
+        ) from None
 
 
 def prime(library: Libcrypto, bits: int, step: int | None = None) -> int:

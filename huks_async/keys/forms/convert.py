@@ -277,12 +277,15 @@ def from_pkcs8(der: bytes, password: bytes | None = None) -> KeyMaterial:
         refuse_out_of_memory(error, "reading a key")
         other = curves.in_library_form(data)
         if other is not None:
-            return from_pkcs8(other)
+            return _with_outer_half(info, from_pkcs8(other))
         unnamed = _with_unnamed_curve(data) if info is None else None
         if unnamed is None:
             raise _refused(data, "private key", error) from None
         return unnamed
-    material = private_material(key)
+    return _with_outer_half(info, private_material(key))
+
+
+def _with_outer_half(info: pkcs8.PrivateKeyInfo | None, material: KeyMaterial) -> KeyMaterial:
     if info is not None and info.public and sequence(to_spki(material))[1][1][1:] != info.public:
         raise invalid("PKCS#8: the public half beside the private key is of another key")
     return material

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from huks_async.crypto import spki as spki_module
-from huks_async.crypto.asymmetric import agreement, dh, elliptic
+from huks_async.crypto.asymmetric import agreement, dh, elliptic, finite_field
 from huks_async.crypto.key_material import KeyMaterial
 from huks_async.model.tags import HuksTag
 from tests.crypto.asymmetric_support import (
@@ -219,3 +219,14 @@ def test_import_of_spki(keys: dict[int, KeyMaterial]) -> None:
                        (elliptic.generate(2, 256).public, 2048), (keys[2048].public, 1024)):  # fmt: skip
         with refused(401):
             dh.material_from_spki(spki, DH, size)
+
+
+@pytest.mark.parametrize("size", dh.SIZES)
+def test_the_private_value_of_an_import_is_blinded(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The power has another exponent each time, and the same value."""
+    asked: list[int] = []
+    monkeypatch.setattr(finite_field.secrets, "randbits", lambda bits: asked.append(bits) or 2**bits - 1)
+    public = pow(dh.GENERATOR, 12345, dh.prime_of(size)).to_bytes(size // 8, "big")
+    material = dh.material_from_parts(size, public, (12345).to_bytes(2, "big"))
+    assert material == dh.material_from_parts(size, public, (12345).to_bytes(size // 8, "big"))
+    assert asked == [64, 64]

@@ -8,7 +8,9 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from huks_async.crypto.asymmetric import dsa
 from huks_async.crypto.key_material import KeyMaterial
+from huks_async.crypto.libcrypto import generation
 from huks_async.crypto.libcrypto import search as libcrypto_search
+from huks_async.crypto.libcrypto.binding import LibcryptoError
 from huks_async.model.errors import BusinessError, HuksLegacyWarning
 from tests.crypto.asymmetric_support import (
     AGREE,
@@ -237,3 +239,15 @@ def test_import_of_spki(key: KeyMaterial) -> None:
             dsa.material_from_spki(spki, DSA, size)
     with refused(12000003):
         dsa.material_from_spki(key.public, DSA, 500)
+
+
+def test_primes_that_a_library_refuses_by_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The refusal is told with the documented code."""
+
+    def forbidding(*_: object) -> None:
+        raise LibcryptoError("no prime")
+
+    monkeypatch.setattr(libcrypto_search, "libcrypto_for", lambda *_: None)
+    monkeypatch.setattr(generation, "prime", forbidding)
+    with refused(12000001, "a policy of the system"):
+        dsa.generate(DSA, 512)

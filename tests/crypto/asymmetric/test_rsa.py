@@ -16,8 +16,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from huks_async.crypto.asymmetric import rsa, rsa_key
+from huks_async.crypto.asymmetric import rsa, rsa_key, rsa_oaep_md5
 from huks_async.crypto.key_material import KeyMaterial
+from huks_async.crypto.libcrypto import generation, search
+from huks_async.crypto.libcrypto.binding import LibcryptoError
 from huks_async.model.enums import HuksKeyPadding
 from huks_async.model.errors import BusinessError, HuksLegacyWarning
 from huks_async.model.limits import Limits
@@ -646,3 +648,33 @@ def test_errors_show_no_key(key: KeyMaterial) -> None:
     with pytest.raises(BusinessError) as caught:
         run(rsa, DECRYPT, key, b"\xab" * 255, padding=PKCS1)
     assert "abab" not in str(caught.value)
+
+
+class _Forbidding:
+    """A libcrypto whose configuration forbids what is asked."""
+
+    def public_key(self, *_: object) -> None:
+        raise LibcryptoError("no RSA key")
+
+    private_key = public_key
+
+
+@pytest.mark.parametrize("step", ["generate", "encrypt", "decrypt"])
+def test_a_library_that_refuses_by_policy(
+    key: KeyMaterial, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Small keys and OAEP with MD5 come from libcrypto, which a policy of the system may keep from them."""
+
+    def forbidding(*_: object) -> None:
+        raise LibcryptoError("no key")
+
+    if step == "generate":
+        monkeypatch.setattr(search, "libcrypto_for", lambda *_: _Forbidding())
+        monkeypatch.setattr(generation, "generate_rsa", forbidding)
+        with refused(12000001, "a policy of the system"):
+            rsa.generate(RSA, 512)
+        return
+    monkeypatch.setattr(rsa_oaep_md5, "libcrypto_for", lambda *_: _Forbidding())
+    purpose, data = (ENCRYPT, b"plain") if step == "encrypt" else (DECRYPT, bytes(256))
+    with refused(12000006, "a policy of the system"):
+        run(rsa, purpose, key, data, padding=OAEP, digest=MD5, numbers=SIZED)

@@ -273,3 +273,18 @@ def test_public_keys_of_another_size() -> None:
     public = rsa.RSAPublicNumbers(65537, (1 << (bits - 1)) + 15).public_key()
     spki = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     assert f"an RSA public key of {bits} bits" in refused(spki)
+
+
+def test_a_public_half_beside_a_rewritten_key() -> None:
+    """The half outside counts also where the scalar is written in a width that the library does not read."""
+    der, usual = small_scalar_key(256, 5, b"\0" + (5).to_bytes(32, "big"), inside=True)
+    for scalar, fits in ((5, True), (6, False)):
+        public = ec.derive_private_key(scalar, ec.SECP256R1()).public_key()
+        point = public.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+        parts = [tlv(tag, content) for tag, content in sequence(der)]
+        parts[0] = tlv(INTEGER, b"\1")
+        second = tlv(0x30, *parts, tlv(0x81, b"\0", point))
+        if fits:
+            assert read(second) == read(usual)
+        else:
+            assert "public half beside" in refused(second)
