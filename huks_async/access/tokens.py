@@ -159,10 +159,10 @@ def seal_token(token: AuthToken, keys: AuthTokenKeys) -> bytes:
     Raises:
         BusinessError: 401 for a field that does not fit its place.
     """
-    if (
-        len(token.challenge) != CHALLENGE_BYTES
-        or max(len(token.collector), len(token.verifier)) > _UDID_BYTES
-    ):
+    challenge, collector, verifier = (
+        as_bytes(getattr(token, name), name) for name in ("challenge", "collector", "verifier")
+    )
+    if len(challenge) != CHALLENGE_BYTES or max(len(collector), len(verifier)) > _UDID_BYTES:
         raise BusinessError(
             401,
             f"a token has {CHALLENGE_BYTES} bytes of challenge and at most {_UDID_BYTES} of a device's name",
@@ -170,7 +170,7 @@ def seal_token(token: AuthToken, keys: AuthTokenKeys) -> bytes:
     try:
         head = _OPEN.pack(
             token.version,
-            token.challenge,
+            challenge,
             token.time,
             token.trust_level,
             token.auth_type,
@@ -183,8 +183,8 @@ def seal_token(token: AuthToken, keys: AuthTokenKeys) -> bytes:
             token.secure_uid,
             token.enrolled_id,
             token.credential_id,
-            token.collector,
-            token.verifier,
+            collector,
+            verifier,
         )
     except struct.error as error:
         raise BusinessError(401, f"a field of an auth token does not fit: {error}") from None
@@ -207,6 +207,8 @@ def open_token(
     Raises:
         BusinessError: 401 for a wrong length, 12000008 for a wrong MAC, 12000006 if it does not decrypt.
     """
+    if type(data) is not bytes:
+        data = as_bytes(data, "the auth token")
     if len(data) != TOKEN_BYTES:
         raise BusinessError(401, f"the auth token has {len(data)} bytes, accepted {TOKEN_BYTES}")
     try:
@@ -270,14 +272,13 @@ def combine_challenges(*challenges: bytes | None) -> bytes:
     positions 0 and 2.
     """
     positions = 4
-    if len(challenges) > positions or any(
-        challenge is not None and len(challenge) != CHALLENGE_BYTES for challenge in challenges
-    ):
+    given = [None if each is None else as_bytes(each, "challenge") for each in challenges]
+    if len(given) > positions or any(each is not None and len(each) != CHALLENGE_BYTES for each in given):
         raise BusinessError(
             401, f"at most {positions} challenges of {CHALLENGE_BYTES} bytes each make one, by position"
         )
     combined = bytearray(random_bytes(CHALLENGE_BYTES))
-    for position, challenge in enumerate(challenges):
+    for position, challenge in enumerate(given):
         if challenge is not None:
             part = slice(8 * position, 8 * position + 8)
             combined[part] = challenge[part]

@@ -118,6 +118,25 @@ def test_what_are_no_keys_is_401(wrong: Any) -> None:
         assert caught.value.code == 401
 
 
+@pytest.mark.parametrize("wrong", [32, 3.5, "x" * 32, [999] * 32, object()])
+def test_what_is_no_challenge_or_token_is_401(wrong: Any) -> None:
+    """Whatever it is, and wherever it is given; any buffer of bytes is as good as bytes."""
+    token = open_token(make_token(MAC_KEY, CIPHER_KEY), KEYS)
+    for refused in (
+        lambda: combine_challenges(None, wrong),
+        lambda: seal_token(token._replace(challenge=wrong), KEYS),
+        lambda: seal_token(token._replace(collector=wrong), KEYS),
+        lambda: seal_token(token._replace(verifier=wrong), KEYS),
+        lambda: open_token(wrong, KEYS),
+    ):
+        with pytest.raises(BusinessError) as caught:
+            refused()
+        assert caught.value.code == 401
+    assert combine_challenges(bytearray(32))[:8] == bytes(8)  # type: ignore[arg-type]
+    sealed = seal_token(token._replace(challenge=memoryview(bytes(32))), KEYS)  # type: ignore[arg-type]
+    assert open_token(memoryview(bytearray(sealed)), KEYS).challenge == bytes(32)  # type: ignore[arg-type]
+
+
 def test_keys_show_nothing() -> None:
     """Neither keys nor tokens give their bytes away when they are printed."""
     assert repr(KEYS) == "<AuthTokenKeys>"
