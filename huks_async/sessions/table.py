@@ -36,12 +36,15 @@ _QUICKLY_SEARCHED = 5000
 # The most sessions that are counted at each end of the table, which takes a millisecond
 _QUICKLY_COUNTED = 1000
 
+# Why sessions ended. FINISHED is compared by identity: pass this object, not an equal text.
 FINISHED = "it was finished"
-_NO_FATE = ("", "", 0)
 ABORTED = "it was aborted"
 # causes of a purge, to which `_fate` appends "after 61 s idle"
 IDLE = "timed out"
 MAKE_ROOM = "purged to make room"
+
+# owner, fate and number of the session that ended last, while there is none
+_NO_FATE = ("", "", 0)
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -219,7 +222,10 @@ class SessionTable:
         """Where the program is, outside of this file, for reports in debug mode."""
         import traceback  # late: only debug mode needs it
 
-        return "".join(traceback.format_stack(limit=12)[:-2])
+        frames = traceback.extract_stack(limit=12)
+        while frames and frames[-1].filename == __file__:
+            frames.pop()
+        return "".join(frames.format())
 
     def set_deadline(self, session: Session, deadline: float) -> None:
         """Note when the time of a batch session is over."""
@@ -512,8 +518,12 @@ class SessionTable:
             return bool(self.purge_stale(1, idle_longer_than, MAKE_ROOM))
         now = self.clock()
         for session in islice(self.sessions.values(), _QUICKLY_SEARCHED):
+            if session.busy:
+                continue
             idle = now - session.used
-            if session.owner == owner and not session.busy and idle > idle_longer_than:
+            if idle <= idle_longer_than:
+                break  # all that follow were used later
+            if session.owner == owner:
                 self.remove(session, _fate(MAKE_ROOM, idle))
                 self.counts.purged[MAKE_ROOM] += 1
                 self._tell(1)

@@ -625,6 +625,7 @@ def test_debug_mode_names_the_place_of_each_session_left():
     assert str(kept) in line
     assert "test_table.py" in line
     assert "open_some" in line
+    assert "sessions/table.py" not in line
 
 
 class AlwaysRemoves(SessionTable):
