@@ -1,11 +1,9 @@
 """What the functions on sealed files do; `FileFunctions` loads this module at its first call."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from typing import Any
-
-import anyio
 
 from huks_async.files.chunks import ChunkCipher
 from huks_async.files.header import PREFIX_BYTES, Header, header_length, read_header, version_of
@@ -19,6 +17,7 @@ from huks_async.keystore.open_state import OpenState
 from huks_async.keystore.session_functions import SessionFunctions
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, Options
+from huks_async.runtime.workers import close_in_worker
 
 
 async def seal_stream(
@@ -85,11 +84,7 @@ async def open_file(
         if reader is not None:
             reader.close()
         # in a worker, because closing may wait for a disk
-        try:
-            with anyio.CancelScope(shield=True), suppress(BusinessError):
-                await pool.run_shielded(opened.close)
-        finally:
-            opened.close()
+        await close_in_worker(pool, opened.close)
 
 
 async def _gather(pieces: AsyncIterator[BytesLike], start: bytearray, length: int) -> bool:

@@ -14,6 +14,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar, TypeVarTuple
 
+import anyio
+
 from huks_async.model.errors import BusinessError
 from huks_async.runtime.forks import generation, notice_fork, refuse_after_fork
 from huks_async.runtime.jobs import Home, Job, current_home
@@ -251,6 +253,18 @@ async def run_to_its_end(function: Callable[[], T], *, name: str) -> T:
     For rare calls. Even when this await is cancelled, the call is made and its end is awaited.
     """
     return await WorkerPool(1, name=name).finish(function).outcome(shield=True, drop=False)
+
+
+async def close_in_worker(pool: WorkerPool, close: Callable[[], object]) -> None:
+    """Call `close()` in a thread of a pool and wait for its end, also when cancelled; here if the pool is closed.
+
+    It is called twice, and must do nothing the second time.
+    """
+    try:
+        with anyio.CancelScope(shield=True), contextlib.suppress(BusinessError):
+            await pool.run_shielded(close)
+    finally:
+        close()  # `Task.cancel()` ends the wait in spite of the shield, before the call has begun
 
 
 class SerialWorker(WorkerPool):

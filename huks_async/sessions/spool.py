@@ -6,15 +6,13 @@ lives in this object only.
 """
 
 from collections.abc import AsyncGenerator
-from contextlib import suppress
 from typing import IO, Any
 
-import anyio
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from huks_async.model.errors import BusinessError
 from huks_async.runtime.randomness import random_bytes
-from huks_async.runtime.workers import WorkerPool
+from huks_async.runtime.workers import WorkerPool, close_in_worker
 
 MEMORY_BYTES = 1024 * 1024
 """How much is kept in memory; also the size of the blocks that `release` yields."""
@@ -67,18 +65,14 @@ class Spool:
         self._parts.clear()
         file, self._file = self._file, None
         if file is not None:
-            try:
-                # In a worker, because the system may take tens of milliseconds to free the blocks of a large file.
-                with anyio.CancelScope(shield=True), suppress(BusinessError):
-                    await self._pool.run_shielded(file.close)
-            finally:
-                file.close()
+            # in a worker, because the system may take tens of milliseconds to free the blocks of a large file
+            await close_in_worker(self._pool, file.close)
 
     def _write(self, block: bytes) -> None:
         if self._file is None:
             import tempfile  # late: most programs never fill a spool
 
-            self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed by close()
+            self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed by `aclose`
         view = memoryview(self._encryptor.update(block))
         while view:
             view = view[self._file.write(view) :]
