@@ -116,6 +116,8 @@ COSTS: dict[str, Cost] = {
     "mldsa-44-verify": Cost(1, 118, _SHAKE),
     "mldsa-65-verify": Cost(1, 182, _SHAKE),
     "mldsa-87-verify": Cost(1, 282, _SHAKE),
+    # the finish of a batch session
+    "nothing": Cost(0, 0, 0),
 }
 
 UNKNOWN = Cost(1000, 1000, 0.01)

@@ -1,6 +1,6 @@
 """Closing sensors in the background.
 
-The kernel takes some 15 ms to remove a trigger, because it waits until no processor uses it any more. Nothing
+The kernel takes some 7 to 15 ms to remove a trigger, because it waits until no processor uses it any more. Nothing
 depends on the end of this, so a thread does it, and closing a keystore does not wait.
 """
 

@@ -21,6 +21,7 @@ SensorFactory = Callable[[], Sensor]
 
 
 def _given(coroutine: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None]:
+    """Gives a coroutine that was made already to `start_soon`, which takes functions only."""
     return coroutine
 
 

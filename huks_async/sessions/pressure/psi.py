@@ -150,7 +150,7 @@ class PsiSensor(Sensor):
             self._close_files()
 
     async def aclose(self) -> None:
-        """Unregister the trigger in a thread: the kernel takes some 7 ms, until no processor uses it any more."""
+        """Unregister the trigger in a thread, because the kernel takes its time for that."""
         await close_later(self.close)
 
     def _close_files(self) -> None:
