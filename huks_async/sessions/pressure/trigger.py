@@ -49,7 +49,7 @@ class PriorityTrigger(Trigger):
     async def wait(self) -> None:
         """Return when the event is there."""
         if not self.drain():
-            await anyio.wait_readable(self._epoll)
+            await _readable(self._epoll, self._what)
             # The loop's own poll of this epoll has consumed the event already, so drain() may return False
             # although it has fired. It is called only to raise errors.
             self.drain()
@@ -57,7 +57,11 @@ class PriorityTrigger(Trigger):
     def drain(self) -> bool:
         """Consume the event."""
         fired = False
-        for _, mask in self._epoll.poll(0):
+        try:
+            events = self._epoll.poll(0)
+        except OSError as error:
+            raise SensorBroken(f"{self._what}: {error.strerror}") from error
+        for _, mask in events:
             if mask & (select.EPOLLERR | select.EPOLLHUP):
                 raise SensorBroken(f"{self._what} is gone")
             fired = True
@@ -79,7 +83,7 @@ class StreamTrigger(Trigger):
     async def wait(self) -> None:
         """Return when bytes are there."""
         while not self.drain():
-            await anyio.wait_readable(self._fd)
+            await _readable(self._fd, self._what)
 
     def drain(self) -> bool:
         """Read and discard the bytes."""
@@ -97,3 +101,13 @@ class StreamTrigger(Trigger):
 
     def close(self) -> None:
         """Nothing of ours to close."""
+
+
+async def _readable(fd: "int | select.epoll", what: str) -> None:
+    """Wait until a descriptor is readable. Raises SensorBroken if the event loop's system gives no such wait."""
+    try:
+        await anyio.wait_readable(fd)
+    except (
+        OSError
+    ) as error:  # the user has no more descriptors to be watched (fs.epoll.max_user_watches), or memory
+        raise SensorBroken(f"{what} cannot be waited for: {error.strerror}") from error
