@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from huks_async.cli.shell import console
 from huks_async.cli.words.key_use import ALGORITHM_NAMES
 from huks_async.crypto.rules.matrix import ALGORITHMS, has_size
 from tests.cli.command_line import Huks
@@ -25,6 +26,17 @@ def test_list(huks: Huks) -> None:
     for alias in ("b", "a", "line\nbreak"):
         huks("keys", "generate", alias)
     assert _document(huks, "keys", "list") == {"keys": [{"alias": one} for one in ("a", "b", "line\nbreak")]}
+
+
+def test_a_long_document_is_written_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the same text as in one part; a million keys would take half a gigabyte as one."""
+    monkeypatch.setattr(console, "_PIECES", 7)
+    document = {"keys": [{"alias": f"é{number}"} for number in range(50)]}
+    parts: list[str] = []
+    monkeypatch.setattr(console.standard_output(), "write", parts.append)
+    console.show_json(document)
+    assert "".join(parts) == json.dumps(document, indent=2) + "\n"
+    assert max(map(len, parts)) < 200
 
 
 def test_show(huks: Huks) -> None:

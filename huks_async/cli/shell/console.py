@@ -12,6 +12,7 @@ import sys
 import unicodedata
 import warnings
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import TextIO
 
 from huks_async.cli.shell.interrupts import interruptible
@@ -19,6 +20,9 @@ from huks_async.model.errors import ERRORS, BusinessError
 
 FAILED = 1
 WRONG_USAGE = 2
+
+_PIECES = 10_000
+"""Of a JSON document, mostly words and marks, that are written at once."""
 
 STANDARD_OUTPUT = "standard output"
 
@@ -84,7 +88,9 @@ def show_json(document: Mapping[str, object]) -> None:
     with _writing():
         output = standard_output()
         # written as it is made: the whole text of a million keys takes half a gigabyte on the way
-        output.writelines(json.JSONEncoder(indent=2).iterencode(document))
+        pieces = json.JSONEncoder(indent=2).iterencode(document)
+        while some := "".join(islice(pieces, _PIECES)):
+            output.write(some)
         output.write("\n")
 
 
