@@ -97,6 +97,9 @@ PURGED_BY_CALL = "purged as stale by the service"
 _PURGE_BATCH = 500
 
 open_keystores: ContextVar[tuple["Keystore", ...]] = ContextVar("open_keystores", default=())
+
+_part_of: ContextVar[tuple["Keystore", ...]] = ContextVar("huks_async part of keystores", default=())
+"""Keystores whose end waits for what runs here: their closing, and their monitor. It must not wait for their end."""
 """The keystores whose `async with` blocks this context is in, the innermost last."""
 
 
@@ -237,6 +240,7 @@ class Keystore(
         keystore._keeper = Background()
         keystore._monitor_scope = None
         keystore._changing = False
+        keystore._closing = None
         keystore._ends_with_loop = False
         keystore._state = None
         return keystore
@@ -270,6 +274,7 @@ class Keystore(
     _ends_with_loop: bool
     _monitor_scope: "anyio.CancelScope | None"  # quoted: half of anyio comes with it
     _changing: bool
+    _closing: "tuple[Owner, anyio.Event] | None"
     _monitor: "LowMemoryMonitor"
 
     @property
@@ -345,7 +350,7 @@ class Keystore(
         watch_for_callers(self._look_for_callers)
         self._keeper.start(self._close_with_loop)
         if self._with_monitor:
-            self._background.start(monitor.run)
+            self._background.start(partial(self._run_monitor, monitor))
         if self._limits.max_idle is not None:
             self._idle_timer.start(partial(end_idle_sessions, state.table, self._limits.max_idle))
 
@@ -362,6 +367,10 @@ class Keystore(
         monitor.add_shrinker(self._shrink)
         monitor.add_last_shrinker(self._forget_fates)
         return monitor
+
+    async def _run_monitor(self, monitor: "LowMemoryMonitor") -> None:
+        _part_of.set((*_part_of.get(), self))
+        await monitor.run()
 
     async def _close_with_loop(self) -> None:
         """Forget old keys until the event loop ends, which cancels what is left in the background, and close."""
@@ -449,15 +458,16 @@ class Keystore(
         Calls in worker threads run to their end; those in processes, and those that wait for an authenticator, a root
         key or a wrapping key, raise 12000012.
 
-        Does nothing if the keystore is closed. Closes it also when cancelled.
+        Does nothing if the keystore is closed; waits for its end if another task is closing it. Closes it also when
+        cancelled.
 
         Raises:
             BusinessError: 12000012 in another event loop than the one that opened it, while that one lives.
         """
         state = self._state
         if state is None:
-            return
-        if state.owner.has_ended():
+            await self._until_closed()
+        elif state.owner.has_ended():
             await self._close_for_ended_loop(state)
         else:
             state.owner.check("this keystore")
@@ -467,6 +477,7 @@ class Keystore(
         state, self._state = self._state, None
         self._direct = None
         if state is None:
+            await self._until_closed()
             return
         self._why_closed = why
         left = state.table.close()
@@ -475,6 +486,10 @@ class Keystore(
         state.outside.close()
         self._callers.shrink()
         self._changing = True
+        closing = anyio.Event()
+        self._closing = Owner(), closing
+        outer = _part_of.get()
+        _part_of.set((*outer, self))
         try:
             # Task.cancel() also cancels what is shielded, so each step must run even if the one before it failed.
             with anyio.CancelScope(shield=True):
@@ -493,8 +508,18 @@ class Keystore(
                     await anyio.lowlevel.checkpoint()
         finally:
             self._changing = False
+            self._closing = None
+            closing.set()
+            _part_of.set(outer)
             for line in left:
                 warnings.warn(line, ResourceWarning, stacklevel=2)
+
+    async def _until_closed(self) -> None:
+        """Wait until another task of this event loop has closed the keystore, if one is at it."""
+        if self._closing is not None and self not in _part_of.get():
+            owner, closed = self._closing
+            if not owner.is_elsewhere():
+                await closed.wait()
 
     def after_fork(self) -> None:
         """Refuse any use in a child process: threads, locks and database connections are the parent's."""
@@ -503,6 +528,7 @@ class Keystore(
             self._background.forget()
             self._idle_timer.forget()
             self._keeper.forget()
+            self._closing = None
             self._parts.forget()
             self._forked = True
             self._why_closed = (
@@ -525,8 +551,8 @@ class Keystore(
     def __del__(self) -> None:
         state = self._state
         if state is not None:
+            state.pool.close()  # first, because a warning may be an error
             self._warn("was never closed: use `async with`, or `aclose`")
-            state.pool.close()
 
     def _warn(self, what: str) -> None:
         warnings.warn(f"{self!r} {what}", ResourceWarning, stacklevel=3, source=self)

@@ -2,11 +2,13 @@
 
 import asyncio
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 import huks_async as huks
+from huks_async.sessions.pressure import SilentSensor
 from tests.adversity.support import descriptors
 from tests.keystore.support import AES_CBC, options
 from tests.keystore.test_loops import threads_of_ours, use, wait_until
@@ -59,3 +61,81 @@ def test_a_keystore_in_memory_can_be_opened_again() -> None:
 
     asyncio.run(first())
     asyncio.run(again())
+
+
+class Gate(huks.MemoryStore):
+    """A store whose close waits until it may end, and may ask something meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.closing = asyncio.Event()
+        self.may_end = asyncio.Event()
+        self.meanwhile: Callable[[], Awaitable[None]] | None = None
+
+    async def aclose(self) -> None:
+        self.closing.set()
+        if self.meanwhile is not None:
+            await self.meanwhile()
+        await self.may_end.wait()
+
+
+@pytest.mark.asyncio
+async def test_whoever_closes_a_keystore_finds_it_closed() -> None:
+    """A second `aclose` waits for the first, if it is not cancelled, and the keystore can be opened again right then."""
+    store = Gate()
+    keystore = huks.Keystore.open(store, monitor=False)
+    await keystore.aopen()
+    first = asyncio.create_task(keystore.aclose())
+    await store.closing.wait()
+    second, impatient = (asyncio.create_task(keystore.aclose()) for _ in range(2))
+    await asyncio.sleep(0)
+    impatient.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await impatient
+    assert not second.done()
+    store.may_end.set()
+    await second
+    await keystore.aopen()
+    await first
+    await keystore.aclose()
+
+
+class Closes(SilentSensor):
+    """A sensor that closes its keystore when it is closed itself."""
+
+    def __init__(self, close: Callable[[], Awaitable[None]]) -> None:
+        super().__init__("it has something else to do")
+        self._close = close
+
+    async def aclose(self) -> None:
+        await self._close()
+
+
+@pytest.mark.asyncio
+async def test_what_a_close_waits_for_may_close_the_keystore() -> None:
+    """Its store, its monitor's sensor, and their tasks: none of them waits for the close that waits for it."""
+    store = Gate()
+    keystore = huks.Keystore.open(store, sensor=lambda: Closes(keystore.aclose))
+
+    async def in_a_task() -> None:
+        await asyncio.create_task(keystore.aclose())
+
+    store.meanwhile = in_a_task
+    store.may_end.set()
+    await keystore.aopen()
+    await asyncio.sleep(0)
+    async with asyncio.timeout(2):
+        await keystore.aclose()
+
+
+@pytest.mark.asyncio
+async def test_a_warning_that_is_an_error_keeps_no_thread() -> None:
+    """A keystore that was forgotten lets its threads end, whatever becomes of its warning."""
+    keystore = huks.Keystore.open("memory:", monitor=False)
+    await keystore.aopen()
+    state = keystore._state
+    assert state is not None
+    with pytest.raises(ResourceWarning, match="was never closed"):
+        keystore.__del__()
+    assert state.pool.closed
+    await keystore.aclose()
