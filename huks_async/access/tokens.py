@@ -63,7 +63,7 @@ _HUKS_TYPES = {iam: int(huks) for huks, iam in _IAM_TYPES.items()}
 _OPEN = struct.Struct("<I32sQ5I")
 _SECRET = struct.Struct("<iQQQ64s64s")
 _ASSOCIATED = b"OH_authToken"
-_SECRET_START, _TAG_START, _NONCE_START, _MAC_START = 64, 220, 236, 248
+_SECRET_START, _NONCE_START, _MAC_START = 64, 236, 248
 _UDID_BYTES = 64
 
 

@@ -19,7 +19,6 @@ from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike
 
 SEED_BYTES = 64
-SECRET_BYTES = 32
 
 _ILLEGAL, _WRONG, _CRYPTO, _ARGUMENT = 401, 12000003, 12000006, 12000018
 _HASH_BYTES = 32

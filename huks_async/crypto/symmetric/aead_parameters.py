@@ -1,4 +1,4 @@
-"""What AES-GCM and AES-CCM share: their parameters and the mistakes in them."""
+"""What GCM and CCM share, under AES and SM4: their parameters and the mistakes in them."""
 
 from huks_async.model.enums import HuksErrorCode, HuksKeyPurpose
 from huks_async.model.errors import BusinessError

@@ -15,12 +15,11 @@ from huks_async.keys.forms.der import (
     OID,
     SEQUENCE,
     elements,
-    number,
     sequence,
     shape,
-    tlv,
 )
 from huks_async.keys.forms.layouts import invalid
+from huks_async.model.errors import BusinessError
 
 SM2_CURVE = bytes.fromhex("2a811ccf5501822d")
 """1.2.156.10197.1.301"""
@@ -68,19 +67,19 @@ def point(octets: bytes) -> bytes:
     """
     lead, rest = octets[:1], octets[1:]
     if lead in (b"\x04", b"\x06", b"\x07") and len(rest) == 2 * _FIELD:
-        found = rest
-    elif lead in (b"\x02", b"\x03") and len(rest) == _FIELD:
-        x = number(rest)
-        # p is 3 modulo 4, so this power is a root wherever there is one
-        y = pow((x * x + curve.A) * x + curve.B, (curve.P + 1) // 4, curve.P)
-        if y % 2 != lead[0] % 2:
-            y = curve.P - y
-        found = rest + y.to_bytes(_FIELD, "big")
-    else:
-        raise invalid(f"a point of SM2 has 65 bytes, or 33 compressed, got {len(octets)}")
-    if not curve.is_on_curve(found):
-        raise invalid("not a point of the SM2 curve")
-    return found
+        if not curve.is_on_curve(rest):
+            raise _off_the_curve()
+        return rest
+    if lead in (b"\x02", b"\x03") and len(rest) == _FIELD:
+        try:
+            return curve.decompress(rest, odd=lead == b"\x03")
+        except ValueError:
+            raise _off_the_curve() from None
+    raise invalid(f"a point of SM2 has 65 bytes, or 33 compressed, got {len(octets)}")
+
+
+def _off_the_curve() -> BusinessError:
+    return invalid("not a point of the SM2 curve")
 
 
 def private_key(der: bytes, *, in_pkcs8: bool) -> tuple[bytes, bytes] | None:
@@ -117,8 +116,3 @@ def private_key(der: bytes, *, in_pkcs8: bool) -> tuple[bytes, bytes] | None:
     if not 0 < len(scalar) <= _FIELD:
         raise invalid(f"PKCS#8: an SM2 scalar has up to {_FIELD} bytes, got {len(scalar)}")
     return scalar.rjust(_FIELD, b"\0"), point(octets) if octets else b""
-
-
-def identifier() -> bytes:
-    """The content of the AlgorithmIdentifier that every program reads."""
-    return tlv(OID, EC_PUBLIC_KEY) + tlv(OID, SM2_CURVE)
