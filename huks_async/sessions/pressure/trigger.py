@@ -107,7 +107,6 @@ async def _readable(fd: "int | select.epoll", what: str) -> None:
     """Wait until a descriptor is readable. Raises SensorBroken if the event loop's system gives no such wait."""
     try:
         await anyio.wait_readable(fd)
-    except (
-        OSError
-    ) as error:  # the user has no more descriptors to be watched (fs.epoll.max_user_watches), or memory
+    except OSError as error:
+        # the user may have no more descriptors watched (fs.epoll.max_user_watches), or memory is short
         raise SensorBroken(f"{what} cannot be waited for: {error.strerror}") from error
