@@ -6,9 +6,9 @@ times and `finish` once, one call at a time, from any thread; after an exception
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Protocol
 
-from huks_async.model.params import BytesLike
+from huks_async.model.params import BytesLike, ParamSet
 
 
 class Operation:
@@ -23,7 +23,7 @@ class Operation:
             serves many messages, one after the other.
         verifies: whether `finish` takes a signature, which is never fed in parts: what was fed before its last part
             would count as message.
-        guard: what must be passed before the operation may run (`sessions.guarded`); None for nearly all.
+        guard: what must be passed before the operation may run; None for nearly all.
 
     """
 
@@ -35,7 +35,7 @@ class Operation:
     collects: bool = False
     reusable: bool = False
     verifies: bool = False
-    guard: Any = None
+    guard: "Guard | None" = None
 
     def update(self, data: BytesLike) -> bytes:
         """Take a segment; give the output that is ready, often none.
@@ -58,6 +58,52 @@ class Operation:
             BusinessError: 12000006 for a wrong signature, tag or padding; see `docs/errors.md`.
 
         """
+        raise NotImplementedError
+
+
+class Holder(Protocol):
+    """Whoever holds a running operation: a session."""
+
+    operation: Operation
+
+
+class Guard(Operation, ABC):
+    """Stands in place of an operation until what its key demands was shown.
+
+    Attributes:
+        challenge: of the session; empty if no token is compared with one.
+        waits: whether a call must go through `admit`, because it may wait; otherwise `admit_at_once` will do.
+        whole: whether each update is an operation of its own, which is finished with the data.
+    """
+
+    __slots__ = ()
+
+    # This kind has no row in the table of costs, so that the driver never runs a guard at once.
+    kind = "guarded"
+    challenge: bytes
+    waits: bool
+    whole: bool = False
+
+    @property
+    def guard(self) -> "Guard":  # type: ignore[override]
+        """Itself."""
+        return self
+
+    @abstractmethod
+    async def admit(self, session: Holder, params: ParamSet, *, ends: bool) -> Operation:
+        """Return the operation that a call may use.
+
+        Args:
+            session: the session, which is marked busy.
+            params: of the call.
+            ends: whether it is the last call.
+
+        Raises:
+            BusinessError: something that the key demands is missing.
+        """
+
+    def admit_at_once(self, session: Holder, params: ParamSet) -> Operation:
+        """The part of `admit` that never waits, which is all of it unless the guard `waits`; those that do have none."""
         raise NotImplementedError
 
 

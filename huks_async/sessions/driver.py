@@ -125,7 +125,7 @@ class SessionDriver:
         if guard is None or guard.waits or len(data) > self._max_call:
             return None
         try:
-            admitted: Operation = guard.admit_at_once(session, params)
+            admitted = guard.admit_at_once(session, params)
         except BaseException as error:
             self._end(session, error)
             raise

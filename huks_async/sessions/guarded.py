@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 
 from huks_async.access.gate import Gate
 from huks_async.access.tokens import AuthToken, huks_type
-from huks_async.crypto.operation import Operation
+from huks_async.crypto.operation import Guard, Holder, Operation
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, ParamSet
 from huks_async.model.tags import HuksTag
-from huks_async.sessions.session import Session
 
 if TYPE_CHECKING:
     from huks_async.access.authenticator import Enrolment
@@ -25,23 +24,15 @@ _PREFIX = struct.Struct("<IIQQ")
 _PREFIX_VERSION = 0x0100_0001
 
 
-class Guarded(Operation):
+class Guarded(Guard):
     """An operation that does not run until its gate has been passed.
 
     Args:
         operation: what runs behind the gate.
         gate: what is demanded.
-
-    Attributes:
-        challenge: of the session; empty if no token is compared with one.
-        waits: whether a call must go through `admit`, because it may wait; otherwise `admit_at_once` will do.
     """
 
     __slots__ = ("_access_time", "_admitted", "_gate", "_operation", "challenge", "waits")
-
-    # This kind has no row in the table of costs, so that the driver never runs a guard at once.
-    kind = "guarded"
-    whole = False
 
     def __init__(self, operation: Operation, gate: Gate) -> None:
         self._operation = operation
@@ -52,31 +43,17 @@ class Guarded(Operation):
         self.waits: bool = gate.waits
 
     @property
-    def guard(self) -> "Guarded":
-        """Itself."""
-        return self
-
-    @property
     def held(self) -> int:  # type: ignore[override]
         """What the operation behind it holds."""
         return self._operation.held
 
-    async def admit(self, session: Session, params: ParamSet, *, ends: bool) -> Operation:
-        """Return the operation that a call may use.
-
-        Args:
-            session: the session, which is marked busy.
-            params: of the call.
-            ends: whether it is the last call.
-
-        Raises:
-            BusinessError: something that the key demands is missing; see `Gate`.
-        """
+    async def admit(self, session: Holder, params: ParamSet, *, ends: bool) -> Operation:
+        """Return the operation that a call may use. What is missing, the gate raises."""
         now = await self._gate.check_user(admitted=self._admitted)
         return self.admit_at_once(session, params, now)
 
-    def admit_at_once(self, session: Session, params: ParamSet, now: "Enrolment | None" = None) -> Operation:
-        """The part of `admit` that never waits, which is all of it unless the guard `waits`."""
+    def admit_at_once(self, session: Holder, params: ParamSet, now: "Enrolment | None" = None) -> Operation:
+        """The part of `admit` that never waits."""
         if not self._admitted:
             gate = self._gate
             if gate.needs_token:
@@ -132,7 +109,7 @@ class NamedSignature(Operation):
         return self._prefix + data
 
 
-class Batch(Operation):
+class Batch(Guard):
     """A batch session: each update is an operation of its own, with parameters of its own.
 
     Args:
@@ -144,7 +121,6 @@ class Batch(Operation):
 
     __slots__ = ("_access_time", "_clock", "_gate", "_start", "challenge", "deadline")
 
-    kind = "guarded"
     whole = True
     waits = True
 
@@ -162,13 +138,8 @@ class Batch(Operation):
         self.deadline: float = deadline
         self._start = start
 
-    @property
-    def guard(self) -> "Batch":
-        """Itself."""
-        return self
-
-    async def admit(self, session: Session, params: ParamSet, *, ends: bool) -> Operation:
-        """Return the operation of one update, as `Guarded.admit` does. Finish does nothing, and needs no token.
+    async def admit(self, session: Holder, params: ParamSet, *, ends: bool) -> Operation:
+        """Return the operation of one update, as `Guard.admit` says. Finish does nothing, and needs no token.
 
         Raises:
             BusinessError: also 401 after the deadline.
