@@ -38,7 +38,7 @@ def check_private_numbers(identifier: bytes, key: bytes) -> None:
     """
     parts = sequence(key)
     if len(parts) >= 9 and set(shape(parts)[:9]) == {INTEGER}:  # RSAPrivateKey, RFC 8017, A.1.2
-        _check_rsa(*(number(content).bit_length() for _, content in parts[1:9]))
+        check_rsa_numbers(*(number(content).bit_length() for _, content in parts[1:9]))
     most = check_identifier(identifier)
     value = elements(key)
     if most is not None and shape(value) == (INTEGER,) and number(value[0][1]).bit_length() > most:
@@ -73,8 +73,13 @@ def check_identifier(identifier: bytes, half: str = "private") -> int | None:
     return None
 
 
-def _check_rsa(n: int, e: int, d: int, p: int, q: int, *others: int) -> None:
-    """The same by the bits of the numbers of an RSAPrivateKey, in its order."""
+def check_rsa_numbers(n: int, e: int, d: int, p: int, q: int, *others: int) -> None:
+    """The same by the bits of the numbers of an RSA private key.
+
+    Raises:
+        BusinessError: as above.
+
+    """
     check_rsa_bits(n)
     if max(p, q) > n // 2 + _SPARE_FACTOR_BITS:
         raise invalid(

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization.ssh import SSHCertificate
 from huks_async.crypto.key_material import KeyMaterial
 from huks_async.keys.forms.layouts import invalid
 from huks_async.keys.forms.library_keys import private_material, public_material
-from huks_async.keys.forms.number_bounds import check_rsa_bits
+from huks_async.keys.forms.number_bounds import check_rsa_bits, check_rsa_numbers
 from huks_async.keys.forms.pem import Block, to_pem
 from huks_async.model.errors import BusinessError
 from huks_async.model.memory import refuse_out_of_memory
@@ -66,7 +66,7 @@ def read_private(block: Block, password: bytes | None) -> KeyMaterial:
     header = _header(block.body)
     if header is None:
         raise invalid("the OpenSSH private key is damaged; ssh-keygen -y -f FILE reads a good one")
-    cipher, options, count, public = header
+    cipher, options, count, public, private = header
     if count != 1:
         raise invalid(f"the OpenSSH private key file holds {count} keys; one is taken from a file")
     if b"sk-" in public[:12]:
@@ -85,6 +85,12 @@ def read_private(block: Block, password: bytes | None) -> KeyMaterial:
                 f"the OpenSSH private key asks for {rounds} rounds of bcrypt, {MAX_ROUNDS} are taken from a file; "
                 "encrypt it with fewer: ssh-keygen -p -a 100 -f COPY"
             )
+    elif public.startswith(b"ssh-rsa"):
+        # after two check numbers: the kind, n, e, d, the inverse of q, p, q
+        numbers = [int.from_bytes(octets, "big").bit_length() for octets in _strings(private[8:])[1:7]]
+        if len(numbers) == 6:
+            n, e, d, inverse, p, q = numbers
+            check_rsa_numbers(n, e, d, p, q, inverse)
     try:
         key: Any = load_ssh_private_key(
             to_pem(block.body, LABEL).encode(), None if cipher == b"none" else password
@@ -185,8 +191,21 @@ def _line_of_rfc4716(body: bytes) -> tuple[bytes, bytes]:
     return blob[4 : 4 + length], text
 
 
-def _header(blob: bytes) -> tuple[bytes, bytes, int, bytes] | None:
-    """Cipher, options of its derivation, number of keys, and the public key."""
+def _strings(data: bytes) -> list[bytes]:
+    """The byte strings that stand at the beginning, each with four bytes of its length."""
+    found: list[bytes] = []
+    at = 0
+    while at + 4 <= len(data):
+        (length,) = struct.unpack_from(">I", data, at)
+        at += 4 + length
+        if at > len(data):
+            break
+        found.append(data[at - length : at])
+    return found
+
+
+def _header(blob: bytes) -> tuple[bytes, bytes, int, bytes, bytes] | None:
+    """Cipher, options of its derivation, number of keys, the public key, and the private ones."""
     if not blob.startswith(_MAGIC):
         return None
     at = len(_MAGIC)
@@ -201,4 +220,4 @@ def _header(blob: bytes) -> tuple[bytes, bytes, int, bytes] | None:
         fields.append(blob[at + 4 : at + 4 + length])
         at += 4 + length
     cipher, _, options, public = fields
-    return cipher, options, count, public[4:]
+    return cipher, options, count, public[4:], b"".join(_strings(blob[at:])[:1])

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from huks_async.crypto.key_material import KeyMaterial
-from huks_async.keys.forms import convert, key_files
+from huks_async.keys.forms import convert, key_files, openssh
 from huks_async.keys.forms.der import tlv
 from huks_async.keys.forms.describe import describe
 from huks_async.model.errors import BusinessError
@@ -437,3 +437,27 @@ def test_private_keys_whose_check_takes_long_are_read_apart(name: str) -> None:
         quick += [pem(curve), convert.to_pkcs8(known(curve)), convert.to_layout(known(curve))]
     quick.append(json.dumps(convert.to_jwk(known("p256"), private=True)).encode())
     assert not any(map(key_files.may_take_long, quick))
+
+
+def test_an_openssh_key_with_a_long_prime(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A prime that is nearly as long as the modulus is refused before the library tests it."""
+
+    def text(value: bytes) -> bytes:
+        return struct.pack(">I", len(value)) + value
+
+    def numbers(*values: int) -> bytes:
+        return b"".join(text(value.to_bytes(value.bit_length() // 8 + 1, "big")) for value in values)
+
+    prime = 2**2203 - 1
+    public = text(b"ssh-rsa") + numbers(65537, 7 * prime)
+    private = (
+        struct.pack(">II", 1, 1) + text(b"ssh-rsa") + numbers(7 * prime, 65537, 5, 5, 7, prime) + text(b"c")
+    )
+    private += bytes(range(1, 9 - len(private) % 8)) if len(private) % 8 else b""
+    body = b"openssh-key-v1\0" + text(b"none") + text(b"none") + text(b"") + struct.pack(">I", 1)
+    body += text(public) + text(private)
+    file = b"-----BEGIN OPENSSH PRIVATE KEY-----\n" + base64.encodebytes(body)
+    file += b"-----END OPENSSH PRIVATE KEY-----\n"
+    monkeypatch.setattr(openssh, "load_ssh_private_key", lambda *_: pytest.fail("it was loaded"))
+    assert "with primes of" in refused(lambda: key_files.read(file))
+    assert "with primes of" in describe(file).note
