@@ -15,7 +15,8 @@ _pid = os.getpid()
 # in the held state, without the thread that holds them, and would wait for ever as soon as it imports one.
 _loading = threading.RLock()
 _LONGEST_LOAD = 10.0
-_waited: list[bool] = []
+_waited: dict[int, bool] = {}
+"""Threads that are forking, and whether each of them has `_loading`."""
 
 
 class Forkable(Protocol):
@@ -53,16 +54,25 @@ def no_fork() -> AbstractContextManager[object]:
 
 
 def _wait_for_load() -> None:
-    _waited.append(_loading.acquire(timeout=_LONGEST_LOAD))
+    _waited[threading.get_ident()] = _loading.acquire(timeout=_LONGEST_LOAD)
 
 
 def _go_on() -> None:
-    if _waited.pop():
+    if _waited.pop(threading.get_ident(), False):
         _loading.release()
 
 
+def _begin_anew() -> None:
+    global _loading
+    if _waited.pop(threading.get_ident(), False):
+        _loading.release()
+    else:  # the thread that holds it stayed in the parent
+        _loading = threading.RLock()
+    _waited.clear()
+
+
 # A hook counts forks, because reading a counter at each call is cheaper than the system call of os.getpid().
-os.register_at_fork(before=_wait_for_load, after_in_parent=_go_on, after_in_child=_go_on)
+os.register_at_fork(before=_wait_for_load, after_in_parent=_go_on, after_in_child=_begin_anew)
 os.register_at_fork(after_in_child=_count)
 
 
