@@ -11,7 +11,7 @@ import pytest
 
 from huks_async.model.errors import BusinessError
 from huks_async.stores import ItemName, SqliteStore
-from huks_async.stores.sqlite import connections, opening
+from huks_async.stores.sqlite import connections, database, opening
 from huks_async.stores.sqlite.files import Names
 from huks_async.stores.sqlite.guards import DATABASE_USERS, Guard, close_unused
 from tests.garbage import collect_until
@@ -86,16 +86,27 @@ def test_a_guard_keeps_its_file_until_it_is_released(tmp_path: Path) -> None:
     assert _open_here(path) == []
 
 
-@pytest.mark.parametrize("step", ["_check_settled", "_use_log", "migrate", "Database"])
+@pytest.mark.parametrize(
+    ("module", "step"),
+    [
+        (opening, "_check_settled"),
+        (opening, "_use_log"),
+        (opening, "migrate"),
+        (opening, "Database"),
+        (database, "LogFile"),
+        (database, "GroupCommit"),
+        (database, "Checkpoints"),
+    ],
+)
 @pytest.mark.asyncio
 async def test_an_opening_that_fails_leaves_no_file_open(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: object, step: str
 ) -> None:
     """Wherever the opening fails, its files are closed."""
     path = tmp_path / "keys.db"
     await (await _filled(path)).aclose()
     with monkeypatch.context() as patch:
-        patch.setattr(opening, step, _failing)
+        patch.setattr(module, step, _failing)
         with pytest.raises(BusinessError):
             await SqliteStore(path).open()
     collect_until(lambda: _open_here(tmp_path) == [])

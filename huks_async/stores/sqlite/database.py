@@ -48,10 +48,14 @@ class Database:
         self.header: mmap | None = self._index.map(MAPPED_SIZE)
         connections.sync_later(written)
         self.log: LogFile = LogFile(f"{path}-wal", self.header)
-        self.files: Files = Files(self._file.inode, self.log.inode, self._index.inode)
-        self._names = Names(zip(file_names(path), self.files, strict=True))
-        self.commit: GroupCommit = GroupCommit(written, address, self.header)
-        self.checkpoints: Checkpoints = Checkpoints(written, self.header, busy_timeout)
+        try:
+            self.files: Files = Files(self._file.inode, self.log.inode, self._index.inode)
+            self._names = Names(zip(file_names(path), self.files, strict=True))
+            self.commit: GroupCommit = GroupCommit(written, address, self.header)
+            self.checkpoints: Checkpoints = Checkpoints(written, self.header, busy_timeout)
+        except BaseException:
+            self.log.close()
+            raise
         self._forgotten = weakref.finalize(self, _end, (read, written), guards, self.log, os.getpid())
         self._forgotten.atexit = False
 
