@@ -2,6 +2,7 @@
 
 import os
 from collections import deque
+from contextlib import AsyncExitStack
 
 from huks_async.files.chunks import ChunkCipher, Extent, extent
 from huks_async.files.header import PREFIX_BYTES, Header, header_length, version_of
@@ -148,8 +149,9 @@ class SealedReader(Uncopied):
             # A coroutine that is being discarded must not await again.
             if not isinstance(error, GeneratorExit):
                 # No worker may still be reading when the block is left and the file is closed.
-                for job in jobs:
-                    await job.drop()
+                async with AsyncExitStack() as steps:
+                    for job in jobs:
+                        steps.push_async_callback(job.drop)
             raise
         found = before + middle + after
         self._keep(begin, middle)

@@ -232,14 +232,19 @@ class Job(Call[T]):
         For the only task that waits for the job. The job may have been given up before, by a cancelled `outcome` too.
         """
         if not self.finished and not self.take_back():
-            await self._end()
+            cancelled = await self._end()
+            if cancelled is not None:
+                raise cancelled
 
-    async def _end(self) -> None:
+    async def _end(self) -> BaseException | None:
+        """Wait for the end, and return the last cancellation that came meanwhile."""
         # the shielded scope keeps out anyio's cancellation; the loop goes on after Task.cancel(), which ignores shields
+        cancelled: BaseException | None = None
         with anyio.CancelScope(shield=True):
             while not self.finished:
                 self._waiter = self.home.new_waiter()
                 try:
                     await self._waiter
-                except anyio.get_cancelled_exc_class():
-                    continue
+                except anyio.get_cancelled_exc_class() as error:
+                    cancelled = error
+        return cancelled

@@ -195,6 +195,25 @@ def test_a_job_is_dropped_after_its_wait_was_cancelled(run, shield):
 
 
 @pytest.mark.asyncio
+async def test_a_cancellation_while_a_job_is_dropped_is_raised_at_its_end():
+    """Task.cancel() is not lost, and does not end the wait before the job."""
+    pool, gate = WorkerPool(1), Gate()
+    job = pool.start(gate)
+    await until(gate.entered)
+    task = asyncio.create_task(job.drop())
+    for _ in range(2):
+        await asyncio.sleep(0)
+        task.cancel()
+    await asyncio.sleep(0)
+    assert not task.done()
+    gate.open.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert gate.left.is_set()
+    pool.close()
+
+
+@pytest.mark.asyncio
 async def test_a_shielded_call_withstands_several_task_cancellations():
     """Task.cancel() given again and again is raised once, after the job has ended."""
     pool, gate = WorkerPool(1), Gate()
