@@ -37,7 +37,7 @@ class ProcessPool:
 
     def __init__(self, size: int, owner: str) -> None:
         self._size = size
-        self._places: dict[bool, anyio.Semaphore] = {}  # quoted: half of anyio comes with it
+        self._places: dict[bool, anyio.Semaphore] = {}
         self._owner = owner
         self._scopes: set[anyio.CancelScope] = set()
         self._running = 0

@@ -79,7 +79,11 @@ async def call_in_process(
     try:
         answer = await job.outcome(shield=True, drop=False, when_cancelled=child.end)
         return cast("tuple[T | None, Exception | None]", pickle.loads(answer))  # noqa: S301 - from the process that was just started
-    except (OSError, EOFError) as broken:
+    except (
+        OSError,
+        EOFError,
+        pickle.UnpicklingError,
+    ) as broken:  # the last two: it died before the end of its answer
         raise _broken(function, broken) from broken
 
 

@@ -3,6 +3,7 @@
 import errno
 import functools
 import os
+import pickle
 import signal
 
 import anyio
@@ -89,3 +90,17 @@ def _sleep(_secret):
 async def _close_soon(pool):
     await anyio.sleep(0.1)
     pool.close()
+
+
+@pytest.mark.parametrize("missing", [1, 100, 200])
+def test_a_process_that_dies_in_the_middle_of_its_answer_is_named(monkeypatch, missing):
+    """A part of an answer is none: 12000005, as for a process that dies before it."""
+    answer = pickle.dumps((b"a result" * 20, None))
+    monkeypatch.setattr("huks_async.runtime.processes._Child.exchange", lambda _: answer[:-missing])
+
+    async def main():
+        with pytest.raises(BusinessError, match="ended before it answered") as caught:
+            await run_in_process(0.1, os.getpid)
+        assert caught.value.code == 12000005
+
+    anyio.run(main)
