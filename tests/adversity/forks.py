@@ -95,7 +95,8 @@ class Service(threading.Thread):
         for _ in range(TASKS):
             if not self._resting.acquire(timeout=PATIENCE / 3):
                 self._place.record.note("hang", "the parent's tasks do not come to rest")
-        time.sleep(0.3)  # threads of the store wait for work again a moment after they gave their last answer
+        if not _all_stand_still(PATIENCE / 3):
+            self._place.record.note("hang", "the parent's threads do not come to rest")
 
     def stop(self) -> None:
         self._ending.set()
@@ -104,6 +105,31 @@ class Service(threading.Thread):
         self.join(PATIENCE)
         if self.is_alive():
             self._place.record.note("hang", "the parent's service does not end")
+
+
+def _all_stand_still(seconds: float) -> bool:
+    """Wait until no other thread of this process moves any more; whether it came to that in time.
+
+    One that waits for the interpreter's lock is given it while we sleep, and is seen to run or to have moved on.
+    """
+    before, still, end = None, 0, time.monotonic() + seconds
+    while still < 10 and time.monotonic() < end:
+        time.sleep(0.01)
+        frames = sys._current_frames()
+        now = {one: (frame.f_code, frame.f_lasti) for one, frame in frames.items()}
+        del now[threading.get_ident()]
+        states = {_state(one.native_id) for one in threading.enumerate() if one.ident in now}
+        still = still + 1 if states <= {"S"} and now == before else 0
+        before = now
+    return still == 10
+
+
+def _state(thread: int | None) -> str:
+    """The letter of the kernel for what a thread does: `S` where it sleeps."""
+    try:
+        return Path(f"/proc/self/task/{thread}/stat").read_text().rpartition(") ")[2][0]
+    except FileNotFoundError:  # it has just ended
+        return ""
 
 
 class Signal:
