@@ -136,8 +136,13 @@ def is_read(key: Encrypted) -> bool:
     return kdf == _SCRYPT or (kdf == _PBKDF2 and _prf(values) is not None)
 
 
-def decrypt(key: Encrypted, password: bytes) -> bytes | None:
+def decrypt(key: Encrypted, password: bytes, *, is_part: bool = False) -> bytes | None:
     """Open PBES2 (RFC 8018, 6.2) with the library's primitives.
+
+    Args:
+        key: what is encrypted.
+        password: that opens it.
+        is_part: whether it is a part of PKCS#12, which may have lengths that are left open, and more behind its end.
 
     Returns:
         the PrivateKeyInfo, or None for another scheme, or where the passphrase is wrong.
@@ -164,7 +169,8 @@ def decrypt(key: Encrypted, password: bytes) -> bytes | None:
     except ValueError:
         return None
     # one wrong passphrase in 256 leaves a padding that looks right
-    return plain if sequence(plain) else None
+    looks_right = plain[:1] == bytes((SEQUENCE,)) if is_part else bool(sequence(plain))
+    return plain if looks_right else None
 
 
 def _derivation(key: Encrypted) -> tuple[bytes, list[tuple[int, bytes]]]:

@@ -106,7 +106,9 @@ def read(data: bytes, password: bytes | None) -> KeyMaterial | bytes:
         encrypted.check_cost(asked)
     encrypted.check_iterations(_mac_iterations(outer))
     # a key in an encrypted part may be encrypted once more, by itself
-    _bags_of(filter(None, (encrypted.decrypt(part, password or b"") for part in parts))).check_cost()
+    _bags_of(
+        filter(None, (encrypted.decrypt(part, password or b"", is_part=True) for part in parts))
+    ).check_cost()
     try:
         found: Any = _load(outer, password)
     except (UnsupportedAlgorithm, TypeError):

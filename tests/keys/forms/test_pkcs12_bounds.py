@@ -82,9 +82,9 @@ def nested_bag(bag: bytes) -> bytes:
     return tlv(0x30, oid("2a864886f70d010c0a0106"), tlv(0xA0, tlv(0x30, bag)))
 
 
-def sealed_part(bag: bytes, *, pieces: bool) -> bytes:
+def sealed_part(bag: bytes, *, pieces: bool, behind: bytes = b"", is_open: bool = False) -> bytes:
     """A part that the passphrase `x` opens."""
-    bags = tlv(0x30, bag)
+    bags = (b"\x30\x80" + bag + bytes(2) if is_open else tlv(0x30, bag)) + behind
     left = 16 - len(bags) % 16
     key = PBKDF2HMAC(SHA256(), 32, bytes(8), 1).derive(b"x")
     encryptor = Cipher(algorithms.AES(key), modes.CBC(bytes(16))).encryptor()
@@ -105,8 +105,10 @@ def data_part(bag: bytes) -> bytes:
         sealed_part(shrouded_bag(2**31 - 1), pieces=False),
         sealed_part(shrouded_bag(2**31 - 1), pieces=True),
         sealed_part(nested_bag(nested_bag(shrouded_bag(2**31 - 1))), pieces=False),
+        sealed_part(shrouded_bag(2**31 - 1), pieces=False, behind=b"\0"),
+        sealed_part(shrouded_bag(2**31 - 1), pieces=False, is_open=True),
     ],
-    ids=["nested", "inside", "in-pieces", "nested-inside"],
+    ids=["nested", "inside", "in-pieces", "nested-inside", "more-behind", "open-length"],
 )
 def test_keys_inside_parts_of_pkcs12_have_bounds(part: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """A key that is encrypted by itself is measured also where it is inside something else."""
