@@ -1,12 +1,13 @@
 """A piece of work that leaves the event loop, and the way its result comes back."""
 
-import sys
 from collections import deque
 from collections.abc import Callable, Generator
 from typing import Any, Generic, Protocol, TypeVar
 
 import anyio
 import anyio.lowlevel
+
+from huks_async.runtime.loops import asyncio_loop
 
 T = TypeVar("T")
 
@@ -84,18 +85,11 @@ class Home:
 
 def current_home(known: Home | None) -> Home:
     """Return the home for the running event loop: `known` if it belongs to that loop, else a new one."""
-    # Importing asyncio takes longer than importing this package. If it is not loaded, none of its loops can run.
-    if "asyncio" in sys.modules:
-        import asyncio
-
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            pass
-        else:
-            if known is not None and known.key is loop:
-                return known
-            return Home(loop, loop.call_soon_threadsafe, loop.create_future)
+    loop = asyncio_loop()
+    if loop is not None:
+        if known is not None and known.key is loop:
+            return known
+        return Home(loop, loop.call_soon_threadsafe, loop.create_future)
     native: Any = anyio.lowlevel.current_token().native_token
     if known is not None and known.key is native:
         return known

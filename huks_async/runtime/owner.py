@@ -1,7 +1,6 @@
 """The thread and the event loop that something open belongs to."""
 
 import os
-import sys
 from threading import get_ident
 from typing import Any
 
@@ -10,18 +9,14 @@ import anyio.lowlevel
 
 from huks_async.model.errors import BusinessError
 from huks_async.runtime.forks import notice_fork
+from huks_async.runtime.loops import asyncio_loop
 
 
 def running_loop() -> Any:
     """The event loop that runs in this thread: asyncio's loop object, or trio's token; None without one."""
-    # Importing asyncio takes longer than importing this package. If it is not loaded, none of its loops can run.
-    if "asyncio" in sys.modules:
-        import asyncio
-
-        try:
-            return asyncio.get_running_loop()
-        except RuntimeError:
-            pass
+    loop = asyncio_loop()
+    if loop is not None:
+        return loop
     try:
         return anyio.lowlevel.current_token().native_token
     except Exception:  # versions of anyio differ in the exception for "no event loop"

@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 import anyio.from_thread
 import pytest
+import trio
 
 import huks_async as huks
 from tests.garbage import collect_until
@@ -326,3 +327,30 @@ def test_an_open_keystore_that_nobody_closes_warns_once() -> None:
     assert told() == [
         "<Keystore 'memory:', namespace 'forgotten': open> was never closed: use `async with`, or `aclose`"
     ]
+
+
+def test_trio_as_a_guest_of_asyncio(tmp_path: Path) -> None:
+    """A keystore works in trio's tasks while asyncio's loop runs them, and another one in asyncio's own."""
+    used: list[int] = []
+
+    async def guest() -> None:
+        async with sqlite(tmp_path) as keystore:
+            used.append(await use(keystore))
+
+    async def host() -> None:
+        loop = asyncio.get_running_loop()
+        ended = loop.create_future()
+        async with huks.Keystore.open("memory:", monitor=False) as keystore:
+            trio.lowlevel.start_guest_run(
+                guest,
+                run_sync_soon_threadsafe=loop.call_soon_threadsafe,
+                done_callback=ended.set_result,
+                host_uses_signal_set_wakeup_fd=True,
+            )
+            used.append(await use(keystore))
+            (await ended).unwrap()
+            used.append(await use(keystore))
+
+    asyncio.run(host())
+    assert used == [16, 16, 16]
+    wait_until(lambda: threads_of_ours() == 0)
