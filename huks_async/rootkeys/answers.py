@@ -2,9 +2,8 @@
 
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import as_buffer
-from huks_async.rootkeys.base import RootKey
+from huks_async.rootkeys.base import KEY_SIZE, RootKey
 
-KEY_SIZE = 32
 _MOST_WRAPPED = 65_535
 
 

@@ -6,8 +6,12 @@ service. A root key is changed by wrapping the store key anew; no item is touche
 """
 
 from abc import ABC, abstractmethod
+from typing import Final
 
 from huks_async.model.uncopied import Uncopied
+
+KEY_SIZE: Final = 32
+"""The bytes of a store's key, and of every key that wraps it."""
 
 
 class RootKey(Uncopied, ABC):

@@ -15,6 +15,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from huks_async.model.errors import BusinessError
+from huks_async.rootkeys.base import KEY_SIZE
 from huks_async.runtime.randomness import random_bytes
 
 FORMAT = 1
@@ -25,7 +26,6 @@ KIND_SCRYPT = 2
 KIND_TOKEN = 3
 """The wrapping key is derived by a token; the header is the salt."""
 
-KEY_SIZE = 32
 _NONCE_SIZE = 12
 _TAG_SIZE = 16
 

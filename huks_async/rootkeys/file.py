@@ -2,6 +2,7 @@
 
 import os
 import stat
+from contextlib import suppress
 from functools import partial
 
 import anyio.to_thread
@@ -9,12 +10,13 @@ from cryptography.hazmat.primitives.hashes import SHA256, Hash
 
 from huks_async.model.errors import BusinessError
 from huks_async.model.showing import shown
+from huks_async.rootkeys.base import KEY_SIZE
 from huks_async.rootkeys.secret import SecretRootKey
 from huks_async.runtime.folders import make_folder, sync_folder
+from huks_async.runtime.new_names import name_new
 from huks_async.runtime.randomness import random_bytes
 from huks_async.runtime.secret_files import chmod_for, too_open
 
-KEY_SIZE = 32
 _MAGIC = b"HUKSROOT\x00\x00\x00\x01"
 _CHECKSUM_SIZE = 16
 FILE_SIZE = len(_MAGIC) + KEY_SIZE + _CHECKSUM_SIZE
@@ -127,12 +129,11 @@ class FileRootKey(SecretRootKey):
                 file.write(body + _checksum(body))
                 file.flush()
                 os.fsync(file.fileno())
-            try:
-                os.link(draft, self.path)  # unlike a rename, this never replaces a file
-            except FileExistsError:
-                return  # another process was faster: its key counts
+            with suppress(FileExistsError):  # another process was faster: its key counts
+                name_new(draft, self.path)
         finally:
-            os.unlink(draft)
+            with suppress(FileNotFoundError):
+                os.unlink(draft)
             sync_folder(directory)
 
 

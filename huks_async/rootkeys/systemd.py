@@ -7,9 +7,8 @@ import anyio.to_thread
 
 from huks_async.model.errors import BusinessError
 from huks_async.model.showing import shown
+from huks_async.rootkeys.base import KEY_SIZE
 from huks_async.rootkeys.secret import SecretRootKey
-
-KEY_SIZE = 32
 
 
 class SystemdRootKey(SecretRootKey):

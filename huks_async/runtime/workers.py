@@ -228,7 +228,8 @@ class WorkerPool(Crew):
         goes on in the background, and its result is discarded.
 
         Raises:
-            BusinessError: 12000012 when the pool is closed or was made before a fork.
+            BusinessError: 12000012 when the pool is closed or was made before a fork; 12000014 when the system
+                gives no thread.
 
         """
         return await self._submit(function, args).outcome(shield=False)

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from huks_async.model.errors import BusinessError
 from huks_async.rootkeys import RootKey
-from huks_async.rootkeys.answers import KEY_SIZE, unwrap_key, wrap_key
+from huks_async.rootkeys.answers import unwrap_key, wrap_key
+from huks_async.rootkeys.base import KEY_SIZE
 from huks_async.runtime.randomness import random_bytes
 from huks_async.stores import Store
 

@@ -7,6 +7,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from huks_async.runtime.folders import sync_folder
+from huks_async.runtime.new_names import name_new
 from huks_async.stores.sqlite.connections import bound_values, close, connect
 from huks_async.stores.sqlite.schema import migrate
 
@@ -14,7 +15,7 @@ _DRAFT = ".new"
 
 
 def create(path: str, busy_timeout: float) -> None:
-    """Make a database under a temporary name and link it into place when it is complete.
+    """Make a database under a temporary name and give it its own when it is complete.
 
     The caller holds the commit lock. A full disk, a kill or a power cut leaves either a whole store or none. The
     draft has no write-ahead log, because the checkpoint that would copy the log at the close may fail silently.
@@ -30,11 +31,8 @@ def create(path: str, busy_timeout: float) -> None:
         finally:
             close(connection)
         _look_over(draft)
-        with suppress(
-            FileExistsError
-        ):  # unlike a rename, this never replaces a file that was put there meanwhile
-            os.link(draft, path)
-        os.unlink(draft)
+        with suppress(FileExistsError):  # a file that was put there meanwhile is never replaced
+            name_new(draft, path)
         sync_folder(os.path.dirname(path))
     finally:
         for name in (draft, f"{draft}-wal", f"{draft}-shm", f"{draft}-journal"):
