@@ -1,5 +1,6 @@
 """The guards of a store's files stay in place from the moment they are made, whatever other stores do meanwhile."""
 
+import asyncio
 import gc
 import os
 import sqlite3
@@ -11,7 +12,7 @@ import pytest
 
 from huks_async.model.errors import BusinessError
 from huks_async.stores import ItemName, SqliteStore
-from huks_async.stores.sqlite import connections, database, opening
+from huks_async.stores.sqlite import connections, database, guards, opening
 from huks_async.stores.sqlite.files import Names
 from huks_async.stores.sqlite.guards import DATABASE_USERS, Guard, close_unused
 from tests.garbage import collect_until
@@ -110,6 +111,30 @@ async def test_an_opening_that_fails_leaves_no_file_open(
         with pytest.raises(BusinessError):
             await SqliteStore(path).open()
     collect_until(lambda: _open_here(tmp_path) == [])
+
+
+@pytest.mark.asyncio
+async def test_a_store_may_be_collected_while_another_one_opens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A garbage collection at the worst moment, inside the guards' lock, waits for nothing, and nothing stays open."""
+    forgotten = [SqliteStore(tmp_path / "forgotten.db")]
+    await forgotten[0].open()
+    forgotten.append(forgotten)  # type: ignore[arg-type]
+    del forgotten
+    real = guards._entry
+
+    def collecting(path: str) -> object:
+        gc.collect()
+        return real(path)
+
+    store = SqliteStore(tmp_path / "keys.db")
+    with monkeypatch.context() as patch:
+        patch.setattr(guards, "_entry", collecting)
+        async with asyncio.timeout(10):
+            await store.open()
+    await store.aclose()
+    assert _open_here(tmp_path) == []
 
 
 def _failing(*_: object) -> None:

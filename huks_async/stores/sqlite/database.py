@@ -10,7 +10,7 @@ from mmap import mmap
 from huks_async.stores.sqlite import connections
 from huks_async.stores.sqlite.checkpoints import Checkpoints
 from huks_async.stores.sqlite.files import Files, Names, file_names, look
-from huks_async.stores.sqlite.guards import Guard, close_unused
+from huks_async.stores.sqlite.guards import Guard, close_unused, release_collected
 from huks_async.stores.sqlite.log import LogFile
 from huks_async.stores.sqlite.schema import has_values
 from huks_async.stores.sqlite.walindex import MAPPED_SIZE, state
@@ -133,6 +133,4 @@ def _end(
     if os.getpid() == process:
         _close_both(both)
         log.close()
-        for guard in guards:
-            guard.release()
-        close_unused()
+        release_collected(guards)

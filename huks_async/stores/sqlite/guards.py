@@ -22,6 +22,8 @@ import mmap
 import os
 import struct
 import threading
+from collections import deque
+from collections.abc import Iterable
 from typing import Final, Self
 
 from huks_async.model.errors import BusinessError
@@ -55,6 +57,8 @@ class _Kept:
 # connection that the application itself may have.
 _kept: dict[Inode, _Kept] = {}
 _lock = threading.Lock()
+_forgotten: "deque[Guard]" = deque()
+"""Guards of databases that were garbage-collected, to be released by whoever has the lock next."""
 _process = os.getpid()
 _inherited: set[Inode] = set()
 """Files that were open here before the fork that made this process."""
@@ -158,6 +162,7 @@ class Guard:
         self._held = False
         self._released = False
         with _lock:
+            _release_forgotten()
             inode, self._entry = _entry(path)
             self._entry.guards += 1
             self.inode: Inode = inode
@@ -217,28 +222,52 @@ class Guard:
         Connections to the database must be closed before this.
         """
         with _lock:
-            _notice_fork()
-            if self._released or _kept.get(self.inode) is not self._entry:
-                return
-            self._released = True
-            self._entry.guards -= 1
-            if self._held:
-                self._held = False
-                self._entry.users -= 1
-                if self._entry.users == 0:
-                    _set(self._entry.descriptor, fcntl.F_UNLCK, self._where)
+            self._release()
+
+    def _release(self) -> None:
+        _notice_fork()
+        if self._released or _kept.get(self.inode) is not self._entry:
+            return
+        self._released = True
+        self._entry.guards -= 1
+        if self._held:
+            self._held = False
+            self._entry.users -= 1
+            if self._entry.users == 0:
+                _set(self._entry.descriptor, fcntl.F_UNLCK, self._where)
 
 
 def close_unused() -> None:
     """Close the descriptors of files that have no guard here and that nobody else uses."""
     with _lock:
-        _notice_fork()
-        for inode, entry in list(_kept.items()):
-            if entry.guards == 0 and (
-                os.fstat(entry.descriptor).st_nlink == 0
-                or not AVAILABLE
-                or not _others(entry.descriptor, _WHOLE)
-            ):
-                del _kept[inode]
-                os.close(entry.descriptor)
-                # the map's own descriptor is closed when the last reference to the map goes
+        _close_unused()
+
+
+def release_collected(guards: Iterable[Guard]) -> None:
+    """Release guards of a database that was garbage-collected, and close what nobody uses then.
+
+    A collection may begin at any allocation, also in a thread that has the lock; then the next who takes it does this.
+    """
+    _forgotten.extend(guards)
+    if _lock.acquire(blocking=False):
+        try:
+            _close_unused()
+        finally:
+            _lock.release()
+
+
+def _release_forgotten() -> None:
+    while _forgotten:
+        _forgotten.popleft()._release()
+
+
+def _close_unused() -> None:
+    _notice_fork()
+    _release_forgotten()
+    for inode, entry in list(_kept.items()):
+        if entry.guards == 0 and (
+            os.fstat(entry.descriptor).st_nlink == 0 or not AVAILABLE or not _others(entry.descriptor, _WHOLE)
+        ):
+            del _kept[inode]
+            os.close(entry.descriptor)
+            # the map's own descriptor is closed when the last reference to the map goes
