@@ -35,6 +35,12 @@ def _open_here(path: Path) -> list[str]:
     return [target for target in targets if target.startswith(str(path))]
 
 
+def _users(path: Path) -> int:
+    """How many guards of a database hold its lock in this process."""
+    with Guard(str(path), DATABASE_USERS) as guard:
+        return guard.used_here()
+
+
 @pytest.mark.parametrize("step", ["_check_settled", "_connect", "migrate"])
 @pytest.mark.asyncio
 async def test_a_store_that_closes_takes_nothing_from_one_that_opens(
@@ -64,8 +70,7 @@ async def test_a_store_that_closes_takes_nothing_from_one_that_opens(
         go_on.set()
     for descriptor in taken:
         os.close(descriptor)
-    with Guard(str(path), DATABASE_USERS) as guard:
-        assert guard.used_here() == 1
+    assert await anyio.to_thread.run_sync(_users, path) == 1
     assert await store.get(A) is not None
     await store.aclose()
     assert _open_here(tmp_path) == []
