@@ -1,7 +1,7 @@
 """The documented functions at module level, on the current keystore.
 
-The current keystore is the innermost open one of this context, else a default one, which is opened
-at first use. Arguments, results and errors are those of the methods of `Keystore`.
+The current keystore is the innermost one whose block this context is in, else a default one, which is opened
+at its first use. Arguments, results and errors are those of the methods of `Keystore`.
 """
 
 from huks_async.keystore import current_keystore

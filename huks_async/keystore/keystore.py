@@ -97,10 +97,10 @@ PURGED_BY_CALL = "purged as stale by the service"
 _PURGE_BATCH = 500
 
 open_keystores: ContextVar[tuple["Keystore", ...]] = ContextVar("open_keystores", default=())
+"""The keystores whose `async with` blocks this context is in, the innermost last."""
 
 _part_of: ContextVar[tuple["Keystore", ...]] = ContextVar("huks_async part of keystores", default=())
 """Keystores whose end waits for what runs here: their closing, and their monitor. It must not wait for their end."""
-"""The keystores whose `async with` blocks this context is in, the innermost last."""
 
 
 class Keystore(

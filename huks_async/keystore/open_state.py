@@ -150,9 +150,7 @@ def view_of(keyrings: Keyrings) -> dict[str, Any]:
 def state_for(
     state: OpenState, params: ParamSet, function: str, alias: str | None = None, purposes: int | None = None
 ) -> OpenState:
-    """The state that a call with these parameters works on: a user's or group's if they name one.
-
-    This is where the policy is asked about the call.
+    """The state that a call with these parameters works on, once the policy has been asked about the call.
 
     Args:
         state: of the caller.
@@ -162,9 +160,22 @@ def state_for(
         purposes: what the key is to do; default: HUKS_TAG_PURPOSE of the parameters.
 
     Raises:
+        BusinessError: as `keys_for`; 201 for what the policy does not allow.
+    """
+    state = keys_for(state, params)
+    if state.keyrings.permissions.asks:
+        asked = params.numbers.get(_PURPOSE, 0) if purposes is None else purposes
+        ask_policy(state, params, function, alias, asked, storage_level(params))
+    return state
+
+
+def keys_for(state: OpenState, params: ParamSet) -> OpenState:
+    """The state that a call with these parameters works on: a user's or group's if they name one.
+
+    Raises:
         BusinessError: 201, 202 or 401 for another user, 12000001 or 12000018 for a group; 201 for another
-            namespace and for what the policy does not allow; 12000001 for a key of an external provider, because
-            the functions that can use such keys handle them before they call this.
+            namespace; 12000001 for a key of an external provider, because the functions that can use such keys
+            handle them before they call this.
     """
     if params.numbers.get(KEY_CLASS):
         raise BusinessError(
@@ -174,22 +185,27 @@ def state_for(
     keyrings = state.keyrings
     if keyrings.namespace != keyrings.caller.namespace:
         keyrings.permissions.check_namespace(keyrings.caller, keyrings.namespace)
-    state = state_of_named(state, params)
-    if keyrings.permissions.asks:
-        user_id, group = state.acts_for, params.blobs.get(_ACCESS_GROUP)
-        keyrings.permissions.check_use(
-            AccessRequest(
-                caller=keyrings.caller,
-                function=function if user_id is None else f"{function}AsUser",
-                alias=alias,
-                purposes=params.numbers.get(_PURPOSE, 0) if purposes is None else purposes,
-                namespace=keyrings.namespace,
-                user_id=keyrings.caller.user_id if user_id is None else user_id,
-                group=None if group is None else group_name(group),
-                level=storage_level(params),
-            )
+    return state_of_named(state, params)
+
+
+def ask_policy(
+    state: OpenState, params: ParamSet, function: str, alias: str | None, purposes: int, level: int
+) -> None:
+    """Ask the policy about a call on the keys that `keys_for` gave; 201 for what it does not allow."""
+    keyrings = state.keyrings
+    user_id, group = state.acts_for, params.blobs.get(_ACCESS_GROUP)
+    keyrings.permissions.check_use(
+        AccessRequest(
+            caller=keyrings.caller,
+            function=function if user_id is None else f"{function}AsUser",
+            alias=alias,
+            purposes=purposes,
+            namespace=keyrings.namespace,
+            user_id=keyrings.caller.user_id if user_id is None else user_id,
+            group=None if group is None else group_name(group),
+            level=level,
         )
-    return state
+    )
 
 
 def state_of_named(state: OpenState, params: ParamSet) -> OpenState:

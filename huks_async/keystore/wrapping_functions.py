@@ -6,13 +6,15 @@ from huks_async.keystore.key_class import is_external
 from huks_async.keystore.open_state import (
     KeystoreFunctions,
     OpenState,
+    ask_policy,
     check_security_level,
+    keys_for,
     newer_codes,
     state_for,
 )
 from huks_async.model.enums import HuksKeyPurpose, HuksUnwrapSuite
 from huks_async.model.errors import BusinessError
-from huks_async.model.params import BytesLike, Options, ParamSet, as_buffer, parse_options, parse_parameters
+from huks_async.model.params import BytesLike, Options, as_buffer, parse_options, parse_parameters
 from huks_async.model.results import HuksReturnResult
 from huks_async.model.tags import HuksTag
 from huks_async.rootkeys import RootKey
@@ -99,7 +101,7 @@ class WrappingFunctions(KeystoreFunctions):
             BusinessError: as `wrapKeyItem`; 12000012 for a blob that was changed, or comes from another
                 key or namespace; 12000017 if the alias exists and may not be replaced; 12000018 for
                 another storage level than the key had; 201 if the policy does not allow the key's
-            purposes or storage level.
+                purposes or storage level.
         """
         from huks_async.keys.wrapping.operator_wrap import (
             MAX_BLOB_BYTES,
@@ -119,14 +121,13 @@ class WrappingFunctions(KeystoreFunctions):
                 raise BusinessError(401, f"wrappedKey has {len(blob)} bytes, accepted 1 … {MAX_BLOB_BYTES}")
         check_wrap_type(parsed)
         operator = _operators_key(state, "unwrapKeyItem")
-        owner = state_for(state, parsed, "unwrapKeyItem", alias, purposes=0)
-        item = await unwrap_item(owner.shelf, parsed, bytes(blob), operator, owner.outside)
+        state = keys_for(state, parsed)
+        item = await unwrap_item(state.shelf, parsed, bytes(blob), operator, state.outside)
         if state.keyrings.permissions.asks:
-            # Only the opened blob says what the key is for and at which level it will be stored.
-            level = {**parsed.numbers, HuksTag.HUKS_TAG_AUTH_STORAGE_LEVEL: item.level}
+            # only the opened blob says what the key is for, and at which level it will be stored
             purposes = item.params.numbers.get(HuksTag.HUKS_TAG_PURPOSE, 0)
-            state_for(state, ParamSet(level, parsed.blobs), "unwrapKeyItem", alias, purposes)
-        await keep_item(owner.shelf, alias, item, override=may_override(parsed))
+            ask_policy(state, parsed, "unwrapKeyItem", alias, purposes, item.level)
+        await keep_item(state.shelf, alias, item, override=may_override(parsed))
         return HuksReturnResult()
 
 
