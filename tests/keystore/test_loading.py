@@ -123,6 +123,23 @@ print(json.dumps(names))
     assert (UNUSED - OF_AN_OPEN_KEYSTORE) & set(loaded) == set()
 
 
+def test_a_key_of_an_elliptic_curve_loads_no_second_openssl(tmp_path: Path) -> None:
+    """Generating a pair of keys brings in neither `hashlib` nor `hmac`, which load the system's OpenSSL."""
+    loaded = _run(
+        """
+import huks_async
+from huks_async.crypto.asymmetric import elliptic
+elliptic.generate(2, 256)
+import sys
+names = [*sys.modules]
+import json
+print(json.dumps(names))
+""",
+        tmp_path,
+    )
+    assert {"hashlib", "hmac", "_hashlib"} & set(loaded) == set()
+
+
 def test_ending_sessions_and_keystores_loads_nothing(tmp_path: Path) -> None:
     """Abort and close find all their modules loaded: they may run while the interpreter shuts down."""
     came = _run(

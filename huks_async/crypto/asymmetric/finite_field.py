@@ -5,7 +5,6 @@ another algorithm; here the algorithm is part of the documented surface. Everyth
 give it passes through this module.
 """
 
-import secrets
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +12,10 @@ from threading import Lock
 
 from cryptography.utils import CryptographyDeprecationWarning
 
+from huks_async.runtime.randomness import random_bytes
+
 _turn = Lock()
-_BLINDING_BITS = 64
+_BLINDING_BYTES = 8
 
 
 @contextmanager
@@ -30,7 +31,8 @@ def blinded_power(base: int, exponent: int, order: int, prime: int) -> int:
 
     A random multiple of the order hides the exponent from whoever measures how long the power takes.
     """
-    return pow(base, exponent + order * secrets.randbits(_BLINDING_BITS), prime)
+    factor = int.from_bytes(random_bytes(_BLINDING_BYTES), "big")
+    return pow(base, exponent + order * factor, prime)
 
 
 with allowed():
