@@ -64,17 +64,13 @@ async def init_session(state: OpenState, alias: Any, params: ParamSet) -> int:
 async def update_session(state: OpenState, handle: int, params: ParamSet, data: BytesLike) -> bytes:
     """Feed a segment."""
     state.driver.check_size(data, what="inData")
-    with state.providers.sessions.using(handle, state.session_owner) as session:
-        options = _options(params, session.opened, await state.driver.copy(data))
-        return await state.providers.feed_session(session, "onUpdateSession", options, last=False)
+    return await _feed(state, handle, "onUpdateSession", params, data, last=False)
 
 
 async def finish_session(state: OpenState, handle: int, params: ParamSet, data: BytesLike) -> bytes:
     """Feed the last segment. After an error that leaves the provider's session alive (of the PIN), ours stays, too."""
     state.driver.check_size(data, what="inData")
-    with state.providers.sessions.using(handle, state.session_owner) as session:
-        options = _options(params, session.opened, await state.driver.copy(data))
-        return await state.providers.feed_session(session, "onFinishSession", options, last=True)
+    return await _feed(state, handle, "onFinishSession", params, data, last=True)
 
 
 async def abort_session(state: OpenState, handle: int) -> None:
@@ -89,6 +85,15 @@ async def leave_session(state: OpenState, handle: int) -> None:
     session = state.providers.sessions.abandon(handle, state.session_owner)
     if session is not None:
         await state.providers.end_at_provider(session)
+
+
+async def _feed(
+    state: OpenState, handle: int, method: str, params: ParamSet, data: BytesLike, *, last: bool
+) -> bytes:
+    async with state.providers.using_session(handle, state.session_owner) as session:
+        options = _options(params, session.opened, await state.driver.copy(data))
+        state.providers.sessions.check_open(session)
+        return await state.providers.feed_session(session, method, options, last=last)
 
 
 def _find(state: OpenState, alias: Any, function: str, purposes: int, what: str = "keyAlias") -> OpenResource:

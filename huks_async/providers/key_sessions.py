@@ -84,6 +84,18 @@ class ProviderSessions:
         finally:
             session.busy = False
 
+    def check_open(self, session: ProviderSession) -> None:
+        """Refuse to go on with a session that was given up while its call was waiting.
+
+        Raises:
+            BusinessError: 12000011 if its block was left, or its resource closed.
+        """
+        if session.abandoned or self._sessions.get(session.handle) is not session:
+            raise BusinessError(
+                12000011,
+                "the session ended before the provider was given the data: its block was left, or its resource closed",
+            )
+
     def take_idle(self, handle: int, caller: str) -> ProviderSession | None:
         """Remove a caller's session and return it; None if there is none, or a call is running."""
         session = self._sessions.get(handle)

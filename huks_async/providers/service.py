@@ -2,8 +2,8 @@
 
 import itertools
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
@@ -170,6 +170,20 @@ class ExternalProviders:
             raise BusinessError(12000011, "the resource was closed before the session was open")
         return session.handle
 
+    @asynccontextmanager
+    async def using_session(self, handle: int, caller: str) -> AsyncIterator[ProviderSession]:
+        """A session, busy for the time of one call; one that is abandoned meanwhile ends with the call.
+
+        Raises:
+            BusinessError: as `ProviderSessions.using`.
+        """
+        with self.sessions.using(handle, caller) as session:
+            try:
+                yield session
+            finally:
+                if session.abandoned and self.sessions.drop(session):
+                    await self._farewell(self.end_at_provider(session))
+
     async def feed_session(
         self, session: ProviderSession, method: str, options: HuksOptions, *, last: bool
     ) -> bytes:
@@ -191,9 +205,6 @@ class ExternalProviders:
             self.sessions.drop(session)
             await self._farewell(self.end_at_provider(session))
             raise
-        finally:
-            if session.abandoned and self.sessions.drop(session):
-                await self._farewell(self.end_at_provider(session))
         return out
 
     async def forget(self, providers: Sequence[Provider]) -> None:

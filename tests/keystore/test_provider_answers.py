@@ -342,3 +342,50 @@ async def test_leaving_a_block_raises_nothing_of_its_own():
             async with keystore.session(rid(), SIGN):
                 await keystore.aclose()
                 raise KeyError
+
+
+@pytest.mark.parametrize("call", ["update", "finish"])
+@pytest.mark.parametrize("end", ["cancelled", "no memory", "copied"])
+async def test_a_block_that_is_left_while_data_is_copied_ends_the_session(call, end, monkeypatch):
+    """However the copy ends: nothing stays open, and the provider gets no data after the block was left."""
+    token = MemoryProvider()
+    async with keystore_with(token) as keystore:
+        driver, go_on = type(keystore._open_state().driver), asyncio.Event()
+
+        async def copy(driver, data):
+            await go_on.wait()
+            if end == "no memory":
+                raise huks.BusinessError(12000014, "no memory")
+            return bytes(data)
+
+        monkeypatch.setattr(driver, "copy", copy)
+        async with keystore.session(rid(), SIGN) as session:
+            task = asyncio.ensure_future(getattr(session, call)(bytearray(b"data")))
+            await asyncio.sleep(0.001)
+        assert token.sessions == 1
+        go_on.set()
+        if end == "cancelled":
+            task.cancel()
+        with pytest.raises((huks.BusinessError, asyncio.CancelledError)) as told:
+            await task
+        assert getattr(told.value, "code", None) == {"no memory": 12000014, "copied": 12000011}.get(end)
+        assert (token.sessions, len(keystore._open_state().providers.sessions)) == (0, 0)
+        asked = [method for method, _ in token.calls]
+        assert (asked.count("onUpdateSession"), asked.count("onFinishSession")) == (0, 1)
+
+
+async def test_a_call_that_is_cancelled_while_its_data_is_copied_leaves_the_session(monkeypatch):
+    """The provider was given nothing, so the call can be repeated."""
+    token = MemoryProvider()
+    async with keystore_with(token) as keystore:
+        handle = (await keystore.initSession(rid(), SIGN)).handle
+        big = bytearray(8 << 20)
+        task = asyncio.ensure_future(keystore.updateSession(handle, external(big)))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await keystore.updateSession(handle, external(big))
+        assert (await keystore.finishSession(handle, external(b""))).outData
+        assert token.sessions == 0
