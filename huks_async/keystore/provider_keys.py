@@ -84,7 +84,7 @@ async def leave_session(state: OpenState, handle: int) -> None:
     """End a session whose block is left; one with a call running ends with this call. Never fails."""
     session = state.providers.sessions.abandon(handle, state.session_owner)
     if session is not None:
-        await state.providers.end_at_provider(session)
+        await state.providers.leave_session(session)
 
 
 async def _feed(

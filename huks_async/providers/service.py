@@ -143,10 +143,19 @@ class ExternalProviders:
     async def abort_session(self, session: ProviderSession) -> None:
         """End a session; errors because its PIN or its handle is gone are ignored."""
         try:
-            await self._finish_without_data(session)
+            await self._end_surely(session)
         except BusinessError as error:
             if error.code not in _NO_MATTER_AT_ABORT:
                 raise
+
+    async def leave_session(self, session: ProviderSession) -> None:
+        """End a session whose block is left; no error is raised."""
+        with suppress(BusinessError):
+            await self._end_surely(session)
+
+    async def _end_surely(self, session: ProviderSession) -> None:
+        try:
+            await self._finish_without_data(session)
         except anyio.get_cancelled_exc_class():
             await self._farewell(self._finish_without_data(session))
             raise

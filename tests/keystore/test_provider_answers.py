@@ -316,6 +316,26 @@ async def test_an_abort_that_is_cancelled_is_told_again():
         assert token.sessions == 0
 
 
+async def test_leaving_a_block_that_is_cancelled_is_told_again():
+    """As an abort is; the shield around the leaving keeps no `Task.cancel()` away."""
+    token = Queue()
+    async with keystore_with(token) as keystore:
+
+        async def work():
+            async with keystore.session(rid(), SIGN):
+                token.turn.clear()
+
+        task = asyncio.ensure_future(work())
+        await asyncio.sleep(0.001)
+        assert token.sessions == 1
+        task.cancel()
+        await asyncio.sleep(0.001)
+        token.turn.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (token.sessions, len(keystore._open_state().providers.sessions)) == (0, 0)
+
+
 async def test_a_block_that_is_left_while_a_call_runs_ends_the_session_after_it():
     """As for keys of the keystore; the call itself goes on."""
     token = Queue()
