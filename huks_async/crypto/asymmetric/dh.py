@@ -19,7 +19,6 @@ from huks_async.crypto.asymmetric.agreement import Agreement, load_peer, wrong_p
 from huks_async.crypto.asymmetric.finite_field import (
     DHParameterNumbers,
     DHPrivateKey,
-    DHPrivateNumbers,
     DHPublicKey,
     DHPublicNumbers,
 )
@@ -124,19 +123,18 @@ def material_from_parts(size: int, public: bytes, private: bytes) -> KeyMaterial
     element, exponent = int.from_bytes(public, "big"), int.from_bytes(private, "big")
     if not (public or private) or (private and not 0 < exponent < p - 1):
         raise BusinessError(401, f"the private DH value is not between 0 and p-1 of the {size}-bit group")
-    # the generator is a square, so its powers are of half of the group
-    computed = finite_field.blinded_power(GENERATOR, exponent, (p - 1) // 2, p) if private else element
+    computed, secret = element, b""
+    if private:
+        try:
+            with finite_field.allowed():
+                loaded = load_der_private_key(_pkcs8_of(size, exponent), None)
+        except ValueError:
+            raise BusinessError(401, f"the numbers are not a key of the {size}-bit DH group") from None
+        assert isinstance(loaded, DHPrivateKey)
+        computed, secret = loaded.public_key().public_numbers().y, _pkcs8(loaded)
     if public and computed != element:
         raise BusinessError(401, "the public half of the DH key does not belong to its private half")
     check_element(computed, p)
-    secret = b""
-    if private:
-        numbers = DHPublicNumbers(computed, DHParameterNumbers(p, GENERATOR))
-        try:
-            with finite_field.allowed():
-                secret = _pkcs8(DHPrivateNumbers(exponent, numbers).private_key())
-        except ValueError:
-            raise BusinessError(401, f"the numbers are not a key of the {size}-bit DH group") from None
     return KeyMaterial(HuksKeyAlg.HUKS_ALG_DH, size, secret, _spki(size, element) if public else b"")
 
 
@@ -245,6 +243,16 @@ def _import_prime(size: int) -> int:
 
 def _pkcs8(private: DHPrivateKey) -> bytes:
     return private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _pkcs8_of(size: int, exponent: int) -> bytes:
+    """PrivateKeyInfo without a public half, which libcrypto computes when it loads this.
+
+    A power by Python would take longer, and its time would depend on the bits of the exponent.
+    """
+    group = _der(0x30, _integer(prime_of(size)) + _integer(GENERATOR))
+    algorithm = _der(0x30, PKCS3_DH + group)
+    return _der(0x30, _integer(0) + algorithm + _der(0x04, _integer(exponent)))
 
 
 def _spki(size: int, y: int) -> bytes:

@@ -20,7 +20,6 @@ from cryptography.hazmat.primitives.serialization import (
 
 from huks_async.crypto.asymmetric import signing
 from huks_async.crypto.asymmetric.dsa_encoding import pkcs8_of, spki_of
-from huks_async.crypto.asymmetric.finite_field import blinded_power
 from huks_async.crypto.caller_warnings import warn_legacy
 from huks_async.crypto.family import OperationSpec, Starter
 from huks_async.crypto.key_material import KeyMaterial
@@ -29,9 +28,11 @@ from huks_async.crypto.spki import load_spki
 from huks_async.model.enums import HuksErrorCode, HuksKeyAlg, HuksKeyDigest, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike
+from huks_async.runtime.randomness import random_bytes
 
 SIZES = range(512, 4097, 8)
 _COMMON_SIZES = (1024, 2048, 3072, 4096)
+_BLINDING_BYTES = 8
 
 _PREHASHED = {algorithm.name: Prehashed(algorithm) for algorithm in signing.HASHES.values()}
 
@@ -93,7 +94,7 @@ def _generate_uncommon(algorithm: int, size: int) -> KeyMaterial:
     # Any h will do unless its power is 1 (FIPS 186-4, A.2.1).
     g = next(power for h in range(2, 100) if (power := pow(h, (p - 1) // q, p)) != 1)
     x = secrets.randbelow(q - 1) + 1
-    y = blinded_power(g, x, q, p)
+    y = _blinded_power(g, x, q, p)
     return KeyMaterial(algorithm, size, pkcs8_of(p, q, g, x), spki_of(p, q, g, y))
 
 
@@ -140,7 +141,7 @@ def material_from_parts(size: int, x: bytes, y: bytes, p: bytes, q: bytes, g: by
     element = int.from_bytes(y, "big")
     if x and not 0 < value < order:
         raise BusinessError(401, "the private DSA value is not between 0 and q")
-    computed = blinded_power(generator, value, order, prime) if x else element
+    computed = _blinded_power(generator, value, order, prime) if x else element
     if y and computed != element:
         raise BusinessError(401, "the public half of the DSA key does not belong to its private half")
     if not 1 < computed < prime or pow(computed, order, prime) != 1:
@@ -148,6 +149,15 @@ def material_from_parts(size: int, x: bytes, y: bytes, p: bytes, q: bytes, g: by
     secret = pkcs8_of(prime, order, generator, value) if x else b""
     spki = spki_of(prime, order, generator, computed) if y else b""
     return KeyMaterial(HuksKeyAlg.HUKS_ALG_DSA, size, secret, spki)
+
+
+def _blinded_power(base: int, exponent: int, order: int, prime: int) -> int:
+    """A power of an element of this order, by another exponent each time.
+
+    A random multiple of the order hides the exponent from whoever measures how long the power takes.
+    """
+    factor = int.from_bytes(random_bytes(_BLINDING_BYTES), "big")
+    return pow(base, exponent + order * factor, prime)
 
 
 def _is_group(p: int, q: int, g: int) -> bool:

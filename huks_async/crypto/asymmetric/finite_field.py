@@ -12,10 +12,7 @@ from threading import Lock
 
 from cryptography.utils import CryptographyDeprecationWarning
 
-from huks_async.runtime.randomness import random_bytes
-
 _turn = Lock()
-_BLINDING_BYTES = 8
 
 
 @contextmanager
@@ -26,20 +23,10 @@ def allowed() -> Iterator[None]:
         yield
 
 
-def blinded_power(base: int, exponent: int, order: int, prime: int) -> int:
-    """A power of an element of this order, in a time that says nothing of the exponent.
-
-    A random multiple of the order hides the exponent from whoever measures how long the power takes.
-    """
-    factor = int.from_bytes(random_bytes(_BLINDING_BYTES), "big")
-    return pow(base, exponent + order * factor, prime)
-
-
 with allowed():
     from cryptography.hazmat.primitives.asymmetric.dh import (
         DHParameterNumbers,
         DHPrivateKey,
-        DHPrivateNumbers,
         DHPublicKey,
         DHPublicNumbers,
     )
@@ -47,9 +34,7 @@ with allowed():
 __all__ = [
     "DHParameterNumbers",
     "DHPrivateKey",
-    "DHPrivateNumbers",
     "DHPublicKey",
     "DHPublicNumbers",
     "allowed",
-    "blinded_power",
 ]

@@ -1,11 +1,13 @@
 """Tests of Diffie-Hellman in the groups of RFC 7919."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from huks_async.crypto import spki as spki_module
-from huks_async.crypto.asymmetric import agreement, dh, elliptic, finite_field
+from huks_async.crypto.asymmetric import agreement, dh, elliptic
 from huks_async.crypto.key_material import KeyMaterial
 from huks_async.model.tags import HuksTag
 from tests.crypto.asymmetric_support import (
@@ -222,11 +224,32 @@ def test_import_of_spki(keys: dict[int, KeyMaterial]) -> None:
 
 
 @pytest.mark.parametrize("size", dh.SIZES)
-def test_the_private_value_of_an_import_is_blinded(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The power has another exponent each time, and the same value."""
-    asked: list[int] = []
-    monkeypatch.setattr(finite_field, "random_bytes", lambda size: asked.append(size) or b"\xff" * size)
-    public = pow(dh.GENERATOR, 12345, dh.prime_of(size)).to_bytes(size // 8, "big")
-    material = dh.material_from_parts(size, public, (12345).to_bytes(2, "big"))
-    assert material == dh.material_from_parts(size, public, (12345).to_bytes(size // 8, "big"))
-    assert asked == [8, 8]
+def test_the_public_half_of_a_private_value(size: int) -> None:
+    """It belongs to values of all lengths, with leading zeros or without."""
+    p = dh.prime_of(size)
+    for exponent in (1, 12345, 2**300 + 1, p // 2 + 1, p - 2):
+        public = number(pow(dh.GENERATOR, exponent, p))
+        material = dh.material_from_parts(size, public, number(exponent))
+        assert material == dh.material_from_parts(size, public, exponent.to_bytes(size // 8, "big"))
+        loaded = dh.load(material).private
+        assert loaded is not None
+        assert loaded.private_numbers().x == exponent
+        with refused(401, "does not belong"):
+            dh.material_from_parts(size, number(pow(dh.GENERATOR, exponent + 1, p)), number(exponent))
+
+
+def test_a_short_private_value_is_checked_in_a_part_of_a_power() -> None:
+    """Values of 300 bits, as OpenSSL and Java make them, cost less than a power by one as long as the group's prime."""
+
+    def quickest(call: Callable[[], object]) -> float:
+        def once() -> float:
+            began = time.perf_counter()
+            call()
+            return time.perf_counter() - began
+
+        return min(once() for _ in range(3))
+
+    p, exponent = dh.prime_of(4096), 2**300 + 1
+    public, private = number(pow(dh.GENERATOR, exponent, p)), number(exponent)
+    checked = quickest(lambda: dh.material_from_parts(4096, public, private))
+    assert checked < quickest(lambda: pow(dh.GENERATOR, p - 2, p)) / 3

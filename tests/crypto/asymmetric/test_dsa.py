@@ -251,3 +251,14 @@ def test_primes_that_a_library_refuses_by_policy(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(generation, "prime", forbidding)
     with refused(12000001, "a policy of the system"):
         dsa.generate(DSA, 512)
+
+
+def test_the_private_value_of_an_import_is_blinded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The power has another exponent each time, and the same value."""
+    asked: list[int] = []
+    monkeypatch.setattr(dsa, "random_bytes", lambda size: asked.append(size) or b"\xff" * size)
+    order, prime = 11, 23
+    assert [dsa._blinded_power(4, x, order, prime) for x in range(1, order)] == [
+        pow(4, x, prime) for x in range(1, order)
+    ]
+    assert asked == [8] * 10
