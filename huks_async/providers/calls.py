@@ -4,13 +4,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
-import anyio.lowlevel
 
 from huks_async.model.errors import ERRORS, BusinessError
 from huks_async.model.external_crypto import HuksExternalErrorInfo
 from huks_async.model.showing import shown, type_name
 from huks_async.providers.protocol import HuksCryptoExtensionResult, HuksCryptoExtensionResultCode
-from huks_async.runtime.cancellation import was_cancelled
+from huks_async.runtime.cancellation import raise_unless_foreign
 
 _R = HuksCryptoExtensionResultCode
 FAILED = 12000020
@@ -145,10 +144,7 @@ class Asker:
                 # the exception's text is not shown, because it may contain anything, even a PIN
                 raise self._failed(caller, f"{who}: {method} raised {type_name(error)}") from error
             except anyio.get_cancelled_exc_class() as error:
-                if was_cancelled():
-                    # a scope that is cancelled takes its own exception only, and this may be another
-                    await anyio.lowlevel.checkpoint_if_cancelled()
-                    raise
+                await raise_unless_foreign(error)
                 raise self._failed(
                     caller,
                     f"{who}: {method} raised {type_name(error)}, although nobody had cancelled the call",

@@ -3,6 +3,7 @@
 import math
 
 import anyio
+import anyio.lowlevel
 
 from huks_async.runtime.rounds import on_asyncio
 
@@ -19,3 +20,14 @@ def was_cancelled() -> bool:
 
     task = asyncio.current_task()
     return task is None or task.cancelling() > 0
+
+
+async def raise_unless_foreign(error: BaseException) -> None:
+    """Raise a cancellation that was caught if it is one of the running task; return if it is somebody else's.
+
+    A cancel scope takes its own exception only. So if a scope around the task is cancelled at the moment at which
+    another cancellation comes, the scope's is raised in place of that.
+    """
+    if was_cancelled():
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        raise error

@@ -6,7 +6,7 @@ from typing import TypeVar
 import anyio
 
 from huks_async.model.errors import BusinessError
-from huks_async.runtime.cancellation import was_cancelled
+from huks_async.runtime.cancellation import raise_unless_foreign
 
 T = TypeVar("T")
 
@@ -36,8 +36,7 @@ class OutsideCalls:
             try:
                 return await answer
             except anyio.get_cancelled_exc_class() as error:
-                if was_cancelled():
-                    raise
+                await raise_unless_foreign(error)
                 raise RuntimeError(f"{who} awaited what somebody else had cancelled") from error
             finally:
                 self._scopes.discard(scope)

@@ -160,3 +160,27 @@ def test_a_cancellation_that_is_not_the_callers_ends_no_task_of_it() -> None:
             assert told.value.code == 12000015
 
     asyncio.run(main())
+
+
+def test_a_cancellation_of_somebody_else_at_the_moment_of_closing_ends_no_task() -> None:
+    """The caller is told that the keystore was closed, whatever the authenticator's wait ends with."""
+    asked: list[asyncio.Future[Any]] = []
+
+    class Lost(EverybodyAuthenticator):
+        async def authenticate(self, *about: Any) -> Any:
+            asked.append(asyncio.get_running_loop().create_future())
+            return await asked[0]
+
+    async def main() -> None:
+        keystore = huks.Keystore.open("memory:", authenticator=Lost(), monitor=False)
+        await keystore.aopen()
+        call = asyncio.ensure_future(keystore.authenticate(bytes(32), "1234"))
+        while not asked:
+            await asyncio.sleep(0)
+        asked[0].cancel()
+        await keystore.aclose()
+        with pytest.raises(huks.BusinessError, match="was closed before the authenticator") as told:
+            await call
+        assert told.value.code == 12000012
+
+    asyncio.run(main())
