@@ -12,6 +12,7 @@ import anyio
 
 from huks_async.model.errors import BusinessError
 from huks_async.rootkeys import RootKey
+from huks_async.rootkeys.answers import open_key
 from huks_async.runtime.owner import Owner
 from huks_async.stores import Store
 
@@ -61,7 +62,7 @@ class Parts:
                 await self._begin(key, owner)
         await self._store.open()
         if self._wrapping_key is not None:
-            await self._wrapping_key.open()
+            await open_key(self._wrapping_key)
 
     async def aclose(self) -> None:
         """Close those that nobody else uses. Those that `open` did not come to are left alone."""

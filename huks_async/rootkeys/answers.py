@@ -1,30 +1,61 @@
 """What root keys answer, checked before a store depends on it: they may be an application's own."""
 
+from collections.abc import Awaitable
+from typing import TypeVar
+
+import anyio
+
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import as_buffer
 from huks_async.rootkeys.base import KEY_SIZE, RootKey
+from huks_async.runtime.cancellation import raise_unless_foreign
+
+T = TypeVar("T")
 
 _MOST_WRAPPED = 65_535
+
+
+async def open_key(root_key: RootKey, *, new: bool = True) -> None:
+    """Have a root key opened.
+
+    Raises:
+        BusinessError: what the root key raises; 12000004 if it meets a cancellation that is not the caller's.
+
+    """
+    await _answer(root_key, "open", root_key.open() if new else root_key.open(new=False))
 
 
 async def wrap_key(root_key: RootKey, key: bytes) -> bytes:
     """Have a root key wrap a key.
 
     Raises:
-        BusinessError: what the root key raises; 12000004 if it does not give 1 to 65,535 bytes.
+        BusinessError: what the root key raises; 12000004 if it does not give 1 to 65,535 bytes, or meets a
+            cancellation that is not the caller's.
 
     """
-    return _checked(root_key, "wrap", await root_key.wrap(key), 1, _MOST_WRAPPED)
+    answer = await _answer(root_key, "wrap", root_key.wrap(key))
+    return _checked(root_key, "wrap", answer, 1, _MOST_WRAPPED)
 
 
 async def unwrap_key(root_key: RootKey, wrapped: bytes) -> bytes:
     """Have a root key unwrap a key.
 
     Raises:
-        BusinessError: what the root key raises; 12000004 if it does not give 32 bytes.
+        BusinessError: what the root key raises; 12000004 if it does not give 32 bytes, or meets a cancellation that
+            is not the caller's.
 
     """
-    return _checked(root_key, "unwrap", await root_key.unwrap(wrapped), KEY_SIZE, KEY_SIZE)
+    answer = await _answer(root_key, "unwrap", root_key.unwrap(wrapped))
+    return _checked(root_key, "unwrap", answer, KEY_SIZE, KEY_SIZE)
+
+
+async def _answer(root_key: RootKey, method: str, answer: Awaitable[T]) -> T:
+    try:
+        return await answer
+    except anyio.get_cancelled_exc_class() as error:
+        await raise_unless_foreign(error)
+        who = f"{type(root_key).__name__}.{method}"
+        raise BusinessError(12000004, f"{who} awaited what somebody else had cancelled") from error
 
 
 def _checked(root_key: RootKey, method: str, answer: object, least: int, most: int) -> bytes:

@@ -162,6 +162,58 @@ def test_a_cancellation_that_is_not_the_callers_ends_no_task_of_it() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("method", ["open", "wrap", "unwrap"])
+def test_a_root_key_that_meets_somebody_elses_cancellation_is_told_as_its_failure(method: str) -> None:
+    """12000004 where a keystore opens, and where an operator's key wraps or unwraps; nobody's task is cancelled."""
+    lost: list[str] = []
+
+    async def meet(now: str) -> None:
+        if now in lost:
+            waited = asyncio.ensure_future(asyncio.sleep(60))
+            asyncio.get_running_loop().call_soon(waited.cancel)
+            await waited
+
+    class Lost(huks.PassphraseRootKey):
+        async def open(self, *, new: bool = True) -> None:
+            await meet("open")
+
+        async def wrap(self, key: bytes) -> bytes:
+            await meet("wrap")
+            return await super().wrap(key)
+
+        async def unwrap(self, wrapped: bytes) -> bytes:
+            await meet("unwrap")
+            return await super().unwrap(wrapped)
+
+    async def refused(call: Awaitable[object]) -> None:
+        with pytest.raises(huks.BusinessError, match=f"Lost.{method} awaited what somebody else") as told:
+            await call
+        assert told.value.code == 12000004
+
+    async def main() -> None:
+        keys = Lost("secret words", log_n=10), Lost("secret words", log_n=10)
+        for root_key, wrapping_key in ((keys[0], None), (huks.EphemeralRootKey(), keys[1])):
+            keystore = huks.Keystore.open("memory:", root_key, wrapping_key=wrapping_key, monitor=False)
+            if wrapping_key is None or method == "open":
+                lost.append(method)
+                await refused(keystore.aopen())
+                assert not keystore.is_open
+                lost.clear()
+            await keystore.aopen()
+            if wrapping_key is not None and method != "open":
+                await keystore.generateKeyItem("key", PORTABLE)
+                blob = (await keystore.wrapKeyItem("key", WRAPPING)).outData
+                lost.append(method)
+                if method == "wrap":
+                    await refused(keystore.wrapKeyItem("key", WRAPPING))
+                else:
+                    await refused(keystore.unwrapKeyItem("new", WRAPPING, blob))
+                lost.clear()
+            await keystore.aclose()
+
+    asyncio.run(main())
+
+
 def test_a_cancellation_of_somebody_else_at_the_moment_of_closing_ends_no_task() -> None:
     """The caller is told that the keystore was closed, whatever the authenticator's wait ends with."""
     asked: list[asyncio.Future[Any]] = []

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from huks_async.model.errors import BusinessError
 from huks_async.rootkeys import RootKey
-from huks_async.rootkeys.answers import unwrap_key, wrap_key
+from huks_async.rootkeys.answers import open_key, unwrap_key, wrap_key
 from huks_async.rootkeys.base import KEY_SIZE
 from huks_async.runtime.randomness import random_bytes
 from huks_async.stores import Store
@@ -41,11 +41,11 @@ async def open_store_key(
                 "restore the store from a backup",
             )
     if wrapped is None:
-        await root_key.open()
+        await open_key(root_key)
         wrapped = await store.put_meta(STORE_KEY, await wrap_key(root_key, random(KEY_SIZE)))
     else:
         # A new root key cannot be the one that this store was made with, so none may be made here.
-        await root_key.open(new=False)
+        await open_key(root_key, new=False)
     return await unwrap_store_key(store, root_key, wrapped)
 
 
