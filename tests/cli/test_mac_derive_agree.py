@@ -111,6 +111,17 @@ def test_derive_by_words_that_are_no_text(huks: Huks) -> None:
 
 
 @pytest.mark.usefixtures("imported")
+def test_derive_by_words_under_another_encoding(huks: Huks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Text is UTF-8 whatever encoding the system's names have, so that all systems derive the same."""
+    monkeypatch.setattr(os, "fsencode", lambda name: os.fspath(name).encode("latin-1"))
+    by_words = huks("derive", "base", "-n", 32, "--info", "é")
+    assert (by_words.code, by_words.out) == (
+        0,
+        huks("derive", "base", "-n", 32, "--info-hex", "é".encode().hex()).out,
+    )
+
+
+@pytest.mark.usefixtures("imported")
 @pytest.mark.parametrize(("alias", "digest"), [("base", "sha256"), ("base512", "sha512")])
 def test_derive_by_pbkdf2(huks: Huks, alias: str, digest: str) -> None:
     """The standard library derives the same."""

@@ -1,6 +1,5 @@
 """`huks keys attest` and `attestation-root`, and `huks verify-attestation` on the other side."""
 
-import os
 import re
 from typing import Annotated, Literal
 
@@ -50,7 +49,8 @@ async def attest(
     """
     tags: Tags = {"ATTESTATION_CHALLENGE": _challenge(challenge), **place.tags}
     if key_id is not None:
-        tags["ATTESTATION_ID_ALIAS"] = os.fsencode(key_id)
+        # whatever the locale, text is UTF-8; bytes that are no text stay as they are
+        tags["ATTESTATION_ID_ALIAS"] = key_id.encode("utf-8", "surrogateescape")
     async with place.open() as keystore:
         if form == "offline":
             result = await keystore.anonAttestKeyItemOffline(alias, properties(**tags))

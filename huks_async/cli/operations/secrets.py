@@ -2,7 +2,6 @@
 
 import hmac
 import itertools
-import os
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
@@ -113,7 +112,8 @@ async def derive(
     if salt is not None:
         choices["SALT"] = _from_hex(salt, "--salt")
     if info is not None:
-        choices["INFO"] = os.fsencode(info)
+        # whatever the locale, text is UTF-8; bytes that are no text stay as they are
+        choices["INFO"] = info.encode("utf-8", "surrogateescape")
     if info_hex is not None:
         choices["INFO"] = _from_hex(info_hex, "--info-hex")
     if iterations is not None:
