@@ -18,9 +18,6 @@ def asyncio_loop() -> Any:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         return None
-    if "trio" in sys.modules:
-        import sniffio  # which comes with trio, and which anyio asks, too
-
-        if sniffio.thread_local.name == "trio":
-            return None
-    return loop
+    # Trio loads sniffio, and writes its own name there while its tasks run.
+    running = getattr(sys.modules.get("sniffio"), "thread_local", None)
+    return None if getattr(running, "name", None) == "trio" else loop

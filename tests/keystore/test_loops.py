@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import sys
 import threading
 import warnings
 from collections.abc import Awaitable, Callable
@@ -327,6 +328,18 @@ def test_an_open_keystore_that_nobody_closes_warns_once() -> None:
     assert told() == [
         "<Keystore 'memory:', namespace 'forgotten': open> was never closed: use `async with`, or `aclose`"
     ]
+
+
+def test_trio_is_loaded_and_sniffio_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A keystore works in asyncio's loop: whoever loads trio there does not change that."""
+    monkeypatch.setitem(sys.modules, "sniffio", None)
+
+    async def main() -> int:
+        async with sqlite(tmp_path) as keystore:
+            return await use(keystore)
+
+    assert "trio" in sys.modules
+    assert asyncio.run(main()) == 16
 
 
 def test_trio_as_a_guest_of_asyncio(tmp_path: Path) -> None:
