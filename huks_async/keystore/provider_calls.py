@@ -14,6 +14,7 @@ from huks_async.model.external_crypto import (
     HuksExternalPinAuthState,
     external_tag_name,
 )
+from huks_async.model.memory import is_out_of_memory, out_of_memory
 from huks_async.model.params import as_bytes
 from huks_async.model.showing import shown, type_name
 from huks_async.providers.parameters import ExternalParams, parse_external, with_uid
@@ -234,7 +235,11 @@ def _checked_property(provider: Provider, result: HuksCryptoExtensionResult) -> 
             )
             for param in result.property or ()
         ]
-    except Exception:  # the list and what is in it are objects of the provider's, which may raise anything
+    except (
+        Exception
+    ) as error:  # the list and what is in it are objects of the provider's, which may raise anything
+        if is_out_of_memory(error):
+            raise out_of_memory(f"a property from {provider.who}") from error
         raise BusinessError(
             12000020, f"{provider.who}: onGetProperty gave a property that is no list of parameters"
         ) from None
@@ -252,5 +257,9 @@ def _checked_certificates(
             )
             for cert in result.certs or ()
         ]
-    except Exception:  # the list and what is in it are objects of the provider's, which may raise anything
+    except (
+        Exception
+    ) as error:  # the list and what is in it are objects of the provider's, which may raise anything
+        if is_out_of_memory(error):
+            raise out_of_memory(f"certificates from {provider.who}") from error
         raise BusinessError(12000020, f"{provider.who} gave certs that are no certificates") from None

@@ -115,7 +115,9 @@ class Asker:
         self._note(caller, info or HuksExternalErrorInfo())
         known = _CODES[method].get(code, FAILED)  # type: ignore[call-overload]
         cause = _CAUSES.get(known, f"{method} failed with resultCode {shown(code)}")
-        detail = f" (it says: {f'{shown(info.errno)} {info.errorDesc[:200]}'.rstrip()})" if info else ""
+        detail = ""
+        if info and (info.errno or info.errorDesc):
+            detail = f" (it says: {f'{shown(info.errno)} {info.errorDesc[:200]}'.rstrip()})"
         retries = result.retryCount if known == 12000022 and type(result.retryCount) is int else None
         raise BusinessError(known, f"{who}: {cause}{detail}", data=retries) from ResultCodeError(shown(code))
 

@@ -185,6 +185,7 @@ async def test_what_a_provider_says_is_taken_as_far_as_it_is_a_number_and_a_text
             await keystore.authUkeyPin(rid(), pin(b"wrong"))
         assert caught.value.data == 2
         assert "None" not in caught.value.message
+        assert ("it says: " in caught.value.message) == (told != (0, ""))
         last = keystore.getErrorInfo()
         assert (last.errno, last.errorDesc) == told
 
@@ -278,6 +279,34 @@ async def test_lists_of_something_else_are_12000020(method, fields):
         token.method, token.answer = method, changed(**fields)
         with refused(12000020):
             await call()
+
+
+@pytest.mark.parametrize(
+    ("method", "field"), [("onGetProperty", "property"), ("onExportCertificate", "certs")]
+)
+async def test_lists_that_there_is_no_memory_for_are_12000014(method, field):
+    """As a call that there is no memory for is, and not as a fault of the provider."""
+
+    class Large:
+        def __iter__(self):
+            raise MemoryError
+
+    class LargeBytes:
+        """As one whose copy there is no memory for."""
+
+        @property
+        def tag(self):
+            raise huks.BusinessError(12000014, "no memory") from MemoryError()
+
+        purpose = tag
+
+    for large in (Large(), [LargeBytes()]):
+        token = Tampered()
+        async with keystore_with(token) as keystore:
+            call = await _call(keystore, method)
+            token.method, token.answer = method, changed(**{field: large})
+            with refused(12000014, NAME):
+                await call()
 
 
 # --- what is left --------------------------------------------------------------------------------
