@@ -326,7 +326,9 @@ class AccessControl:
                 raise _not_noted()
             credential = (kind, token.enrolled_id)
             # A change of one type leaves the other types of the key as they were.
-            if credential not in bound.enrolled or (now is not None and credential not in now.enrolled.items()):
+            if credential not in bound.enrolled or (
+                now is not None and credential not in now.enrolled.items()
+            ):
                 raise _void("is of a credential of which something was enrolled since the key was made")
         if token.time < self._void_before.get(token.user_id, -1):
             raise _void("was made before the user's credentials were changed")

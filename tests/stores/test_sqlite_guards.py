@@ -171,3 +171,32 @@ async def test_an_opening_that_fails_at_its_last_step_closes_its_connections_onc
         gc.collect()
     assert len(closed) == len(set(closed)) == 2
     assert _open_here(tmp_path) == []
+
+
+@pytest.mark.asyncio
+async def test_an_opening_that_fails_releases_its_guards_after_its_connections(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a connection is open, no other program may take its files for unused."""
+    path = tmp_path / "keys.db"
+    await (await _filled(path)).aclose()
+    ended: list[str] = []
+    close, release = connections.close, Guard.release
+
+    def closing(connection: sqlite3.Connection) -> None:
+        ended.append("connection")
+        close(connection)
+
+    def releasing(guard: Guard) -> None:
+        if guard._held:
+            ended.append("guard")
+        release(guard)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(connections, "close", closing)
+        patch.setattr(Guard, "release", releasing)
+        patch.setattr(opening, "Database", _failing)
+        with pytest.raises(BusinessError):
+            await SqliteStore(path).open()
+    assert ended == ["connection", "connection", "guard", "guard"]
+    assert _open_here(tmp_path) == []

@@ -66,6 +66,8 @@ def open_database(path: str, address: str, busy_timeout: float, *, settled: bool
         ready = file.read(_WAL_AT, 2) == b"\2\2" and not os.path.exists(f"{path}-journal")
         if ready and not file.hold():
             raise UnsettledError
+        # the index is made by the connections, but its guard must outlast them
+        index_made = made.enter_context(ExitStack())
         written = _connect(path, busy_timeout)
         made.callback(connections.close, written)
         _use_log(written, address)
@@ -78,7 +80,7 @@ def open_database(path: str, address: str, busy_timeout: float, *, settled: bool
         # a first read makes SQLite create the WAL index
         read.execute("SELECT version FROM sequence").fetchall()
         seen = time.monotonic()
-        index = made.enter_context(Guard(f"{path}-shm", INDEX_USERS))
+        index = index_made.enter_context(Guard(f"{path}-shm", INDEX_USERS))
         if not index.hold():
             raise UnsettledError
         try:
