@@ -18,6 +18,9 @@ from huks_async.stores import Store
 
 Part: TypeAlias = Store | RootKey
 
+# seconds between looks whether another event loop has closed a key
+_LOOK_AGAIN = 0.01
+
 
 class _Use:
     """Who uses one object."""
@@ -76,11 +79,15 @@ class Parts:
         while use.closing is not None or use.users:
             if part is self._store:
                 self._check_loop(use)
-            elif any(other.is_elsewhere() for other in use.users.values()):
-                break  # keys may serve several event loops, which cannot wait for each other
-            if use.closing is None:
+            closing, elsewhere = use.closing, [user for user in use.users.values() if user.is_elsewhere()]
+            if closing is None:
                 break
-            await use.closing.wait()
+            if not elsewhere:
+                await closing.wait()
+            elif all(user.has_ended() for user in elsewhere):
+                break  # its loop ended in the middle of closing, so nobody closes it any more
+            else:  # a key, which may serve several event loops; events wake only tasks of their own loop
+                await anyio.sleep(_LOOK_AGAIN)
         use.users[self] = owner
         self._used[id(part)] = use
 

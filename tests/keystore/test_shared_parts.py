@@ -266,6 +266,45 @@ def test_opening_waits_for_the_end_of_closing_keys(backend: str, settings: dict[
     run(main, backend, settings)
 
 
+@pytest.mark.parametrize(("backend", "settings"), BACKENDS)
+def test_opening_waits_for_another_event_loop_that_closes_a_key(
+    backend: str, settings: dict[str, Any]
+) -> None:
+    """A key is not closed under a keystore of another loop that opens it while the last one of this loop closes."""
+
+    class Watched(SlowKey):
+        async def aclose(self) -> None:
+            self.asked.append("closing")
+            with anyio.move_on_after(0.3):
+                while self.asked.count("open") < 2:
+                    await anyio.sleep(0.001)
+            self.asked.append("closed")
+
+    key = Watched()
+    one, two = (
+        huks.Keystore.open("memory:", monitor=False, load_all=False, wrapping_key=key) for _ in range(2)
+    )
+    wrapped: list[bytes] = []
+
+    async def other() -> None:
+        with anyio.fail_after(20):
+            async with two:
+                await two.generateKeyItem("key", PORTABLE)
+                wrapped.append((await two.wrapKeyItem("key", WRAPPING)).outData)
+
+    async def main() -> None:
+        await one.aopen()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(one.aclose)
+            while "closing" not in key.asked:
+                await anyio.lowlevel.checkpoint()
+            await anyio.to_thread.run_sync(run, other, backend, settings)
+
+    run(main, backend, settings)
+    assert wrapped
+    assert key.asked == ["open", "closing", "closed", "open", "closing", "closed"]
+
+
 def test_a_root_key_that_fails_to_close_keeps_nothing_else_open() -> None:
     """The wrapping key and the store are closed all the same, and can be opened again."""
 
