@@ -176,7 +176,20 @@ async def test_a_backup_says_what_it_does_not_copy(store, tmp_path, statement, w
     change(store, statement, MAX_VALUE_BYTES + 1)
     message = await refused(store.backup(str(tmp_path / "copy.db"), lambda *_: None, lambda _: None))
     assert what in message
+    if "16 MiB" not in what:
+        assert "a copy of it has" in message
+        assert "acknowledged" not in message
     assert not (tmp_path / "copy.db").exists()
+
+
+@pytest.mark.asyncio
+async def test_writes_alone_say_that_nothing_was_acknowledged(store):
+    """What a read finds is told, and nothing about writing."""
+    change(store, "UPDATE meta SET value = 'text'", table="meta")
+    read, written = await refused(store.get_meta("kept")), await refused(store.put_meta("kept", b"new"))
+    assert "not as this package writes it: its value 'kept' is not bytes; another program changed it" in read
+    assert "acknowledged" not in read
+    assert "nothing of this call was acknowledged" in written
 
 
 @pytest.mark.asyncio

@@ -136,8 +136,8 @@ class Backup:
                 f"file:{quote_from_bytes(os.fsencode(draft))}?immutable=1", uri=True, isolation_level=None
             )
         ) as copy:
-            # so that `stop` also interrupts `integrity_check`, which is one long call
             bound_values(copy)
+            # so that `stop` also interrupts `integrity_check`, which is one long call
             copy.set_progress_handler(self._stop.is_set, 100_000)
             try:
                 ((verdict,), *_) = copy.execute("PRAGMA integrity_check(1)").fetchall()
@@ -158,23 +158,30 @@ class Backup:
                 self._go_on()
                 raise
         if keys != counted:
-            raise foreign_value(self._address, f"it has {keys} keys, and counts {counted:.0f}")
+            raise self._foreign(f"has {keys} keys, and counts {counted:.0f}")
         return keys
 
     def _name(self, namespace: bytes, level: int, alias: bytes) -> ItemName:
         try:
             return ItemName(namespace.decode(), level, alias.decode())
         except UnicodeDecodeError:
-            raise foreign_value(self._address, "a key in it has a name that is no text in UTF-8") from None
+            raise self._foreign("has a key whose name is no text in UTF-8") from None
 
     def _meta(self, copy: sqlite3.Connection) -> dict[str, bytes]:
         ((size,),) = copy.execute("SELECT total(length(value)) FROM meta").fetchall()
         if size > MAX_VALUE_BYTES:
-            raise foreign_value(self._address, f"its values of its own have {size:.0f} bytes")
+            raise self._foreign(f"has values of its own of {size:.0f} bytes")
         try:
             return {name.decode(): value for name, value in copy.execute("SELECT name, value FROM meta")}
         except UnicodeDecodeError:
-            raise foreign_value(self._address, "it has a value whose name is no text in UTF-8") from None
+            raise self._foreign("has a value whose name is no text in UTF-8") from None
+
+    def _foreign(self, what: str) -> BusinessError:
+        return foreign_value(
+            self._address,
+            f"a copy of it {what}",
+            "try again, as the copy alone may be damaged; if this is told again, restore the store from an older backup",
+        )
 
     def _publish(self, descriptor: int, draft: str) -> int:
         self._go_on()

@@ -52,11 +52,23 @@ _MEANINGS: dict[int, tuple[str, str]] = {
 _OTHER = ("failed", "see the error of SQLite that is given here")
 
 
-def foreign_value(address: str, what: str, way_out: str = "restore the store from a backup") -> BusinessError:
-    """Make the BusinessError 12000004 for a value that this package never writes, and so another program did."""
+def foreign_value(
+    address: str, what: str, way_out: str = "restore the store from a backup", *, of_write: bool = False
+) -> BusinessError:
+    """Make the BusinessError 12000004 for a value that this package never writes.
+
+    Args:
+        address: the store's.
+        what: the value.
+        way_out: what helps.
+        of_write: whether a write found it, of which nothing was acknowledged then.
+
+    """
+    outcome = f"{_NOT_WRITTEN}; " if of_write else ""
     return BusinessError(
         12000004,
-        f"the store {address} was changed by another program: {what}; {_NOT_WRITTEN}; {way_out}",
+        f"the store {address} is not as this package writes it: {what}; another program changed it, or its file is "
+        f"damaged; {outcome}{way_out}",
     )
 
 

@@ -128,7 +128,9 @@ class GroupCommit:
             self._version = self._last_version()
         version = self._version
         if version > _LAST_VERSION - len(writes) and any(type(write) is Put for write in writes):
-            raise foreign_value(self._address, "the number that counts its versions is at its end")
+            raise foreign_value(
+                self._address, "the number that counts its versions is at its end", of_write=True
+            )
         outcomes: list[Outcome] = []
         place = 0
         while place < len(writes):
@@ -191,7 +193,9 @@ class GroupCommit:
         rows = self._connection.execute("SELECT version FROM sequence LIMIT 2").fetchall()
         # otherwise it is unknown which versions were issued, so no new one can be issued safely
         if len(rows) != 1 or type(rows[0][0]) is not int or rows[0][0] < 0:
-            raise foreign_value(self._address, "the number that counts its versions is missing or damaged")
+            raise foreign_value(
+                self._address, "the number that counts its versions is missing or damaged", of_write=True
+            )
         return rows[0][0]
 
     def _exists(self, name: ItemName, key: Key, expect: int | None) -> bool:
@@ -258,5 +262,5 @@ class GroupCommit:
         )
         ((value,),) = self._connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchall()
         if type(value) is not bytes:
-            raise foreign_value(self._address, f"its value {shown(write.name)} is not bytes")
+            raise foreign_value(self._address, f"its value {shown(write.name)} is not bytes", of_write=True)
         return value
