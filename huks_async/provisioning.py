@@ -59,8 +59,9 @@ def pack_wrapped_key(
         each call.
 
     Raises:
-        BusinessError: 401 for a key or public key of the wrong form, or another import type, 12000003 for a length that suite 5
-            does not carry, 12000001 for an algorithm that it does not carry, or without a library for SM2.
+        BusinessError: 401 for a key or public key of the wrong form, or another import type, 12000003 for a
+            length that suite 5 does not carry, 12000001 for an algorithm that it does not carry, or without a
+            library for SM2.
     """
     if type(import_type) is bool or not isinstance(import_type, int) or import_type not in _IMPORT_TYPES:
         raise BusinessError(

@@ -384,7 +384,8 @@ def keys_of_store(store_key: bytes) -> AuthTokenKeys:
         raise BusinessError(
             12000012,
             'token_keys="store": this system shows no id of the machine\'s present start '
-            "(/proc/sys/kernel/random/boot_id), so tokens could outlive it; leave token_keys out, or give AuthTokenKeys",
+            "(/proc/sys/kernel/random/boot_id), so tokens could outlive it; leave token_keys out, or give "
+            "AuthTokenKeys",
         )
     info = b"huks_async auth token keys 1\0" + boot
     derived = HKDF(SHA256(), 2 * KEY_BYTES, salt=None, info=info).derive(store_key)

@@ -103,7 +103,10 @@ class Guard(Operation, ABC):
         """
 
     def admit_at_once(self, session: Holder, params: ParamSet) -> Operation:
-        """The part of `admit` that never waits, which is all of it unless the guard `waits`; those that do have none."""
+        """The part of `admit` that never waits: all of it, unless the guard `waits`.
+
+        Guards that do have no such part.
+        """
         raise NotImplementedError
 
 

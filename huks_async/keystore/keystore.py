@@ -601,9 +601,8 @@ class Keystore(
                 await self._background.stop()
                 await monitor.run()
             finally:
-                if (
-                    self._monitor_scope is scope
-                ):  # else the keystore was closed, and may be open and monitored again
+                # else the keystore was closed, and may be open and monitored again
+                if self._monitor_scope is scope:
                     self._monitor_scope = None
 
     async def purge_stale_sessions(self) -> int:

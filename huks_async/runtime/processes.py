@@ -78,12 +78,10 @@ async def call_in_process(
     job = WorkerPool(1, name="huks-process").finish(child.exchange)
     try:
         answer = await job.outcome(shield=True, drop=False, when_cancelled=child.end)
-        return cast("tuple[T | None, Exception | None]", pickle.loads(answer))  # noqa: S301 - from the process that was just started
-    except (
-        OSError,
-        EOFError,
-        pickle.UnpicklingError,
-    ) as broken:  # the last two: it died before the end of its answer
+        # it comes from the process that was just started
+        return cast("tuple[T | None, Exception | None]", pickle.loads(answer))  # noqa: S301
+    # the last two: it died before the end of its answer
+    except (OSError, EOFError, pickle.UnpicklingError) as broken:
         raise _broken(function, broken) from broken
 
 

@@ -1,4 +1,7 @@
-"""Which session goes first where a limit evicts the oldest idle one: that of all, or of an owner, by order of opening."""
+"""Which session goes first where a limit evicts the oldest idle one: of all, or of an owner.
+
+The oldest is the one that was opened first.
+"""
 
 from collections import OrderedDict
 

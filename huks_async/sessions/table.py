@@ -558,9 +558,8 @@ class SessionTable:
             self._unfinished += 1
         if session.free_for is None:
             self._busy -= 1
-        if (
-            self._deadlines
-        ):  # a batch session never ends in the few steps of `finish`, which is for those not in a call
+        # a batch session never ends in the few steps of `finish`, which is for those not in a call
+        if self._deadlines:
             self._deadlines.pop(session.handle, None)
         if session.held:
             self.held -= session.held

@@ -49,7 +49,8 @@ def refusals_named(what: str) -> Iterator[None]:
     except LibcryptoError as refused:
         raise BusinessError(
             12000001,
-            f"{what} is refused by libcrypto ({refused}); a policy of the system may forbid it: make a key of 2048 bits",
+            f"{what} is refused by libcrypto ({refused}); a policy of the system may forbid it: "
+            "make a key of 2048 bits",
         ) from None
 
 
