@@ -12,7 +12,7 @@ import anyio
 
 from huks_async.model.errors import BusinessError
 from huks_async.rootkeys import RootKey
-from huks_async.rootkeys.answers import open_key
+from huks_async.rootkeys.answers import close_key, open_key
 from huks_async.runtime.owner import Owner
 from huks_async.stores import Store
 
@@ -108,7 +108,7 @@ class Parts:
         use.closing = anyio.Event()
         use.users[self] = Owner()
         try:
-            await part.aclose()
+            await (close_key(part) if isinstance(part, RootKey) else part.aclose())
         finally:
             closing, use.closing = use.closing, None
             closing.set()

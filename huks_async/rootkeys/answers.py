@@ -25,6 +25,16 @@ async def open_key(root_key: RootKey, *, new: bool = True) -> None:
     await _answer(root_key, "open", root_key.open() if new else root_key.open(new=False))
 
 
+async def close_key(root_key: RootKey) -> None:
+    """Have a root key closed.
+
+    Raises:
+        BusinessError: what the root key raises; 12000004 if it meets a cancellation that is not the caller's.
+
+    """
+    await _answer(root_key, "aclose", root_key.aclose())
+
+
 async def wrap_key(root_key: RootKey, key: bytes) -> bytes:
     """Have a root key wrap a key.
 
@@ -50,9 +60,12 @@ async def unwrap_key(root_key: RootKey, wrapped: bytes) -> bytes:
 
 
 async def _answer(root_key: RootKey, method: str, answer: Awaitable[T]) -> T:
+    cancelled = (
+        anyio.get_cancelled_exc_class()
+    )  # no loop can tell if the garbage collector ends this task later
     try:
         return await answer
-    except anyio.get_cancelled_exc_class() as error:
+    except cancelled as error:
         await raise_unless_foreign(error)
         who = f"{type(root_key).__name__}.{method}"
         raise BusinessError(12000004, f"{who} awaited what somebody else had cancelled") from error

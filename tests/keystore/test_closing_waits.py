@@ -162,9 +162,9 @@ def test_a_cancellation_that_is_not_the_callers_ends_no_task_of_it() -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("method", ["open", "wrap", "unwrap"])
+@pytest.mark.parametrize("method", ["open", "wrap", "unwrap", "aclose"])
 def test_a_root_key_that_meets_somebody_elses_cancellation_is_told_as_its_failure(method: str) -> None:
-    """12000004 where a keystore opens, and where an operator's key wraps or unwraps; nobody's task is cancelled."""
+    """12000004 from opening, closing, `wrapKeyItem` and `unwrapKeyItem`; nobody's task is cancelled."""
     lost: list[str] = []
 
     async def meet(now: str) -> None:
@@ -176,6 +176,10 @@ def test_a_root_key_that_meets_somebody_elses_cancellation_is_told_as_its_failur
     class Lost(huks.PassphraseRootKey):
         async def open(self, *, new: bool = True) -> None:
             await meet("open")
+
+        async def aclose(self) -> None:
+            await meet("aclose")
+            await super().aclose()
 
         async def wrap(self, key: bytes) -> bytes:
             await meet("wrap")
@@ -194,13 +198,18 @@ def test_a_root_key_that_meets_somebody_elses_cancellation_is_told_as_its_failur
         keys = Lost("secret words", log_n=10), Lost("secret words", log_n=10)
         for root_key, wrapping_key in ((keys[0], None), (huks.EphemeralRootKey(), keys[1])):
             keystore = huks.Keystore.open("memory:", root_key, wrapping_key=wrapping_key, monitor=False)
-            if wrapping_key is None or method == "open":
+            if method != "aclose" and (wrapping_key is None or method == "open"):
                 lost.append(method)
                 await refused(keystore.aopen())
                 assert not keystore.is_open
                 lost.clear()
             await keystore.aopen()
-            if wrapping_key is not None and method != "open":
+            if method == "aclose":
+                lost.append(method)
+                await refused(keystore.aclose())
+                assert not keystore.is_open
+                lost.clear()
+            elif wrapping_key is not None and method != "open":
                 await keystore.generateKeyItem("key", PORTABLE)
                 blob = (await keystore.wrapKeyItem("key", WRAPPING)).outData
                 lost.append(method)
