@@ -188,6 +188,18 @@ def test_ciphers_are_kept_for_some_namespaces_only(monkeypatch):
     assert len(sealer._ciphers) == 2
 
 
+def test_the_cipher_of_a_namespace_in_use_is_kept(monkeypatch):
+    """Callers who come once do not crowd out the one who always comes."""
+    monkeypatch.setattr(sealing, "_MAX_CIPHERS", 2)
+    sealer = Sealer(STORE_KEY)
+    blob = sealer.seal(NAME, NO_PARAMS, MATERIAL)
+    kept = sealer._ciphers[NAME.namespace]
+    for number in range(5):
+        sealer.seal(ItemName(f"app {number}", 1, "key"), NO_PARAMS, MATERIAL)
+        sealer.open(NAME, blob)
+    assert sealer._ciphers[NAME.namespace] is kept
+
+
 def test_equal_random_bytes_do_no_harm(monkeypatch):
     """Items that differ in anything at all have nothing in common, even if the kernel gave equal bytes."""
     monkeypatch.setattr(sealing, "random_bytes", bytes)
