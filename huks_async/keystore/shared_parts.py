@@ -32,6 +32,16 @@ class _Use:
         self.users: WeakKeyDictionary[Parts, Owner] = WeakKeyDictionary()
         self.closing: anyio.Event | None = None
 
+    def owners(self) -> "list[Owner]":
+        """To whom the users of this moment belong."""
+        # event loops of other threads may add and remove users meanwhile, which an iteration would not survive
+        users = [user for ref in self.users.keyrefs() if (user := ref()) is not None]
+        return [owner for user in users if (owner := self.users.get(user)) is not None]
+
+    def is_left_to(self, one: "Parts") -> bool:
+        """Whether nobody uses the object but one."""
+        return all(ref() in (one, None) for ref in self.users.keyrefs())
+
 
 # By the object's id. Whoever uses the object keeps it and its entry alive, so no other object can have this id.
 _uses: "WeakValueDictionary[int, _Use]" = WeakValueDictionary()
@@ -79,12 +89,12 @@ class Parts:
         while use.closing is not None or use.users:
             if part is self._store:
                 self._check_loop(use)
-            closing, elsewhere = use.closing, [user for user in use.users.values() if user.is_elsewhere()]
+            closing, elsewhere = use.closing, [owner for owner in use.owners() if owner.is_elsewhere()]
             if closing is None:
                 break
             if not elsewhere:
                 await closing.wait()
-            elif all(user.has_ended() for user in elsewhere):
+            elif all(owner.has_ended() for owner in elsewhere):
                 break  # its loop ended in the middle of closing, so nobody closes it any more
             else:  # a key, which may serve several event loops; events wake only tasks of their own loop
                 await anyio.sleep(_LOOK_AGAIN)
@@ -97,7 +107,7 @@ class Parts:
         if use is None:
             return
         try:
-            if set(use.users) <= {self}:
+            if use.is_left_to(self):
                 await self._close(part, use)
         finally:
             del self._used[id(part)]
@@ -120,7 +130,7 @@ class Parts:
         self._used.clear()
 
     def _check_loop(self, use: _Use) -> None:
-        for owner in list(use.users.values()):
+        for owner in use.owners():
             if owner.is_elsewhere() and (use.closing is not None or not owner.has_ended()):
                 raise BusinessError(
                     12000012,

@@ -9,6 +9,9 @@ import anyio
 import pytest
 
 import huks_async as huks
+from huks_async.keystore import shared_parts
+from huks_async.keystore.shared_parts import Parts
+from huks_async.runtime.owner import Owner
 from tests.adversity.support import descriptors
 from tests.keystore.support import AES_CBC, options
 from tests.keystore.test_loops import BACKENDS, run, threads_of_ours, use, wait_until
@@ -319,3 +322,23 @@ def test_a_root_key_that_fails_to_close_keeps_nothing_else_open() -> None:
         assert store.asked == ["open", "closing", "closed"] * 2
 
     anyio.run(main)
+
+
+@pytest.mark.asyncio
+async def test_who_comes_while_another_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key may serve the event loops of several threads, which open and close their keystores at any moment."""
+    key = huks.EphemeralRootKey()
+    *opened, meanwhile = (Parts(huks.MemoryStore(), key, None) for _ in range(4))
+    real = Owner.is_elsewhere
+
+    def coming(owner: Owner) -> bool:
+        shared_parts._uses[id(key)].users[meanwhile] = owner
+        return real(owner)
+
+    for parts in opened[:2]:
+        await parts.open()
+    with monkeypatch.context() as patch:
+        patch.setattr(Owner, "is_elsewhere", coming)
+        await opened[2].open()
+    for parts in opened:
+        await parts.aclose()
