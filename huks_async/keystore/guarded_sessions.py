@@ -131,9 +131,8 @@ async def _prepare_anew(
     checked = _Checked(gate, context)
     plan = item.plan(numbers, state.limits, checked, device=state.device)
     _check_bytes(demand, params)
-    if (
-        times_warned() == before
-    ):  # a plan that warned of a weak algorithm is not kept, so that each session warns
+    # a plan that warned of a weak algorithm is not kept, so that each session warns
+    if times_warned() == before:
         item.guarded.keep(plan_key(numbers), plan)
         _keep_list(item, demand, properties, params, plan)
     return checked.begin(plan, params.blobs)

@@ -380,9 +380,8 @@ class Keystore(
         try:
             await self._callers.forget_old_keys(self._key_cache.seconds)
         except cancelled:
-            if (
-                self._state is not None
-            ):  # if it is None, `aclose` has closed the keystore and cancels this task
+            # if it is None, `aclose` has closed the keystore and cancels this task
+            if self._state is not None:
                 self._keeper.forget()
                 await self._close("the event loop that had opened it has ended; open it again (aopen)")
                 if not self._ends_with_loop:

@@ -235,9 +235,8 @@ def _checked_property(provider: Provider, result: HuksCryptoExtensionResult) -> 
             )
             for param in result.property or ()
         ]
-    except (
-        Exception
-    ) as error:  # the list and what is in it are objects of the provider's, which may raise anything
+    except Exception as error:
+        # the list and what is in it are objects of the provider's, which may raise anything
         if is_out_of_memory(error):
             raise out_of_memory(f"a property from {provider.who}") from error
         raise BusinessError(
@@ -257,9 +256,8 @@ def _checked_certificates(
             )
             for cert in result.certs or ()
         ]
-    except (
-        Exception
-    ) as error:  # the list and what is in it are objects of the provider's, which may raise anything
+    except Exception as error:
+        # the list and what is in it are objects of the provider's, which may raise anything
         if is_out_of_memory(error):
             raise out_of_memory(f"certificates from {provider.who}") from error
         raise BusinessError(12000020, f"{provider.who} gave certs that are no certificates") from None

@@ -80,8 +80,8 @@ async def call_in_process(
         answer = await job.outcome(shield=True, drop=False, when_cancelled=child.end)
         # it comes from the process that was just started
         return cast("tuple[T | None, Exception | None]", pickle.loads(answer))  # noqa: S301
-    # the last two: it died before the end of its answer
     except (OSError, EOFError, pickle.UnpicklingError) as broken:
+        # the last two: it died before the end of its answer
         raise _broken(function, broken) from broken
 
 

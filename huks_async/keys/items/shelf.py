@@ -81,9 +81,8 @@ class KeyShelf:
         try:
             kept = self._latest[alias]
             prepared = kept.item.prepared.recognise(properties)
-        except (
-            Exception
-        ):  # a new alias, or a list that must be parsed; objects of the caller may raise anything
+        except Exception:
+            # a new alias, or a list that must be parsed; objects of the caller may raise anything
             return None
         if prepared is None or kept.stamp != self._store.stamp() or self._clock() > kept.until:
             return None
@@ -111,9 +110,8 @@ class KeyShelf:
                 if not isinstance(level, int):
                     return None  # 1.0 would find the same as 1
                 kept = self._kept[level, alias]
-        except (
-            Exception
-        ):  # nothing is kept, or the alias is an object of the caller, which may raise anything
+        except Exception:
+            # nothing is kept, or the alias is an object of the caller, which may raise anything
             return None
         if kept.stamp != self._store.stamp() or self._clock() > kept.until:
             return None

@@ -108,9 +108,8 @@ class GroupCommit:
         if self._connection.in_transaction:
             try:
                 self._connection.execute("ROLLBACK")
-            except (
-                sqlite3.Error
-            ):  # the error before it is the one to report; the next open undoes what is left
+            except sqlite3.Error:
+                # the error before it is the one to report; the next open undoes what is left
                 return
 
     def _commit(self, writes: list[Write]) -> list[Outcome]:
