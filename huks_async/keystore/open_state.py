@@ -209,7 +209,7 @@ def ask_policy(
 
 
 def state_of_named(state: OpenState, params: ParamSet) -> OpenState:
-    """The state of the user or group that parameters name; errors as `state_for`."""
+    """The state of the user or group that parameters name; errors as `keys_for`."""
     user_id, group = params.numbers.get(_SPECIFIC_USER), params.blobs.get(_ACCESS_GROUP)
     if user_id is not None:
         if state.acts_for is None:

@@ -81,7 +81,7 @@ async def abort_session(state: OpenState, handle: int) -> None:
 
 
 async def leave_session(state: OpenState, handle: int) -> None:
-    """End a session whose block is left; one with a call running ends with this call. Never fails."""
+    """End a session whose block is left; one with a call running ends with this call."""
     session = state.providers.sessions.abandon(handle, state.session_owner)
     if session is not None:
         await state.providers.leave_session(session)

@@ -5,7 +5,8 @@ it is open; only the last one that leaves closes it, so that no keystore loses w
 """
 
 from contextlib import AsyncExitStack
-from typing import TypeAlias
+from threading import get_ident
+from typing import NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import anyio
@@ -22,6 +23,13 @@ Part: TypeAlias = Store | RootKey
 _LOOK_AGAIN = 0.01
 
 
+class _Closing(NamedTuple):
+    """An object that is being closed."""
+
+    by: Owner
+    ended: anyio.Event
+
+
 class _Use:
     """Who uses one object."""
 
@@ -30,7 +38,7 @@ class _Use:
     def __init__(self) -> None:
         # weak, because a keystore that was forgotten while it was open uses nothing any more
         self.users: WeakKeyDictionary[Parts, Owner] = WeakKeyDictionary()
-        self.closing: anyio.Event | None = None
+        self.closing: _Closing | None = None
 
     def owners(self) -> "list[Owner]":
         """To whom the users of this moment belong."""
@@ -89,13 +97,14 @@ class Parts:
         while use.closing is not None or use.users:
             if part is self._store:
                 self._check_loop(use)
-            closing, elsewhere = use.closing, [owner for owner in use.owners() if owner.is_elsewhere()]
+            closing = use.closing
             if closing is None:
                 break
-            if not elsewhere:
-                await closing.wait()
-            elif all(owner.has_ended() for owner in elsewhere):
-                break  # its loop ended in the middle of closing, so nobody closes it any more
+            if not closing.by.is_elsewhere():
+                await closing.ended.wait()
+            elif closing.by.has_ended() or closing.by.thread == get_ident():
+                # Nobody closes it any more: the loop ended in the middle of it, or stands still while this one runs.
+                break
             else:  # a key, which may serve several event loops; events wake only tasks of their own loop
                 await anyio.sleep(_LOOK_AGAIN)
         use.users[self] = owner
@@ -115,13 +124,14 @@ class Parts:
 
     async def _close(self, part: Part, use: _Use) -> None:
         # A keystore that opens the object now waits until it is closed, and then opens it anew.
-        use.closing = anyio.Event()
-        use.users[self] = Owner()
+        closing = use.closing = _Closing(Owner(), anyio.Event())
+        use.users[self] = closing.by
         try:
             await (close_key(part) if isinstance(part, RootKey) else part.aclose())
         finally:
-            closing, use.closing = use.closing, None
-            closing.set()
+            if use.closing is closing:
+                use.closing = None
+            closing.ended.set()
 
     def forget(self) -> None:
         """Leave without closing anything: for a child process after a fork, where all of it is the parent's."""

@@ -101,7 +101,7 @@ class WrappingFunctions(KeystoreFunctions):
             BusinessError: as `wrapKeyItem`; 12000012 for a blob that was changed, or comes from another
                 key or namespace; 12000017 if the alias exists and may not be replaced; 12000018 for
                 another storage level than the key had; 201 if the policy does not allow the key's
-                purposes or storage level.
+                purposes or storage level, which is asked when the blob is open, because they stand there.
         """
         from huks_async.keys.wrapping.operator_wrap import (
             MAX_BLOB_BYTES,

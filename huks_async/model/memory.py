@@ -3,17 +3,22 @@
 from huks_async.model.errors import BusinessError
 
 _MALLOC_FAILURE = b"malloc failure"
+_MOST_CAUSES = 100
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
     """Whether an exception, or one that it stands for, means that memory ran out: Python's or OpenSSL's."""
-    while error is not None:
+    for _ in range(_MOST_CAUSES):  # the causes of a foreign exception may go round in a circle
+        if error is None:
+            return False
         if isinstance(error, MemoryError):
             return True
         # `cryptography.exceptions.InternalError` has OpenSSL's queue of errors
-        for each in getattr(error, "err_code", None) or ():
-            if getattr(each, "reason_text", None) == _MALLOC_FAILURE:
-                return True
+        queue = vars(error).get("err_code")
+        if isinstance(queue, (list, tuple)) and any(
+            getattr(each, "reason_text", None) == _MALLOC_FAILURE for each in queue
+        ):
+            return True
         error = error.__cause__ or error.__context__
     return False
 

@@ -43,7 +43,7 @@ def check_seconds(
         or (math.isinf(seconds) and not endless)
     ):
         words = "0 or more" if zero else "more than 0"
-        raise _wrong(value, what, f"seconds, {words}" + (f", at most {most:g}" if most < math.inf else ""))
+        raise _wrong(value, what, f"seconds, {words}" + (f", at most {most:.15g}" if most < math.inf else ""))
     return seconds
 
 

@@ -149,7 +149,7 @@ class ExternalProviders:
                 raise
 
     async def leave_session(self, session: ProviderSession) -> None:
-        """End a session whose block is left; no error is raised."""
+        """End a session whose block is left. Raises nothing but a cancellation."""
         with suppress(BusinessError):
             await self._end_surely(session)
 

@@ -60,9 +60,8 @@ async def unwrap_key(root_key: RootKey, wrapped: bytes) -> bytes:
 
 
 async def _answer(root_key: RootKey, method: str, answer: Awaitable[T]) -> T:
-    cancelled = (
-        anyio.get_cancelled_exc_class()
-    )  # no loop can tell if the garbage collector ends this task later
+    # looked up before it is needed: no loop can tell it if the garbage collector ends this task later
+    cancelled = anyio.get_cancelled_exc_class()
     try:
         return await answer
     except cancelled as error:

@@ -16,18 +16,24 @@ def was_cancelled() -> bool:
     """
     if not on_asyncio() or anyio.current_effective_deadline() == -math.inf:
         return True  # trio gives nobody else's cancellation to a task
-    import asyncio  # loaded already: its loop is running
-
-    task = asyncio.current_task()
-    return task is None or task.cancelling() > 0
+    return _was_cancelled_itself()
 
 
 async def raise_unless_foreign(error: BaseException) -> None:
     """Raise a cancellation that was caught if it is one of the running task; return if it is somebody else's.
 
     A cancel scope takes its own exception only. So if a scope around the task is cancelled at the moment at which
-    another cancellation comes, the scope's is raised in place of that.
+    somebody else's cancellation comes, the scope's is raised in place of that, but never in place of one by
+    `Task.cancel()`: older versions of anyio would take that for the scope's, and the task would go on.
     """
     if was_cancelled():
-        await anyio.lowlevel.checkpoint_if_cancelled()
+        if not (on_asyncio() and _was_cancelled_itself()):
+            await anyio.lowlevel.checkpoint_if_cancelled()
         raise error
+
+
+def _was_cancelled_itself() -> bool:
+    import asyncio  # loaded already: its loop is running
+
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0

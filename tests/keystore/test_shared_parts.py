@@ -342,3 +342,40 @@ async def test_who_comes_while_another_looks(monkeypatch: pytest.MonkeyPatch) ->
         await opened[2].open()
     for parts in opened:
         await parts.aclose()
+
+
+class NeverClosed(huks.EphemeralRootKey):
+    """A key whose closing does not come to its end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.closing = False
+
+    async def aclose(self) -> None:
+        self.closing = True
+        await anyio.sleep_forever()
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_closing_that_nobody_goes_on_with_keeps_nobody_out(ended: bool) -> None:
+    """Its event loop was stopped in the middle, as by Ctrl-C, or is closed; other loops of the thread use the key."""
+    key = NeverClosed()
+    first = asyncio.new_event_loop()
+    parts = Parts(huks.MemoryStore(), key, None)
+    first.run_until_complete(parts.open())
+    task = first.create_task(parts.aclose())
+    while not key.closing:
+        first.run_until_complete(asyncio.sleep(0))
+
+    async def use_it() -> None:
+        with anyio.fail_after(20):
+            for _ in range(2):
+                await Parts(huks.MemoryStore(), key, None).open()
+
+    if not ended:
+        asyncio.run(use_it())
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        first.run_until_complete(task)
+    first.close()
+    asyncio.run(use_it())

@@ -113,11 +113,10 @@ class _KnownList(Generic[T]):
             int.__int__(tag): value if type(value) is bool else int.__int__(value)
             for _, tag, value in self.numbers
         }
+        # 1 equals True
         return (
             numbers == params.numbers
-            and all(
-                type(value) is type(params.numbers[tag]) for tag, value in numbers.items()
-            )  # 1 equals True
+            and all(type(value) is type(params.numbers[tag]) for tag, value in numbers.items())
             and {name for _, _, name in self.blobs} == params.blobs.keys()
             and self.length == len(params)
         )

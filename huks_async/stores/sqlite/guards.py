@@ -176,6 +176,7 @@ class Guard:
     def hold(self) -> bool:
         """Set the lock; False if another owner has locked the file exclusively."""
         with _lock:
+            _release_forgotten()
             if self._entry.users == 0 and not _set(self._entry.descriptor, fcntl.F_RDLCK, self._where):
                 return False
             self._entry.users += 1
@@ -209,6 +210,7 @@ class Guard:
     def take_alone(self) -> bool:
         """Make the lock exclusive until `release`; False if another owner shares it."""
         with _lock:
+            _release_forgotten()
             return (
                 AVAILABLE
                 and self._held
@@ -223,6 +225,7 @@ class Guard:
         """
         with _lock:
             self._release()
+            _release_forgotten()
 
     def _release(self) -> None:
         _notice_fork()

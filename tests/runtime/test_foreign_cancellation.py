@@ -1,0 +1,59 @@
+"""Whose cancellation a caught one is, and which exception is raised then."""
+
+import asyncio
+
+import anyio
+import pytest
+
+from huks_async.runtime.cancellation import raise_unless_foreign, was_cancelled
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_the_task_s_own_stays_what_it_is() -> None:
+    """Also if a scope around the task is cancelled at that moment: versions of anyio differ in what they take for theirs."""
+    raised: list[BaseException] = []
+
+    async def work() -> None:
+        with anyio.CancelScope() as scope:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError as error:
+                scope.cancel()
+                try:
+                    await raise_unless_foreign(error)
+                except asyncio.CancelledError as again:
+                    raised.extend((error, again))
+                    raise
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    task.cancel("mine")
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert raised[0] is raised[1]
+    assert task.cancelled()
+
+
+async def test_somebody_else_s_is_told_apart() -> None:
+    """A future that was cancelled raises the same exception in whoever awaits it."""
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    future.cancel()
+    try:
+        await future
+    except asyncio.CancelledError as error:
+        assert not was_cancelled()
+        await raise_unless_foreign(error)  # returns
+
+
+async def test_a_scope_that_is_cancelled_ends() -> None:
+    """Its own exception comes in place of somebody else's, which it would let out."""
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    future.cancel()
+    with anyio.CancelScope() as scope:
+        try:
+            await future
+        except asyncio.CancelledError as error:
+            scope.cancel()
+            await raise_unless_foreign(error)
+    assert scope.cancelled_caught
