@@ -16,24 +16,19 @@ def was_cancelled() -> bool:
     """
     if not on_asyncio() or anyio.current_effective_deadline() == -math.inf:
         return True  # trio gives nobody else's cancellation to a task
-    return _was_cancelled_itself()
+    import asyncio  # loaded already: its loop is running
+
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 async def raise_unless_foreign(error: BaseException) -> None:
     """Raise a cancellation that was caught if it is one of the running task; return if it is somebody else's.
 
     A cancel scope takes its own exception only. So if a scope around the task is cancelled at the moment at which
-    somebody else's cancellation comes, the scope's is raised in place of that, but never in place of one by
-    `Task.cancel()`: older versions of anyio would take that for the scope's, and the task would go on.
+    another cancellation comes, the scope's is raised in place of that. (With versions of anyio before 4.16 a task that
+    was also cancelled by `Task.cancel()` would go on then.)
     """
     if was_cancelled():
-        if not (on_asyncio() and _was_cancelled_itself()):
-            await anyio.lowlevel.checkpoint_if_cancelled()
+        await anyio.lowlevel.checkpoint_if_cancelled()
         raise error
-
-
-def _was_cancelled_itself() -> bool:
-    import asyncio  # loaded already: its loop is running
-
-    task = asyncio.current_task()
-    return task is None or task.cancelling() > 0
