@@ -1,10 +1,12 @@
 """The lock that all processes commit under: exclusive, bounded, let go by the dead, not inherited."""
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import pathlib
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -217,6 +219,8 @@ async def test_the_lock_file_is_removed_and_replaced_under_its_users(path):
     assert len(set(versions)) == 100
     assert await store.count("app", 2) == 200
     await store.aclose()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(DISTINCT version) FROM item").fetchall() == [(200,)]
 
 
 def test_only_one_at_a_time(tmp_path):

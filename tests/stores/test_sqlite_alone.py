@@ -1,7 +1,8 @@
 """One row by one statement against the way that all other writes go, over odd rows and beside another program."""
 
+import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -143,3 +144,43 @@ def test_a_counter_that_changes_at_the_last_moment(tmp_path: Path) -> None:
             assert engine.commit([_put(NAMES[1], b"y", None)]) == [21]
         assert engine.commit([_put(NAMES[1], b"y", None)]) == [22]
         assert other.execute("SELECT version FROM sequence").fetchall() == [(22,)]
+
+
+class LateLook:
+    """The header of the index; before the look that follows the first commit, another process may commit."""
+
+    def __init__(self, header: Any, written: sqlite3.Connection, commit: Callable[[], None]) -> None:
+        self._header = header
+        self._written = written
+        self._changes = written.total_changes
+        self._commit: Callable[[], None] | None = commit
+
+    def __getitem__(self, part: slice) -> object:
+        if self._written.total_changes > self._changes and not self._written.in_transaction:
+            commit, self._commit = self._commit, None
+            if commit is not None:
+                commit()
+        return self._header[part]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 8])
+def test_a_commit_just_before_the_look_at_the_header(tmp_path: Path, rows: int) -> None:
+    """With the lock's file taken away, another's header can be taken for one's own; still no version comes twice."""
+    path = tmp_path / "keys.db"
+    writes = [_put(ItemName("app", 2, f"{number}"), b"x", None) for number in range(rows)]
+    theirs: list[Outcome] = []
+
+    def commit() -> None:
+        os.unlink(f"{path}.lock")
+        theirs.extend(other.commit([_put(NAMES[3], b"y", None)] * 3))
+
+    with opened(path) as engine, opened(path) as other:
+        database = engine._database
+        assert database is not None
+        engine.commit([*writes])
+        late = LateLook(database.header, database.written, commit)
+        with patch.object(database.commit, "_header", late):
+            first = engine.commit([*writes])
+        rest = [*engine.commit([*writes]), *other.commit([*writes]), *engine.commit([*writes])]
+        assert len(theirs) == 3
+        assert [*first, *theirs, *rest] == list(range(rows + 1, 5 * rows + 4))

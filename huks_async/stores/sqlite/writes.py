@@ -53,6 +53,7 @@ _PUT = {
     rows: " ".join(("INSERT INTO item VALUES", ", ".join(["(?, ?, ?, ?, ?)"] * rows), _UPDATE))
     for rows in (*_ROWS_AT_ONCE, 1)
 }
+_COUNT = "UPDATE sequence SET version = ? WHERE version = ?"
 _OUTDATED = "outdated version"
 # One row and the counter of versions by one statement, which is a transaction of its own: each statement costs
 # several microseconds beside its work. Views and triggers of this kind belong to the connection, not to the file.
@@ -117,6 +118,18 @@ class GroupCommit:
             version = self._put_alone(writes[0])
             if version is not None:
                 return [version]
+        outcomes = self._transact(writes)
+        if outcomes is None:
+            # Where somebody removes the lock's file, another process can commit between a commit of ours and the look
+            # at the header after it, so that its header is taken for ours.
+            self._own = None
+            outcomes = self._transact(writes)
+            if outcomes is None:
+                raise self._bad_counter()
+        return outcomes
+
+    def _transact(self, writes: list[Write]) -> list[Outcome] | None:
+        """Carry out the writes in one transaction; None, and nothing is done, if the versions given are not new."""
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
         header = self._header
@@ -158,7 +171,10 @@ class GroupCommit:
                     raise
                 outcomes.append(storage_error(self._address, error))
         if version != self._version:
-            connection.execute("UPDATE sequence SET version = ?", (version,))
+            counted = connection.execute(_COUNT, (version, self._version))
+            if counted.rowcount != 1:
+                connection.execute("ROLLBACK")
+                return None
         connection.execute("COMMIT")
         self._version = version
         if header is not None:
@@ -192,10 +208,13 @@ class GroupCommit:
         rows = self._connection.execute("SELECT version FROM sequence LIMIT 2").fetchall()
         # otherwise it is unknown which versions were issued, so no new one can be issued safely
         if len(rows) != 1 or type(rows[0][0]) is not int or rows[0][0] < 0:
-            raise foreign_value(
-                self._address, "the number that counts its versions is missing or damaged", of_write=True
-            )
+            raise self._bad_counter()
         return rows[0][0]
+
+    def _bad_counter(self) -> BusinessError:
+        return foreign_value(
+            self._address, "the number that counts its versions is missing or damaged", of_write=True
+        )
 
     def _exists(self, name: ItemName, key: Key, expect: int | None) -> bool:
         rows = self._connection.execute(
