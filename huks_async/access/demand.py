@@ -235,6 +235,13 @@ def _check_secure_sign(numbers: Mapping[int, int]) -> None:
         raise _illegal(_SECURE_SIGN, kind, (1,))
     if not numbers.get(_PURPOSE, 0) & _SIGN:
         raise BusinessError(401, "HUKS_TAG_KEY_SECURE_SIGN_TYPE is for keys whose HUKS_TAG_PURPOSE has SIGN")
+    if numbers.get(_BATCH, 0) & _SIGN:
+        # A signature over whatever the caller gives could be given out as one that names somebody.
+        raise BusinessError(
+            12000001,
+            "HUKS_TAG_KEY_SECURE_SIGN_TYPE: signatures of a batch session name nobody; leave SIGN out of "
+            "BATCH_PURPOSE (313)",
+        )
 
 
 def _check_refined(numbers: Mapping[int, int], purposes: int) -> None:

@@ -67,7 +67,10 @@ class KeyPolicy(Policy, Protocol):
         """The namespaces other than its own that the caller may work in (`as_caller(…, namespace=…)`)."""
 
     def may_use(self, request: AccessRequest) -> bool:
-        """Whether the caller may make this call. For a session, this is asked once, when the session is opened."""
+        """Whether the caller may make this call. For a session, this is asked once, when the session is opened.
+
+        In a batch session it is asked once for each purpose, before the first operation with that purpose.
+        """
 
 
 class Nobody:

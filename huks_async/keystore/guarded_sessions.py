@@ -10,9 +10,10 @@ from huks_async.crypto.caller_warnings import times_warned
 from huks_async.crypto.operation import Operation
 from huks_async.crypto.rules.authorise import check_batch_purpose, check_batch_tags, check_named
 from huks_async.crypto.rules.empty_bytes import refuse_empty_bytes, used_bytes
+from huks_async.keys.items.aliases import storage_level
 from huks_async.keys.items.item import KeyItem
 from huks_async.keys.items.prepared import Plan, plan_key
-from huks_async.keystore.open_state import OpenState
+from huks_async.keystore.open_state import OpenState, ask_policy
 from huks_async.model.enums import AUTHENTICATED_MODES, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import ParamSet
@@ -126,7 +127,7 @@ async def _prepare_anew(
         names_user=demand.secure_sign and purpose == _SIGN,
     )
     if seconds is not None:
-        return _batch(state, item, demand, gate, purpose, seconds)
+        return _batch(state, owner, item, demand, gate, params, seconds)
     before = times_warned()
     checked = _Checked(gate, context)
     plan = item.plan(numbers, state.limits, checked, device=state.device)
@@ -139,9 +140,20 @@ async def _prepare_anew(
 
 
 def _batch(
-    state: OpenState, item: KeyItem, demand: Demand, gate: Gate, purpose: int, seconds: int
+    state: OpenState,
+    owner: OpenState,
+    item: KeyItem,
+    demand: Demand,
+    gate: Gate,
+    params: ParamSet,
+    seconds: int,
 ) -> GuardedSession:
+    purpose, _ = check_named(params.numbers)
     check_batch_purpose(item.params.numbers, purpose)
+    _refuse_unnamed_signature(demand, purpose)
+    level = storage_level(params)
+    # what the policy permitted when the session was opened
+    permitted = {purpose}
 
     def start(given: ParamSet) -> tuple[Operation, bool]:
         one = ParamSet(
@@ -149,7 +161,15 @@ def _batch(
             {tag: value for tag, value in given.blobs.items() if tag not in _OF_BATCHES},
         )
         wanted, _ = check_named(one.numbers)
+        # Each operation names a purpose of its own, so it meets each check that a session for that purpose meets.
+        if wanted not in permitted:
+            if owner.keyrings.permissions.asks:
+                ask_policy(owner, params, "initSession", item.alias, wanted, level)
+            permitted.add(wanted)
         check_batch_purpose(item.params.numbers, wanted)
+        _refuse_unnamed_signature(demand, wanted)
+        if demand.purposes is not None:
+            check_refined_values(one.numbers)
         plan = item.plan(one.numbers, state.limits, None, device=state.device)
         _check_bytes(demand, one)
         return plan.starter(plan.ready, one.blobs), demand.needs_token(wanted)
@@ -157,6 +177,16 @@ def _batch(
     deadline = state.table.clock() + seconds
     batch = Batch(gate, state.table.clock, deadline, start)
     return GuardedSession(batch, None, batch.challenge, deadline)
+
+
+def _refuse_unnamed_signature(demand: Demand, purpose: int) -> None:
+    """Refuse (12000001) signatures of a batch, which name nobody, with a key whose signatures name somebody."""
+    if demand.secure_sign and purpose & _SIGN:
+        raise BusinessError(
+            12000001,
+            "HUKS_TAG_KEY_SECURE_SIGN_TYPE: signatures of this key name who was authenticated, those of a batch name "
+            "nobody; sign in a session without IS_BATCH_OPERATION (314)",
+        )
 
 
 def _check_bytes(demand: Demand, params: ParamSet) -> None:
