@@ -24,6 +24,8 @@ from huks_async.sessions.spool import Spool
 _HEADER = MAGIC + b"\x01"
 _NONCE_BYTES, _TAG_BYTES = 12, 16
 _START = len(_HEADER) + _NONCE_BYTES
+SHORTEST = _START + _TAG_BYTES
+"""Bytes of a file without content."""
 
 
 async def open_first_format(
@@ -34,7 +36,9 @@ async def open_first_format(
     pieces: AsyncIterator[BytesLike],
     options: Options | None,
 ) -> AsyncGenerator[bytes, None]:
-    """Open a file of format 1, of which `start` was read already; yields nothing before all of it is verified.
+    """Open a file of format 1, of which `start` was read already, `SHORTEST` bytes unless the file is shorter.
+
+    Yields nothing before all of the file is verified.
 
     A session needs the tag when it is opened, so the ciphertext waits in a spool until its end, where the tag is,
     has been read. The plaintext waits in another spool until the tag has been verified.
@@ -46,7 +50,7 @@ async def open_first_format(
     where = parse_parameters(options if options is not None else {"properties": []})
     alias = check_alias(alias)
     item = (await find_key(keystore, alias, where))[1]
-    if len(start) < _START + _TAG_BYTES:
+    if len(start) < SHORTEST:
         raise BusinessError(12000006, "the sealed file is cut off: it ends in its first bytes")
     spool = Spool(pool)
     try:

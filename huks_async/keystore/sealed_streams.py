@@ -12,7 +12,7 @@ from huks_async.files.reader import SealedReader, read_head
 from huks_async.files.seekable import SeekableFile
 from huks_async.files.sources import FileSource, pieces_of
 from huks_async.keystore.file_keys import find_file_key, new_file
-from huks_async.keystore.first_format import open_first_format
+from huks_async.keystore.first_format import SHORTEST, open_first_format
 from huks_async.keystore.open_state import OpenState
 from huks_async.keystore.session_functions import SessionFunctions
 from huks_async.model.errors import BusinessError
@@ -46,6 +46,7 @@ async def open_stream(
         start = bytearray()
         await _gather(pieces, start, PREFIX_BYTES)
         if version_of(bytes(start[:PREFIX_BYTES])) == 1:
+            await _gather(pieces, start, SHORTEST)
             opened = open_first_format(keystore, state.pool, alias, bytes(start), pieces, options)
         else:
             header = await _take_header(pieces, start)

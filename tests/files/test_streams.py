@@ -358,6 +358,25 @@ async def test_files_of_format_1(size: int) -> None:
             assert await until_fault(opened, "old", wrong) == (b"", 12000006)
 
 
+@pytest.mark.parametrize("size", [0, 1, 15, 16, 17, 200])
+@pytest.mark.asyncio
+async def test_files_of_format_1_in_pieces_of_any_length(size: int) -> None:
+    """Where the source cuts a file changes nothing: a whole one opens, and one that is cut off does not."""
+    rng = random.Random(size)
+    data, key, nonce, head = rng.randbytes(size), rng.randbytes(32), rng.randbytes(12), b"huksenc\x01"
+    old = head + nonce + AESGCM(key).encrypt(nonce, data, head)
+    cuts = [list(range(0, len(old), step)) for step in range(1, 40)]
+    cuts += [sorted(rng.choices(range(len(old)), k=rng.randrange(9))) for _ in range(20)]
+    async with keystore() as opened:
+        await import_aes(opened, "old", key)
+        for places in cuts:
+            ends = [*places, len(old)]
+            pieces = [old[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+            assert await unseal(opened, "old", *pieces) == data, places
+            pieces[-1] = pieces[-1][:-1]
+            assert await until_fault(opened, "old", *pieces) == (b"", 12000006), places
+
+
 @pytest.mark.parametrize("workers", [1, 2, 3, 8])
 @pytest.mark.asyncio
 async def test_any_number_of_workers(workers: int) -> None:
