@@ -55,14 +55,14 @@ async def hold_sessions(count: int, folder: str, *, fed: bool) -> None:
 
 
 def hold_contexts(count: int) -> None:
-    """Make raw contexts in the same state as a fed session: with additional data, waiting for more."""
+    """Make raw contexts in the same state as a fed session: with additional data, waiting for more; one key is kept."""
 
     def context() -> object:
-        encryptor = Cipher(algorithms.AES(key), modes.GCM(ours.NONCE)).encryptor()
+        encryptor = Cipher(key, modes.GCM(ours.NONCE)).encryptor()
         encryptor.authenticate_additional_data(ours.AAD)
         return encryptor
 
-    key = os.urandom(32)
+    key = algorithms.AES(os.urandom(32))
     kept = [context() for _ in range(1000)]
     kept.clear()
     gc.collect()

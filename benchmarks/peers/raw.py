@@ -12,10 +12,14 @@ Call = Callable[[], object]
 
 
 def gcm_context(key: bytes, nonce: bytes, aad: bytes, data: bytes) -> Call:
-    """AES-GCM with a new context for each message, what a multi-step API must build at some point."""
+    """AES-GCM with a new context for each message, what a multi-step API must build at some point.
+
+    The key is kept. A `Cipher` belongs to one nonce, so each message has its own.
+    """
+    algorithm = algorithms.AES(key)
 
     def call() -> bytes:
-        encryptor = Cipher(algorithms.AES(key), modes.GCM(nonce)).encryptor()
+        encryptor = Cipher(algorithm, modes.GCM(nonce)).encryptor()
         encryptor.authenticate_additional_data(aad)
         return encryptor.update(data) + encryptor.finalize() + encryptor.tag
 

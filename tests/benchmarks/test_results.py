@@ -136,6 +136,15 @@ def test_raw_peers_give_the_same_bytes() -> None:
     assert text + tag == expected
 
 
+def test_raw_contexts_keep_their_key(monkeypatch) -> None:
+    """Only what belongs to one nonce is made for each message."""
+    made = []
+    monkeypatch.setattr(raw.algorithms, "AES", lambda key, real=raw.algorithms.AES: made.append(1) or real(key))
+    call = raw.gcm_context(os.urandom(32), ours.NONCE, ours.AAD, bytes(64))
+    assert call() == call()
+    assert len(made) == 1
+
+
 @pytest.mark.asyncio
 async def test_our_side_does_the_same_work(tmp_path) -> None:
     """A session of the benchmarks gives as many bytes as the raw call: ciphertext and tag."""
