@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import benchmarks.metrics  # noqa: F401  # enters the metrics
 from benchmarks import machine, side_by_side
-from benchmarks.comparing import differences, slower
+from benchmarks.comparing import differences, measured, slower, unpaired
 from benchmarks.measuring import Settings
 from benchmarks.metric import METRICS, PeerMissing, record, record_missing
 from benchmarks.pictures import pictures
@@ -23,7 +23,10 @@ _PEERS = "peers"
 
 
 def main() -> int:
-    """Measure, write, compare; 1 where something became slower or, with --gate, a floor was missed."""
+    """Measure, write, compare; 1 where something became slower or, with --gate, a floor was missed.
+
+    What holds nothing against anything gives 1, too. A peer that is not installed is named and does not.
+    """
     arguments = _parser().parse_args()
     if arguments.list:
         for each in _metrics(None):
@@ -43,7 +46,18 @@ def main() -> int:
     missed = [each["name"] for each in result["metrics"] if each.get("verdict") == "missed"]
     if missed:
         print(f"worse than the floor: {', '.join(missed)}")
-    return 1 if failed or (arguments.gate and missed) else 0
+    return 1 if failed or (arguments.gate and (missed or _ungated(result))) else 0
+
+
+def _ungated(result: dict[str, Any]) -> bool:
+    """Name what no floor was held against; whether that is everything."""
+    known = measured(result)
+    unmeasured = [each["name"] for each in result["metrics"] if each["name"] not in known]
+    if unmeasured:
+        print(f"not measured, so not held against a floor: {', '.join(unmeasured)}")
+    if not known:
+        print("nothing was measured that has a floor")
+    return not known
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -61,7 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=Path("benchmark-results"), help="folder of the results")
     parser.add_argument("--compare", metavar="OLD.json", type=Path, help="name what became slower since")
     parser.add_argument("--read", metavar="NEW.json", type=Path, help="use this result instead of measuring")
-    parser.add_argument("--gate", action="store_true", help="exit status 1 when a floor is missed")
+    parser.add_argument(
+        "--gate", action="store_true", help="exit status 1 when a floor is missed or nothing measured"
+    )
     return parser
 
 
@@ -143,9 +159,14 @@ def _compare(old: dict[str, Any], new: dict[str, Any]) -> bool:
     lines = slower(old, new)
     for line in lines:
         print(f"slower: {line}")
-    if not lines:
-        print("nothing became slower beyond the noise")
-    return bool(lines)
+    for line in unpaired(old, new):
+        print(f"not compared: {line}")
+    compared = measured(old) & measured(new)
+    if not compared:
+        print("nothing was compared: the results have no metric in common")
+    elif not lines:
+        print(f"nothing became slower beyond the noise; metrics compared: {len(compared)}")
+    return bool(lines) or not compared
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Two results side by side: what became slower, beyond the noise."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 _AT_LEAST = 0.05
@@ -29,13 +30,30 @@ def slower(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     return lines
 
 
+def unpaired(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """A line for each result that measured what the other did not: these metrics are not compared."""
+    then, now = measured(old), measured(new)
+    sides = {"the old result": sorted(then - now), "the new result": sorted(now - then)}
+    return [f"{', '.join(names)}: only {side} has it" for side, names in sides.items() if names]
+
+
+def measured(result: dict[str, Any]) -> set[str]:
+    """The names of the metrics that have a value."""
+    return {metric["name"] for metric in result["metrics"] if "value" in metric}
+
+
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """What makes two results hard to compare: another machine, other versions, another thoroughness."""
-    lines = []
-    for fact in ("processor", "processors", "system", "file_system", "python", "openssl_of_cryptography"):
-        then, now = old["machine"].get(fact), new["machine"].get(fact)
+    facts = ("processor", "processors", "system", "file_system", "python", "gil", "openssl_of_cryptography")
+    lines = list(_changes(old["machine"], new["machine"], (*facts, "sqlite")))
+    then, now = old["machine"].get("packages", {}), new["machine"].get("packages", {})
+    lines += _changes(then, now, dict.fromkeys([*then, *now]))
+    then, now = old["settings"], new["settings"]
+    return [*lines, *_changes(then, now, dict.fromkeys([*then, *now]))]
+
+
+def _changes(old: dict[str, Any], new: dict[str, Any], facts: Iterable[str]) -> Iterator[str]:
+    for fact in facts:
+        then, now = old.get(fact), new.get(fact)
         if then != now:
-            lines.append(f"{fact}: {then} → {now}")
-    if old["settings"]["quick"] != new["settings"]["quick"]:
-        lines.append(f"quick: {old['settings']['quick']} → {new['settings']['quick']}")
-    return lines
+            yield f"{fact}: {then} → {now}"

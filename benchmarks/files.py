@@ -72,7 +72,7 @@ class Run:
 
 
 def main() -> int:
-    """Measure and write; 1 where a target was missed and --gate is given."""
+    """Measure and write; 1 where a target was missed, or nothing was compared, and --gate is given."""
     arguments = _parser().parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.folder, prefix="huks-files-") as folder:
         result = measure(
@@ -84,7 +84,18 @@ def main() -> int:
     text = table(result)
     (arguments.out / "files.md").write_text(text)
     print(text)
-    return 1 if arguments.gate and not all(row["reached"] for row in result["ratios"]) else 0
+    return 1 if arguments.gate and not _reached(result) else 0
+
+
+def _reached(result: dict[str, Any]) -> bool:
+    """Whether there are ratios and all of them reach their targets; names what does not."""
+    if not result["ratios"]:
+        print(f"nothing was compared; missing: {', '.join(result['missing']) or 'rounds'}")
+        return False
+    missed = [row["what"] for row in result["ratios"] if not row["reached"]]
+    if missed:
+        print(f"worse than the target: {'; '.join(missed)}")
+    return not missed
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -96,7 +107,9 @@ def _parser() -> argparse.ArgumentParser:
         "--sparse-gigabytes", type=int, default=20, help="the large file of the memory figures; 0: none"
     )
     parser.add_argument("--out", type=Path, default=Path("benchmark-results"), help="folder of the results")
-    parser.add_argument("--gate", action="store_true", help="exit status 1 when a target is missed")
+    parser.add_argument(
+        "--gate", action="store_true", help="exit status 1 when a target is missed, or nothing compared"
+    )
     return parser
 
 
@@ -377,6 +390,8 @@ def table(result: dict[str, Any]) -> str:
     )
     loads, versions = ", ".join(map(str, facts["load_average"])), "; ".join(result["programs"].values())
     lines += ["", f"Most memory: {peaks}.", ""]
+    if result["missing"]:
+        lines += [f"Missing: {', '.join(result['missing'])}.", ""]
     lines.append(f"{facts['when']}: {where}; load {loads}; {facts['python']}; {versions}.")
     return "\n".join(lines) + "\n"
 

@@ -10,11 +10,11 @@ import xml.etree.ElementTree as ET
 import pytest
 
 import benchmarks.metrics  # noqa: F401  # enters the metrics
-from benchmarks import ours
+from benchmarks import files, ours
 from benchmarks.__main__ import main
-from benchmarks.comparing import slower
+from benchmarks.comparing import differences, slower, unpaired
 from benchmarks.measuring import Case, Samples, Settings, interleave
-from benchmarks.metric import METRICS, Outcome, PeerMissing, metric, record
+from benchmarks.metric import METRICS, Outcome, PeerMissing, metric, record, record_missing
 from benchmarks.peers import pycryptodome, raw
 from benchmarks.pictures import metrics_chart, pictures
 from benchmarks.tables import markdown
@@ -30,6 +30,26 @@ def result(**values: list[float]) -> dict:
         "settings": {"quick": True},
         "metrics": [record(metrics[name.replace("_", "-")], Outcome(values=v)) for name, v in values.items()],
     }
+
+
+MACHINE = {
+    "when": "now",
+    "processor": "a processor",
+    "processors": 2,
+    "memory_gib": 4.0,
+    "load_average": [0.1],
+    "system": "Linux",
+    "file_system": "ext4",
+    "python": "CPython",
+    "openssl_of_cryptography": "OpenSSL",
+    "sqlite": "3",
+    "packages": {},
+}
+
+
+def whole(found: dict) -> dict:
+    """With the facts that a page shows."""
+    return found | {"machine": MACHINE, "settings": {"quick": True, "rounds": 7, "event_loop": "asyncio"}}
 
 
 def test_every_metric_has_a_reachable_order() -> None:
@@ -91,6 +111,111 @@ def test_compare_names_what_became_slower_and_nothing_else() -> None:
     assert slower(new, new) == []
 
 
+def test_compare_names_what_makes_two_results_hard_to_compare() -> None:
+    """Machine, versions, packages on either side, and each setting."""
+    machine = {"sqlite": "3.40.1", "gil": True, "packages": {"anyio": "4.16.0", "tink": "1.16.1"}}
+    settings = {"quick": False, "rounds": 11, "slice_seconds": 0.05, "event_loop": "asyncio"}
+    old = {"machine": machine, "settings": settings, "metrics": []}
+    other = {"sqlite": "3.50.0", "gil": False, "packages": {"anyio": "4.17.0", "uvloop": "0.23.0"}}
+    changed = {"quick": True, "rounds": 7, "slice_seconds": 0.02, "event_loop": "uvloop"}
+    new = {"machine": other, "settings": changed, "metrics": []}
+    assert differences(old, old) == []
+    named = [line.partition(":")[0] for line in differences(old, new)]
+    assert named == [
+        "gil",
+        "sqlite",
+        "anyio",
+        "tink",
+        "uvloop",
+        "quick",
+        "rounds",
+        "slice_seconds",
+        "event_loop",
+    ]
+    assert "tink: 1.16.1 → None" in differences(old, new)
+
+
+def test_compare_names_what_only_one_result_has() -> None:
+    """A metric without a value is like one that is not there."""
+    old, new = result(gcm_raw=[1.0], many_open=[1.0]), result(gcm_raw=[1.0], ecdsa_raw=[1.0])
+    new["metrics"].append(record_missing(METRICS[18], "no peer"))
+    assert unpaired(old, new) == [
+        "many-open: only the old result has it",
+        "ecdsa-raw: only the new result has it",
+    ]
+    assert unpaired(new, new) == []
+
+
+def run_on(folder, monkeypatch, new: dict, *words: str, old: dict | None = None) -> int:
+    """The command with results in files in place of measuring."""
+    (folder / "new.json").write_text(json.dumps(new))
+    arguments = ["benchmarks", "--read", str(folder / "new.json"), "--out", str(folder / "out"), *words]
+    if old is not None:
+        (folder / "old.json").write_text(json.dumps(old))
+        arguments += ["--compare", str(folder / "old.json")]
+    monkeypatch.setattr(sys, "argv", arguments)
+    return main()
+
+
+def test_nothing_compared_is_not_nothing_slower(tmp_path, monkeypatch, capsys) -> None:
+    """Two results without a common metric: exit status 1, and no word of being as fast."""
+    old, new = whole(result(gcm_raw=[1.0])), whole(result(many_open=[1.0]))
+    assert run_on(tmp_path, monkeypatch, new, old=old) == 1
+    said = capsys.readouterr().out
+    assert "nothing was compared" in said
+    assert "nothing became slower" not in said
+    assert run_on(tmp_path, monkeypatch, new, old=new) == 0
+    assert "nothing became slower beyond the noise; metrics compared: 1" in capsys.readouterr().out
+
+
+def test_the_gate_is_open_only_where_something_was_measured(tmp_path, monkeypatch, capsys) -> None:
+    """A missing peer is named; where no peer is there at all, the gate has held nothing and fails."""
+    missing = record_missing(METRICS[3], "tink is not installed (extra: bench)")
+    some, none = whole(result(gcm_raw=[1.0])), whole(result())
+    some["metrics"].append(missing)
+    none["metrics"].append(missing)
+    assert run_on(tmp_path, monkeypatch, some, "--gate") == 0
+    assert "not held against a floor: gcm-tink" in capsys.readouterr().out
+    assert run_on(tmp_path, monkeypatch, none, "--gate") == 1
+    assert "nothing was measured" in capsys.readouterr().out
+    assert run_on(tmp_path, monkeypatch, whole(result(gcm_raw=[1.3])), "--gate") == 1
+    assert "worse than the floor: gcm-raw" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("ratios", "missing", "status", "said"),
+    [
+        ([], ["age"], 1, "nothing was compared; missing: age"),
+        ([0.7], [], 0, ""),
+        ([0.7, 0.9], [], 1, "worse than the target: 1"),
+    ],
+    ids=["age-is-missing", "reached", "one-missed"],
+)
+def test_the_gate_of_files_wants_a_comparison(
+    tmp_path, monkeypatch, capsys, ratios: list[float], missing: list[str], status: int, said: str
+) -> None:
+    """Without `age` there is no ratio, so --gate has nothing to let through; the table names what is missing."""
+    rows = [
+        {
+            "what": f"{place}",
+            "value": value,
+            "low": value,
+            "high": value,
+            "target": 0.8,
+            "reached": value <= 0.8,
+        }
+        for place, value in enumerate(ratios)
+    ]
+    found = {"megabytes": 1, "rounds": 1, "ratios": rows, "programs": {"huks": "0.1.0"}, "missing": missing}
+    found |= {"machine": MACHINE, "seconds": {"encrypt": {"huks": {"wall": 1.0, "processor": 1.0}}}}
+    monkeypatch.setattr(files, "measure", lambda *_, **__: found | {"peak_bytes": {}})
+    monkeypatch.setattr(sys, "argv", ["files", "--gate", "--out", str(tmp_path), "--folder", str(tmp_path)])
+    assert files.main() == status
+    printed = capsys.readouterr().out
+    assert said in printed
+    assert ("Missing: age." in printed) is bool(missing)
+
+
 def test_pictures_are_svg_whose_bars_keep_proportions() -> None:
     """Well-formed, for light and dark pages, and a bar at the floor ends at the line of the floor."""
     at_floor = result(gcm_raw=[1.2], stream_gcm=[0.8])
@@ -139,7 +264,9 @@ def test_raw_peers_give_the_same_bytes() -> None:
 def test_raw_contexts_keep_their_key(monkeypatch) -> None:
     """Only what belongs to one nonce is made for each message."""
     made = []
-    monkeypatch.setattr(raw.algorithms, "AES", lambda key, real=raw.algorithms.AES: made.append(1) or real(key))
+    monkeypatch.setattr(
+        raw.algorithms, "AES", lambda key, real=raw.algorithms.AES: made.append(1) or real(key)
+    )
     call = raw.gcm_context(os.urandom(32), ours.NONCE, ours.AAD, bytes(64))
     assert call() == call()
     assert len(made) == 1
