@@ -65,7 +65,7 @@ def _generations(keystore: huks.Keystore, tasks: int) -> Run:
 
 @metric(12, "generate", "durable generate AES / inline SQLite insert", target=1.8, floor=2.5)
 async def generate(settings: Settings) -> Outcome:
-    """`generateKeyItem` until the key is on disk, against a bare insert of as many bytes, also synced."""
+    """`generateKeyItem` until the key is on disk, against a bare insert of as many bytes as its row has, also synced."""
     return await _against_insert(settings, time.perf_counter)
 
 
@@ -77,14 +77,15 @@ async def generate_processor(settings: Settings) -> Outcome:
 
 async def _against_insert(settings: Settings, clock: Clock) -> Outcome:
     with tempfile.TemporaryDirectory(dir=settings.folder) as folder:
-        async with ours.open_keystore(settings) as keystore:
+        async with ours.open_keystore(settings, "gcm") as keystore:
+            size = len(_only_blob(keystore))
             with closing(_plain_table(folder)) as connection:
                 numbers = itertools.count()
 
                 def insert(times: int) -> None:
                     for _ in range(times):
                         connection.execute(
-                            "INSERT INTO item VALUES (?, ?)", (f"{next(numbers)}", os.urandom(300))
+                            "INSERT INTO item VALUES (?, ?)", (f"{next(numbers)}", os.urandom(size))
                         )
 
                 samples = await interleave(
@@ -135,8 +136,7 @@ async def generate_together_processor(settings: Settings) -> Outcome:
     """Keys that 64 tasks generate at once, against the least that makes such rows: 64 in each commit on both sides."""
     with tempfile.TemporaryDirectory(dir=settings.folder) as folder:
         async with ours.open_keystore(settings, "gcm") as keystore:
-            with closing(sqlite3.connect(_path(keystore))) as stored:
-                ((blob,),) = stored.execute("SELECT blob FROM item").fetchall()
+            blob = _only_blob(keystore)
             with closing(_plain_rows(folder)) as connection:
                 samples = await interleave(
                     settings,
@@ -208,6 +208,14 @@ def _path(keystore: huks.Keystore) -> str:
     store = keystore._store
     assert isinstance(store, huks.SqliteStore)
     return store.path
+
+
+def _only_blob(keystore: huks.Keystore) -> bytes:
+    """The sealed item of the one key that is in the store."""
+    with closing(sqlite3.connect(_path(keystore))) as stored:
+        ((blob,),) = stored.execute("SELECT blob FROM item").fetchall()
+    assert isinstance(blob, bytes)
+    return blob
 
 
 def _fill(path: str, rows: int) -> None:
