@@ -1,5 +1,6 @@
 """python-pkcs11 with SoftHSM2: the other way to use keys one must not see, in its usual one-shot form."""
 
+import atexit
 import os
 import shutil
 import subprocess
@@ -24,7 +25,7 @@ _PIN = "1234"
 
 @cache
 def _load() -> Any:
-    """The library, with a new token in a folder of its own; a process can load it once only."""
+    """The library, with a new token in a folder that lives as long as the process, which can load it once only."""
     try:
         import pkcs11
     except ImportError:
@@ -34,6 +35,7 @@ def _load() -> Any:
     if library is None or tool is None:
         raise PeerMissing("SoftHSM2 is not installed (Debian: softhsm2)")
     folder = tempfile.mkdtemp(prefix="huks-benchmark-token-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     configuration = os.path.join(folder, "softhsm2.conf")
     with open(configuration, "w") as file:
         file.write(f"directories.tokendir = {folder}\nobjectstore.backend = file\nlog.level = ERROR\n")

@@ -1,11 +1,15 @@
 """What single metrics do on either side."""
 
 import asyncio
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
 
-from benchmarks import ours
+import huks_async as huks
+from benchmarks import ours, profile
 from benchmarks.measuring import Settings
 from benchmarks.metrics import keys, loop
 
@@ -55,3 +59,54 @@ async def test_the_bare_insert_has_as_many_bytes_as_a_key(tmp_path, monkeypatch)
     monkeypatch.setattr(keys, "os", SimpleNamespace(urandom=urandom, path=keys.os.path))
     await keys.generate(settings(tmp_path))
     assert inserted == {len(blob)}
+
+
+@pytest.mark.asyncio
+async def test_init_and_finish_are_timed_without_an_update(monkeypatch, capsys) -> None:
+    """The steps of init and finish are those of the metric and of the functions below them; update has its own sessions."""
+    called = []
+
+    def note(name: str) -> None:
+        real = getattr(huks.Keystore, name)
+
+        def noting(*arguments):
+            called.append(name)
+            return real(*arguments)
+
+        monkeypatch.setattr(huks.Keystore, name, noting)
+
+    for each in ("initSession", "updateSession", "finishSession"):
+        note(each)
+    await profile.steps("gcm", 2)
+    assert called[-10:] == [
+        *["initSession", "finishSession"] * 2,
+        *["initSession", "updateSession", "finishSession"] * 2,
+    ]
+    assert "updateSession" in capsys.readouterr().out
+
+
+_OPENING = """
+from benchmarks.metric import PeerMissing
+from benchmarks.peers import softhsm
+
+try:
+    with softhsm.session():
+        print("open")
+except PeerMissing as why:
+    print(why)
+"""
+
+
+def test_a_token_is_gone_with_its_process(tmp_path) -> None:
+    """The folder of SoftHSM's token is removed at the end."""
+    environment = os.environ | {
+        "TMPDIR": str(tmp_path),
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+    }
+    # in a process of its own: the library stays with the token that a process gave it first
+    process = subprocess.run(
+        [sys.executable, "-c", _OPENING], check=True, capture_output=True, text=True, env=environment
+    )
+    if process.stdout != "open\n":
+        pytest.skip(process.stdout.strip())
+    assert list(tmp_path.iterdir()) == []
