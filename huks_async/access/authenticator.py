@@ -77,7 +77,8 @@ class AuthHost(Protocol):
     def credentials_changed(self, user_id: int) -> None:
         """Report that a user's PIN was cleared, or a credential was enrolled or removed.
 
-        This voids the tokens that this keystore has made for that user so far.
+        This voids the tokens that the keystores which this process has open on the store have made for that user so
+        far, and refuses (12000008) the user's authentications that are under way.
         """
 
 

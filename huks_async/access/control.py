@@ -34,6 +34,7 @@ from huks_async.access.tokens import (
     seal_token,
 )
 from huks_async.access.vault import Vault
+from huks_async.access.voidings import Voidings
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import ParamSet
 from huks_async.model.showing import type_name
@@ -107,6 +108,7 @@ class AccessControl:
         keys: the keys of auth tokens.
         others_make_tokens: whether an authenticator elsewhere also has these keys.
         vault: where the authenticator keeps what it remembers.
+        voidings: which tokens are void.
         run: runs a function in a worker thread.
         clock: seconds, monotonic.
         outside: awaits the authenticator's answers until the keystore closes.
@@ -119,6 +121,7 @@ class AccessControl:
         *,
         others_make_tokens: bool,
         vault: Vault,
+        voidings: Voidings,
         run: Callable[..., Awaitable[Any]],
         clock: Callable[[], float],
         outside: OutsideCalls,
@@ -129,8 +132,7 @@ class AccessControl:
         self._others_make_tokens = others_make_tokens
         self.host: LentHost = LentHost(vault, run, self._void_tokens)
         self.clock = clock
-        # user → the moment before which this keystore's tokens for that user are void, in milliseconds
-        self._void_before: dict[int, int] = {}
+        self._voidings = voidings
 
     # --- keys ---------------------------------------------------------------------------------
 
@@ -246,7 +248,14 @@ class AccessControl:
         from huks_async.access.authenticator import AuthRequest, Vouched
 
         request = AuthRequest(challenge, auth_type, user_id)
+        voided = self._voidings.latest(user_id)
         vouched = await self._ask(self._authenticator.authenticate(self.host, request, credential), Vouched)
+        if self._voidings.latest(user_id) != voided:
+            # a token made now would be younger than the change that voids what the authenticator may have looked at
+            raise BusinessError(
+                12000008,
+                f"the credentials of user {user_id} were changed while this one was being checked; authenticate again",
+            )
         numbers = (vouched.secure_uid, vouched.enrolled_id, vouched.credential_id, vouched.trust_level)
         if not (
             all(isinstance(number, int) for number in numbers)
@@ -263,7 +272,7 @@ class AccessControl:
         return seal_token(
             AuthToken(
                 challenge=challenge,
-                time=int(self.clock() * 1000),
+                time=max(int(self.clock() * 1000), voided),
                 trust_level=vouched.trust_level * TRUST_STEP,
                 auth_type=number,
                 user_id=user_id,
@@ -330,11 +339,11 @@ class AccessControl:
                 now is not None and credential not in now.enrolled.items()
             ):
                 raise _void("is of a credential of which something was enrolled since the key was made")
-        if token.time < self._void_before.get(token.user_id, -1):
+        if token.time < self._voidings.latest(token.user_id):
             raise _void("was made before the user's credentials were changed")
 
     def _void_tokens(self, user_id: int) -> None:
-        self._void_before[user_id] = int(self.clock() * 1000)
+        self._voidings.void(user_id, int(self.clock() * 1000))
 
     # --- the authenticator --------------------------------------------------------------------
 

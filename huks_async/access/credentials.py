@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from huks_async.access.authenticator import NOBODY_ENROLLED, AuthHost, Enrolment, HasAuthHost
+from huks_async.access.authenticator import NOBODY_ENROLLED, AuthHost, Enrolment, HasAuthHost, Vouched
 from huks_async.access.vault import change
 from huks_async.model.enums import HuksUserAuthType
 from huks_async.model.errors import BusinessError
@@ -102,18 +102,48 @@ async def change_user(
             without a record gets one with a new identity.
         void: whether this voids tokens that were made before, as an enrolment and a removal do.
     """
+    attempted = False
 
     def encoded(data: bytes | None) -> tuple[bytes | None, T]:
+        nonlocal attempted
+        attempted = False
         record = UserRecord(_new_id(), {}, ()) if data is None else _decode(data)
         changed, result = new(record)
         if changed is record:
             return data, result
+        attempted = True
         return _encode(changed) if changed.credentials else None, result
 
-    result = await change(host.vault, _name(user_id), encoded)
-    if void:
-        host.credentials_changed(user_id)
-    return result
+    try:
+        return await change(host.vault, _name(user_id), encoded)
+    finally:
+        # also where this was cancelled, or the store failed, because the record may have been written
+        if void and attempted:
+            host.credentials_changed(user_id)
+
+
+async def vouch_for(host: AuthHost, user_id: int, checked: Credential, trust_level: int) -> Vouched:
+    """Vouch for a user whose credential was right: an authenticator's last step.
+
+    Between the look at the credential and its end a check waits, for a thread, for others, for the store. Meanwhile
+    another process may have removed the credential, so its record is read once more.
+
+    Raises:
+        BusinessError: 12000008 if the credential was removed or replaced meanwhile.
+    """
+    record = await read_user(host, user_id)
+    if record is None or not any(
+        one.kind == checked.kind and one.credential_id == checked.credential_id for one in record.credentials
+    ):
+        raise BusinessError(
+            12000008, f"the credential of user {user_id} was removed or changed while it was being checked"
+        )
+    return Vouched(
+        record.secure_uid,
+        record.enrolled[checked.auth_type],
+        checked.credential_id,
+        trust_level=trust_level,
+    )
 
 
 class KeptUsers:

@@ -22,6 +22,7 @@ from huks_async.access.credentials import (
     check_user_id,
     clear_credential,
     read_user,
+    vouch_for,
 )
 from huks_async.access.issuer_keys import Fetch, IssuerKeys
 from huks_async.access.tokens import MAX_TRUST_LEVEL, iam_type
@@ -159,9 +160,7 @@ class OidcAuthenticator(KeptUsers):
                 replay; 12000013 for a user without subject; 12000015 if the issuer's keys cannot be fetched; 401 for
                 something that is not a token.
         """
-        record = await read_user(host, request.user_id)
-        found = _subject_of(record, request.user_id)
-        assert record is not None
+        found = _subject_of(await read_user(host, request.user_id), request.user_id)
         header = _header(credential)
         algorithm = self._check_header(header)
         key_id = header.get("kid")
@@ -183,12 +182,7 @@ class OidcAuthenticator(KeptUsers):
             most=_MOST_REMEMBERED,
             forget_oldest=False,
         )
-        return Vouched(
-            record.secure_uid,
-            record.enrolled[found.auth_type],
-            found.credential_id,
-            trust_level=self._trust_level,
-        )
+        return await vouch_for(host, request.user_id, found, self._trust_level)
 
     def _check_header(self, header: dict[str, Any]) -> str:
         algorithm = header.get("alg")

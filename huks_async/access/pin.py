@@ -21,6 +21,7 @@ from huks_async.access.credentials import (
     check_user_id,
     clear_credential,
     read_user,
+    vouch_for,
 )
 from huks_async.access.tokens import MAX_TRUST_LEVEL
 from huks_async.model.enums import HuksUserAuthType
@@ -93,7 +94,7 @@ class PinAuthenticator(KeptUsers):
         """
         host, user_id = keystore.auth_host, check_user_id(user_id)
         wanted = self._new_pin(new_pin)
-        proven = (await self._check(host, user_id, old_pin))[1]
+        proven = await self._check(host, user_id, old_pin)
         data = await self._hash(host, wanted)
 
         def changed(record: UserRecord) -> tuple[UserRecord, None]:
@@ -123,25 +124,20 @@ class PinAuthenticator(KeptUsers):
             BusinessError: 12000008 for a wrong one, and while guesses are locked out (the message says how long, and
                 `error.data["retry_after"]` in seconds); 12000013 for a user without PIN; 401 for another type.
         """
-        record, found = await self._check(host, request.user_id, credential)
-        return Vouched(
-            record.secure_uid, record.enrolled[_PIN], found.credential_id, trust_level=self._trust_level
-        )
+        found = await self._check(host, request.user_id, credential)
+        return await vouch_for(host, request.user_id, found, self._trust_level)
 
-    async def _check(self, host: AuthHost, user_id: int, pin: object) -> tuple[UserRecord, Credential]:
+    async def _check(self, host: AuthHost, user_id: int, pin: object) -> Credential:
         given = _pin_bytes(pin)
-        record = await read_user(host, user_id)
-        _pin_of(record, user_id)
+        _pin_of(await read_user(host, user_id), user_id)
         attempts = f"{_KIND}-attempts/{user_id}"
         await self._lockout.count(host, attempts)
         # read after the guess was counted, so that the guess is compared with the PIN as it is now
-        record = await read_user(host, user_id)
-        found = _pin_of(record, user_id)
-        assert record is not None
+        found = _pin_of(await read_user(host, user_id), user_id)
         if not await host.run(_matches, given, found.data):
             raise BusinessError(12000008, f"the PIN is wrong for user {user_id}")
         await self._lockout.clear(host, attempts)
-        return record, found
+        return found
 
     def _new_pin(self, pin: object) -> bytes:
         return _pin_bytes(pin, self._shortest)

@@ -24,6 +24,7 @@ from huks_async.access.credentials import (
     check_user_id,
     clear_credential,
     read_user,
+    vouch_for,
 )
 from huks_async.access.tokens import MAX_TRUST_LEVEL, iam_type
 from huks_async.access.vault import change
@@ -171,9 +172,7 @@ class TotpAuthenticator(KeptUsers):
         attempts = f"{_KIND}-attempts/{user_id}"
         await self._lockout.count(host, attempts)
         # read after the guess was counted, so that the guess is compared with the secret as it is now
-        record = await read_user(host, user_id)
-        found = _secret_of(record, user_id)
-        assert record is not None
+        found = _secret_of(await read_user(host, user_id), user_id)
         matching = self._matching(found.data, code)
         if not matching:
             raise BusinessError(
@@ -192,12 +191,7 @@ class TotpAuthenticator(KeptUsers):
 
         await change(host.vault, f"{_KIND}-used/{user_id}", used)
         await self._lockout.clear(host, attempts)
-        return Vouched(
-            record.secure_uid,
-            record.enrolled[found.auth_type],
-            found.credential_id,
-            trust_level=self._trust_level,
-        )
+        return await vouch_for(host, user_id, found, self._trust_level)
 
     def _matching(self, data: bytes, code: bytes) -> list[int]:
         """The moments, in seconds since 1970, of the steps with this code; all are compared, even after a match."""

@@ -407,12 +407,14 @@ class Keystore(
 
         # late: programs that only import names of this library make and judge no tokens
         from huks_async.access.control import AccessControl
+        from huks_async.access.voidings import voidings_of
 
         access = AccessControl(
             self._authenticator,
             token_keys_for(self._token_keys, store_key),
             others_make_tokens=not isinstance(self._token_keys, (str, NoneType)),
             vault=StoreVault(self._store, sealer),
+            voidings=voidings_of(store_key),
             run=pool.run,
             clock=self._clock,
             outside=outside,

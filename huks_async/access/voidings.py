@@ -1,0 +1,38 @@
+"""Which tokens are void because their user's credentials were changed: known to all keystores of a process on a store."""
+
+from weakref import WeakValueDictionary
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+_ID_BYTES = 16
+
+
+class Voidings:
+    """For each user the moment before which tokens are void, in milliseconds."""
+
+    __slots__ = ("__weakref__", "_moments")
+
+    def __init__(self) -> None:
+        self._moments: dict[int, int] = {}
+
+    def latest(self, user_id: int) -> int:
+        """The moment before which the user's tokens are void. It is another one after each voiding."""
+        return self._moments.get(user_id, 0)
+
+    def void(self, user_id: int, now: int) -> None:
+        """Void the tokens that a user has.
+
+        Those of this millisecond are among them, so the next ones have to be of the moment that `latest` gives.
+        """
+        self._moments[user_id] = max(now, self.latest(user_id)) + 1
+
+
+# By an id of the store; whoever works on the store keeps the entry.
+_of_stores: "WeakValueDictionary[bytes, Voidings]" = WeakValueDictionary()
+
+
+def voidings_of(store_key: bytes) -> Voidings:
+    """The voidings that the keystores of this process on one store share, while one of them is open."""
+    name = HKDF(SHA256(), _ID_BYTES, salt=None, info=b"huks_async voidings 1").derive(store_key)
+    return _of_stores.setdefault(name, Voidings())
