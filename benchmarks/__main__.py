@@ -14,7 +14,7 @@ import benchmarks.metrics  # noqa: F401  # enters the metrics
 from benchmarks import machine, side_by_side
 from benchmarks.comparing import differences, measured, slower, unpaired
 from benchmarks.measuring import Settings
-from benchmarks.metric import METRICS, PeerMissing, record, record_missing
+from benchmarks.metric import METRICS, PeerMissing, describe, record, record_missing
 from benchmarks.pictures import pictures
 from benchmarks.tables import markdown, number
 
@@ -116,11 +116,11 @@ def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
     }
     start = time.perf_counter()
     for metric in _metrics(arguments.only):
-        _say(f"{metric.number:>3} {metric.title} …")
+        _say(f"{metric.number:>3} {describe(metric, quick=quick)['title']} …")
         try:
-            found = record(metric, run(metric.measure(settings)))
+            found = record(metric, run(metric.measure(settings)), quick=quick)
         except PeerMissing as why:
-            found = record_missing(metric, str(why))
+            found = record_missing(metric, str(why), quick=quick)
             print(f"     missing: {why}")
         else:
             print(f"     {number(found['value'])} ({found['verdict']})")

@@ -38,6 +38,7 @@ class Metric:
         number: its place in the table.
         name: for the command line.
         title: what is compared with what.
+        quick_title: the same with the smaller amounts of a quick run; empty where the title names none.
         target: where we want to be.
         floor: the worst that is acceptable.
         higher: whether more is better; else less is.
@@ -48,6 +49,7 @@ class Metric:
     number: int
     name: str
     title: str
+    quick_title: str
     target: float
     floor: float
     higher: bool
@@ -67,7 +69,15 @@ METRICS: dict[int, Metric] = {}
 
 
 def metric(
-    number: int, name: str, title: str, *, target: float, floor: float, higher: bool = False, unit: str = ""
+    number: int,
+    name: str,
+    title: str,
+    *,
+    target: float,
+    floor: float,
+    higher: bool = False,
+    unit: str = "",
+    quick_title: str = "",
 ) -> Callable[[Measure], Measure]:
     """Enter a function into the list of metrics."""
 
@@ -77,6 +87,7 @@ def metric(
             number=number,
             name=name,
             title=title,
+            quick_title=quick_title,
             target=target,
             floor=floor,
             higher=higher,
@@ -88,11 +99,11 @@ def metric(
     return enter
 
 
-def record(metric: Metric, outcome: Outcome) -> dict[str, Any]:
+def record(metric: Metric, outcome: Outcome, *, quick: bool = False) -> dict[str, Any]:
     """A metric and its outcome as they stand in the JSON file."""
     value = statistics.median(outcome.values)
     low, high = middle_half(outcome.values)
-    return describe(metric) | {
+    return describe(metric, quick=quick) | {
         "value": value,
         "low": low,
         "high": high,
@@ -103,17 +114,17 @@ def record(metric: Metric, outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def record_missing(metric: Metric, why: str) -> dict[str, Any]:
+def record_missing(metric: Metric, why: str, *, quick: bool = False) -> dict[str, Any]:
     """A metric that could not be measured."""
-    return describe(metric) | {"missing": why}
+    return describe(metric, quick=quick) | {"missing": why}
 
 
-def describe(metric: Metric) -> dict[str, Any]:
+def describe(metric: Metric, *, quick: bool = False) -> dict[str, Any]:
     """What is known of a metric before it is measured."""
     return {
         "number": metric.number,
         "name": metric.name,
-        "title": metric.title,
+        "title": (quick and metric.quick_title) or metric.title,
         "target": metric.target,
         "floor": metric.floor,
         "better": "higher" if metric.higher else "lower",

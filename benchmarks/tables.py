@@ -73,5 +73,16 @@ def _machine(result: dict[str, Any]) -> str:
         f"{machine['when']}: {machine['processor']}, {machine['processors']} processors, "
         f"{machine['memory_gib']} GiB, {machine['system']}, {machine['file_system']}{disk}; load {loads} at the start; "
         f"{machine['python']}, {machine['openssl_of_cryptography']}, SQLite {machine['sqlite']}; {packages}; "
-        f"{settings['rounds']} rounds{', quick' if settings['quick'] else ''}, {settings['event_loop']}."
+        f"{_rounds(result)}{', quick' if settings['quick'] else ''}, {settings['event_loop']}."
     )
+
+
+def _rounds(result: dict[str, Any]) -> str:
+    """How many there were, and which metrics had others."""
+    usual = result["settings"]["rounds"]
+    others: dict[int, list[str]] = {}
+    for metric in result["metrics"]:
+        if "values" in metric and len(metric["values"]) != usual:
+            others.setdefault(len(metric["values"]), []).append(f"`{metric['name']}`")
+    named = "; ".join(f"{count} of {', '.join(names)}" for count, names in others.items())
+    return f"{usual} rounds" + (f" ({named})" if named else "")

@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -61,6 +62,22 @@ def test_every_metric_has_a_reachable_order() -> None:
         assert each.verdict(each.floor) == "floor"
         worse = each.floor * (0.9 if each.higher else 1.1)
         assert each.verdict(worse) == "missed"
+
+
+def test_quick_results_name_their_own_amounts() -> None:
+    """No title of a quick run promises the sessions, keys or bytes of a whole one; the page says who had fewer rounds."""
+    quick = whole(result())
+    quick["metrics"] = [
+        record(each, Outcome(values=[1.0] * 7), quick=True) for _, each in sorted(METRICS.items())
+    ]
+    titles = {each["name"]: each["title"] for each in quick["metrics"]}
+    for each in METRICS.values():
+        full = re.search("10[⁵⁶]|1 GB", each.title)
+        assert (titles[each.name] == each.title) is not bool(full)
+        assert not full or full[0] not in titles[each.name]
+    assert "7 rounds, quick" in markdown(quick)
+    quick["metrics"][14]["values"] = quick["metrics"][15]["values"] = [1.0, 1.0]
+    assert "7 rounds (2 of `session-bytes`, `purged-bytes`), quick" in markdown(quick)
 
 
 @pytest.mark.asyncio
