@@ -74,6 +74,13 @@ def test_readme_opens_with_two_commands() -> None:
         assert "--no-cache-dir" in command
 
 
+def test_a_source_distribution_has_what_readme_needs() -> None:
+    """A source distribution has the files that README's commands and links name."""
+    targets = tomllib.loads((TOP / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]
+    named = {link.partition("#")[0] for link in re.findall(r"\]\(([^):]+)\)", README)} | {"constraints.txt"}
+    assert {name.partition("/")[0] for name in named} <= set(targets["sdist"]["include"])
+
+
 def test_ci_runs_readmes_commands() -> None:
     """CI takes its commands from README, so that the two cannot differ, and comes to the tests last.
 

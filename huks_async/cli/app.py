@@ -43,7 +43,9 @@ def _add(parent: App, commands: Commands, whole: bool) -> None:
     for word, place in commands.items():
         parent.command(f"{_ROOM}.{place}", name=word)
     if whole:
-        parent.resolved_commands()
+        for command in parent.resolved_commands().values():
+            # The parser shows line ends as they are, which fit no terminal's width; paragraphs are broken by it.
+            command.help = "\n\n".join(" ".join(part.split()) for part in command.help.split("\n\n"))
 
 
 def _asks_for_help(arguments: Sequence[str]) -> bool:

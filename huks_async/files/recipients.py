@@ -167,7 +167,10 @@ class Way:
             padding = int(HuksKeyPadding.HUKS_PADDING_OAEP)
             return self._tags(PURPOSE=purpose, PADDING=padding, DIGEST=self.digest, **sized)
         if self.number == SM2:
-            return self._tags(PURPOSE=purpose, DIGEST=self.digest, **sized)
+            # A session must say every value that its key fixes; SM2 needs no padding unless the key names one.
+            fixed = self.key.get(_T.HUKS_TAG_PADDING)
+            padded = {} if fixed is None else {"PADDING": fixed}
+            return self._tags(PURPOSE=purpose, DIGEST=self.digest, **padded, **sized)
         mode = next(mode for mode, way in _CIPHER_MODES.items() if way == self.number)
         tags: dict[str, int | bytes] = {"PURPOSE": purpose, "PADDING": 0, "BLOCK_MODE": mode, **sized}
         tags["ASSOCIATED_DATA"] = LABEL + file_salt

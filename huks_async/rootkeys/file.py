@@ -64,7 +64,8 @@ class FileRootKey(SecretRootKey):
                     raise BusinessError(
                         12000004,
                         f"{self._name} is not there. None is made anew for a store that was sealed under one, nor "
-                        "with create=False: restore it from a backup",
+                        "with create=False: restore it from a backup. A store that was made with another root key "
+                        "is opened with that (Keystore.open(root_key=…)), and not by the command huks",
                     ) from None
                 self._make()
                 return self._read()

@@ -1,5 +1,7 @@
 """The table of commands: every line leads to a command, and help tells of each."""
 
+import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,13 @@ EVERY = [
 def test_each_command_has_help(huks: Huks, words: tuple[str, ...]) -> None:
     done = huks(*words, "--help")
     assert (done.code, done.err) == (0, "")
-    assert done.out.decode().startswith(f"Usage: huks {' '.join(words)}")
+    text = done.out.decode()
+    assert text.startswith(f"Usage: huks {' '.join(words)}")
+    assert not re.search("--(no|empty)-", text)
+    for paragraph in text.partition("╭")[0].strip().split("\n\n")[1:]:
+        lines = paragraph.splitlines()
+        for line, following in pairwise(lines):
+            assert len(f"{line.rstrip()} {following.split()[0]}") > 80, (line, following)
 
 
 @pytest.mark.parametrize("words", [(), *((group,) for group in GROUPS)], ids=" ".join)

@@ -13,7 +13,7 @@ def test_backup_makes_a_store_of_one_file(huks: Huks, home: Path, tmp_path: Path
     target = tmp_path / "copy.db"
     done = huks("store", "backup", target)
     assert (done.code, done.out) == (0, b"")
-    assert f"copied the store to {target}: 1 keys" in done.err
+    assert f"copied the store to {target}: 1 key, " in done.err
     assert "the root key is not in it" in done.err
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     (home / "keystore.db").unlink()

@@ -41,6 +41,12 @@ KINDS: dict[str, dict[str, int]] = {
     },
     "rsa-open": {"ALGORITHM": _A.HUKS_ALG_RSA, "KEY_SIZE": 3072, "PURPOSE": CIPHER},
     "sm2": {"ALGORITHM": _A.HUKS_ALG_SM2, "KEY_SIZE": 256, "PURPOSE": CIPHER, "DIGEST": _D.HUKS_DIGEST_SM3},
+    "sm2-unpadded": {
+        "ALGORITHM": _A.HUKS_ALG_SM2,
+        "KEY_SIZE": 256,
+        "PURPOSE": CIPHER,
+        "PADDING": HuksKeyPadding.HUKS_PADDING_NONE,
+    },
     "hkdf": _AES | {"PURPOSE": HuksKeyPurpose.HUKS_KEY_PURPOSE_DERIVE, "DIGEST": _D.HUKS_DIGEST_SHA512},
     "hkdf-open": _AES | {"PURPOSE": HuksKeyPurpose.HUKS_KEY_PURPOSE_DERIVE},
     "hmac": {

@@ -395,7 +395,7 @@ async def test_a_lost_root_key_is_named_as_that(tmp_path):
     lost = tmp_path / "keys.db.root-key"
     lost.unlink()
     with pytest.raises(
-        BusinessError, match=r"keys\.db\.root-key is not there.* restore it from a backup"
+        BusinessError, match=r"keys\.db\.root-key is not there.* restore it from a backup\..*root_key="
     ) as caught:
         await Keystore.open(f"sqlite:///{tmp_path}/keys.db").__aenter__()
     assert caught.value.code == 12000004

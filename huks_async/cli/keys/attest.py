@@ -74,7 +74,10 @@ def verify_attestation_command(
     *,
     challenge: Challenge,
     root: Annotated[
-        list[str], Parameter(name=["--root", "-r"], help="A file of certificates to trust; may be repeated.")
+        list[str],
+        Parameter(
+            name=["--root", "-r"], negative=(), help="A file of certificates to trust; may be repeated."
+        ),
     ],
     json: Json = False,
 ) -> None:

@@ -117,7 +117,7 @@ async def _keystore(place: Place) -> list[Finding]:
     try:
         async with place.open() as keystore:
             aliases = (await keystore.listAliases(options(**place.tags))).keyAliases
-            findings.append(Finding(True, f"opens; {len(aliases)} keys at this level"))
+            findings.append(Finding(True, f"opens; keys at this level: {len(aliases)}"))
         async with huks_async.Keystore.open(store="memory:", load_all=False) as trial:
             await trial.generateKeyItem("doctor", options(**KINDS["aes-256-gcm"]))
             findings.append(

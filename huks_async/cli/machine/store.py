@@ -31,7 +31,8 @@ async def backup(
     if json:
         show_json({"path": made.path, "keys": made.keys, "size": made.size})
     else:
-        say(f"copied the store to {made.path}: {made.keys} keys, each opened in the copy; {made.size} bytes")
+        keys = "1 key" if made.keys == 1 else f"{made.keys} keys"
+        say(f"copied the store to {made.path}: {keys}, each opened in the copy; {made.size} bytes")
         say("the root key is not in it; keep a copy of that, apart")
 
 
