@@ -73,6 +73,10 @@ class Gate:
         """Whether there is anything to pass at all."""
         return self.needs_token or self.names_user or self.waits
 
+    def needs_token_for(self, purposes: int) -> bool:
+        """Whether an operation of a batch for these purposes needs a token."""
+        return self._demand.needs_token(purposes)
+
     def new_challenge(self) -> bytes:
         """The challenge of one session, 32 random bytes; empty if no challenge is compared with a token's."""
         return random_bytes(CHALLENGE_BYTES) if self.needs_token and self._compared is not None else b""
@@ -85,7 +89,7 @@ class Gate:
         """Ask the authenticator about the user, if the key demands it.
 
         Args:
-            admitted: whether the session's token was found right before.
+            admitted: whether the call needs no token, or the session's was found right before.
 
         Returns:
             what the user has enrolled now, for `verify`, if the key depends on it.

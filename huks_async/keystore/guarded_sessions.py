@@ -110,7 +110,8 @@ async def _prepare_anew(
     if demand.password:
         await owner.access.require_pin(owner.user_id)
     purpose, _ = check_named(numbers)
-    needs_token = demand.needs_token(purpose)
+    # an operation of a batch may have any purpose of the key's batches
+    needs_token = demand.needs_token(purpose if seconds is None else demand.batch)
     position = 0
     if demand.needs_user:
         if demand.purposes is not None:
@@ -155,7 +156,7 @@ def _batch(
     # what the policy permitted when the session was opened
     permitted = {purpose}
 
-    def start(given: ParamSet) -> tuple[Operation, bool]:
+    def start(given: ParamSet) -> Operation:
         one = ParamSet(
             {tag: value for tag, value in given.numbers.items() if tag not in _OF_BATCHES},
             {tag: value for tag, value in given.blobs.items() if tag not in _OF_BATCHES},
@@ -172,7 +173,7 @@ def _batch(
             check_refined_values(one.numbers)
         plan = item.plan(one.numbers, state.limits, None, device=state.device)
         _check_bytes(demand, one)
-        return plan.starter(plan.ready, one.blobs), demand.needs_token(wanted)
+        return plan.starter(plan.ready, one.blobs)
 
     deadline = state.table.clock() + seconds
     batch = Batch(gate, state.table.clock, deadline, start)

@@ -19,7 +19,7 @@ from huks_async.model.tags import HuksTag
 if TYPE_CHECKING:
     from huks_async.access.authenticator import Enrolment
 
-_TOKEN = int(HuksTag.HUKS_TAG_AUTH_TOKEN)
+_TOKEN, _PURPOSE = int(HuksTag.HUKS_TAG_AUTH_TOKEN), int(HuksTag.HUKS_TAG_PURPOSE)
 _PREFIX = struct.Struct("<IIQQ")
 _PREFIX_VERSION = 0x0100_0001
 
@@ -129,7 +129,7 @@ class Batch(Guard):
         gate: Gate,
         clock: Callable[[], float],
         deadline: float,
-        start: Callable[[ParamSet], tuple[Operation, bool]],
+        start: Callable[[ParamSet], Operation],
     ) -> None:
         self._gate = gate
         self._access_time = gate.access_time()
@@ -144,15 +144,16 @@ class Batch(Guard):
         Raises:
             BusinessError: also 401 after the deadline.
         """
-        now = await self._gate.check_user(admitted=ends)
+        # each operation names its purpose, which decides whether it needs a token
+        needs_token = not ends and self._gate.needs_token_for(params.numbers.get(_PURPOSE, 0))
+        now = await self._gate.check_user(admitted=not needs_token)
         if ends:
             return _NOTHING
         if self._clock() > self.deadline:
             raise BusinessError(
                 401, "the time of this batch session is over (BATCH_OPERATION_TIMEOUT); open a new one"
             )
-        # the parameters name the update's purpose, which decides whether it needs a token
-        operation, needs_token = self._start(params)
+        operation = self._start(params)
         if needs_token:
             self._gate.verify(params.blobs.get(_TOKEN), self.challenge, self._access_time, now)
         return operation

@@ -7,12 +7,16 @@ import pytest
 
 from huks_async import AccessRequest, Caller, Keystore
 from huks_async.access import demand
+from huks_async.testing import EverybodyAuthenticator
 from tests.access.support import (
+    CUSTOM,
     DECRYPT,
     ECC,
     ENCRYPT,
     GCM_KEY,
     GCM_SESSION,
+    NONE,
+    NORMAL,
     PIN_KEY,
     SIGN,
     SIGN_KEY,
@@ -98,6 +102,45 @@ async def test_a_batch_signs_nothing_that_should_name_somebody(
     await keystore.generateKeyItem("s", options(**{**secure, "BATCH_PURPOSE": 12}))
     session = await keystore.initSession("s", options(**{**sign, "PURPOSE": 8}, IS_BATCH_OPERATION=True))
     await refused(keystore.updateSession(session.handle, options(b"x", **sign), token_for(session)), 12000001)
+
+
+@pytest.mark.parametrize("kind", [NORMAL, CUSTOM])
+async def test_a_batch_that_begins_without_a_token(keystore: Keystore, kind: int) -> None:
+    """It has a challenge if one of the purposes of batches needs a token, which must be for this challenge."""
+    values = {"BATCH_PURPOSE": ENCRYPT | DECRYPT, "KEY_AUTH_PURPOSE": DECRYPT, "CHALLENGE_TYPE": kind}
+    await generate(keystore, **values)
+    if kind == CUSTOM:
+        await refused(keystore.initSession("key", options(**BATCH)), 401)
+    batch = options(**BATCH, CHALLENGE_POS=1 if kind == CUSTOM else None)
+    for own in (True, False):
+        session = await keystore.initSession("key", batch)
+        sealed = (await keystore.updateSession(session.handle, options(b"text", **GCM_SESSION))).outData
+        token = token_for(session) if own else token_for(session, challenge=bytes(32))
+        opened = keystore.updateSession(session.handle, opening(sealed), token)
+        if own:
+            assert (await opened).outData == b"text"
+        else:
+            await refused(opened, 12000008)
+    await generate(keystore, **{**values, "BATCH_PURPOSE": ENCRYPT})
+    assert (await keystore.initSession("key", options(**BATCH))).challenge == b""
+
+
+@pytest.mark.parametrize("purpose", [ENCRYPT, DECRYPT])
+async def test_a_void_key_serves_no_batch(
+    keystore: Keystore, authenticator: EverybodyAuthenticator, purpose: int
+) -> None:
+    """Whichever purpose the batch began with; what needs no token goes on, as in a session."""
+    window = {"CHALLENGE_TYPE": NONE, "AUTH_TIMEOUT": 600, "KEY_AUTH_PURPOSE": DECRYPT}
+    await generate(keystore, BATCH_PURPOSE=ENCRYPT | DECRYPT, **window)
+    session = await keystore.initSession("key", options(**{**BATCH, "PURPOSE": purpose}))
+    token = token_for(session, challenge=bytes(32))
+    sealing = options(b"text", **GCM_SESSION)
+    sealed = (await keystore.updateSession(session.handle, sealing)).outData
+    assert (await keystore.updateSession(session.handle, opening(sealed), token)).outData == b"text"
+    authenticator.clear_pin(100)
+    await keystore.updateSession(session.handle, sealing)
+    await finish(keystore, await open_session(keystore), None)
+    await refused(keystore.updateSession(session.handle, opening(sealed), token), 12000007)
 
 
 async def test_modes_that_single_purposes_rule_out(keystore: Keystore) -> None:
