@@ -49,7 +49,7 @@ class AttestationFunctions(KeystoreFunctions):
 
         Raises:
             BusinessError: 201 in the device profile; 401 without a challenge or for a key of another
-                algorithm; 12000001 for another curve; 12000011 for an unknown alias; 12000012 for ids of
+                algorithm; 12000001 for another curve or a lone half; 12000011 for an unknown alias; 12000012 for ids of
                 a device, which a server does not have.
         """
         state = self._open_state()

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from huks_async import (
     AttestationCa,
@@ -196,9 +196,9 @@ async def test_claims_of_oaep(keystore: Keystore, digest: int, group: str) -> No
 @pytest.mark.asyncio
 async def test_what_is_claimed(keystore: Keystore) -> None:
     """Origin, identity and the caller's free bytes; all at the level of software."""
-    public = sample(A.HUKS_ALG_ECC, 256).spki
+    pair = sample(A.HUKS_ALG_ECC, 256)
     await keystore.importKeyItem(
-        "public", options(public, **key(A.HUKS_ALG_ECC, 256, VERIFY, DIGEST=SHA256), IMPORT_KEY_TYPE=0)
+        "pair", options(pair.blob(), **key(A.HUKS_ALG_ECC, 256, SIGNING, DIGEST=SHA256), IMPORT_KEY_TYPE=2)
     )
     made = await report_of(
         keystore,
@@ -207,7 +207,7 @@ async def test_what_is_claimed(keystore: Keystore) -> None:
         ATTESTATION_ID_SEC_LEVEL_INFO=b"sec",
         ATTESTATION_ID_VERSION_INFO=b"ver",
     )
-    came = await report_of(keystore, "public")
+    came = await report_of(keystore, "pair")
     assert (made.origin, came.origin) == (2, 1)
     assert (made.key_id, made.security_level_info, made.version_info) == (b"any id", b"sec", b"ver")
     assert (came.key_id, came.security_level_info, came.version_info) == (b"", b"", b"")
@@ -215,7 +215,7 @@ async def test_what_is_claimed(keystore: Keystore) -> None:
     assert made.application_kind == "service"
     assert (made.level, made.is_software, made.device_ids) == (0, True, {})
     assert {claim.level for claim in made.claims} == {0}
-    assert came.public_key == public
+    assert came.public_key == pair.spki
 
 
 @pytest.mark.asyncio
@@ -247,6 +247,11 @@ async def test_what_is_refused(keystore: Keystore, function: str) -> None:
     await refuse(bad, "aes")
     await refuse(bad, "kem")
     await refuse(12000001, "p224")
+    # anybody can import the public key of a stranger, who alone holds the private half
+    stranger = ec.generate_private_key(ec.SECP256R1()).public_key()
+    strangers = stranger.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    await keystore.importKeyItem("alone", options(strangers, **key(A.HUKS_ALG_ECC, 256, 8, DIGEST=SHA256)))
+    await refuse(12000001, "alone")
     await refuse(12000011, "nobody")
     await refuse(12000011, "ec", AUTH_STORAGE_LEVEL=0)
     await refuse(12000012, "ec", ATTESTATION_ID_UDID=b"id")

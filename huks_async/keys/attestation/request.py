@@ -59,7 +59,7 @@ def check_request(params: ParamSet, *, device: bool) -> None:
 
 
 def check_key(item: KeyItem) -> None:
-    """Refuse keys that have no certificate: 401, for other curves and lone private halves 12000001."""
+    """Refuse keys that have no certificate: 401, for other curves and lone halves 12000001."""
     material = item.material
     if material.algorithm not in _ATTESTABLE:
         names = ", ".join(algorithm_name(one) for one in _ATTESTABLE)
@@ -74,6 +74,13 @@ def check_key(item: KeyItem) -> None:
         )
     if not material.public:
         raise BusinessError(12000001, f"key {item.alias!r} was imported without its public half")
+    if not material.secret:
+        # the certificate says that the key is held here, and anybody can import another's public key
+        raise BusinessError(
+            12000001,
+            f"key {item.alias!r} is a public key alone, so its private half is not known to be held here; attest the "
+            "key in the keystore that holds it",
+        )
 
 
 def make_claims(params: ParamSet, item: KeyItem, namespace: str, level: int) -> bytes:
