@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from huks_async.stores import ItemName
 from huks_async.stores.sqlite.engine import Engine
+from huks_async.stores.sqlite.walindex import HEADER
 from huks_async.stores.sqlite.writes import Delete, GroupCommit, Outcome, Put, PutMeta, Write, row_key
 
 NAMES = [ItemName("app", 2, alias) for alias in ("", "a", "\0", "ü" * 300)]
@@ -184,3 +185,37 @@ def test_a_commit_just_before_the_look_at_the_header(tmp_path: Path, rows: int) 
         rest = [*engine.commit([*writes]), *other.commit([*writes]), *engine.commit([*writes])]
         assert len(theirs) == 3
         assert [*first, *theirs, *rest] == list(range(rows + 1, 5 * rows + 4))
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_newer_schema_just_before_the_look_at_the_header(tmp_path: Path, rows: int) -> None:
+    """With the lock's file taken away, a newer version's change of the schema is still noticed at the next write."""
+    path = tmp_path / "keys.db"
+    writes = [_put(ItemName("app", 2, f"{number}"), b"x", None) for number in range(rows)]
+    with opened(path) as engine, closing(sqlite3.connect(path, isolation_level=None)) as other:
+        database = engine._database
+        assert database is not None
+        engine.commit([*writes])
+        late = LateLook(
+            database.header, database.written, lambda: other.execute("PRAGMA user_version = 99") and None
+        )
+        with patch.object(database.commit, "_header", late):
+            assert engine.commit([*writes]) == list(range(rows + 1, 2 * rows + 1))
+        for _ in range(2):
+            assert [getattr(refused, "code", refused) for refused in engine.commit([*writes])] == [
+                12000004
+            ] * rows
+        assert other.execute("SELECT version FROM sequence").fetchall() == [(2 * rows,)]
+
+
+def test_ones_own_header_is_known_after_each_commit(tmp_path: Path) -> None:
+    """Also where the log begins anew, and where nothing was changed."""
+    with opened(tmp_path / "keys.db") as engine:
+        database = engine._database
+        assert database is not None
+        for number in range(30):
+            for writes in ([_put(NAMES[1], b"x" * 600, None)] * (1 + number % 3), [_delete(NAMES[2])]):
+                engine.commit([*writes])
+                assert database.commit._own == database.header[HEADER]
+            if number % 4 == 0:
+                database.checkpoints.empty()

@@ -16,6 +16,8 @@ from huks_async.stores.sqlite.files import LOOK_AGE, Inode, Names
 HEADER = slice(48)
 MAPPED_SIZE = 136
 
+_COMMITS = struct.Struct("I")
+_COMMITS_AT = 8
 _FRAMES = struct.Struct("I")
 _LAST_FRAME_AT = 16
 _BACKFILLED_AT = 96
@@ -24,6 +26,12 @@ _BACKFILLED_AT = 96
 def frames(memory: mmap.mmap) -> tuple[int, int]:
     """Return how many pages the log holds, and how many of them are in the database file already."""
     return _FRAMES.unpack_from(memory, _LAST_FRAME_AT)[0], _FRAMES.unpack_from(memory, _BACKFILLED_AT)[0]
+
+
+def at_most_one_commit(before: bytes, after: bytes) -> bool:
+    """Whether at most one commit lies between two headers: each that changes something adds one to the counter."""
+    (first,), (last,) = (_COMMITS.unpack_from(header, _COMMITS_AT) for header in (before, after))
+    return (last - first) % 2**32 <= 1
 
 
 def state(memory: mmap.mmap | None) -> bytes | None:

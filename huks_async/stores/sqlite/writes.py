@@ -9,7 +9,7 @@ from huks_async.model.showing import shown
 from huks_async.stores.base import ItemName, StoreConflictError, encode_name
 from huks_async.stores.sqlite.faults import foreign_value, storage_error
 from huks_async.stores.sqlite.schema import refuse_newer
-from huks_async.stores.sqlite.walindex import HEADER
+from huks_async.stores.sqlite.walindex import HEADER, at_most_one_commit
 
 Key: TypeAlias = tuple[bytes, int, bytes]
 """The primary key of a row: namespace, level, alias."""
@@ -53,7 +53,6 @@ _PUT = {
     rows: " ".join(("INSERT INTO item VALUES", ", ".join(["(?, ?, ?, ?, ?)"] * rows), _UPDATE))
     for rows in (*_ROWS_AT_ONCE, 1)
 }
-_COUNT = "UPDATE sequence SET version = ? WHERE version = ?"
 _OUTDATED = "outdated version"
 # One row and the counter of versions by one statement, which is a transaction of its own: each statement costs
 # several microseconds beside its work. Views and triggers of this kind belong to the connection, not to the file.
@@ -118,22 +117,11 @@ class GroupCommit:
             version = self._put_alone(writes[0])
             if version is not None:
                 return [version]
-        outcomes = self._transact(writes)
-        if outcomes is None:
-            # Where somebody removes the lock's file, another process can commit between a commit of ours and the look
-            # at the header after it, so that its header is taken for ours.
-            self._own = None
-            outcomes = self._transact(writes)
-            if outcomes is None:
-                raise self._bad_counter()
-        return outcomes
-
-    def _transact(self, writes: list[Write]) -> list[Outcome] | None:
-        """Carry out the writes in one transaction; None, and nothing is done, if the versions given are not new."""
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
         header = self._header
-        if header is None or header[HEADER] != self._own:
+        before = None if header is None else header[HEADER]
+        if before is None or before != self._own:
             # Another process has committed: it may have issued versions, and if it runs a newer version of this
             # package, it may have changed the tables.
             refuse_newer(connection, self._address)
@@ -171,25 +159,23 @@ class GroupCommit:
                     raise
                 outcomes.append(storage_error(self._address, error))
         if version != self._version:
-            counted = connection.execute(_COUNT, (version, self._version))
-            if counted.rowcount != 1:
-                connection.execute("ROLLBACK")
-                return None
+            connection.execute("UPDATE sequence SET version = ?", (version,))
         connection.execute("COMMIT")
         self._version = version
-        if header is not None:
-            self._own = header[HEADER]
+        self._note_own(before)
         return outcomes
+
+    def _note_own(self, before: bytes | None) -> None:
+        """Keep the header that a commit has left, given the one from before it."""
+        # Where somebody removed the lock's file, another process may have committed before this look, and the header
+        # would vouch for a version and a schema that are no longer the last.
+        after = None if self._header is None else self._header[HEADER]
+        self._own = after if before and after and at_most_one_commit(before, after) else None
 
     def _put_alone(self, write: Write) -> int | None:
         """Write a single row by one statement, and return its version; None if it must go the ordinary way."""
-        header = self._header
-        if (
-            type(write) is not Put
-            or write.expect is not None
-            or header is None
-            or header[HEADER] != self._own
-        ):
+        header, own = self._header, self._own
+        if type(write) is not Put or write.expect is not None or header is None or header[HEADER] != own:
             return None
         version = self._version + 1
         if version > _LAST_VERSION:
@@ -201,20 +187,17 @@ class GroupCommit:
                 raise
             return None  # another program has changed the counter since the header was looked at
         self._version = version
-        self._own = header[HEADER]
+        self._note_own(own)
         return version
 
     def _last_version(self) -> int:
         rows = self._connection.execute("SELECT version FROM sequence LIMIT 2").fetchall()
         # otherwise it is unknown which versions were issued, so no new one can be issued safely
         if len(rows) != 1 or type(rows[0][0]) is not int or rows[0][0] < 0:
-            raise self._bad_counter()
+            raise foreign_value(
+                self._address, "the number that counts its versions is missing or damaged", of_write=True
+            )
         return rows[0][0]
-
-    def _bad_counter(self) -> BusinessError:
-        return foreign_value(
-            self._address, "the number that counts its versions is missing or damaged", of_write=True
-        )
 
     def _exists(self, name: ItemName, key: Key, expect: int | None) -> bool:
         rows = self._connection.execute(
