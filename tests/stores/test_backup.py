@@ -14,7 +14,7 @@ import pytest
 import huks_async as huks
 from huks_async.keys.items.sealing import Sealer
 from huks_async.stores import ItemName, MemoryStore, SqliteStore
-from huks_async.stores.sqlite import backup
+from huks_async.stores.sqlite import backup, drafts
 from tests.keystore.test_seal_formats import AES
 
 pytestmark = pytest.mark.asyncio
@@ -371,7 +371,7 @@ async def test_a_folder_that_cannot_be_synced_is_told(tmp_path, target, monkeypa
 
 async def test_a_file_system_that_keeps_no_modes_is_refused(tmp_path, target, monkeypatch):
     """Everybody could read the copy there."""
-    monkeypatch.setattr(backup, "_MODE", 0o644)
+    monkeypatch.setattr(drafts, "_MODE", 0o644)
     old = os.umask(0o022)
     try:
         async with _open(tmp_path) as keystore:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
 import pathlib
@@ -17,7 +18,8 @@ import pytest
 
 from huks_async.model.errors import BusinessError
 from huks_async.stores import SqliteStore
-from huks_async.stores.sqlite.commitlock import CommitLock, LockFile
+from huks_async.stores.sqlite.commitlock import CommitLock
+from huks_async.stores.sqlite.lockfile import LockFile
 from tests.stores.peer import Peer, name
 
 # a process that stops itself in the middle of a commit, once it is told to
@@ -258,13 +260,116 @@ def test_whoever_waits_long_keeps_newcomers_out(tmp_path):
     assert other.take_at_once() is None
     descriptor = other.take()
     other.release(descriptor)
-    os.close(turnstile)
+    mine.open_turnstile(turnstile)
     descriptor = other.take_at_once()
     assert descriptor is not None
     assert mine.take_at_once() is None
     other.release(descriptor)
     mine.close_spare()
     other.close_spare()
+
+
+def test_the_turnstile_is_open_again_though_a_child_lives(tmp_path):
+    """A child that was forked while somebody had waited for long keeps no newcomers out."""
+    mine, other = LockFile(str(tmp_path / "x")), LockFile(str(tmp_path / "x"))
+    turnstile = mine.close_turnstile()
+    child = os.fork()
+    if child == 0:
+        signal.pause()
+        os._exit(0)
+    try:
+        assert other.take_at_once() is None
+        mine.open_turnstile(turnstile)
+        descriptor = other.take_at_once()
+        assert descriptor is not None
+        other.release(descriptor)
+        other.close_spare()
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def test_a_turnstile_that_cannot_be_closed_costs_no_descriptor(tmp_path, monkeypatch):
+    """Such as on a file system without such locks."""
+    file = LockFile(str(tmp_path / "x"))
+
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    before = os.listdir("/proc/self/fd")
+    monkeypatch.setattr(fcntl, "fcntl", refuse)
+    for _ in range(3):
+        with pytest.raises(OSError, match="No locks"):
+            file.close_turnstile()
+    assert os.listdir("/proc/self/fd") == before
+
+
+@pytest.mark.parametrize("how", [os.unlink, lambda name: os.rename(name, f"{name}.old")])
+def test_nobody_waits_for_a_file_that_was_removed(tmp_path, how):
+    """Its holder may stand still for ever: whoever waits, or comes to wait behind them, goes on with the new file."""
+    lock, path = CommitLock(str(tmp_path / "x"), "s"), tmp_path / "x.lock"
+    path.touch()
+    old = os.open(path, os.O_RDWR)
+    fcntl.flock(old, fcntl.LOCK_EX)
+    done = []
+    waiting = [
+        threading.Thread(target=lambda number=number: done.append(lock.call(lambda: number, 60)), daemon=True)
+        for number in range(3)
+    ]
+    for thread in waiting:
+        thread.start()
+    wait_until(lambda: any(line.awaited is not None for line in lock._lines))
+    how(path)
+    # behind those who hold the new file for a while, too
+    held = threading.Event()
+    threading.Thread(target=lock.call, args=(lambda: held.wait(0.1), 60), daemon=True).start()
+    for thread in waiting:
+        thread.join(50)
+    assert sorted(done) == [0, 1, 2]
+    assert lock.call(lambda: 5, 10) == 5
+    lock.close()
+    os.close(old)
+
+
+def test_a_kept_descriptor_of_a_removed_file_is_no_trap(tmp_path):
+    """Where no more files can be opened, it gives its number to the new file; it was tried again without end."""
+    script = f"""
+import os, resource
+from huks_async.stores.sqlite.lockfile import LockFile
+file = LockFile({str(tmp_path / "x")!r})
+file.release(file.take_at_once())
+os.unlink(file.path)
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+try:
+    while True:
+        os.open("/dev/null", os.O_RDONLY)
+except OSError:
+    pass
+for take in (file.take_at_once, file.take):
+    descriptor = take()
+    print(os.path.samestat(os.fstat(descriptor), os.stat(file.path)))
+    os.unlink(file.path)
+    file.release(descriptor)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["True", "True"], done.stderr
+
+
+def test_only_the_held_file_is_removed(tmp_path):
+    """Not the one that somebody has put there since, which another process may hold."""
+    file = LockFile(str(tmp_path / "x"))
+    held = file.take_at_once()
+    os.unlink(file.path)
+    other = LockFile(str(tmp_path / "x"))
+    theirs = other.take_at_once()
+    file.remove()
+    file.release(held)
+    assert other.is_current(theirs)
+    file.remove()
+    assert other.is_current(theirs)
+    other.remove()
+    assert not os.path.exists(file.path)
+    other.release(theirs)
 
 
 def test_an_error_under_the_lock_is_the_callers(tmp_path):

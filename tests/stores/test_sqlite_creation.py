@@ -13,7 +13,7 @@ import pytest
 from huks_async.model.errors import BusinessError
 from huks_async.runtime import folders
 from huks_async.stores import ItemName, SqliteStore
-from huks_async.stores.sqlite import connections, creation, schema
+from huks_async.stores.sqlite import connections, creation, drafts, schema
 from tests.stores.peer import Peer, name
 
 # begins, writes and closes a store with little space, tells what was acknowledged; then again with space
@@ -269,3 +269,49 @@ async def test_a_file_that_is_removed_while_it_is_opened_leaves_none_that_is_emp
     await store.aclose()
     assert path.stat().st_size > 0
     assert sorted(file.name for file in tmp_path.iterdir()) == [name]
+
+
+@pytest.mark.parametrize("step", ["migrate", "_look_over", "name_new", "sync_folder"])
+@pytest.mark.asyncio
+async def test_a_draft_is_not_taken_from_whoever_makes_it(tmp_path, monkeypatch, step):
+    """Where the lock's file is removed, two processes make a store at once; both have it, with what each has written."""
+    path = tmp_path / "keys.db"
+    mine, theirs, carried_out = SqliteStore(path), SqliteStore(path), getattr(creation, step)
+
+    def late(*arguments):
+        monkeypatch.setattr(creation, step, carried_out)
+        os.unlink(f"{path}.lock")
+        asyncio.run(write())
+        return carried_out(*arguments)
+
+    async def write():
+        await theirs.open()
+        await theirs.put(name("theirs"), b"x")
+        await theirs.aclose()
+
+    monkeypatch.setattr(creation, step, late)
+    await mine.open()
+    await mine.put(name("mine"), b"x")
+    assert await mine.aliases("app", 2) == ["mine", "theirs"]
+    await mine.aclose()
+    assert os.listdir(tmp_path) == ["keys.db"]
+
+
+def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path):
+    """Drafts that nobody makes, and the parts of drafts that are gone."""
+    path, middle = str(tmp_path / "keys.db"), "0123456789abcdef"
+    left = [f"{path}.{middle}.new{tail}" for tail in ("", "-wal", "-journal")]
+    left.append(f"{path}.fedcba9876543210.new-shm")
+    others = [f"{path}.new", f"{path}.{middle}.newer", f"{path}.{middle}.new-other", f"{path}2.{middle}.new"]
+    for file in left + others:
+        with open(file, "x"):
+            pass
+    live = f"{path}.aaaabbbbccccdddd.new"
+    descriptor = drafts.make(live)
+    with open(f"{live}-wal", "x"):
+        pass
+    creation.remove_drafts(path)
+    assert sorted(os.listdir(tmp_path)) == sorted(map(os.path.basename, [*others, live, f"{live}-wal"]))
+    os.close(descriptor)
+    creation.remove_drafts(path)
+    assert sorted(os.listdir(tmp_path)) == sorted(map(os.path.basename, others))

@@ -13,7 +13,7 @@ import pytest
 from huks_async.model.errors import BusinessError
 from huks_async.stores import ItemName, SqliteStore
 from huks_async.stores.sqlite import connections, database, guards, opening
-from huks_async.stores.sqlite.files import Names
+from huks_async.stores.sqlite.files import LOOK_AGE, Names
 from huks_async.stores.sqlite.guards import DATABASE_USERS, Guard, close_unused
 from tests.garbage import collect_until
 
@@ -200,3 +200,47 @@ async def test_an_opening_that_fails_releases_its_guards_after_its_connections(
             await SqliteStore(path).open()
     assert ended == ["connection", "connection", "guard", "guard"]
     assert _open_here(tmp_path) == []
+
+
+@pytest.mark.asyncio
+async def test_a_close_that_gets_no_lock_releases_its_guards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A system without free locks (ENOLCK) at that moment leaves the log there, and nothing held for good."""
+    path = tmp_path / "keys.db"
+    store = await _filled(path)
+
+    def refuse(guard: Guard) -> bool:
+        raise OSError(37, "No locks available")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Guard, "take_alone", refuse)
+        await store.aclose()
+    assert _open_here(path) == []
+    store = SqliteStore(path)
+    await store.open()
+    assert _users(path) == 1
+    await store.aclose()
+    assert os.listdir(tmp_path) == ["keys.db"]
+
+
+@pytest.mark.asyncio
+async def test_a_path_that_cannot_be_looked_at_is_told_by_its_code(tmp_path: Path) -> None:
+    """A folder that leads to itself: the stamp vouches for nothing, and what reads the store says why."""
+    folder = tmp_path / "in"
+    path = folder / "keys.db"
+    store = await _filled(path)
+    assert store.stamp() is not None
+    folder.rename(tmp_path / "out")
+    folder.symlink_to(folder)
+    await asyncio.sleep(2 * LOOK_AGE)
+    assert store.stamp() is None
+    for call in (store.get(A), store.put(A, b"y")):
+        with pytest.raises(BusinessError) as caught:
+            await call
+        assert caught.value.code == 12000004
+    folder.unlink()
+    (tmp_path / "out").rename(folder)
+    await store.put(A, b"z")
+    assert store.stamp() is not None
+    await store.aclose()

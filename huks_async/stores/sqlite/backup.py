@@ -8,7 +8,6 @@ The process that makes it holds a lock on it. So a draft without a lock was left
 backup to the same target removes it.
 """
 
-import fcntl
 import os
 import sqlite3
 import stat
@@ -22,6 +21,7 @@ from huks_async.runtime.folders import sync_folder
 from huks_async.runtime.new_names import name_new
 from huks_async.runtime.randomness import random_bytes
 from huks_async.stores.base import Copied, ItemName
+from huks_async.stores.sqlite import drafts
 from huks_async.stores.sqlite.connections import MAX_VALUE_BYTES, bound_values
 from huks_async.stores.sqlite.faults import foreign_value, storage_error
 
@@ -32,8 +32,6 @@ _PAGES = 1000
 
 _ROWS = 32
 """How many rows are opened before other threads, above all the event loop, get the interpreter: 0.3 ms."""
-_MODE = 0o600
-_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 Source = Callable[[], AbstractContextManager[sqlite3.Connection]]
 CheckItem = Callable[[ItemName, bytes], object]
@@ -101,26 +99,20 @@ class Backup:
         return Copied(self._target, keys, size)
 
     def _begin(self) -> tuple[int, str]:
-        while True:
+        descriptor = None
+        while descriptor is None:
             draft = f"{self._target}.{random_bytes(8).hex()}{DRAFT}"
-            descriptor = os.open(draft, _FLAGS, _MODE)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-                mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
-                if mode & 0o077:
-                    raise self._failed(
-                        f"its file system gives the file mode {mode:04o}, readable by others; choose a file system "
-                        "that keeps modes, or mount it for this user alone"
-                    )
-                # Until it was locked, the draft looked like a stale one, and another backup may have removed it.
-                if os.path.lexists(draft):
-                    return descriptor, draft
-            except BaseException:
-                with suppress(OSError):
-                    os.unlink(draft)
-                os.close(descriptor)
-                raise
+            descriptor = drafts.make(draft)
+        mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+        if mode & 0o077:
+            with suppress(OSError):
+                os.unlink(draft)
             os.close(descriptor)
+            raise self._failed(
+                f"its file system gives the file mode {mode:04o}, readable by others; choose a file system that keeps "
+                "modes, or mount it for this user alone"
+            )
+        return descriptor, draft
 
     def _copy(self, source: Source, draft: str) -> None:
         with closing(sqlite3.connect(draft, isolation_level=None)) as copy, source() as connection:
@@ -204,7 +196,7 @@ class Backup:
         for entry in os.listdir(folder):
             middle = entry.removeprefix(f"{name}.")
             if middle != entry and len(middle) == 16 + len(DRAFT) and middle.endswith(DRAFT):
-                _remove_if_stale(os.path.join(folder, entry))
+                drafts.remove_if_stale(os.path.join(folder, entry))
 
     def _go_on(self) -> None:
         if self._stop.is_set():
@@ -224,18 +216,3 @@ class Backup:
             "name, and the store is as it was; check that the folder exists, that this user may write it, and that "
             "its disk has space",
         )
-
-
-def _remove_if_stale(draft: str) -> None:
-    try:
-        descriptor = os.open(draft, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return
-    try:
-        if stat.S_ISREG(os.fstat(descriptor).st_mode):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.unlink(draft)
-    except OSError:
-        return  # another backup is making this draft
-    finally:
-        os.close(descriptor)

@@ -2,16 +2,17 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
 from huks_async.runtime.folders import sync_folder
 from huks_async.runtime.new_names import name_new
+from huks_async.stores.sqlite import drafts
 from huks_async.stores.sqlite.connections import bound_values, close, connect
 from huks_async.stores.sqlite.schema import migrate
 
 _DRAFT = ".new"
+_TAILS = ("-wal", "-shm", "-journal")
 
 
 def create(path: str, busy_timeout: float) -> None:
@@ -21,8 +22,7 @@ def create(path: str, busy_timeout: float) -> None:
     draft has no write-ahead log, because the checkpoint that would copy the log at the close may fail silently.
     """
     remove_drafts(path)
-    draft = f"{path}.{os.urandom(8).hex()}{_DRAFT}"
-    os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    descriptor, draft = _begin(path)
     try:
         connection = connect(draft, busy_timeout)
         try:
@@ -35,27 +35,39 @@ def create(path: str, busy_timeout: float) -> None:
             name_new(draft, path)
         sync_folder(os.path.dirname(path))
     finally:
-        for name in (draft, f"{draft}-wal", f"{draft}-shm", f"{draft}-journal"):
-            with suppress(FileNotFoundError):
-                os.unlink(name)
+        _remove(draft)
+        os.close(descriptor)
 
 
-def remove_drafts(path: str) -> None:
-    """Remove drafts of killed processes. The caller holds the commit lock, so no live process has a draft."""
-    for name in _drafts(path):
-        with suppress(OSError):
+def _begin(path: str) -> tuple[int, str]:
+    while True:
+        draft = f"{path}.{os.urandom(8).hex()}{_DRAFT}"
+        descriptor = drafts.make(draft)
+        if descriptor is not None:
+            return descriptor, draft
+
+
+def _remove(draft: str) -> None:
+    for name in (draft, *(draft + tail for tail in _TAILS)):
+        with suppress(FileNotFoundError):
             os.unlink(name)
 
 
-def _drafts(path: str) -> Iterator[str]:
+def remove_drafts(path: str) -> None:
+    """Remove drafts of killed processes.
+
+    The caller holds the commit lock; but where somebody removed its file, another process may be making a draft.
+    """
     folder, name = os.path.split(path)
     for entry in os.listdir(folder):
         middle = entry.removeprefix(f"{name}.")
-        if middle != entry and middle[16:] in {
-            _DRAFT,
-            *(_DRAFT + tail for tail in ("-wal", "-shm", "-journal")),
-        }:
-            yield os.path.join(folder, entry)
+        tail = next((tail for tail in _TAILS if middle.endswith(tail)), "")
+        if middle == entry or middle[16:] != _DRAFT + tail:
+            continue
+        draft = os.path.join(folder, entry.removesuffix(tail))
+        with suppress(OSError):
+            if drafts.remove_if_stale(draft) or not os.path.lexists(draft):
+                _remove(draft)
 
 
 def _look_over(draft: str) -> None:

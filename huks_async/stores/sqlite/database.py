@@ -92,11 +92,12 @@ class Database:
         self._forgotten.detach()
         _close_both((self.read, self.written))
         self.log.close()
-        removed = alone and self._remove_log()
-        for guard in (self._index, self._file):
-            guard.release()
-        close_unused()
-        return removed
+        try:
+            return alone and self._remove_log()
+        finally:
+            for guard in (self._index, self._file):
+                guard.release()
+            close_unused()
 
     def _remove_log(self) -> bool:
         # While both guards are exclusive, a program that opens the database must wait for them.

@@ -30,7 +30,7 @@ def frames(memory: mmap.mmap) -> tuple[int, int]:
 
 def at_most_one_commit(before: bytes, after: bytes) -> bool:
     """Whether at most one commit lies between two headers: each that changes something adds one to the counter."""
-    (first,), (last,) = (_COMMITS.unpack_from(header, _COMMITS_AT) for header in (before, after))
+    first, last = (int(_COMMITS.unpack_from(header, _COMMITS_AT)[0]) for header in (before, after))
     return (last - first) % 2**32 <= 1
 
 
@@ -56,10 +56,13 @@ class View:
         self._names = Names(named)
 
     def look(self) -> bool:
-        """Look at the paths again; False when one names another file or none."""
+        """Look at the paths again; False when one names another file or none, or cannot be looked at."""
         # the time is taken before the look, so that the look is never older than assumed
         now = time.monotonic()
-        if not self._names.hold():
-            return False
+        try:
+            if not self._names.hold():
+                return False
+        except OSError:
+            return False  # the read of the store that follows says what is wrong
         self.until = now + LOOK_AGE
         return True
