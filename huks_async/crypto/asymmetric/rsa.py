@@ -26,6 +26,9 @@ from huks_async.model.errors import BusinessError
 PUBLIC_EXPONENT = 65537
 LONGEST_EXPONENT_BITS = 256
 """Of public exponents (FIPS 186-5, section 5.1): a longer one makes each use of the key slow, as its maker pleases."""
+SPARE_FACTOR_BITS = 128
+"""What a prime may have above half of the modulus. Usual ones have nothing above it; one of thousands of bits takes
+many seconds to check."""
 SMALLEST_GENERATED = 1024
 STRONG = 2048
 
@@ -116,6 +119,8 @@ def material_from_numbers(n: int, e: int, d: int, size: int | None = None) -> Ke
         raise not_a_key
     try:
         p, q = factors(n, e, d)
+        if p.bit_length() > bits // 2 + SPARE_FACTOR_BITS:
+            raise not_a_key
         numbers = rsa.RSAPrivateNumbers(
             p=p,
             q=q,

@@ -7,11 +7,11 @@ inverse modulo φ(n), or modulo λ(n) with a small quotient of the two, unless b
 """
 
 import math
+import secrets
 from collections.abc import Iterator
 
-from cryptography.hazmat.primitives.asymmetric import rsa
-
 _LARGEST_QUOTIENT = 512
+_MOST_POWERS = 64
 
 
 def factors(n: int, e: int, d: int) -> tuple[int, int]:
@@ -30,10 +30,10 @@ def factors(n: int, e: int, d: int) -> tuple[int, int]:
     if found is not None:
         return found
     # By Fermat's little theorem the divisor is 1 for a product of two different primes; primes and their
-    # powers, on which the search below would run for minutes, show themselves here.
+    # powers, which have no other square roots of 1 than the search below passes over, show themselves here.
     if math.gcd(pow(2, n, n) - 2, n) != 1:
         raise ValueError("the modulus is not a product of two primes")
-    return rsa.rsa_recover_prime_factors(n, e, d)
+    return _by_powers(n, e, d)
 
 
 def _by_division(n: int, e: int, d: int) -> tuple[int, int] | None:
@@ -56,6 +56,30 @@ def _by_division(n: int, e: int, d: int) -> tuple[int, int] | None:
         if p * q == n and q > 1:
             return p, q
     return None
+
+
+def _by_powers(n: int, e: int, d: int) -> tuple[int, int]:
+    """Find a square root of 1 that is neither 1 nor -1, among the powers of random numbers.
+
+    Where e·d - 1 is a multiple of λ(n), this power of each number is 1, and at least every second number shows such a
+    root. One whose power is not 1 so ends the search: whoever forges a key may choose numbers that are right for a
+    few and wrong for nearly all.
+    """
+    exponent = e * d - 1
+    twos = (exponent & -exponent).bit_length() - 1
+    odd = exponent >> twos
+    for _ in range(_MOST_POWERS):
+        power = pow(secrets.randbelow(n - 3) + 2, odd, n)
+        for _ in range(twos):
+            root, power = power, power * power % n
+            if power == 1:
+                break
+        else:
+            raise ValueError("the exponents do not belong to the modulus")
+        if root not in (1, n - 1):
+            p = math.gcd(root + 1, n)
+            return max(p, n // p), min(p, n // p)
+    raise ValueError("the modulus has no two factors that powers tell apart")
 
 
 def _quotients() -> Iterator[int]:

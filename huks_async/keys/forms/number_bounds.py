@@ -4,7 +4,7 @@ The library below tests what should be prime, and raises to powers, for as long 
 file of a few kilobytes. Keys of HUKS have numbers of few sizes, and the groups of Diffie-Hellman are three.
 """
 
-from huks_async.crypto.asymmetric import dh
+from huks_async.crypto.asymmetric import dh, rsa
 from huks_async.keys.forms.der import INTEGER, OID, SEQUENCE, elements, number, sequence, shape
 from huks_async.keys.forms.layouts import invalid
 from huks_async.model.errors import BusinessError
@@ -20,8 +20,6 @@ _DH_WAY_OUT = (
 # as PKCS#3 and as X9.42 name it; the library below writes the second
 _PKCS3_DH, _X9_42_DH = bytes.fromhex("2a864886f70d010301"), bytes.fromhex("2a8648ce3e0201")
 _DSA = bytes.fromhex("2a8648ce380401")
-# what a factor may have above half of the modulus; usual ones have nothing above it
-_SPARE_FACTOR_BITS = 128
 
 
 def check_private_numbers(identifier: bytes, key: bytes) -> None:
@@ -81,7 +79,7 @@ def check_rsa_numbers(n: int, e: int, d: int, p: int, q: int, *others: int) -> N
 
     """
     check_rsa_bits(n)
-    if max(p, q) > n // 2 + _SPARE_FACTOR_BITS:
+    if max(p, q) > n // 2 + rsa.SPARE_FACTOR_BITS:
         raise invalid(
             f"an RSA private key of {n} bits with primes of {p} and {q}; make a new one: openssl genrsa"
         )

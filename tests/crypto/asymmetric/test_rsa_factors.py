@@ -1,7 +1,9 @@
 """The primes of an RSA key from its exponents: the short way against the general one."""
 
 import itertools
+import json
 import math
+from base64 import urlsafe_b64encode
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -11,6 +13,8 @@ from hypothesis import strategies as st
 from huks_async.crypto.asymmetric import rsa_factors
 from huks_async.crypto.asymmetric.rsa import material_from_numbers
 from huks_async.crypto.asymmetric.rsa_factors import factors
+from huks_async.keys.forms import convert
+from huks_async.keys.forms.layouts import KeyParts, pack
 from huks_async.model.errors import BusinessError
 
 # primes of 512 bits for as many keys as there are pairs of them
@@ -20,7 +24,7 @@ PRIMES = [
     for numbers in [rsa.generate_private_key(65537, 1024).private_numbers()]
     for prime in (numbers.p, numbers.q)
 ]
-_REFUSED = "not a product of two primes|Unable to compute factors|match"
+_REFUSED = "not a product of two primes|do not belong to the modulus"
 PAIRS = st.permutations(PRIMES).map(lambda order: (max(order[:2]), min(order[:2])))
 
 
@@ -31,7 +35,7 @@ def short_way_alone(monkeypatch):
     def fail(*numbers):
         raise AssertionError("the general way was taken")
 
-    monkeypatch.setattr(rsa, "rsa_recover_prime_factors", fail)
+    monkeypatch.setattr(rsa_factors, "_by_powers", fail)
 
 
 def exponent(p, q, e, *, reduced):
@@ -123,3 +127,72 @@ def test_composites_in_the_place_of_primes_are_refused():
     with pytest.raises(BusinessError) as caught:
         material_from_numbers(n, 65537, d, 2048)
     assert caught.value.code == 401
+
+
+def forged():
+    """A modulus and exponents that go together for the powers of 17, and for those of nearly no other number.
+
+    The orders of 17 modulo the two factors are 13 and 991; e·d - 1 is a multiple of both, and of many twos, so that a
+    search among squares has long to go.
+    """
+    n = (17**13 - 1) // 16 * ((17**991 - 1) // 16)
+    d = pow(65537, -1, 13 * 991 << 2000)
+    assert n.bit_length() == 4096
+    assert pow(17, 65537 * d, n) == 17
+    assert math.gcd(pow(2, n, n) - 2, n) == 1
+    return n, 65537, d
+
+
+def _octets(number):
+    return number.to_bytes((number.bit_length() + 7) // 8, "big")
+
+
+def _from_numbers(n, e, d):
+    material_from_numbers(n, e, d, 4096)
+
+
+def _from_header_form(n, e, d):
+    convert.from_layout(pack(KeyParts(1, 4096, {"n": _octets(n), "e": _octets(e), "d": _octets(d)})))
+
+
+def _from_jwk(n, e, d):
+    texts = {name: urlsafe_b64encode(_octets(number)).rstrip(b"=").decode() for name, number in
+             (("n", n), ("e", e), ("d", d))}  # fmt: skip
+    convert.from_jwk(json.dumps({"kty": "RSA", **texts}))
+
+
+@pytest.mark.parametrize("read", [_from_numbers, _from_header_form, _from_jwk])
+def test_the_first_number_shows_that_a_key_is_forged(monkeypatch, read):
+    """A stranger's kilobyte asks for a power or two, not for a million of them."""
+    asked = []
+
+    def counted(*arguments):
+        asked.append(arguments)
+        assert len(asked) < 5, "powers without end"
+        return pow(*arguments)
+
+    monkeypatch.setattr(rsa_factors, "pow", counted, raising=False)
+    monkeypatch.setattr(rsa, "pow", counted, raising=False)
+    with pytest.raises(BusinessError, match="do not belong together") as caught:
+        read(*forged())
+    assert caught.value.code == 401
+    assert len(asked) == 2  # the one that primes show themselves by, and that of the first number
+
+
+def test_a_search_that_finds_nothing_ends(monkeypatch):
+    """Where power after power is -1, whose square shows no other root of 1."""
+    n = PRIMES[0] * PRIMES[1]
+    monkeypatch.setattr(rsa_factors, "pow", lambda *_: n - 1, raising=False)
+    with pytest.raises(ValueError, match="tell apart"):
+        rsa_factors._by_powers(n, 3, 3)
+
+
+@pytest.mark.parametrize("small", [257, 65537])
+def test_a_key_with_a_small_prime_is_refused_before_its_primes_are_tested(monkeypatch, small):
+    """The test of the other one, which is nearly as long as the modulus, takes many seconds for 4096 bits."""
+    large = _prime_after(2**1023 // small + 2**900, 2)
+    n, totient = small * large, (small - 1) * (large - 1)
+    e = next(e for e in (65539, 65543, 65551) if math.gcd(e, totient) == 1)
+    monkeypatch.setattr(rsa, "RSAPrivateNumbers", lambda **_: pytest.fail("its primes were tested"))
+    with pytest.raises(BusinessError, match="do not belong together"):
+        material_from_numbers(n, e, pow(e, -1, totient))
