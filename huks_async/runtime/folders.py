@@ -1,6 +1,10 @@
 """Folders that survive a power cut: a new name is certain to stay only once the folder that holds it is synced."""
 
+import errno
 import os
+
+_UNSYNCED = frozenset({errno.EACCES, errno.EINVAL})
+"""How a folder fails that may be written and not read, and how folders of some file systems do."""
 
 
 def make_folder(path: str) -> None:
@@ -31,8 +35,14 @@ def make_folder(path: str) -> None:
 
 def sync_folder(path: str) -> None:
     """Make the names in a folder survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _UNSYNCED:
+            raise
+        # slower, since everything else that waits is written too
+        os.sync()

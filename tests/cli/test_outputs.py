@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import shlex
 import stat
+import struct
 import subprocess
 import threading
 from pathlib import Path
@@ -122,6 +124,173 @@ def test_the_file_that_is_read_may_be_replaced(huks: Huks, document: Path, tmp_p
     assert document.read_bytes() == content
     done = huks("sign", "k", document, "-o", document)
     assert done.code == 1, "a signature in place of what it signs is nothing that anybody wants"
+
+
+_OVER_ITSELF = (
+    ("encrypt k plain", "1<>plain"),
+    ("encrypt k plain", ">> plain"),
+    ("encrypt k --format 1 plain", ">> plain"),
+    ("encrypt k", "< plain 1<> plain"),
+    ("encrypt k link", "1<>plain"),
+    ("encrypt k plain -o /dev/stdout", "1<>plain"),
+    ("encrypt k plain -o /dev/fd/3", "3<>plain"),
+    ("encrypt pair plain", "1<>plain"),
+    ("decrypt k sealed", "1<>sealed"),
+    ("decrypt k old", "1<>old"),
+    ("decrypt pair bare", "1<>bare"),
+)
+
+
+@pytest.mark.parametrize(("words", "streams"), _OVER_ITSELF, ids=map(" ".join, _OVER_ITSELF))
+def test_the_file_that_is_read_is_not_written_through_a_descriptor(
+    huks_process: Huks, document: Path, tmp_path: Path, words: str, streams: str
+) -> None:
+    """Results would be written over what is still to be read; the file stays, and the way out is told."""
+    huks_process("keys", "generate", "k")
+    huks_process("keys", "generate", "pair", "-a", "sm2", "-s", "256", "-p", "encrypt", "-p", "decrypt")
+    (tmp_path / "plain").write_bytes(document.read_bytes())
+    (tmp_path / "link").hardlink_to(tmp_path / "plain")
+    for name, made in (("sealed", ("k",)), ("old", ("k", "--format", "1")), ("bare", ("pair",))):
+        assert huks_process("encrypt", *made, document, "-o", tmp_path / name).code == 0
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"exec {shlex.join(command(*words.split()))} {streams}"],
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"the output is the file that is read" in done.stderr
+    assert b"--output FILE" in done.stderr
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+
+
+def test_a_file_is_signed_before_its_signature_is_written(
+    huks_process: Huks, document: Path, tmp_path: Path
+) -> None:
+    """Also through a descriptor of the file itself, whose opening cuts it to nothing."""
+    huks_process("keys", "generate", "letters", "--kind", "ecdsa-p256")
+    content, signature = document.read_bytes(), tmp_path / "signature"
+    with document.open("rb+") as file:
+        words = command("sign", "letters", document, "-o", f"/dev/fd/{file.fileno()}")
+        subprocess.run(words, pass_fds=[file.fileno()], timeout=120, check=True)
+    signature.write_bytes(document.read_bytes())
+    document.write_bytes(content)
+    assert huks_process("verify", "letters", document, "-s", signature).code == 0
+
+
+@pytest.mark.parametrize("name", ["room/", "room/.", "room/..", "./nowhere/"])
+def test_the_name_of_a_folder_that_is_not_there(
+    huks: Huks, document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """It makes no file, neither of this name nor of that of the folder around it."""
+    huks("keys", "generate", "k")
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    for words in ((), ("--force",)):
+        done = huks("encrypt", "k", document, "-o", name, *words)
+        assert (done.code, done.err.splitlines()[0]) == (2, f"error: {name} is a folder")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_working_folder_that_was_removed(
+    huks: Huks, document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error names the file that was to be written."""
+    huks("keys", "generate", "k")
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    done = huks("encrypt", "k", document, "-o", "sealed")
+    assert (done.code, done.err) == (1, "error: sealed: No such file or directory\n")
+
+
+@pytest.mark.parametrize("character", ["a", "\xe4", "密", "\U0001f511"])
+def test_a_name_as_long_as_names_may_be(tmp_path: Path, character: str) -> None:
+    """File systems count bytes, and the draft's name needs some of its own."""
+    target = tmp_path / (character * (255 // len(character.encode())))
+    for overwrite in (False, True):
+        with open_output(str(target), overwrite=overwrite) as output:
+            output.write(b"ours")
+            output.commit()
+    assert [path.name for path in tmp_path.iterdir()] == [target.name]
+
+
+@pytest.mark.parametrize(
+    ("refused", "mode", "expected"),
+    [
+        ((), 0o640, 0o640),
+        ((0,), 0o640, 0o640),
+        ((0, -1), 0o640, 0o600),
+        ((0, -1), 0o660, 0o600),
+        ((0, -1), 0o664, 0o644),
+        ((0, -1), 0o755, 0o755),
+        ((0, -1), 0o604, 0o604),
+    ],
+)
+def test_a_group_gets_no_more_than_it_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: tuple[int, ...], mode: int, expected: int
+) -> None:
+    """Who may give a file to its group does so; who may not gives their own group what everybody gets."""
+    target, given = tmp_path / "target", list[tuple[int, int]]()
+    target.write_bytes(b"before")
+    target.chmod(mode)
+    owner = target.stat()
+
+    def give(descriptor: int, user: int, group: int) -> None:
+        if (-1 if user == -1 else 0) in refused:
+            raise PermissionError(files.errno.EPERM, "not yours to give")
+        given.append((user, group))
+
+    monkeypatch.setattr(files.os, "fchown", give)
+    with open_output(str(target), overwrite=True) as output:
+        output.write(b"ours")
+        output.commit()
+    assert stat.S_IMODE(target.stat().st_mode) == expected
+    if not refused:
+        assert given == [(owner.st_uid, owner.st_gid)]
+    elif -1 not in refused:
+        assert given == [(-1, owner.st_gid)]
+
+
+def test_an_access_list_is_not_taken_for_the_bits_of_a_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mode shows what a list grants to anybody, which the group itself need not have."""
+    target = tmp_path / "target"
+    target.write_bytes(b"before")
+    # version 2, then tag, permissions and user of each entry: one other user may read and write, the group nothing
+    entries = ((0x01, 6, -1), (0x02, 6, 65534), (0x04, 0, -1), (0x10, 6, -1), (0x20, 0, -1))
+    listed = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
+    try:
+        os.setxattr(target, "system.posix_acl_access", listed)
+    except OSError:
+        pytest.skip("this file system has no access lists")
+    assert stat.S_IMODE(target.stat().st_mode) == 0o660
+    with open_output(str(target), overwrite=True) as output:
+        output.write(b"ours")
+        output.commit()
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+
+
+def test_a_folder_that_may_be_written_and_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is complete there is not told as a failure; all that waits is written in place of the folder."""
+    opened, synced = files.os.open, list[bool]()
+
+    def refuse(path: object, flags: int, *rest: object, **more: object) -> int:
+        if flags & os.O_DIRECTORY:
+            raise PermissionError(files.errno.EACCES, "not to be read", path)
+        return opened(path, flags, *rest, **more)
+
+    monkeypatch.setattr(files.os, "open", refuse)
+    monkeypatch.setattr(files.os, "sync", lambda: synced.append(True))
+    with open_output(str(tmp_path / "target")) as output:
+        output.write(b"ours")
+        output.commit()
+    assert (tmp_path / "target").read_bytes() == b"ours"
+    assert synced == [True]
 
 
 def test_an_empty_name_is_refused(huks: Huks, document: Path, tmp_path: Path) -> None:

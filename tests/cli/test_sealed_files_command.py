@@ -215,17 +215,26 @@ def test_chunks_of_a_slow_pipe_are_not_held_back(huks_process: Huks) -> None:
         assert process.wait(timeout=120) == 0
 
 
-def test_a_file_is_read_from_where_it_stands(huks_process: Huks, home: Path, tmp_path: Path) -> None:
-    """Of a file that the shell hands over at a place in its middle, what follows is encrypted."""
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_a_file_is_read_from_where_it_stands(
+    huks_process: Huks, home: Path, tmp_path: Path, version: str
+) -> None:
+    """Of a file that the shell hands over at a place in its middle, what follows is encrypted, or decrypted."""
     huks_process("keys", "generate", "k")
-    path = tmp_path / "plain"
+    path, sealed, behind = tmp_path / "plain", tmp_path / "sealed", tmp_path / "behind"
     path.write_bytes(b"0123456789" * 100_000)
+    _at(777_777, path, "encrypt", "k", "--format", version, "-o", sealed)
+    assert huks_process("decrypt", "k", sealed).out == path.read_bytes()[777_777:]
+    behind.write_bytes(bytes(4321) + sealed.read_bytes())
+    assert _at(4321, behind, "decrypt", "k") == path.read_bytes()[777_777:]
+
+
+def _at(place: int, path: Path, *words: object) -> bytes:
     with path.open("rb") as file:
-        os.lseek(file.fileno(), 777_777, os.SEEK_SET)
-        done = subprocess.run(
-            command("encrypt", "k"), stdin=file, capture_output=True, timeout=120, check=True
-        )
-    assert huks_process("decrypt", "k", stdin=done.stdout).out == path.read_bytes()[777_777:]
+        os.lseek(file.fileno(), place, os.SEEK_SET)
+        return subprocess.run(
+            command(*words), stdin=file, capture_output=True, timeout=120, check=True
+        ).stdout
 
 
 def test_files_whose_size_is_not_told(huks: Huks, tmp_path: Path) -> None:

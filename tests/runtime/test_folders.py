@@ -1,11 +1,13 @@
 """Folders are made at every level with mode 0700, and synced where their names are."""
 
+import errno
+import os
 import stat
 
 import pytest
 
 from huks_async.runtime import folders
-from huks_async.runtime.folders import make_folder
+from huks_async.runtime.folders import make_folder, sync_folder
 
 
 def test_missing_levels_are_made_and_others_left_alone(tmp_path):
@@ -40,3 +42,22 @@ def test_a_folder_that_another_process_made_just_now_is_synced_too(tmp_path, mon
     monkeypatch.setattr(folders.os, "mkdir", made_by_another)
     make_folder(str(tmp_path / "a" / "b"))
     assert synced == [str(tmp_path), str(tmp_path / "a")]
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EINVAL, errno.EIO])
+@pytest.mark.parametrize("step", ["open", "fsync"])
+def test_a_folder_that_cannot_be_synced_by_itself(tmp_path, monkeypatch, number, step):
+    """Everything is synced where it may not be read or is of a kind that cannot be; a broken disk is told."""
+    synced = []
+
+    def fail(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(folders.os, step, fail)
+    monkeypatch.setattr(folders.os, "sync", lambda: synced.append(True))
+    if number == errno.EIO:
+        with pytest.raises(OSError, match=os.strerror(number)):
+            sync_folder(str(tmp_path))
+    else:
+        sync_folder(str(tmp_path))
+    assert synced == [True] * (number != errno.EIO)

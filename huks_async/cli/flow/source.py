@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from huks_async.cli.flow.uncached import SPARE, open_uncached
 from huks_async.cli.shell.console import CommandError
-from huks_async.cli.shell.files import enlarge_pipe
+from huks_async.cli.shell.files import enlarge_pipe, wait_for
 from huks_async.cli.shell.interrupts import interruptible
 
 
@@ -170,7 +170,7 @@ class _Stream(Source):
         while len(self._carried) < length and not self._over:
             with interruptible():
                 # waited for here, since the pipe may be one that does not wait
-                select.select([self._descriptor], [], [])
+                wait_for(self._descriptor, select.POLLIN)
                 piece = os.read(self._descriptor, length - len(self._carried))
             self._carried += piece
             self._over = not piece

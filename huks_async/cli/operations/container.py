@@ -52,11 +52,12 @@ class Sealed:
     nonce: bytes
     tag: bytes
     file: io.FileIO
+    place: int
     length: int
 
     def ciphertext(self) -> Iterator[bytes]:
         """The ciphertext in segments."""
-        self.file.seek(_START)
+        self.file.seek(self.place)
         return segments(self.file, self.length)
 
 
@@ -79,8 +80,10 @@ def open_sealed(source: io.FileIO, begun: bytes = b"") -> Iterator[Sealed]:
 
 
 def _sealed(file: io.FileIO) -> Sealed:
-    size = os.fstat(file.fileno()).st_size
-    head = os.pread(file.fileno(), _START, 0)
+    # the shell may hand over a file that was read in part
+    begin, end = os.lseek(file.fileno(), 0, os.SEEK_CUR), os.fstat(file.fileno()).st_size
+    size = max(0, end - begin)
+    head = os.pread(file.fileno(), _START, begin)
     if head[: len(MAGIC)] != MAGIC:
         raise CommandError("the input was not made by huks encrypt", hint="it begins with other bytes")
     if head[: len(HEADER)] != HEADER:
@@ -95,4 +98,5 @@ def _sealed(file: io.FileIO) -> Sealed:
         raise CommandError(
             f"the input is cut off: it has {size} bytes, at least {_START + TAG_BYTES} are needed"
         )
-    return Sealed(head[len(HEADER) :], os.pread(file.fileno(), TAG_BYTES, size - TAG_BYTES), file, length)
+    tag = os.pread(file.fileno(), TAG_BYTES, end - TAG_BYTES)
+    return Sealed(head[len(HEADER) :], tag, file, begin + _START, length)

@@ -52,11 +52,13 @@ async def sign(
     async with place.open() as keystore:
         tags = await _tags(keystore, alias, place, HuksKeyPurpose.HUKS_KEY_PURPOSE_SIGN)
         group = await _group(keystore, alias, place, tags) if form == "raw" else None
-        with open_input(file) as source, destination.open() as target:
-            made = bytearray()
+        made = bytearray()
+        with open_input(file) as source:
             await pump(keystore, alias, options(**tags), segments(source), made.extend, place=place)
-            target.write(interchange.signature_to_raw(made, *group) if group else bytes(made))
-            target.commit()
+    # opened only now: the shell may have led a descriptor to the file that is signed
+    with destination.open() as target:
+        target.write(interchange.signature_to_raw(made, *group) if group else bytes(made))
+        target.commit()
 
 
 async def verify(

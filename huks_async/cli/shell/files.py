@@ -22,6 +22,7 @@ from huks_async.cli.shell.console import (
 from huks_async.cli.shell.interrupts import interruptible
 from huks_async.cli.shell.placed import PlacedFile
 from huks_async.model.params import BytesLike
+from huks_async.runtime.folders import sync_folder
 
 SEGMENT = 100 * 1024
 """Bytes that one call takes: the size HUKS advises."""
@@ -31,6 +32,11 @@ STANDARD = "-"
 _OWNER_ONLY = 0o600
 _PIPE_BYTES = 1024 * 1024
 """What the system lets anybody make a pipe as large as."""
+_FOLDERS = frozenset({"", ".", ".."})
+"""How names end that only a folder can have."""
+_DRAFT_BYTES = 100
+"""Bytes of the target's name in that of its draft; file systems count bytes, and have room for 255."""
+_ACCESS_LIST = "system.posix_acl_access"
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
@@ -86,7 +92,7 @@ def segments(file: BinaryIO | io.FileIO, length: int | None = None) -> Iterator[
             piece = file.read(min(SEGMENT, left))
             while piece is None:
                 # another process made the pipe one that does not wait; no data is not its end
-                select.select([file], [], [])
+                wait_for(file.fileno(), select.POLLIN)
                 piece = file.read(min(SEGMENT, left))
         if not piece:
             if length is not None:
@@ -94,6 +100,13 @@ def segments(file: BinaryIO | io.FileIO, length: int | None = None) -> Iterator[
             return
         left -= len(piece)
         yield piece
+
+
+def wait_for(descriptor: int, event: int) -> None:
+    """Wait until a descriptor, of whatever number, can be read (`select.POLLIN`) or written (`select.POLLOUT`)."""
+    poll = select.poll()
+    poll.register(descriptor, event)
+    poll.poll()
 
 
 def enlarge_pipe(descriptor: int) -> None:
@@ -122,24 +135,29 @@ def open_output(
         private: whether its owner alone may read it; else the mode of the file it replaces, or the
             usual one, holds.
         overwrite: whether a file of this name may be replaced.
-        source: what the command reads; it may be replaced in any case, by what becomes of it.
+        source: what the command reads; it may be replaced in any case, by what becomes of it. Where results are
+            written as they come it is refused, for they would be written over what is still to be read.
 
     Raises:
-        CommandError: the name is a folder's, or that of a file that may not be replaced.
+        CommandError: the name is a folder's, or that of a file that may not be replaced; or the file that is read
+            would be written.
 
     """
     if name is None or name == STANDARD:
-        yield _standard_output()
+        yield _standard_output(source)
         return
     if not name:
         raise usage_error("the name of the output is empty", hint="name the file to write")
     status = _status(name)
-    if status is not None and stat.S_ISDIR(status.st_mode):
+    if (status is None and os.path.basename(name) in _FOLDERS) or (
+        status is not None and stat.S_ISDIR(status.st_mode)
+    ):
         raise usage_error(f"{name} is a folder", hint="name the file to write")
     if status is not None and _is_open_already(name, status):
-        yield _standard_output()
+        yield _standard_output(source)
         return
     if (status is not None and not stat.S_ISREG(status.st_mode)) or _is_descriptor(name):
+        _refuse_source(status, source)
         with interruptible():
             # opening a named pipe waits for its reader
             target = io.FileIO(name, "w")
@@ -153,8 +171,10 @@ def open_output(
         yield output
 
 
-def _standard_output() -> "_Direct":
-    return _Direct(io.FileIO(standard_output().fileno(), "w", closefd=False), STANDARD_OUTPUT)
+def _standard_output(source: io.FileIO | None) -> "_Direct":
+    descriptor = standard_output().fileno()
+    _refuse_source(os.fstat(descriptor), source)
+    return _Direct(io.FileIO(descriptor, "w", closefd=False), STANDARD_OUTPUT)
 
 
 def _status(name: str) -> os.stat_result | None:
@@ -172,11 +192,35 @@ def _is_open_already(name: str, status: os.stat_result) -> bool:
 
 
 def _is_descriptor(name: str) -> bool:
-    return os.path.realpath(os.path.dirname(name)).startswith("/proc/")
+    return _resolved(name, os.path.dirname(name)).startswith("/proc/")
+
+
+def _resolved(name: str, path: str) -> str:
+    with naming(name):
+        # a working folder that was removed has no path
+        return os.path.realpath(path)
 
 
 def _is_source(status: os.stat_result | None, source: io.FileIO | None) -> bool:
     return status is not None and source is not None and os.path.samestat(status, os.fstat(source.fileno()))
+
+
+def _refuse_source(status: os.stat_result | None, source: io.FileIO | None) -> None:
+    """Refuse to write to the file that is read; of pipes, terminals and the like, what is read is gone anyway.
+
+    Raises:
+        CommandError: they are one file.
+
+    """
+    if (
+        status is not None
+        and (stat.S_ISREG(status.st_mode) or stat.S_ISBLK(status.st_mode))
+        and _is_source(status, source)
+    ):
+        raise usage_error(
+            "the output is the file that is read, and would be written over it",
+            hint="name the file with --output FILE: the result takes its place when it is complete",
+        )
 
 
 def _in_the_way(name: str) -> CommandError:
@@ -212,7 +256,7 @@ class _Direct:
                 written = self._target.write(view)
                 if written is None:
                     # a pipe that does not wait and is full
-                    select.select([], [self._target], [])
+                    wait_for(self._target.fileno(), select.POLLOUT)
                 view = view[written or 0 :]
 
     def write_at(self, data: memoryview, place: int) -> None:
@@ -228,9 +272,11 @@ class _Replacing:
 
     hidden = True
 
-    def __init__(self, name: str, draft: Path, file: io.FileIO, *, private: bool, replaces: bool) -> None:
+    def __init__(
+        self, name: str, path: Path, draft: Path, file: io.FileIO, *, private: bool, replaces: bool
+    ) -> None:
         self._name = name
-        self._path = draft.with_name(os.path.basename(os.path.realpath(name)))
+        self._path = path
         self._draft = draft
         self._file = file
         self._private = private
@@ -256,11 +302,7 @@ class _Replacing:
             self._draft.replace(self._path)
         else:
             self._appear()
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(str(self._path.parent))
 
     def _appear(self) -> None:
         try:
@@ -288,16 +330,36 @@ class _Replacing:
             os.umask(mask)
             os.fchmod(descriptor, 0o666 & ~mask)
             return
+        mode = stat.S_IMODE(before.st_mode)
+        if not _give(descriptor, before) or _has_access_list(self._path):
+            # the group's bits were for another group, or are what a list grants at most: this group gets what all get
+            mode = mode & ~stat.S_IRWXG | (mode << 3 & mode & stat.S_IRWXG)
+        os.fchmod(descriptor, mode)
+
+
+def _give(descriptor: int, before: os.stat_result) -> bool:
+    """Give a file the owner and group of the one that it replaces; whether it has that group then."""
+    # only root can give files away, but everybody can to a group of their own
+    for owner in (before.st_uid, -1):
         with contextlib.suppress(PermissionError):
-            # only root can give files away, and only root needs to
-            os.fchown(descriptor, before.st_uid, before.st_gid)
-        os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
+            os.fchown(descriptor, owner, before.st_gid)
+            return True
+    return False
+
+
+def _has_access_list(path: Path) -> bool:
+    try:
+        return _ACCESS_LIST in os.listxattr(path)
+    except (AttributeError, OSError):
+        # not on this system, or not on this file system
+        return False
 
 
 @contextlib.contextmanager
 def _replacing(name: str, *, private: bool, replaces: bool) -> Iterator[Output]:
-    path = Path(os.path.realpath(name))
-    draft = path.with_name(f".{path.name[:100]}.{os.urandom(8).hex()}")
+    path = Path(_resolved(name, name))
+    start = os.fsencode(path.name)[:_DRAFT_BYTES].decode(sys.getfilesystemencoding(), "ignore")
+    draft = path.with_name(f".{start}.{os.urandom(8).hex()}")
     try:
         # readable by nobody else while it is incomplete
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _OWNER_ONLY)
@@ -306,6 +368,6 @@ def _replacing(name: str, *, private: bool, replaces: bool) -> Iterator[Output]:
         raise
     try:
         with io.FileIO(descriptor, "w") as file:
-            yield _Replacing(name, draft, file, private=private, replaces=replaces)
+            yield _Replacing(name, path, draft, file, private=private, replaces=replaces)
     finally:
         draft.unlink(missing_ok=True)
