@@ -1,4 +1,4 @@
-"""Print docs/reference.md: every public name, with its signature and the promise of its docstring."""
+"""Print docs/reference.md: every name of `huks_async` itself, with its signature and the promise of its docstring."""
 
 import contextlib
 import enum
@@ -12,8 +12,9 @@ import huks_async as huks
 HEAD = """\
 # Reference
 
-Every public name of `huks_async`. The first sentence of each docstring stands here; `help(huks_async.NAME)` has the rest: arguments with their units, results, errors and what cancellation does.
+Every name of `huks_async` itself. The first sentence of each docstring stands here; `help(huks_async.NAME)` has the rest: arguments with their units, results, errors and what cancellation does.
 Functions of `Keystore` that HUKS documents are there at module level, too, on the current keystore: `await huks_async.generateKeyItem(…)`.
+Public names of other modules have docstrings of the same form: authenticators in `huks_async.access`, stores in `huks_async.stores`, root keys in `huks_async.rootkeys`, external providers in `huks_async.providers` and `huks_async.huksExternalCrypto`, sensors in `huks_async.sessions.pressure`, forms of keys in `huks_async.keys.forms`, what helps tests in `huks_async.testing`.
 
 This page is made from the code: `python docs/make_reference.py > docs/reference.md`.
 """

@@ -5,6 +5,7 @@ at its first use. Arguments, results and errors are those of the methods of `Key
 """
 
 from huks_async.keystore import current_keystore
+from huks_async.keystore.current_keystore import describe_as_methods
 from huks_async.model.params import BytesLike, Options, Properties
 from huks_async.model.results import HuksListAliasesReturnResult, HuksReturnResult, HuksSessionHandle
 
@@ -179,3 +180,6 @@ async def decapsulate(
     return await (await current_keystore()).decapsulate(
         keyAlias, params, encapData, sharedKeyAlias, sharedKeyParams
     )
+
+
+describe_as_methods(globals())

@@ -1,6 +1,7 @@
 """The deprecated api-8 functions at module level, on the current keystore."""
 
 from huks_async.keystore import current_keystore
+from huks_async.keystore.current_keystore import describe_as_methods
 from huks_async.keystore.legacy_functions import SDK_VERSION
 from huks_async.model.params import BytesLike, Options
 from huks_async.model.results import HuksHandle, HuksResult
@@ -61,3 +62,6 @@ async def abort(handle: int, options: Options) -> HuksResult:
 def getSdkVersion(options: Options) -> str:
     """See `Keystore.getSdkVersion`."""
     return SDK_VERSION
+
+
+describe_as_methods(globals())

@@ -146,6 +146,27 @@ def test_documented_functions_say_how_they_fail() -> None:
         )
 
 
+def test_functions_of_the_module_say_what_the_methods_say() -> None:
+    """`help` of a function at module level has the arguments and errors of the method that it calls."""
+    for name in huks_async.__all__:
+        value, method = getattr(huks_async, name), getattr(huks_async.Keystore, name, None)
+        if inspect.isfunction(value) and method is not None:
+            assert value.__doc__ == method.__doc__, name
+    assert "Raises:" in (huks_async.initSession.__doc__ or "")
+
+
+def test_no_docstring_sends_to_one_that_has_no_name() -> None:
+    """What an argument of a public function is stands there, as the classes that `Keystore` is made of are not public."""
+    for name, value in _inherited_members():
+        assert "see the class" not in (inspect.getdoc(value) or ""), name
+
+
+def _inherited_members() -> Iterator[tuple[str, Any]]:
+    for name in dir(huks_async.Keystore):
+        if not name.startswith("_"):
+            yield name, getattr(huks_async.Keystore, name)
+
+
 def test_algorithms_page_has_the_table_of_the_matrix() -> None:
     """The table in docs/algorithms.md is what its script makes of the support matrix."""
     render = runpy.run_path(str(TOP / "docs" / "make_algorithms.py"))["render"]

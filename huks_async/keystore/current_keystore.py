@@ -1,5 +1,8 @@
 """The current keystore: the innermost one whose block a context is in, else the default one of the event loop."""
 
+import inspect
+from collections.abc import Mapping
+
 import anyio
 import anyio.lowlevel
 
@@ -51,3 +54,11 @@ async def current_keystore() -> Keystore:
     if not default.keystore.is_open:
         await default.open()
     return default.keystore
+
+
+def describe_as_methods(names: Mapping[str, object]) -> None:
+    """Give the functions of a module the docstrings of the methods of `Keystore` that they call by the same name."""
+    for name, function in names.items():
+        method = getattr(Keystore, name, None)
+        if method is not None and inspect.isfunction(function):
+            function.__doc__ = method.__doc__

@@ -67,6 +67,13 @@ class MessageFunctions(KeystoreFunctions):
     ) -> bytes:
         """Encrypt and authenticate a message with an AES or SM4 key made for ENCRYPT and GCM.
 
+        Args:
+            alias: the key.
+            data: the message, within `Limits.max_call_bytes`.
+            context: what the message belongs to (a row, a tenant, a purpose), at most 1 MiB: authenticated and not
+                in the message, and `unseal` must be given the same.
+            level: HUKS_TAG_AUTH_STORAGE_LEVEL of the key.
+
         Returns:
             the message for `unseal`, 84 bytes longer than the data. It reveals the length of the data and nothing
             else about it; sealing the same data again gives another message.
@@ -100,7 +107,7 @@ class MessageFunctions(KeystoreFunctions):
                 pair of public keys, both aliases.
             sealed: the message.
             context: as it was given when the message was made.
-            level: of the key.
+            level: HUKS_TAG_AUTH_STORAGE_LEVEL of the key, or of both.
 
         Raises:
             BusinessError: 12000006 if message, context and key do not belong together, whichever of them is
@@ -155,8 +162,9 @@ class MessageFunctions(KeystoreFunctions):
         Args:
             alias: an AES key made for ENCRYPT and GCM.
             data: at most 256 KiB.
-            context: see the class.
-            level: of the key.
+            context: what the message belongs to (a row, a tenant, a purpose), at most 1 MiB: authenticated and not
+                in the message, and `unseal` must be given the same.
+            level: HUKS_TAG_AUTH_STORAGE_LEVEL of the key.
 
         Returns:
             the message for `unseal`, 56 bytes longer than the data.
@@ -179,7 +187,8 @@ class MessageFunctions(KeystoreFunctions):
                 `exportKeyItem` gives it (of X25519 that is 32 raw bytes). A pair of ML-KEM-768 and X25519, or of
                 ML-KEM-1024 and P-384: the message is safe as long as one of both is.
             data: at most 1 MiB.
-            context: see the class.
+            context: what the message belongs to, at most 1 MiB: authenticated and not in the message, and `unseal`
+                must be given the same.
 
         Returns:
             the message for `unseal` with the private key. It does not prove who made it: sign it if that matters.
