@@ -175,10 +175,12 @@ class Engine:
         # If a commit does not change the shared memory that the path names, it did not go to the path's files.
         changed = changes != database.written.total_changes
         unseen = changed and before is not None and before == database.state()
-        if unseen or not self._is_named(database):
+        named = self._is_named(database)
+        if unseen or not named:
             outcomes = [self._not_acknowledged(outcome) for outcome in outcomes]
         state = database.state()
-        database.checkpoints.after_commit()
+        if named:
+            database.checkpoints.after_commit()
         return outcomes, database, state
 
     def _remember(self, writes: list[Write], outcomes: list[Outcome]) -> None:

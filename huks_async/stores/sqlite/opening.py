@@ -71,16 +71,17 @@ def open_database(path: str, address: str, busy_timeout: float, *, settled: bool
         written = _connect(path, busy_timeout)
         made.callback(connections.close, written)
         _use_log(written, address)
+        opened = look(path)
         if not ready and not file.hold():
             raise UnsettledError
         migrate(written, address)
         read = _connect(path, busy_timeout)
         made.callback(connections.close, read)
         read.execute("PRAGMA query_only = ON")
-        # a first read makes SQLite create the WAL index
+        # a first read makes SQLite open the log
         read.execute("SELECT version FROM sequence").fetchall()
         seen = time.monotonic()
-        index = index_made.enter_context(Guard(f"{path}-shm", INDEX_USERS))
+        index = index_made.enter_context(_guard_of_index(path))
         if not index.hold():
             raise UnsettledError
         try:
@@ -89,7 +90,9 @@ def open_database(path: str, address: str, busy_timeout: float, *, settled: bool
             raise UnsettledError from error
         made.pop_all()  # they end with the database from here on
         made.callback(database.close, tidy=False)
-        if not database.is_named():
+        # Each connection opens the log by its name. If somebody has removed it in between, they have two, and what the
+        # one writes into the first would be synced and looked for in the second.
+        if database.files != opened or not database.is_named():
             raise UnsettledError
         made.pop_all()
     wait_until_noticed(seen)
@@ -103,6 +106,13 @@ def _connect(path: str, busy_timeout: float) -> sqlite3.Connection:
         if error.sqlite_errorcode == sqlite3.SQLITE_CANTOPEN and not os.path.exists(path):
             raise UnsettledError from error  # it was there a moment ago, and has been removed or moved since
         raise
+
+
+def _guard_of_index(path: str) -> Guard:
+    try:
+        return Guard(f"{path}-shm", INDEX_USERS)
+    except FileNotFoundError as error:  # it was there a moment ago
+        raise UnsettledError from error
 
 
 def refuse_foreign(path: str, address: str) -> None:
@@ -190,12 +200,13 @@ def _check_settled(path: str, file: Guard) -> None:
         if None in names:
             raise UnsettledError
     elif names.shared is not None:
-        with Guard(f"{path}-shm", INDEX_USERS) as index:
+        with _guard_of_index(path) as index:
             if index.used_by_others():
                 raise UnsettledError
 
 
 def _use_log(connection: sqlite3.Connection, address: str) -> None:
+    """Have a connection open the log, making it if there is none."""
     ((mode,),) = connection.execute("PRAGMA journal_mode = WAL").fetchall()
     if mode != "wal":
         raise BusinessError(
@@ -203,6 +214,8 @@ def _use_log(connection: sqlite3.Connection, address: str) -> None:
             f"the store {address} is on a file system without shared memory (journal mode {mode!r} instead of "
             "'wal'); move it to a local disk",
         )
+    # a first read in this mode makes SQLite open the log and the WAL index
+    connections.pragma(connection, "user_version")
 
 
 def is_same_store(path: str, known: Mapping[bytes, bytes]) -> bool:
