@@ -80,6 +80,18 @@ async def abort_session(state: OpenState, handle: int) -> None:
         await state.providers.abort_session(session)
 
 
+async def fail_session(state: OpenState, handle: int, error: BusinessError) -> BusinessError | None:
+    """End a session whose call was refused for its parameters; return the error to raise, None if there is none."""
+    sessions = state.providers.sessions
+    try:
+        with sessions.using(handle, state.session_owner) as session:
+            sessions.drop(session)
+    except BusinessError as refused:
+        return None if refused.code == 12000011 else refused
+    await state.providers.leave_session(session)
+    return error
+
+
 async def leave_session(state: OpenState, handle: int) -> None:
     """End a session whose block is left; one with a call running ends with this call."""
     session = state.providers.sessions.abandon(handle, state.session_owner)

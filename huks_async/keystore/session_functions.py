@@ -37,7 +37,7 @@ from huks_async.model.params import (
 from huks_async.model.results import HuksReturnResult, HuksSessionHandle
 from huks_async.model.showing import type_name
 from huks_async.model.tags import HuksTag
-from huks_async.sessions.context import KeySession
+from huks_async.sessions.context import KeySession, SessionParts
 
 if TYPE_CHECKING:
     from huks_async.keystore.guarded_sessions import GuardedSession
@@ -150,7 +150,7 @@ class SessionFunctions(KeystoreFunctions):
             out = state.driver.start_update(state.session_owner, handle, data, params)
         else:
             handle = _check_handle(handle)
-            params, segment = _segment(state, handle, options, token)
+            params, segment = await _segment(state, handle, options, token)
             if is_external(params):
                 from huks_async.keystore import provider_keys  # late: few services use providers
 
@@ -191,7 +191,7 @@ class SessionFunctions(KeystoreFunctions):
             out = state.driver.start_finish(state.session_owner, handle, data, params)
         else:
             handle = _check_handle(handle)
-            params, segment = _segment(state, handle, options, token, ends=True)
+            params, segment = await _segment(state, handle, options, token, ends=True)
             if is_external(params):
                 from huks_async.keystore import provider_keys  # late: few services use providers
 
@@ -219,7 +219,7 @@ class SessionFunctions(KeystoreFunctions):
         try:
             params = parse_parameters(options)
         except ParameterSetError as error:
-            failure = state.driver.fail(state.session_owner, handle, error)
+            failure = await _fail_any(state, handle, error)
             if failure is not error:
                 return  # there is no session to end, or a call is running in it
             raise error from None
@@ -244,16 +244,21 @@ class SessionFunctions(KeystoreFunctions):
 
         See `KeySession` for `update`, `finish` and `stream`.
         """
+        table = self._open_state().table
+        place = table.place() if table.debug else None
+        pinned = self._pinned()
+        return KeySession(pinned, keyAlias, options, pinned._session_parts, place)
+
+    def _session_parts(self) -> SessionParts:
         state = self._open_state()
-        place = state.table.place() if state.table.debug else None
-        abandon = partial(state.table.abandon, owner=state.session_owner)
 
         async def leave(handle: int) -> None:
             from huks_async.keystore import provider_keys  # late: few services use providers
 
             await provider_keys.leave_session(state, handle)
 
-        return KeySession(self._pinned(), keyAlias, options, state.pool, state.limits, abandon, leave, place)
+        abandon = partial(state.table.abandon, owner=state.session_owner)
+        return SessionParts(state.pool, state.limits, abandon, leave)
 
 
 async def _prepare(
@@ -332,7 +337,7 @@ def _ordinary_data(handle: object, options: object) -> bytes | None:
     return None
 
 
-def _segment(
+async def _segment(
     state: OpenState, handle: int, options: object, token: BytesLike | None, ends: bool = False
 ) -> tuple[ParamSet, BytesLike]:
     """Check the arguments of a call on a session; a set of parameters that is illegal as a whole ends the session."""
@@ -343,7 +348,9 @@ def _segment(
                 raise ParameterSetError(401, "HUKS_TAG_AUTH_TOKEN is given twice: as a tag and as the token")
             params = ParamSet(params.numbers, params.blobs | {_AUTH_TOKEN: as_bytes(token, "token")})
     except ParameterSetError as error:
-        raise state.driver.fail(state.session_owner, handle, error) from None
+        raise await _fail_any(state, handle, error) from None
+    if is_external(params):
+        return params, data  # the provider judges the parameters
     try:
         check_security_level(params)
     except BusinessError as wrong:
@@ -352,6 +359,19 @@ def _segment(
         state.table.give_back(state.table.take(handle, state.session_owner))
         raise
     return params, data
+
+
+async def _fail_any(state: OpenState, handle: int, error: BusinessError) -> BusinessError:
+    """End a session, whoever has its key, whose call was refused for its parameters; return the error to raise.
+
+    An illegal set of parameters cannot tell whether it is about a key of a provider.
+    """
+    failure = state.driver.fail(state.session_owner, handle, error)
+    if failure is error:
+        return error
+    from huks_async.keystore import provider_keys  # late: few services use providers
+
+    return await provider_keys.fail_session(state, handle, error) or failure
 
 
 def _check_handle(handle: Any) -> int:

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from types import TracebackType
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import anyio
 import anyio.lowlevel
@@ -19,7 +19,10 @@ from huks_async.model.params import (
     HuksParam,
     Options,
     as_buffer,
+    as_list,
     parse_parameters,
+    parse_properties,
+    split_options,
 )
 from huks_async.model.results import HuksReturnResult, HuksSessionHandle
 from huks_async.model.showing import type_name
@@ -52,6 +55,16 @@ class SessionApi(Protocol):
         """Finish."""
 
 
+class SessionParts(NamedTuple):
+    """What a session block uses of the open keystore that its session is in."""
+
+    pool: WorkerPool
+    limits: Limits
+    abandon: Callable[[int], None]
+    # the same for a key in an external provider
+    leave: Callable[[int], Awaitable[None]]
+
+
 class KeySession(Uncopied):
     """A key session for one `async with` block; made by `Keystore.session`.
 
@@ -65,19 +78,15 @@ class KeySession(Uncopied):
         api: SessionApi,
         alias: str,
         options: Options,
-        pool: WorkerPool,
-        limits: Limits,
-        abandon: Callable[[int], None],
-        leave: Callable[[int], Awaitable[None]],
+        find_parts: Callable[[], SessionParts],
         place: str | None = None,
     ) -> None:
         self._api = api
-        self._abandon = abandon
-        self._leave = leave  # the same for a key in an external provider
         self._alias = alias
         self._options = options
-        self._pool = pool
-        self._limits = limits
+        self._find_parts = find_parts
+        self._parts = find_parts()
+        self._entered = False
         self._open: HuksSessionHandle | None = None
         # for a key in an external provider, every call must carry the key class
         self._key_class: list[HuksParam] | None = None
@@ -105,9 +114,12 @@ class KeySession(Uncopied):
         return self._session().challenge
 
     async def __aenter__(self) -> "KeySession":
-        if self._open is not None:
+        if self._entered:
             raise BusinessError(12000012, "this session block was entered already; make a new one")
+        self._entered = True
         try:
+            # found anew, because the keystore may have been closed and opened since the block was made
+            self._parts = self._find_parts()
             # Parsed once and kept: an iterator yields its parameters only once, and the caller may change a list.
             params = parse_parameters(self._options)
             self._options = HuksOptions(params.to_params())
@@ -116,6 +128,7 @@ class KeySession(Uncopied):
                 self._key_class = [HuksParam(HuksTag.HUKS_TAG_KEY_CLASS, key_class)]
             self._open = await self._api.initSession(self._alias, self._options)
         except BaseException:
+            self._entered = False
             self._place = None  # there is no session to report
             raise
         return self
@@ -138,13 +151,13 @@ class KeySession(Uncopied):
                 self._ended = True
                 # The shield cannot hang: calls to a provider have a time limit.
                 with anyio.CancelScope(shield=True):
-                    await self._leave(self._open.handle)
+                    await self._parts.leave(self._open.handle)
 
     def _end(self) -> None:
         if not self._ended and self._open is not None:
             self._ended = True
             # Unlike abortSession, this also ends a session that another task is still calling.
-            self._abandon(self._open.handle)
+            self._parts.abandon(self._open.handle)
 
     async def update(self, data: BytesLike, *, token: BytesLike | None = None) -> bytes:
         """Feed a segment; return the output that is ready. Errors as `updateSession`."""
@@ -162,18 +175,20 @@ class KeySession(Uncopied):
             token: an auth token.
         """
         handle = self._session().handle
-        if options is None:
-            properties = None
-        elif isinstance(options, HuksOptions):
-            properties = options.properties
-        else:
-            properties = options.get("properties")
+        properties = None if options is None else split_options(options)[0]
         if self._key_class is not None:
-            properties = [*self._key_class, *(properties or ())]
+            properties = self._with_key_class(properties)
         result = await self._api.finishSession(handle, HuksOptions(properties, data), token)
         # Not reached after an error: a refused argument may leave the session open, and leaving the block aborts it.
         self._ended = True
         return result.outData
+
+    def _with_key_class(self, properties: object) -> list[HuksParam]:
+        given = [] if properties is None else as_list(properties)
+        with contextlib.suppress(BusinessError):  # finishSession refuses what is wrong
+            if HuksTag.HUKS_TAG_KEY_CLASS not in parse_properties(given).numbers:
+                return [*(self._key_class or ()), *given]
+        return given
 
     def stream(self, source: Source) -> AsyncGenerator[bytes, None]:
         """Feed all chunks of `source`, finish, and yield the output in parts as it comes.
@@ -190,7 +205,7 @@ class KeySession(Uncopied):
         return self._stream
 
     async def _held_back(self, source: Source) -> AsyncGenerator[bytes, None]:
-        spool = Spool(self._pool)
+        spool = Spool(self._parts.pool)
         try:
             async with aclosing(self._feed(source)) as parts:
                 async for part in parts:
@@ -202,7 +217,7 @@ class KeySession(Uncopied):
             await spool.aclose()
 
     async def _feed(self, source: Source) -> AsyncGenerator[bytes, None]:
-        most = min(self._limits.max_call_bytes, _MAX_SEGMENT)
+        most = min(self._parts.limits.max_call_bytes, _MAX_SEGMENT)
         derives = self._numbers().get(HuksTag.HUKS_TAG_PURPOSE) == HuksKeyPurpose.HUKS_KEY_PURPOSE_DERIVE
         async with aclosing(_chunks(source)) as chunks:
             async for chunk in chunks:

@@ -76,14 +76,22 @@ class Dispatcher:
         self.turn_ends = now + TURN_SECONDS
         return False
 
-    async def give_turn(self) -> None:
-        """Let the other tasks of the loop run, and take the next turn.
+    def check_owner(self) -> None:
+        """Refuse a call that is not made where the keystore was opened.
 
         Raises:
             BusinessError: 12000012 in another event loop, thread or process than the keystore's.
         """
         if self._owner is not None:
             self._owner.check("this keystore")
+
+    async def give_turn(self) -> None:
+        """Let the other tasks of the loop run, and take the next turn.
+
+        Raises:
+            BusinessError: as `check_owner`.
+        """
+        self.check_owner()
         if self._taken:
             called = anyio.Event()
             self._line.append(called)

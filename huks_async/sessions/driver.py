@@ -153,6 +153,7 @@ class SessionDriver:
         """Feed a segment, in turn, and in a worker if it takes long. Only a session behind a gate reads `params`."""
         if len(data) > self._max_call:
             raise self._too_large(data)
+        self._dispatcher.check_owner()  # a call that is refused must not end the session
         session = self.table.take(handle, owner)
         operation = session.operation
         try:
@@ -188,6 +189,7 @@ class SessionDriver:
         """
         if len(data) > self._max_call:
             raise self._too_large(data)
+        self._dispatcher.check_owner()  # a call that is refused must not end the session
         session = self.table.take(handle, owner)
         operation = session.operation
         try:

@@ -173,10 +173,9 @@ class SessionTable:
         Raises:
             BusinessError: 12000010 when no session can make room.
         """
-        sessions = self.sessions
         if owner is not self._owner:
             self._meet(owner)
-        if len(sessions) >= self._mark:
+        if len(self.sessions) >= self._mark:
             self._make_room(owner)
         handles = (self._ours[0] and self._handles) or self._new_handles()
         self._order = order = self._order + 1
@@ -190,7 +189,7 @@ class SessionTable:
         session.context = context
         session.free_for = owner
         session.held = 0
-        sessions[handle] = session
+        self.sessions[handle] = session  # `compact` may have replaced the dictionary, called from on_purge
         if self._notes:
             self._note(session)
         return session
@@ -469,6 +468,7 @@ class SessionTable:
         """Make room for one more session if a limit is reached; note a new peak."""
         if len(self.sessions) >= self._max_sessions or self.count_of(owner) >= self._max_per_caller:
             self._end_some(owner)
+            self._check_open()  # on_purge may have closed the keystore
         self.counts.peak_open = max(self.counts.peak_open, len(self.sessions) + 1)
         self._mark = min(self._max_sessions, self._max_per_caller, self.counts.peak_open)
 
@@ -494,8 +494,7 @@ class SessionTable:
 
     def _end_some(self, owner: str) -> None:
         limits = self.limits
-        if self._closed:
-            raise BusinessError(12000012, "the keystore was closed while the session was being opened")
+        self._check_open()
         self._end_batches()
         if self._opened is not None:
             while self.count_of(owner) >= limits.max_sessions_per_caller:
@@ -511,6 +510,10 @@ class SessionTable:
         while len(self.sessions) >= limits.max_sessions:
             if not self.purge_stale(1, stale_after, MAKE_ROOM):
                 raise self._limit_reached(owner)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise BusinessError(12000012, "the keystore was closed while the session was being opened")
 
     def _purge_one_of(self, owner: str, idle_longer_than: float) -> bool:
         """End the longest idle session of an owner, if it is stale and among the longest idle of all."""

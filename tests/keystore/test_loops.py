@@ -162,7 +162,7 @@ def test_a_loop_that_ends_closes_what_was_left_open(
         await keystore.initSession("key", SESSION)
 
     async def use_again() -> None:
-        with pytest.raises(huks.BusinessError, match="event loop that had opened it has ended") as caught:
+        with pytest.raises(huks.BusinessError, match="end of the event loop that had opened it") as caught:
             await use(keystore)
         assert caught.value.code == 12000012
         assert "open it again" in caught.value.message
@@ -170,7 +170,7 @@ def test_a_loop_that_ends_closes_what_was_left_open(
             assert await use(keystore) == 16
             assert keystore.statistics().open == 0
 
-    with pytest.warns(ResourceWarning, match="was not closed before its event loop ended"):
+    with pytest.warns(ResourceWarning, match="was not closed before its background task was cancelled"):
         run(leave_open, backend, settings)
     assert "closed" in repr(keystore)
     run(use_again, backend, settings)
@@ -367,3 +367,45 @@ def test_trio_as_a_guest_of_asyncio(tmp_path: Path) -> None:
     asyncio.run(host())
     assert used == [16, 16, 16]
     wait_until(lambda: threads_of_ours() == 0)
+
+
+def test_another_loop_of_the_thread_does_not_end_a_session() -> None:
+    """Whatever the size of the data, its call is refused before the session is taken."""
+    first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
+    keystore = huks.Keystore.open("memory:", monitor=False)
+
+    async def begin() -> int:
+        await keystore.aopen()
+        await keystore.generateKeyItem("key", options(**AES_CBC))
+        return (await keystore.initSession("key", SESSION)).handle
+
+    async def go_on(call: Callable[..., Awaitable[huks.HuksReturnResult]]) -> bytes:
+        return (await call(handle, {"inData": bytes(1 << 20)})).outData
+
+    handle = first.run_until_complete(begin())
+    for call in (keystore.updateSession, keystore.finishSession):
+        with pytest.raises(huks.BusinessError, match="not the one that runs now") as caught:
+            second.run_until_complete(go_on(call))
+        assert caught.value.code == 12000012
+    assert len(first.run_until_complete(go_on(keystore.updateSession))) == 1 << 20
+    first.run_until_complete(keystore.aclose())
+    for loop in (first, second):
+        loop.close()
+
+
+@pytest.mark.asyncio
+async def test_a_keystore_whose_task_was_cancelled_says_so() -> None:
+    """Code that cancels all tasks closes it while its event loop goes on; it can be opened again."""
+    keystore = huks.Keystore.open("memory:", monitor=False)
+    before = asyncio.all_tasks()
+    await keystore.aopen()
+    await asyncio.sleep(0)  # the task begins
+    tasks = asyncio.all_tasks() - before
+    for task in tasks:
+        task.cancel()
+    with pytest.warns(ResourceWarning, match="code that cancels all tasks"):
+        await asyncio.gather(*tasks, return_exceptions=True)
+    with pytest.raises(huks.BusinessError, match="code that cancels all tasks; open it again"):
+        await keystore.hasKeyItem("key", {})
+    async with keystore:
+        assert not (await keystore.hasKeyItem("key", {}))

@@ -1134,3 +1134,70 @@ async def test_the_functions_for_one_caller_have_providers(token):
         with refused(12000011):
             await other.unregisterProvider(NAME)
         await mine.unregisterProvider(NAME)
+
+
+TWICE = {"properties": [KEY_CLASS, KEY_CLASS], "inData": b"x"}
+
+
+@pytest.mark.parametrize("function", ["updateSession", "finishSession", "abortSession"])
+async def test_an_illegal_set_of_parameters_ends_the_session(ready, token, function):
+    """As it does with a key of the keystore; the provider is told, too."""
+    session = await ready.initSession(rid(), SIGN)
+    assert token.sessions == 1
+    with refused(401):
+        await getattr(ready, function)(session.handle, TWICE)
+    assert token.sessions == 0
+    if function == "abortSession":
+        await ready.abortSession(session.handle, TWICE)
+    else:
+        with refused(12000011):
+            await getattr(ready, function)(session.handle, TWICE)
+
+
+async def test_an_illegal_set_of_parameters_leaves_a_session_that_is_in_a_call(ready, token, monkeypatch):
+    """The call that runs goes on; what came beside it is told so."""
+    session = await ready.initSession(rid(), SIGN)
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    update = token.onUpdateSession
+
+    async def slow(*args):
+        begun.set()
+        await go_on.wait()
+        return await update(*args)
+
+    monkeypatch.setattr(token, "onUpdateSession", slow)
+    running = asyncio.create_task(ready.updateSession(session.handle, external(b"text")))
+    await begun.wait()
+    with refused(12000024):
+        await ready.updateSession(session.handle, TWICE)
+    await ready.abortSession(session.handle, TWICE)
+    go_on.set()
+    await running
+    assert (await ready.finishSession(session.handle, external(b""))).outData
+
+
+async def test_a_security_level_is_the_providers_matter(ready, token, monkeypatch):
+    """The parameters of a call on its session come to it unchanged."""
+    given = []
+    update = token.onUpdateSession
+
+    async def noting(handle, options):
+        given.extend(param.tag for param in options.properties)
+        return await update(handle, options)
+
+    monkeypatch.setattr(token, "onUpdateSession", noting)
+    session = await ready.initSession(rid(), SIGN)
+    await ready.updateSession(session.handle, external(b"text", KEY_SECURITY_LEVEL=1))
+    assert huks.HuksTag.HUKS_TAG_KEY_SECURITY_LEVEL in given
+    await ready.abortSession(session.handle, external())
+
+
+async def test_options_of_a_blocks_finish_may_name_the_key_class(ready, token):
+    """It is added where it is absent, and not twice."""
+    for options in (external(), external(DIGEST=12), {"properties": None}, {"properties": iter([KEY_CLASS])}):
+        async with ready.session(rid(), SIGN) as session:
+            assert await session.finish(b"text", options)
+    async with ready.session(rid(), SIGN) as session:
+        with refused(401):
+            await session.finish(b"text", {"properties": [KEY_CLASS, KEY_CLASS]})
+        assert token.sessions == 0

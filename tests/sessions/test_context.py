@@ -233,3 +233,73 @@ def test_an_empty_chunk_changes_nothing(use):
             assert b"".join(await collect(session.stream([b""]))) == await keystore.derive("d", b"x", 32)
 
     use(main)
+
+
+def test_a_block_that_two_tasks_enter_at_once_has_one_session(use):
+    """The second is refused as one that comes later is; the session ends with the first."""
+
+    async def main(keystore):
+        block = keystore.session("aes", support.GCM_ENCRYPT)
+        told = []
+
+        async def enter():
+            try:
+                async with block as session:
+                    await anyio.sleep(0.01)
+                    told.append(session.handle > 0)
+            except huks.BusinessError as error:
+                told.append(error.code)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(enter)
+            group.start_soon(enter)
+        assert told == [12000012, True]
+        assert keystore.statistics().open == 0
+
+    use(main, key_cache=huks.KeyCache(keys=0))
+
+
+def test_a_block_whose_session_could_not_be_opened_may_be_entered_again(use):
+    """Once its key is there."""
+
+    async def main(keystore):
+        block = keystore.session("later", support.GCM_ENCRYPT)
+        with s.refused(12000011):
+            async with block:
+                pass
+        await keystore.importKeyItem("later", support.imported(support.AES_KEY, support.KEY))
+        async with block as session:
+            assert await session.finish(b"text")
+
+    use(main)
+
+
+def test_a_block_that_is_older_than_the_opening_of_its_keystore_ends_its_session(use):
+    """The session is in the keystore as it is open now, and so is the spool of what is not verified yet."""
+
+    async def main(keystore):
+        out, tag = seal(b"text")
+        left = keystore.session("aes", support.GCM_ENCRYPT)
+        streamed = keystore.session("aes", support.gcm_decrypt(tag))
+        await keystore.aclose()
+        await keystore.aopen()
+        async with left:
+            assert keystore.statistics().open == 1
+        assert keystore.statistics().open == 0
+        async with streamed as session:
+            assert await collect(session.stream([out])) == [b"text"]
+
+    use(main)
+
+
+@pytest.mark.parametrize("options", [[], 5, "x", {"properties": 5}], ids=repr)
+def test_odd_options_of_finish_are_told_as_in_the_function(use, options):
+    """401 with what was expected; the block ends the session."""
+
+    async def main(keystore):
+        async with keystore.session("aes", support.GCM_ENCRYPT) as session:
+            with s.refused(401):
+                await session.finish(b"", options)
+        assert keystore.statistics().open == 0
+
+    use(main)

@@ -693,5 +693,27 @@ def test_finishing_in_few_steps_does_what_removing_does(seed, monkeypatch):
     assert short.finished == long.finished == finished
 
 
+def test_a_session_is_entered_where_on_purge_compacts_the_table():
+    """The function that is told of a purge may begin another, and that lets go of the table's memory."""
+    clock = Clock()
+    table = make(clock, max_sessions=2, on_purge=lambda ended: table.compact())
+    open_some(table, 2, clock)
+    clock.now += 100
+    handle = table.open("app", Holding()).handle
+    assert table.find(handle, "app").handle == handle
+    assert len(table) == 2
+
+
+def test_no_session_is_entered_where_on_purge_closes_the_table():
+    """It would never end."""
+    clock = Clock()
+    table = make(clock, max_sessions=2, on_purge=lambda ended: table.close())
+    open_some(table, 2, clock)
+    clock.now += 100
+    with pytest.raises(BusinessError, match="closed while the session was being opened"):
+        table.open("app", Holding())
+    assert len(table) == 0
+
+
 def vars_of(counts):
     return {name: getattr(counts, name) for name in counts.__slots__}
