@@ -4,7 +4,7 @@ import os
 import time
 import warnings
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from contextvars import ContextVar
 from functools import partial
 from types import NoneType, TracebackType
@@ -196,7 +196,8 @@ class Keystore(
         fork.
 
         Raises:
-            BusinessError: 401 for a wrong argument; 12000012 if a part of this library cannot be loaded.
+            BusinessError: 401 for a wrong argument; 12000004 if no store is given and the user has no home folder;
+                12000012 if a part of this library cannot be loaded.
         """
         keystore = cls.__new__(cls)
         chosen_profile = choose_profile(profile)
@@ -243,6 +244,7 @@ class Keystore(
         keystore._closing = None
         keystore._ends_with_loop = False
         keystore._state = None
+        watch_for_callers(keystore._look_for_callers)
         return keystore
 
     _profile: str
@@ -264,6 +266,7 @@ class Keystore(
     _clock: Callable[[], float]
     _debug: bool
     _with_monitor: bool
+    _callers_named = False
     _forked = False
     _on_purge: Callable[[int], object] | None
     _sensor: "Callable[[], Awaitable[Sensor] | Sensor] | None"
@@ -346,8 +349,9 @@ class Keystore(
             self._changing = False
         # Nothing below awaits, so a cancellation cannot leave this half done.
         self._state = self._direct = state
+        if self._callers_named:  # read last, because another thread may set it meanwhile
+            self._direct = None
         self._monitor = monitor
-        watch_for_callers(self._look_for_callers)
         self._keeper.start(self._close_with_loop)
         if self._with_monitor:
             self._background.start(partial(self._run_monitor, monitor))
@@ -383,9 +387,15 @@ class Keystore(
             # if it is None, `aclose` has closed the keystore and cancels this task
             if self._state is not None:
                 self._keeper.forget()
-                await self._close("the event loop that had opened it has ended; open it again (aopen)")
+                await self._close(
+                    "its background task was cancelled, by the end of the event loop that had opened it or by code "
+                    "that cancels all tasks; open it again (aopen)"
+                )
                 if not self._ends_with_loop:
-                    self._warn("was not closed before its event loop ended: use `async with`, or `aclose`")
+                    self._warn(
+                        "was not closed before its background task was cancelled, by the end of its event loop or by "
+                        "code that cancels all tasks: use `async with`, or `aclose`"
+                    )
             raise
 
     async def _close_for_ended_loop(self, state: OpenState) -> None:
@@ -572,6 +582,7 @@ class Keystore(
 
     def _look_for_callers(self) -> None:
         """From now on, look up the caller of each call; so far there was only one."""
+        self._callers_named = True
         self._direct = None
 
     def _open_state(self) -> OpenState:
@@ -628,7 +639,8 @@ class Keystore(
             from huks_async.sessions.monitor import trim_heap
 
             state.table.compact()
-            await state.pool.run(trim_heap)
+            with suppress(Exception):  # when memory is short, the system may refuse even the thread
+                await state.pool.run(trim_heap)
         return ended
 
     def _purge_on_low_memory(self, at_most: int) -> int:

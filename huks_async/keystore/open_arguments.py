@@ -34,16 +34,28 @@ PROFILE_VARIABLE = "HUKS_ASYNC_PROFILE"
 
 
 def home_folder() -> "Path":
-    """The folder of the default keystore: $HUKS_ASYNC_HOME, else `huks_async` in the user's data folder."""
+    """The folder of the default keystore: $HUKS_ASYNC_HOME, else `huks_async` in the user's data folder.
+
+    Raises:
+        BusinessError: 12000004 if the system does not know the home folder that is needed for this.
+    """
     from pathlib import Path
 
     given = os.environ.get(HOME_VARIABLE)
-    if given:
-        return Path(given).expanduser()
-    if sys.platform == "darwin":
-        data = Path.home() / "Library" / "Application Support"
-    else:
-        data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    try:
+        if given:
+            return Path(given).expanduser()
+        if sys.platform == "darwin":
+            data = Path.home() / "Library" / "Application Support"
+        else:
+            data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    except RuntimeError:  # of pathlib, for a user without a home folder
+        whose = f"of {HOME_VARIABLE}={shown(given)}" if given else "of this user"
+        raise BusinessError(
+            12000004,
+            f"the place of the default keystore is unknown: the system names no home folder {whose}; set "
+            f"{HOME_VARIABLE} to a folder, or give a store",
+        ) from None
     return data / "huks_async"
 
 

@@ -3,9 +3,9 @@
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from logging import getLogger
-from typing import Final
+from typing import Any, Final
 
 import anyio
 import anyio.lowlevel
@@ -77,21 +77,6 @@ class MonitorStatistics:
     last_reason: str = ""
 
 
-@dataclass(slots=True)
-class _Counts:
-    """What `MonitorStatistics` is made of, while it grows."""
-
-    sensor: str = "none"
-    under_pressure: bool = False
-    events: int = 0
-    purged: int = 0
-    rounds: int = 0
-    broken: int = 0
-    failures: int = 0
-    last_event: float | None = None
-    last_reason: str = ""
-
-
 class LowMemoryMonitor:
     """Ends stale sessions while memory is short, and gives the memory back.
 
@@ -146,7 +131,7 @@ class LowMemoryMonitor:
         self._shrinkers: list[Shrinker] = []
         self._last_shrinkers: list[Shrinker] = []
         self._sensor: Sensor | None = None
-        self._counts = _Counts()
+        self._seen = MonitorStatistics()
         self._scope: anyio.CancelScope | None = None
         self._closed = False
 
@@ -163,18 +148,10 @@ class LowMemoryMonitor:
 
     def statistics(self) -> MonitorStatistics:
         """Counters so far."""
-        counts = self._counts
-        return MonitorStatistics(
-            sensor=self._sensor.name if self._sensor else counts.sensor,
-            under_pressure=counts.under_pressure,
-            events=counts.events,
-            purged=counts.purged,
-            rounds=counts.rounds,
-            broken=counts.broken,
-            failures=counts.failures,
-            last_event=counts.last_event,
-            last_reason=counts.last_reason,
-        )
+        return replace(self._seen, sensor=self._sensor.name) if self._sensor else self._seen
+
+    def _note(self, **changes: Any) -> None:
+        self._seen = replace(self._seen, **changes)
 
     def status(self) -> SensorStatus | None:
         """The sensor at a glance; None while there is none."""
@@ -202,16 +179,16 @@ class LowMemoryMonitor:
                     await self._sleep(self._reopen_after)
             finally:
                 self._scope = None
-                self._counts.under_pressure = False
+                self._note(under_pressure=False)
 
     async def _watch(self) -> None:
         """Wait for pressure and relieve it, with one sensor, until that sensor breaks."""
         try:
             made = self._sensor_factory()
             sensor = await made if inspect.isawaitable(made) else made
-            self._counts.sensor = sensor.name
+            self._note(sensor=sensor.name)
         except SensorUnavailable as error:
-            self._counts.broken += 1
+            self._note(broken=self._seen.broken + 1)
             logger.warning("no sensor of memory pressure: %s; next try in %g s", error, self._reopen_after)
             return
         except BaseException as error:
@@ -223,7 +200,7 @@ class LowMemoryMonitor:
                 event = await sensor.wait()
                 await self._relieve(event, sensor)
         except SensorBroken as error:
-            self._counts.broken += 1
+            self._note(broken=self._seen.broken + 1)
             logger.warning("memory pressure is not sensed: %s; next try in %g s", error, self._reopen_after)
         except GeneratorExit:  # the event loop has gone, so nothing can be waited for
             self._sensor = None
@@ -232,7 +209,7 @@ class LowMemoryMonitor:
         except BaseException as error:
             self._survive(error, "a sensor of memory pressure")
         finally:
-            self._counts.sensor, self._counts.under_pressure = sensor.name, False
+            self._note(sensor=sensor.name, under_pressure=False)
             await self._close_sensor()
 
     async def _close_sensor(self) -> None:
@@ -252,30 +229,29 @@ class LowMemoryMonitor:
     def _survive(self, error: BaseException, what: str) -> None:
         """Log a failure, because a bug in a sensor must not end the protection; raise what does end it."""
         _raise_unless_foreign(error)
-        self._counts.broken += 1
+        self._note(broken=self._seen.broken + 1)
         logger.error("%s failed; next try in %g s", what, self._reopen_after, exc_info=error)
 
     async def _relieve(self, event: PressureEvent, sensor: Sensor) -> None:
         """One episode: from the event until memory is not short any more."""
-        counts = self._counts
-        counts.events += 1
-        counts.under_pressure = True
-        counts.last_event, counts.last_reason = event.at, event.reason
-        before = counts.purged
+        self._note(
+            events=self._seen.events + 1, under_pressure=True, last_event=event.at, last_reason=event.reason
+        )
+        before = self._seen.purged
         logger.warning("memory is short (%s: %s)", event.sensor, event.reason)
         first = True
         while True:
-            before_round = counts.purged
+            before_round = self._seen.purged
             await self._purge_stale(sensor, give_back=first)
-            nothing_left = not first and counts.purged == before_round
+            nothing_left = not first and self._seen.purged == before_round
             if nothing_left and self._last_shrinkers and sensor.under_pressure():
                 await self._give_back(self._last_shrinkers)
             first = False
             await self._sleep(self._retry_every)
             if not sensor.under_pressure():
                 break
-        counts.under_pressure = False
-        logger.warning("memory is not short any more; sessions ended: %d", counts.purged - before)
+        self._note(under_pressure=False)
+        logger.warning("memory is not short any more; sessions ended: %d", self._seen.purged - before)
 
     async def _purge_stale(self, sensor: Sensor, *, give_back: bool) -> None:
         """Purge until nothing stale is left or memory is back."""
@@ -302,7 +278,7 @@ class LowMemoryMonitor:
             if count <= 0:
                 return ended, False
             ended += count
-            self._counts.purged += count
+            self._note(purged=self._seen.purged + count)
             await anyio.lowlevel.checkpoint()
         return ended, True
 
@@ -321,10 +297,10 @@ class LowMemoryMonitor:
             except Exception:
                 # when memory is short, the system may refuse even the thread
                 self._failed("giving memory back")
-        self._counts.rounds += 1
+        self._note(rounds=self._seen.rounds + 1)
 
     def _failed(self, what: str) -> None:
-        self._counts.failures += 1
+        self._note(failures=self._seen.failures + 1)
         logger.exception("%s failed; the monitor goes on", what)
 
 

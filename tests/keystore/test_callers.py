@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 import huks_async as huks
 from huks_async import Caller, Keystore, Limits
+from huks_async.access import callers
 from huks_async.keystore.keyrings import caller_named
 from tests.adversity import support
 from tests.garbage import collect_until
@@ -661,3 +662,14 @@ def test_a_programs_own_block_around_ours(use: Callable[..., None]) -> None:
             assert await whose(keystore) == 2
 
     use(main)
+
+
+@pytest.mark.asyncio
+async def test_a_keystore_that_is_opened_again_and_again_is_told_once_of_the_first_caller() -> None:
+    """Each opening noted it once more, and nothing forgot that as long as the keystore lived."""
+    keystore = Keystore.open("memory:", monitor=False)
+    before = len(callers._watchers)
+    for _ in range(5):
+        await keystore.aopen()
+        await keystore.aclose()
+    assert len(callers._watchers) == before

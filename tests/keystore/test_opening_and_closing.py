@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import huks_async as huks
 from huks_async.sessions.pressure import SilentSensor
 from tests.adversity.support import descriptors
 from tests.keystore.support import AES_CBC, options
-from tests.keystore.test_loops import threads_of_ours, use, wait_until
+from tests.keystore.test_loops import SESSION, threads_of_ours, use, wait_until
 
 
 def _nothing_is_left(folder: Path) -> None:
@@ -139,3 +140,51 @@ async def test_a_warning_that_is_an_error_keeps_no_thread() -> None:
         keystore.__del__()
     assert state.pool.closed
     await keystore.aclose()
+
+
+@pytest.mark.parametrize("given", [None, "~nobody-of-this-name/keys"])
+def test_a_user_without_a_home_folder_is_told_what_to_set(
+    monkeypatch: pytest.MonkeyPatch, given: str | None
+) -> None:
+    """As in a container whose user has no entry in the system's list."""
+    for name in ("HOME", "XDG_DATA_HOME", "HUKS_ASYNC_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    if given is not None:
+        monkeypatch.setenv("HUKS_ASYNC_HOME", given)
+
+    def unknown(*_: object) -> None:
+        raise KeyError("no such user")
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    with pytest.raises(huks.BusinessError, match="set HUKS_ASYNC_HOME") as caught:
+        huks.Keystore.open()
+    assert caught.value.code == 12000004
+
+    async def use_default() -> None:
+        await huks.hasKeyItem("key", {})
+
+    with pytest.raises(huks.BusinessError, match="set HUKS_ASYNC_HOME"):
+        asyncio.run(use_default())
+
+
+def test_purged_sessions_are_counted_although_no_memory_can_be_given_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The system may refuse the thread for that, when memory is short; the sessions have ended all the same."""
+    now = 0.0
+
+    def refused(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def main() -> None:
+        nonlocal now
+        async with huks.Keystore.open("memory:", monitor=False, clock=lambda: now) as keystore:
+            await keystore.generateKeyItem("key", options(**AES_CBC))
+            for _ in range(3):
+                await keystore.initSession("key", SESSION)
+            now = 1000.0
+            with monkeypatch.context() as patch:
+                patch.setattr(threading.Thread, "start", refused)
+                assert await keystore.purge_stale_sessions() == 3
+
+    asyncio.run(main())

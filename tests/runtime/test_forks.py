@@ -72,3 +72,48 @@ def test_a_child_whose_parent_was_loading_can_load() -> None:
 def test_a_fork_that_gives_up_does_not_keep_the_lock_of_another() -> None:
     """What one thread waited for is not taken for what another one did."""
     assert _run(TWO_AT_ONCE).split() == ["True"]
+
+
+ALL_LOCKS = """
+import contextlib, importlib, pkgutil
+import huks_async
+
+modules = []
+for found in pkgutil.walk_packages(huks_async.__path__, "huks_async."):
+    with contextlib.suppress(ImportError):  # of an extra that is not installed
+        modules.append(importlib.import_module(found.name))
+locks = [(module, name) for module in modules for name, value in vars(module).items()
+         if isinstance(value, type(threading.Lock()))]
+for module, name in locks:
+    getattr(module, name).acquire()
+child = os.fork()
+if child == 0:
+    held = [f"{module.__name__}.{name}" for module, name in locks if not getattr(module, name).acquire(timeout=0)]
+    print(*held, flush=True)
+    os._exit(3 if held else 0)
+print(len(locks), code_of(child))
+"""
+
+
+def test_no_lock_of_a_module_is_held_in_a_child() -> None:
+    """A thread of the parent may have it at the time of the fork, and is not there to give it back."""
+    found, code = map(int, _run(ALL_LOCKS).split())
+    assert (found >= 5, code) == (True, 0)
+
+
+CLOSING = """
+import anyio
+from huks_async.sessions.pressure import closing
+
+closing._closing = closing._MOST  # as many threads close sensors
+child = os.fork()
+if child == 0:
+    anyio.run(closing.close_later, lambda: None)
+    os._exit(0 if closing._closing <= 1 else 3)
+print(code_of(child))
+"""
+
+
+def test_a_child_does_not_wait_for_sensors_that_the_parent_closes() -> None:
+    """The threads that close them are the parent's."""
+    assert _run(CLOSING).split() == ["0"]

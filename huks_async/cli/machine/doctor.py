@@ -111,10 +111,12 @@ def _openssl_command() -> str:
 
 
 async def _keystore(place: Place) -> list[Finding]:
-    findings: list[Finding] = list(_home()) if place.store is None else []
+    findings: list[Finding] = []
     if not CAN_STIR:
         findings.append(Finding(False, _NOT_STIRRED))
     try:
+        if place.store is None:
+            findings.extend(_home())
         async with place.open() as keystore:
             aliases = (await keystore.listAliases(options(**place.tags))).keyAliases
             findings.append(Finding(True, f"opens; keys at this level: {len(aliases)}"))

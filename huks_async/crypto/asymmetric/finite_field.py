@@ -5,6 +5,7 @@ another algorithm; here the algorithm is part of the documented surface. Everyth
 give it passes through this module.
 """
 
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,15 @@ from threading import Lock
 from cryptography.utils import CryptographyDeprecationWarning
 
 _turn = Lock()
+
+
+def _begin_anew() -> None:
+    # a thread that had the turn stayed in the parent
+    global _turn
+    _turn = Lock()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
 
 
 @contextmanager

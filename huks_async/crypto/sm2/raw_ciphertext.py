@@ -5,6 +5,7 @@ not tell which: both sides must agree. C1 is mostly written as in SEC 1 (04, x, 
 and rarely as a compressed point.
 """
 
+from contextlib import suppress
 from typing import Literal, TypeAlias
 
 from huks_async.crypto.sm2.encoding import FIELD, decompress, is_on_curve, parse_ciphertext
@@ -61,14 +62,10 @@ def join(point: bytes, c3: bytes, c2: bytes, order: Sm2Order, *, prefix: bool) -
 
 def looks_raw(data: bytes) -> bool:
     """Whether these bytes are no DER, but begin as a raw ciphertext does."""
-    try:
+    with suppress(ValueError):
         parse_ciphertext(data)
-    except ValueError:
-        pass
-    else:
         return False
-    try:
+    with suppress(ValueError):
         split(data, "C1C3C2")
-    except ValueError:
-        return False
-    return True
+        return True
+    return False

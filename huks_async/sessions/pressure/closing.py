@@ -4,6 +4,7 @@ The kernel takes some 7 to 15 ms to remove a trigger, because it waits until no 
 depends on the end of this, so a thread does it, and closing a keystore does not wait.
 """
 
+import os
 import threading
 from collections.abc import Callable
 
@@ -14,6 +15,15 @@ _MOST = 4
 
 _lock = threading.Lock()
 _closing = 0
+
+
+def _begin_anew() -> None:
+    # the threads that closed sensors stayed in the parent, one of them perhaps with the lock
+    global _lock, _closing
+    _lock, _closing = threading.Lock(), 0
+
+
+os.register_at_fork(after_in_child=_begin_anew)
 
 
 async def close_later(close: Callable[[], object]) -> None:
