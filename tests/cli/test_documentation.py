@@ -54,11 +54,19 @@ def test_the_examples_run_in_their_order(home: Path, tmp_path: Path) -> None:
         assert done.returncode == 0, (line, done.stderr)
 
 
-@pytest.mark.parametrize("words", [(word,) for word in TOP] + [("keys", word) for word in GROUPS["keys"][1]])
+@pytest.mark.parametrize(
+    "words",
+    [(word,) for word in TOP]
+    + [(group, word) for group, (_, commands) in GROUPS.items() for word in commands],
+    ids=" ".join,
+)
 def test_every_command_is_named(words: tuple[str, ...]) -> None:
     """A command that the page does not know is not finished."""
     table = PAGE.partition("\n## ")[0]
-    assert re.search(rf"\b{re.escape(words[-1])}\b", table)
+    *groups, word = words
+    # several commands of one group may stand in one cell, which names the group once
+    in_group = rf"`huks {groups[0]} [^|]*" if groups and word not in TOP else ""
+    assert re.search(rf"{in_group}\b{re.escape(word)}\b", table.replace("\\|", ""))
 
 
 @pytest.mark.parametrize(

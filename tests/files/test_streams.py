@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -251,19 +252,42 @@ async def test_what_is_no_source_is_refused(source: Any) -> None:
         assert caught.value.code == 401
 
 
+@pytest.mark.parametrize("kind", ["generator", "file", "reader", "iterator"])
 @pytest.mark.asyncio
-async def test_errors_of_the_source_come_through() -> None:
-    """What a source raises is what the caller gets, and the keystore has nothing left open."""
+async def test_errors_of_the_source_come_through(kind: str) -> None:
+    """What a source raises is what the caller gets, after sound pieces or none, and the keystore has nothing left open."""
+    data = bytes(range(256)) * (5 * CHUNK_BYTES // 256)
 
-    async def broken() -> AsyncIterator[bytes]:
-        yield bytes(5 * CHUNK_BYTES)
+    def pieces(content: bytes) -> Iterator[bytes]:
+        for start in range(0, len(content), CHUNK_BYTES):
+            yield content[start : start + CHUNK_BYTES]
         raise ConnectionResetError("the client went away")
 
+    def broken(content: bytes) -> Any:
+        left = pieces(content)
+        if kind == "file":
+            return SimpleNamespace(read=lambda _: next(left))
+        if kind == "iterator":
+            return left
+
+        async def read(_: int) -> bytes:
+            return next(left)
+
+        async def generate() -> AsyncIterator[bytes]:
+            for piece in left:
+                yield piece
+
+        return SimpleNamespace(read=read) if kind == "reader" else generate()
+
     async with keystore("aes-gcm") as opened:
-        for stream in (opened.encrypt_stream, opened.decrypt_stream):
-            with pytest.raises((ConnectionResetError, BusinessError)):
-                async for _ in stream("aes-gcm", broken()):
-                    pass
+        sealed = await seal(opened, "aes-gcm", data)
+        given: list[bytes] = []
+        for stream, content in ((opened.encrypt_stream, data), (opened.decrypt_stream, sealed[:-1])):
+            given.clear()
+            with pytest.raises(ConnectionResetError, match="the client went away"):
+                async for piece in stream("aes-gcm", broken(content)):
+                    given.append(piece)
+        assert data.startswith(b"".join(given))
         assert opened.statistics().open == 0
 
 
