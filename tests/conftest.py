@@ -1,9 +1,12 @@
-"""What Hypothesis draws, and the switch `--blockbuster`."""
+"""What Hypothesis draws, which threads a test answers for, and the switch `--blockbuster`."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests import threads
 
 # A run of the suite speaks of the change it was run for: each draws the same examples, and no test fails because a
 # machine is slow. New examples are looked for by `.ci/soak`, which chooses the other profile.
@@ -12,6 +15,10 @@ settings.register_profile(
 )
 settings.register_profile("new", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("same")
+
+# A service manager that turns the watching off for what it runs, or names a file of its own for it, means no test.
+os.environ.pop("MEMORY_PRESSURE_WATCH", None)
+os.environ.pop("MEMORY_PRESSURE_WRITE", None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,6 +39,11 @@ def _loops_are_guarded(request: pytest.FixtureRequest) -> Iterator[list[str] | N
 
     with blocking_guard.guard() as found:
         yield found
+
+
+@pytest.fixture(autouse=True)
+def _own_threads() -> None:
+    threads.disregard_earlier()
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,6 @@
 """What the tests under hard conditions share: options of the usual operations, loops, a look at resources."""
 
 import os
-import threading
 import time
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 
 import huks_async as huks
 from huks_async import HuksTag as T
-from tests.garbage import collect_until
+from tests.threads import threads_begun
 
 PURPOSE = huks.HuksKeyPurpose
 KEY = bytes(range(32))
@@ -135,13 +134,8 @@ class Clock:
 
 
 def threads() -> list[str]:
-    """Names of this library's threads that run."""
-    return sorted(thread.name for thread in threading.enumerate() if thread.name.startswith("huks"))
-
-
-def end_earlier_threads() -> None:
-    """Wait for the threads of earlier tests, some of which end only when what they belong to is garbage-collected."""
-    collect_until(lambda: not threads(), "the end of earlier threads")
+    """Names of the library's threads that the test has begun, and that run."""
+    return sorted(thread.name for thread in threads_begun())
 
 
 def descriptors() -> dict[int, str]:

@@ -321,7 +321,6 @@ def test_cancelling_anywhere_leaves_nothing_behind(run, request, tmp_path, store
             await prepare(keystore)
             tried = await all_points(keystore, way)
 
-    support.end_earlier_threads()
     files = support.descriptors()
     run(main)
     support.wait_until(lambda: not support.threads(), "the end of the threads")
@@ -397,7 +396,6 @@ def test_opening_and_closing_can_be_cancelled_anywhere(run, request, tmp_path, w
                 at += 1
                 assert at < 100
 
-    support.end_earlier_threads()
     files = support.descriptors()
     run(main)
     support.wait_until(lambda: not support.threads(), "the end of the threads")

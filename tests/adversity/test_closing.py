@@ -184,7 +184,6 @@ def test_closing_anywhere_ends_each_call(run, tmp_path, capsys):
                 at += 1 + at // 3
         await keystore.aclose()
 
-    support.end_earlier_threads()
     run(main)
     assert tried > 60
     support.wait_until(lambda: not support.threads(), "the end of the threads")

@@ -334,7 +334,7 @@ def test_fifty_keystores_leave_no_thread_and_no_descriptor(run, tmp_path):
                 await keystore.updateSession(handle, support.NONE)
                 assert any(name.startswith("huks-worker") for name in support.threads())
 
-    support.end_earlier_threads()
+    gc.collect()
     run(main)  # the first time loads modules and opens what stays open
     support.wait_until(lambda: not support.threads(), "the end of the threads")
     files = support.descriptors()
@@ -360,7 +360,6 @@ def test_the_default_keystore_closes_with_its_loop(run, tmp_path, monkeypatch):
             for _ in range(10):
                 tasks.start_soon(later)
 
-    support.end_earlier_threads()
     run(first)
     support.wait_until(lambda: not support.threads(), "the end of the threads")
     gc.collect()

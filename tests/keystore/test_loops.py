@@ -18,6 +18,7 @@ import trio
 import huks_async as huks
 from tests.garbage import collect_until
 from tests.keystore.support import AES_CBC, ENCRYPT, options
+from tests.threads import threads_begun
 
 SESSION = options(**{**AES_CBC, "PURPOSE": ENCRYPT, "IV": bytes(16)})
 BACKENDS = [
@@ -59,8 +60,8 @@ def descriptors() -> int:
 
 
 def threads_of_ours() -> int:
-    """How many threads the library has; trio keeps some of its own for a while."""
-    return sum(thread.name.startswith("huks") for thread in threading.enumerate())
+    """How many threads of the library run since this test began; trio keeps some of its own for a while."""
+    return len(threads_begun())
 
 
 @pytest.mark.parametrize(("backend", "settings"), BACKENDS)
@@ -101,14 +102,16 @@ def test_eight_threads_with_loops_of_their_own_are_refused(
                     with pytest.raises(huks.BusinessError):
                         keystore.statistics()
 
-            threads = [threading.Thread(target=lambda: asyncio.run(intrude())) for _ in range(8)]
+            threads = [threading.Thread(target=lambda: asyncio.run(intrude()), daemon=True) for _ in range(8)]
             for thread in threads:
                 thread.start()
-            for _ in range(12):
-                for handle in handles:
-                    await keystore.updateSession(handle, {"inData": bytes(16)})
-                await anyio.sleep(0.001)
-            stop.set()
+            try:
+                for _ in range(12):
+                    for handle in handles:
+                        await keystore.updateSession(handle, {"inData": bytes(16)})
+                    await anyio.sleep(0.001)
+            finally:
+                stop.set()
             await anyio.to_thread.run_sync(lambda: [thread.join() for thread in threads])
             for handle in handles:
                 assert len((await keystore.finishSession(handle, {"inData": b""})).outData) == 0
@@ -249,7 +252,7 @@ def test_each_loop_has_a_default_keystore(tmp_path: Path, monkeypatch: pytest.Mo
     """Loops at once in several threads, and one after the other, share the default store, not the object."""
     monkeypatch.setenv("HUKS_ASYNC_HOME", str(tmp_path))
     seen: list[tuple[huks.Keystore, bool]] = []
-    barrier = threading.Barrier(3)
+    barrier = threading.Barrier(3, timeout=60)
 
     async def main(number: int, *, wait: bool) -> None:
         await huks.generateKeyItem(f"key {number}", options(**AES_CBC))
@@ -262,7 +265,10 @@ def test_each_loop_has_a_default_keystore(tmp_path: Path, monkeypatch: pytest.Mo
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # a default keystore is nobody's to close
         asyncio.run(main(0, wait=False))
-        threads = [threading.Thread(target=lambda n=n: asyncio.run(main(n, wait=True))) for n in range(1, 4)]
+        threads = [
+            threading.Thread(target=lambda n=n: asyncio.run(main(n, wait=True)), daemon=True)
+            for n in range(1, 4)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -301,7 +307,8 @@ def test_a_synchronous_program(tmp_path: Path) -> None:
     ):
         portal.call(use, keystore)
         threads = [
-            threading.Thread(target=lambda: results.append(portal.call(use, keystore))) for _ in range(8)
+            threading.Thread(target=lambda: results.append(portal.call(use, keystore)), daemon=True)
+            for _ in range(8)
         ]
         for thread in threads:
             thread.start()

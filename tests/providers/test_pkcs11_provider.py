@@ -33,6 +33,7 @@ from tests.providers.softhsm import (
     needs_token,
 )
 from tests.providers.support import ABILITY, ABILITY_PARAM, NAME, TAG, external, pin, refused, rid
+from tests.threads import threads_begun
 
 pytestmark = [needs_token, pytest.mark.asyncio]
 STATE = huks.huksExternalCrypto.HuksExternalPinAuthState
@@ -609,14 +610,15 @@ async def test_proving_the_pin_again_leaves_no_session_behind(keystore, slot):
 
 @pytest.fixture
 def threads():
-    """The threads of tokens. Those of earlier tests have ended when a test begins, and so have their sessions."""
+    """The threads of tokens. Those of earlier tests had time to end, and so had their sessions."""
 
     def alive():
-        return [thread for thread in threading.enumerate() if thread.name.startswith("huks-token")]
+        return threads_begun("huks-token")
 
     gc.collect()
-    for thread in alive():
-        thread.join(PATIENCE)
+    for thread in threading.enumerate():
+        if thread.name.startswith("huks-token"):
+            thread.join(PATIENCE)
     return alive
 
 

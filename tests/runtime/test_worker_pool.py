@@ -18,6 +18,7 @@ from huks_async.model.errors import BusinessError
 from huks_async.runtime.batches import BatchWorker
 from huks_async.runtime.workers import SerialWorker, WorkerPool
 from tests.garbage import collect_until
+from tests.threads import threads_begun
 
 BACKENDS = [
     pytest.param(("asyncio", {}), id="asyncio"),
@@ -33,10 +34,6 @@ def run(request):
     if options or backend == "trio":
         pytest.importorskip("uvloop" if options else "trio")
     return lambda function: anyio.run(function, backend=backend, backend_options=options)
-
-
-def threads_of(name):
-    return [thread for thread in threading.enumerate() if thread.name.startswith(name)]
 
 
 def wait_until(condition):
@@ -301,7 +298,7 @@ def test_closing_ends_the_threads_and_refuses_later_calls(run):
         assert ran == [1]
 
     run(main)
-    wait_until(lambda: not threads_of("pool-closing"))
+    wait_until(lambda: not threads_begun("pool-closing"))
 
 
 def test_a_pool_outlives_its_event_loop():
@@ -322,7 +319,7 @@ def test_a_pool_outlives_its_event_loop():
 
     assert asyncio.run(use()) == 4
     pool.close()
-    wait_until(lambda: not threads_of("pool-outlives"))
+    wait_until(lambda: not threads_begun("pool-outlives"))
 
 
 def test_a_pool_serves_event_loops_in_several_threads():
@@ -354,11 +351,11 @@ def test_a_forgotten_pool_lets_its_threads_end():
         await asyncio.gather(*(pool.run(time.sleep, 0.01) for _ in range(2)))
 
     asyncio.run(use(pool))
-    assert threads_of("pool-forgotten")
+    assert threads_begun("pool-forgotten")
     gone = weakref.ref(pool)
     del pool
     collect_until(lambda: gone() is None)
-    wait_until(lambda: not threads_of("pool-forgotten"))
+    wait_until(lambda: not threads_begun("pool-forgotten"))
 
 
 @pytest.mark.asyncio
@@ -481,7 +478,7 @@ def test_a_last_call_comes_after_all_that_wait():
         assert seen == [1, "end"]
 
     asyncio.run(main())
-    wait_until(lambda: not threads_of("pool-finish"))
+    wait_until(lambda: not threads_begun("pool-finish"))
 
 
 FORK = """

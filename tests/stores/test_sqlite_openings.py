@@ -1,7 +1,6 @@
 """Several tasks open, leave and close one store object at once: it is open for those who stay, and closed for good."""
 
 import asyncio
-import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,9 @@ import pytest
 from huks_async.model.errors import BusinessError
 from huks_async.stores import ItemName, SqliteStore
 from huks_async.stores.sqlite.engine import Engine
+from tests.adversity.support import descriptors
 from tests.keystore.test_loops import wait_until
+from tests.threads import threads_begun
 
 A = ItemName("app", 2, "a")
 
@@ -58,10 +59,8 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
     """A store, of which in the end no thread and no open file may be left."""
     store = SqliteStore(tmp_path / "keys.db")
     yield store
-    wait_until(lambda: not any(thread.name.startswith("huks-store") for thread in threading.enumerate()))
-    links = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
-    targets = [os.readlink(link) for link in links if os.path.lexists(link)]
-    assert not [target for target in targets if str(tmp_path) in target]
+    wait_until(lambda: not threads_begun("huks-store"))
+    assert not [target for target in descriptors().values() if str(tmp_path) in target]
 
 
 async def _let_others_run() -> None:

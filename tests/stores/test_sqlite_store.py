@@ -22,6 +22,7 @@ from huks_async.stores import (
 )
 from huks_async.stores.sqlite import connections, creation, schema
 from huks_async.stores.sqlite.writes import Delete, GroupCommit, Put, PutMeta, row_key
+from tests.threads import threads_begun
 
 A = ItemName("app", 2, "a")
 
@@ -378,7 +379,7 @@ async def test_a_path_that_cannot_be_used_is_named(tmp_path):
         await store.aclose()
     # a thread ends in its own time
     with anyio.fail_after(120):
-        while [thread for thread in threading.enumerate() if thread.name == "huks-store-write-1"]:
+        while threads_begun("huks-store-write-1"):
             await anyio.sleep(0.001)
 
 
