@@ -86,6 +86,8 @@ def test_ci_runs_readmes_commands() -> None:
 
     It names pytest by itself once, for the rooms that it runs on the Pythons between the oldest and the newest.
     """
+    if not (TOP / ".ci").exists():
+        pytest.skip(".ci is not part of this copy of the project")
     script = (TOP / ".ci" / "run").read_text()
     assert re.findall(r"pytest -q \S+ \\\n +tests/\{", script)
     assert len(re.findall(r"-m pytest", script)) == 1

@@ -26,6 +26,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
 import huks_async as huks
 from huks_async.rootkeys import FileRootKey
 from huks_async.stores import SqliteStore
@@ -421,11 +424,9 @@ class Converted(_Results):
     """Results of `huks keys convert -o`."""
 
     def prepare(self) -> None:
-        key = f"{self.outside}/key.pem"
-        subprocess.run(
-            ["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:4096", "-out", key],
-            check=True, capture_output=True,
-        )  # fmt: skip
+        key = rsa.generate_private_key(65537, 4096)
+        with open(f"{self.outside}/key.pem", "wb") as file:
+            file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         assert self.write("", f"{self.outside}/expected") == 0
 
     def write(self, name: str, target: str) -> int:

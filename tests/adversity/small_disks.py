@@ -7,6 +7,7 @@ Each size from 8 to 256 KiB is a file system in memory of that size, which is ma
 
 import asyncio
 import os
+import subprocess
 import sys
 import tempfile
 
@@ -21,7 +22,15 @@ _MS_REMOUNT = 32
 
 def missing() -> str:
     """Why this cannot run here; the empty text where it can."""
-    return "mounting a file system needs root" if os.name != "posix" or os.geteuid() != 0 else ""
+    if os.name != "posix" or os.geteuid() != 0:
+        return "mounting a file system needs root"
+    probe = subprocess.run(
+        [sys.executable, "-m", "tests.adversity.small_disks", "--probe"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return probe.stderr.strip().rpartition("\n")[2] if probe.returncode else ""
 
 
 def _fill(path: str, record: Record, *, kill: bool) -> None:
@@ -118,9 +127,15 @@ def run(sizes: list[int], *, ways: tuple[bool, ...] = (False, True)) -> Result:
 
 
 def main() -> None:
+    if sys.argv[1:] == ["--probe"]:
+        power_cuts.own_mounts()
+        with tempfile.TemporaryDirectory() as folder:
+            fuse.mount("none", folder, "tmpfs", 0, "size=8k")
+            fuse.unmount(folder)
+        return
     step = int(sys.argv[1]) if len(sys.argv) > 1 else 4
-    if missing():
-        print(f"small disks skipped: {missing()}")
+    if reason := missing():
+        print(f"small disks skipped: {reason}")
         return
     result = run(list(range(SMALLEST, LARGEST + 1, step)))
     for detail in result.details[:20]:

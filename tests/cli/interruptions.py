@@ -12,6 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
 from huks_async.files.chunks import sealed_size
 from huks_async.files.header import CHUNK_BYTES
 from huks_command import ENDING
@@ -131,20 +134,9 @@ class Bench:
             "sign signer big -o signature",
         ):
             self.run(tuple(words.split()))
-        subprocess.run(
-            [
-                "openssl",
-                "genpkey",
-                "-algorithm",
-                "EC",
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-                "-out",
-                "key.pem",
-            ],
-            cwd=self.work,
-            check=True,
-            capture_output=True,
+        key = ec.generate_private_key(ec.SECP256R1())
+        (self.work / "key.pem").write_bytes(
+            key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         )
         self._given = {path.name for path in self.work.iterdir()}
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.command_line import Huks, command, shown_on
+from tests.skips import need
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::huks_async.HuksLegacyWarning", "ignore::huks_async.HuksCompatibilityWarning"
@@ -20,6 +21,7 @@ SECRET = bytes(range(32))
 
 
 def _openssl(*words: object, stdin: bytes = b"") -> bytes:
+    need("openssl")
     done = subprocess.run(
         ["openssl", *map(str, words)], input=stdin, capture_output=True, timeout=120, check=True
     )

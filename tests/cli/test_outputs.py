@@ -10,6 +10,8 @@ import threading
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import x25519
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from huks_async.cli.shell import files
 from huks_async.cli.shell.console import CommandError
@@ -24,13 +26,10 @@ def prepared(huks: Huks, document: Path, tmp_path: Path) -> Path:
         words = {"mac": ("-a", "hmac", "-s", "256"), "pair": ("-a", "x25519")}.get(name, ("--kind", kind))
         assert huks("keys", "generate", name, *words).code == 0
     assert huks("encrypt", "files", document, "-o", tmp_path / "sealed").code == 0
-    subprocess.run(
-        ["openssl", "genpkey", "-algorithm", "X25519", "-out", tmp_path / "key.pem"],
-        check=True,
-        capture_output=True,
-    )
-    public = ["openssl", "pkey", "-in", tmp_path / "key.pem", "-pubout", "-out", tmp_path / "public.pem"]
-    subprocess.run(public, check=True, capture_output=True)
+    key = x25519.X25519PrivateKey.generate()
+    (tmp_path / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (tmp_path / "public.pem").write_bytes(public)
     return tmp_path
 
 
@@ -336,7 +335,7 @@ def test_pipes_and_descriptors(huks_process: Huks, document: Path, tmp_path: Pat
     huks_process("keys", "generate", "k")
     pipe, received = tmp_path / "pipe", bytearray()
     os.mkfifo(pipe)
-    reader = threading.Thread(target=lambda: received.extend(pipe.read_bytes()))
+    reader = threading.Thread(target=lambda: received.extend(pipe.read_bytes()), daemon=True)
     reader.start()
     assert huks_process("encrypt", "k", document, "-o", pipe).code == 0
     reader.join(60)

@@ -43,7 +43,7 @@ from tests.keystore.support import (
     refused,
     run,
 )
-from tests.skips import skip_unsupported
+from tests.skips import need, skip_unsupported
 
 CHALLENGE = b"challenge"
 SIGNING = SIGN | VERIFY
@@ -87,6 +87,7 @@ async def report_of(keystore: Keystore, alias: str, **more: Any) -> AttestationR
 
 def openssl_verifies(folder: Path, chain: list[str], root: str, *options: str) -> None:
     """OpenSSL accepts the chain."""
+    need("openssl")
     names = []
     for name, certificates in (("root", [root]), ("middle", chain[1:-1]), ("leaf", chain[:1])):
         path = folder / f"{name}.pem"
@@ -99,6 +100,7 @@ def openssl_verifies(folder: Path, chain: list[str], root: str, *options: str) -
 
 def openssl_public_key(pem: str) -> str:
     """The public key in a certificate as OpenSSL reads it, in base64."""
+    need("openssl")
     command = ["openssl", "x509", "-noout", "-pubkey"]
     shown = subprocess.run(command, input=pem + "\n", capture_output=True, text=True, check=True)
     return "".join(shown.stdout.split("\n")[1:-2])

@@ -53,6 +53,7 @@ from tests.keystore.support import (
     refused,
     run,
 )
+from tests.skips import need
 
 pytestmark = pytest.mark.asyncio
 
@@ -310,6 +311,7 @@ async def test_openssl_verifies_with_the_documented_defaults(
     name: str, arguments: list[str], tmp_path: Path
 ) -> None:
     """What the key leaves open is as the documentation says."""
+    need("openssl")
     async with Keystore.open("memory:") as keystore:
         await keystore.generateKeyItem("k", options(**SIGNING[name]))
         (tmp_path / "public.der").write_bytes(await public_of(keystore, "k"))
@@ -380,6 +382,7 @@ async def test_a_code_is_that_of_the_standard_library(name: str, length: int) ->
 
 async def test_cmac_is_that_of_openssl(tmp_path: Path) -> None:
     """CMAC with 3DES, whose warning comes each time."""
+    need("openssl")
     secret = bytes(range(1, 17))
     async with Keystore.open("memory:") as keystore:
         await keystore.importKeyItem("k", options(secret, **key(A.HUKS_ALG_CMAC, 128, MAC)))

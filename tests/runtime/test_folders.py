@@ -13,8 +13,12 @@ from huks_async.runtime.folders import make_folder, sync_folder
 def test_missing_levels_are_made_and_others_left_alone(tmp_path):
     """Also a second time, and where the last part alone is missing."""
     tmp_path.chmod(0o755)
-    for target in (tmp_path / "a" / "b", tmp_path / "a" / "b" / "c", tmp_path / "a"):
-        make_folder(str(target))
+    umask = os.umask(0)
+    try:
+        for target in (tmp_path / "a" / "b", tmp_path / "a" / "b" / "c", tmp_path / "a"):
+            make_folder(str(target))
+    finally:
+        os.umask(umask)
     for made in (tmp_path / "a", tmp_path / "a" / "b", tmp_path / "a" / "b" / "c"):
         assert stat.S_IMODE(made.stat().st_mode) == 0o700
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755

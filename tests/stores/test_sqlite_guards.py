@@ -15,6 +15,7 @@ from huks_async.stores import ItemName, SqliteStore
 from huks_async.stores.sqlite import connections, database, guards, opening
 from huks_async.stores.sqlite.files import LOOK_AGE, Names
 from huks_async.stores.sqlite.guards import DATABASE_USERS, Guard, close_unused
+from tests.adversity.support import descriptors
 from tests.garbage import collect_until
 
 A = ItemName("app", 2, "a")
@@ -30,9 +31,7 @@ async def _filled(path: Path) -> SqliteStore:
 
 def _open_here(path: Path) -> list[str]:
     """Give the open files of this process whose path begins with this one."""
-    links = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
-    targets = [os.readlink(link) for link in links if os.path.lexists(link)]
-    return [target for target in targets if target.startswith(str(path))]
+    return [target for target in descriptors().values() if target.startswith(str(path))]
 
 
 def _users(path: Path) -> int:

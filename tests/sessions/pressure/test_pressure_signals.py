@@ -20,6 +20,7 @@ from huks_async.sessions.pressure.signals import SignalSensor, open_v1_group_sig
 from huks_async.sessions.pressure.systemd import open_systemd_sensor, turned_off
 from huks_async.sessions.pressure.trigger import StreamTrigger
 from tests.adversity.support import descriptors
+from tests.skips import need_pressure_file
 
 LOOPS = [
     pytest.param("asyncio", {}, id="asyncio"),
@@ -171,8 +172,7 @@ def test_turned_off() -> None:
 
 def test_the_kernel_takes_the_service_manager_s_line() -> None:
     """A real pressure file takes the line with its final zero byte."""
-    if not os.access("/proc/pressure/memory", os.W_OK):
-        pytest.skip("no memory stall information that may be watched here")
+    need_pressure_file()
     sensor = open_systemd_sensor(environ("/proc/pressure/memory", b"some 200000 2000000\0"))
     assert isinstance(sensor, PsiSensor)
     sensor.close()

@@ -3,7 +3,6 @@
 import asyncio
 import errno
 import functools
-import os
 import select
 import socket
 from pathlib import Path
@@ -20,6 +19,7 @@ from huks_async.sessions.pressure.base import (
 from huks_async.sessions.pressure.psi import PsiSensor, open_group_psi, open_system_psi
 from huks_async.sessions.pressure.trigger import PriorityTrigger
 from tests.adversity.support import descriptors
+from tests.skips import need_pressure_file
 
 PSI = "some avg10=0.00 avg60=0.00 avg300=0.00 total={}\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"
 
@@ -253,8 +253,7 @@ def test_the_own_group_s_file_is_found(machine, monkeypatch) -> None:
 @pytest.mark.parametrize("window", [(100_000, 2_000_000), (300_000, 4_000_000)], ids=str)
 def test_the_kernel_takes_our_triggers(window: tuple[int, int]) -> None:
     """This kernel registers triggers whose window is a multiple of two seconds."""
-    if not os.access("/proc/pressure/memory", os.W_OK):
-        pytest.skip("no memory stall information that may be watched here")
+    need_pressure_file()
     sensor = open_system_psi(thresholds=PressureThresholds(stall_us=window[0], window_us=window[1]))
     assert sensor.status().source == "/proc/pressure/memory"
     sensor.under_pressure()
@@ -264,8 +263,7 @@ def test_the_kernel_takes_our_triggers(window: tuple[int, int]) -> None:
 
 def test_the_kernel_refuses_a_window_that_is_too_short() -> None:
     """A window below half a second is refused, and the message shows the line."""
-    if not os.access("/proc/pressure/memory", os.W_OK):
-        pytest.skip("no memory stall information that may be watched here")
+    need_pressure_file()
     thresholds = PressureThresholds(stall_us=10_000, window_us=100_000)
     with pytest.raises(SensorUnavailable, match="takes no trigger 'some 10000 100000"):
         open_system_psi(thresholds=thresholds)
