@@ -9,8 +9,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeVar, TypeVarTuple
 
+from huks_async.access.tokens import MAX_TRUST_LEVEL
 from huks_async.access.vault import Vault
 
+_U32, _U64 = 2**32 - 1, 2**64 - 1
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
 
@@ -62,6 +64,29 @@ class Vouched:
     enrolled_id: int
     credential_id: int
     trust_level: int = 3
+
+
+def has_legal_numbers(answer: Enrolment | Vouched) -> bool:
+    """Whether what an authenticator answered has numbers that can be stored with a key or in a token."""
+    if isinstance(answer, Vouched):
+        return (
+            _is_within(answer.secure_uid, 1, _U64)
+            and _is_within(answer.enrolled_id, 0, _U64)
+            and _is_within(answer.credential_id, 0, _U64)
+            and _is_within(answer.trust_level, 1, MAX_TRUST_LEVEL)
+        )
+    return (
+        _is_within(answer.secure_uid, 0, _U64)
+        and isinstance(answer.enrolled, dict)
+        and all(
+            _is_within(kind, 1, _U32) and _is_within(number, 0, _U64)
+            for kind, number in answer.enrolled.items()
+        )
+    )
+
+
+def _is_within(number: object, least: int, most: int) -> bool:
+    return isinstance(number, int) and least <= number <= most
 
 
 class AuthHost(Protocol):

@@ -24,7 +24,6 @@ from huks_async.access.demand import (
 )
 from huks_async.access.tokens import (
     KEY_BYTES,
-    MAX_TRUST_LEVEL,
     TRUST_STEP,
     AuthToken,
     AuthTokenKeys,
@@ -42,14 +41,15 @@ from huks_async.model.tags import HuksTag, ServiceTag
 from huks_async.runtime.outside_calls import OutsideCalls
 
 if TYPE_CHECKING:
-    from huks_async.access.authenticator import Authenticator, Enrolment
+    from huks_async.access.authenticator import Authenticator, Enrolment, Vouched
+
+    Answer = TypeVar("Answer", Enrolment, Vouched)
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
 
 _ENROLLED_COUNT, _ENROLLED = struct.Struct("<I"), struct.Struct("<IQ")
 _UID = struct.Struct("<Q")
-_U64 = 2**64
 
 
 class Bound(NamedTuple):
@@ -256,19 +256,6 @@ class AccessControl:
                 12000008,
                 f"the credentials of user {user_id} were changed while this one was being checked; authenticate again",
             )
-        numbers = (vouched.secure_uid, vouched.enrolled_id, vouched.credential_id, vouched.trust_level)
-        if not (
-            all(isinstance(number, int) for number in numbers)
-            and 0 < vouched.secure_uid < _U64
-            and 0 <= vouched.enrolled_id < _U64
-            and 0 <= vouched.credential_id < _U64
-            and 1 <= vouched.trust_level <= MAX_TRUST_LEVEL
-        ):
-            raise BusinessError(
-                12000015,
-                "the authenticator's answer has a number out of range, or something else in its place; nobody was "
-                "let in",
-            )
         return seal_token(
             AuthToken(
                 challenge=challenge,
@@ -354,7 +341,7 @@ class AccessControl:
 
         return await self._ask(self._authenticator.enrolled(self.host, user_id), Enrolment)
 
-    async def _ask(self, answer: Awaitable[T], kind: type[T]) -> T:
+    async def _ask(self, answer: "Awaitable[Answer]", kind: "type[Answer]") -> "Answer":
         """Await an answer of the authenticator; any failure of it is raised, and so permits nothing."""
         try:
             given = await self._outside.ask(answer, "the authenticator")
@@ -368,6 +355,14 @@ class AccessControl:
             raise BusinessError(
                 12000015,
                 f"the authenticator must give {kind.__name__}, got {type_name(given)}; nobody was let in",
+            )
+        from huks_async.access.authenticator import has_legal_numbers
+
+        if not has_legal_numbers(given):
+            raise BusinessError(
+                12000015,
+                "the authenticator's answer has a number out of range, or something else in its place; nobody was "
+                "let in",
             )
         return given
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from huks_async import BusinessError, Caller, Keystore
-from huks_async.access import PinAuthenticator, Vouched, attempts
+from huks_async.access import Enrolment, PinAuthenticator, Vouched, attempts
 from huks_async.testing import EverybodyAuthenticator
 from tests.access.support import (
     ALWAYS,
@@ -96,6 +96,37 @@ async def test_an_authenticator_whose_numbers_are_none(wrong: Any) -> None:
     odd.enroll(100)
     async with Keystore.open("memory:", authenticator=odd, monitor=False) as keystore:
         await refused(keystore.authenticate(bytes(32), "x"), 12000015)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Enrolment(2**64, {4: 1}),
+        Enrolment("x", {4: 1}),  # type: ignore[arg-type]
+        Enrolment(-1, {4: 1}),
+        Enrolment(5, {4: -1}),
+        Enrolment(5, {4: 2**64}),
+        Enrolment(5, {2**32: 1, 4: 1}),
+        Enrolment(5, {"pin": 1}),  # type: ignore[dict-item]
+        Enrolment(5, None),  # type: ignore[arg-type]
+    ],
+)
+async def test_an_authenticator_whose_enrolments_are_none(wrong: Enrolment) -> None:
+    """No key is made for them, and none that asks for a PIN is used: 12000015."""
+
+    class Odd(EverybodyAuthenticator):
+        odd = False
+
+        async def enrolled(self, host: Any, user_id: int) -> Enrolment:
+            return wrong if self.odd else await super().enrolled(host, user_id)
+
+    odd = Odd()
+    odd.enroll(100)
+    async with Keystore.open("memory:", authenticator=odd, monitor=False) as keystore:
+        await keystore.generateKeyItem("pin", options(**GCM_KEY, IS_DEVICE_PASSWORD_SET=True))
+        odd.odd = True
+        await refused(keystore.generateKeyItem("key", options(**GCM_KEY, **PIN_KEY)), 12000015)
+        await refused(open_session(keystore, "pin"), 12000015)
 
 
 async def test_tokens_belong_to_one_session() -> None:
