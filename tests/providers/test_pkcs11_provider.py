@@ -383,6 +383,72 @@ async def test_each_caller_proves_the_pin(slot):
         assert (await keystore.finishSession(session.handle, external(b"x"))).outData
 
 
+def at_login(token, monkeypatch):
+    """Two events of the token's thread: it is about to log in; it may go on."""
+    reached, go, log_in = threading.Event(), threading.Event(), token._log_in
+
+    def slow(session, given):
+        reached.set()
+        assert go.wait(PATIENCE)
+        log_in(session, given)
+
+    monkeypatch.setattr(token, "_log_in", slow)
+    return reached, go
+
+
+async def test_clearing_while_another_caller_proves_the_pin(slot, monkeypatch):
+    """Who cleared is not let in by the other's login; who proved it keeps it, also if the log-out was asked for before."""
+    slot.work()
+    provider = Pkcs11Provider(slot.module, LABEL)
+    async with huks.Keystore.open(
+        "memory:", monitor=False, abilities={ABILITY: provider}, provider_timeout=PATIENCE
+    ) as keystore:
+        await keystore.registerProvider(NAME, [ABILITY_PARAM])
+        label = unique("cleared")
+        await make(keystore, label, ALGORITHM=ECC, KEY_SIZE=256, PURPOSE=12)
+        other = keystore.for_caller("another")
+        await other.openResource(rid(label))
+        reached, go = at_login(provider._token, monkeypatch)
+        proving = asyncio.create_task(other.authUkeyPin(rid(label), pin(PIN)))
+        await until(reached.is_set)
+        await keystore.clearUkeyPinAuthState(rid(label))
+        go.set()
+        await proving
+        assert await keystore.getUkeyPinAuthState(rid(label)) is STATE.HUKS_EXT_CRYPTO_PIN_NO_AUTH
+        with refused(12000023):
+            await keystore.initSession(rid(label), SIGN_ECC)
+        await run(other, label, ALGORITHM=ECC, PURPOSE=4, DIGEST=12)
+
+        held = threading.Event()
+        holding = asyncio.create_task(provider._token.run(lambda session: held.wait(PATIENCE)))
+        await asyncio.sleep(0)
+        proving = asyncio.create_task(keystore.authUkeyPin(rid(label), pin(PIN)))
+        clearing = asyncio.create_task(other.clearUkeyPinAuthState(rid(label)))
+        for _ in range(10):  # both wait for the thread, in this order
+            await asyncio.sleep(0)
+        held.set()
+        await asyncio.gather(holding, proving, clearing)
+        await run(keystore, label, ALGORITHM=ECC, PURPOSE=4, DIGEST=12)
+
+
+async def test_clearing_what_is_being_proved(keystore, monkeypatch):
+    """A caller that gave up proving the PIN, and cleared it, is not logged in when the token comes to an end with it."""
+    label = unique("given up")
+    await make(keystore, label, ALGORITHM=ECC, KEY_SIZE=256, PURPOSE=12)
+    token = keystore._open_state().providers.registry.all()[0].ability._token
+    reached, go = at_login(token, monkeypatch)
+    proving = asyncio.create_task(keystore.authUkeyPin(rid(label), pin(PIN)))
+    await until(reached.is_set)
+    proving.cancel()
+    await asyncio.wait([proving])
+    await keystore.clearUkeyPinAuthState(rid(label))
+    go.set()
+    assert await keystore.getUkeyPinAuthState(rid(label)) is STATE.HUKS_EXT_CRYPTO_PIN_NO_AUTH
+    assert not token._logged_in
+    await keystore.authUkeyPin(rid(label), pin(PIN))
+    await run(keystore, label, ALGORITHM=ECC, PURPOSE=4, DIGEST=12)
+
+
 @needs_compiler
 async def test_a_pin_that_is_locked(keystore, slot):
     """12000021 from the token's own answer, and the state says so."""

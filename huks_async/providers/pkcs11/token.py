@@ -71,7 +71,11 @@ class Token:
         self.life: int = 0
         """Counts how often the token was lost: handles of an earlier life are no longer valid."""
         self._proved: set[int] = set()
+        # What a caller proves counts only as long as its mark is here: who forgets takes it away.
+        self._marks: dict[int, object] = {}
         self._logged_in = False
+        # True while the token looks at a PIN, when nobody is logged in.
+        self._checking = False
         self._locked = False
         # True if a session was lost and could not be closed, so that the library may still regard it as logged in.
         self._unclean = False
@@ -83,7 +87,7 @@ class Token:
 
     def has_proved(self, uid: int) -> bool:
         """Whether a caller has proved the PIN."""
-        return uid in self._proved
+        return uid in self._proved and not self._checking
 
     async def run(self, work: Callable[[Any], T]) -> T:
         """Call `work(session)` in the token's thread.
@@ -166,19 +170,46 @@ class Token:
         Raises:
             TokenFailure: PIN_INCORRECT with the attempts that are left, if the token tells them; PIN_LOCKED.
         """
-        await self.run(lambda session: self._prove(session, uid, pin))
+        mark = self._marks.setdefault(uid, object())
+        await self.run(lambda session: self._prove(session, uid, pin, mark))
 
     async def forget(self, uid: int) -> None:
-        """Forget that a caller has proved the PIN; with the last such caller, the token is logged out."""
+        """Forget that a caller has proved the PIN; with the last such caller, the token is logged out.
+
+        What the caller was proving counts no more, also if nobody waits for it and it goes on in the thread.
+        """
+        # the mark first: the thread looks for it once it has noted the caller
+        self._marks.pop(uid, None)
         self._proved.discard(uid)
         if not self._proved and self._logged_in:
-            await self.run(self._log_out)
+            await self.run(self._log_out_if_unused)
 
-    def _prove(self, session: Any, uid: int, pin: str) -> None:
+    def _prove(self, session: Any, uid: int, pin: str, mark: object) -> None:
+        before = self._log_out(session)
+        self._checking = True
+        try:
+            self._log_in(before, pin)
+            self._proved.add(uid)
+            if self._marks.get(uid) is not mark:
+                self._proved.discard(uid)
+        except BaseException:
+            self._proved.clear()
+            raise
+        finally:
+            self._checking = False
+        self._locked = False
+        self._logged_in = True
+        with suppress(python_pkcs11().PKCS11Error):
+            before.close()
+        self._log_out_if_unused(self._session)
+
+    def _log_out_if_unused(self, session: Any) -> None:
+        """Log out unless somebody has proved the PIN, who may have done so after this was asked for."""
+        if not self._proved:
+            self._log_out(session)
+
+    def _log_in(self, session: Any, pin: str) -> None:
         pkcs11 = python_pkcs11()
-        session = self._log_out(session)
-        self._proved.discard(uid)
-        others, self._proved = self._proved, set()
         try:
             # the session that logs in stays open, because closing it would log out
             self._session = session.token.open(rw=True, user_pin=pin)
@@ -198,11 +229,6 @@ class Token:
                 _R.HUKS_CRYPTO_EXTENSION_ERR_EXTENSION_FAIL,
                 "other code of this process is logged in at the token, which looks at no PIN meanwhile",
             ) from None
-        self._locked = False
-        self._logged_in = True
-        self._proved = others | {uid}
-        with suppress(pkcs11.PKCS11Error):
-            session.close()
 
     def _retries(self, session: Any) -> int | None:
         """The attempts that are left, as far as PKCS#11 tells: it distinguishes only none, one, and more."""
