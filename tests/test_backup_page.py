@@ -35,7 +35,9 @@ def test_the_commands_back_up_and_restore(tmp_path: Path) -> None:
         assert done.returncode == 0, f"{commands}\n{done.stdout}{done.stderr}"
         return done.stdout
 
-    once, often, look, restore = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    once, often, look, restore, named_backup, named_restore = re.findall(
+        r"^```sh\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL
+    )
     run("huks keys generate first; huks keys generate second")
     run(once)
     run(often)
@@ -46,3 +48,9 @@ def test_the_commands_back_up_and_restore(tmp_path: Path) -> None:
     assert run(restore).startswith("first\nsecond\nversions\n")
     assert (tmp_path / "before-restore" / "keystore.db").exists()
     assert not (tmp_path / "trial").exists()
+
+    named = "--store sqlite:///keys.db"
+    run(f"huks keys generate fourth {named}")
+    run(named_backup)
+    run(f"huks keys generate fifth {named}; rm keys.db.root-key")
+    assert run(named_restore) == "fourth\n"

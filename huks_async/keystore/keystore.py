@@ -155,9 +155,10 @@ class Keystore(
 
         Args:
             store: `sqlite:///path`, `memory:`, or a Store. Default: `keystore.db` in $HUKS_ASYNC_HOME, else
-                in the user's data folder. Several keystores of one event loop may have one Store object, or one root
+                in `~/.local/share/huks_async`. Several keystores of one event loop may have one Store object, or one root
                 key; the last of them to close closes it.
-            root_key: what protects the store's key. Default: a file beside the store, made at first use.
+            root_key: what protects the store's key. Default: a file beside the database, made at first use: `root.key`
+                for the default store, `DATABASE.root-key` for a store named by address.
             namespace: the name of the caller, which corresponds to an application on a device; its aliases and
                 sessions are its own. Several callers share a keystore by `as_caller` and `for_caller`.
             user_id: the user it works for, 100 or more; each user of a namespace has keys of their own.

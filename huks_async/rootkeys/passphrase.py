@@ -26,7 +26,8 @@ _SECONDS_PER_BLOCK = 3.3e-7
 class PassphraseRootKey(RootKey):
     """Wraps under a key that scrypt (RFC 7914) derives from a passphrase.
 
-    The parameters are kept with the wrapped key, so they can be raised later without a loss.
+    The parameters are kept with the wrapped key: a store opens with those that it was made with, whatever is given
+    here later.
     Deriving takes some 0.3 seconds and 128 MB with the default, in a thread; with parameters that make it
     take longer than a second, in a process, which ends when the call is cancelled.
 

@@ -18,8 +18,6 @@ EXAMPLES = re.findall(r"^    (\S.*)$", PAGE, re.MULTILINE)
 # what a reader has before the first example
 _GIVEN = """
 printf 'dear reader' > letter.txt
-huks keys generate letters --kind ecdsa-p256
-huks sign letters letter.txt -o letter.sig
 openssl genpkey -algorithm X25519 -out theirs.private && openssl pkey -in theirs.private -pubout -out theirs.pem
 printf 'open sesame' > passphrase
 openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -aes-256-cbc -pass file:passphrase -out key.pem
@@ -31,16 +29,9 @@ openssl rand -out secret.bin 32
 def test_the_examples_run_in_their_order(home: Path, tmp_path: Path) -> None:
     """Each line of the page does what it says, in a folder with the files that it speaks of."""
     assert len(EXAMPLES) > 15
-    replace = {
-        # keys that an earlier line made under this name stay; the page tells of another machine there
-        "huks keys import files ": "huks keys import files --replace ",
-        "huks keys import-wrapped files ": "huks keys import-wrapped files --replace ",
-    }
     lines = [line for line in _GIVEN.splitlines() if line] + EXAMPLES
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     for line in lines:
-        for old, new in replace.items():
-            line = line.replace(old, new)
         done = subprocess.run(
             [shutil.which("bash") or "/bin/sh", "-c", line],
             cwd=tmp_path,
