@@ -449,3 +449,25 @@ async def test_files_made_elsewhere_open(bits: int) -> None:
     async with keystore() as opened:
         await import_aes(opened, "known", key)
         assert await unseal(opened, "known", other_file(key, data, bits=bits)) == data
+
+
+@pytest.mark.asyncio
+async def test_streams_that_are_older_than_the_opening_of_their_keystore() -> None:
+    """What is begun after a keystore was closed and opened again works in the keystore as it is open now."""
+    async with keystore() as opened:
+        await import_aes(opened, "key", bytes(32))
+        whole = b"".join([piece async for piece in opened.encrypt_stream("key", [b"text"])])
+        sealing = opened.encrypt_stream("key", [b"text"])
+        opening = opened.decrypt_stream("key", [whole])
+        file = opened.open_sealed("key", io.BytesIO(whole))
+        closed = opened.decrypt_stream("key", [whole])
+        await opened.aclose()
+        with pytest.raises(BusinessError, match="it was closed") as caught:
+            await anext(closed)
+        assert caught.value.code == 12000012
+        await opened.aopen()
+        assert b"".join([piece async for piece in opening]) == b"text"
+        sealed = b"".join([piece async for piece in sealing])
+        assert b"".join([piece async for piece in opened.decrypt_stream("key", [sealed])]) == b"text"
+        async with file as reader:
+            assert await reader.read() == b"text"

@@ -188,3 +188,24 @@ def test_purged_sessions_are_counted_although_no_memory_can_be_given_back(
                 assert await keystore.purge_stale_sessions() == 3
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("part", ["store", "root key", "backup"])
+def test_a_current_folder_that_was_removed_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    """A relative path has no meaning then; the refusal names what it was for."""
+    (tmp_path / "gone").mkdir()
+    store = "sqlite:///keys.db" if part == "store" else f"sqlite:///{tmp_path}/keys.db"
+    root_key = huks.FileRootKey("root.key" if part == "root key" else tmp_path / "root.key")
+
+    async def main() -> None:
+        async with huks.Keystore.open(store, root_key, monitor=False) as keystore:
+            await keystore.backup("copy.db")
+
+    with monkeypatch.context() as patch:
+        patch.chdir(tmp_path / "gone")
+        (tmp_path / "gone").rmdir()
+        with pytest.raises(huks.BusinessError, match=part) as caught:
+            asyncio.run(main())
+        assert caught.value.code == 12000004

@@ -400,3 +400,11 @@ async def test_a_lost_root_key_is_named_as_that(tmp_path):
         await Keystore.open(f"sqlite:///{tmp_path}/keys.db").__aenter__()
     assert caught.value.code == 12000004
     assert not lost.exists()
+
+
+@pytest.mark.parametrize("path", ["", "a\0b", "a\ud800b", b"bytes", 5, None], ids=ascii)
+def test_a_path_that_no_file_has_is_refused_at_once(path):
+    """A lone surrogate has no form in the file system's encoding."""
+    with pytest.raises(BusinessError, match="needs a path") as caught:
+        FileRootKey(path)
+    assert caught.value.code == 401

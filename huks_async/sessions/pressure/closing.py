@@ -8,19 +8,20 @@ import os
 import threading
 from collections.abc import Callable
 
-from huks_async.runtime.workers import WorkerPool, run_to_its_end
+from huks_async.runtime.workers import WorkerPool
 
 _MOST = 4
 """How many threads may close sensors at the same time; beyond that, a caller waits until its own is closed."""
 
 _lock = threading.Lock()
+_pool: WorkerPool | None = None
 _closing = 0
 
 
 def _begin_anew() -> None:
     # the threads that closed sensors stayed in the parent, one of them perhaps with the lock
-    global _lock, _closing
-    _lock, _closing = threading.Lock(), 0
+    global _lock, _pool, _closing
+    _lock, _pool, _closing = threading.Lock(), None, 0
 
 
 os.register_at_fork(after_in_child=_begin_anew)
@@ -28,24 +29,30 @@ os.register_at_fork(after_in_child=_begin_anew)
 
 async def close_later(close: Callable[[], object]) -> None:
     """Call `close()` in a thread and return at once, unless four such threads are running already."""
-    global _closing
+    global _pool, _closing
     with _lock:
         wait = _closing >= _MOST
-        _closing += not wait
-    if wait:
-        await run_to_its_end(close, name="huks-sensor")
-        return
-    try:
-        # `finish` runs this call although nobody waits for it, and then ends the thread
-        WorkerPool(1, name="huks-sensor").finish(lambda: _counted(close))
-    except Exception:  # the system gives no thread, the interpreter ends, or no event loop runs any more
+        _closing += 1
+        _pool = _pool or WorkerPool(_MOST, name="huks-sensor")
+        try:
+            # the call is made although nobody waits for it
+            job = _pool.start(_counted, close)
+        except Exception:  # the system gives no thread, the interpreter ends, or no event loop runs any more
+            job = None
+    if job is None:
         _counted(close)
+    elif wait:
+        await job.outcome(shield=True, drop=False)
 
 
 def _counted(close: Callable[[], object]) -> None:
-    global _closing
+    """Call it; the last one lets the threads end."""
+    global _pool, _closing
     try:
         close()
     finally:
         with _lock:
             _closing -= 1
+            if _pool and not _closing:
+                _pool.close()
+                _pool = None
