@@ -2,6 +2,7 @@
 
 import enum
 import inspect
+import itertools
 import json
 import re
 import runpy
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import huks_async
 from huks_async.crypto.libcrypto import search as libcrypto_search
@@ -219,9 +222,21 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), target
 
 
-def test_constraints_pin_what_is_installed_and_nothing_else() -> None:
-    """Each line of constraints.txt is one exact version."""
+def test_constraints_pin_every_requirement() -> None:
+    """Each line is one exact version, which the package and its extras accept, and none of their requirements is missing.
+
+    The peers of benchmarks alone are no part of what is tested together.
+    """
     lines = [line for line in (TOP / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
-    assert lines
     for line in lines:
         assert re.fullmatch(r"[A-Za-z0-9_.-]+==[0-9][A-Za-z0-9.]*", line), line
+    pinned = {
+        canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines)
+    }
+    assert len(pinned) == len(lines)
+    project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
+    extras = [each for name, each in project["optional-dependencies"].items() if name != "bench"]
+    for text in itertools.chain(project["dependencies"], *extras):
+        requirement = Requirement(text)
+        if requirement.name != "huks-async":
+            assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), text

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from huks_async import Keystore
 from huks_async.access import combine_challenges
@@ -13,7 +14,6 @@ from tests.access.support import (
     CLEAR,
     CUSTOM,
     DECRYPT,
-    ENCRYPT,
     FACE,
     FINGERPRINT,
     GCM_KEY,
@@ -23,6 +23,7 @@ from tests.access.support import (
     NONE,
     PIN,
     PIN_KEY,
+    SIGN_KEY,
     data,
     finish,
     generate,
@@ -329,5 +330,7 @@ async def test_what_asks_for_nothing(keystore: Keystore) -> None:
     assert (await keystore.listAliases(options())).keyAliases == ["key"]
     shown = (await keystore.getKeyItemProperties("key", options())).properties
     assert not {param.tag & 0x0FFF_FFFF for param in shown} & {10014, 10015}
-    assert ENCRYPT
+    await keystore.generateKeyItem("pair", options(**SIGN_KEY, **PIN_KEY))
+    exported = (await keystore.exportKeyItem("pair", options())).outData
+    assert load_der_public_key(exported).key_size == 256
     await keystore.deleteKeyItem("key", options())

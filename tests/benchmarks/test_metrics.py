@@ -4,14 +4,18 @@ import asyncio
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 import huks_async as huks
 from benchmarks import ours, profile
 from benchmarks.measuring import Settings
 from benchmarks.metrics import keys, loop
+from benchmarks.peers import raw
 
 
 def settings(folder: object, rounds: int = 1) -> Settings:
@@ -83,6 +87,95 @@ async def test_init_and_finish_are_timed_without_an_update(monkeypatch, capsys) 
         *["initSession", "updateSession", "finishSession"] * 2,
     ]
     assert "updateSession" in capsys.readouterr().out
+
+
+class _Kept:
+    """Stands for a keystore, and keeps what its sessions give."""
+
+    def __init__(self, keystore: huks.Keystore) -> None:
+        self.initSession = keystore.initSession
+        self._keystore, self.output = keystore, b""
+
+    async def updateSession(self, *arguments: Any) -> None:
+        self.output += (await self._keystore.updateSession(*arguments)).outData
+
+    async def finishSession(self, *arguments: Any) -> None:
+        self.output += (await self._keystore.finishSession(*arguments)).outData
+
+
+def _raw_output(monkeypatch, stream: Callable[[], object]) -> bytes:
+    """What a bare stream would give if it did not drop it."""
+    output = b""
+
+    def keeping(call: Callable[..., bytes]) -> Callable[..., None]:
+        def kept(*data: bytes) -> None:
+            nonlocal output
+            output += call(*data)
+
+        return kept
+
+    def cipher(*arguments: Any, real: Any = raw.Cipher) -> Any:
+        context = real(*arguments).encryptor()
+        kept = SimpleNamespace(update=keeping(context.update), finalize=keeping(context.finalize))
+        return SimpleNamespace(encryptor=lambda: kept)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(raw, "Cipher", cipher)
+        stream()
+    return output
+
+
+@pytest.mark.asyncio
+async def test_a_session_gives_what_the_bare_context_gives(tmp_path) -> None:
+    """`gcm-raw`: ciphertext and tag of both sides are the same."""
+    key, data = os.urandom(32), os.urandom(64)
+    async with ours.open_keystore(settings(tmp_path)) as keystore:
+        await keystore.importKeyItem("gcm", ours.KEYS["gcm"] | {"inData": key})
+        kept = _Kept(keystore)
+        await ours.init_and_finish(kept, "gcm", data)(1)
+    assert kept.output == raw.gcm_context(key, ours.NONCE, ours.AAD, data)()
+
+
+@pytest.mark.parametrize(
+    ("key", "bare", "start", "more"),
+    [
+        pytest.param("gcm", raw.gcm_stream, ours.NONCE, 16, id="gcm"),  # ours ends with the tag
+        pytest.param("cbc", raw.cbc_stream, ours.IV, 16, id="cbc"),  # and with a block of padding
+        pytest.param("sm4", raw.sm4_stream, ours.IV, 0, id="sm4"),
+    ],
+)
+@pytest.mark.asyncio
+async def test_streams_give_what_bare_streams_give(
+    tmp_path, monkeypatch, key: str, bare: Callable[..., object], start: bytes, more: int
+) -> None:
+    """`stream-gcm`, `stream-cbc`, `sm4-tasks`: the ciphertext of both sides is the same."""
+    secret, segment = os.urandom(16 if key == "sm4" else 32), os.urandom(1600)
+    async with ours.open_keystore(settings(tmp_path)) as keystore:
+        await keystore.importKeyItem(key, ours.KEYS[key] | {"inData": secret})
+        kept = _Kept(keystore)
+        await ours.stream(kept, key, segment, 3)
+    bare_output = _raw_output(monkeypatch, lambda: bare(secret, start, segment, 3))
+    assert len(bare_output) == 4800
+    assert kept.output[:4800] == bare_output
+    assert len(kept.output) == 4800 + more
+
+
+@pytest.mark.asyncio
+async def test_signatures_are_of_the_scheme_of_the_bare_ones(tmp_path, monkeypatch) -> None:
+    """`ecdsa-raw`, `rsa-tasks`: what the bare call is given verifies the session's signature."""
+    data = os.urandom(64)
+    for key, bare in (("ecdsa", raw.ecdsa), ("rsa", raw.rsa_sign)):
+        scheme: list[Any] = []
+        private = SimpleNamespace(sign=lambda _, *given, into=scheme: into.extend(given))
+        with monkeypatch.context() as patched:
+            patched.setattr(raw.ec, "generate_private_key", lambda _, private=private: private)
+            patched.setattr(raw.rsa, "generate_private_key", lambda *_, private=private: private)
+            bare(data)()
+        async with ours.open_keystore(settings(tmp_path), key) as keystore:
+            kept = _Kept(keystore)
+            await ours.init_and_finish(kept, key, data)(1)
+            public = load_der_public_key((await keystore.exportKeyItem(key, ours.options({}))).outData)
+        public.verify(kept.output, data, *scheme)
 
 
 _OPENING = """

@@ -289,16 +289,6 @@ def test_raw_contexts_keep_their_key(monkeypatch) -> None:
     assert len(made) == 1
 
 
-@pytest.mark.asyncio
-async def test_our_side_does_the_same_work(tmp_path) -> None:
-    """A session of the benchmarks gives as many bytes as the raw call: ciphertext and tag."""
-    settings = Settings(quick=True, rounds=1, slice_seconds=0, folder=str(tmp_path))
-    async with ours.open_keystore(settings, "gcm") as keystore:
-        session = await keystore.initSession("gcm", ours.SESSIONS["gcm"])
-        sealed = await keystore.finishSession(session.handle, ours.options({}, bytes(64)))
-    assert len(sealed.outData) == 64 + 16
-
-
 def test_the_command_measures_writes_and_compares(tmp_path) -> None:
     """From the shell: a result with machine and rounds, a table, a picture; compared with itself it is no slower."""
     command = [sys.executable, "-m", "benchmarks", "--quick", "--only", "cached-key", "--only", "11"]

@@ -15,7 +15,7 @@ import pytest
 import huks_async
 from huks_async.cli import main
 from huks_async.model.errors import BusinessError, HuksCompatibilityWarning
-from tests.cli.command_line import Huks, command
+from tests.cli.command_line import Huks, command, shown_on
 
 
 class _Failing:
@@ -106,15 +106,12 @@ def test_a_missing_input_is_code_1(huks: Huks, tmp_path: Path) -> None:
 def test_bytes_are_not_thrown_at_a_terminal(huks_process: Huks, home: Path, document: Path) -> None:
     """Binary output to a terminal is refused unless - was named."""
     huks_process("keys", "generate", "k")
-    parent, child = pty.openpty()
-    try:
-        words = command("encrypt", "k", document)
-        done = subprocess.run(words, stdout=child, stderr=subprocess.PIPE, timeout=120, check=False)
-        assert done.returncode == 2
-        assert b"--output -" in done.stderr
-    finally:
-        os.close(parent)
-        os.close(child)
+    controller, terminal = pty.openpty()
+    words = command("encrypt", "k", document)
+    done = subprocess.run(words, stdout=terminal, stderr=subprocess.PIPE, timeout=120, check=False)
+    os.close(terminal)
+    assert (done.returncode, shown_on(controller)) == (2, b"")
+    assert b"--output -" in done.stderr
 
 
 def test_a_missing_extra_is_named(

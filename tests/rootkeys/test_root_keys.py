@@ -336,13 +336,20 @@ async def test_a_missing_or_wrong_systemd_credential_is_named(tmp_path, monkeypa
 
 
 @pytest.mark.asyncio
-async def test_no_root_key_shows_itself(root_key, tmp_path):
-    """Neither repr nor id nor messages hold the key."""
+async def test_no_root_key_shows_itself(root_key):
+    """Neither repr nor id nor the message of a failure hold the key, raw, as hex or as a passphrase."""
     await root_key.open()
-    secret = getattr(root_key, "_root", None) or b"correct horse"
-    shown = repr(root_key) + root_key.key_id
-    assert secret.hex() not in shown
-    assert "correct horse" not in shown
+    with pytest.raises(BusinessError) as caught:
+        await root_key.unwrap(await EphemeralRootKey().wrap(KEY))
+    shown = f"{root_key!r} {root_key} {root_key.key_id} {caught.value} {caught.value.__cause__!r}"
+    if isinstance(root_key, PassphraseRootKey):
+        secret = b"correct horse"
+        assert secret.decode() not in shown
+    else:
+        secret = root_key._root
+    assert len(secret) >= 13
+    assert secret.hex() not in shown.lower()
+    assert repr(secret)[2:-1] not in shown
 
 
 def test_each_store_says_which_root_key_suits_it(tmp_path):

@@ -243,9 +243,9 @@ def test_a_short_private_value_is_checked_in_a_part_of_a_power() -> None:
 
     def quickest(call: Callable[[], object]) -> float:
         def once() -> float:
-            began = time.perf_counter()
+            began = time.thread_time()
             call()
-            return time.perf_counter() - began
+            return time.thread_time() - began
 
         return min(once() for _ in range(3))
 
