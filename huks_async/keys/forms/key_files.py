@@ -43,6 +43,7 @@ _SLOW_ALGORITHMS = (HuksKeyAlg.HUKS_ALG_RSA, HuksKeyAlg.HUKS_ALG_DSA, HuksKeyAlg
 _SLOW_OIDS = tuple(
     bytes.fromhex(oid) for oid in ("2a864886f70d0101", "2a8648ce3804", "2a864886f70d0103", "2a8648ce3e0201")
 )
+_DSA_OID = bytes.fromhex("2a8648ce380401")
 
 
 def recognise(data: bytes, algorithm: int | None = None) -> ReadForm | None:
@@ -129,8 +130,8 @@ async def read_apart(
 ) -> KeyMaterial:
     """`read`, without holding up the event loop.
 
-    Files of up to 16 KiB that are not encrypted and hold no private RSA, DSA or DH key are read at once, in
-    milliseconds; all others in a process of their own, which cancelling ends.
+    Files of up to 16 KiB that are not encrypted and hold no private RSA or DH key, and no DSA key or certificate of
+    one, are read at once, in milliseconds; all others in a process of their own, which cancelling ends.
     """
     if not may_take_long(readable(data, algorithm)):
         return read(data, form, algorithm, password)
@@ -151,7 +152,7 @@ def may_take_long(data: bytes) -> bool:
     """Whether reading a file, see `readable`, may take more than milliseconds.
 
     An encrypted one asks for as much work as it says, up to a bound; private RSA, DSA and DH keys are checked for up
-    to a second.
+    to a second, public DSA keys with their group for a part of one.
     """
     return len(data) > MAX_QUICK_BYTES or needs_passphrase(data) or _holds_slow_key(data)
 
@@ -173,7 +174,7 @@ def needs_passphrase(data: bytes) -> bool:
 
 
 def _holds_slow_key(data: bytes) -> bool:
-    """Whether a file may hold a private key of large numbers, which are checked."""
+    """Whether a file may hold a key of large numbers, which are checked: a private one, or one with its own group."""
     if pem.BEGIN in data:
         try:
             blocks = pem.blocks(data)
@@ -194,6 +195,11 @@ def _is_slow_key(der: bytes) -> bool:
     if tags[:3] == (INTEGER, SEQUENCE, OCTETS):
         identifier = elements(parts[1][1])
         return shape(identifier)[:1] == (OID,) and identifier[0][1].startswith(_SLOW_OIDS)
+    if tags == (SEQUENCE, SEQUENCE, BITS):
+        parts = sequence(public_key_of(der) or b"")
+        tags = shape(parts)
+    if tags == (SEQUENCE, BITS):
+        return elements(parts[0][1])[:1] == [(OID, _DSA_OID)]
     return tags[:6] == 6 * (INTEGER,)  # an RSAPrivateKey, or the older form of DSA
 
 

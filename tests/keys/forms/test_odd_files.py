@@ -423,7 +423,7 @@ def test_scrypt_of_no_cost_is_refused(cost: int, block: int, lanes: int) -> None
 
 @pytest.mark.parametrize("name", ["rsa2048", "dsa2048", "dh2048"])
 def test_private_keys_whose_check_takes_long_are_read_apart(name: str) -> None:
-    """In each of their forms; no public key is, and no private one on a curve."""
+    """In each of their forms; no public key without a group of its own is, and no private one on a curve."""
     key = known(name)
     slow = [pem(name), convert.to_pkcs8(key), convert.to_layout(key)]
     if name == "rsa2048":
@@ -432,11 +432,36 @@ def test_private_keys_whose_check_takes_long_are_read_apart(name: str) -> None:
         slow.append(loaded.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
         slow.append(json.dumps(convert.to_jwk(key, private=True)).encode())
     assert all(map(key_files.may_take_long, slow))
-    quick = [convert.to_pem(key).encode(), convert.to_spki(key)]
+    public = [convert.to_pem(key).encode(), convert.to_spki(key)]
+    quick = public if name != "dsa2048" else []
     for curve in ("p256", "ed25519", "x25519", "sm2"):
         quick += [pem(curve), convert.to_pkcs8(known(curve)), convert.to_layout(known(curve))]
     quick.append(json.dumps(convert.to_jwk(known("p256"), private=True)).encode())
     assert not any(map(key_files.may_take_long, quick))
+
+
+def certificate_of(spki: bytes) -> bytes:
+    """What the shape of a certificate takes, around a public key."""
+    names = [tlv(0x30) for _ in range(4)]
+    return tlv(0x30, tlv(0x30, tlv(2, b"\1"), *names, spki), tlv(0x30), tlv(3, b"\0"))
+
+
+@pytest.mark.parametrize("name", ["dsa2048", "rsa2048"])
+@pytest.mark.parametrize("form", ["spki", "certificate", "base64", "PEM", "PEM of a certificate"])
+def test_the_group_of_a_public_dsa_key_is_checked_apart(name: str, form: str) -> None:
+    """In each form, also of a certificate; the numbers of a public RSA key are looked at in no time."""
+    spki = convert.to_spki(known(name))
+    certificate = certificate_of(spki)
+    file = {
+        "spki": spki,
+        "certificate": certificate,
+        "base64": base64.b64encode(spki),
+        "PEM": convert.to_pem(known(name)).encode(),
+        "PEM of a certificate": b"-----BEGIN CERTIFICATE-----\n%s-----END CERTIFICATE-----\n"
+        % base64.encodebytes(certificate),
+    }[form]
+    assert key_files.read(file).public == known(name).public
+    assert key_files.may_take_long(key_files.readable(file)) == (name == "dsa2048")
 
 
 def test_an_openssh_key_with_a_long_prime(monkeypatch: pytest.MonkeyPatch) -> None:
