@@ -1,4 +1,4 @@
-"""DSA signatures. The prime p has 512 to 4096 bits; q has 160 where p has less than 2048, else 256."""
+"""DSA signatures. The prime p has 512 to 4096 bits; in new keys q has 160 where p has less than 2048, else 256."""
 
 import secrets
 from collections.abc import Mapping
@@ -31,6 +31,8 @@ from huks_async.model.params import BytesLike
 from huks_async.runtime.randomness import random_bytes
 
 SIZES = range(512, 4097, 8)
+ORDER_BITS = (160, 224, 256)
+"""Of the group of a key that comes in (FIPS 186-4, section 4.2); OpenSSL makes keys with each."""
 _COMMON_SIZES = (1024, 2048, 3072, 4096)
 _BLINDING_BYTES = 8
 
@@ -167,7 +169,7 @@ def _is_group(p: int, q: int, g: int) -> bool:
     built to be weak hurts nobody else.
     """
     return (
-        q.bit_length() in (160, 224, 256)
+        q.bit_length() in ORDER_BITS
         and p & 1 == 1
         and (p - 1) % q == 0
         and 1 < g < p

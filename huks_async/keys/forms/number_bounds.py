@@ -4,7 +4,7 @@ The library below tests what should be prime, and raises to powers, for as long 
 file of a few kilobytes. Keys of HUKS have numbers of few sizes, and the groups of Diffie-Hellman are three.
 """
 
-from huks_async.crypto.asymmetric import dh, rsa
+from huks_async.crypto.asymmetric import dh, dsa, rsa
 from huks_async.keys.forms.der import INTEGER, OID, SEQUENCE, elements, number, sequence, shape
 from huks_async.keys.forms.layouts import invalid
 from huks_async.model.errors import BusinessError
@@ -127,11 +127,10 @@ def check_dsa_bits(size: int, order: int, half: str = "private") -> None:
         BusinessError: 12000001.
 
     """
-    wanted = 160 if size < 2048 else 256
-    if size % 8 or not 512 <= size <= 4096 or order != wanted:
+    if size not in dsa.SIZES or order not in dsa.ORDER_BITS:
         raise unsupported(
             f"a DSA {half} key of {size} bits with a subgroup of {order} bits",
-            "HUKS has 512 to 4096 bits in steps of 8, with subgroups of 160 bits below 2048 and of 256 from there",
+            "HUKS has 512 to 4096 bits in steps of 8, with subgroups of 160, 224 or 256",
         )
 
 

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import textwrap
 from dataclasses import dataclass, field
 
 from huks_async.keys.forms.layouts import invalid
@@ -89,7 +88,8 @@ def in_lines(pem: str) -> str:
 
 
 def _framed(label: str, body: str) -> str:
-    return "\n".join([f"-----BEGIN {label}-----", *textwrap.wrap(body, 64), f"-----END {label}-----", ""])
+    lines = [body[start : start + 64] for start in range(0, len(body), 64)]
+    return "\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""])
 
 
 def _block(label: str, content: bytes) -> Block:

@@ -20,11 +20,13 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_private_key,
 )
 
+from huks_async.crypto.asymmetric import dsa
 from huks_async.crypto.key_material import KeyMaterial
 from huks_async.keys.forms import convert, key_files, openssh
 from huks_async.keys.forms.der import tlv
 from huks_async.keys.forms.describe import describe
 from huks_async.model.errors import BusinessError
+from tests.crypto.asymmetric_support import records
 
 BASE = Path(__file__).parent / "files" / "base"
 NODE = Path(__file__).parent / "files" / "node"
@@ -402,6 +404,20 @@ def test_long_texts_of_rfc4716_are_refused() -> None:
     assert "are taken from a file" in describe(text).note
 
 
+def test_a_long_openssh_key_takes_no_longer_for_each_byte() -> None:
+    """Its text is written anew for the library that reads it, in one pass."""
+
+    def text(value: bytes) -> bytes:
+        return struct.pack(">I", len(value)) + value
+
+    public = text(text(b"ssh-ed25519") + text(bytes(32)))
+    body = b"openssh-key-v1\0" + text(b"none") + text(b"none") + text(b"") + struct.pack(">I", 1) + public
+    body += text(bytes(2_000_000))
+    begun = time.thread_time()
+    assert "damaged" in refused(lambda: key_files.read(openssh_file(body)))
+    assert time.thread_time() - begun < 3  # some 0.3
+
+
 def test_keys_within_keys_are_not_followed() -> None:
     """PKCS#8 in PKCS#8, thousands deep, is one damaged key."""
     key = tlv(2, b"\0")
@@ -438,6 +454,30 @@ def test_private_keys_whose_check_takes_long_are_read_apart(name: str) -> None:
         quick += [pem(curve), convert.to_pkcs8(known(curve)), convert.to_layout(known(curve))]
     quick.append(json.dumps(convert.to_jwk(known("p256"), private=True)).encode())
     assert not any(map(key_files.may_take_long, quick))
+
+
+def openssh_file(body: bytes) -> bytes:
+    """The text of a private key file of OpenSSH."""
+    text = base64.encodebytes(body)
+    return b"-----BEGIN OPENSSH PRIVATE KEY-----\n" + text + b"-----END OPENSSH PRIVATE KEY-----\n"
+
+
+@pytest.mark.parametrize("group", ["L=1024, N=160", "L=2048, N=224", "L=2048, N=256", "L=3072, N=256"])
+def test_every_dsa_group_that_is_imported_is_read_from_files(group: str) -> None:
+    """What an import takes, and so an export gives, goes through each form of files."""
+    case = next(case for name, case in records("DSA/FIPS_186-3/SigGen.txt", "Y") if group in name)
+    numbers = [
+        bytes.fromhex(case[name].rjust(len(case[name]) + len(case[name]) % 2, "0")) for name in "XYPQG"
+    ]
+    key = dsa.material_from_parts(int(group[2:6]), *numbers)
+    assert convert.from_spki(convert.to_spki(key)).public == key.public
+    for file in (convert.to_pkcs8(key), convert.to_layout(key), convert.to_pem(key, private=True).encode()):
+        assert key_files.read(file) == key
+    loaded = load_der_private_key(convert.to_pkcs8(key), None)
+    assert (
+        key_files.read(loaded.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()))
+        == key
+    )
 
 
 def certificate_of(spki: bytes) -> bytes:
@@ -481,8 +521,7 @@ def test_an_openssh_key_with_a_long_prime(monkeypatch: pytest.MonkeyPatch) -> No
     private += bytes(range(1, 9 - len(private) % 8)) if len(private) % 8 else b""
     body = b"openssh-key-v1\0" + text(b"none") + text(b"none") + text(b"") + struct.pack(">I", 1)
     body += text(public) + text(private)
-    file = b"-----BEGIN OPENSSH PRIVATE KEY-----\n" + base64.encodebytes(body)
-    file += b"-----END OPENSSH PRIVATE KEY-----\n"
+    file = openssh_file(body)
     monkeypatch.setattr(openssh, "load_ssh_private_key", lambda *_: pytest.fail("it was loaded"))
     assert "with primes of" in refused(lambda: key_files.read(file))
     assert "with primes of" in describe(file).note

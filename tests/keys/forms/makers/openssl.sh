@@ -70,9 +70,7 @@ cp "$base/rsa3primes.pem" primes3.pem
 quiet openssl rsa -in "$base/rsa3primes.pem" -traditional -out primes3.old.pem
 cp "$base/dhmodp14.pem" dhmodp14.private.pem
 openssl pkey -in "$base/dhmodp14.pem" -pubout -out dhmodp14.public.pem
-openssl genpkey -genparam -algorithm DSA -pkeyopt dsa_paramgen_bits:2048 -pkeyopt dsa_paramgen_q_bits:224 -out dsa224.parameters 2>/dev/null
-openssl genpkey -paramfile dsa224.parameters -out dsa224.pem
 quiet openssl rsa -in "$base/rsa2048.pem" -outform MSBLOB -out rsa2048.msblob
 quiet openssl rsa -in "$base/rsa2048.pem" -pubout -outform MSBLOB -out rsa2048.public.msblob
 openssl pkcs8 -topk8 -in "$base/p256.pem" -passout pass:other -iter 2048 -out p256.other.pem
-rm p256.parameters dsa224.parameters
+rm p256.parameters
