@@ -388,7 +388,13 @@ def table(result: dict[str, Any]) -> str:
     where = (
         f"{facts['processor']}, {facts['processors']} processors, {facts['system']}, {facts['file_system']}"
     )
-    loads, versions = ", ".join(map(str, facts["load_average"])), "; ".join(result["programs"].values())
+    loads, versions = (
+        ", ".join(map(str, facts["load_average"])),
+        "; ".join(
+            version if version[:1].isalpha() else f"{name} {version}"
+            for name, version in result["programs"].items()
+        ),
+    )
     lines += ["", f"Most memory: {peaks}.", ""]
     if result["missing"]:
         lines += [f"Missing: {', '.join(result['missing'])}.", ""]
