@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from huks_async import Keystore, Limits
+from huks_async import HuksKeyAlg, Keystore, Limits
 from huks_async.testing import EverybodyAuthenticator
 from tests.access.conftest import CIPHER_KEY, MAC_KEY, Clock
 from tests.access.support import (
@@ -33,6 +33,7 @@ from tests.access.support import (
 
 pytestmark = pytest.mark.asyncio
 
+RSA, DSA, SM2, ED25519 = (HuksKeyAlg[f"HUKS_ALG_{name}"] for name in ("RSA", "DSA", "SM2", "ED25519"))
 SIGN_SESSION = {"ALGORITHM": ECC, "PURPOSE": SIGN, "DIGEST": 12}
 PREFIX = struct.pack("<IIQQ", 0x01000001, 4, 1, 7001)
 
@@ -81,6 +82,32 @@ async def test_secure_sign_without_authentication(keystore: Keystore) -> None:
     session = await keystore.initSession("s", options(**SIGN_SESSION))
     assert session.challenge == b""
     await refused(finish(keystore, session, None), 12000012)
+
+
+@pytest.mark.filterwarnings("ignore::huks_async.HuksLegacyWarning")
+@pytest.mark.parametrize(
+    ("algorithm", "size", "more"),
+    [(ECC, 256, {}), (ECC, 521, {}), (DSA, 1024, {}), (SM2, 256, {}), (RSA, 2048, {"PADDING": 2})],
+)
+async def test_secure_sign_without_a_digest(
+    keystore: Keystore, algorithm: int, size: int, more: dict[str, int]
+) -> None:
+    """12000001: prefix and data are no hash value, and ECDSA and DSA would sign their beginning alone."""
+    key = {**SIGN_KEY, **PIN_KEY, **more, "ALGORITHM": algorithm, "KEY_SIZE": size, "DIGEST": 0}
+    await keystore.generateKeyItem("s", options(**key, KEY_SECURE_SIGN_TYPE=1))
+    await keystore.generateKeyItem("plain", options(**key))
+    session = {"ALGORITHM": algorithm, "PURPOSE": SIGN, "DIGEST": 0, **more}
+    await refused(keystore.initSession("s", options(**session)), 12000001)
+    await keystore.initSession("s", options(**{**session, "PURPOSE": VERIFY}))
+    await keystore.initSession("plain", options(**session))
+
+
+async def test_secure_sign_with_an_algorithm_that_takes_messages(keystore: Keystore) -> None:
+    """It needs no digest."""
+    key = {**SIGN_KEY, **PIN_KEY, "ALGORITHM": ED25519, "DIGEST": 0}
+    await keystore.generateKeyItem("s", options(**key, KEY_SECURE_SIGN_TYPE=1))
+    session = await keystore.initSession("s", options(ALGORITHM=ED25519, PURPOSE=SIGN, DIGEST=0))
+    assert (await finish(keystore, session, token_for(session)))[:24] == PREFIX
 
 
 BATCH = {**GCM_SESSION, "IS_BATCH_OPERATION": True}
