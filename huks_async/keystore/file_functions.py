@@ -46,7 +46,9 @@ class FileFunctions(SessionFunctions):
         """
         from huks_async.keystore import sealed_streams  # late: few services seal files
 
-        return sealed_streams.seal_stream(self._pinned(), self._open_state(), alias, source, options)
+        self._open_state()  # refuses the call at once, where it is refused
+        pinned = self._pinned()
+        return sealed_streams.seal_stream(pinned, pinned._open_state, alias, source, options)
 
     def decrypt_stream(
         self, alias: str, source: "FileSource", options: Options | None = None
@@ -72,7 +74,9 @@ class FileFunctions(SessionFunctions):
         """
         from huks_async.keystore import sealed_streams  # late: few services seal files
 
-        return sealed_streams.open_stream(self._pinned(), self._open_state(), alias, source, options)
+        self._open_state()  # refuses the call at once, where it is refused
+        pinned = self._pinned()
+        return sealed_streams.open_stream(pinned, pinned._open_state, alias, source, options)
 
     def open_sealed(
         self, alias: str, file: Any, options: Options | None = None
@@ -98,4 +102,6 @@ class FileFunctions(SessionFunctions):
         """
         from huks_async.keystore import sealed_streams  # late: few services seal files
 
-        return sealed_streams.open_file(self._pinned(), self._open_state(), alias, file, options)
+        self._open_state()  # refuses the call at once, where it is refused
+        pinned = self._pinned()
+        return sealed_streams.open_file(pinned, pinned._open_state, alias, file, options)

@@ -1,6 +1,6 @@
 """What the functions on sealed files do; `FileFunctions` loads this module at its first call."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from typing import Any
@@ -22,12 +22,13 @@ from huks_async.runtime.workers import close_in_worker
 
 async def seal_stream(
     keystore: SessionFunctions,
-    state: OpenState,
+    find_state: Callable[[], OpenState],
     alias: str | Sequence[str],
     source: FileSource,
     options: Options | None,
 ) -> AsyncGenerator[bytes, None]:
     """Seal a stream; see `FileFunctions.encrypt_stream`."""
+    state = find_state()
     async with aclosing(pieces_of(source, state.pool, state.dispatcher)) as pieces:
         header, file_key = await new_file(keystore, alias, options)
         cipher = ChunkCipher(header.chunk_key(file_key), header.chunk_bytes)
@@ -39,9 +40,14 @@ async def seal_stream(
 
 
 async def open_stream(
-    keystore: SessionFunctions, state: OpenState, alias: str, source: FileSource, options: Options | None
+    keystore: SessionFunctions,
+    find_state: Callable[[], OpenState],
+    alias: str,
+    source: FileSource,
+    options: Options | None,
 ) -> AsyncGenerator[bytes, None]:
     """Open a sealed stream; see `FileFunctions.decrypt_stream`."""
+    state = find_state()
     async with aclosing(pieces_of(source, state.pool, state.dispatcher)) as pieces:
         start = bytearray()
         await _gather(pieces, start, PREFIX_BYTES)
@@ -62,10 +68,14 @@ async def open_stream(
 
 @asynccontextmanager
 async def open_file(
-    keystore: SessionFunctions, state: OpenState, alias: str, file: Any, options: Options | None
+    keystore: SessionFunctions,
+    find_state: Callable[[], OpenState],
+    alias: str,
+    file: Any,
+    options: Options | None,
 ) -> AsyncIterator[SealedReader]:
     """Open a sealed file for reading at any offset; see `FileFunctions.open_sealed`."""
-    pool = state.pool
+    pool = find_state().pool
     opened = SeekableFile(file)
     reader: SealedReader | None = None
     try:

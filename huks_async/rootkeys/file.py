@@ -14,6 +14,7 @@ from huks_async.rootkeys.base import KEY_SIZE
 from huks_async.rootkeys.secret import SecretRootKey
 from huks_async.runtime.folders import make_folder, sync_folder
 from huks_async.runtime.new_names import name_new
+from huks_async.runtime.paths import is_usable
 from huks_async.runtime.randomness import random_bytes
 from huks_async.runtime.secret_files import chmod_for, too_open
 
@@ -38,7 +39,7 @@ class FileRootKey(SecretRootKey):
 
     def __init__(self, path: str | os.PathLike[str], *, create: bool = True) -> None:
         text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
-        if not isinstance(text, str) or not text or "\0" in text:
+        if not isinstance(text, str) or not is_usable(text):
             raise BusinessError(401, f"a root key file needs a path, got {shown(path)}")
         super().__init__(f"the root key file {text}")
         self.path: str = text
@@ -55,8 +56,8 @@ class FileRootKey(SecretRootKey):
         return await anyio.to_thread.run_sync(self._read_or_create, create)
 
     def _read_or_create(self, create: bool) -> bytes:
-        self.path = self._settled()  # asks the system, and so belongs in a thread
         try:
+            self.path = self._settled()  # asks the system, and so belongs in a thread
             try:
                 return self._read()
             except FileNotFoundError:

@@ -74,11 +74,11 @@ class Backup:
             StoppedError: `stop` was set.
 
         """
-        # made absolute here and not earlier, because this asks the system and so must run in a worker thread
-        self._target = os.path.abspath(self._target)
-        if os.path.lexists(self._target):
-            raise self._exists()
         try:
+            # made absolute here and not earlier, because this asks the system and so must run in a worker thread
+            self._target = os.path.abspath(self._target)
+            if os.path.lexists(self._target):
+                raise self._exists()
             self._remove_stale()
             descriptor, draft = self._begin()
             try:

@@ -16,6 +16,7 @@ from huks_async.model.settings import check_seconds
 from huks_async.model.showing import shown
 from huks_async.rootkeys.file import FileRootKey
 from huks_async.runtime.forks import generation, notice_fork, tell_after_fork
+from huks_async.runtime.paths import is_usable
 from huks_async.runtime.workers import WorkerPool
 from huks_async.stores.base import MAX_NAME_BYTES, Copied, ItemName, Row, Store, encode_name
 from huks_async.stores.sqlite.backup import Backup, StoppedError
@@ -27,15 +28,6 @@ from huks_async.stores.sqlite.writes import Delete, Outcome, Put, PutMeta, Write
 
 _BACKUP_NICE = 5
 """The thread of a backup gives way to the event loop, like the worker threads of a keystore."""
-
-
-def _is_encodable(path: str) -> bool:
-    """Whether the file system's encoding has all characters of a path; it has no single surrogates."""
-    try:
-        os.fsencode(path)
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 _LONGEST_TIMEOUT = 1_000_000.0
@@ -68,7 +60,7 @@ class SqliteStore(Store):
                 401, f"the path of a store: got {shown(path)}, accepted a str or a path object"
             )
         self.address: str = f"sqlite:///{text}"
-        if not text or "\0" in text or not _is_encodable(text):
+        if not is_usable(text):
             raise BusinessError(
                 401, f"the store {self.address!r} has no usable path; write sqlite:///path/to/file"
             )
@@ -112,10 +104,10 @@ class SqliteStore(Store):
             raise BusinessError(12000012, f"the store {self.address} was closed while it was being opened")
 
     def _open_engine(self, show: ShowView) -> Engine:
-        # made absolute here, because this asks the system and so must run in a worker thread
-        self.path = os.path.abspath(self.path)
-        engine = Engine(self.path, self.address, self._busy_timeout, show)
         try:
+            # made absolute here, because this asks the system and so must run in a worker thread
+            self.path = os.path.abspath(self.path)
+            engine = Engine(self.path, self.address, self._busy_timeout, show)
             engine.open()
         except (sqlite3.Error, OSError) as error:
             raise storage_error(self.address, error) from error
