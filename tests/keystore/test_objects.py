@@ -15,6 +15,8 @@ from huks_async.model.memory import is_out_of_memory
 from huks_async.sessions.pressure.base import PressureEvent, Sensor, SensorState, SensorStatus
 from huks_async.sessions.pressure.combine import CombinedSensor
 from tests.keystore.support import AES_CBC, ENCRYPT, options
+from tests.keystore.test_loops import wait_until
+from tests.threads import threads_begun
 
 SESSION = options(**{**AES_CBC, "PURPOSE": ENCRYPT, "IV": bytes(16)})
 
@@ -146,19 +148,21 @@ def test_closing_does_not_wait_for_the_sensor(keystores: int) -> None:
 
 
 def test_many_sensors_that_close_slowly_are_waited_for() -> None:
-    """There are never more than a few threads for that."""
-    sensors = [SlowToClose() for _ in range(6)]
+    """There are never more than four threads for that, and none in the end."""
+    sensors = [SlowToClose() for _ in range(40)]
 
     async def main() -> None:
         async with anyio.create_task_group() as tasks:
             for sensor in sensors:
                 tasks.start_soon(CombinedSensor([sensor]).aclose)
-            await anyio.sleep(0.05)
+            await anyio.wait_all_tasks_blocked()
+            assert len(threads_begun("huks-sensor")) == 4
             for sensor in sensors:
                 sensor.may_close.set()
 
     anyio.run(main)
     assert all(sensor.closed.wait(120) for sensor in sensors)
+    wait_until(lambda: not threads_begun("huks-sensor"))
 
 
 @pytest.mark.parametrize("workers", [0, -1, 1.5, "2", True])
