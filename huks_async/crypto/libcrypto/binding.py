@@ -190,14 +190,17 @@ class Libcrypto:
         return EvpKey(self, pointer.value)
 
     def octets(self, key: EvpKey, name: str, room: int) -> bytes:
-        """The octet string that the key has under `name`, at most `room` bytes."""
+        """The octet string that the key has under `name`, at most `room` bytes; wiped from our buffer."""
         out, length = ctypes.create_string_buffer(room), c_size_t()
-        done = self.calls.EVP_PKEY_get_octet_string_param(
-            key.pointer, name.encode(), out, room, ctypes.byref(length)
-        )
-        if done != 1:
-            raise self.refused(f"the key has no {name!r}")
-        return out.raw[: length.value]
+        try:
+            done = self.calls.EVP_PKEY_get_octet_string_param(
+                key.pointer, name.encode(), out, room, ctypes.byref(length)
+            )
+            if done != 1:
+                raise self.refused(f"the key has no {name!r}")
+            return ctypes.string_at(out, length.value)
+        finally:
+            ctypes.memset(out, 0, room)
 
     def transform(
         self,

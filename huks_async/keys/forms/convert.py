@@ -36,7 +36,7 @@ from huks_async.keys.forms.der import (
     sequence,
     shape,
 )
-from huks_async.keys.forms.fields import parts_of
+from huks_async.keys.forms.fields import check_expansion, parts_of
 from huks_async.keys.forms.identify import identify, identify_key, identify_label
 from huks_async.keys.forms.importing import material_from_import, material_from_parts
 from huks_async.keys.forms.jwk import from_jwk, to_jwk
@@ -230,7 +230,11 @@ def to_pkcs8(material: KeyMaterial) -> bytes:
         raise invalid("the key has no private half")
     if algorithm == HuksKeyAlg.HUKS_ALG_SM2:
         point = sm2_encoding.point_from_spki(material.public) if material.public else None
-        return bytes(sm2_encoding.pkcs8(secret, point))
+        der = sm2_encoding.pkcs8(secret, point)
+        try:
+            return bytes(der)
+        finally:
+            sm2_encoding.wipe(der)
     if algorithm in _RAW_PUBLIC:
         raw = _RAW_PRIVATE[algorithm].from_private_bytes(secret)
         return raw.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
@@ -263,6 +267,8 @@ def from_pkcs8(der: bytes, password: bytes | None = None) -> KeyMaterial:
     if own is not None and len(own.secret) not in _SEED_BYTES.get(own.algorithm, ()):
         return _from_own_key(own)
     if own is not None:
+        if own.expanded:
+            check_expansion(KeyMaterial(own.algorithm, own.size, own.secret), own.expanded)
         data = pkcs8.ml_seed_pkcs8(own.algorithm, own.size, own.secret)
     elif info is not None:
         data = info.plain()

@@ -17,8 +17,10 @@ from huks_async.keys.forms.layouts import (
 )
 from huks_async.keys.forms.pkcs8 import ml_seed_pkcs8
 from huks_async.model.enums import HuksKeyAlg
+from huks_async.model.errors import BusinessError
 from huks_async.model.memory import refuse_out_of_memory
 
+_NOT_HERE = 12000001
 _RSA = HuksKeyAlg.HUKS_ALG_RSA
 _25519 = frozenset({HuksKeyAlg.HUKS_ALG_X25519, HuksKeyAlg.HUKS_ALG_ED25519})
 _ML = {HuksKeyAlg.HUKS_ALG_ML_DSA: ML_DSA_BYTES, HuksKeyAlg.HUKS_ALG_ML_KEM: ML_KEM_BYTES}
@@ -119,6 +121,23 @@ def parts_of(material: KeyMaterial) -> KeyParts:
     return KeyParts(algorithm, size, fields)
 
 
+def check_expansion(seed: KeyMaterial, expanded: bytes) -> None:
+    """Compare an expanded ML key with the seed beside it, where a library for expanded keys is installed.
+
+    Raises:
+        BusinessError: 401 where they are not of one key, which RFC 9881 and RFC 9935 ask to refuse.
+
+    """
+    try:
+        computed = _expanded(seed)
+    except BusinessError as error:
+        if error.code == _NOT_HERE:
+            return
+        raise
+    if computed != expanded:
+        raise invalid("PKCS#8: the expanded key and the seed beside it are of two keys")
+
+
 def _big(number: int, width: int | None = None) -> bytes:
     return number.to_bytes(width or (number.bit_length() + 7) // 8, "big")
 
@@ -134,10 +153,10 @@ def _expanded(material: KeyMaterial) -> bytes:
 
     name = f"ML-{'DSA' if material.algorithm == HuksKeyAlg.HUKS_ALG_ML_DSA else 'KEM'}-{material.size}"
     library = libcrypto_for(name, EXTRA)
+    der = bytearray(ml_seed_pkcs8(material.algorithm, material.size, material.secret))
     try:
-        key = library.private_key(
-            name, bytearray(ml_seed_pkcs8(material.algorithm, material.size, material.secret))
-        )
-        return library.octets(key, "priv", wanted)
+        return library.octets(library.private_key(name, der), "priv", wanted)
     except LibcryptoError:
         raise invalid(f"the private half is no seed of an {name} key") from None
+    finally:
+        der[:] = bytes(len(der))

@@ -64,6 +64,7 @@ class OwnKey:
         size: bits, or the number of the parameter set.
         secret: scalar, expanded key or seed.
         public: coordinates of the point of SM2; raw public half of ML keys; empty where it is not there.
+        expanded: the expanded key that stands beside a seed; empty where it is not there.
 
     """
 
@@ -71,6 +72,7 @@ class OwnKey:
     size: int
     secret: bytes = field(repr=False)
     public: bytes
+    expanded: bytes = field(default=b"", repr=False)
 
 
 def read(data: bytes) -> PrivateKeyInfo | None:
@@ -113,7 +115,8 @@ def own_key(info: PrivateKeyInfo) -> OwnKey | None:
         return OwnKey(HuksKeyAlg.HUKS_ALG_SM2, 256, scalar, inside or outside)
     for (algorithm, size), oid in _ML_OIDS.items():
         if info.identifier == oid:
-            return OwnKey(algorithm, size, _ml_private_key(algorithm, size, info.key), info.public)
+            secret, expanded = _ml_private_key(algorithm, size, info.key)
+            return OwnKey(algorithm, size, secret, info.public, expanded)
     return None
 
 
@@ -139,18 +142,33 @@ def _bits(content: bytes) -> bytes:
     return content[1:]
 
 
-def _ml_private_key(algorithm: int, size: int, key: bytes) -> bytes:
+def _ml_private_key(algorithm: int, size: int, key: bytes) -> tuple[bytes, bytes]:
+    """The secret, and the expanded key beside it where it is a seed with one."""
     # one of: [0] seed, OCTET STRING expanded, SEQUENCE of both
     sizes, seed_bytes = (ML_DSA_BYTES, 32) if algorithm == HuksKeyAlg.HUKS_ALG_ML_DSA else (ML_KEM_BYTES, 64)
+    expanded_bytes, expanded = sizes[size][1], b""
     if key[:1] == bytes((SEQUENCE,)):
-        secret, wanted = take(take(key, 0, SEQUENCE)[0], 0, OCTETS)[0], seed_bytes
+        both = _only(key, SEQUENCE)
+        secret, end = take(both, 0, OCTETS)
+        expanded, wanted = _only(both[end:], OCTETS), seed_bytes
+        if len(expanded) != expanded_bytes:
+            raise invalid(
+                f"PKCS#8: the expanded key beside the seed has {expanded_bytes} bytes, got {len(expanded)}"
+            )
     elif key[:1] == bytes((_SEED_TAG,)):
-        secret, wanted = take(key, 0, _SEED_TAG)[0], seed_bytes
+        secret, wanted = _only(key, _SEED_TAG), seed_bytes
     else:
-        secret, wanted = take(key, 0, OCTETS)[0], sizes[size][1]
+        secret, wanted = _only(key, OCTETS), expanded_bytes
     if len(secret) != wanted:
         raise invalid(f"PKCS#8: this form of the ML key has {wanted} bytes, got {len(secret)}")
-    return secret
+    return secret, expanded
+
+
+def _only(data: bytes, tag: int) -> bytes:
+    content, end = take(data, 0, tag)
+    if end != len(data):
+        raise invalid("PKCS#8: the ML key goes on after its end")
+    return content
 
 
 def _pkcs8(identifier: bytes, key: bytes) -> bytes:

@@ -1,8 +1,10 @@
 """Converters against OpenSSL's command line, and the description of any blob."""
 
 import base64
+import ctypes
 import hashlib
 import json
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -11,8 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from huks_async.crypto.key_material import KeyMaterial
+from huks_async.crypto.libcrypto import binding, search
 from huks_async.crypto.postquantum import mldsa, mlkem
+from huks_async.crypto.sm2 import encoding as sm2_encoding
 from huks_async.keys.forms import convert
+from huks_async.keys.forms.der import tlv
 from huks_async.keys.forms.describe import describe
 from huks_async.keys.forms.importing import material_from_import
 from huks_async.keys.wrapping.wrapped import pack_wrapped
@@ -208,6 +213,113 @@ def test_ml_keys(algorithm: int, size: int, family: object) -> None:
     assert convert.from_pem(convert.to_pem(expanded, private=True)).secret == expanded.secret
     cut = convert.to_pkcs8(expanded)[:-1]
     assert code_of(convert.from_pkcs8, cut) == 401
+
+
+class Watched:
+    """Stands for a module whose function makes buffers, and keeps these."""
+
+    def __init__(self, module: Any, name: str) -> None:
+        self.buffers: list[Any] = []
+        self._module, self._name = module, name
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(self._module, name)
+        if name != self._name:
+            return function
+
+        def kept(*arguments: Any) -> Any:
+            self.buffers.append(function(*arguments))
+            return self.buffers[-1]
+
+        return kept
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "size", "family"), [(ML_DSA, 44, mldsa), (ML_KEM, 768, mlkem)], ids=["ML-DSA", "ML-KEM"]
+)
+def test_buffers_of_an_expansion_are_wiped(
+    algorithm: int, size: int, family: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the seed nor the expanded key stays in a buffer of ours."""
+    made = family.generate(algorithm, size)
+    given: list[bytearray] = []
+    load = binding.Libcrypto.private_key
+
+    def kept(self: binding.Libcrypto, name: str, der: bytearray) -> binding.EvpKey:
+        given.append(der)
+        assert made.secret in der
+        return load(self, name, der)
+
+    monkeypatch.setattr(binding.Libcrypto, "private_key", kept)
+    watched = Watched(ctypes, "create_string_buffer")
+    monkeypatch.setattr(binding, "ctypes", watched)
+    try:
+        convert.to_layout(made)
+    except BusinessError as error:
+        skip_unsupported(error)
+    assert (len(given), len(watched.buffers)) == (1, 1)
+    assert not any(map(any, [*given, *(buffer.raw for buffer in watched.buffers)]))
+
+
+def test_the_buffer_of_an_sm2_key_is_wiped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The PKCS#8 that is given out is a copy of it."""
+    private = KeyMaterial(SM2, 256, secret=sample(SM2, 256).fields["z"])
+    watched = Watched(sm2_encoding, "pkcs8")
+    monkeypatch.setattr(convert, "sm2_encoding", watched)
+    assert private.secret in convert.to_pkcs8(private)
+    assert len(watched.buffers) == 1
+    assert not any(watched.buffers[0])
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "size", "family", "oid"),
+    [(ML_DSA, 44, mldsa, "0609608648016503040311"), (ML_KEM, 768, mlkem, "0609608648016503040402")],
+    ids=["ML-DSA", "ML-KEM"],
+)
+def test_an_expanded_key_beside_its_seed(
+    algorithm: int, size: int, family: Any, oid: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are of one key (RFC 9881, RFC 9935), as far as a library can tell; nothing else stands with them."""
+    made, other = family.generate(algorithm, size), family.generate(algorithm, size)
+    try:
+        expanded, foreign = (convert.from_layout(convert.to_layout(key)).secret for key in (made, other))
+    except BusinessError as error:
+        skip_unsupported(error)
+
+    def file(*parts: bytes, after: bytes = b"") -> bytes:
+        identifier = tlv(0x30, bytes.fromhex(oid))
+        return tlv(0x30, tlv(2, b"\0"), identifier, tlv(4, tlv(0x30, *parts) + after))
+
+    seed = tlv(4, made.secret)
+    assert convert.from_pkcs8(file(seed, tlv(4, expanded))) == made
+    for wrong in (
+        file(seed, tlv(4, foreign)),
+        file(seed, tlv(4, bytes(len(expanded)))),
+        file(seed, tlv(4, expanded[:-1])),
+        file(seed, tlv(4, expanded), seed),
+        file(seed, tlv(4, expanded), after=seed),
+        file(seed, tlv(2, expanded)),
+        file(seed),
+        file(tlv(4, made.secret + b"\0"), tlv(4, expanded)),
+    ):
+        assert code_of(convert.from_pkcs8, wrong) == 401
+
+    def absent(*_: object) -> None:
+        raise BusinessError(12000001, "no library")
+
+    monkeypatch.setattr(search, "libcrypto_for", absent)
+    assert convert.from_pkcs8(file(seed, tlv(4, foreign))) == made
+    assert code_of(convert.from_pkcs8, file(seed, tlv(4, expanded[:-1]))) == 401
+
+
+@pytest.mark.parametrize("form", ["seed", "expanded"])
+def test_nothing_follows_an_ml_key_in_its_pkcs8(form: str) -> None:
+    """A seed or an expanded key alone is all of the OCTET STRING."""
+    key = tlv(0x80, bytes(32)) if form == "seed" else tlv(4, bytes(2560))
+    file = tlv(0x30, tlv(2, b"\0"), tlv(0x30, bytes.fromhex("0609608648016503040311")), tlv(4, key + b"\0"))
+    with pytest.raises(BusinessError, match="goes on after its end") as caught:
+        convert.from_pkcs8(file)
+    assert caught.value.code == 401
 
 
 def test_private_sm2_key_without_its_point() -> None:
