@@ -643,8 +643,19 @@ def test_operations_name_their_cost(key: KeyMaterial) -> None:
 
 
 def test_errors_show_no_key(key: KeyMaterial) -> None:
-    """Neither material nor a ready key shows its secret bytes."""
+    """Neither material nor a ready key shows its secret bytes, nor does a failure show what could not be decrypted."""
+    ready = rsa.load(key)
+    assert ready.private is not None
+    numbers = ready.private.private_numbers()
+    shown = repr(key) + repr(ready)
     assert "secret" not in repr(key)
+    for secret in (
+        key.secret,
+        *(value.to_bytes(256, "big").lstrip(b"\0") for value in (numbers.d, numbers.p)),
+    ):
+        assert secret.hex() not in shown
+        assert repr(secret)[2:-1] not in shown
+    assert str(numbers.d) not in shown
     with pytest.raises(BusinessError) as caught:
         run(rsa, DECRYPT, key, b"\xab" * 255, padding=PKCS1)
     assert "abab" not in str(caught.value)
