@@ -130,6 +130,63 @@ async def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path, target, m
     assert _files(target.parent) == ["copy.db"]
 
 
+@pytest.mark.parametrize("ending", ["-wal", "-journal"])
+@pytest.mark.parametrize("late", [False, True], ids=["before", "meanwhile"])
+async def test_a_log_of_an_earlier_file_of_that_name_is_told(tmp_path, target, monkeypatch, ending, late):
+    """SQLite would write it over the backup. An empty one does no harm."""
+    log = target.with_name(target.name + ending)
+    log.touch()
+    look_over = backup.Backup._look_over
+
+    def slow(self, *arguments):
+        log.write_bytes(b"pages")
+        return look_over(self, *arguments)
+
+    async with _open(tmp_path) as keystore:
+        await keystore.generateKeyItem("key", AES)
+        with monkeypatch.context() as patch:
+            if late:
+                patch.setattr(backup.Backup, "_look_over", slow)
+            else:
+                log.write_bytes(b"pages")
+            with pytest.raises(huks.BusinessError, match=f"{log.name}.*or remove the log") as refused:
+                await keystore.backup(target)
+        assert refused.value.code == 401
+        assert _files(target.parent) == [log.name]
+        assert log.read_bytes() == b"pages"
+        log.write_bytes(b"")
+        assert (await keystore.backup(target)).keys == 1
+
+
+@pytest.mark.parametrize("where", ["nothing", "no folder", "another store"])
+async def test_a_backup_makes_no_store_and_copies_no_other(tmp_path, target, where):
+    """12000004, and nothing is at the path that was not there; with the files back, it is made."""
+    folder, away = tmp_path / "store", tmp_path / "away"
+    store = SqliteStore(folder / "keys.db")
+    await store.open()
+    await store.put_meta("store key", b"mine")
+    os.rename(folder, away)
+    if where != "no folder":
+        folder.mkdir()
+    if where == "another store":
+        other = SqliteStore(folder / "keys.db")
+        await other.open()
+        await other.aclose()
+    before = where == "no folder" or _files(folder)
+    with pytest.raises(
+        huks.BusinessError, match="another store" if where == "another store" else "no longer at its path"
+    ) as refused:
+        await store.backup(str(target), lambda *_: None, lambda _: None)
+    assert refused.value.code == 12000004
+    assert _files(target.parent) == []
+    assert before == (not folder.exists() or _files(folder))
+    if folder.exists():
+        os.rename(folder, tmp_path / "unwanted")
+    os.rename(away, folder)
+    assert (await store.backup(str(target), lambda *_: None, lambda _: None)).rows == 0
+    await store.aclose()
+
+
 @pytest.mark.parametrize("path", ["", "a\0b", "\ud800", b"copy", None, 7, object()])
 async def test_a_path_that_is_none_is_401(tmp_path, path):
     """Before anything is done."""

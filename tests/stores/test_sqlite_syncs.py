@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from huks_async import BusinessError
 from huks_async.stores import ItemName, SqliteStore
-from huks_async.stores.sqlite import log
+from huks_async.stores.sqlite import checkpoints, log
 
 ONE, TWO = ItemName("app", 1, "one"), ItemName("app", 1, "two")
 
@@ -184,6 +184,64 @@ async def test_nothing_is_acknowledged_while_the_log_cannot_be_begun_anew(
         reader.execute("ROLLBACK")
     assert await store.put(TWO, b"two") == 3
     assert await store.get(ONE) is not None
+
+
+def _in_the_file(path: Path) -> list[bytes]:
+    """Give the aliases of the database file itself, without its log."""
+    with closing(sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True)) as still:
+        return [alias for (alias,) in still.execute("SELECT alias FROM item ORDER BY alias")]
+
+
+@pytest.mark.asyncio
+async def test_a_log_whose_sync_failed_is_begun_anew_at_once(
+    store: SqliteStore, disk: Disk, tmp_path: Path, other: SqliteStore
+) -> None:
+    """A process that is killed then, or ends, leaves nothing to those who would not be told of the failure."""
+    path = tmp_path / "keys.db"
+    disk.failures = 1
+    with pytest.raises(BusinessError):
+        await store.put(ONE, b"one")
+    assert _in_the_file(path) == [b"one"]
+    assert not (tmp_path / "keys.db-wal").stat().st_size
+    await store.put(TWO, b"two")
+    disk.failures = 1
+    with pytest.raises(BusinessError):
+        await other.get(TWO)
+    assert _in_the_file(path) == [b"one", b"two"]
+    assert not (tmp_path / "keys.db-wal").stat().st_size
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["alone", "shared"])
+@pytest.mark.asyncio
+async def test_a_log_whose_sync_failed_is_begun_anew_by_the_close(
+    disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: bool
+) -> None:
+    """SQLite's own descriptor of the log is told of the failure once, too, so the first attempt fails."""
+    path = tmp_path / "keys.db"
+    store, other = SqliteStore(path, busy_timeout=5), SqliteStore(path, busy_timeout=5)
+    await store.open()
+    if shared:
+        await other.open()
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM item").fetchall()
+        disk.failures = 1
+        with pytest.raises(BusinessError):
+            await store.put(ONE, b"one")
+        reader.execute("ROLLBACK")
+    run, failures = checkpoints.Checkpoints._run, [1]
+
+    def fails_once(self: checkpoints.Checkpoints, mode: str) -> tuple[int, int, int]:
+        if failures:
+            failures.pop()
+            raise sqlite3.OperationalError("disk I/O error")
+        return run(self, mode)
+
+    monkeypatch.setattr(checkpoints.Checkpoints, "_run", fails_once)
+    await store.aclose()
+    assert not failures
+    assert _in_the_file(path) == [b"one"]
+    await other.aclose()
 
 
 @pytest.mark.asyncio

@@ -24,6 +24,7 @@ from huks_async.stores.base import Copied, ItemName
 from huks_async.stores.sqlite import drafts
 from huks_async.stores.sqlite.connections import MAX_VALUE_BYTES, bound_values
 from huks_async.stores.sqlite.faults import foreign_value, storage_error
+from huks_async.stores.sqlite.files import left_log
 
 DRAFT = ".backup-draft"
 
@@ -69,8 +70,8 @@ class Backup:
             where the copy is, and what it holds.
 
         Raises:
-            BusinessError: 401 if there is already something at the target; 12000004 when the copy cannot be made
-                or is not sound. Nothing is left of the copy then.
+            BusinessError: 401 if there is already something at the target, or a log beside it; 12000004 when the
+                copy cannot be made or is not sound. Nothing is left of the copy then.
             StoppedError: `stop` was set.
 
         """
@@ -79,6 +80,7 @@ class Backup:
             self._target = os.path.abspath(self._target)
             if os.path.lexists(self._target):
                 raise self._exists()
+            self._refuse_left_log()
             self._remove_stale()
             descriptor, draft = self._begin()
             try:
@@ -178,6 +180,7 @@ class Backup:
     def _publish(self, descriptor: int, draft: str) -> int:
         self._go_on()
         os.fsync(descriptor)
+        self._refuse_left_log()
         try:
             name_new(draft, self._target)
         except FileExistsError:
@@ -197,6 +200,16 @@ class Backup:
             middle = entry.removeprefix(f"{name}.")
             if middle != entry and len(middle) == 16 + len(DRAFT) and middle.endswith(DRAFT):
                 drafts.remove_if_stale(os.path.join(folder, entry))
+
+    def _refuse_left_log(self) -> None:
+        # SQLite would take it for the copy's own, and write it over the copy.
+        log = left_log(self._target)
+        if log is not None:
+            raise BusinessError(
+                401,
+                f"there is no {self._target}, but a log of an earlier file of this name ('{log}'), which would destroy "
+                "the backup; name another file, or put that file back beside its log, or remove the log",
+            )
 
     def _go_on(self) -> None:
         if self._stop.is_set():

@@ -74,6 +74,21 @@ class Engine:
         self._closed = False
         self._read_closed = threading.Event()
         self._known: dict[bytes, bytes] = {}
+        self._creates = True
+
+    def another(self) -> "Engine":
+        """Open an engine of its own on the files that the path names now, for another thread.
+
+        Raises:
+            BusinessError: 12000004 when the path names no database, or another store.
+            sqlite3.Error, OSError: it cannot be opened.
+
+        """
+        self._locked(self._settle)
+        engine = Engine(self._path, self._address, self._busy_timeout, lambda _: None)
+        engine._creates = False
+        engine.open()
+        return engine
 
     # --- opening and closing -----------------------------------------------------------------------
 
@@ -97,7 +112,10 @@ class Engine:
         if os.path.lexists(self._path):
             refuse_foreign(self._path, self._address)
         while True:
-            make_folder(folder)
+            if self._creates:
+                make_folder(folder)
+            elif not os.path.lexists(self._path):
+                raise self._gone()
             try:
                 self._lock.call(self._open, max(deadline - time.monotonic(), 0.0))
                 return
@@ -108,7 +126,7 @@ class Engine:
 
     def _open(self) -> None:
         with self._change:
-            if not os.path.lexists(self._path):
+            if self._creates and not os.path.lexists(self._path):
                 refuse_left_log(self._path, self._address)
                 create(self._path, self._busy_timeout)
             self._use(open_database(self._path, self._address, self._busy_timeout))
@@ -130,7 +148,13 @@ class Engine:
         with self._change:
             database, self._database = self._database, None
             self._closed = True
-            if database is not None and database.close(tidy=tidy and self._is_named(database)):
+            if database is None:
+                return
+            tidy = tidy and self._is_named(database)
+            if tidy and database.log.failed:
+                with suppress(BusinessError):  # a disk that still fails
+                    self._mend(database)
+            if database.close(tidy=tidy):
                 self._lock.remove_file()
 
     def _use(self, database: Database | None) -> None:
@@ -156,6 +180,7 @@ class Engine:
         try:
             database.log.sync(state)
         except OSError as error:
+            self._mend_soon()
             return [self._not_synced(outcome, error) for outcome in outcomes]
         self._remember(writes, outcomes)
         return outcomes
@@ -212,6 +237,14 @@ class Engine:
             "what is there before you try again",
         )
 
+    def _mend_soon(self) -> None:
+        """After a sync that failed, begin the log anew, if that is possible at once; otherwise the next use does it.
+
+        Whoever opens the store later is not told of the failure, and would write behind what is not on the disk.
+        """
+        with suppress(BusinessError, OSError, sqlite3.Error):
+            self._lock.call(self._settle, min(self._busy_timeout, _CLOSING))
+
     def _mend(self, database: Database) -> None:
         """After a sync that failed, move everything from the log into the database. Under the commit lock.
 
@@ -238,6 +271,13 @@ class Engine:
         the commit lock, where nobody can. What another process has committed is synced before it is told here, because
         that process may not have come to it yet.
         """
+        try:
+            return self._select(statement, values)
+        except OSError:
+            self._mend_soon()
+            raise
+
+    def _select(self, statement: str, values: tuple[Any, ...]) -> list[Any]:
         for _ in range(_READS):
             with self._change:
                 database = self._current()
@@ -254,9 +294,9 @@ class Engine:
                             return rows
                     continue
             self._locked(self._settle)
-        return self._locked(partial(self._select, statement, values))
+        return self._locked(partial(self._select_alone, statement, values))
 
-    def _select(self, statement: str, values: tuple[Any, ...]) -> list[Any]:
+    def _select_alone(self, statement: str, values: tuple[Any, ...]) -> list[Any]:
         database = self._settle()
         with self._change:
             rows = database.read.execute(statement, values).fetchall()

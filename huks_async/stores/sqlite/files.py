@@ -15,6 +15,7 @@ import struct
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, Final, NamedTuple, TypeAlias
 
 Inode: TypeAlias = tuple[int, int]
@@ -75,6 +76,20 @@ def look(path: str) -> Files:
 def file_names(path: str) -> tuple[str, str, str]:
     """Return the names of a database's files."""
     return path, f"{path}-wal", f"{path}-shm"
+
+
+def left_log(path: str) -> str | None:
+    """Return the log or journal beside a path that SQLite would copy into a new database there; None if none is.
+
+    Raises:
+        OSError: one cannot be looked at.
+
+    """
+    for name in (f"{path}-wal", f"{path}-journal"):
+        with suppress(FileNotFoundError):
+            if os.path.getsize(name):
+                return name
+    return None
 
 
 class Names:

@@ -5,13 +5,13 @@ import sqlite3
 import stat
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 
 from huks_async.model.errors import BusinessError
 from huks_async.stores.sqlite import connections, schema
 from huks_async.stores.sqlite.creation import open_still, remove_drafts
 from huks_async.stores.sqlite.database import Database
-from huks_async.stores.sqlite.files import look, wait_until_noticed
+from huks_async.stores.sqlite.files import left_log, look, wait_until_noticed
 from huks_async.stores.sqlite.guards import AVAILABLE, DATABASE_USERS, INDEX_USERS, Guard, refuse_inherited
 from huks_async.stores.sqlite.schema import APPLICATION_ID, migrate
 
@@ -60,8 +60,7 @@ def open_database(path: str, address: str, busy_timeout: float, *, settled: bool
         _refuse_second_name(path, address)
     with ExitStack() as made:
         file = made.enter_context(Guard(path, DATABASE_USERS))
-        if not settled:
-            _check_settled(path, file)
+        left = not settled and _check_settled(path, file) and os.path.exists(f"{path}-wal")
         # in rollback mode, SQLite needs an exclusive lock to change the mode or to undo a hot journal
         ready = file.read(_WAL_AT, 2) == b"\2\2" and not os.path.exists(f"{path}-journal")
         if ready and not file.hold():
@@ -75,6 +74,8 @@ def open_database(path: str, address: str, busy_timeout: float, *, settled: bool
         if not ready and not file.hold():
             raise UnsettledError
         migrate(written, address)
+        if left:
+            _write_back(written)
         read = _connect(path, busy_timeout)
         made.callback(connections.close, read)
         read.execute("PRAGMA query_only = ON")
@@ -153,22 +154,19 @@ def refuse_foreign(path: str, address: str) -> None:
 def refuse_left_log(path: str, address: str) -> None:
     """Refuse to create a store where the log of another one is left.
 
-    SQLite would copy that log over the new database. Killed processes and power cuts never leave a log without
-    its database, so somebody has removed or moved the database.
+    SQLite would copy that log over the new database, or undo what a journal of rollback mode names. Killed processes
+    and power cuts never leave either without its database, so somebody has removed or moved the database.
 
     Raises:
         BusinessError: 12000004.
 
     """
-    try:
-        size = os.path.getsize(f"{path}-wal")
-    except FileNotFoundError:
-        return
-    if size:
+    log = left_log(path)
+    if log is not None:
         raise BusinessError(
             12000004,
             f"the store {address} is gone, but its log is there, which may hold keys that are nowhere else; nothing was "
-            f"changed; put the database back beside it, or remove the log ('{path}-wal') to begin a new store",
+            f"changed; put the database back beside it, or remove the log ('{log}') to begin a new store",
         )
 
 
@@ -183,8 +181,11 @@ def _refuse_second_name(path: str, address: str) -> None:
         )
 
 
-def _check_settled(path: str, file: Guard) -> None:
+def _check_settled(path: str, file: Guard) -> bool:
     """Check that the files at the path belong together, judging by the locks of their users.
+
+    Returns:
+        whether it is certain that nobody uses the database.
 
     Raises:
         UnsettledError: the database is in use, but its log or shared memory is missing: its users will write the
@@ -192,17 +193,29 @@ def _check_settled(path: str, file: Guard) -> None:
 
     """
     if not AVAILABLE:
-        return
+        return False
     names = look(path)
     if names.database != file.inode:
         raise UnsettledError
     if file.used_here() or file.used_by_others():
         if None in names:
             raise UnsettledError
-    elif names.shared is not None:
+        return False
+    if names.shared is not None:
         with _guard_of_index(path) as index:
             if index.used_by_others():
                 raise UnsettledError
+    return True
+
+
+def _write_back(connection: sqlite3.Connection) -> None:
+    """Empty a log that killed processes have left.
+
+    It may be on the disk in part only, if a sync of it failed before they ended: the system tells that to nobody who
+    opens it later. What was read from it and is written into the database is on the disk.
+    """
+    with suppress(sqlite3.Error):  # without space, the log is used as it is
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def _use_log(connection: sqlite3.Connection, address: str) -> None:

@@ -227,7 +227,8 @@ class SqliteStore(Store):
         worker: WorkerPool = WorkerPool(1, name="huks-store-backup", nice=_BACKUP_NICE)
         self._backups.add(stop)
         try:
-            job = worker.finish(partial(work.run, self._snapshot, check_item, check_meta))
+            source = partial(_snapshot, self._threads.engine)
+            job = worker.finish(partial(work.run, source, check_item, check_meta))
             return await job.outcome(shield=True, when_cancelled=stop.set)
         except StoppedError:
             raise BusinessError(
@@ -235,19 +236,6 @@ class SqliteStore(Store):
             ) from None
         finally:
             self._backups.discard(stop)
-
-    @contextmanager
-    def _snapshot(self) -> Iterator[sqlite3.Connection]:
-        # A second engine on the same file, so that this store can meanwhile be closed, or follow its path to other
-        # files.
-        engine = Engine(self.path, self.address, self._busy_timeout, lambda _: None)
-        engine.open()
-        try:
-            with engine.snapshot() as connection:
-                yield connection
-        finally:
-            engine.close_read()
-            engine.close()
 
     def stamp(self) -> object | None:
         """Give the state of the WAL index, which every commit of any process changes before it returns.
@@ -297,6 +285,18 @@ class SqliteStore(Store):
 
     def _closed(self) -> BusinessError:
         return BusinessError(12000012, f"the store {self.address} is not open; open it before use")
+
+
+@contextmanager
+def _snapshot(opened: Engine) -> Iterator[sqlite3.Connection]:
+    # A second engine on the same file, so that the store can meanwhile be closed, or follow its path to other files.
+    engine = opened.another()
+    try:
+        with engine.snapshot() as connection:
+            yield connection
+    finally:
+        engine.close_read()
+        engine.close()
 
 
 class _RootKeyBeside(FileRootKey):
