@@ -5,6 +5,7 @@ This module stands beside the package since a module inside comes after all that
 """
 
 import os
+import select
 import signal
 import sys
 from types import FrameType
@@ -12,6 +13,9 @@ from typing import NoReturn
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals that ask the command to end; one that the process was started to ignore stays ignored."""
+
+_SIGNALLED = 128
+"""A status above it tells the signal that ended the process."""
 
 
 def take_signals() -> None:
@@ -27,7 +31,8 @@ def main() -> NoReturn:
     from huks_async.cli import main as run
 
     status = run()
-    for stream in (sys.stdout, sys.stderr):
+    # after a signal nobody is waited for, also not a reader of what was not written before it
+    for stream in () if status > _SIGNALLED else (sys.stdout, sys.stderr):
         try:
             if stream is not None:
                 stream.flush()
@@ -42,6 +47,10 @@ def main() -> NoReturn:
 def _end_at_once(number: int, frame: FrameType | None) -> None:
     # nothing of the command has begun, or all of it has ended, so there is nothing to undo
     try:
-        os.write(2, b"interrupted\n")
+        room = select.poll()
+        room.register(2, select.POLLOUT)
+        # a full pipe or a terminal that was stopped would be waited for, in spite of all further signals
+        if room.poll(0):
+            os.write(2, b"interrupted\n")
     finally:
-        os._exit(128 + number)
+        os._exit(_SIGNALLED + number)

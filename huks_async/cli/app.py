@@ -1,5 +1,6 @@
 """The commands put together, and how each ends."""
 
+import contextlib
 import inspect
 from collections.abc import Sequence
 
@@ -8,7 +9,7 @@ from cyclopts import App, CycloptsError
 from huks_async._version import __version__
 from huks_async.cli.commands import GROUPS, TOP, Commands
 from huks_async.cli.shell import console
-from huks_async.cli.shell.interrupts import Interrupted, drive, watching
+from huks_async.cli.shell.interrupts import Interrupted, drive, interruptible, watching
 from huks_async.model.errors import BusinessError
 
 _ROOM = "huks_async.cli"
@@ -68,7 +69,10 @@ def run(arguments: Sequence[str]) -> int:
         return console.WRONG_USAGE
     try:
         with watching():
-            result = command(*bound.args, **bound.kwargs)
+            # what the parser writes itself leaves nothing half done
+            writes = isinstance(getattr(command, "__self__", None), App)
+            with interruptible() if writes else contextlib.nullcontext():
+                result = command(*bound.args, **bound.kwargs)
             if inspect.iscoroutine(result):
                 result = drive(result)
             console.flush_output()

@@ -2,15 +2,18 @@
 
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
+import termios
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.cli.command_line import Huks, command
+from tests.cli.command_line import Huks, command, shown_on
 from tests.cli.interruptions import (
     CASES,
     MODULE,
@@ -144,3 +147,91 @@ def test_a_reader_that_does_not_read(huks_process: Huks, tmp_path: Path) -> None
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=120) == STATUS
         assert process.stderr.read() == b"interrupted\n"
+
+
+def _status(process: "subprocess.Popen[bytes]") -> int:
+    try:
+        return process.wait(timeout=60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+
+
+@pytest.fixture
+def full_pipe() -> Iterator[int]:
+    """An end of a pipe for writing, which has no room, and whose reader does not read."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    try:
+        while True:
+            os.write(writing, bytes(4096))
+    except BlockingIOError:
+        os.set_blocking(writing, True)
+    yield writing
+    os.close(reading)
+    os.close(writing)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("words", ["keys list", "keys show k", "keys list --json", "--help", "--version"])
+def test_a_reader_of_lines_that_does_not_read(
+    huks_process: Huks, full_pipe: int, words: str, number: signal.Signals
+) -> None:
+    """One signal ends a command that waits to write its result, however short that is."""
+    huks_process("keys", "generate", "k")
+    with subprocess.Popen(command(*words.split()), stdout=full_pipe, stderr=subprocess.PIPE) as process:
+        wait_until_it_waits(process)
+        process.send_signal(number)
+        assert process.stderr is not None
+        assert _status(process) == 128 + number
+        assert process.stderr.read() == b"interrupted\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["keys list --nonsense", "keys export absent", "keys delete k --yes", "verify l file -s file.sig"],
+)
+def test_a_reader_of_messages_that_does_not_read(
+    huks_process: Huks, full_pipe: int, tmp_path: Path, words: str
+) -> None:
+    """The same for standard error, as of a service whose log nobody takes: the signal is not told there either."""
+    huks_process("keys", "generate", "k")
+    huks_process("keys", "generate", "l", "--kind", "ecdsa-p256")
+    (tmp_path / "file").write_bytes(b"content")
+    huks_process("sign", "l", tmp_path / "file", "-o", tmp_path / "file.sig")
+    with subprocess.Popen(command(*words.split()), cwd=tmp_path, stderr=full_pipe) as process:
+        wait_until_it_waits(process)
+        process.send_signal(signal.SIGTERM)
+        assert _status(process) == 128 + signal.SIGTERM
+
+
+def test_a_terminal_that_was_stopped(huks_process: Huks, tmp_path: Path) -> None:
+    """Ctrl-S holds up the line that tells how far the work is; a signal ends the work all the same."""
+    huks_process("keys", "generate", "k")
+    controller, terminal = pty.openpty()
+    with subprocess.Popen(
+        command("encrypt", "k", "-o", tmp_path / "sealed"), stdin=subprocess.PIPE, stderr=terminal
+    ) as process:
+        while not select.select([controller], [], [], 1)[0]:
+            assert process.poll() is None
+        termios.tcflow(terminal, termios.TCOOFF)
+        wait_until_it_waits(process)
+        process.send_signal(signal.SIGTERM)
+        assert _status(process) == 128 + signal.SIGTERM
+    termios.tcflow(terminal, termios.TCOON)
+    os.close(terminal)
+    shown_on(controller)
+    assert [path.name for path in tmp_path.iterdir()] == ["keystore"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_is_the_status_where_it_cannot_be_told(huks_process: Huks, number: signal.Signals) -> None:
+    """Whoever read standard error has gone, as a terminal has that is closed."""
+    huks_process("keys", "generate", "k")
+    reading, writing = os.pipe()
+    os.close(reading)
+    with subprocess.Popen(command("encrypt", "k"), stdin=subprocess.PIPE, stderr=writing) as process:
+        os.close(writing)
+        wait_until_it_waits(process)
+        process.send_signal(number)
+        assert _status(process) == 128 + number

@@ -83,6 +83,23 @@ def test_a_deletion_cannot_be_confirmed_without_an_input(huks: Huks) -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("keys", "list", "--nonsense"), 2),
+        (("keys", "show", "absent"), 1),
+        (("keys", "delete", "k", "--yes"), 0),
+    ],
+)
+def test_messages_that_nobody_can_take_change_no_code(huks: Huks, words: tuple[str, ...], code: int) -> None:
+    """A key that was deleted is deleted, also if that cannot be told."""
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    huks("keys", "generate", "k")
+    assert _shell(*words, streams="2>/dev/full").code == code
+    assert huks("keys", "list").out == (b"k\n" if code else b"")
+
+
+@pytest.mark.parametrize(
     "words",
     [
         ("keys", "list"),

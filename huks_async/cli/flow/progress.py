@@ -1,8 +1,11 @@
 """What a long command tells on a terminal: how far it is, how fast, and how long it will still take."""
 
+import os
 import sys
 import time
 from collections.abc import Callable
+
+from huks_async.cli.shell.console import tell
 
 PATIENCE = 1.0
 """Seconds after which something is told; shorter work says nothing."""
@@ -45,13 +48,20 @@ class Progress:
             self._wanted = False
 
     def _write(self, text: str) -> None:
-        # nothing depends on this line, so a terminal that has gone is no failure
-        try:
-            sys.stderr.write(f"\r{text.ljust(self._width)}{'' if text else chr(13)}")
-            sys.stderr.flush()
-        except OSError:
-            self._wanted = False
+        # a line that is wider than the terminal goes on in the next one, where it would not be written over
+        room = _columns() - 1
+        text = text[:room]
+        self._wanted = tell(f"\r{text.ljust(min(self._width, room))}{'' if text else chr(13)}")
         self._width = len(text)
+
+
+def _columns() -> int:
+    try:
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns
+    except OSError:
+        columns = 0
+    # a terminal that does not know its width says 0
+    return columns or sys.maxsize
 
 
 def line(done: int, total: int | None, seconds: float) -> str:

@@ -9,7 +9,15 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from huks_async.cli.shell.console import CommandError, escape, say, show, show_json, usage_error
+from huks_async.cli.shell.console import (
+    CommandError,
+    escape,
+    say,
+    show,
+    show_json,
+    tell,
+    usage_error,
+)
 from huks_async.cli.shell.interrupts import interruptible
 from huks_async.cli.words.arguments import HERE, Alias, Json, Place
 from huks_async.cli.words.parameters import describe, options, to_json
@@ -53,10 +61,13 @@ async def delete(
 
 
 def _confirm(question: str) -> None:
-    if sys.stdin is None or sys.stderr is None or not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty() or not tell(f"{question} [y/N] "):
         raise usage_error("deleting needs a confirmation", hint="add --yes")
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
-    with interruptible():
-        answer = sys.stdin.readline()
+    try:
+        with interruptible():
+            answer = sys.stdin.readline()
+    except UnicodeDecodeError:
+        # whatever it is, it is no yes
+        answer = ""
     if answer.strip().lower() not in {"y", "yes"}:
         raise CommandError("not deleted")

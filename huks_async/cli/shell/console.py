@@ -8,14 +8,16 @@ import contextlib
 import io
 import json
 import os
+import select
 import sys
+import threading
 import unicodedata
 import warnings
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import TextIO
 
-from huks_async.cli.shell.interrupts import interruptible
+from huks_async.cli.shell.interrupts import interrupted, interruptible
 from huks_async.model.errors import ERRORS, BusinessError
 
 FAILED = 1
@@ -128,11 +130,47 @@ def escape(text: str, *, kept: str = "", also: str = "\\") -> str:
     )
 
 
+def tell(text: str) -> bool:
+    """Write to standard error; whether that was possible.
+
+    Nothing depends on what is told there, so a reader that has gone is no failure. One that does not read is waited
+    for until a signal asks the command to end, and not from then on.
+
+    Raises:
+        Interrupted: a signal arrived while this waited.
+
+    """
+    error = sys.stderr
+    if error is None:
+        return False
+    # a signal breaks the waiting of the main thread alone
+    waits = threading.current_thread() is threading.main_thread() and not interrupted()
+    try:
+        if not waits and not _takes_text(error):
+            return False
+        with interruptible() if waits else contextlib.nullcontext():
+            error.write(text)
+            error.flush()
+    except OSError:
+        return False
+    return True
+
+
+def _takes_text(stream: TextIO) -> bool:
+    """Whether a stream has room for a line at once."""
+    try:
+        descriptor = stream.fileno()
+    except io.UnsupportedOperation:
+        # it is in memory
+        return True
+    room = select.poll()
+    room.register(descriptor, select.POLLOUT)
+    return bool(room.poll(0))
+
+
 def say(text: str) -> None:
     """Lines for people."""
-    # print takes None for standard output
-    if sys.stderr is not None:
-        print(escape(text, kept="\n\t", also=""), file=sys.stderr)
+    tell(escape(text, kept="\n\t", also="") + "\n")
 
 
 def report(message: str, hint: str | None = None) -> None:

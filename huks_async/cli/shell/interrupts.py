@@ -74,6 +74,11 @@ def interruptible() -> Iterator[None]:
         _State.waiting = False
 
 
+def interrupted() -> bool:
+    """Whether a signal asked the command to end."""
+    return _State.received is not None
+
+
 def check_interrupted() -> None:
     """End the command here if a signal asked for it.
 
