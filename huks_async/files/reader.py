@@ -91,12 +91,25 @@ class SealedReader(Uncopied):
         return b"".join(chunks)
 
     async def read(self, size: int = -1) -> bytes:
-        """Return the next bytes, by default all that are left; b"" at the end. Moves the position."""
-        if size is None or size < 0:
-            size = max(0, self.size - self._position)
-        data = await self.read_at(self._position, size)
-        self._position += len(data)
-        return data
+        """Return the next bytes, by default all that are left; b"" at the end. Moves the position.
+
+        Several calls may run at once, and each gets bytes of its own.
+
+        Raises:
+            BusinessError: as `read_at` does; the position stays then.
+        """
+        if size is not None and (type(size) is bool or not isinstance(size, int)):
+            raise BusinessError(401, f"size must be an int or None, got {shown(size)}")
+        start = self._position
+        end = max(start, self.size if size is None or size < 0 else min(start + size, self.size))
+        # moved before the bytes are there, so that a call that begins meanwhile begins behind them
+        self._position = end
+        try:
+            return await self.read_at(start, end - start)
+        except BaseException:
+            if self._position == end:
+                self._position = start
+            raise
 
     async def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Set the position of `read`, as files do, and return it."""

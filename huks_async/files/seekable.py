@@ -1,14 +1,16 @@
 """Reading a file object at any offset, always in a worker."""
 
+import errno
 import io
 import os
+import stat
 import threading
 from typing import Any, BinaryIO
 
 from huks_async.model.errors import BusinessError
 from huks_async.model.showing import type_name
 
-_WITH_DESCRIPTOR = (io.FileIO, io.BufferedReader, io.BufferedRandom)
+_NO_PLACES = "file cannot seek; use decrypt_stream for pipes and sockets"
 
 
 class SeekableFile:
@@ -49,13 +51,15 @@ class SeekableFile:
             raise BusinessError(401, "file was opened as text; open it with 'rb'")
         self._file = file
         try:
-            if isinstance(file, _WITH_DESCRIPTOR):
+            if _is_of_descriptor(file):
                 if isinstance(file, io.BufferedRandom):
                     file.flush()
                 self._descriptor = file.fileno()
             return self._length()
-        except io.UnsupportedOperation:
-            raise BusinessError(401, "file cannot seek; use decrypt_stream for pipes and sockets") from None
+        except OSError as error:
+            if not isinstance(error, io.UnsupportedOperation) and error.errno != errno.ESPIPE:
+                raise
+            raise BusinessError(401, _NO_PLACES) from None
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Read exactly that many bytes, fewer only at the end of the file."""
@@ -80,9 +84,16 @@ class SeekableFile:
             return int(end)
 
 
+def _is_of_descriptor(file: Any) -> bool:
+    """Whether the bytes of a file are those of its descriptor; a decompressed or nested file can have another's."""
+    buffered = isinstance(file, (io.BufferedReader, io.BufferedRandom))
+    return isinstance(file.raw if buffered else file, io.FileIO)
+
+
 def _open_path(path: Any) -> BinaryIO:
     try:
-        return open(path, "rb")
+        # a named pipe would be waited for until somebody writes to it
+        file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
     except ValueError as error:  # a NUL in it, or characters that no file name has
         # It may be the sealed data itself, so it is not shown.
         raise BusinessError(
@@ -90,6 +101,12 @@ def _open_path(path: Any) -> BinaryIO:
             f"file must be a path or a binary file object that can seek, and this {type_name(path)} of "
             f"{len(os.fspath(path))} is no path ({error}); open sealed bytes as io.BytesIO(sealed)",
         ) from None
+    mode = os.fstat(file.fileno()).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISBLK(mode):
+        file.close()
+        raise BusinessError(401, _NO_PLACES)
+    os.set_blocking(file.fileno(), True)
+    return file
 
 
 def _whole(read: Any, length: int) -> bytes:

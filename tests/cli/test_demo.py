@@ -56,6 +56,18 @@ def test_a_given_file_is_used_and_kept(huks: Huks, temporary: Path, document: Pa
     assert document.read_bytes() == before
 
 
+def test_a_name_that_is_an_option_or_steers_a_terminal(
+    huks: Huks, temporary: Path, document: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a file's name all the same, and is shown escaped."""
+    named = document.rename(document.with_name("-x\x1b[31m"))
+    monkeypatch.chdir(named.parent)
+    done = huks("demo", f"./{named.name}")
+    assert done.code == 0, done.err
+    assert b"-x\\x1b[31m, 293.0 KB" in done.out
+    assert b"\x1b" not in done.out
+
+
 @pytest.mark.parametrize("method", ["gcm_digest", "ctr_digest", "agree", "hkdf", "pbkdf2"])
 def test_a_disagreement_is_a_failure(
     huks: Huks, temporary: Path, monkeypatch: pytest.MonkeyPatch, method: str

@@ -132,6 +132,23 @@ def test_an_interrupted_question(huks_process: Huks) -> None:
     assert huks_process("keys", "list").out == b"k\n"
 
 
+def test_an_answer_that_is_no_text(huks_process: Huks) -> None:
+    """Whatever it is in the terminal's encoding, it is no yes."""
+    huks_process("keys", "generate", "k")
+    parent, child = pty.openpty()
+    try:
+        with subprocess.Popen(command("keys", "delete", "k"), stdin=child, stderr=subprocess.PIPE) as process:
+            assert process.stderr is not None
+            assert os.read(process.stderr.fileno(), 100).endswith(b"[y/N] ")
+            os.write(parent, b"\xff\xfe\n")
+            assert process.wait(timeout=120) == 1
+            assert process.stderr.read() == b"error: not deleted\n"
+    finally:
+        os.close(parent)
+        os.close(child)
+    assert huks_process("keys", "list").out == b"k\n"
+
+
 def test_a_reader_that_does_not_read(huks_process: Huks, tmp_path: Path) -> None:
     """A command that waits for a full pipe can be interrupted there."""
     huks_process("keys", "generate", "k")

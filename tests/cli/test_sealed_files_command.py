@@ -1,11 +1,13 @@
 """`huks encrypt` and `decrypt` on format 2: several keys, parts of the content, old files, slow pipes."""
 
 import asyncio
+import itertools
 import os
 import pty
 import select
 import shlex
 import subprocess
+import sys
 import termios
 import time
 from collections.abc import Callable
@@ -14,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import huks_async
+from huks_async.cli.flow.progress import Progress
 from huks_async.cli.words.parameters import KINDS, options
 from huks_async.files.chunks import ChunkCipher
 from huks_async.files.header import CHUNK_BYTES, PREFIX_BYTES, header_length, read_header
@@ -270,6 +273,23 @@ def test_progress_on_a_terminal(huks: Huks, home: Path, quiet: bool) -> None:
     shown += shown_on(controller)
     assert (b"MB/s" in shown) is not quiet
     assert shown == b"" if quiet else shown.endswith(b"\r")
+
+
+def test_progress_keeps_to_a_narrow_terminal() -> None:
+    """A wider line would go on in the next one, and each one after it below that."""
+    controller, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 12))
+    clock = itertools.count(step=2)
+    with os.fdopen(terminal, "w") as error, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stderr", error)
+        progress = Progress(10**9, clock=lambda: next(clock))
+        for done in (10**8, 5 * 10**8, 9 * 10**8):
+            progress.show(done)
+        progress.clear()
+    shown = shown_on(controller)
+    assert shown.startswith(b"\r 10%  100 M\r")
+    assert max(map(len, shown.split(b"\r"))) == 11
+    assert b"\n" not in shown
 
 
 @pytest.mark.parametrize(

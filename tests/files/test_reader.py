@@ -1,8 +1,11 @@
 """`open_sealed`: any range, by the chunks that it needs, and no size that is not proved."""
 
 import asyncio
+import gzip
 import io
+import os
 import random
+import tarfile
 import tempfile
 import threading
 from pathlib import Path
@@ -50,7 +53,9 @@ async def test_random_ranges() -> None:
             assert reader.chunks_opened == needed
 
 
-@pytest.mark.parametrize("kind", ["path", "str", "file", "unbuffered", "anyio", "upload", "spooled", "named"])
+@pytest.mark.parametrize(
+    "kind", ["path", "str", "file", "unbuffered", "anyio", "upload", "spooled", "named", "tar", "gzip"]
+)
 async def test_kinds_of_files(kind: str, tmp_path: Path) -> None:
     """Paths and file objects that can seek; those that were given stay open."""
     path = tmp_path / "sealed"
@@ -64,6 +69,16 @@ async def test_kinds_of_files(kind: str, tmp_path: Path) -> None:
         file = await anyio.open_file(path, "rb")
     elif kind in ("file", "unbuffered"):
         file = path.open("rb", buffering=-1 if kind == "file" else 0)
+    elif kind == "tar":
+        archived = io.BytesIO()
+        with tarfile.open(fileobj=archived, mode="w") as archive:
+            archive.add(path, "sealed")
+        archived.seek(0)
+        file = tarfile.open(fileobj=archived).extractfile("sealed")  # noqa: SIM115 - it is in memory
+    elif kind == "gzip":
+        # its descriptor is that of the compressed file
+        (tmp_path / "gz").write_bytes(gzip.compress(FILE))
+        file = io.BufferedReader(gzip.open(tmp_path / "gz"))  # type: ignore[arg-type]  # noqa: SIM115
     elif kind == "named":
         file = tempfile.NamedTemporaryFile()  # noqa: SIM115 - closed with the test
         file.write(FILE)
@@ -132,6 +147,30 @@ async def test_reads_like_a_file() -> None:
         assert caught.value.code == 12000012
 
 
+async def test_reads_at_once_get_bytes_of_their_own() -> None:
+    """The position moves when a read begins, and a read that fails or is cancelled leaves it where it was."""
+    async with keystore() as opened:
+        await import_aes(opened, "key", KEY)
+        async with opened.open_sealed("key", io.BytesIO(FILE)) as reader:
+            parts = await asyncio.gather(*(reader.read(CHUNK + 3) for _ in range(25)), reader.read())
+            assert b"".join(parts) == DATA
+            assert reader.tell() == len(DATA)
+            await reader.seek(7)
+            cancelled = asyncio.create_task(reader.read(10 * CHUNK))
+            await asyncio.sleep(0)
+            assert reader.tell() == 7 + 10 * CHUNK
+            cancelled.cancel()
+            await asyncio.wait([cancelled])
+            assert cancelled.cancelled()
+            assert reader.tell() == 7
+            for wrong in ("x", [], 1.5, True, b"1"):
+                with pytest.raises(BusinessError, match="size must be an int") as caught:
+                    await reader.read(wrong)  # type: ignore[arg-type]
+                assert caught.value.code == 401
+            assert reader.tell() == 7
+            assert await reader.read(None) == DATA[7:]  # type: ignore[arg-type]
+
+
 async def test_a_size_that_is_not_that_of_the_file_is_not_believed() -> None:
     """A file that was cut, also between chunks, or lengthened, does not open."""
     head = len(FILE) - 20 * SEALED - 116
@@ -181,11 +220,26 @@ async def test_what_cannot_be_read_at_any_place() -> None:
             async with opened.open_sealed("key", io.BytesIO(b"huksenc\x01" + bytes(100))):
                 pass
         assert caught.value.code == 12000001
-        for file in (io.StringIO("text"), 7, [b"data"]):
+        for file in (io.StringIO("text"), 7, [b"data"], Path("/dev/null")):
             with pytest.raises(BusinessError) as caught:
                 async with opened.open_sealed("key", file):
                     pass
             assert caught.value.code == 401
+
+
+async def test_pipes_are_refused_at_once(tmp_path: Path) -> None:
+    """One by its name is not waited for until somebody writes to it."""
+    named = tmp_path / "pipe"
+    os.mkfifo(named)
+    reading, writing = os.pipe()
+    with io.FileIO(reading) as plain, io.FileIO(writing, "wb"):
+        async with keystore() as opened:
+            await import_aes(opened, "key", KEY)
+            for file in (named, plain, io.BufferedReader(plain)):
+                with anyio.fail_after(30), pytest.raises(BusinessError, match="decrypt_stream") as caught:
+                    async with opened.open_sealed("key", file):
+                        pass
+                assert caught.value.code == 401
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from huks_async.cli.shell.console import show
+from huks_async.cli.shell.console import escape, show
 
 if TYPE_CHECKING:
     from huks_async.cli.demo.witness import Witness
@@ -47,7 +47,9 @@ class Reporter:
 
     def begin(self, file: Path, size: int, witness: "Witness") -> None:
         """The first lines: the file, and who checks."""
-        self._print(f"file      {file.name}, {show_size(size)}, in segments of 102,400 bytes")
+        self._print(
+            f"file      {escape(file.name, also='')}, {show_size(size)}, in segments of 102,400 bytes"
+        )
         self._print(f"checked   by {witness.name}")
 
     def title(self, text: str) -> None:

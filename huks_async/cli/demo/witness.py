@@ -93,7 +93,7 @@ class Witness:
             str(public_pem),
             "-signature",
             str(signature),
-            str(file),
+            str(file.absolute()),  # a name that begins with a hyphen would be an option
         ]
         return self._run(*words)[0] == 0, f"{_COMMAND}: dgst -verify"
 
