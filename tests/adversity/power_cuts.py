@@ -456,7 +456,7 @@ class Result:
 
     @property
     def good(self) -> bool:
-        return not (self.lost or self.damaged or self.hangs or self.undocumented)
+        return self.acknowledged > 0 and not (self.lost or self.damaged or self.hangs or self.undocumented)
 
     def line(self) -> str:
         return (

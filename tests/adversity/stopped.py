@@ -2,8 +2,9 @@
 
     python -m tests.adversity.stopped [times]
 
-The others get keys acknowledged or the answer 12000004, and all goes on when the stopped one goes on. Each writer
-closes and opens its keystore now and then, also while another one stands still.
+The others get keys acknowledged or the answer 12000004, not before they have waited, and all goes on when the stopped
+one goes on. Each writer closes and opens its keystore now and then, also while another one stands still. Every second
+time, the first one included, a writer is stopped in the middle of a commit, until another one was told.
 """
 
 import asyncio
@@ -12,10 +13,13 @@ import random
 import signal
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Callable
 
 import huks_async as huks
 from huks_async.stores import SqliteStore
+from huks_async.stores.sqlite.writes import GroupCommit, Outcome, Write
 from tests.adversity.acknowledged import PATIENCE, Hang, Record, fork_to, look, make, preload, reap
 
 WRITERS = 4
@@ -27,11 +31,24 @@ STOPPED = 0.8
 class Writer:
     def __init__(self, path: str, record: Record, prefix: str) -> None:
         self._path, self._record, self._prefix = path, record, prefix
-        self._ending = False
+        self._ending = self._stopping = False
         self._number = 0
+        self._began = 0.0
 
     def run(self) -> None:
         signal.signal(signal.SIGTERM, lambda *_: setattr(self, "_ending", True))
+        signal.signal(signal.SIGUSR1, lambda *_: setattr(self, "_stopping", True))
+        commit = GroupCommit._commit
+
+        def stop(group: GroupCommit, writes: list[Write]) -> list[Outcome]:
+            if self._stopping:
+                self._stopping = False
+                # To this thread: a signal to the process is taken by its main thread, and until that has its turn on
+                # a busy machine this thread would go on and end the commit.
+                signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
+            return commit(group, writes)
+
+        GroupCommit._commit = stop  # type: ignore[method-assign]
         asyncio.run(self._main())
 
     async def _main(self) -> None:
@@ -60,30 +77,33 @@ class Writer:
 
     def _failed(self, error: Exception) -> None:
         if isinstance(error, huks.BusinessError) and error.code == 12000004:
-            self._record.note("told", self._prefix, str(error))
+            waited = time.monotonic() - self._began
+            self._record.note("refused", self._prefix, self._began, waited, str(error))
         else:
             self._record.failed(self._prefix, error)
 
     def _beat(self, what: str) -> None:
         """Tell what this writer is about to do, and when."""
-        self._record.note("beat", self._prefix, time.monotonic(), what)
+        self._began = time.monotonic()
+        self._record.note("beat", self._prefix, self._began, what)
 
 
 class Result:
     def __init__(self) -> None:
-        self.stops = self.keys = self.told = self.undocumented = self.hangs = self.lost = 0
+        self.stops = self.keys = self.told = self.hasty = self.undocumented = self.hangs = self.lost = 0
         self.longest = 0.0
         self.damage = ""
         self.details: list[str] = []
 
     @property
     def good(self) -> bool:
-        return not (self.undocumented or self.hangs or self.lost or self.damage) and self.keys > 0
+        wrong = self.undocumented or self.hangs or self.lost or self.damage or self.hasty
+        return not wrong and self.keys > 0 and self.told > 0
 
     def line(self) -> str:
         return (
             f"{self.stops} times one of {WRITERS} writers stopped for {STOPPED} s: {self.keys} keys acknowledged, "
-            f"{self.told} answers 12000004, undocumented errors {self.undocumented}, hangs {self.hangs}, lost {self.lost}, "
+            f"{self.told} answers 12000004, {self.hasty} of them too early, undocumented errors {self.undocumented}, hangs {self.hangs}, lost {self.lost}, "
             f"{self.damage or 'sound'}; longest step of a writer that ran {self.longest:.1f} s"
         )
 
@@ -111,12 +131,16 @@ def run(times: int) -> Result:
         writers = [fork_to(Writer(path, record, name).run) for name in names]
         stops = []
         time.sleep(0.5)
-        for _ in range(times):
+        for number in range(times):
             time.sleep(random.uniform(0.02, 0.4))
             chosen = random.randrange(WRITERS)
             begin = time.monotonic()
-            os.kill(writers[chosen], signal.SIGSTOP)
-            time.sleep(STOPPED)
+            if number % 2:
+                os.kill(writers[chosen], signal.SIGSTOP)
+                time.sleep(STOPPED)
+            else:
+                os.kill(writers[chosen], signal.SIGUSR1)
+                result.hangs += not (_stands(writers[chosen]) and _somebody_is_refused(record))
             os.kill(writers[chosen], signal.SIGCONT)
             stops.append((names[chosen], begin, time.monotonic() + 0.05))
             result.stops += 1
@@ -140,13 +164,36 @@ def run(times: int) -> Result:
         if result.longest > PATIENCE / 3:
             result.hangs += 1
         keys = {alias for (alias,) in record.of("key")}
-        result.keys, result.told = len(keys), len([1 for line in record.of("told") if len(line) == 2])
-        wrong = [*record.of("wrong"), *(line for line in record.of("told") if len(line) != 2)]
+        refused = record.of("refused")
+        result.keys, result.told = len(keys), len(refused)
+        hasty = [line for line in refused if line[2] < WAIT]
+        result.hasty = len(hasty)
+        result.details += [f"told too early: {line}" for line in hasty]
+        wrong = [*record.of("wrong"), *record.of("told")]
         result.undocumented = len(wrong)
         result.details += [str(line) for line in wrong]
         found = look(path, keys)
         result.lost, result.damage = len(found.lost), found.damage
     return result
+
+
+def _happens(condition: Callable[[], bool]) -> bool:
+    """Wait for it; tells whether it has happened."""
+    end = time.monotonic() + PATIENCE
+    while not (happened := condition()) and time.monotonic() < end:
+        time.sleep(0.05)
+    return happened
+
+
+def _stands(writer: int) -> bool:
+    """Wait until a writer has been stopped."""
+    return _happens(lambda: os.waitpid(writer, os.WUNTRACED | os.WNOHANG)[0] == writer)
+
+
+def _somebody_is_refused(record: Record) -> bool:
+    """Wait until a writer is refused whose step begins after now."""
+    now = time.monotonic()
+    return _happens(lambda: any(began > now for _, began, *_ in record.of("refused")))
 
 
 def _keys_since(record: Record, moment: float) -> list[tuple[float, str]]:

@@ -213,7 +213,7 @@ sys.meta_path.insert(0, Slow())
 def look(): return repr({use}) != ""
 thread = threading.Thread(target=look)
 thread.start()
-begun.wait(60)
+assert begun.wait(60)
 child = in_child(look)
 thread.join()
 print(json.dumps(child))

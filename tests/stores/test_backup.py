@@ -17,6 +17,7 @@ from huks_async.keys.items.sealing import Sealer
 from huks_async.stores import ItemName, MemoryStore, SqliteStore
 from huks_async.stores.sqlite import backup, drafts
 from tests.keystore.test_seal_formats import AES
+from tests.threads import threads_begun
 
 pytestmark = pytest.mark.asyncio
 
@@ -324,6 +325,9 @@ async def test_a_cancelled_backup_leaves_nothing(tmp_path, target, held, how):
             await task
         await letting_go
         assert _files(target.parent) == []
+        with anyio.fail_after(120):
+            while threads_begun("huks-store-backup"):
+                await anyio.sleep(0.001)
         assert (await keystore.backup(target)).keys == 3
 
 

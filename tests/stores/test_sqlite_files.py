@@ -1,5 +1,6 @@
 """The store's files are read, moved, removed and replaced under it: nothing acknowledged is lost, nothing old is vouched for."""
 
+import asyncio
 import os
 import shutil
 import sqlite3
@@ -11,9 +12,24 @@ import pytest
 
 from huks_async.model.errors import BusinessError
 from huks_async.stores import SqliteStore
+from tests.keystore.test_loops import wait_until
 from tests.stores.peer import Peer, name
 
 PARTS = ("", "-wal", "-shm", ".lock")
+
+# makes a file beside the store's folder as soon as an opening was put off
+TELLS = """
+import pathlib
+from huks_async.stores.sqlite import opening
+check = opening._check_settled
+def telling(*arguments):
+    try:
+        check(*arguments)
+    except opening.UnsettledError:
+        pathlib.Path(path).parent.with_name("tried").touch()
+        raise
+opening._check_settled = telling
+"""
 
 
 @pytest.fixture
@@ -150,11 +166,12 @@ async def test_a_newcomer_waits_while_a_removed_log_is_not_written_back(path):
     await store.open()
     await store.put(name("a"), b"x")
     os.unlink(f"{path}-wal")
-    with Peer(path, busy_timeout=0.3) as hasty, Peer(path, busy_timeout=30) as patient:
+    with Peer(path, busy_timeout=0.3) as hasty, Peer(path, busy_timeout=30, prelude=TELLS) as patient:
         code, message = hasty.ask("opened()")
         assert code == 12000004
         assert "have not noticed yet" in message
         patient.send("opened()")
+        await asyncio.to_thread(wait_until, path.parent.with_name("tried").exists)
         assert (await store.get(name("a"))) is not None
         assert patient.answer() is True
         assert patient.ask("aliases()") == ["a"]

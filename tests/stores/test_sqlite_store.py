@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import sqlite3
 import stat
@@ -125,20 +126,23 @@ async def test_two_stores_on_one_file_see_each_other(path):
 
 
 @pytest.mark.asyncio
-async def test_a_closed_store_takes_no_locks_from_another(path):
+async def test_a_closed_store_takes_no_locks_from_another(path, tmp_path):
     """Closing one store leaves the locks that SQLite holds for the other, and no descriptor stays at the end."""
     if not os.access("/proc/locks", os.R_OK):
         pytest.skip("/proc/locks cannot be read")
 
-    def locks():
-        inode = os.stat(f"{path}-shm").st_ino
+    def locks(file=f"{path}-shm"):
+        inode = os.stat(file).st_ino
         with open("/proc/locks") as lines:
             return [line for line in lines if f":{inode} " in line and f" {os.getpid()} " in line]
 
+    with (tmp_path / "of the test").open("w") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        if not locks(file.name):
+            pytest.skip("this system does not list locks in /proc/locks")
     one, two = SqliteStore(path), SqliteStore(path)
     await one.open()
-    if not locks():
-        pytest.skip("this system does not list locks in /proc/locks")
+    assert locks()
     await two.open()
     await two.aclose()
     assert locks()
@@ -198,6 +202,9 @@ async def test_a_cancelled_close_still_closes(path):
     with pytest.raises(asyncio.CancelledError):
         await task
     assert [file.name for file in path.parent.iterdir()] == ["keys.db"]
+    with anyio.fail_after(120):
+        while threads_begun("huks-store"):
+            await anyio.sleep(0.001)
     with anyio.CancelScope() as scope:
         scope.cancel()
         await store.open()
@@ -384,8 +391,16 @@ async def test_a_path_that_cannot_be_used_is_named(tmp_path):
 
 
 @pytest.mark.asyncio
-async def test_deleted_content_is_overwritten(path):
-    """A deleted row's bytes are not left in the file."""
+async def test_deleted_content_is_overwritten(path, monkeypatch):
+    """A deleted row's bytes are not left in the file, also where SQLite was built to leave them there."""
+    connect = sqlite3.connect
+
+    def leaving(*arguments, **more):
+        connection = connect(*arguments, **more)
+        connection.execute("PRAGMA secure_delete = OFF")
+        return connection
+
+    monkeypatch.setattr(connections.sqlite3, "connect", leaving)
     store = SqliteStore(path)
     await store.open()
     await store.put(A, b"PROMINENT" * 50)
