@@ -11,6 +11,7 @@ import pytest
 from huks_async import BusinessError
 from huks_async.stores import SqliteStore
 from huks_async.stores.sqlite import opening
+from huks_async.stores.sqlite.checkpoints import Checkpoints
 from huks_async.stores.sqlite.engine import Engine
 from huks_async.stores.sqlite.writes import Put, row_key
 from tests.stores.peer import Peer, name
@@ -83,6 +84,29 @@ async def test_a_shared_memory_that_goes_while_it_is_looked_at_is_waited_for(
         await store.open()
     assert await store.get(name("a")) is not None
     await store.aclose()
+
+
+@pytest.mark.asyncio
+async def test_new_files_of_others_keep_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are put in place while the old log is written back; what is removed is looked at after that."""
+    path = tmp_path / "keys.db"
+    store = SqliteStore(path)
+    await store.open()
+    await store.put(name("a"), b"x")
+    os.unlink(f"{path}-wal")
+    write_back = Checkpoints.write_back
+    with (tmp_path / "new").open("wb") as new:
+
+        def slow(self: Checkpoints) -> bool:
+            saved = write_back(self)
+            os.rename(tmp_path / "new", f"{path}-shm")
+            return saved
+
+        monkeypatch.setattr(Checkpoints, "write_back", slow)
+        await store.put(name("b"), b"x")
+        assert os.fstat(new.fileno()).st_nlink == 1
+        await store.aclose()
+    assert _rows(path) == {"a", "b"}
 
 
 def _puts(prefix: str, blob: bytes, count: int) -> list[Put]:

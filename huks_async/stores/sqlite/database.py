@@ -75,6 +75,14 @@ class Database:
         """Whether another store of this process has the same file open."""
         return self._file.used_here() > 1
 
+    def bar_checkpoints(self) -> bool:
+        """Keep everybody from changing the pages of the database; False if somebody is just doing that."""
+        return self._index.bar_checkpoints()
+
+    def allow_checkpoints(self) -> None:
+        """Take back one `bar_checkpoints`."""
+        self._index.allow_checkpoints()
+
     def close(self, *, tidy: bool) -> bool:
         """Close the files. SQLite writes and removes nothing when they are closed, because the guards are held.
 

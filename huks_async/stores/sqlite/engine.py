@@ -19,7 +19,17 @@ from huks_async.runtime.folders import make_folder
 from huks_async.stores.sqlite.commitlock import CommitLock
 from huks_async.stores.sqlite.creation import create
 from huks_async.stores.sqlite.database import Database
-from huks_async.stores.sqlite.faults import storage_error
+from huks_async.stores.sqlite.faults import (
+    gone,
+    log_not_mended,
+    log_not_saved,
+    not_acknowledged,
+    not_synced,
+    other_link,
+    other_store,
+    storage_error,
+    unsettled,
+)
 from huks_async.stores.sqlite.files import Files, inode, look
 from huks_async.stores.sqlite.guards import close_unused
 from huks_async.stores.sqlite.opening import (
@@ -115,13 +125,13 @@ class Engine:
             if self._creates:
                 make_folder(folder)
             elif not os.path.lexists(self._path):
-                raise self._gone()
+                raise gone(self._address)
             try:
                 self._lock.call(self._open, max(deadline - time.monotonic(), 0.0))
                 return
             except UnsettledError:
                 if time.monotonic() > deadline:
-                    raise self._unsettled() from None
+                    raise unsettled(self._address) from None
             time.sleep(_PAUSE)
 
     def _open(self) -> None:
@@ -181,7 +191,7 @@ class Engine:
             database.log.sync(state)
         except OSError as error:
             self._mend_soon()
-            return [self._not_synced(outcome, error) for outcome in outcomes]
+            return _refused(outcomes, partial(not_synced, self._address, error))
         self._remember(writes, outcomes)
         return outcomes
 
@@ -190,7 +200,7 @@ class Engine:
             return self._lock.call(function, self._busy_timeout)
         except FileNotFoundError:
             # a missing lock file would have been made, so it must be the folder that is missing
-            raise self._gone() from None
+            raise gone(self._address) from None
 
     def _commit(self, writes: list[Write]) -> tuple[list[Outcome], Database, bytes | None]:
         """Carry out the writes, and return their outcomes with the state that must be synced before they are told."""
@@ -202,7 +212,7 @@ class Engine:
         unseen = changed and before is not None and before == database.state()
         named = self._is_named(database)
         if unseen or not named:
-            outcomes = [self._not_acknowledged(outcome) for outcome in outcomes]
+            outcomes = _refused(outcomes, partial(not_acknowledged, self._address))
         state = database.state()
         if named:
             database.checkpoints.after_commit()
@@ -216,26 +226,6 @@ class Engine:
     def know(self, name: bytes, value: bytes) -> None:
         """Remember a value of the store itself that a caller has seen: a file that replaces ours must hold it, too."""
         self._known[name] = value
-
-    def _not_acknowledged(self, outcome: Outcome) -> Outcome:
-        if isinstance(outcome, BaseException):
-            return outcome
-        return BusinessError(
-            12000004,
-            f"the files of the store {self._address} were moved, removed or replaced during this call, which is "
-            "therefore not acknowledged: it is in the files that were open, and not in those that the path names "
-            "now; try again",
-        )
-
-    def _not_synced(self, outcome: Outcome, error: OSError) -> Outcome:
-        if isinstance(outcome, BaseException):
-            return outcome
-        return BusinessError(
-            12000004,
-            f"the store {self._address} could not be synced to its disk ({error.strerror}), so this call is not "
-            "acknowledged, although it may have been carried out; check the disk and the system's log, and look at "
-            "what is there before you try again",
-        )
 
     def _mend_soon(self) -> None:
         """After a sync that failed, begin the log anew, if that is possible at once; otherwise the next use does it.
@@ -255,11 +245,7 @@ class Engine:
                 if database.checkpoints.start_anew():
                     database.log.emptied()
                     return
-        raise BusinessError(
-            12000004,
-            f"the store {self._address} could not be synced to its disk, and its log cannot be written back into the "
-            "database; nothing of this call was acknowledged; check the disk and the system's log, and try again",
-        )
+        raise log_not_mended(self._address)
 
     # --- reading -----------------------------------------------------------------------------------
 
@@ -308,21 +294,33 @@ class Engine:
         """Return the reading connection in a transaction that keeps the state of this moment.
 
         Every write that was acknowledged before is in it. Other processes may commit meanwhile, and the log grows
-        until this ends.
+        until this ends, because there are no checkpoints.
         """
-        read = self._locked(self._begin_reading)
+        database = self._locked(self._begin_reading)
         with self._change:
             try:
-                yield read
+                yield database.read
             finally:
-                read.execute("ROLLBACK")
+                database.allow_checkpoints()
+                database.read.execute("ROLLBACK")
 
-    def _begin_reading(self) -> sqlite3.Connection:
-        read = self._settle().read
-        read.execute("BEGIN")
-        # SQLite fixes the state that a transaction sees at its first read
-        read.execute("SELECT version FROM sequence").fetchall()
-        return read
+    def _begin_reading(self) -> Database:
+        database = self._settle()
+        deadline = time.monotonic() + self._busy_timeout
+        while not database.bar_checkpoints():
+            if time.monotonic() > deadline:
+                raise sqlite3.OperationalError(
+                    "another program makes a checkpoint for longer than the busy timeout"
+                )
+            time.sleep(_PAUSE)
+        try:
+            database.read.execute("BEGIN")
+            # SQLite fixes the state that a transaction sees at its first read
+            database.read.execute("SELECT version FROM sequence").fetchall()
+        except BaseException:
+            database.allow_checkpoints()
+            raise
+        return database
 
     def _current(self) -> Database | None:
         if self._closed:
@@ -347,7 +345,7 @@ class Engine:
             try:
                 self._follow(database)
             except UnsettledError:
-                raise self._unsettled() from None
+                raise unsettled(self._address) from None
         database = self._database
         assert database is not None
         return database
@@ -360,20 +358,16 @@ class Engine:
         if names.database is None:
             if old is not None:
                 self._save(old)
-            raise self._gone()
+            raise gone(self._address)
         if self._link is not None and inode(self._link) != names.database:
-            raise BusinessError(
-                12000004,
-                f"the path of the store {self._address} is a link that leads to another file since it was opened; "
-                "nothing of this call was acknowledged; close this store and open it anew",
-            )
+            raise other_link(self._address)
         settled = old is not None and self._renew(old, names)
         new = open_database(self._path, self._address, self._busy_timeout, settled=settled)
         if not new.holds(self._known):
             # Another store's database was put in place after the names were looked at, or while this store had
             # closed its old files and not yet opened the new ones.
             new.close(tidy=False)
-            raise self._other_store()
+            raise other_store(self._address)
         self._use(new)
         logger.warning(
             "the files of the store %s were replaced while it was open; it was opened anew", self._address
@@ -395,16 +389,9 @@ class Engine:
     def _exchange(self, old: Database) -> None:
         """Leave a database file that was replaced by another one, if the new one is the same store."""
         if not is_same_store(self._path, self._known):
-            raise self._other_store()
+            raise other_store(self._address)
         self._save(old)
         self._leave(old)
-
-    def _other_store(self) -> BusinessError:
-        return BusinessError(
-            12000004,
-            f"another store was put in the place of {self._address} while it was open; nothing of this call was "
-            "acknowledged; close this store and open it anew to use that one, or put the files back",
-        )
 
     def _save(self, old: Database) -> bool:
         """Write a log whose name is gone, or whose database was moved, back into the database file it belongs to.
@@ -424,34 +411,23 @@ class Engine:
         with suppress(sqlite3.Error):
             saved = old.checkpoints.write_back()
         if same and not saved:
-            raise BusinessError(
-                12000004,
-                f"the log of the store {self._address} was removed while it was in use, and could not be written back "
-                "into the database; nothing of this call was acknowledged; try again, with space on the disk",
-            )
+            raise log_not_saved(self._address)
+        # Where somebody has removed the lock's file, too, others may have made new files during the write-back.
+        names = look(self._path)
         if names.database is not None:
             # Files of the old set must not be mixed with those of the new one.
-            if names.log == old.files.log:
-                os.unlink(f"{self._path}-wal")
-            if names.shared == old.files.shared:
-                os.unlink(f"{self._path}-shm")
+            with suppress(FileNotFoundError):
+                if names.shared == old.files.shared:
+                    os.unlink(f"{self._path}-shm")
+                if names.log == old.files.log:
+                    os.unlink(f"{self._path}-wal")
         return saved
 
     def _leave(self, old: Database) -> None:
         self._use(None)
         old.close(tidy=False)
 
-    def _gone(self) -> BusinessError:
-        return BusinessError(
-            12000004,
-            f"the store {self._address} is no longer at its path: it was moved or removed while it was open; "
-            "nothing of this call was acknowledged; put all its files back, or close this store and open it anew",
-        )
 
-    def _unsettled(self) -> BusinessError:
-        return BusinessError(
-            12000004,
-            f"files of the store {self._address} were removed or replaced while other processes have it open, and "
-            "these have not noticed yet; nothing of this call was acknowledged; try again once they have used the "
-            "store, or end them",
-        )
+def _refused(outcomes: list[Outcome], error: Callable[[], BusinessError]) -> list[Outcome]:
+    """Give an error in place of each outcome that would be acknowledged."""
+    return [outcome if isinstance(outcome, BaseException) else error() for outcome in outcomes]

@@ -84,3 +84,78 @@ def storage_error(address: str, error: sqlite3.Error | OSError) -> BusinessError
     code = getattr(error, "sqlite_errorcode", 0)
     what, way_out = _MEANINGS.get(code & 0xFF, _OTHER)
     return BusinessError(12000004, f"the store {address} {what} ({error}); {_NOT_WRITTEN}; {way_out}")
+
+
+def not_acknowledged(address: str) -> BusinessError:
+    """Make the error for a write whose files lost their names while it was carried out."""
+    return BusinessError(
+        12000004,
+        f"the files of the store {address} were moved, removed or replaced during this call, which is "
+        "therefore not acknowledged: it is in the files that were open, and not in those that the path names "
+        "now; try again",
+    )
+
+
+def not_synced(address: str, error: OSError) -> BusinessError:
+    """Make the error for a write that may not be on the disk."""
+    return BusinessError(
+        12000004,
+        f"the store {address} could not be synced to its disk ({error.strerror}), so this call is not "
+        "acknowledged, although it may have been carried out; check the disk and the system's log, and look at "
+        "what is there before you try again",
+    )
+
+
+def log_not_mended(address: str) -> BusinessError:
+    """Make the error for a log that is not wholly on the disk, nor in the database."""
+    return BusinessError(
+        12000004,
+        f"the store {address} could not be synced to its disk, and its log cannot be written back into the "
+        f"database; {_NOT_WRITTEN}; check the disk and the system's log, and try again",
+    )
+
+
+def log_not_saved(address: str) -> BusinessError:
+    """Make the error for a log that has no name any more, and is not in the database."""
+    return BusinessError(
+        12000004,
+        f"the log of the store {address} was removed while it was in use, and could not be written back into the "
+        f"database; {_NOT_WRITTEN}; try again, with space on the disk, and when no backup is being made",
+    )
+
+
+def other_link(address: str) -> BusinessError:
+    """Make the error for a path that is a link, and leads to another file than before."""
+    return BusinessError(
+        12000004,
+        f"the path of the store {address} is a link that leads to another file since it was opened; {_NOT_WRITTEN}; "
+        "close this store and open it anew",
+    )
+
+
+def other_store(address: str) -> BusinessError:
+    """Make the error for a path that names another store than the one that was opened."""
+    return BusinessError(
+        12000004,
+        f"another store was put in the place of {address} while it was open; nothing of this call was "
+        "acknowledged; close this store and open it anew to use that one, or put the files back",
+    )
+
+
+def gone(address: str) -> BusinessError:
+    """Make the error for a path that names nothing any more."""
+    return BusinessError(
+        12000004,
+        f"the store {address} is no longer at its path: it was moved or removed while it was open; "
+        f"{_NOT_WRITTEN}; put all its files back, or close this store and open it anew",
+    )
+
+
+def unsettled(address: str) -> BusinessError:
+    """Make the error for files that other processes have not noticed to be gone."""
+    return BusinessError(
+        12000004,
+        f"files of the store {address} were removed or replaced while other processes have it open, and "
+        "these have not noticed yet; nothing of this call was acknowledged; try again once they have used the "
+        "store, or end them",
+    )

@@ -15,6 +15,10 @@ description (`F_OFD_SETLK`) and not to the process:
 
 Both conflict with the exclusive locks of every other owner, including SQLite in this process: while a guard is
 held, nobody removes the log, and closing our connections writes nothing.
+
+SQLite's lock of a reader is one that vanishes, too. A query can be repeated, but not the long read of a backup, so
+this keeps checkpoints from being made meanwhile: without them no page of the database changes, and the log does not
+begin anew behind its readers.
 """
 
 import fcntl
@@ -33,6 +37,8 @@ DATABASE_USERS: Final = (0x40000002, 510)
 """First byte and length of the range that every user of a database file locks as shared."""
 INDEX_USERS: Final = (128, 1)
 """The same for its shared memory."""
+_CHECKPOINTS: Final = (121, 1)
+"""The byte of the shared memory that SQLite locks exclusively during a checkpoint (wal.c, WAL_CKPT_LOCK)."""
 _WHOLE = (0, 0)
 
 AVAILABLE: Final = hasattr(fcntl, "F_OFD_SETLK")
@@ -42,13 +48,15 @@ _FLOCK = struct.Struct("hhqqi4x")
 
 
 class _Kept:
-    __slots__ = ("descriptor", "guards", "memory", "users")
+    __slots__ = ("barred", "descriptor", "guards", "memory", "users")
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
         # guards that were not released yet, and those of them that hold the lock
         self.guards = 0
         self.users = 0
+        # how many do not want checkpoints now
+        self.barred = 0
         # a map has a descriptor of its own, which must not be closed early either
         self.memory: mmap.mmap | None = None
 
@@ -182,6 +190,24 @@ class Guard:
             self._entry.users += 1
             self._held = True
             return True
+
+    def bar_checkpoints(self) -> bool:
+        """On the shared memory: keep everybody from checkpoints until `allow_checkpoints`; False if one is being made."""
+        with _lock:
+            if self._entry.barred == 0 and not _set(self._entry.descriptor, fcntl.F_RDLCK, _CHECKPOINTS):
+                return False
+            self._entry.barred += 1
+            return True
+
+    def allow_checkpoints(self) -> None:
+        """Take back one `bar_checkpoints`. The guard is not released yet."""
+        with _lock:
+            _notice_fork()
+            if _kept.get(self.inode) is not self._entry:
+                return
+            self._entry.barred -= 1
+            if self._entry.barred == 0:
+                _set(self._entry.descriptor, fcntl.F_UNLCK, _CHECKPOINTS)
 
     def read(self, offset: int, length: int) -> bytes:
         """Read bytes of the file."""
