@@ -241,6 +241,27 @@ def test_a_terminal_that_was_stopped(huks_process: Huks, tmp_path: Path) -> None
     assert [path.name for path in tmp_path.iterdir()] == ["keystore"]
 
 
+@pytest.mark.parametrize("results", [None, subprocess.DEVNULL], ids=["terminal", "elsewhere"])
+def test_a_terminal_that_was_stopped_while_it_shows_a_bar(tmp_path: Path, results: int | None) -> None:
+    """Another thread draws the bar, and neither it nor the results keep the demo from its end."""
+    controller, terminal = pty.openpty()
+    with subprocess.Popen(
+        command("demo", "--size", "200MB"),
+        stdout=terminal if results is None else results,
+        stderr=terminal,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    ) as process:
+        assert select.select([controller], [], [], 60)[0]
+        termios.tcflow(terminal, termios.TCOOFF)
+        time.sleep(0.5)  # the bar is drawn ten times a second
+        process.send_signal(signal.SIGTERM)
+        assert _status(process) == 128 + signal.SIGTERM
+    termios.tcflow(terminal, termios.TCOON)
+    os.close(terminal)
+    shown_on(controller)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_is_the_status_where_it_cannot_be_told(huks_process: Huks, number: signal.Signals) -> None:
     """Whoever read standard error has gone, as a terminal has that is closed."""

@@ -6,15 +6,35 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TextIO, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from huks_async.cli.shell.console import escape, show
+from huks_async.cli.shell.console import escape, show, tell
 
 if TYPE_CHECKING:
     from huks_async.cli.demo.witness import Witness
+
+
+class _Terminal:
+    """Standard error as the bar sees it: `tell` knows how long to wait for it, in rich's own thread not at all."""
+
+    def __init__(self, stream: TextIO) -> None:
+        # rich puts something of its own in place of `sys.stderr`, which writes to the bar again
+        self._stream = stream
+        self.encoding = stream.encoding
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def write(self, text: str) -> int:
+        tell(text, self._stream)
+        return len(text)
+
+    def flush(self) -> None:
+        # all is written at once
+        return
 
 
 class Reporter:
@@ -23,7 +43,7 @@ class Reporter:
     def __init__(self) -> None:
         self._checks = 0
         self._wrong = 0
-        console = Console(stderr=True)
+        console = Console(file=cast("TextIO", _Terminal(sys.stderr)) if sys.stderr else None, stderr=True)
         self._bar = Progress(
             TextColumn("{task.description:<28}"),
             BarColumn(),

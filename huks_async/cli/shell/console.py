@@ -130,8 +130,8 @@ def escape(text: str, *, kept: str = "", also: str = "\\") -> str:
     )
 
 
-def tell(text: str) -> bool:
-    """Write to standard error; whether that was possible.
+def tell(text: str, stream: TextIO | None = None) -> bool:
+    """Write to standard error, or to a stream that stands for it; whether that was possible.
 
     Nothing depends on what is told there, so a reader that has gone is no failure. One that does not read is waited
     for until a signal asks the command to end, and not from then on.
@@ -140,7 +140,7 @@ def tell(text: str) -> bool:
         Interrupted: a signal arrived while this waited.
 
     """
-    error = sys.stderr
+    error = stream or sys.stderr
     if error is None:
         return False
     # a signal breaks the waiting of the main thread alone
