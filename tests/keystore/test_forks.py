@@ -207,8 +207,11 @@ class Slow:
     def find_spec(self, name, path=None, target=None):
         if name.startswith("huks_async.stores."):
             begun.set()
-            time.sleep(0.2)
-begun = threading.Event()
+            forking.wait(60)
+            forked.wait(1)  # the fork comes in this time, or waits for the end of the load
+begun, forking, forked = threading.Event(), threading.Event(), threading.Event()
+# the hook of before is called before the library's own, which came earlier
+os.register_at_fork(before=forking.set, after_in_parent=forked.set)
 sys.meta_path.insert(0, Slow())
 def look(): return repr({use}) != ""
 thread = threading.Thread(target=look)
