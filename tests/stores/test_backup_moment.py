@@ -1,7 +1,10 @@
 """A backup holds one moment, also while others commit, and while the application reads the files of its store."""
 
+import asyncio
 import fcntl
+import os
 import sqlite3
+import struct
 from collections import Counter
 from pathlib import Path
 
@@ -140,4 +143,57 @@ async def test_a_read_that_cannot_begin_leaves_checkpoints_free(tmp_path: Path) 
         raise AssertionError
     assert database._index._entry.barred == 0
     database.read.execute("ROLLBACK")
+    await store.aclose()
+
+
+@pytest.mark.asyncio
+async def test_writes_go_on_while_a_backup_waits_for_another_program(tmp_path: Path) -> None:
+    """Whoever makes a checkpoint for long holds up the backup, and nobody else; the backup can be stopped."""
+    path = tmp_path / "keys.db"
+    store = SqliteStore(path, busy_timeout=60)
+    await store.open()
+    await store.put(name("a"), b"x")
+    shared = os.open(f"{path}-shm", os.O_RDWR)
+    lock = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 121, 1, 0)
+    fcntl.fcntl(shared, fcntl.F_OFD_SETLK, lock)
+    with Peer(path, busy_timeout=0.5) as other:
+        assert other.ask("opened()") is True
+        copying = asyncio.create_task(
+            store.backup(str(tmp_path / "copy.db"), lambda *_: None, lambda _: None)
+        )
+        for number in range(20):
+            await asyncio.sleep(0.01)
+            assert other.ask(f"put('{number}')") is True
+        assert not copying.done()
+        copying.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await copying
+        assert other.ask("closed()") is True
+    os.close(shared)
+    await store.aclose()
+
+
+@pytest.mark.asyncio
+async def test_a_backup_ends_where_the_index_needs_a_repair(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that is killed between the two copies of the header: nobody can commit until no backup is made."""
+    path = tmp_path / "keys.db"
+    store = SqliteStore(path)
+    await store.open()
+    for number in range(20):
+        await store.put(name(f"{number}"), b"x" * 3000)
+
+    def tear(_: backup.Backup) -> None:
+        with open(f"{path}-shm", "r+b", buffering=0) as shared:
+            shared.seek(8)
+            shared.write(b"\xff\xff")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(backup, "_PAGES", 1)
+        patched.setattr(backup.Backup, "_go_on", tear)
+        with pytest.raises(BusinessError, match="killed in the middle of a commit"):
+            await store.backup(str(tmp_path / "copy.db"), lambda *_: None, lambda _: None)
+    await store.put(name("after"), b"x")
+    assert (await store.backup(str(tmp_path / "copy.db"), lambda *_: None, lambda _: None)).rows == 21
     await store.aclose()

@@ -275,6 +275,7 @@ def test_the_turnstile_is_open_again_though_a_child_lives(tmp_path):
     """A child that was forked while somebody had waited for long keeps no newcomers out."""
     mine, other = LockFile(str(tmp_path / "x")), LockFile(str(tmp_path / "x"))
     turnstile = mine.close_turnstile()
+    mine._open.discard(turnstile)  # as for a fork by C code, which runs no handlers
     child = os.fork()
     if child == 0:
         signal.pause()
@@ -289,6 +290,48 @@ def test_the_turnstile_is_open_again_though_a_child_lives(tmp_path):
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+
+
+def test_a_child_keeps_no_descriptor(tmp_path):
+    """Nor one of a file that was removed."""
+    file = LockFile(str(tmp_path / "x"))
+    held = file.take_at_once()
+    os.unlink(file.path)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.fstat(held)
+        except OSError:
+            os.write(writing, b"closed")
+        os._exit(0)
+    os.close(writing)
+    assert os.read(reading, 10) == b"closed"
+    os.close(reading)
+    os.waitpid(child, 0)
+    os.fstat(held)
+    file.release(held)
+
+
+def test_a_request_that_was_given_up_waits_for_no_other_file(tmp_path):
+    """The thread of a line that was left takes no lock any more once the holder of the removed file has gone."""
+    file, path = LockFile(str(tmp_path / "x")), tmp_path / "x.lock"
+    path.touch()
+    old = os.open(path, os.O_RDWR)
+    fcntl.flock(old, fcntl.LOCK_EX)
+    taken, awaited, wanted = [], [], [True]
+    thread = threading.Thread(
+        target=lambda: taken.append(file.take(awaited.append, lambda: wanted[0])), daemon=True
+    )
+    thread.start()
+    wait_until(lambda: awaited)
+    os.unlink(path)
+    wanted[0] = False
+    os.close(old)
+    thread.join(50)
+    assert taken == [None]
+    assert not path.exists()
+    file.close_spare()
 
 
 def test_a_turnstile_that_cannot_be_closed_costs_no_descriptor(tmp_path, monkeypatch):

@@ -137,9 +137,8 @@ def test_a_counter_that_changes_at_the_last_moment(tmp_path: Path) -> None:
                     other.execute("UPDATE sequence SET version = 20")
                 return written.execute(statement, values)
 
-            @property
-            def in_transaction(self) -> bool:
-                return written.in_transaction
+            def __getattr__(self, name: str) -> object:
+                return getattr(written, name)
 
         with patch.object(database.commit, "_connection", Late()):
             assert engine.commit([_put(NAMES[1], b"y", None)]) == [21]
@@ -185,6 +184,46 @@ def test_a_commit_just_before_the_look_at_the_header(tmp_path: Path, rows: int) 
         rest = [*engine.commit([*writes]), *other.commit([*writes]), *engine.commit([*writes])]
         assert len(theirs) == 3
         assert [*first, *theirs, *rest] == list(range(rows + 1, 5 * rows + 4))
+
+
+@pytest.mark.parametrize(
+    "nothing", [_delete(NAMES[2]), _put(NAMES[2], b"x", 77), PutMeta("m", b"1", replace=True)]
+)
+def test_a_commit_just_before_the_look_of_one_that_changes_nothing(tmp_path: Path, nothing: Write) -> None:
+    """Another's header is not taken for that of a commit which left none."""
+    path = tmp_path / "keys.db"
+    with opened(path) as engine, opened(path) as other:
+        database = engine._database
+        assert database is not None
+        engine.commit([PutMeta("m", b"1", replace=False)])
+        mine = engine.commit([_put(NAMES[1], b"x", None)] * 2)
+        theirs: list[Outcome] = []
+
+        class Late:
+            """The index, before whose second look another process commits."""
+
+            looks = 0
+
+            def __getitem__(self, part: slice) -> object:
+                self.looks += 1
+                if self.looks == 2:
+                    os.unlink(f"{path}.lock")
+                    theirs.extend(other.commit([_put(NAMES[3], b"y", None)] * 3))
+                return database.header[part]
+
+        with patch.object(database.commit, "_header", Late()):
+            engine.commit([nothing])
+        if not theirs:  # there was no second look
+            theirs.extend(other.commit([_put(NAMES[3], b"y", None)] * 3))
+        rest = [*engine.commit([_put(NAMES[1], b"x", None)] * 2), *other.commit([_put(NAMES[3], b"y", None)])]
+        assert [*mine, *theirs, *rest] == list(range(1, 9))
+
+
+def test_a_value_may_be_set_to_what_it_is(tmp_path: Path) -> None:
+    """SQLite writes nothing then, which is no sign of files that were exchanged."""
+    with opened(tmp_path / "keys.db") as engine:
+        for _ in range(3):
+            assert engine.commit([PutMeta("m", b"v" * 50, replace=True)]) == [b"v" * 50]
 
 
 @pytest.mark.parametrize("rows", [1, 2])

@@ -316,3 +316,26 @@ def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path):
     os.close(descriptor)
     creation.remove_drafts(path)
     assert sorted(os.listdir(tmp_path)) == sorted(map(os.path.basename, others))
+
+
+def test_a_draft_that_cannot_be_removed_is_not_kept_open(tmp_path, monkeypatch):
+    """As in a folder that has become read-only: the next attempt removes it."""
+    path, unlink = str(tmp_path / "keys.db"), os.unlink
+
+    def refuse(name, *arguments, **more):
+        if ".new" in str(name):
+            raise PermissionError(13, "Permission denied")
+        unlink(name, *arguments, **more)
+
+    def fail(*_):
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(creation, "migrate", fail)
+        patched.setattr(os, "unlink", refuse)
+        for _ in range(3):
+            with pytest.raises(PermissionError):
+                creation.create(path, 5)
+    assert len(os.listdir(tmp_path)) == 3
+    creation.create(path, 5)
+    assert os.listdir(tmp_path) == ["keys.db"]

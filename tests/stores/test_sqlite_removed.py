@@ -149,3 +149,41 @@ def test_a_commit_whose_files_lost_their_names_makes_no_checkpoint(tmp_path: Pat
     engine.close()
     expected = {f"old{number}" for number in range(300)} | {f"theirs{number}" for number in range(300)}
     assert _rows(path) == expected | {"first", "last"}
+
+
+@pytest.mark.parametrize("part", ["-wal", "-shm"])
+@pytest.mark.asyncio
+async def test_files_that_only_the_writing_connection_has_are_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    """Replaced by a copy just after SQLite has opened it: nothing is acknowledged into it, and the store opens anew."""
+    path, real = tmp_path / "keys.db", opening._use_log
+    store = SqliteStore(path)
+    await store.open()
+    await store.put(name("first"), b"x")
+    await store.aclose()
+
+    def replace(connection: sqlite3.Connection, address: str) -> None:
+        real(connection, address)
+        monkeypatch.setattr(opening, "_use_log", real)
+        shutil.copy(f"{path}{part}", f"{path}.copy")
+        os.rename(f"{path}.copy", f"{path}{part}")
+
+    monkeypatch.setattr(opening, "_use_log", replace)
+    await store.open()
+    acknowledged = {"first"}
+    for number in range(5):
+        try:
+            await store.put(name(f"{number}"), b"y" * 300)
+        except BusinessError as error:
+            assert error.code == 12000004
+            assert number == 0
+        else:
+            acknowledged.add(f"{number}")
+    assert len(acknowledged) >= 5
+    with Peer(path) as other:
+        assert other.ask("opened()") is True
+        assert set(other.ask("aliases()")) >= acknowledged
+        assert other.ask("closed()") is True
+    await store.aclose()
+    assert _rows(path) >= acknowledged

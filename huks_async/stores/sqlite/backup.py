@@ -25,6 +25,7 @@ from huks_async.stores.sqlite import drafts
 from huks_async.stores.sqlite.connections import MAX_VALUE_BYTES, bound_values
 from huks_async.stores.sqlite.faults import foreign_value, storage_error
 from huks_async.stores.sqlite.files import left_log
+from huks_async.stores.sqlite.snapshot import Snapshot
 
 DRAFT = ".backup-draft"
 
@@ -34,7 +35,7 @@ _PAGES = 1000
 _ROWS = 32
 """How many rows are opened before other threads, above all the event loop, get the interpreter: 0.3 ms."""
 
-Source = Callable[[], AbstractContextManager[sqlite3.Connection]]
+Source = Callable[[Callable[[float], None]], AbstractContextManager[Snapshot]]
 CheckItem = Callable[[ItemName, bytes], object]
 CheckMeta = Callable[[dict[str, bytes]], object]
 
@@ -62,7 +63,7 @@ class Backup:
         """Make the copy, check it, and give it its name.
 
         Args:
-            source: gives a connection to the store that is in a read transaction.
+            source: gives a moment of the store to read; it is given what sleeps and raises when the backup is over.
             check_item: called with each key item of the copy; raises for one that does not open.
             check_meta: called with the values in the copy that belong to the store itself.
 
@@ -105,23 +106,35 @@ class Backup:
         while descriptor is None:
             draft = f"{self._target}.{random_bytes(8).hex()}{DRAFT}"
             descriptor = drafts.make(draft)
-        mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
-        if mode & 0o077:
+        try:
+            mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+            if mode & 0o077:
+                raise self._failed(
+                    f"its file system gives the file mode {mode:04o}, readable by others; choose a file system that "
+                    "keeps modes, or mount it for this user alone"
+                )
+        except BaseException:
             with suppress(OSError):
                 os.unlink(draft)
             os.close(descriptor)
-            raise self._failed(
-                f"its file system gives the file mode {mode:04o}, readable by others; choose a file system that keeps "
-                "modes, or mount it for this user alone"
-            )
+            raise
         return descriptor, draft
 
     def _copy(self, source: Source, draft: str) -> None:
-        with closing(sqlite3.connect(draft, isolation_level=None)) as copy, source() as connection:
+        with closing(sqlite3.connect(draft, isolation_level=None)) as copy, source(self._wait) as snapshot:
             # An unfinished copy is thrown away, so no change to it needs to be undone or to survive a power cut.
             copy.execute("PRAGMA journal_mode = OFF").fetchall()
             copy.execute("PRAGMA synchronous = OFF")
-            connection.backup(copy, pages=_PAGES, progress=lambda *_: self._go_on())
+
+            def go_on(*_: int) -> None:
+                self._go_on()
+                snapshot.check()
+
+            snapshot.connection.backup(copy, pages=_PAGES, progress=go_on)
+
+    def _wait(self, seconds: float) -> None:
+        self._stop.wait(seconds)
+        self._go_on()
 
     def _look_over(self, draft: str, check_item: CheckItem, check_meta: CheckMeta) -> int:
         # immutable: SQLite takes no locks, makes no log and writes nothing, whatever mode the header names

@@ -203,16 +203,21 @@ class _Request:
 
     def give_up(self) -> bool:
         """Prevent the call of the function; False if it was called already or is being called."""
-        return self._decide()
+        given_up = self._decide()
+        if given_up:
+            self._function = _nothing  # what it holds must not live as long as the thread may wait
+        return given_up
 
     def serve(self, file: LockFile, note: Callable[[int | None], None]) -> None:
         """Wait for the lock and call the function, unless it was given up meanwhile; `note` is told what for."""
         try:
-            descriptor = file.take(note)
+            descriptor = file.take(note, lambda: self._open)
         except OSError as error:
             if self._decide():
                 self.error = error
                 self.ended.set()
+            return
+        if descriptor is None:
             return
         try:
             wanted = self._decide()
@@ -229,6 +234,10 @@ class _Request:
         with self._state:
             decided, self._open = self._open, False
         return decided
+
+
+def _nothing() -> None:
+    return
 
 
 def _end(lines: list[_Line]) -> None:

@@ -35,8 +35,10 @@ def create(path: str, busy_timeout: float) -> None:
             name_new(draft, path)
         sync_folder(os.path.dirname(path))
     finally:
-        _remove(draft)
-        os.close(descriptor)
+        try:
+            _remove(draft)
+        finally:
+            os.close(descriptor)
 
 
 def _begin(path: str) -> tuple[int, str]:

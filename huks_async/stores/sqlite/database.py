@@ -44,6 +44,8 @@ class Database:
         self.path = path
         self.written = written
         self.read = read
+        self.lost: bool = False
+        """Whether a commit went to other files than those that are named: the connection that writes has them open."""
         self._file, self._index = guards
         self.header: mmap | None = self._index.map(MAPPED_SIZE)
         connections.sync_later(written)
@@ -61,7 +63,7 @@ class Database:
 
     def is_named(self) -> bool:
         """Whether the path names these files now."""
-        return self._names.hold()
+        return not self.lost and self._names.hold()
 
     def state(self) -> bytes | None:
         """Return the header of the index, which every commit changes; None if it cannot be mapped."""

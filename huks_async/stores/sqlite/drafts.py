@@ -1,7 +1,7 @@
 """Files that are complete before they get their name: until then they are drafts, locked by whoever makes them.
 
-A draft that nobody locks was left by a process that was killed. The lock is `flock`, which does not touch the POSIX
-locks that SQLite has on a file, and which the kernel releases with the process.
+A draft that nobody locks was left by a process that was killed. The lock is `flock`, which the kernel releases with the
+process, and which on Linux does not touch the POSIX locks that SQLite has on a file.
 """
 
 import fcntl

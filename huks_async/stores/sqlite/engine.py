@@ -40,6 +40,7 @@ from huks_async.stores.sqlite.opening import (
     refuse_foreign,
     refuse_left_log,
 )
+from huks_async.stores.sqlite.snapshot import Snapshot
 from huks_async.stores.sqlite.walindex import View
 from huks_async.stores.sqlite.writes import Outcome, PutMeta, Write
 
@@ -160,7 +161,10 @@ class Engine:
             self._closed = True
             if database is None:
                 return
-            tidy = tidy and self._is_named(database)
+            try:
+                tidy = tidy and self._is_named(database)
+            except OSError:  # a path that cannot be looked at
+                tidy = False
             if tidy and database.log.failed:
                 with suppress(BusinessError):  # a disk that still fails
                     self._mend(database)
@@ -207,14 +211,16 @@ class Engine:
         database = self._settle()
         before, changes = database.state(), database.written.total_changes
         outcomes = database.commit(writes)
-        # If a commit does not change the shared memory that the path names, it did not go to the path's files.
+        # A commit that does not change the shared memory that the path names, or its log, did not go to its files.
         changed = changes != database.written.total_changes
-        unseen = changed and before is not None and before == database.state()
+        unseen = changed and before is not None
+        unseen = unseen and (before == database.state() or database.log.is_missing_frames())
         named = self._is_named(database)
         if unseen or not named:
             outcomes = _refused(outcomes, partial(not_acknowledged, self._address))
+        database.lost = unseen
         state = database.state()
-        if named:
+        if named and not unseen:
             database.checkpoints.after_commit()
         return outcomes, database, state
 
@@ -290,29 +296,35 @@ class Engine:
         return rows
 
     @contextmanager
-    def snapshot(self) -> Iterator[sqlite3.Connection]:
+    def snapshot(self, wait: Callable[[float], object] = time.sleep) -> Iterator[Snapshot]:
         """Return the reading connection in a transaction that keeps the state of this moment.
 
         Every write that was acknowledged before is in it. Other processes may commit meanwhile, and the log grows
         until this ends, because there are no checkpoints.
-        """
-        database = self._locked(self._begin_reading)
-        with self._change:
-            try:
-                yield database.read
-            finally:
-                database.allow_checkpoints()
-                database.read.execute("ROLLBACK")
 
-    def _begin_reading(self) -> Database:
-        database = self._settle()
+        Args:
+            wait: sleeps for some seconds; raises when nobody wants the snapshot any more.
+
+        """
         deadline = time.monotonic() + self._busy_timeout
-        while not database.bar_checkpoints():
+        while (database := self._locked(self._begin_reading)) is None:
             if time.monotonic() > deadline:
                 raise sqlite3.OperationalError(
                     "another program makes a checkpoint for longer than the busy timeout"
                 )
-            time.sleep(_PAUSE)
+            wait(_PAUSE)
+        with self._change:
+            try:
+                yield Snapshot(database)
+            finally:
+                database.allow_checkpoints()
+                database.read.execute("ROLLBACK")
+
+    def _begin_reading(self) -> Database | None:
+        """Begin to read; None if another program is making a checkpoint, for whose end nobody should hold the lock."""
+        database = self._settle()
+        if not database.bar_checkpoints():
+            return None
         try:
             database.read.execute("BEGIN")
             # SQLite fixes the state that a transaction sees at its first read
@@ -378,6 +390,10 @@ class Engine:
         if names.database != old.files.database:
             self._exchange(old)
             return False
+        if old.lost:
+            # Which files the connections have is unknown, so nothing is written back. What is lost was not acknowledged.
+            self._leave(old)
+            return False
         if old.is_shared_here():
             # Reopened now, SQLite would keep using the old shared memory, which other stores of this process have open.
             self._leave(old)
@@ -416,11 +432,13 @@ class Engine:
         names = look(self._path)
         if names.database is not None:
             # Files of the old set must not be mixed with those of the new one.
-            with suppress(FileNotFoundError):
-                if names.shared == old.files.shared:
-                    os.unlink(f"{self._path}-shm")
-                if names.log == old.files.log:
-                    os.unlink(f"{self._path}-wal")
+            for name, found, left in (
+                (f"{self._path}-shm", names.shared, old.files.shared),
+                (f"{self._path}-wal", names.log, old.files.log),
+            ):
+                if found == left:
+                    with suppress(FileNotFoundError):
+                        os.unlink(name)
         return saved
 
     def _leave(self, old: Database) -> None:

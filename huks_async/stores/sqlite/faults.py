@@ -111,7 +111,7 @@ def log_not_mended(address: str) -> BusinessError:
     return BusinessError(
         12000004,
         f"the store {address} could not be synced to its disk, and its log cannot be written back into the "
-        f"database; {_NOT_WRITTEN}; check the disk and the system's log, and try again",
+        f"database; {_NOT_WRITTEN}; check the disk and the system's log, and try again when no backup is being made",
     )
 
 

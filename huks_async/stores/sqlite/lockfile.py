@@ -36,9 +36,7 @@ class LockFile:
         """Close the child's copies of the descriptors, which would hold the lock for as long as the child lives."""
         self._state = threading.Lock()
         for descriptor in self._open:
-            # a descriptor that was closed just before the fork may have become another file's since
-            if self.is_current(descriptor):
-                os.close(descriptor)
+            _close(descriptor)
         self._open.clear()
         self._spare = None
 
@@ -58,14 +56,19 @@ class LockFile:
             if not taken:
                 return None
 
-    def take(self, note: Callable[[int | None], None] = lambda _: None) -> int:
+    def take(
+        self,
+        note: Callable[[int | None], None] = lambda _: None,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> int | None:
         """Wait for the lock; return the descriptor that holds it.
 
         Args:
             note: called with the descriptor that is waited for, and with None when the waiting is over.
+            wanted: asked before each wait for a file; when it is no, the result is None.
 
         """
-        while True:
+        while wanted():
             descriptor = self._descriptor()
             try:
                 note(descriptor)
@@ -80,6 +83,7 @@ class LockFile:
                 self._mine.held = descriptor
                 return descriptor
             self.release(descriptor)  # the file was removed or replaced while we waited
+        return None
 
     def release(self, descriptor: int) -> None:
         """Release the lock."""

@@ -15,7 +15,7 @@ from typing import Final
 
 from huks_async.runtime.forks import tell_after_fork
 from huks_async.stores.sqlite.files import Inode
-from huks_async.stores.sqlite.walindex import state
+from huks_async.stores.sqlite.walindex import frames, state
 
 _sync: Final = getattr(os, "fdatasync", os.fsync)
 
@@ -78,6 +78,14 @@ class LogFile:
                 self._failed = True
                 raise
             self._synced = reached
+
+    def is_missing_frames(self) -> bool:
+        """Whether the file is empty, although the index says that it holds pages: then they are in another file."""
+        descriptor, header = self._descriptor, self._header
+        if descriptor is None or header is None:
+            return False
+        # not fstat(2), after which the file's next write is dearer (see `files`)
+        return os.lseek(descriptor, 0, os.SEEK_END) == 0 and frames(header)[0] > 0
 
     @property
     def failed(self) -> bool:

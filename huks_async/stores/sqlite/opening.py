@@ -67,10 +67,13 @@ def open_database(path: str, address: str, busy_timeout: float, *, settled: bool
             raise UnsettledError
         # the index is made by the connections, but its guard must outlast them
         index_made = made.enter_context(ExitStack())
+        before = look(path)
         written = _connect(path, busy_timeout)
         made.callback(connections.close, written)
         _use_log(written, address)
         opened = look(path)
+        if any(was not in {None, now} for was, now in zip(before, opened, strict=True)):
+            raise UnsettledError  # the connection may have the earlier ones
         if not ready and not file.hold():
             raise UnsettledError
         migrate(written, address)

@@ -22,6 +22,7 @@ from huks_async.stores.base import MAX_NAME_BYTES, Copied, ItemName, Row, Store,
 from huks_async.stores.sqlite.backup import Backup, StoppedError
 from huks_async.stores.sqlite.engine import Engine
 from huks_async.stores.sqlite.faults import foreign_value, storage_error
+from huks_async.stores.sqlite.snapshot import Snapshot
 from huks_async.stores.sqlite.threads import ShowView, Threads
 from huks_async.stores.sqlite.walindex import HEADER
 from huks_async.stores.sqlite.writes import Delete, Outcome, Put, PutMeta, Write, row_key
@@ -288,12 +289,12 @@ class SqliteStore(Store):
 
 
 @contextmanager
-def _snapshot(opened: Engine) -> Iterator[sqlite3.Connection]:
+def _snapshot(opened: Engine, wait: Callable[[float], None]) -> Iterator[Snapshot]:
     # A second engine on the same file, so that the store can meanwhile be closed, or follow its path to other files.
     engine = opened.another()
     try:
-        with engine.snapshot() as connection:
-            yield connection
+        with engine.snapshot(wait) as snapshot:
+            yield snapshot
     finally:
         engine.close_read()
         engine.close()

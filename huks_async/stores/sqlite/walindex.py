@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from huks_async.stores.sqlite.files import LOOK_AGE, Inode, Names
 
 HEADER = slice(48)
+_SECOND = slice(48, 96)
 MAPPED_SIZE = 136
 
 _COMMITS = struct.Struct("I")
@@ -28,15 +29,20 @@ def frames(memory: mmap.mmap) -> tuple[int, int]:
     return _FRAMES.unpack_from(memory, _LAST_FRAME_AT)[0], _FRAMES.unpack_from(memory, _BACKFILLED_AT)[0]
 
 
-def at_most_one_commit(before: bytes, after: bytes) -> bool:
-    """Whether at most one commit lies between two headers: each that changes something adds one to the counter."""
+def one_commit(before: bytes, after: bytes) -> bool:
+    """Whether one commit lies between two headers: each that changes something adds one to the counter."""
     first, last = (int(_COMMITS.unpack_from(header, _COMMITS_AT)[0]) for header in (before, after))
-    return (last - first) % 2**32 <= 1
+    return (last - first) % 2**32 == 1
 
 
 def state(memory: mmap.mmap | None) -> bytes | None:
     """Return the header, which every commit changes; None if it could not be mapped."""
     return None if memory is None else memory[HEADER]
+
+
+def is_torn(memory: mmap.mmap) -> bool:
+    """Whether the two copies of the header differ: somebody is writing them, or was killed between the two."""
+    return memory[HEADER] != memory[_SECOND]
 
 
 class View:

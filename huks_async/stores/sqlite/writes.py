@@ -9,7 +9,7 @@ from huks_async.model.showing import shown
 from huks_async.stores.base import ItemName, StoreConflictError, encode_name
 from huks_async.stores.sqlite.faults import foreign_value, storage_error
 from huks_async.stores.sqlite.schema import refuse_newer
-from huks_async.stores.sqlite.walindex import HEADER, at_most_one_commit
+from huks_async.stores.sqlite.walindex import HEADER, one_commit
 
 Key: TypeAlias = tuple[bytes, int, bytes]
 """The primary key of a row: namespace, level, alias."""
@@ -54,6 +54,7 @@ _PUT = {
     for rows in (*_ROWS_AT_ONCE, 1)
 }
 _OUTDATED = "outdated version"
+_NEW_VALUE = "UPDATE SET value = excluded.value WHERE value IS NOT excluded.value"
 # One row and the counter of versions by one statement, which is a transaction of its own: each statement costs
 # several microseconds beside its work. Views and triggers of this kind belong to the connection, not to the file.
 _ALONE = (
@@ -120,7 +121,7 @@ class GroupCommit:
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
         header = self._header
-        before = None if header is None else header[HEADER]
+        before, changes = None if header is None else header[HEADER], connection.total_changes
         if before is None or before != self._own:
             # Another process has committed: it may have issued versions, and if it runs a newer version of this
             # package, it may have changed the tables.
@@ -162,7 +163,10 @@ class GroupCommit:
             connection.execute("UPDATE sequence SET version = ?", (version,))
         connection.execute("COMMIT")
         self._version = version
-        self._note_own(before)
+        if connection.total_changes == changes:
+            self._own = before
+        else:
+            self._note_own(before)
         return outcomes
 
     def _note_own(self, before: bytes | None) -> None:
@@ -170,7 +174,7 @@ class GroupCommit:
         # Where somebody removed the lock's file, another process may have committed before this look, and the header
         # would vouch for a version and a schema that are no longer the last.
         after = None if self._header is None else self._header[HEADER]
-        self._own = after if before and after and at_most_one_commit(before, after) else None
+        self._own = after if before and after and one_commit(before, after) else None
 
     def _put_alone(self, write: Write) -> int | None:
         """Write a single row by one statement, and return its version; None if it must go the ordinary way."""
@@ -256,7 +260,8 @@ class GroupCommit:
 
     def _put_meta(self, write: PutMeta) -> bytes:
         name = encode_name("name", write.name)
-        rule = "DO UPDATE SET value = excluded.value" if write.replace else "DO NOTHING"
+        # Equal values would count as a change that the log does not have.
+        rule = f"DO {_NEW_VALUE if write.replace else 'NOTHING'}"
         self._connection.execute(
             f"INSERT INTO meta VALUES (?, ?) ON CONFLICT {rule}",  # noqa: S608 - one of two constants
             (name, write.value),
