@@ -202,13 +202,20 @@ def test_a_fork_waits_for_modules_that_come_late(tmp_path: Path, use: str) -> No
     assert (
         run(
             f"""
-import threading
+import importlib.machinery, threading
 class Slow:
     def find_spec(self, name, path=None, target=None):
         if name.startswith("huks_async.stores.") and not begun.is_set():
-            begun.set()
-            forking.wait(60)
-            forked.wait(1)  # the fork comes in this time, or waits for the end of the load
+            spec = importlib.machinery.PathFinder.find_spec(name, path)
+            execute = spec.loader.exec_module
+            def slow(module):  # and not in the finder, whose end the interpreter's own lock has a fork wait for
+                if not begun.is_set():
+                    begun.set()
+                    forking.wait(60)
+                    forked.wait(1)  # the fork comes in this time, or waits for the end of the load
+                execute(module)
+            spec.loader.exec_module = slow
+            return spec
 begun, forking, forked = threading.Event(), threading.Event(), threading.Event()
 # the hook of before is called before the library's own, which came earlier
 os.register_at_fork(before=forking.set, after_in_parent=forked.set)
