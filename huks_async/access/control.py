@@ -250,6 +250,8 @@ class AccessControl:
         request = AuthRequest(challenge, auth_type, user_id)
         voided = self._voidings.latest(user_id)
         vouched = await self._ask(self._authenticator.authenticate(self.host, request, credential), Vouched)
+        # Read before the look at what was voided: a change in another thread that this look misses is a later one.
+        now = self._milliseconds()
         if self._voidings.latest(user_id) != voided:
             # a token made now would be younger than the change that voids what the authenticator may have looked at
             raise BusinessError(
@@ -259,7 +261,7 @@ class AccessControl:
         return seal_token(
             AuthToken(
                 challenge=challenge,
-                time=max(int(self.clock() * 1000), voided),
+                time=max(now, voided),
                 trust_level=vouched.trust_level * TRUST_STEP,
                 auth_type=number,
                 user_id=user_id,
@@ -330,7 +332,10 @@ class AccessControl:
             raise _void("was made before the user's credentials were changed")
 
     def _void_tokens(self, user_id: int) -> None:
-        self._voidings.void(user_id, int(self.clock() * 1000))
+        self._voidings.void(user_id, self._milliseconds)
+
+    def _milliseconds(self) -> int:
+        return int(self.clock() * 1000)
 
     # --- the authenticator --------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from huks_async.model.enums import (
     HuksCipherMode,
     HuksErrorCode,
     HuksKeyAlg,
+    HuksKeyDigest,
     HuksKeyPurpose,
     HuksSecureSignType,
     HuksUserAuthMode,
@@ -40,14 +41,23 @@ _SECURE_SIGN, _AUTH_PURPOSE, _MODE = (
     int(_T.HUKS_TAG_KEY_AUTH_PURPOSE),
     int(_T.HUKS_TAG_USER_AUTH_MODE),
 )
-_PURPOSE, _ALGORITHM, _BLOCK_MODE = (
+_PURPOSE, _ALGORITHM, _BLOCK_MODE, _DIGEST = (
     int(_T.HUKS_TAG_PURPOSE),
     int(_T.HUKS_TAG_ALGORITHM),
     int(_T.HUKS_TAG_BLOCK_MODE),
+    int(_T.HUKS_TAG_DIGEST),
 )
 _PASSWORD, _BATCH = int(_T.HUKS_TAG_IS_DEVICE_PASSWORD_SET), int(_I.BATCH_PURPOSE)
 _ALLOWED_WRAP = int(_T.HUKS_TAG_IS_ALLOWED_WRAP)
 _SIGN = int(HuksKeyPurpose.HUKS_KEY_PURPOSE_SIGN)
+_NO_DIGEST = int(HuksKeyDigest.HUKS_DIGEST_NONE)
+# the algorithms whose signatures are over a hash value
+_HASHED = (
+    HuksKeyAlg.HUKS_ALG_RSA,
+    HuksKeyAlg.HUKS_ALG_ECC,
+    HuksKeyAlg.HUKS_ALG_DSA,
+    HuksKeyAlg.HUKS_ALG_SM2,
+)
 
 FINGERPRINT, FACE, PIN, TUI_PIN = (int(member) for member in HuksUserAuthType)
 CLEAR_PASSWORD, NEW_BIO_ENROLL, ALWAYS_VALID = (int(member) for member in HuksAuthAccessType)
@@ -241,6 +251,22 @@ def _check_secure_sign(numbers: Mapping[int, int]) -> None:
             12000001,
             "HUKS_TAG_KEY_SECURE_SIGN_TYPE: signatures of a batch session name nobody; leave SIGN out of "
             "BATCH_PURPOSE (313)",
+        )
+    refuse_bare_digest(numbers)
+
+
+def refuse_bare_digest(numbers: Mapping[int, int]) -> None:
+    """Refuse (12000001) signatures that name somebody where data is taken for a hash value.
+
+    Of a hash value that is longer than the curve, ECDSA and DSA sign the beginning alone. Here that is the prefix and
+    a few bytes of the data, so the signature would do for other data, too.
+    """
+    if numbers.get(_ALGORITHM) in _HASHED and numbers.get(_DIGEST) == _NO_DIGEST:
+        raise BusinessError(
+            12000001,
+            "HUKS_TAG_DIGEST: HUKS_DIGEST_NONE takes data for a hash value, and what is signed with "
+            "HUKS_TAG_KEY_SECURE_SIGN_TYPE is none: the data with 24 bytes before it; name a digest, and give the "
+            "message",
         )
 
 

@@ -1,11 +1,17 @@
 """Which tokens are void because their user's credentials were changed: known to all keystores of a process on a store."""
 
+import os
+import threading
+from collections.abc import Callable
 from weakref import WeakValueDictionary
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 _ID_BYTES = 16
+
+# Held while a moment is raised or an entry is made, never during a call of anything else.
+_changing = threading.Lock()
 
 
 class Voidings:
@@ -20,12 +26,18 @@ class Voidings:
         """The moment before which the user's tokens are void. It is another one after each voiding."""
         return self._moments.get(user_id, 0)
 
-    def void(self, user_id: int, now: int) -> None:
-        """Void the tokens that a user has.
+    def void(self, user_id: int, clock: Callable[[], int]) -> None:
+        """Void the tokens that a user has; `clock` gives milliseconds.
 
         Those of this millisecond are among them, so the next ones have to be of the moment that `latest` gives.
         """
-        self._moments[user_id] = max(now, self.latest(user_id)) + 1
+        # Noted before the clock is read. Whoever makes a token reads the clock and then looks at `latest`, so it either
+        # sees this note, or its token is of an earlier moment than the one that is noted below.
+        with _changing:
+            self._moments[user_id] = self.latest(user_id) + 1
+        now = clock()
+        with _changing:
+            self._moments[user_id] = max(now + 1, self.latest(user_id))
 
 
 # By an id of the store; whoever works on the store keeps the entry.
@@ -35,4 +47,13 @@ _of_stores: "WeakValueDictionary[bytes, Voidings]" = WeakValueDictionary()
 def voidings_of(store_key: bytes) -> Voidings:
     """The voidings that the keystores of this process on one store share, while one of them is open."""
     name = HKDF(SHA256(), _ID_BYTES, salt=None, info=b"huks_async voidings 1").derive(store_key)
-    return _of_stores.setdefault(name, Voidings())
+    with _changing:
+        return _of_stores.setdefault(name, Voidings())
+
+
+def _renew() -> None:
+    global _changing, _of_stores
+    _changing, _of_stores = threading.Lock(), WeakValueDictionary()
+
+
+os.register_at_fork(after_in_child=_renew)

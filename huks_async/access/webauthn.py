@@ -131,7 +131,7 @@ class WebAuthnAuthenticator(KeptUsers):
 
         Returns:
             JSON for `PublicKeyCredential.parseCreationOptionsFromJSON`, valid for ten minutes; a later call
-            for the same user replaces it.
+            for the same user replaces it, and `clear` of all the user's passkeys ends it.
         """
         host, user_id = keystore.auth_host, check_user_id(user_id)
         if not isinstance(name, str) or not name:
@@ -196,10 +196,14 @@ class WebAuthnAuthenticator(KeptUsers):
     async def clear(self, keystore: HasAuthHost, user_id: int, passkey: str | None = None) -> None:
         """Remove one passkey by its id, or all of a user. To be called by those who administer users.
 
+        Without an id, an enrolment that `begin_enroll` has begun for the user cannot be finished any more, either.
+
         Raises:
             BusinessError: 12000013 when there is none.
         """
         host, user_id = keystore.auth_host, check_user_id(user_id)
+        if passkey is None:
+            await change(host.vault, _pending(user_id), lambda _: (None, None))
 
         def removed(record: UserRecord) -> tuple[UserRecord, None]:
             found = [kept for kept, one in _passkeys_of(record) if passkey in (None, one.id)]
@@ -242,9 +246,10 @@ class WebAuthnAuthenticator(KeptUsers):
         known = _passkeys_of(await read_user(host, user_id))
         if not known:
             raise _none_enrolled(user_id)
-        passkey = next((one for _, one in known if one.id == given.get("id")), None)
-        if passkey is None:
+        named = next((pair for pair in known if pair[1].id == given.get("id")), None)
+        if named is None:
             raise _refused("credential", f"is of a passkey that user {user_id} has not enrolled")
+        checked, passkey = named
         self._check_client(given, "webauthn.get", request.challenge)
         self._check_data(_part(given, "authenticatorData"), passkey)
         handle = given["response"].get("userHandle")
@@ -263,9 +268,15 @@ class WebAuthnAuthenticator(KeptUsers):
         )
 
         def counted(record: UserRecord) -> tuple[UserRecord, Vouched]:
-            found = next(((kept, one) for kept, one in _passkeys_of(record) if one.id == passkey.id), None)
+            found = next(
+                (pair for pair in _passkeys_of(record) if pair[0].credential_id == checked.credential_id),
+                None,
+            )
             if found is None:
-                raise _none_enrolled(user_id)
+                raise _refused(
+                    "credential",
+                    "is of a passkey that was removed or enrolled anew while it was being checked",
+                )
             kept, one = found
             # Many passkeys do not count their uses and always say zero. If the counter of one that counts did not
             # go up, there may be a copy of the passkey.

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from huks_async.access.control import bound_of
-from huks_async.access.demand import Demand, check_refined_values
+from huks_async.access.demand import Demand, check_refined_values, refuse_bare_digest
 from huks_async.access.gate import Gate, check_position
 from huks_async.crypto.caller_warnings import times_warned
 from huks_async.crypto.operation import Operation
@@ -14,7 +14,7 @@ from huks_async.keys.items.aliases import storage_level
 from huks_async.keys.items.item import KeyItem
 from huks_async.keys.items.prepared import Plan, plan_key
 from huks_async.keystore.open_state import OpenState, ask_policy
-from huks_async.model.enums import AUTHENTICATED_MODES, HuksKeyAlg, HuksKeyDigest, HuksKeyPurpose
+from huks_async.model.enums import AUTHENTICATED_MODES, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import ParamSet
 from huks_async.model.tags import HuksTag, InnerTag
@@ -22,13 +22,6 @@ from huks_async.sessions.guarded import Batch, Guarded
 
 _T, _I = HuksTag, InnerTag
 _SIGN, _ENCRYPT = HuksKeyPurpose.HUKS_KEY_PURPOSE_SIGN, HuksKeyPurpose.HUKS_KEY_PURPOSE_ENCRYPT
-_NO_DIGEST = HuksKeyDigest.HUKS_DIGEST_NONE
-_HASHED = (
-    HuksKeyAlg.HUKS_ALG_RSA,
-    HuksKeyAlg.HUKS_ALG_ECC,
-    HuksKeyAlg.HUKS_ALG_DSA,
-    HuksKeyAlg.HUKS_ALG_SM2,
-)
 _OF_BATCHES = frozenset({_I.IS_BATCH_OPERATION, _I.BATCH_OPERATION_TIMEOUT, _T.HUKS_TAG_AUTH_TOKEN})
 
 
@@ -121,7 +114,7 @@ async def _prepare_anew(
     needs_token = demand.needs_token(purpose if seconds is None else demand.batch)
     names_user = demand.secure_sign and purpose == _SIGN
     if names_user:
-        _refuse_bare_digest(numbers)
+        refuse_bare_digest(numbers)
     position = 0
     if demand.needs_user:
         if demand.purposes is not None:
@@ -188,20 +181,6 @@ def _batch(
     deadline = state.table.clock() + seconds
     batch = Batch(gate, state.table.clock, deadline, start)
     return GuardedSession(batch, None, batch.challenge, deadline)
-
-
-def _refuse_bare_digest(numbers: Mapping[int, int]) -> None:
-    """Refuse (12000001) a signature that names somebody where data is taken for a hash value.
-
-    Of a hash value that is longer than the curve, ECDSA and DSA sign the beginning alone. Here that is the prefix and
-    a few bytes of the data, so the signature would do for other data, too.
-    """
-    if numbers.get(_T.HUKS_TAG_ALGORITHM) in _HASHED and numbers.get(_T.HUKS_TAG_DIGEST) == _NO_DIGEST:
-        raise BusinessError(
-            12000001,
-            "HUKS_TAG_DIGEST: with HUKS_TAG_KEY_SECURE_SIGN_TYPE, HUKS_DIGEST_NONE would leave a part of the data "
-            "unsigned; name a digest, and give the message",
-        )
 
 
 def _refuse_unnamed_signature(demand: Demand, purpose: int) -> None:

@@ -2,7 +2,7 @@
 
 import hmac
 import struct
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -70,6 +70,31 @@ async def open_session(keystore: Keystore, alias: str = "key", **values: Any) ->
 async def finish(keystore: Keystore, session: Any, token: bytes | None, text: bytes = b"text") -> bytes:
     """The output of a session that ends with its first call."""
     return (await keystore.finishSession(session.handle, data(text), token)).outData
+
+
+class Meddler:
+    """What a keystore lends, in whose store something happens after the last write of a check."""
+
+    def __init__(self, keystore: Keystore, last: str, then: Callable[[], Awaitable[object]]) -> None:
+        self._host: Any = keystore.auth_host
+        self._last, self._then = last, then
+        self.vault = self
+        self.run = self._host.run
+        self.get = self._host.vault.get
+        self.credentials_changed = self._host.credentials_changed
+
+    async def put(self, name: str, data: bytes, *, expect: int) -> int:
+        """Write, and let it happen."""
+        version: int = await self._host.vault.put(name, data, expect=expect)
+        if name == self._last:
+            await self._then()
+        return version
+
+    async def delete(self, name: str, *, expect: int) -> None:
+        """Likewise."""
+        await self._host.vault.delete(name, expect=expect)
+        if name == self._last:
+            await self._then()
 
 
 FIELDS = (

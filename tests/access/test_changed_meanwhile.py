@@ -1,7 +1,8 @@
 """Credentials that change while one is being checked, or while a token of theirs is on its way: it opens nothing."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,18 @@ from huks_async import BusinessError, Keystore
 from huks_async.access import AuthRequest, PinAuthenticator, Vouched
 from huks_async.testing import EverybodyAuthenticator
 from tests.access.conftest import Clock
-from tests.access.support import ALWAYS, GCM_KEY, NONE, PIN, PIN_KEY, finish, generate, open_session, refused
+from tests.access.support import (
+    ALWAYS,
+    GCM_KEY,
+    NONE,
+    PIN,
+    PIN_KEY,
+    Meddler,
+    finish,
+    generate,
+    open_session,
+    refused,
+)
 from tests.access.support import options as made_with
 from tests.access.test_oidc import CHALLENGE, Issuer, issuer, keys
 from tests.access.test_totp import SECRET, Now, code_at
@@ -21,31 +33,6 @@ __all__ = ["issuer", "keys"]
 pytestmark = pytest.mark.asyncio
 
 ANY_TIME = {**PIN_KEY, "KEY_AUTH_ACCESS_TYPE": ALWAYS, "CHALLENGE_TYPE": NONE, "AUTH_TIMEOUT": 3600}
-
-
-class Meddler:
-    """What a keystore lends, in whose store something happens after the last write of a check."""
-
-    def __init__(self, keystore: Keystore, last: str, then: Callable[[], Awaitable[object]]) -> None:
-        self._host: Any = keystore.auth_host
-        self._last, self._then = last, then
-        self.vault = self
-        self.run = self._host.run
-        self.get = self._host.vault.get
-        self.credentials_changed = self._host.credentials_changed
-
-    async def put(self, name: str, data: bytes, *, expect: int) -> int:
-        """Write, and let it happen."""
-        version: int = await self._host.vault.put(name, data, expect=expect)
-        if name == self._last:
-            await self._then()
-        return version
-
-    async def delete(self, name: str, *, expect: int) -> None:
-        """Likewise."""
-        await self._host.vault.delete(name, expect=expect)
-        if name == self._last:
-            await self._then()
 
 
 @pytest.mark.parametrize("again", [False, True])
@@ -115,6 +102,54 @@ async def test_credentials_change_while_one_is_checked(user: int) -> None:
         else:
             await finish(keystore, await open_session(keystore), await asking)
         await finish(keystore, await open_session(keystore), await keystore.authenticate(b"", "x"))
+
+
+class Halfway(EverybodyAuthenticator):
+    """Stops once before it answers, until the coroutine that awaits it is sent on."""
+
+    async def authenticate(self, host: Any, request: AuthRequest, credential: Any) -> Vouched:
+        vouched = await super().authenticate(host, request, credential)
+        await _stop()
+        return vouched
+
+
+@types.coroutine
+def _stop() -> Any:
+    yield
+
+
+@pytest.mark.parametrize("reading", ["of the token", "of the change"])
+async def test_credentials_change_in_another_thread_while_a_token_is_dated(reading: str) -> None:
+    """The clock is read for the token and for the change; whatever comes between, no token outlives the change."""
+    meanwhile: list[Callable[[], None]] = []
+    now = 1000.0
+
+    def clock() -> float:
+        nonlocal now
+        read, now = now, now + 0.005
+        if meanwhile:
+            meanwhile.pop()()
+        return read
+
+    codes = []
+    halfway = Halfway()
+    halfway.enroll(100)
+    async with Keystore.open("memory:", authenticator=halfway, clock=clock, monitor=False) as keystore:
+        asking = keystore.authenticate(b"", "x")
+        asking.send(None)
+
+        def change() -> None:
+            keystore.auth_host.credentials_changed(100)
+
+        def go_on() -> None:
+            with pytest.raises(BusinessError) as caught:
+                asking.send(None)
+            codes.append(caught.value.code)
+
+        first, second = (go_on, change) if reading == "of the token" else (change, go_on)
+        meanwhile.append(second)
+        first()
+    assert codes == [12000008]
 
 
 async def test_tokens_of_the_moment_of_a_change(

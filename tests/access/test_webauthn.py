@@ -13,8 +13,17 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from huks_async import BusinessError, Keystore
-from huks_async.access import WebAuthnAuthenticator
-from tests.access.support import FINGERPRINT, GCM_KEY, PIN_KEY, finish, open_session, options, refused
+from huks_async.access import AuthRequest, WebAuthnAuthenticator
+from tests.access.support import (
+    FINGERPRINT,
+    GCM_KEY,
+    PIN_KEY,
+    Meddler,
+    finish,
+    open_session,
+    options,
+    refused,
+)
 
 pytest.importorskip("webauthn", reason="the extra webauthn is not installed")
 import cbor2
@@ -205,6 +214,42 @@ async def test_a_challenge_once_and_counters_that_go_up() -> None:
                 await keystore.authenticate(challenge, answer, auth_type=FINGERPRINT)
             else:
                 assert await refusal(keystore, answer, challenge) == "counter"
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_another_process_removes_the_passkey_that_is_being_checked(again: bool) -> None:
+    """12000008, also where the user has enrolled the same passkey anew: it is another credential."""
+    web = WebAuthnAuthenticator(RP, [ORIGIN])
+    async with Keystore.open("memory:", authenticator=web, monitor=False) as keystore:
+        passkey = await enroll(web, keystore)
+
+        async def remove() -> None:
+            await web.clear(keystore, 100)
+            if again:
+                asked = await web.begin_enroll(keystore, 100, name="ana")
+                await web.finish_enroll(keystore, 100, passkey.create(asked))
+
+        host: Any = Meddler(keystore, "webauthn-used/100", remove)
+        request = AuthRequest(bytes(32), FINGERPRINT, 100)
+        error = await refused(web.authenticate(host, request, passkey.get(bytes(32))), 12000008)
+        assert error.data == {"refused": "credential"}
+
+
+async def test_clearing_all_passkeys_ends_an_enrolment_that_has_begun() -> None:
+    """Also of a user who has none yet; removing one passkey by its id leaves the enrolment of its successor alone."""
+    web = WebAuthnAuthenticator(RP, [ORIGIN])
+    async with Keystore.open("memory:", authenticator=web, monitor=False) as keystore:
+        asked = await web.begin_enroll(keystore, 100, name="ana")
+        await refused(web.clear(keystore, 100), 12000013)
+        await refused(web.finish_enroll(keystore, 100, Passkey().create(asked)), 12000008)
+        first = await enroll(web, keystore)
+        asked = await web.begin_enroll(keystore, 100, name="ana")
+        await web.clear(keystore, 100)
+        await refused(web.finish_enroll(keystore, 100, Passkey().create(asked)), 12000008)
+        first = await enroll(web, keystore)
+        asked = await web.begin_enroll(keystore, 100, name="ana")
+        await web.clear(keystore, 100, text(first.id))
+        await web.finish_enroll(keystore, 100, Passkey().create(asked))
 
 
 async def test_enrolment_is_checked() -> None:
