@@ -154,7 +154,10 @@ class TablePolicy:
         """
         import tomllib  # late: most keystores have no policy
 
-        name = shown(os.fspath(path))
+        try:
+            name = shown(os.fspath(path))
+        except TypeError:
+            raise BusinessError(401, f"a policy file needs a path, got {shown(path)}") from None
         try:
             with open(path, "rb") as file:
                 data = file.read(MAX_FILE_BYTES + 1)

@@ -14,7 +14,7 @@ from huks_async.rootkeys.base import KEY_SIZE
 from huks_async.rootkeys.secret import SecretRootKey
 from huks_async.runtime.folders import make_folder, sync_folder
 from huks_async.runtime.new_names import name_new
-from huks_async.runtime.paths import is_usable
+from huks_async.runtime.paths import path_text
 from huks_async.runtime.randomness import random_bytes
 from huks_async.runtime.secret_files import chmod_for, too_open
 
@@ -38,8 +38,8 @@ class FileRootKey(SecretRootKey):
     """
 
     def __init__(self, path: str | os.PathLike[str], *, create: bool = True) -> None:
-        text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
-        if not isinstance(text, str) or not is_usable(text):
+        text = path_text(path)
+        if text is None:
             raise BusinessError(401, f"a root key file needs a path, got {shown(path)}")
         super().__init__(f"the root key file {text}")
         self.path: str = text

@@ -8,9 +8,11 @@ from typing import Any, TypeVar
 import anyio.to_thread
 
 from huks_async.model.errors import BusinessError
+from huks_async.model.showing import shown
 from huks_async.rootkeys.base import RootKey
 from huks_async.rootkeys.envelope import KIND_TOKEN, parse, seal
 from huks_async.rootkeys.token_locks import token_lock
+from huks_async.runtime.paths import path_text
 from huks_async.runtime.randomness import random_bytes
 
 T = TypeVar("T")
@@ -36,7 +38,12 @@ class Pkcs11RootKey(RootKey):
     def __init__(
         self, module: str | os.PathLike[str], token: str, pin: str, *, label: str = "huks-root-key"
     ) -> None:
-        self._module = os.fspath(module)
+        path = path_text(module)
+        if path is None:
+            raise BusinessError(
+                401, f"Pkcs11RootKey: module must be the path of a PKCS#11 library, got {shown(module)}"
+            )
+        self._module = path
         self._token = token
         self._pin = pin
         self._label = label

@@ -3,6 +3,12 @@
 import os
 
 
+def path_text(path: object) -> str | None:
+    """The text of a path, a str or an object that stands for one; None for anything else, and if it is not usable."""
+    text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
+    return text if isinstance(text, str) and is_usable(text) else None
+
+
 def is_usable(path: str) -> bool:
     """Whether a file can have this path: it is not empty, without zero bytes, and in the file system's encoding.
 

@@ -153,3 +153,8 @@ def test_files(tmp_path: Path) -> None:
         with pytest.raises(BusinessError, match="cannot be read") as caught:
             TablePolicy.from_file(missing)
         assert caught.value.code == 401
+    no_path: Any
+    for no_path in (5, None, ["policy.toml"]):
+        with pytest.raises(BusinessError, match="needs a path, got") as caught:
+            TablePolicy.from_file(no_path)
+        assert caught.value.code == 401

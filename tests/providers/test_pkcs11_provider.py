@@ -886,3 +886,11 @@ async def test_without_the_extra_the_error_names_it(monkeypatch):
     ) as keystore:
         with refused(12000020, "huks-async[pkcs11]"):
             await keystore.registerProvider(NAME, [ABILITY_PARAM])
+
+
+@pytest.mark.parametrize("module", ["", "a\0b", "a\ud800b", b"bytes", 5, None], ids=ascii)
+async def test_a_module_that_is_no_path_is_refused_at_once(module):
+    """401 with the name of the argument, before any library is loaded."""
+    with pytest.raises(huks.BusinessError, match="Pkcs11Provider: module must be the path") as caught:
+        Pkcs11Provider(module, "token")
+    assert caught.value.code == 401

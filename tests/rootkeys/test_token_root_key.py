@@ -151,3 +151,11 @@ async def test_without_the_extra_the_error_names_it(monkeypatch):
     with pytest.raises(BusinessError, match=r"huks-async\[pkcs11\]") as caught:
         await Pkcs11RootKey(Path("x.so"), "t", "p").open()
     assert caught.value.code == 12000001
+
+
+@pytest.mark.parametrize("module", ["", "a\0b", "a\ud800b", b"bytes", 5, None], ids=ascii)
+def test_a_module_that_is_no_path_is_refused_at_once(module):
+    """401 with the name of the argument, before any library is loaded."""
+    with pytest.raises(BusinessError, match="Pkcs11RootKey: module must be the path") as caught:
+        Pkcs11RootKey(module, "token", "1234")
+    assert caught.value.code == 401

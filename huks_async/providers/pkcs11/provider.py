@@ -15,6 +15,7 @@ from huks_async.model.external_crypto import (
     HuksExternalPinAuthState,
 )
 from huks_async.model.params import HuksOptions
+from huks_async.model.showing import shown
 from huks_async.providers.pkcs11.locators import Locator, parse_locator
 from huks_async.providers.pkcs11.objects import certificates, export_public, generate, look_at_token
 from huks_async.providers.pkcs11.operations import Operation, make_operation
@@ -28,6 +29,7 @@ from huks_async.providers.protocol import (
     Params,
     value_of,
 )
+from huks_async.runtime.paths import path_text
 
 _R = HuksCryptoExtensionResultCode
 _T = HuksExternalCryptoTag
@@ -59,7 +61,12 @@ class Pkcs11Provider(CryptoExtensionAbility):
     """
 
     def __init__(self, module: str | os.PathLike[str], token: str) -> None:
-        self._token = Token(os.fspath(module), token)
+        path = path_text(module)
+        if path is None:
+            raise BusinessError(
+                401, f"Pkcs11Provider: module must be the path of a PKCS#11 library, got {shown(module)}"
+            )
+        self._token = Token(path, token)
         self._label = token
         self._resources: dict[str, _Resource] = {}
         self._sessions: dict[str, _Session] = {}
