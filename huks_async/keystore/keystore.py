@@ -4,9 +4,10 @@ import os
 import time
 import warnings
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from contextvars import ContextVar
 from functools import partial
+from logging import Logger, getLogger
 from types import NoneType, TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +97,8 @@ LOW_MEMORY = "purged on low memory"
 PURGED_BY_CALL = "purged as stale by the service"
 _PURGE_BATCH = 500
 
+logger: Logger = getLogger("huks_async")
+
 open_keystores: ContextVar[tuple["Keystore", ...]] = ContextVar("open_keystores", default=())
 """The keystores whose `async with` blocks this context is in, the innermost last."""
 
@@ -155,8 +158,8 @@ class Keystore(
 
         Args:
             store: `sqlite:///path`, `memory:`, or a Store. Default: `keystore.db` in $HUKS_ASYNC_HOME, else
-                in `~/.local/share/huks_async`. Several keystores of one event loop may have one Store object, or one root
-                key; the last of them to close closes it.
+                in `huks_async` in the user's data folder ($XDG_DATA_HOME, else `~/.local/share`). Several keystores
+                of one event loop may have one Store object, or one root key; the last of them to close closes it.
             root_key: what protects the store's key. Default: a file beside the database, made at first use: `root.key`
                 for the default store, `DATABASE.root-key` for a store named by address.
             namespace: the name of the caller, which corresponds to an application on a device; its aliases and
@@ -640,8 +643,11 @@ class Keystore(
             from huks_async.sessions.monitor import trim_heap
 
             state.table.compact()
-            with suppress(Exception):  # when memory is short, the system may refuse even the thread
+            try:
                 await state.pool.run(trim_heap)
+            except Exception:
+                # when memory is short, the system may refuse even the thread
+                logger.exception("giving memory back failed; the sessions were ended all the same")
         return ended
 
     def _purge_on_low_memory(self, at_most: int) -> int:

@@ -28,6 +28,11 @@ class ProvidersOnDemand:
             self._made = ExternalProviders(self._abilities, self._timeout)
         return self._made
 
+    @property
+    def made(self) -> "ExternalProviders | None":
+        """The providers, if anybody has asked for them."""
+        return self._made
+
     async def aclose(self) -> None:
         """Close all of their resources."""
         if self._made is not None:

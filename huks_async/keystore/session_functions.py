@@ -367,8 +367,8 @@ async def _fail_any(state: OpenState, handle: int, error: BusinessError) -> Busi
     An illegal set of parameters cannot tell whether it is about a key of a provider.
     """
     failure = state.driver.fail(state.session_owner, handle, error)
-    if failure is error:
-        return error
+    if failure is error or state.providers_on_demand.made is None:
+        return failure
     from huks_async.keystore import provider_keys  # late: few services use providers
 
     return await provider_keys.fail_session(state, handle, error) or failure

@@ -73,6 +73,8 @@ class KeySession(Uncopied):
         challenge: as `initSession` gave it.
     """
 
+    _parts: SessionParts
+
     def __init__(
         self,
         api: SessionApi,
@@ -85,7 +87,6 @@ class KeySession(Uncopied):
         self._alias = alias
         self._options = options
         self._find_parts = find_parts
-        self._parts = find_parts()
         self._entered = False
         self._open: HuksSessionHandle | None = None
         # for a key in an external provider, every call must carry the key class
@@ -118,7 +119,7 @@ class KeySession(Uncopied):
             raise BusinessError(12000012, "this session block was entered already; make a new one")
         self._entered = True
         try:
-            # found anew, because the keystore may have been closed and opened since the block was made
+            # found now, because the keystore may have been closed and opened since the block was made
             self._parts = self._find_parts()
             # Parsed once and kept: an iterator yields its parameters only once, and the caller may change a list.
             params = parse_parameters(self._options)
@@ -205,7 +206,7 @@ class KeySession(Uncopied):
         return self._stream
 
     async def _held_back(self, source: Source) -> AsyncGenerator[bytes, None]:
-        spool = Spool(self._parts.pool)
+        spool = Spool(self._found().pool)
         try:
             async with aclosing(self._feed(source)) as parts:
                 async for part in parts:
@@ -217,7 +218,7 @@ class KeySession(Uncopied):
             await spool.aclose()
 
     async def _feed(self, source: Source) -> AsyncGenerator[bytes, None]:
-        most = min(self._parts.limits.max_call_bytes, _MAX_SEGMENT)
+        most = min(self._found().limits.max_call_bytes, _MAX_SEGMENT)
         derives = self._numbers().get(HuksTag.HUKS_TAG_PURPOSE) == HuksKeyPurpose.HUKS_KEY_PURPOSE_DERIVE
         async with aclosing(_chunks(source)) as chunks:
             async for chunk in chunks:
@@ -248,6 +249,10 @@ class KeySession(Uncopied):
 
     def _numbers(self) -> dict[int, int]:
         return parse_parameters(self._options).numbers
+
+    def _found(self) -> SessionParts:
+        self._session()
+        return self._parts
 
     def _session(self) -> HuksSessionHandle:
         if self._open is None:

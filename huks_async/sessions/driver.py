@@ -289,6 +289,7 @@ class SessionDriver:
 
     def fail(self, owner: str, handle: int, error: BusinessError) -> BusinessError:
         """End a session whose call was refused for its content; return the error to raise."""
+        self._dispatcher.check_owner()  # a call that is refused must not end the session
         try:
             session = self.table.take(handle, owner)
         except BusinessError as gone:

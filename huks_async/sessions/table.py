@@ -494,7 +494,6 @@ class SessionTable:
 
     def _end_some(self, owner: str) -> None:
         limits = self.limits
-        self._check_open()
         self._end_batches()
         if self._opened is not None:
             while self.count_of(owner) >= limits.max_sessions_per_caller:

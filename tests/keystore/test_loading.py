@@ -123,6 +123,30 @@ print(json.dumps(names))
     assert (UNUSED - OF_AN_OPEN_KEYSTORE) & set(loaded) == set()
 
 
+def test_a_refused_call_on_a_session_that_is_gone_loads_no_providers(tmp_path: Path) -> None:
+    """Where nobody has asked for providers, none of them has the session."""
+    loaded = _run(
+        """
+import asyncio, sys, huks_async
+twice = [{"tag": huks_async.HuksTag.HUKS_TAG_PURPOSE, "value": 1}] * 2
+async def main():
+    async with huks_async.Keystore.open("memory:", monitor=False, load_all=False) as keystore:
+        for call in (keystore.updateSession, keystore.finishSession):
+            try:
+                await call(5, {"properties": twice, "inData": b"x"})
+            except huks_async.BusinessError as error:
+                assert error.code == 12000011, error
+        await keystore.abortSession(5, {"properties": twice})
+asyncio.run(main())
+names = [*sys.modules]
+import json
+print(json.dumps(names))
+""",
+        tmp_path,
+    )
+    assert [name for name in loaded if name.startswith("huks_async.providers")] == []
+
+
 def test_a_key_of_an_elliptic_curve_loads_no_second_openssl(tmp_path: Path) -> None:
     """Generating a pair of keys brings in neither `hashlib` nor `hmac`, which load the system's OpenSSL."""
     loaded = _run(

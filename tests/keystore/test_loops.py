@@ -248,6 +248,37 @@ def test_one_loop_that_is_run_several_times(tmp_path: Path) -> None:
         loop.close()
 
 
+@pytest.mark.parametrize(
+    ("function", "properties"),
+    [
+        ("updateSession", [{"tag": huks.HuksTag.HUKS_TAG_PURPOSE, "value": ENCRYPT}] * 2),
+        ("finishSession", [{"tag": huks.HuksTag.HUKS_TAG_PURPOSE, "value": ENCRYPT}] * 2),
+        ("abortSession", [{"tag": huks.HuksTag.HUKS_TAG_PURPOSE, "value": ENCRYPT}] * 2),
+        ("finishSession", [{"tag": huks.HuksTag.HUKS_TAG_KEY_SECURITY_LEVEL, "value": 1}]),
+    ],
+)
+def test_a_refused_call_from_another_loop_leaves_the_session(function: str, properties: list[Any]) -> None:
+    """Parameters that would end it are refused for the loop that they come from."""
+    keystore = huks.Keystore.open("memory:", monitor=False)
+    own, other = asyncio.new_event_loop(), asyncio.new_event_loop()
+
+    async def begin() -> int:
+        await keystore.aopen()
+        await keystore.generateKeyItem("key", options(**AES_CBC))
+        return (await keystore.initSession("key", SESSION)).handle
+
+    try:
+        handle = own.run_until_complete(begin())
+        with pytest.raises(huks.BusinessError) as caught:
+            other.run_until_complete(getattr(keystore, function)(handle, {"properties": properties}))
+        assert caught.value.code == 12000012
+        own.run_until_complete(keystore.finishSession(handle, {"properties": [], "inData": bytes(16)}))
+        own.run_until_complete(keystore.aclose())
+    finally:
+        own.close()
+        other.close()
+
+
 def test_each_loop_has_a_default_keystore(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Loops at once in several threads, and one after the other, share the default store, not the object."""
     monkeypatch.setenv("HUKS_ASYNC_HOME", str(tmp_path))

@@ -168,9 +168,9 @@ def test_a_user_without_a_home_folder_is_told_what_to_set(
 
 
 def test_purged_sessions_are_counted_although_no_memory_can_be_given_back(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The system may refuse the thread for that, when memory is short; the sessions have ended all the same."""
+    """The system may refuse the thread for that, when memory is short; the sessions have ended, and the log tells it."""
     now = 0.0
 
     def refused(_: threading.Thread) -> None:
@@ -188,6 +188,7 @@ def test_purged_sessions_are_counted_although_no_memory_can_be_given_back(
                 assert await keystore.purge_stale_sessions() == 3
 
     asyncio.run(main())
+    assert "giving memory back failed; the sessions were ended all the same" in caplog.text
 
 
 @pytest.mark.parametrize("part", ["store", "root key", "backup"])

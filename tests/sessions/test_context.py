@@ -9,6 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 import huks_async as huks
+from huks_async.keystore.session_functions import SessionFunctions
 from tests.adversity import support
 from tests.conformance import support as s
 from tests.garbage import collect_until
@@ -63,6 +64,28 @@ def test_a_block_ends_on_every_way_out(use):
                 await session.update(bytes(65 * MIB))
         statistics = keystore.statistics()
         assert (statistics.open, statistics.finished, statistics.aborted) == (0, 1, 4)
+
+    use(main)
+
+
+def test_a_block_finds_its_keystore_when_it_is_entered(use, monkeypatch):
+    """Making one looks nothing up, and a stream of a block that is not open takes nothing of its source."""
+    found = []
+    find = SessionFunctions._session_parts
+    monkeypatch.setattr(SessionFunctions, "_session_parts", lambda self: found.append(self) or find(self))
+
+    async def main(keystore):
+        for options in (support.GCM_ENCRYPT, support.gcm_decrypt(bytes(16))):
+            block = keystore.session("aes", options)
+            source = iter([b"one"])
+            with pytest.raises(huks.BusinessError, match="async with") as early:
+                await collect(block.stream(source))
+            assert early.value.code == 12000012
+            assert list(source) == [b"one"]
+        assert found == []
+        async with keystore.session("aes", support.GCM_ENCRYPT) as session:
+            await session.finish(b"text")
+        assert len(found) == 1
 
     use(main)
 
