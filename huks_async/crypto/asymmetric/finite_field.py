@@ -8,18 +8,20 @@ give it passes through this module.
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from threading import Lock
 
 from cryptography.utils import CryptographyDeprecationWarning
 
 _turn = Lock()
+_silence = ExitStack()
 
 
 def _begin_anew() -> None:
-    # a thread that had the turn stayed in the parent
+    # a thread that had the turn stayed in the parent, and ends its silence there alone
     global _turn
     _turn = Lock()
+    _silence.close()
 
 
 os.register_at_fork(after_in_child=_begin_anew)
@@ -28,7 +30,9 @@ os.register_at_fork(after_in_child=_begin_anew)
 @contextmanager
 def allowed() -> Iterator[None]:
     """Silence the notice. Warning filters are global to the process, so threads take turns."""
-    with _turn, warnings.catch_warnings():
+    global _silence
+    with _turn, ExitStack() as _silence:
+        _silence.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore", CryptographyDeprecationWarning)
         yield
 

@@ -1,5 +1,7 @@
 """Tests of Diffie-Hellman in the groups of RFC 7919."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -253,3 +255,37 @@ def test_a_short_private_value_is_checked_in_a_part_of_a_power() -> None:
     public, private = number(pow(dh.GENERATOR, exponent, p)), number(exponent)
     checked = quickest(lambda: dh.material_from_parts(4096, public, private))
     assert checked < quickest(lambda: pow(dh.GENERATOR, p - 2, p)) / 3
+
+
+_FORKED_IN_SILENCE = """
+import os, threading, warnings
+from huks_async.crypto.asymmetric import finite_field
+
+silent, done = threading.Event(), threading.Event()
+
+def load():
+    with finite_field.allowed():
+        silent.set()
+        done.wait()
+
+before = warnings.filters[:]
+loader = threading.Thread(target=load)
+loader.start()
+silent.wait()
+child = os.fork()
+if child == 0:
+    kept = warnings.filters != before
+    with finite_field.allowed():
+        silenced = warnings.filters != before
+    os._exit(kept + 2 * (not silenced) + 4 * (warnings.filters != before))
+done.set()
+loader.join()
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), warnings.filters == before)
+"""
+
+
+def test_a_child_does_not_keep_the_silence_of_a_thread_of_its_parent() -> None:
+    """A fork while another thread loads a key leaves the child's warnings as the program has them."""
+    command = [sys.executable, "-W", "ignore", "-c", _FORKED_IN_SILENCE]
+    ended = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    assert ended.stdout == "0 True\n"
