@@ -354,7 +354,7 @@ def from_pem(text: str | bytes, password: bytes | None = None) -> KeyMaterial:
     if certificates:
         return from_certificate(_only(certificates, "certificates").body)
     for block in found:
-        if block.label == "PKCS12":
+        if block.label == pkcs12.LABEL:
             return from_pkcs12(block.body, password)
         foreign = identify_label(block.label)
         if foreign is not None:

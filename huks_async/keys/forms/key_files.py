@@ -5,6 +5,7 @@ import binascii
 import codecs
 import json
 import re
+from functools import partial
 from typing import Literal, TypeAlias
 
 import anyio
@@ -18,6 +19,7 @@ from huks_async.keys.forms.layouts import LAYOUTS, algorithm_name, invalid, unpa
 from huks_async.model.enums import HuksImportKeyType, HuksKeyAlg
 from huks_async.model.errors import BusinessError
 from huks_async.runtime.processes import call_in_process
+from huks_async.runtime.workers import run_to_its_end
 
 KeyForm: TypeAlias = Literal["pem", "pkcs8", "spki", "jwk", "layout", "raw"]
 """The forms that a key is written in."""
@@ -34,6 +36,7 @@ MAX_SECONDS = 300.0
 """For one file, some times as long as those within all bounds take."""
 
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+_BEFORE_JSON = b"".join(mark for mark, _ in _BOMS) + b" \t\r\n"
 # The pluses behind the quantifiers keep the time linear: nothing is tried a second time with less of it.
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_\s-]{16,}+={0,2}+\s*+\Z")
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
@@ -131,10 +134,11 @@ async def read_apart(
     """`read`, without holding up the event loop.
 
     Files of up to 16 KiB that are not encrypted and hold no private RSA or DH key, and no DSA key or certificate of
-    one, are read at once, in milliseconds; all others in a process of their own, which cancelling ends.
+    one, are read in a thread, in milliseconds; all others in a process of their own, which cancelling ends.
     """
     if not may_take_long(readable(data, algorithm)):
-        return read(data, form, algorithm, password)
+        # the first SM2 key, and the first ML key that is expanded, make a libcrypto be searched and loaded
+        return await run_to_its_end(partial(read, data, form, algorithm, password), name="huks-key-file")
     with anyio.move_on_after(MAX_SECONDS):
         material, error = await call_in_process(read, (data, form, algorithm, password))
         if error is not None:
@@ -167,6 +171,7 @@ def needs_passphrase(data: bytes) -> bool:
         return False
     return any(
         block.is_encrypted_in_old_way
+        or block.label == pkcs12.LABEL
         or (block.label == openssh.LABEL and openssh.is_encrypted(block))
         or encrypted.read(block.body) is not None
         for block in blocks
@@ -184,8 +189,9 @@ def _holds_slow_key(data: bytes) -> bool:
             openssh.holds_rsa_or_dsa(block) if block.label == openssh.LABEL else _is_slow_key(block.body)
             for block in blocks
         )
-    if data.lstrip()[:1] == b"{":  # JSON may write any letter as an escape
-        return b"\\" in data or (b'"RSA"' in data and b'"d"' in data)
+    text = data.translate(None, b"\0")  # JSON may be UTF-16 or UTF-32, also without a mark that says so
+    if text.lstrip(_BEFORE_JSON)[:1] == b"{":  # it may write any letter as an escape
+        return b"\\" in text or (b'"RSA"' in text and b'"d"' in text)
     return int.from_bytes(data[:4], "little") in _SLOW_ALGORITHMS or _is_slow_key(data)
 
 

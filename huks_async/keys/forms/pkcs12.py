@@ -46,6 +46,9 @@ _SHROUDED_BAG = bytes.fromhex("2a864886f70d010c0a0102")
 _SECRET_BAG = bytes.fromhex("2a864886f70d010c0a0105")
 _NESTED_BAG = bytes.fromhex("2a864886f70d010c0a0106")
 
+LABEL = "PKCS12"
+"""Of the block, in the few files that are PEM."""
+
 ONE_OF_MANY = (
     "copy one into a file of its own: keytool -importkeystore -srckeystore FILE -srcalias NAME "
     "-destkeystore ONE.p12 -deststoretype PKCS12"

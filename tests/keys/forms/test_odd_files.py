@@ -4,6 +4,7 @@ import base64
 import json
 import random
 import struct
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -321,6 +322,24 @@ async def test_an_encrypted_file_is_read_apart_from_the_loop() -> None:
     assert await key_files.read_apart(pem("p256"), password=b"secret") == known("p256")
 
 
+@pytest.mark.asyncio
+@pytest.mark.parametrize("name", ["p256", "sm2"])
+async def test_a_quick_file_is_read_in_a_thread(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first key of some algorithms has a library searched and loaded, which takes a tenth of a second."""
+    expected, threads, read = known(name), [], key_files.read
+
+    def seen(data: bytes, form: None, algorithm: None, password: bytes | None) -> KeyMaterial:
+        threads.append(threading.current_thread())
+        return read(data, form, algorithm, password)
+
+    monkeypatch.setattr(key_files, "read", seen)
+    assert await key_files.read_apart(pem(name)) == expected
+    assert len(threads) == 1
+    assert threads[0] is not threading.current_thread()
+    with pytest.raises(BusinessError, match="the file is empty"):
+        await key_files.read_apart(b"")
+
+
 def test_names_of_other_dh_groups() -> None:
     """Groups of RFC 3526 and RFC 7919 are told by name, others by size."""
     message = refused(lambda: key_files.read(pem("dhmodp14")))
@@ -446,7 +465,11 @@ def test_private_keys_whose_check_takes_long_are_read_apart(name: str) -> None:
         loaded = load_der_private_key(convert.to_pkcs8(key), None)
         slow.append(loaded.private_bytes(Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption()))
         slow.append(loaded.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
-        slow.append(json.dumps(convert.to_jwk(key, private=True)).encode())
+        text = json.dumps(convert.to_jwk(key, private=True))
+        encodings = ("utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be")
+        written = [text.encode(encoding) for encoding in encodings]
+        assert all(convert.from_jwk(file) == key for file in written)
+        slow += written
     assert all(map(key_files.may_take_long, slow))
     public = [convert.to_pem(key).encode(), convert.to_spki(key)]
     quick = public if name != "dsa2048" else []

@@ -8,8 +8,9 @@ from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
 
-from huks_async.keys.forms import key_files, pkcs12
+from huks_async.keys.forms import key_files, pem, pkcs12
 from huks_async.keys.forms.der import tlv
+from huks_async.keys.forms.describe import describe
 from huks_async.model.errors import BusinessError
 from tests.keys.forms.test_odd_files import encrypted_with, pbkdf2, refused
 
@@ -149,3 +150,15 @@ def test_what_stands_behind_a_file_is_left_out() -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     file = serialize_key_and_certificates(b"name", key, None, None, BestAvailableEncryption(b"x"))
     assert key_files.read(file + b"\n\n", "pkcs12", password=b"x") == key_files.read(file, password=b"x")
+
+
+def test_pkcs12_in_pem_is_encrypted_as_it_is_without() -> None:
+    """It is opened apart from the loop, asks for its passphrase, and is described as encrypted."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    file = serialize_key_and_certificates(b"name", key, None, None, BestAvailableEncryption(b"x"))
+    text = pem.to_pem(file, "PKCS12").encode()
+    assert key_files.read(text, password=b"x") == key_files.read(file, password=b"x")
+    assert key_files.needs_passphrase(text)
+    assert key_files.may_take_long(text)
+    assert describe(text).halves == describe(file).halves == ("private",)
+    assert describe(text).note == describe(file).note
