@@ -51,6 +51,9 @@ class SeekableFile:
             raise BusinessError(401, "file was opened as text; open it with 'rb'")
         self._file = file
         try:
+            readable = getattr(file, "readable", None)
+            if callable(readable) and not readable():
+                raise BusinessError(401, "file was not opened for reading; open it with 'rb'")
             if _is_of_descriptor(file):
                 if isinstance(file, io.BufferedRandom):
                     file.flush()
@@ -60,6 +63,8 @@ class SeekableFile:
             if not isinstance(error, io.UnsupportedOperation) and error.errno != errno.ESPIPE:
                 raise
             raise BusinessError(401, _NO_PLACES) from None
+        except ValueError as error:
+            raise BusinessError(401, f"file is closed or detached ({error}); open it with 'rb'") from None
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Read exactly that many bytes, fewer only at the end of the file."""
@@ -86,8 +91,9 @@ class SeekableFile:
 
 def _is_of_descriptor(file: Any) -> bool:
     """Whether the bytes of a file are those of its descriptor; a decompressed or nested file can have another's."""
-    buffered = isinstance(file, (io.BufferedReader, io.BufferedRandom))
-    return isinstance(file.raw if buffered else file, io.FileIO)
+    buffered = type(file) in {io.BufferedReader, io.BufferedRandom}
+    # a class of the application's own can give other bytes
+    return type(file.raw if buffered else file) is io.FileIO
 
 
 def _open_path(path: Any) -> BinaryIO:

@@ -227,6 +227,50 @@ async def test_what_cannot_be_read_at_any_place() -> None:
             assert caught.value.code == 401
 
 
+async def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    """Files that are closed, detached or open for writing are refused, with what to do."""
+    path = tmp_path / "sealed"
+    path.write_bytes(FILE)
+    closed, memory, detached = path.open("rb"), io.BytesIO(FILE), path.open("rb")
+    closed.close()
+    memory.close()
+    with detached.detach(), path.open("ab") as appended, io.FileIO(path, "ab") as plain:
+        async with keystore() as opened:
+            await import_aes(opened, "key", KEY)
+            for file in (closed, memory, detached, appended, plain):
+                with pytest.raises(BusinessError, match="open it with 'rb'") as caught:
+                    async with opened.open_sealed("key", file):
+                        pass
+                assert caught.value.code == 401
+
+
+class _Turned(io.FileIO):
+    """A file each of whose bytes is another one on the disk."""
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Read, and turn the bits."""
+        view = memoryview(buffer).cast("B")
+        length = super().readinto(view)
+        view[:length] = bytes(byte ^ 255 for byte in view[:length])
+        return length
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read, and turn the bits."""
+        return bytes(byte ^ 255 for byte in super().read(size))
+
+
+async def test_files_of_a_class_of_ones_own(tmp_path: Path) -> None:
+    """The bytes are those that it gives, not those of its descriptor."""
+    path = tmp_path / "turned"
+    path.write_bytes(bytes(byte ^ 255 for byte in FILE))
+    async with keystore() as opened:
+        await import_aes(opened, "key", KEY)
+        for file in (_Turned(path), io.BufferedReader(_Turned(path))):
+            with file:
+                async with opened.open_sealed("key", file) as reader:
+                    assert await reader.read_at(CHUNK - 2, 5) == DATA[CHUNK - 2 : CHUNK + 3]
+
+
 async def test_pipes_are_refused_at_once(tmp_path: Path) -> None:
     """One by its name is not waited for until somebody writes to it."""
     named = tmp_path / "pipe"
