@@ -23,3 +23,26 @@ def test_a_signal_right_after_the_look_ends_the_wait(monkeypatch: pytest.MonkeyP
         with interrupts.interruptible():
             begun = True
     assert not begun
+
+
+def test_a_wait_inside_another_leaves_it_one() -> None:
+    """What follows the inner one can wait as well."""
+    with pytest.raises(interrupts.Interrupted), interrupts.watching(), interrupts.interruptible():
+        with interrupts.interruptible():
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+        pytest.fail("the signal did not end it")
+
+
+def test_a_second_signal_breaks_no_clean_up() -> None:
+    """It comes between the ends of two waits of which the first signal broke the inner one."""
+    cleaned = False
+    with pytest.raises(interrupts.Interrupted) as caught, interrupts.watching(), interrupts.interruptible():
+        try:
+            with interrupts.interruptible():
+                os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
+            cleaned = True
+    assert cleaned
+    assert caught.value.status == 128 + signal.SIGTERM

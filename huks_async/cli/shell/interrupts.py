@@ -65,13 +65,15 @@ def interruptible() -> Iterator[None]:
         Interrupted: a signal arrived, or had arrived before.
 
     """
+    outside = _State.waiting
     # first, so that a signal between the look and the wait is not missed
     _State.waiting = True
     try:
         check_interrupted()
         yield
     finally:
-        _State.waiting = False
+        # a further signal would break the clean-up that the first one began
+        _State.waiting = outside and _State.received is None
 
 
 def interrupted() -> bool:
