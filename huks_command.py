@@ -29,7 +29,9 @@ def main() -> NoReturn:
     """Run the command of this process, and end it with the command's status."""
     take_signals()
     from huks_async.cli import main as run
+    from huks_async.cli.shell.console import wait_for_readers
 
+    wait_for_readers()
     status = run()
     # after a signal nobody is waited for, also not a reader of what was not written before it
     for stream in () if status > _SIGNALLED else (sys.stdout, sys.stderr):

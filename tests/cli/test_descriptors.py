@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from huks_async.cli.flow.source import open_source
-from huks_async.cli.shell.files import _Direct, segments
+from huks_async.cli.shell.files import segments
+from huks_async.cli.shell.targets import Direct
 
 _NUMBER = 1500
 
@@ -42,7 +43,7 @@ def test_content_goes_through(pipe: tuple[io.FileIO, io.FileIO]) -> None:
     content, received = bytes(range(256)) * 20_000, bytearray()
     reader = threading.Thread(target=lambda: received.extend(b"".join(segments(reading, len(content)))))
     reader.start()
-    _Direct(writing, "the pipe").write(content)
+    Direct(writing, "the pipe").write(content)
     reader.join(60)
     assert received == content
 

@@ -168,13 +168,14 @@ def test_the_file_that_is_read_is_not_written_through_a_descriptor(
 def test_a_file_is_signed_before_its_signature_is_written(
     huks_process: Huks, document: Path, tmp_path: Path
 ) -> None:
-    """Also through a descriptor of the file itself, whose opening cuts it to nothing."""
+    """Also through a descriptor of the file itself, behind its end."""
     huks_process("keys", "generate", "letters", "--kind", "ecdsa-p256")
     content, signature = document.read_bytes(), tmp_path / "signature"
-    with document.open("rb+") as file:
+    with document.open("ab") as file:
         words = command("sign", "letters", document, "-o", f"/dev/fd/{file.fileno()}")
         subprocess.run(words, pass_fds=[file.fileno()], timeout=120, check=True)
-    signature.write_bytes(document.read_bytes())
+    assert document.read_bytes().startswith(content)
+    signature.write_bytes(document.read_bytes().removeprefix(content))
     document.write_bytes(content)
     assert huks_process("verify", "letters", document, "-s", signature).code == 0
 
@@ -229,10 +230,19 @@ def test_a_name_as_long_as_names_may_be(tmp_path: Path, character: str) -> None:
         ((0, -1), 0o604, 0o604),
     ],
 )
+@pytest.mark.parametrize("number", [files.errno.EPERM, files.errno.EINVAL], ids=["not yours", "no mapping"])
 def test_a_group_gets_no_more_than_it_had(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: tuple[int, ...], mode: int, expected: int
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    refused: tuple[int, ...],
+    mode: int,
+    expected: int,
+    number: int,
 ) -> None:
-    """Who may give a file to its group does so; who may not gives their own group what everybody gets."""
+    """Who may give a file to its group does so; who may not gives their own group what everybody gets.
+
+    Nobody may where a user namespace has no number for the owner or the group.
+    """
     target, given = tmp_path / "target", list[tuple[int, int]]()
     target.write_bytes(b"before")
     target.chmod(mode)
@@ -240,7 +250,7 @@ def test_a_group_gets_no_more_than_it_had(
 
     def give(descriptor: int, user: int, group: int) -> None:
         if (-1 if user == -1 else 0) in refused:
-            raise PermissionError(files.errno.EPERM, "not yours to give")
+            raise OSError(number, "not yours to give")
         given.append((user, group))
 
     monkeypatch.setattr(files.os, "fchown", give)
@@ -272,6 +282,27 @@ def test_an_access_list_is_not_taken_for_the_bits_of_a_group(
         output.write(b"ours")
         output.commit()
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
+
+
+def test_the_access_list_of_a_folder_opens_no_file_that_is_replaced(tmp_path: Path) -> None:
+    """Files that are new in such a folder get its list, and one that had none keeps none."""
+    target = tmp_path / "target"
+    target.write_bytes(b"before")
+    target.chmod(0o640)
+    entries = ((0x01, 7, -1), (0x02, 7, 65534), (0x04, 5, -1), (0x10, 7, -1), (0x20, 5, -1))
+    listed = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
+    try:
+        os.setxattr(tmp_path, "system.posix_acl_default", listed)
+    except OSError:
+        pytest.skip("this file system has no access lists")
+    with open_output(str(target), overwrite=True) as output:
+        output.write(b"ours")
+        output.commit()
+    assert "system.posix_acl_access" not in os.listxattr(target)
+    assert stat.S_IMODE(target.stat().st_mode) == 0o640
+    with open_output(str(tmp_path / "new")) as output:
+        output.commit()
+    assert "system.posix_acl_access" in os.listxattr(tmp_path / "new")
 
 
 def test_a_folder_that_may_be_written_and_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Standard input and output that are closed, full, narrow or a terminal's."""
 
 import asyncio
+import contextlib
 import os
 import shlex
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 import huks_async
 from huks_async.cli.words.parameters import KINDS, options
 from tests.cli.command_line import Done, Huks, command
+from tests.cli.interruptions import wait_until_it_waits
 
 
 def _shell(*words: object, streams: str, **environment: str) -> Done:
@@ -116,6 +118,44 @@ def test_a_full_standard_output_is_named(huks: Huks, document: Path, words: tupl
     done = _shell(*(document if word == "DOCUMENT" else word for word in words), streams=">/dev/full")
     assert done.code == 1
     assert done.err == "error: standard output: No space left on device\n"
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+@pytest.mark.parametrize(
+    ("words", "stream", "code"),
+    [
+        ("keys list", "stdout", 0),
+        ("keys list --json", "stdout", 0),
+        ("keys export pair", "stdout", 0),
+        ("--help", "stdout", 0),
+        ("--version", "stdout", 0),
+        ("completion bash", "stdout", 0),
+        ("keys show absent", "stderr", 1),
+        ("keys list --nonsense", "stderr", 2),
+    ],
+)
+def test_a_stream_that_does_not_wait_gets_all(
+    huks_process: Huks, words: str, stream: str, code: int, unbuffered: str
+) -> None:
+    """As ssh and Node hand it over: a pipe that is full for the moment loses nothing, and nothing fails by it."""
+    huks_process("keys", "generate", "pair", "--kind", "ecdsa-p256")
+    expected = huks_process(*words.split())
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    filled = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            filled += os.write(writing, bytes(4096))
+    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, stream: writing}
+    with subprocess.Popen(
+        command(*words.split()), env={**os.environ, "PYTHONUNBUFFERED": unbuffered}, **streams
+    ) as process:
+        os.close(writing)
+        wait_until_it_waits(process)
+        with open(reading, "rb") as pipe:
+            shown = pipe.read()[filled:]
+        assert process.wait(timeout=120) == code == expected.code
+    assert shown == (expected.out if stream == "stdout" else expected.err.encode())
 
 
 def test_an_output_file_beyond_the_limit_is_named(huks: Huks, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from huks_async.cli.demo.stage import Stage, digest_of
-from huks_async.cli.shell.files import SEGMENT
+from huks_async.cli.shell.descriptors import SEGMENT
 from huks_async.cli.words.parameters import KINDS, Tags, options
 from huks_async.keys.forms.convert import spki_of_export
 from huks_async.keys.forms.pem import to_pem

@@ -4,7 +4,7 @@ import codecs
 import re
 
 from huks_async.cli.shell.console import standard_output, usage_error
-from huks_async.cli.shell.files import Output
+from huks_async.cli.shell.targets import Output
 from huks_async.model.params import BytesLike
 
 _STEERING = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f]")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from huks_async.cli.flow.uncached import SPARE, open_uncached
 from huks_async.cli.shell.console import CommandError
-from huks_async.cli.shell.files import enlarge_pipe, wait_for
+from huks_async.cli.shell.descriptors import enlarge_pipe, wait_for
 from huks_async.cli.shell.interrupts import interruptible
 
 

@@ -14,7 +14,8 @@ from huks_async.cli.flow.shown import Shown
 from huks_async.cli.flow.source import Source, open_source
 from huks_async.cli.operations import sealed_file, sm2
 from huks_async.cli.shell.console import CommandError, usage_error
-from huks_async.cli.shell.files import STANDARD, Output, empty_input, open_input, segments
+from huks_async.cli.shell.files import STANDARD, empty_input, open_input, segments
+from huks_async.cli.shell.targets import Output
 from huks_async.cli.shell.temporary import temporary_copy
 from huks_async.cli.words.arguments import TO_STANDARD_OUTPUT, Destination, Place, no_option
 from huks_async.cli.words.authentication import USED_HERE, UsePlace

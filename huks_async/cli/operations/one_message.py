@@ -7,7 +7,8 @@ import huks_async
 from huks_async.cli.operations import container
 from huks_async.cli.operations.pump import pump, pump_verified
 from huks_async.cli.shell.console import CommandError
-from huks_async.cli.shell.files import Output, segments
+from huks_async.cli.shell.files import segments
+from huks_async.cli.shell.targets import Output
 from huks_async.cli.words.authentication import UsePlace
 from huks_async.cli.words.parameters import Tags, options
 from huks_async.model.enums import HuksCipherMode, HuksKeyAlg

@@ -6,7 +6,7 @@ from huks_async.cli.flow import pipeline
 from huks_async.cli.flow.progress import Progress
 from huks_async.cli.flow.source import Source
 from huks_async.cli.shell.console import CommandError, usage_error
-from huks_async.cli.shell.files import Output
+from huks_async.cli.shell.targets import Output
 from huks_async.cli.words.numbers import cut, whole_number
 from huks_async.files.chunks import TAG_BYTES, ChunkCipher, extent
 from huks_async.model.params import BytesLike

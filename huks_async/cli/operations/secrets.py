@@ -62,6 +62,8 @@ async def mac(
     check_standard_input(check, file)
     if check is None and not hexadecimal:
         destination.refuse_terminal("the code")
+    if check is None:
+        destination.check()
     given = None if check is None else _read_code(check)
     async with place.open() as keystore:
         tags = await _tags(keystore, alias, place, _P.HUKS_KEY_PURPOSE_MAC, digest)
@@ -118,6 +120,7 @@ async def derive(
         choices["INFO"] = _from_hex(info_hex, "--info-hex")
     if iterations is not None:
         choices["ITERATION"] = iterations
+    destination.check()
     async with place.open() as keystore:
         tags = await _tags(keystore, alias, place, _P.HUKS_KEY_PURPOSE_DERIVE, digest)
         derived = await _whole(keystore, alias, tags | choices, b"", place)
@@ -137,6 +140,7 @@ async def agree(
     They are the bare result of the agreement: derive keys from them before they encrypt anything.
     """
     destination.refuse_terminal("what is agreed", nature="secret")
+    destination.check()
     async with place.open() as keystore:
         tags = await _tags(keystore, alias, place, _P.HUKS_KEY_PURPOSE_AGREE, None)
         key = _ECC if tags["ALGORITHM"] == HuksKeyAlg.HUKS_ALG_ECDH else int(tags["ALGORITHM"])

@@ -15,8 +15,9 @@ import unicodedata
 import warnings
 from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import TextIO
+from typing import BinaryIO, TextIO, cast
 
+from huks_async.cli.shell.descriptors import WaitingFile
 from huks_async.cli.shell.interrupts import interrupted, interruptible
 from huks_async.model.errors import ERRORS, BusinessError
 
@@ -212,6 +213,27 @@ def show_warning(
 def quiet_warnings() -> None:
     """Show warnings as lines `warning: …`."""
     warnings.showwarning = show_warning
+
+
+def wait_for_readers() -> None:
+    """Wait for room also where standard output and error do not wait by themselves.
+
+    Python would drop what such a pipe has no room for. It is for a process that has the command as its whole work.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper):
+            raw = WaitingFile(stream.fileno())
+            waiting = io.TextIOWrapper(
+                # Python's own has no buffer either where everything is to be written through
+                cast("BinaryIO", raw if stream.write_through else io.BufferedWriter(raw)),
+                encoding=stream.encoding,
+                errors=stream.errors,
+                newline="\n",
+                line_buffering=stream.line_buffering,
+                write_through=stream.write_through,
+            )
+            setattr(sys, name, waiting)
 
 
 def accept_all_text() -> None:

@@ -7,9 +7,10 @@ import os
 import select
 import stat
 import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import BinaryIO, Protocol
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import BinaryIO
 
 from huks_async.cli.shell.console import (
     STANDARD_OUTPUT,
@@ -19,44 +20,17 @@ from huks_async.cli.shell.console import (
     standard_output,
     usage_error,
 )
+from huks_async.cli.shell.descriptors import SEGMENT, named_descriptor, wait_for
 from huks_async.cli.shell.interrupts import interruptible
-from huks_async.cli.shell.placed import PlacedFile
-from huks_async.model.params import BytesLike
-from huks_async.runtime.folders import sync_folder
-
-SEGMENT = 100 * 1024
-"""Bytes that one call takes: the size HUKS advises."""
+from huks_async.cli.shell.targets import Direct, Output, in_the_way, replacing
 
 STANDARD = "-"
 
-_OWNER_ONLY = 0o600
-_PIPE_BYTES = 1024 * 1024
-"""What the system lets anybody make a pipe as large as."""
 _FOLDERS = frozenset({"", ".", ".."})
 """How names end that only a folder can have."""
-_DRAFT_BYTES = 100
-"""Bytes of the target's name in that of its draft; file systems count bytes, and have room for 255."""
-_ACCESS_LIST = "system.posix_acl_access"
-_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
-class Output(Protocol):
-    """Where results go. What was written counts only after `commit`."""
-
-    hidden: bool
-    """Whether nothing is seen before `commit`."""
-
-    def write(self, data: BytesLike) -> None:
-        """Add bytes."""
-
-    def write_at(self, data: memoryview, place: int) -> None:
-        """Put bytes to a place of their own; where `hidden` only, and from any thread.
-
-        Nothing is copied if their places in memory and in the file agree to a multiple of `placed.BLOCK`.
-        """
-
-    def commit(self) -> None:
-        """Make the output appear as a whole."""
+_Way = Callable[[], AbstractContextManager[Output]]
 
 
 @contextlib.contextmanager
@@ -102,25 +76,6 @@ def segments(file: BinaryIO | io.FileIO, length: int | None = None) -> Iterator[
         yield piece
 
 
-def wait_for(descriptor: int, event: int) -> None:
-    """Wait until a descriptor, of whatever number, can be read (`select.POLLIN`) or written (`select.POLLOUT`)."""
-    poll = select.poll()
-    poll.register(descriptor, event)
-    poll.poll()
-
-
-def enlarge_pipe(descriptor: int) -> None:
-    """Let a pipe hold more, so that its two ends take turns less often; of anything else nothing changes."""
-    try:
-        import fcntl
-
-        if fcntl.fcntl(descriptor, fcntl.F_GETPIPE_SZ) < _PIPE_BYTES:
-            fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-    except (ImportError, AttributeError, OSError):
-        # no pipe, not here, or its owner has enough of them: it works all the same
-        return
-
-
 @contextlib.contextmanager
 def open_output(
     name: str | None, *, private: bool = False, overwrite: bool = False, source: io.FileIO | None = None
@@ -128,7 +83,7 @@ def open_output(
     """An output: standard output for None and `-`, else a file that appears under `name` at commit.
 
     A name that is a symbolic link stays one: what it points to is written. Devices, pipes and open
-    descriptors (`/dev/stdout`) cannot be replaced and are written as the bytes come.
+    descriptors (`/dev/stdout`) cannot be replaced and are written as the bytes come, descriptors where they stand.
 
     Args:
         name: the file.
@@ -143,38 +98,67 @@ def open_output(
             would be written.
 
     """
+    with _way(name, private=private, overwrite=overwrite, source=source)() as output:
+        yield output
+
+
+def check_output(name: str | None, *, overwrite: bool = False) -> None:
+    """Refuse at once what `open_output` would refuse, so that nobody waits for a result that has no place.
+
+    Raises:
+        CommandError: as `open_output`.
+        OSError: the file cannot be made there.
+
+    """
+    _way(name, private=False, overwrite=overwrite, source=None)
+
+
+def _way(name: str | None, *, private: bool, overwrite: bool, source: io.FileIO | None) -> _Way:
+    """What opens an output; nothing is opened yet, and nothing changed."""
     if name is None or name == STANDARD:
-        yield _standard_output(source)
-        return
+        return _to_descriptor(standard_output().fileno(), STANDARD_OUTPUT, source)
     if not name:
         raise usage_error("the name of the output is empty", hint="name the file to write")
+    with naming(name):
+        descriptor = named_descriptor(name)
+    if descriptor is not None:
+        _check_given(descriptor, name)
+        return _to_descriptor(descriptor, name, source)
     status = _status(name)
     if (status is None and os.path.basename(name) in _FOLDERS) or (
         status is not None and stat.S_ISDIR(status.st_mode)
     ):
         raise usage_error(f"{name} is a folder", hint="name the file to write")
     if status is not None and _is_open_already(name, status):
-        yield _standard_output(source)
-        return
-    if (status is not None and not stat.S_ISREG(status.st_mode)) or _is_descriptor(name):
+        return _to_descriptor(standard_output().fileno(), STANDARD_OUTPUT, source)
+    if status is not None and not stat.S_ISREG(status.st_mode):
         _refuse_source(status, source)
-        with interruptible():
-            # opening a named pipe waits for its reader
-            target = io.FileIO(name, "w")
-        with target:
-            yield _Direct(target, name)
-        return
-    replaces = overwrite or _is_source(status, source)
-    if status is not None and not replaces:
-        raise _in_the_way(name)
-    with _replacing(name, private=private, replaces=replaces) as output:
-        yield output
+        return partial(_opened, name)
+    if status is not None and not overwrite and not _is_source(status, source):
+        raise in_the_way(name)
+    if status is not None and _is_of_processes(name):
+        # a file that another process has open need not have a name any more
+        _refuse_source(status, source)
+        return partial(_opened, name)
+    if status is None:
+        _check_folder(name)
+    return partial(replacing, name, private=private, replaces=overwrite or status is not None)
 
 
-def _standard_output(source: io.FileIO | None) -> "_Direct":
-    descriptor = standard_output().fileno()
-    _refuse_source(os.fstat(descriptor), source)
-    return _Direct(io.FileIO(descriptor, "w", closefd=False), STANDARD_OUTPUT)
+def _to_descriptor(descriptor: int, name: str, source: io.FileIO | None) -> _Way:
+    """An output at the place where a descriptor stands."""
+    with naming(name):
+        _refuse_source(os.fstat(descriptor), source)
+    return lambda: nullcontext(Direct(io.FileIO(descriptor, "w", closefd=False), name))
+
+
+@contextlib.contextmanager
+def _opened(name: str) -> Iterator[Output]:
+    with interruptible():
+        # opening a named pipe waits for its reader
+        target = io.FileIO(name, "w")
+    with target:
+        yield Direct(target, name)
 
 
 def _status(name: str) -> os.stat_result | None:
@@ -185,20 +169,44 @@ def _status(name: str) -> os.stat_result | None:
 
 
 def _is_open_already(name: str, status: os.stat_result) -> bool:
-    # `-o /dev/stdout` is to go where the shell has led standard output, at its position, a file or not
+    # the terminal's own name, or another process's descriptor of the same file: at standard output's position, too
     if sys.stdout is None or not name.startswith(("/dev/", "/proc/")):
         return False
     return os.path.samestat(status, os.fstat(sys.stdout.fileno()))
 
 
-def _is_descriptor(name: str) -> bool:
-    return _resolved(name, os.path.dirname(name)).startswith("/proc/")
-
-
-def _resolved(name: str, path: str) -> str:
+def _is_of_processes(name: str) -> bool:
     with naming(name):
-        # a working folder that was removed has no path
-        return os.path.realpath(path)
+        return os.path.realpath(os.path.dirname(name)).startswith("/proc/")
+
+
+def _check_given(descriptor: int, name: str) -> None:
+    """Refuse descriptors that whoever started the command did not hand over for writing.
+
+    Raises:
+        OSError: there is none of this number. One that the command has opened for itself is none: what is written
+            there may be the keystore.
+        CommandError: it is open for reading only.
+
+    """
+    import fcntl
+
+    with naming(name):
+        if not os.get_inheritable(descriptor):
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+    if flags & os.O_ACCMODE == os.O_RDONLY:
+        raise CommandError(f"{name} is not open for writing")
+
+
+def _check_folder(name: str) -> None:
+    with naming(name):
+        folder = os.path.dirname(os.path.realpath(name))
+    try:
+        os.stat(folder)
+    except OSError as error:
+        error.filename = name
+        raise
 
 
 def _is_source(status: os.stat_result | None, source: io.FileIO | None) -> bool:
@@ -223,10 +231,6 @@ def _refuse_source(status: os.stat_result | None, source: io.FileIO | None) -> N
         )
 
 
-def _in_the_way(name: str) -> CommandError:
-    return CommandError(f"{name} exists already", hint="--force overwrites it")
-
-
 def refuse_terminal(output: str | None, what: str, *, nature: str = "binary") -> None:
     """Refuse to print binary or secret bytes to a terminal unless `-` was asked for by name."""
     if output is None and standard_output().isatty():
@@ -234,140 +238,3 @@ def refuse_terminal(output: str | None, what: str, *, nature: str = "binary") ->
             f"{what} is {nature} and standard output is a terminal",
             hint="name a file with --output FILE, or force it with --output -",
         )
-
-
-class _Direct:
-    """Writes at once."""
-
-    hidden = False
-
-    def __init__(self, target: io.FileIO, name: str) -> None:
-        self._target = target
-        self._name = name
-        self._enlarged = False
-
-    def write(self, data: BytesLike) -> None:
-        view = memoryview(data)
-        if len(view) >= SEGMENT and not self._enlarged:
-            self._enlarged = True
-            enlarge_pipe(self._target.fileno())
-        while view:
-            with interruptible(), naming(self._name):
-                written = self._target.write(view)
-                if written is None:
-                    # a pipe that does not wait and is full
-                    wait_for(self._target.fileno(), select.POLLOUT)
-                view = view[written or 0 :]
-
-    def write_at(self, data: memoryview, place: int) -> None:
-        raise io.UnsupportedOperation(f"{self._name} is written from its beginning to its end")
-
-    def commit(self) -> None:
-        # what a stream was given is out already; there is nothing left to make visible
-        return
-
-
-class _Replacing:
-    """Writes a draft beside the target, which takes the target's place at commit."""
-
-    hidden = True
-
-    def __init__(
-        self, name: str, path: Path, draft: Path, file: io.FileIO, *, private: bool, replaces: bool
-    ) -> None:
-        self._name = name
-        self._path = path
-        self._draft = draft
-        self._file = file
-        self._private = private
-        self._replaces = replaces
-        self._direct = _Direct(file, name)
-        self._placed = PlacedFile(file.fileno())
-
-    def write(self, data: BytesLike) -> None:
-        if self._placed.direct:
-            self._placed.through_cache()
-        self._direct.write(data)
-
-    def write_at(self, data: memoryview, place: int) -> None:
-        with naming(self._name):
-            self._placed.write(data, place)
-
-    def commit(self) -> None:
-        with naming(self._name):
-            self._placed.finish()
-            self._take_over()
-            os.fsync(self._file.fileno())
-        if self._replaces:
-            self._draft.replace(self._path)
-        else:
-            self._appear()
-        sync_folder(str(self._path.parent))
-
-    def _appear(self) -> None:
-        try:
-            # unlike a rename, a link never takes the place of a file that came in the meantime
-            self._path.hardlink_to(self._draft)
-        except FileExistsError:
-            raise _in_the_way(self._name) from None
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            if self._path.exists():
-                raise _in_the_way(self._name) from None
-            self._draft.replace(self._path)
-
-    def _take_over(self) -> None:
-        """Give the draft the owner and the mode that the result is to have."""
-        descriptor = self._file.fileno()
-        if self._private:
-            os.fchmod(descriptor, _OWNER_ONLY)
-            return
-        try:
-            before = self._path.stat()
-        except FileNotFoundError:
-            mask = os.umask(0)
-            os.umask(mask)
-            os.fchmod(descriptor, 0o666 & ~mask)
-            return
-        mode = stat.S_IMODE(before.st_mode)
-        if not _give(descriptor, before) or _has_access_list(self._path):
-            # the group's bits were for another group, or are what a list grants at most: this group gets what all get
-            mode = mode & ~stat.S_IRWXG | (mode << 3 & mode & stat.S_IRWXG)
-        os.fchmod(descriptor, mode)
-
-
-def _give(descriptor: int, before: os.stat_result) -> bool:
-    """Give a file the owner and group of the one that it replaces; whether it has that group then."""
-    # only root can give files away, but everybody can to a group of their own
-    for owner in (before.st_uid, -1):
-        with contextlib.suppress(PermissionError):
-            os.fchown(descriptor, owner, before.st_gid)
-            return True
-    return False
-
-
-def _has_access_list(path: Path) -> bool:
-    try:
-        return _ACCESS_LIST in os.listxattr(path)
-    except (AttributeError, OSError):
-        # not on this system, or not on this file system
-        return False
-
-
-@contextlib.contextmanager
-def _replacing(name: str, *, private: bool, replaces: bool) -> Iterator[Output]:
-    path = Path(_resolved(name, name))
-    start = os.fsencode(path.name)[:_DRAFT_BYTES].decode(sys.getfilesystemencoding(), "ignore")
-    draft = path.with_name(f".{start}.{os.urandom(8).hex()}")
-    try:
-        # readable by nobody else while it is incomplete
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _OWNER_ONLY)
-    except OSError as error:
-        error.filename = name
-        raise
-    try:
-        with io.FileIO(descriptor, "w") as file:
-            yield _Replacing(name, path, draft, file, private=private, replaces=replaces)
-    finally:
-        draft.unlink(missing_ok=True)
