@@ -257,9 +257,10 @@ class KeyMaker:
         """Do what is left to do after `_translate`."""
         from huks_async.keys.forms import importing
 
-        check_key(params.numbers, device=self._device)
+        raw = params.number(_T.HUKS_TAG_ALGORITHM) in SYMMETRIC_ALGORITHMS
+        check_key(params.numbers, device=self._device, raw=raw)
         if material is None:
-            importing.parts_from_import(params, bytes(data))
+            material = importing.measured(params, bytes(data))
         check_import_purpose(params)
         if material is not None:
             return material

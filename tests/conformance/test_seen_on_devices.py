@@ -91,18 +91,25 @@ async def test_where_an_empty_byte_string_is_a_value(either: huks.Keystore) -> N
 
 
 @pytest.mark.parametrize(
-    ("made", "size", "length"),
-    [(AES, 512, 64), (AES, 512, 32), (AES, 200, 25), (SM4, 256, 32), (AES, 64, 8)],
+    ("made", "size", "length", "code"),
+    [
+        (AES, 512, 64, 401),
+        (AES, 512, 32, 12000003),
+        (AES, 200, 25, 401),
+        (SM4, 256, 32, 12000003),
+        (AES, 64, 8, 401),
+        (AES, None, 25, 401),
+    ],
 )
 async def test_the_deprecated_import_names_a_wrong_size_as_bad_key_information(
-    either: huks.Keystore, made: Params, size: int, length: int
+    either: huks.Keystore, made: Params, size: int | None, length: int, code: int
 ) -> None:
-    """-19 for a raw key, not -113; the newer function keeps 12000003."""
+    """-19 for a raw key, not -113; the newer function says whether the bytes or the parameter are wrong."""
     given = options(bytes(length), **made | {"KEY_SIZE": size})
     assert (
         (await either.importKey("key", given)).errorCode == HuksErrorCode.HUKS_ERROR_INVALID_KEY_INFO == -19
     )
-    with refused(12000003, "KEY_SIZE"):
+    with refused(code, "bytes" if code == 401 else "KEY_SIZE"):
         await either.importKeyItem("key", given)
     assert not await either.hasKeyItem("key", NOTHING)
 

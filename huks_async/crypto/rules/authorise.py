@@ -72,12 +72,15 @@ _DIGEST_FREE = (HuksKeyAlg.HUKS_ALG_ED25519, HuksKeyAlg.HUKS_ALG_ML_DSA)
 # --- keys -------------------------------------------------------------------------------------
 
 
-def check_key(numbers: Mapping[int, int], *, device: bool = False) -> tuple[Algorithm, Usage, int]:
+def check_key(
+    numbers: Mapping[int, int], *, device: bool = False, raw: bool = False
+) -> tuple[Algorithm, Usage, int]:
     """Check the parameters of a key to be made, imported or derived.
 
     Args:
         numbers: number parameters by tag.
         device: refuse what a device with the standard software engine refuses.
+        raw: the key is imported as raw bytes, a wrong size of which has another name.
 
     Returns:
         the algorithm, the usage that the key's purposes belong to, and the size.
@@ -127,7 +130,8 @@ def check_key(numbers: Mapping[int, int], *, device: bool = False) -> tuple[Algo
         raise BusinessError(
             code,
             f"HUKS_TAG_KEY_SIZE: got {size}, {algorithm.number.name} accepts {list_sizes(sizes)}",
-            reason=_E.HUKS_ERROR_INVALID_KEY_SIZE,
+            # as the deprecated functions of devices were seen to answer
+            reason=_E.HUKS_ERROR_INVALID_KEY_INFO if raw else _E.HUKS_ERROR_INVALID_KEY_SIZE,
         )
     if usage is None:
         raise _bad_purpose(algorithm, purposes)

@@ -60,6 +60,8 @@ _SIZES: dict[int, tuple[int, ...]] = {
 # symmetric algorithms that have no private or paired form, although they have a raw one
 _PUBLIC_TYPE_ONLY = frozenset({HuksKeyAlg.HUKS_ALG_DES, HuksKeyAlg.HUKS_ALG_3DES, HuksKeyAlg.HUKS_ALG_CMAC})
 _RAW_PUBLIC = frozenset({_X25519, _ED25519})
+# raw keys whose bytes are counted before any other parameter is looked at
+_COUNTED_FIRST = frozenset({HuksKeyAlg.HUKS_ALG_AES, HuksKeyAlg.HUKS_ALG_DES, HuksKeyAlg.HUKS_ALG_3DES})
 MIN_RSA_EXPONENT = 65537
 """Of private keys and key pairs."""
 
@@ -114,18 +116,11 @@ def material_from_import(params: ParamSet, data: bytes) -> KeyMaterial:
             public key that does not parse.
 
     """
-    algorithm = required(params, _ALGORITHM)
-    symmetric = algorithm in SYMMETRIC_ALGORITHMS
-    if not symmetric and algorithm not in LAYOUTS:
-        raise unsupported(
-            f"HUKS_TAG_ALGORITHM {algorithm_name(algorithm)}: such keys cannot be imported",
-            HuksErrorCode.HUKS_ERROR_INVALID_ALGORITHM,
-        )
-    check_import_length(algorithm, len(data))
+    algorithm, kind = _known_algorithm(params), import_type(params)
+    _check_length(algorithm, kind, len(data))
     size = required(params, _KEY_SIZE)
     _check_size(algorithm, size)
-    kind = import_type(params)
-    if symmetric:
+    if algorithm in SYMMETRIC_ALGORITHMS:
         return _symmetric(algorithm, size, kind, bytes(data))
     if kind == _PUBLIC:
         return _public(algorithm, size, bytes(data))
@@ -152,20 +147,39 @@ def parts_from_import(params: ParamSet, data: bytes) -> KeyParts:
 def translated(params: ParamSet, data: bytes) -> KeyMaterial | None:
     """Do what an import begins with, before the other parameters are looked at.
 
-    Public and symmetric material is read; of an RSA or 25519 key in the header form, its header.
+    A SubjectPublicKeyInfo is read; of an RSA or 25519 key in the header form, its header. Raw bytes are counted,
+    by what their algorithm has at all: KEY_SIZE has its turn with the other parameters.
 
     Returns:
-        the material, or None for private keys and key pairs, which are read last.
+        the material, or None for keys that are read later.
 
     Raises:
         BusinessError: see `material_from_import`.
 
     """
-    algorithm = required(params, _ALGORITHM)
-    if algorithm in SYMMETRIC_ALGORITHMS or algorithm not in LAYOUTS or import_type(params) == _PUBLIC:
+    algorithm, kind = _known_algorithm(params), import_type(params)
+    if _is_raw(algorithm, kind):
+        _check_length(algorithm, kind, len(data))
+    elif kind == _PUBLIC:
         return material_from_import(params, data)
-    if algorithm == _RSA or (algorithm in _RAW_PUBLIC and len(data) != 32):
+    elif algorithm == _RSA or (algorithm in _RAW_PUBLIC and len(data) != 32):
         unpack(data, algorithm=algorithm)
+    return None
+
+
+def measured(params: ParamSet, data: bytes) -> KeyMaterial | None:
+    """Hold what `translated` left against the parameters, once these are known to be right.
+
+    Returns:
+        the material of raw bytes, or None for the header form, whose fields are in place and are read last.
+
+    Raises:
+        BusinessError: see `material_from_import`.
+
+    """
+    if _is_raw(required(params, _ALGORITHM), import_type(params)):
+        return material_from_import(params, data)
+    parts_from_import(params, data)
     return None
 
 
@@ -180,22 +194,39 @@ def material_from_parts(parts: KeyParts, kind: int = _PAIR) -> KeyMaterial:
     return _checked(lambda: _MAKERS[parts.algorithm](parts), parts.algorithm)
 
 
+def _known_algorithm(params: ParamSet) -> int:
+    algorithm = required(params, _ALGORITHM)
+    if algorithm not in SYMMETRIC_ALGORITHMS and algorithm not in LAYOUTS:
+        raise unsupported(
+            f"HUKS_TAG_ALGORITHM {algorithm_name(algorithm)}: such keys cannot be imported",
+            HuksErrorCode.HUKS_ERROR_INVALID_ALGORITHM,
+        )
+    return algorithm
+
+
+def _is_raw(algorithm: int, kind: int) -> bool:
+    return algorithm in SYMMETRIC_ALGORITHMS or (algorithm in _RAW_PUBLIC and kind == _PUBLIC)
+
+
+def _check_length(algorithm: int, kind: int, length: int) -> None:
+    """Refuse bytes that are no key of the algorithm, whatever size is asked for."""
+    check_import_length(algorithm, length)
+    if algorithm in _RAW_PUBLIC and kind == _PUBLIC and length != 32:
+        raise invalid(
+            f"inData of a public {algorithm_name(algorithm)} key must be the 32 raw bytes, got {length}; "
+            "of a SubjectPublicKeyInfo these are the last 32"
+        )
+    if algorithm in _COUNTED_FIRST and kind not in (_PRIVATE, _PAIR) and length * 8 not in _SIZES[algorithm]:
+        accepted = " or ".join(str(size // 8) for size in _SIZES[algorithm])
+        raise invalid(f"inData of {algorithm_name(algorithm)} must have {accepted} bytes, got {length}")
+
+
 def _check_size(algorithm: int, size: int) -> None:
     sizes = _SIZES.get(algorithm)
     if size == 0 or (size % 8 if sizes is None else size not in sizes):
         accepted = "multiples of 8" if sizes is None else f"one of {list(sizes)}"
         message = f"HUKS_TAG_KEY_SIZE {size}: {algorithm_name(algorithm)} takes {accepted}"
-        symmetric = algorithm in SYMMETRIC_ALGORITHMS
-        if algorithm in (HuksKeyAlg.HUKS_ALG_DES, HuksKeyAlg.HUKS_ALG_3DES):
-            # imports of these two are measured before their size is looked up
-            raise invalid(message)
-        # what the deprecated functions answer for a raw key is seen on devices
-        raise unsupported(
-            message,
-            HuksErrorCode.HUKS_ERROR_INVALID_KEY_INFO
-            if symmetric
-            else HuksErrorCode.HUKS_ERROR_INVALID_KEY_SIZE,
-        )
+        raise unsupported(message, HuksErrorCode.HUKS_ERROR_INVALID_KEY_SIZE)
 
 
 def _symmetric(algorithm: int, size: int, kind: int, data: bytes) -> KeyMaterial:
@@ -214,11 +245,6 @@ def _symmetric(algorithm: int, size: int, kind: int, data: bytes) -> KeyMaterial
 
 def _public(algorithm: int, size: int, data: bytes) -> KeyMaterial:
     if algorithm in _RAW_PUBLIC:
-        if len(data) != 32:
-            raise invalid(
-                f"inData of a public {algorithm_name(algorithm)} key must be the 32 raw bytes, got {len(data)}; "
-                "of a SubjectPublicKeyInfo these are the last 32"
-            )
         return KeyMaterial(algorithm, size, public=data)
     return _checked(lambda: _from_spki(algorithm, size, data), algorithm)
 

@@ -312,7 +312,9 @@ def test_missing_and_unknown_parameters() -> None:
     assert code_of(params(AES, None), bytes(16)) == 12000002
     assert code_of(params(HKDF, 128), bytes(16)) == 12000003
     assert code_of(params(999, 128), bytes(16)) == 12000003
-    assert code_of(params(AES, 136), bytes(17)) == 12000003
+    assert code_of(params(AES, 136), bytes(16)) == 12000003
+    assert code_of(params(AES, 136), bytes(17)) == 401
+    assert code_of(params(AES, None), bytes(17)) == 401
     assert code_of(params(HMAC, 12), bytes(2)) == 12000003
     assert code_of(params(ML_DSA, 45), bytes(100)) == 12000003
     assert code_of(params(AES, 128), b"") == 401
