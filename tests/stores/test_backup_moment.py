@@ -12,7 +12,7 @@ import pytest
 
 from huks_async import BusinessError
 from huks_async.stores import ItemName, SqliteStore
-from huks_async.stores.sqlite import backup
+from huks_async.stores.sqlite import backup, snapshot
 from huks_async.stores.sqlite.database import Database
 from huks_async.stores.sqlite.guards import AVAILABLE, INDEX_USERS, Guard
 from tests.stores.peer import Peer, name
@@ -192,6 +192,9 @@ async def test_a_backup_ends_where_the_index_needs_a_repair(
     with monkeypatch.context() as patched:
         patched.setattr(backup, "_PAGES", 1)
         patched.setattr(backup.Backup, "_go_on", tear)
+        # a writer that is only late is waited for
+        assert (await store.backup(str(tmp_path / "first.db"), lambda *_: None, lambda _: None)).rows == 20
+        patched.setattr(snapshot, "_LONGEST_CHANGE", 0)
         with pytest.raises(BusinessError, match="killed in the middle of a commit"):
             await store.backup(str(tmp_path / "copy.db"), lambda *_: None, lambda _: None)
     await store.put(name("after"), b"x")

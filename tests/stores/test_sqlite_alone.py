@@ -258,3 +258,31 @@ def test_ones_own_header_is_known_after_each_commit(tmp_path: Path) -> None:
                 assert database.commit._own == database.header[HEADER]
             if number % 4 == 0:
                 database.checkpoints.empty()
+
+
+def test_a_commit_that_fails_leaves_the_files_open(tmp_path: Path) -> None:
+    """As on a full disk: what was rolled back is no sign of exchanged files, and rows can be read."""
+    with opened(tmp_path / "keys.db") as engine:
+        engine.commit([_put(NAMES[1], b"x", None)])
+        database = engine._database
+        assert database is not None
+        written = database.written
+
+        class Full:
+            """The connection, which cannot commit."""
+
+            def execute(self, statement: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
+                if statement == "COMMIT":
+                    raise sqlite3.OperationalError("database or disk is full")
+                return written.execute(statement, values)
+
+            def __getattr__(self, name: str) -> object:
+                return getattr(written, name)
+
+        with patch.object(database.commit, "_connection", Full()):
+            for _ in range(2):
+                refused = engine.commit([_put(NAMES[1], b"y", None)] * 2)
+                assert [getattr(outcome, "code", None) for outcome in refused] == [12000004] * 2
+                assert engine.select("SELECT blob FROM item", ()) == [(b"x",)]
+        assert engine._database is database
+        assert engine.commit([_put(NAMES[1], b"z", None)]) == [2]

@@ -213,7 +213,9 @@ class Engine:
         outcomes = database.commit(writes)
         # A commit that does not change the shared memory that the path names, or its log, did not go to its files.
         changed = changes != database.written.total_changes
-        unseen = changed and before is not None
+        # Changes that were rolled back, as on a full disk, count as changes, too; nothing would be acknowledged then.
+        told = any(not isinstance(outcome, BaseException) for outcome in outcomes)
+        unseen = changed and told and before is not None
         unseen = unseen and (before == database.state() or database.log.is_missing_frames())
         named = self._is_named(database)
         if unseen or not named:

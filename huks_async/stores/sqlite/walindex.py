@@ -15,6 +15,7 @@ from huks_async.stores.sqlite.files import LOOK_AGE, Inode, Names
 
 HEADER = slice(48)
 _SECOND = slice(48, 96)
+COPIES = slice(96)
 MAPPED_SIZE = 136
 
 _COMMITS = struct.Struct("I")
