@@ -60,6 +60,9 @@ def test_descriptors_that_take_no_result(folder: Path) -> None:
     assert (done.code, done.err) == (1, "error: /dev/fd/3 is not open for writing\n")
     done = _under_a_shell("huks keys export k -o /dev/fd/3 3>&-", folder)
     assert (done.code, done.err) == (1, "error: /dev/fd/3: Bad file descriptor\n")
+    for name in ("/dev/fd/01", "/dev/fd/99999999999999", f"/dev/fd/1{'0' * 200}"):
+        done = _under_a_shell(f"huks keys export k -o {name}", folder)
+        assert (done.code, done.err) == (1, f"error: {name}: No such file or directory\n")
     assert (folder / "file").read_text() == "precious"
 
 
@@ -106,7 +109,12 @@ def test_a_file_that_another_process_has_open_stays(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize(
     ("output", "told"),
-    [("existing", "exists already"), ("nowhere/new", "No such file or directory"), (".", "is a folder")],
+    [
+        ("existing", "exists already"),
+        ("nowhere/new", "No such file or directory"),
+        (".", "is a folder"),
+        ("locked/new", "Permission denied"),
+    ],
 )
 def test_an_output_is_refused_before_the_work(
     huks: Huks,
@@ -123,6 +131,13 @@ def test_an_output_is_refused_before_the_work(
         more += ("-p", "derive") if kind == "aes" else ()
         assert huks("keys", "generate", name, "-a", kind, *more).code == 0
     (folder / "existing").write_text("precious")
+    (folder / "locked").mkdir(mode=0o500)
+    if os.geteuid() == 0:  # who may write everywhere
+        granted = os.access
+        monkeypatch.setattr(
+            os, "access", lambda path, *how, **more: "locked" not in str(path) and granted(path, *how, **more)
+        )
+        monkeypatch.setattr(os, "supports_effective_ids", {os.access})
     os.mkfifo(folder / "pipe")
     # this keeps the command from waiting for a writer, and shows whether it read
     end = os.open(folder / "pipe", os.O_RDWR | os.O_NONBLOCK)

@@ -67,7 +67,7 @@ def enlarge_pipe(descriptor: int) -> None:
 
 def named_descriptor(name: str) -> int | None:
     """The descriptor of this process that a name leads to, as `/dev/fd/3` does, itself or as what a link says."""
-    own = re.compile(re.escape(os.path.realpath("/proc/self")) + r"(?:/task/[0-9]+)?/fd/([0-9]+)")
+    own = re.compile(re.escape(os.path.realpath("/proc/self")) + r"(?:/task/[0-9]+)?/fd/(0|[1-9][0-9]{0,8})")
     for _ in range(_MOST_LINKS):
         folder = os.path.realpath(os.path.dirname(name))
         name = os.path.join(folder, os.path.basename(name))

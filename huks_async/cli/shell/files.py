@@ -140,8 +140,7 @@ def _way(name: str | None, *, private: bool, overwrite: bool, source: io.FileIO 
         # a file that another process has open need not have a name any more
         _refuse_source(status, source)
         return partial(_opened, name)
-    if status is None:
-        _check_folder(name)
+    _check_folder(name)
     return partial(replacing, name, private=private, replaces=overwrite or status is not None)
 
 
@@ -207,6 +206,8 @@ def _check_folder(name: str) -> None:
     except OSError as error:
         error.filename = name
         raise
+    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), name)
 
 
 def _is_source(status: os.stat_result | None, source: io.FileIO | None) -> bool:
