@@ -112,6 +112,10 @@ INIT = [
         HKDF | {"DIGEST": s.SHA512, "DERIVE_KEY_SIZE": 255 * 64 + 1},
         401,
     ),
+    Row(
+        "derivation: digest before the algorithm", BASE, HKDF | {"DIGEST": s.SHA512, "ALGORITHM": s.AES}, 401
+    ),
+    Row("derivation: purpose before the algorithm", AES, HKDF | {"ALGORITHM": s.AES}, 401),
     Row("agreement: algorithm before the key", ECDH, session(s.HKDF, s.AGREE), 12000003),
 ]
 

@@ -36,6 +36,11 @@ RSA_SIGN = key(s.RSA, 1024, s.SIGNATURE)
 ECC = key(s.ECC, 256, s.SIGNATURE)
 HMAC = key(s.HMAC, 256, s.MAC)
 BASE = key(s.AES, 256, s.DERIVE, DIGEST=s.SHA256)
+OPEN_BASE = key(s.AES, 256, s.DERIVE)
+RSA_PKCS1 = RSA_SIGN | {"PADDING": s.PKCS1}
+RSA_OAEP = key(s.RSA, 1024, s.CIPHER, PADDING=s.OAEP)
+DSA = key(s.DSA, 1024, s.SIGNATURE)
+DSA_VERIFY = session(s.DSA, s.VERIFY, DIGEST=s.SHA256)
 ED = key(s.ED25519, 256, s.SIGNATURE)
 X = key(s.X25519, 256, s.AGREE)
 ECDH = key(s.ECC, 256, s.AGREE)
@@ -120,6 +125,9 @@ INIT = [
     Row(
         "CFB with PKCS7", SM4, SM4_CBC | {"BLOCK_MODE": s.CFB, "PADDING": s.PKCS7}, 12000003, "PADDING_PKCS7"
     ),
+    Row("PADDING of ISO 9796-2", RSA_SIGN, PSS | {"PADDING": 6}, 12000001, "9796"),
+    Row("PADDING of ISO 9796-2, key of PKCS1", RSA_PKCS1, PSS | {"PADDING": 6}, 401, "PADDING"),
+    Row("PADDING of ISO 9796-2, cipher key of OAEP", RSA_OAEP, OAEP | {"PADDING": 6}, 401, "PADDING"),
     Row("raw signature with a digest", RSA_SIGN, PSS | {"PADDING": s.NOPAD}, 12000003, "DIGEST"),
     # algorithms that a purpose does not serve
     Row("ECC agrees as ECDH", ECDH, session(s.ECC, s.AGREE), 12000003, "ECDH"),
@@ -127,6 +135,7 @@ INIT = [
     Row("HKDF does not encrypt", BASE, CBC | {"ALGORITHM": s.HKDF}, 12000003, "HKDF"),
     Row("AES as a MAC is HMAC", key(s.AES, 256, s.MAC), MAC | {"ALGORITHM": s.AES}, 12000003, "HMAC"),
     Row("AES as a KDF", BASE, HKDF | {"ALGORITHM": s.AES}, 12000003, "HKDF"),
+    Row("ECC as a KDF of an open digest", OPEN_BASE, HKDF | {"ALGORITHM": s.ECC}, 12000003, "HKDF"),
     Row("ALGORITHM unknown", AES, CBC | {"ALGORITHM": 999}, 12000003, "999"),
     # RSA signatures
     Row("no PADDING for RSA sign", RSA_SIGN, PSS | {"PADDING": None}, 401, "PADDING"),
@@ -374,6 +383,8 @@ USES = [
     Use("SM2 value of 31 bytes", SM2, session(s.SM2, s.SIGN, DIGEST=s.NO_DIGEST), (), bytes(31), 401),
     Use("ECDSA signature long", ECC, ECDSA | {"PURPOSE": s.VERIFY}, (b"text",), bytes(73), 12000003),
     Use("ECDSA signature garbage", ECC, ECDSA | {"PURPOSE": s.VERIFY}, (b"text",), b"garbage", 12000006),
+    Use("DSA signature long", DSA, DSA_VERIFY, (b"text",), bytes(60), 12000006),
+    Use("DSA signature very long", DSA, DSA_VERIFY, (b"text",), bytes(500), 12000006),
     Use("Ed25519 signature short", ED, ED_VERIFY, (b"text",), bytes(63), 12000003),
     Use("Ed25519 signature wrong", ED, ED_VERIFY, (b"text",), bytes(64), 12000006),
     Use("verify without a signature", ECC, ECDSA | {"PURPOSE": s.VERIFY}, (b"text",), b"", 401),

@@ -47,8 +47,6 @@ class DsaKey:
     private: dsa.DSAPrivateKey | None
     width: int
     """Bytes of the group's order, and so of each of the two numbers of a signature."""
-    longest: int
-    """Bytes of the longest signature."""
 
 
 def _check_size(size: int) -> None:
@@ -114,7 +112,7 @@ def load(material: KeyMaterial) -> DsaKey:
     order = public.parameters().parameter_numbers().q
     width = (order.bit_length() + 7) // 8
     # A signature is a SEQUENCE of two INTEGERs, each perhaps with a zero in front for the sign.
-    return DsaKey(public, private, width, 2 * width + 8)
+    return DsaKey(public, private, width)
 
 
 def material_from_parts(size: int, x: bytes, y: bytes, p: bytes, q: bytes, g: bytes) -> KeyMaterial:
@@ -241,8 +239,6 @@ def _sign(private: dsa.DSAPrivateKey, value: bytes, algorithm: hashes.HashAlgori
 
 
 def _verify(key: DsaKey, signature: BytesLike, value: bytes, algorithm: hashes.HashAlgorithm) -> None:
-    if len(signature) > key.longest:
-        raise signing.too_long(len(signature), key.longest)
     try:
         key.public.verify(signature, value, _PREHASHED[algorithm.name])
     except InvalidSignature:

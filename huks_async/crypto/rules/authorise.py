@@ -213,16 +213,23 @@ def check_session(
     # Keys for SM2 agreement are declared, and no engine serves them: their session passes here and fails when
     # it is held against the key.
     for_sm2 = group == AGREE and number == key.get(_ALGORITHM) == HuksKeyAlg.HUKS_ALG_SM2
+    unserved = None
     if number not in served and not for_sm2:
-        raise BusinessError(
+        unserved = BusinessError(
             12000003,
             f"HUKS_TAG_ALGORITHM: got {_shown(_ALGORITHM, number)}, {purpose_names(purpose)} sessions serve "
             + ", ".join(sorted(HuksKeyAlg(known).name for known in served)),
             reason=_E.HUKS_ERROR_INVALID_ALGORITHM,
         )
+    if unserved is not None and group != DERIVE:
+        raise unserved
     if group == SIGNATURE and number == _RSA:
         _check_rsa_signature(key, session)
-    return _match_key(key, session, purpose, number, device=device)
+    matched = _match_key(key, session, purpose, number, device=device)
+    # a derivation is held against its key before anything asks which function it names
+    if unserved is not None:
+        raise unserved
+    return matched
 
 
 def check_named(session: Mapping[int, int]) -> tuple[int, int]:
@@ -300,14 +307,15 @@ def _match_key(
     # A key for something else is told at once: which values it leaves open says nothing about this operation.
     if not purpose & usage.purposes:
         raise _not_made_for(purpose, key[_PURPOSE])
-    if number not in usage.sessions:
+    if number not in usage.sessions and purpose != DERIVE:
         raise BusinessError(
             401,
             f"HUKS_TAG_ALGORITHM: got {_shown(_ALGORITHM, number)}, a key of {algorithm.number.name} made for "
             f"{purpose_names(key[_PURPOSE])} serves sessions of "
             + (", ".join(HuksKeyAlg(known).name for known in usage.sessions) or "no algorithm"),
         )
-    _check_refused_padding(usage, session.get(_PADDING))
+    if _PADDING not in key:
+        _check_refused_padding(usage, session.get(_PADDING))
     values = {}
     for tag, accepted in ((_DIGEST, usage.digests), (_MODE, usage.modes), (_PADDING, usage.paddings)):
         if accepted:

@@ -227,8 +227,8 @@ class Sm2Cipher(CollectingOperation):
         self._limits = limits
 
     def update(self, data: BytesLike) -> bytes:
-        """Keep a copy of the segment, which must not be empty: a device refuses that for SM2 alone."""
-        if not len(data):
+        """Keep a copy of the segment; the first must not be empty, which a device refuses for SM2 alone."""
+        if not len(data) and not self.held:
             raise _no_data("encrypt or decrypt")
         return super().update(data)
 

@@ -189,6 +189,16 @@ def test_no_data_to_encrypt_or_decrypt(key: sm2.Sm2Key, purpose: int) -> None:
     refused(12000014, start(key, purpose).update, b"")
 
 
+def test_no_data_after_some(key: sm2.Sm2Key) -> None:
+    """An empty update is taken once something is collected."""
+    encryption = start(key, ENCRYPT)
+    assert encryption.update(b"abc") == encryption.update(b"") == b""
+    ciphertext = encryption.finish(b"")
+    decryption = start(key, DECRYPT)
+    assert decryption.update(ciphertext) == decryption.update(b"") == b""
+    assert decryption.finish(b"") == b"abc"
+
+
 def test_empty_message_by_limits(key: sm2.Sm2Key) -> None:
     """The standard signs an empty message; a device does not."""
     assert verify(key, b"", start(key, SIGN).finish(b"")) == b""
