@@ -15,7 +15,9 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from huks_async.access import begun_enrolments
 from huks_async.access.authenticator import AuthHost, AuthRequest, HasAuthHost, Vouched
+from huks_async.access.begun_enrolments import Begun
 from huks_async.access.credentials import (
     Credential,
     KeptUsers,
@@ -28,7 +30,6 @@ from huks_async.access.passkey_keys import ALGORITHMS, check_public_key
 from huks_async.access.plain_cbor import check_authenticator_data, check_plain
 from huks_async.access.tokens import MAX_TRUST_LEVEL, iam_type
 from huks_async.access.used_once import use_once
-from huks_async.access.vault import change
 from huks_async.model.enums import HuksUserAuthType
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, as_bytes
@@ -131,7 +132,8 @@ class WebAuthnAuthenticator(KeptUsers):
 
         Returns:
             JSON for `PublicKeyCredential.parseCreationOptionsFromJSON`, valid for ten minutes; a later call
-            for the same user replaces it, and `clear` of all the user's passkeys ends it.
+            for the same user replaces it, and `clear` of all the user's passkeys ends it, also while the answer is
+            being checked.
         """
         host, user_id = keystore.auth_host, check_user_id(user_id)
         if not isinstance(name, str) or not name:
@@ -139,8 +141,8 @@ class WebAuthnAuthenticator(KeptUsers):
         known = _passkeys_of(await read_user(host, user_id))
         challenge = random_bytes(32)
         handle = _bytes(known[0][1].handle) if known else random_bytes(32)
-        state = json.dumps([_text(challenge), _text(handle), self._clock() + _ENROLMENT_SECONDS]).encode()
-        await change(host.vault, _pending(user_id), lambda _: (state, None))
+        begun = Begun(_text(challenge), _text(handle), self._clock() + _ENROLMENT_SECONDS)
+        await begun_enrolments.begin(host.vault, user_id, begun)
         verification = "required" if self._verify_user else "preferred"
         return json.dumps(
             {
@@ -169,28 +171,41 @@ class WebAuthnAuthenticator(KeptUsers):
 
         Raises:
             BusinessError: 12000008 for a response that is refused, as one with an attestation by certificates is,
-                and without an earlier `begin_enroll`; 12000017 for a passkey that the user has already; 401 for
+                and without an earlier `begin_enroll`, or if that was ended before this is done; 12000017 for a passkey that the user has already; 401 for
                 something that is not a response.
         """
         host, user_id = keystore.auth_host, check_user_id(user_id)
         given = _response(response)
-        # removed before the check, so that each `begin_enroll` can be answered only once
-        begun = await change(host.vault, _pending(user_id), lambda state: (None, state))
-        challenge, handle, until = json.loads(begun) if begun else ("", "", 0.0)
-        if not self._clock() < until:
+        # taken before the check, so that each `begin_enroll` can be answered only once
+        begun, mark = await begun_enrolments.answer(host.vault, user_id)
+        if begun is None or not self._clock() < begun.until:
             raise _refused("challenge", "has no beginning, or one of more than ten minutes ago")
-        self._check_client(given, "webauthn.create", _bytes(challenge))
-        made = await host.run(self._verified_enrolment, given, _bytes(challenge))
-        new = made._replace(handle=handle)
+        self._check_client(given, "webauthn.create", _bytes(begun.challenge))
+        made = await host.run(self._verified_enrolment, given, _bytes(begun.challenge))
+        new = made._replace(handle=begun.handle)
         if new.synced and not self._synced:
             raise _refused("backup", "is of a passkey that is copied between devices")
 
-        def added(record: UserRecord) -> tuple[UserRecord, None]:
+        def added(record: UserRecord) -> tuple[UserRecord, Credential]:
             if any(one.id == new.id for _, one in _passkeys_of(record)):
                 raise BusinessError(12000017, f"user {user_id} has this passkey already")
-            return record.with_new(_KIND, self.auth_types, json.dumps(new).encode()), None
+            changed = record.with_new(_KIND, self.auth_types, json.dumps(new).encode())
+            return changed, changed.credentials[-1]
 
-        await change_user(host, user_id, added, void=True)
+        # An enrolment that was ended must not change what is enrolled, which may cost the user keys; only one that is
+        # ended during the change itself is undone.
+        if not await begun_enrolments.goes_on(host.vault, user_id, mark):
+            raise _ended()
+        enrolled = await change_user(host, user_id, added, void=True)
+        if not await begun_enrolments.complete(host.vault, user_id, mark):
+
+            def undone(record: UserRecord) -> tuple[UserRecord, None]:
+                found = (one for one in record.credentials if one.credential_id == enrolled.credential_id)
+                kept = next(found, None)
+                return record if kept is None else record.without(kept), None
+
+            await change_user(host, user_id, undone, void=True)
+            raise _ended()
         return new.id
 
     async def clear(self, keystore: HasAuthHost, user_id: int, passkey: str | None = None) -> None:
@@ -203,7 +218,8 @@ class WebAuthnAuthenticator(KeptUsers):
         """
         host, user_id = keystore.auth_host, check_user_id(user_id)
         if passkey is None:
-            await change(host.vault, _pending(user_id), lambda _: (None, None))
+            # Before the record is changed: an enrolment that is complete by now has its passkey in there.
+            await begun_enrolments.end(host.vault, user_id)
 
         def removed(record: UserRecord) -> tuple[UserRecord, None]:
             found = [kept for kept, one in _passkeys_of(record) if passkey in (None, one.id)]
@@ -411,15 +427,17 @@ def _refused(name: str, what: str) -> BusinessError:
     return BusinessError(12000008, f"the passkey's answer {what} ({name})", data={"refused": name})
 
 
+def _ended() -> BusinessError:
+    return _refused(
+        "challenge", "is for an enrolment that was ended while it was being checked; begin a new one"
+    )
+
+
 def _none_enrolled(user_id: int) -> BusinessError:
     return BusinessError(
         12000013,
         f"user {user_id} has no such passkey: WebAuthnAuthenticator.begin_enroll begins to enrol one",
     )
-
-
-def _pending(user_id: int) -> str:
-    return f"{_KIND}-enrolling/{user_id}"
 
 
 def _passkeys_of(record: UserRecord | None) -> list[tuple[Credential, _Passkey]]:

@@ -356,6 +356,7 @@ async def _segment(
     except BusinessError as wrong:
         if ends:
             raise state.driver.fail(state.session_owner, handle, wrong) from None
+        state.owner.check("this keystore")
         state.table.give_back(state.table.take(handle, state.session_owner))
         raise
     return params, data

@@ -5,8 +5,17 @@ import os
 
 def path_text(path: object) -> str | None:
     """The text of a path, a str or an object that stands for one; None for anything else, and if it is not usable."""
-    text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
-    return text if isinstance(text, str) and is_usable(text) else None
+    text = text_of(path)
+    return text if text is not None and is_usable(text) else None
+
+
+def text_of(path: object) -> str | None:
+    """The text of a path, usable or not; None for anything else."""
+    try:
+        text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
+    except TypeError:  # an object that claims to be a path, and gives neither str nor bytes
+        return None
+    return text if isinstance(text, str) else None
 
 
 def is_usable(path: str) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import json
 import os
@@ -250,6 +251,74 @@ async def test_clearing_all_passkeys_ends_an_enrolment_that_has_begun() -> None:
         asked = await web.begin_enroll(keystore, 100, name="ana")
         await web.clear(keystore, 100, text(first.id))
         await web.finish_enroll(keystore, 100, Passkey().create(asked))
+
+
+@pytest.mark.parametrize("others", [False, True], ids=["none yet", "one more"])
+@pytest.mark.parametrize("change", ["clear", "begin anew"])
+@pytest.mark.parametrize("step", ["taken", "looked", "written"])
+async def test_an_enrolment_that_is_ended_while_its_answer_is_checked(
+    step: str, change: str, others: bool
+) -> None:
+    """12000008 at whichever step, and the passkey is not among those that unlock keys."""
+    web = WebAuthnAuthenticator(RP, [ORIGIN])
+    async with Keystore.open("memory:", authenticator=web, monitor=False) as keystore:
+        if others:
+            await enroll(web, keystore)
+        before = await web.enrolled(keystore.auth_host, 100)
+        asked = await web.begin_enroll(keystore, 100, name="ana")
+        ended: list[str] = []
+
+        async def end() -> None:
+            if not ended:
+                ended.append(step)
+                with contextlib.suppress(BusinessError):
+                    if change == "clear":
+                        await web.clear(keystore, 100)
+                    else:
+                        await web.begin_enroll(keystore, 100, name="ana")
+
+        class Handle:
+            auth_host: Any = Meddler(
+                keystore, {"taken": "webauthn-enrolling/100", "written": "user/100"}.get(step, ""), end
+            )
+
+        if step == "looked":
+            look = keystore.auth_host.vault.get
+
+            async def then_end(name: str) -> Any:
+                found = await look(name)
+                if name == "user/100":
+                    await end()
+                return found
+
+            Handle.auth_host.get = then_end
+        passkey = Passkey()
+        error = await refused(web.finish_enroll(Handle(), 100, passkey.create(asked)), 12000008)
+        assert ended
+        assert error.data == {"refused": "challenge"}
+        if others and change == "begin anew":
+            assert text(passkey.id) not in await web.options(keystore, 100, bytes(32))
+            if step == "taken":
+                assert await web.enrolled(keystore.auth_host, 100) == before
+        else:
+            await refused(web.options(keystore, 100, bytes(32)), 12000013)
+
+
+async def test_a_second_answer_leaves_the_first_one_alone() -> None:
+    """While the first one is being checked, another one is refused, and the first one is enrolled."""
+    web = WebAuthnAuthenticator(RP, [ORIGIN])
+    async with Keystore.open("memory:", authenticator=web, monitor=False) as keystore:
+        asked = await web.begin_enroll(keystore, 100, name="ana")
+
+        async def answer_again() -> None:
+            await refused(web.finish_enroll(keystore, 100, Passkey().create(asked)), 12000008)
+
+        class Handle:
+            auth_host: Any = Meddler(keystore, "webauthn-enrolling/100", answer_again)
+
+        passkey = Passkey()
+        assert await web.finish_enroll(Handle(), 100, passkey.create(asked)) == text(passkey.id)
+        assert text(passkey.id) in await web.options(keystore, 100, bytes(32))
 
 
 async def test_enrolment_is_checked() -> None:

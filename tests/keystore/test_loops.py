@@ -255,6 +255,7 @@ def test_one_loop_that_is_run_several_times(tmp_path: Path) -> None:
         ("finishSession", [{"tag": huks.HuksTag.HUKS_TAG_PURPOSE, "value": ENCRYPT}] * 2),
         ("abortSession", [{"tag": huks.HuksTag.HUKS_TAG_PURPOSE, "value": ENCRYPT}] * 2),
         ("finishSession", [{"tag": huks.HuksTag.HUKS_TAG_KEY_SECURITY_LEVEL, "value": 1}]),
+        ("updateSession", [{"tag": huks.HuksTag.HUKS_TAG_KEY_SECURITY_LEVEL, "value": 1}]),
     ],
 )
 def test_a_refused_call_from_another_loop_leaves_the_session(function: str, properties: list[Any]) -> None:

@@ -8,20 +8,23 @@ give it passes through this module.
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from threading import Lock
 
 from cryptography.utils import CryptographyDeprecationWarning
 
 _turn = Lock()
-_silence = ExitStack()
+_silence: "warnings.catch_warnings[None] | None" = None
 
 
 def _begin_anew() -> None:
     # a thread that had the turn stayed in the parent, and ends its silence there alone
-    global _turn
+    global _turn, _silence
     _turn = Lock()
-    _silence.close()
+    silence, _silence = _silence, None
+    if silence is not None:
+        # The thread may have been within its end, or past it: to restore the filters twice does no harm.
+        silence.__exit__(None, None, None)
 
 
 os.register_at_fork(after_in_child=_begin_anew)
@@ -31,10 +34,15 @@ os.register_at_fork(after_in_child=_begin_anew)
 def allowed() -> Iterator[None]:
     """Silence the notice. Warning filters are global to the process, so threads take turns."""
     global _silence
-    with _turn, ExitStack() as _silence:
-        _silence.enter_context(warnings.catch_warnings())
-        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
-        yield
+    with _turn:
+        silence = warnings.catch_warnings()
+        try:
+            with silence:
+                _silence = silence
+                warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+                yield
+        finally:
+            _silence = None
 
 
 with allowed():

@@ -16,7 +16,7 @@ from huks_async.model.settings import check_seconds
 from huks_async.model.showing import shown
 from huks_async.rootkeys.file import FileRootKey
 from huks_async.runtime.forks import generation, notice_fork, tell_after_fork
-from huks_async.runtime.paths import is_usable
+from huks_async.runtime.paths import is_usable, text_of
 from huks_async.runtime.workers import WorkerPool
 from huks_async.stores.base import MAX_NAME_BYTES, Copied, ItemName, Row, Store, encode_name
 from huks_async.stores.sqlite.backup import Backup, StoppedError
@@ -55,8 +55,8 @@ class SqliteStore(Store):
     """
 
     def __init__(self, path: str | os.PathLike[str], *, busy_timeout: float = 30.0) -> None:
-        text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
-        if not isinstance(text, str):
+        text = text_of(path)
+        if text is None:
             raise BusinessError(
                 401, f"the path of a store: got {shown(path)}, accepted a str or a path object"
             )

@@ -284,8 +284,39 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), warnings.filters == be
 """
 
 
-def test_a_child_does_not_keep_the_silence_of_a_thread_of_its_parent() -> None:
+_FORKED_AT_ITS_END = """
+import os, sys, threading, warnings
+from huks_async.crypto.asymmetric import finite_field
+
+ending, done = threading.Event(), threading.Event()
+
+def trace(frame, event, _):
+    if frame.f_code.co_name == "__exit__" and frame.f_code.co_filename.endswith("warnings.py"):
+        ending.set()
+        done.wait()
+    return None
+
+def load():
+    sys.settrace(trace)
+    with finite_field.allowed():
+        pass
+
+before = warnings.filters[:]
+loader = threading.Thread(target=load)
+loader.start()
+ending.wait()
+child = os.fork()
+if child == 0:
+    os._exit(warnings.filters != before)
+done.set()
+loader.join()
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), warnings.filters == before)
+"""
+
+
+@pytest.mark.parametrize("program", [_FORKED_IN_SILENCE, _FORKED_AT_ITS_END], ids=["within", "at its end"])
+def test_a_child_does_not_keep_the_silence_of_a_thread_of_its_parent(program: str) -> None:
     """A fork while another thread loads a key leaves the child's warnings as the program has them."""
-    command = [sys.executable, "-W", "ignore", "-c", _FORKED_IN_SILENCE]
+    command = [sys.executable, "-W", "ignore", "-c", program]
     ended = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
     assert ended.stdout == "0 True\n"
