@@ -138,11 +138,15 @@ async def test_a_read_that_cannot_begin_leaves_checkpoints_free(tmp_path: Path) 
     assert opened is not None
     database = opened._database
     assert database is not None
-    database.written.execute("ALTER TABLE sequence RENAME TO other")
-    with pytest.raises(sqlite3.OperationalError), opened.snapshot():
-        raise AssertionError
+    await asyncio.to_thread(database.written.execute, "ALTER TABLE sequence RENAME TO other")
+
+    def snapshot() -> None:
+        with pytest.raises(sqlite3.OperationalError), opened.snapshot():
+            raise AssertionError
+
+    await asyncio.to_thread(snapshot)
     assert database._index._entry.barred == 0
-    database.read.execute("ROLLBACK")
+    await asyncio.to_thread(database.read.execute, "ROLLBACK")
     await store.aclose()
 
 

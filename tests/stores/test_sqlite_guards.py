@@ -218,7 +218,7 @@ async def test_a_close_that_gets_no_lock_releases_its_guards(
     assert _open_here(path) == []
     store = SqliteStore(path)
     await store.open()
-    assert _users(path) == 1
+    assert await asyncio.to_thread(_users, path) == 1
     await store.aclose()
     assert os.listdir(tmp_path) == ["keys.db"]
 

@@ -1,5 +1,6 @@
 """A log without its database: a new store is not begun beside it, and nothing in it is lost."""
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -88,8 +89,12 @@ async def test_a_log_that_killed_processes_left_is_written_back_at_once(tmp_path
     await store.open()
     log = tmp_path / "keystore.db-wal"
     assert not log.stat().st_size
-    with contextlib.closing(open_still(path)) as still:
-        assert still.execute("SELECT blob FROM item").fetchall() == [(b"kept in the log",)]
+
+    def rows():
+        with contextlib.closing(open_still(path)) as still:
+            return still.execute("SELECT blob FROM item").fetchall()
+
+    assert await asyncio.to_thread(rows) == [(b"kept in the log",)]
     await store.put(NAME, b"later")
     # while it is in use, those who have it open are told
     size = log.stat().st_size
