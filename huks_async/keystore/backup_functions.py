@@ -9,6 +9,7 @@ from huks_async.keystore.open_state import KeystoreFunctions
 from huks_async.model.errors import BusinessError
 from huks_async.model.showing import shown
 from huks_async.rootkeys import RootKey
+from huks_async.runtime.paths import path_text
 
 _ATTEMPTS = 3
 
@@ -98,12 +99,7 @@ class _Expected:
 
 
 def _check_path(path: object) -> str:
-    if isinstance(path, (str, os.PathLike)):
-        try:
-            text = os.fspath(path)
-            if isinstance(text, str) and text and "\0" not in text:
-                os.fsencode(text)
-                return text
-        except (TypeError, UnicodeEncodeError):
-            pass
-    raise BusinessError(401, f"path: a backup needs the name of a file, got {shown(path)}")
+    text = path_text(path)
+    if text is None:
+        raise BusinessError(401, f"path: a backup needs the name of a file, got {shown(path)}")
+    return text
