@@ -19,7 +19,6 @@ from urllib.parse import quote_from_bytes
 from huks_async.model.errors import BusinessError
 from huks_async.runtime.folders import sync_folder
 from huks_async.runtime.new_names import name_new
-from huks_async.runtime.randomness import random_bytes
 from huks_async.stores.base import Copied, ItemName
 from huks_async.stores.sqlite import drafts
 from huks_async.stores.sqlite.connections import MAX_VALUE_BYTES, bound_values
@@ -102,10 +101,7 @@ class Backup:
         return Copied(self._target, keys, size)
 
     def _begin(self) -> tuple[int, str]:
-        descriptor = None
-        while descriptor is None:
-            draft = f"{self._target}.{random_bytes(8).hex()}{DRAFT}"
-            descriptor = drafts.make(draft)
+        descriptor, draft = drafts.begin(self._target, DRAFT)
         try:
             mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
             if mode & 0o077:

@@ -22,7 +22,7 @@ def create(path: str, busy_timeout: float) -> None:
     draft has no write-ahead log, because the checkpoint that would copy the log at the close may fail silently.
     """
     remove_drafts(path)
-    descriptor, draft = _begin(path)
+    descriptor, draft = drafts.begin(path, _DRAFT)
     try:
         connection = connect(draft, busy_timeout)
         try:
@@ -39,14 +39,6 @@ def create(path: str, busy_timeout: float) -> None:
             _remove(draft)
         finally:
             os.close(descriptor)
-
-
-def _begin(path: str) -> tuple[int, str]:
-    while True:
-        draft = f"{path}.{os.urandom(8).hex()}{_DRAFT}"
-        descriptor = drafts.make(draft)
-        if descriptor is not None:
-            return descriptor, draft
 
 
 def _remove(draft: str) -> None:

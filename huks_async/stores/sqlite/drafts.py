@@ -9,13 +9,24 @@ import os
 import stat
 from contextlib import suppress
 
+from huks_async.runtime.randomness import random_bytes
+
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _MODE = 0o600
 _LOOK = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
+def begin(path: str, suffix: str) -> tuple[int, str]:
+    """Create a draft of mode 0600 at most, for a file that is to have a path; return the descriptor that locks it, and its name."""
+    while True:
+        draft = f"{path}.{random_bytes(8).hex()}{suffix}"
+        descriptor = make(draft)
+        if descriptor is not None:
+            return descriptor, draft
+
+
 def make(draft: str) -> int | None:
-    """Create a draft of mode 0600 at most; return the descriptor that locks it, None if another took it away."""
+    """Create a draft by its name; return the descriptor that locks it, None if another took it away."""
     descriptor = os.open(draft, _FLAGS, _MODE)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
