@@ -72,13 +72,19 @@ class UserRecord:
         others = tuple(changed if one is credential else one for one in self.credentials)
         return replace(self, credentials=others)
 
-    def without(self, credential: Credential) -> "UserRecord":
-        """The record without one credential. Removing the last one of type PIN gives the user a new identity."""
+    def without(self, credential: Credential, *, new_identity: bool = False) -> "UserRecord":
+        """The record without one credential.
+
+        Args:
+            credential: one of the record's.
+            new_identity: whether the user gets a new identity in any case, which voids the keys that are bound to the
+                old one. Removing the last credential of type PIN always gives one.
+        """
         left = tuple(one for one in self.credentials if one is not credential)
         types = {one.auth_type for one in left}
         cleared = credential.auth_type == _PIN and _PIN not in types
         return UserRecord(
-            _new_id() if cleared else self.secure_uid,
+            _new_id() if cleared or new_identity else self.secure_uid,
             {kind: number for kind, number in self.enrolled.items() if kind in types},
             left,
         )
@@ -156,11 +162,19 @@ class KeptUsers:
 
 
 async def clear_credential(
-    keystore: HasAuthHost, user_id: int, find: Callable[[UserRecord, int], Credential]
+    keystore: HasAuthHost,
+    user_id: int,
+    find: Callable[[UserRecord, int], Credential],
+    *,
+    new_identity: bool = False,
 ) -> None:
-    """Remove from a user the credential that `find` finds in the record; errors as `find`."""
+    """Remove from a user the credential that `find` finds in the record; errors as `find`, the rest as `without`."""
     host, user_id = keystore.auth_host, check_user_id(user_id)
-    await change_user(host, user_id, lambda record: (record.without(find(record, user_id)), None), void=True)
+
+    def cleared(record: UserRecord) -> tuple[UserRecord, None]:
+        return record.without(find(record, user_id), new_identity=new_identity), None
+
+    await change_user(host, user_id, cleared, void=True)
 
 
 def check_user_id(user_id: object) -> int:

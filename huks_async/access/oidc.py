@@ -146,6 +146,8 @@ class OidcAuthenticator(KeptUsers):
     async def clear(self, keystore: HasAuthHost, user_id: int) -> None:
         """Forget the subject of a user. To be called by those who administer users.
 
+        Keys of access type 1 become void if they saw it as a PIN, and the user has nothing else that they see so.
+
         Raises:
             BusinessError: 12000013 when there is nothing to forget.
         """

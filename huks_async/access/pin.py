@@ -110,12 +110,14 @@ class PinAuthenticator(KeptUsers):
     async def clear(self, keystore: HasAuthHost, user_id: int) -> None:
         """Remove a user's PIN, which voids for good all keys that are bound to the user's identity (access type 1).
 
+        That is so whatever else the user has enrolled, codes and tokens that keys see as a PIN among it.
+
         To be called by those who administer users, because it asks for no PIN. Wrong guesses stay counted.
 
         Raises:
             BusinessError: 12000013 when the user has none.
         """
-        await clear_credential(keystore, user_id, _pin_of)
+        await clear_credential(keystore, user_id, _pin_of, new_identity=True)
 
     async def authenticate(self, host: AuthHost, request: AuthRequest, credential: Any) -> Vouched:
         """Check a PIN, a `str` or bytes.

@@ -152,6 +152,8 @@ class TotpAuthenticator(KeptUsers):
     async def clear(self, keystore: HasAuthHost, user_id: int) -> None:
         """Remove a user's secret. Wrong guesses and used codes are still remembered.
 
+        Keys of access type 1 become void if they saw it as a PIN, and the user has nothing else that they see so.
+
         To be called by those who administer users, because it asks for no code.
 
         Raises:

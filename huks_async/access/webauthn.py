@@ -67,7 +67,8 @@ class WebAuthnAuthenticator(KeptUsers):
         require_user_verification: whether the passkey must have verified its user; otherwise it is enough that
             someone was present.
         allow_cross_origin: whether a page within another site's frame may ask.
-        allow_synced: whether passkeys that their vendor copies between devices are accepted.
+        allow_synced: whether passkeys that their vendor copies between devices are accepted; if not, those that were
+            enrolled while they were are refused, too.
         auth_type: as which type of credential keys see a passkey, one `HuksUserAuthType`.
         trust_level: what its tokens claim, 1 to 4.
         clock: gives seconds since 1970.
@@ -212,6 +213,8 @@ class WebAuthnAuthenticator(KeptUsers):
         """Remove one passkey by its id, or all of a user. To be called by those who administer users.
 
         Without an id, an enrolment that `begin_enroll` has begun for the user cannot be finished any more, either.
+        Keys of access type 1 become void if they saw a passkey as a PIN, and the user has nothing else that they see
+        so.
 
         Raises:
             BusinessError: 12000013 when there is none.
@@ -237,14 +240,15 @@ class WebAuthnAuthenticator(KeptUsers):
         Returns:
             JSON for `PublicKeyCredential.parseRequestOptionsFromJSON`.
         """
-        known = _passkeys_of(await read_user(keystore.auth_host, check_user_id(user_id)))
+        enrolled = _passkeys_of(await read_user(keystore.auth_host, check_user_id(user_id)))
+        known = [one for _, one in enrolled if self._synced or not one.synced]
         if not known:
             raise _none_enrolled(user_id)
         return json.dumps(
             {
                 "challenge": _text(as_bytes(challenge, "challenge")),
                 "rpId": self._rp_id,
-                "allowCredentials": [{"type": "public-key", "id": one.id} for _, one in known],
+                "allowCredentials": [{"type": "public-key", "id": one.id} for one in known],
                 "userVerification": "required" if self._verify_user else "preferred",
             }
         )
@@ -345,6 +349,8 @@ class WebAuthnAuthenticator(KeptUsers):
             raise _refused("user verified", "was made without a check of who touched the passkey")
         if bool(flags & _BACKUP_ELIGIBLE) != passkey.synced:
             raise _refused("backup", "says otherwise than at enrolment whether the passkey can be copied")
+        if passkey.synced and not self._synced:
+            raise _refused("backup", "is of a passkey that is copied between devices")
 
     def _verified_enrolment(self, given: dict[str, Any], challenge: bytes) -> _Passkey:
         from webauthn import verify_registration_response

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from huks_async import BusinessError, Keystore
-from huks_async.access import Lockout, LockoutClock, PinAuthenticator
+from huks_async.access import Lockout, LockoutClock, PinAuthenticator, TotpAuthenticator
 from tests.access.support import FACE, GCM_KEY, PIN_KEY, finish, generate, open_session, options, refused
 
 pytestmark = pytest.mark.asyncio
@@ -71,6 +71,24 @@ async def test_the_life_of_a_pin() -> None:
         await refused(
             finish(keystore, session, await keystore.authenticate(session.challenge, "5678")), 12000007
         )
+
+
+async def test_a_cleared_pin_voids_whatever_else_is_enrolled() -> None:
+    """Codes that keys see as a PIN do not keep the identity; cleared codes do not end it while there is a PIN."""
+    pin, codes = PinAuthenticator(), TotpAuthenticator()
+    async with Keystore.open("memory:", authenticator=pin, monitor=False) as keystore:
+        await pin.enroll(keystore, 100, "1234")
+        await codes.enroll(keystore, 100, account="ana", issuer="Vault")
+        await generate(keystore)
+        await codes.clear(keystore, 100)
+        session = await open_session(keystore)
+        await finish(keystore, session, await keystore.authenticate(session.challenge, "1234"))
+        await codes.enroll(keystore, 100, account="ana", issuer="Vault")
+        await pin.clear(keystore, 100)
+        await pin.enroll(keystore, 100, "another's")
+        session = await open_session(keystore)
+        token = await keystore.authenticate(session.challenge, "another's")
+        await refused(finish(keystore, session, token), 12000007)
 
 
 async def test_what_is_no_pin() -> None:

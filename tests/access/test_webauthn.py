@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import struct
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -350,6 +351,25 @@ async def test_enrolment_is_checked() -> None:
         asked = await web.begin_enroll(keystore, 100, name="ana")
         assert json.loads(asked)["excludeCredentials"] == [{"type": "public-key", "id": text(passkey.id)}]
         await refused(web.finish_enroll(keystore, 100, passkey.create(asked)), 12000017)
+
+
+async def test_synced_passkeys_that_are_not_wanted_any_more(tmp_path: Path) -> None:
+    """One that was enrolled while they were wanted is not asked for, and refused; others go on."""
+    address = f"sqlite:///{tmp_path}/keys.db"
+    any_passkey, no_copies = (
+        WebAuthnAuthenticator(RP, [ORIGIN], allow_synced=synced) for synced in (True, False)
+    )
+    async with Keystore.open(address, authenticator=any_passkey, monitor=False) as keystore:
+        synced = await enroll(any_passkey, keystore, synced=True)
+        await keystore.authenticate(bytes(32), synced.get(bytes(32)), auth_type=FINGERPRINT)
+    async with Keystore.open(address, authenticator=no_copies, monitor=False) as keystore:
+        challenge = bytes(range(32))
+        assert await refusal(keystore, synced.get(challenge), challenge) == "backup"
+        await refused(no_copies.options(keystore, 100, challenge), 12000013)
+        kept = await enroll(no_copies, keystore)
+        asked = json.loads(await no_copies.options(keystore, 100, challenge))
+        assert asked["allowCredentials"] == [{"type": "public-key", "id": text(kept.id)}]
+        await keystore.authenticate(challenge, kept.get(challenge), auth_type=FINGERPRINT)
 
 
 def shared(levels: int) -> bytes:
