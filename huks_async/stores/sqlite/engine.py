@@ -15,8 +15,9 @@ from functools import partial
 from typing import Any, TypeVar
 
 from huks_async.model.errors import BusinessError
-from huks_async.runtime.folders import make_folder
+from huks_async.runtime.folders import make_folder, sync_folder
 from huks_async.stores.sqlite.commitlock import CommitLock
+from huks_async.stores.sqlite.connections import set_busy_timeout
 from huks_async.stores.sqlite.creation import create
 from huks_async.stores.sqlite.database import Database
 from huks_async.stores.sqlite.faults import (
@@ -161,15 +162,34 @@ class Engine:
             self._closed = True
             if database is None:
                 return
-            try:
-                tidy = tidy and self._is_named(database)
-            except OSError:  # a path that cannot be looked at
-                tidy = False
+            tidy = tidy and self._is_kept(database)
             if tidy and database.log.failed:
                 with suppress(BusinessError):  # a disk that still fails
                     self._mend(database)
             if database.close(tidy=tidy):
                 self._lock.remove_file()
+
+    def _is_kept(self, database: Database) -> bool:
+        """Whether the path names the files that are to be closed. If not, their log is written back, as when following.
+
+        Whoever opens the store later would otherwise miss what a removed log holds, or read the log of a replaced
+        database into the new one.
+        """
+        try:
+            if self._is_named(database):
+                return True
+            if not database.lost and not database.is_named():  # a changed link takes no names from the files
+                set_busy_timeout(database.written, min(self._busy_timeout, _CLOSING))
+                self._save(database)
+                sync_folder(os.path.dirname(self._path))
+        except (BusinessError, OSError, sqlite3.Error) as error:
+            logger.error(
+                "the files of the store %s were moved, removed or replaced while it was open, and what was written to it "
+                "last could not be saved when it was closed: %s",
+                self._address,
+                getattr(error, "strerror", None) or error,
+            )
+        return False
 
     def _use(self, database: Database | None) -> None:
         self._database = database
@@ -178,6 +198,9 @@ class Engine:
             self._views += 1
             named = [(f"{self._path}-shm", database.files.shared)]
             named.append((self._link or self._path, database.files.database))
+            # Nobody writes through another log and the same index. But what a log without a name holds is lost with
+            # its last user, so whoever has it is to notice soon, also where only cached keys are used.
+            named.append((f"{self._path}-wal", database.files.log))
             view = View(named, database.header, self._views)
         self._show(view)
 

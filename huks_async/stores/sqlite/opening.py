@@ -206,7 +206,7 @@ def _check_settled(path: str, file: Guard) -> bool:
         return False
     if names.shared is not None:
         with _guard_of_index(path) as index:
-            if index.used_by_others():
+            if index.used_here() or index.used_by_others():
                 raise UnsettledError
     return True
 

@@ -1,0 +1,146 @@
+"""A store is closed, or a second one opened, after its files were removed or replaced and before anybody has noticed."""
+
+import os
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from huks_async.model.errors import BusinessError
+from huks_async.stores import SqliteStore
+from tests.stores.peer import Peer, name
+from tests.stores.test_sqlite_files import files, read_files, rows
+
+BACKED_UP = {f"old {number}" for number in range(60)}
+
+
+def _nothing(*_):
+    return
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A path for a database, in a directory that does not exist yet."""
+    return tmp_path / "store" / "keys.db"
+
+
+async def _used(path, **options):
+    """Give an open store with a backup beside its folder that is much smaller, and a log that fits the one only."""
+    store = SqliteStore(path, **options)
+    await store.open()
+    for alias in BACKED_UP:
+        await store.put(name(alias), b"x" * 300)
+    backup = path.parent.with_name("backup.db")
+    await store.backup(str(backup), _nothing, _nothing)
+    for number in range(200):
+        await store.put(name(f"between {number}"), b"x" * 3000)
+    await store.aclose()
+    await store.open()
+    for number in range(5):
+        await store.put(name(f"last {number}"), b"x" * 3000)
+    return store, backup
+
+
+@pytest.mark.parametrize("parts", [["-wal"], ["-shm"], ["-wal", "-shm"], ["-wal", "-shm", ".lock"]])
+@pytest.mark.asyncio
+async def test_what_a_removed_log_holds_is_saved_by_a_close(path, parts):
+    """It has no name any more, and is gone with the last who has it open."""
+    store = SqliteStore(path)
+    await store.open()
+    await store.put(name("a"), b"x")
+    for part in parts:
+        os.unlink(f"{path}{part}")
+    await store.aclose()
+    assert files(path) == ["keys.db", "keys.db.lock"]
+    assert rows(path) == {"a"}
+
+
+@pytest.mark.asyncio
+async def test_a_log_is_not_left_beside_another_database(path):
+    """A backup that was put in place is what the next opening finds, and what was written before is in the old file."""
+    store, backup = await _used(path)
+    os.link(path, path.with_name("replaced"))
+    os.replace(backup, path)
+    await store.aclose()
+    assert files(path) == ["keys.db", "keys.db.lock", "replaced"]
+    await store.open()
+    await store.put(name("new"), b"x")
+    await store.aclose()
+    assert rows(path) == {*BACKED_UP, "new"}
+    assert {"last 0", "last 4", "between 199"} < rows(path.with_name("replaced"))
+
+
+@pytest.mark.asyncio
+async def test_a_log_is_not_left_beside_another_store(path):
+    """Also where calls were refused meanwhile, because it is another one."""
+    store, backup = await _used(path)
+    await store.put_meta("store-key", b"its own")
+    os.replace(backup, path)
+    with pytest.raises(BusinessError, match="another store"):
+        await store.put(name("refused"), b"x")
+    await store.aclose()
+    assert files(path) == ["keys.db", "keys.db.lock"]
+    assert rows(path) == BACKED_UP
+
+
+@pytest.mark.asyncio
+async def test_other_processes_go_on_after_a_close_that_saved_their_log(path):
+    """Those that share the files notice at their next use that these have no names."""
+    store, backup = await _used(path)
+    with Peer(path) as other:
+        assert other.ask("opened()") is True
+        os.replace(backup, path)
+        await store.aclose()
+        assert other.ask("put('new')") is True
+        assert other.ask("closed()") is True
+    assert rows(path) == {*BACKED_UP, "new"}
+
+
+@pytest.mark.asyncio
+async def test_a_close_that_cannot_save_a_log_is_brief_and_says_so(path, caplog):
+    """A program that reads for as long as it likes keeps the log from being written back."""
+    store = SqliteStore(path, busy_timeout=1_000_000)
+    await store.open()
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM item").fetchall()
+        await store.put(name("a"), b"x")
+        os.unlink(f"{path}-wal")
+        await store.aclose()
+    assert "could not be saved when it was closed" in caplog.text
+
+
+@pytest.mark.asyncio
+async def test_a_removed_log_is_noticed_by_the_stamp(path):
+    """So that a keystore which uses cached keys only has it saved before it is killed."""
+    store = SqliteStore(path)
+    await store.open()
+    await store.put(name("a"), b"x")
+    assert store.stamp() is not None
+    os.unlink(f"{path}-wal")
+    store._threads.view.until = 0.0
+    assert store.stamp() is None
+    assert await store.get(name("a")) is not None
+    assert files(path) == ["keys.db", "keys.db-shm", "keys.db-wal", "keys.db.lock"]
+    assert store.stamp() is not None
+    await store.aclose()
+
+
+@pytest.mark.parametrize("read", [False, True], ids=["", "files-read"])
+@pytest.mark.asyncio
+async def test_a_second_store_of_the_process_does_not_mix_the_files(path, read):
+    """It waits until the first has noticed, also where a read of the files took SQLite's locks away."""
+    store, backup = await _used(path)
+    if read:
+        read_files(path)
+    os.replace(backup, path)
+    second = SqliteStore(path, busy_timeout=0)
+    with pytest.raises(BusinessError, match="have not noticed yet"):
+        await second.open()
+    assert await store.get(name("last 1")) is None
+    await second.open()
+    await second.put(name("new"), b"x")
+    assert await store.get(name("new")) is not None
+    await store.aclose()
+    await second.aclose()
+    assert rows(path) == {*BACKED_UP, "new"}
