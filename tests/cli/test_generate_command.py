@@ -8,7 +8,17 @@ import pytest
 
 import huks_async
 from huks_async.cli.words.key_use import ALGORITHM_NAMES
-from huks_async.crypto.rules.matrix import ALGORITHMS, Form, Usage
+from huks_async.cli.words.parameters import options, properties
+from huks_async.crypto.rules.matrix import (
+    AGREE,
+    ALGORITHMS,
+    CIPHER,
+    MAC,
+    SIGNATURE,
+    WRAPPING,
+    Form,
+    Usage,
+)
 from huks_async.model.enums import HuksCipherMode, HuksKeyDigest, HuksKeyPadding, HuksKeyPurpose
 from huks_async.model.tags import HuksTag
 from tests.cli.command_line import Huks
@@ -98,9 +108,79 @@ def test_without_more_words_a_key_is_for_the_usual(huks: Huks, word: str) -> Non
     assert done.err.startswith(f"made the key 'k' ({word} {size}, to ")
 
 
+_PAIRS = {
+    "rsa": SIGNATURE,
+    "ecc": SIGNATURE,
+    "dsa": SIGNATURE,
+    "ed25519": SIGNATURE,
+    "sm2": SIGNATURE,
+    "ml-dsa": SIGNATURE,
+    "dh": AGREE,
+    "x25519": AGREE,
+    "ml-kem": WRAPPING,
+}
+_SYMMETRIC = {word: MAC if word in ("hmac", "sm3", "cmac") else CIPHER for word in ALGORITHM_NAMES}
+_USUAL = _SYMMETRIC | _PAIRS
+
+
+@pytest.mark.parametrize("word", ALGORITHM_NAMES)
+def test_a_new_key_does_both_halves_of_its_use(huks: Huks, document: Path, tmp_path: Path, word: str) -> None:
+    """Without --purpose it signs and verifies, encrypts and decrypts, wraps and unwraps, agrees, or makes codes."""
+    sizes = ALGORITHMS[ALGORITHM_NAMES[word]].sizes
+    size = _QUICK.get(word, sizes[0] if isinstance(sizes[0], int) else sizes[0][-1])
+    assert huks("keys", "generate", "k", "-a", word, "-s", size).code == 0
+    purposes = _USUAL[word]
+    assert _properties("k")[HuksTag.HUKS_TAG_PURPOSE] == purposes
+    made = tmp_path / "made"
+    if purposes == SIGNATURE:
+        steps: list[tuple[object, ...]] = [
+            ("sign", "k", document, "-o", made),
+            ("verify", "k", document, "-s", made),
+        ]
+    elif purposes == MAC:
+        steps = [("mac", "k", document, "-o", made), ("mac", "k", document, "--check", made)]
+    elif purposes == AGREE:
+        steps = [("keys", "export", "k", "-o", made), ("agree", "k", made, "-o", tmp_path / "agreed")]
+    elif word == "aes":
+        steps = [("encrypt", "k", document, "-o", made), ("decrypt", "k", made, "-o", tmp_path / "again")]
+    else:
+        steps = []
+        asyncio.run(_there_and_back(word, size))
+    for step in steps:
+        done = huks(*step)
+        assert done.code == 0, done.err
+
+
+async def _there_and_back(word: str, size: int) -> None:
+    """Use a key whose use is none of the command's."""
+    async with huks_async.Keystore.open() as keystore:
+        if word == "ml-kem":
+            named = properties(ALGORITHM=ALGORITHM_NAMES[word])
+            made = await keystore.encapsulate("k", named)
+            opened = await keystore.decapsulate("k", named, made.outData)
+            assert opened.sharedSecret == made.sharedSecret
+            return
+        cipher = {
+            "ALGORITHM": ALGORITHM_NAMES[word],
+            "KEY_SIZE": size,
+            "BLOCK_MODE": HuksCipherMode.HUKS_MODE_CBC,
+            "PADDING": HuksKeyPadding.HUKS_PADDING_NONE,
+            "IV": bytes(16 if word == "sm4" else 8),
+        }
+        text = bytes(range(64))
+        for purpose in (HuksKeyPurpose.HUKS_KEY_PURPOSE_ENCRYPT, HuksKeyPurpose.HUKS_KEY_PURPOSE_DECRYPT):
+            async with keystore.session("k", options(**cipher, PURPOSE=purpose)) as session:
+                text = await session.finish(text)
+        assert text == bytes(range(64))
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (("--kind", "", "--size", "256"), "there is no kind ''"),
+        (("--algorithm", "", "--size", "256"), "there is no algorithm ''"),
+        (("--kind", "", "--algorithm", ""), "exclude each other"),
+        (("--namespace", ""), "the namespace is empty"),
         (("--kind", "aes-256-gcm", "--algorithm", "aes", "-s", "256"), "exclude each other"),
         (("--size", "256"), "need --algorithm"),
         (("--kind", "sm2", "--purpose", "sign"), "need --algorithm"),

@@ -197,6 +197,7 @@ def test_agree_with_another_kind(huks: Huks, tmp_path: Path) -> None:
         (("derive", "base", "--salt", "no hex"), "--salt takes hexadecimal digits"),
         (("derive", "base", "--info", "a", "--info-hex", "00"), "exclude each other"),
         (("derive", "base", "--by", "pbkdf2", "--info", "a"), "PBKDF2 has no --info"),
+        (("derive", "base", "--by", "pbkdf2", "--info", "", "--iterations", "1000"), "PBKDF2 has no --info"),
         (("derive", "base", "--by", "pbkdf2"), "PBKDF2 needs --iterations"),
         (("derive", "base", "--iterations", "5"), "HKDF has no --iterations"),
         (("mac", "hmac", "-", "--check", "-"), "one of the files only"),

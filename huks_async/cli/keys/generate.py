@@ -45,11 +45,11 @@ async def generate(
 
     --purpose, --digest, --padding and --mode go with --algorithm; `huks algorithms` lists what goes together.
     """
-    if algorithm and kind:
+    if algorithm is not None and kind is not None:
         raise usage_error(
             "--kind and --algorithm exclude each other", hint="a kind fixes all that the key is"
         )
-    tags, words = _of_algorithm(algorithm, size, use) if algorithm else _of_kind(kind, size, use)
+    tags, words = _of_kind(kind, size, use) if algorithm is None else _of_algorithm(algorithm, size, use)
     demanded = demand.tags_of(tags, unwraps=(kind or "").startswith("unwrap-"))
     async with place.open() as keystore:
         with naming_replace(alias):
@@ -60,7 +60,7 @@ async def generate(
 
 
 def _of_kind(kind: str | None, size: int | None, use: Use) -> tuple[Tags, str]:
-    word = kind or _USUAL
+    word = _USUAL if kind is None else kind
     if word not in KINDS:
         raise usage_error(
             f"there is no kind {word!r}", hint=f"kinds are {', '.join(KINDS)}; or give --algorithm"

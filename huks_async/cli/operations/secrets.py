@@ -103,7 +103,7 @@ async def derive(
     destination.refuse_terminal("what is derived", nature="secret")
     if info is not None and info_hex is not None:
         raise usage_error("--info and --info-hex exclude each other")
-    if by == "pbkdf2" and (info or info_hex):
+    if by == "pbkdf2" and (info is not None or info_hex is not None):
         raise usage_error("PBKDF2 has no --info", hint="put it into the salt, or take --by hkdf")
     if by == "hkdf" and iterations is not None:
         raise usage_error("HKDF has no --iterations", hint="of a password make a key with --by pbkdf2")

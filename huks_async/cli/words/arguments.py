@@ -117,14 +117,22 @@ class Place:
     level: Annotated[Level | None, Parameter(help="Storage level; the keystore's default is ce.")] = None
 
     def open(self) -> AbstractAsyncContextManager["huks_async.Keystore"]:
-        """The keystore, by these options, the environment and the defaults."""
+        """The keystore, by these options, the environment and the defaults.
+
+        Raises:
+            CommandError: the namespace is empty.
+
+        """
+        if self.namespace == "":
+            # a shell makes it of a variable that is not set, and the keys there are another's
+            raise usage_error("the namespace is empty", hint="name it, or leave --namespace out")
         # one command holds one session, so there are none to purge when memory is short, and uses a small part
         # of the library
         from huks_async.access.pin import PinAuthenticator
 
         return huks_async.Keystore.open(
             self.store,
-            namespace=self.namespace or DEFAULT_NAMESPACE,
+            namespace=DEFAULT_NAMESPACE if self.namespace is None else self.namespace,
             authenticator=PinAuthenticator(),
             token_keys="store",  # noqa: S106 - no password; so that one command takes the token that another one wrote
             monitor=False,

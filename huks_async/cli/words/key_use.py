@@ -163,7 +163,9 @@ def algorithm_word(algorithm: int) -> str:
 def _usual_purposes(algorithm: int, import_type: int | None) -> int:
     has = [usage.purposes for usage in ALGORITHMS[algorithm].usages]
     group = _COMMON_OF.get(algorithm) or next(one for one in _COMMON if one in has)
-    return group if group in (CIPHER, MAC) else group & _OF_HALF.get(import_type or 0, group)
+    if group in (CIPHER, MAC) or import_type is None:
+        return group
+    return group & _OF_HALF.get(import_type, group)
 
 
 def _usual(algorithm: int, size: int, purposes: int) -> Tags:
