@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from huks_async.keystore.session_functions import SessionFunctions
 from huks_async.model.params import Options
+from huks_async.runtime.streams import Stream
 
 if TYPE_CHECKING:
     from huks_async.files.reader import SealedReader
@@ -38,8 +39,9 @@ class FileFunctions(SessionFunctions):
         Raises:
             BusinessError: 12000011 for an unknown alias; 12000001 for a key that cannot seal files; 401 for
                 something that is not a source, and for a key that is bound to a user's authentication, because
-                only sessions accept an auth token; what `initSession` raises for a key that does not allow it.
-                What the source raises is passed on.
+                only sessions accept an auth token; what `initSession` raises for a key that does not allow it;
+                12000011 when it is asked for more after it was cancelled or has failed. What the source raises is
+                passed on.
 
         Memory does not grow with the stream. When this is cancelled or left early, nothing continues in the
         background; a read of a plain file object that has begun is waited for.
@@ -48,7 +50,7 @@ class FileFunctions(SessionFunctions):
 
         self._open_state()  # refuses the call at once, where it is refused
         pinned = self._pinned()
-        return sealed_streams.seal_stream(pinned, pinned._open_state, alias, source, options)
+        return Stream(sealed_streams.seal_stream(pinned, pinned._open_state, alias, source, options))
 
     def decrypt_stream(
         self, alias: str, source: "FileSource", options: Options | None = None
@@ -76,7 +78,7 @@ class FileFunctions(SessionFunctions):
 
         self._open_state()  # refuses the call at once, where it is refused
         pinned = self._pinned()
-        return sealed_streams.open_stream(pinned, pinned._open_state, alias, source, options)
+        return Stream(sealed_streams.open_stream(pinned, pinned._open_state, alias, source, options))
 
     def open_sealed(
         self, alias: str, file: Any, options: Options | None = None

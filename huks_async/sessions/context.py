@@ -3,7 +3,7 @@
 import contextlib
 import warnings
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from types import TracebackType
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -28,6 +28,7 @@ from huks_async.model.results import HuksReturnResult, HuksSessionHandle
 from huks_async.model.showing import type_name
 from huks_async.model.tags import HuksTag
 from huks_async.model.uncopied import Uncopied
+from huks_async.runtime.streams import Stream
 from huks_async.runtime.workers import WorkerPool
 from huks_async.sessions.spool import Spool
 
@@ -93,7 +94,7 @@ class KeySession(Uncopied):
         self._key_class: list[HuksParam] | None = None
         self._ended = False
         self._place = place
-        self._stream: AsyncGenerator[bytes, None] | None = None
+        self._streams: list[Stream] = []
 
     def __del__(self) -> None:
         if not getattr(self, "_ended", True) and self._place is not None:
@@ -141,10 +142,9 @@ class KeySession(Uncopied):
         trace: TracebackType | None,
     ) -> None:
         try:
-            if self._stream is not None:
-                # RuntimeError: another task is running the stream, and will close it itself
-                with contextlib.suppress(RuntimeError):
-                    await self._stream.aclose()
+            async with AsyncExitStack() as steps:
+                for stream in self._streams:
+                    steps.push_async_callback(stream.leave)
         finally:
             if self._key_class is None:
                 self._end()
@@ -201,9 +201,15 @@ class KeySession(Uncopied):
         Decryption with GCM or CCM yields nothing until the tag has been verified: the plaintext waits in a
         spool of bounded memory, on disk only in encrypted form. An iteration that is left early ends with
         the session block at the latest.
+
+        Raises:
+            BusinessError: as `update` and `finish`; 12000011 when it is asked for more after it was cancelled or has
+                failed, or its block was left, before all was given. What the source raises is passed on.
         """
-        self._stream = self._held_back(source) if self._holds_back() else self._feed(source)
-        return self._stream
+        parts = self._held_back(source) if self._holds_back() else self._feed(source)
+        stream = Stream(parts)
+        self._streams.append(stream)
+        return stream
 
     async def _held_back(self, source: Source) -> AsyncGenerator[bytes, None]:
         spool = Spool(self._found().pool)
