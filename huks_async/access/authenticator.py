@@ -106,6 +106,13 @@ class AuthHost(Protocol):
         far, and refuses (12000008) the user's authentications that are under way.
         """
 
+    async def void_tokens(self, user_id: int) -> None:
+        """Report the same durably: to all processes on the store, and to keystores that are opened later.
+
+        Await it after the change; and before it, too, so that a process which is killed in between has voided the
+        tokens. They are void until the machine starts anew, when tokens end.
+        """
+
 
 class HasAuthHost(Protocol):
     """A keystore."""

@@ -22,6 +22,7 @@ from huks_async.access.demand import (
     Demand,
     check_demand,
 )
+from huks_async.access.kept_voidings import KeptVoidings
 from huks_async.access.tokens import (
     KEY_BYTES,
     TRUST_STEP,
@@ -85,10 +86,12 @@ class LentHost:
         vault: Vault,
         run: Callable[..., Awaitable[Any]],
         changed: Callable[[int], None],
+        void: Callable[[int], Awaitable[None]],
     ) -> None:
         self.vault: Vault = vault
         self._run = run
         self._changed = changed
+        self._void = void
 
     async def run(self, function: Callable[[*Args], T], *args: *Args) -> T:
         """Call a function in a worker thread."""
@@ -96,8 +99,12 @@ class LentHost:
         return result
 
     def credentials_changed(self, user_id: int) -> None:
-        """Void the tokens that were made for a user so far."""
+        """Void the tokens that were made for a user so far, in this process."""
         self._changed(user_id)
+
+    async def void_tokens(self, user_id: int) -> None:
+        """Void the tokens that were made for a user so far, durably and in all processes."""
+        await self._void(user_id)
 
 
 class AccessControl:
@@ -109,6 +116,7 @@ class AccessControl:
         others_make_tokens: whether an authenticator elsewhere also has these keys.
         vault: where the authenticator keeps what it remembers.
         voidings: which tokens are void.
+        stamp: of the store; see `Store.stamp`.
         run: runs a function in a worker thread.
         clock: seconds, monotonic.
         outside: awaits the authenticator's answers until the keystore closes.
@@ -122,6 +130,7 @@ class AccessControl:
         others_make_tokens: bool,
         vault: Vault,
         voidings: Voidings,
+        stamp: Callable[[], object | None],
         run: Callable[..., Awaitable[Any]],
         clock: Callable[[], float],
         outside: OutsideCalls,
@@ -130,9 +139,10 @@ class AccessControl:
         self._outside = outside
         self._keys = keys
         self._others_make_tokens = others_make_tokens
-        self.host: LentHost = LentHost(vault, run, self._void_tokens)
+        self.host: LentHost = LentHost(vault, run, self._void_tokens, self._void_tokens_durably)
         self.clock = clock
         self._voidings = voidings
+        self._kept_voidings = KeptVoidings(vault, voidings, stamp, self._boot)
 
     # --- keys ---------------------------------------------------------------------------------
 
@@ -248,10 +258,13 @@ class AccessControl:
         from huks_async.access.authenticator import AuthRequest, Vouched
 
         request = AuthRequest(challenge, auth_type, user_id)
+        await self.learn_voidings(user_id)
         voided = self._voidings.latest(user_id)
         vouched = await self._ask(self._authenticator.authenticate(self.host, request, credential), Vouched)
-        # Read before the look at what was voided: a change in another thread that this look misses is a later one.
+        # Read before the look at what was voided: a change that this look misses, in another thread or process, is a
+        # later one.
         now = self._milliseconds()
+        await self.learn_voidings(user_id)
         if self._voidings.latest(user_id) != voided:
             # a token made now would be younger than the change that voids what the authenticator may have looked at
             raise BusinessError(
@@ -331,8 +344,24 @@ class AccessControl:
         if token.time < self._voidings.latest(token.user_id):
             raise _void("was made before the user's credentials were changed")
 
+    async def learn_voidings(self, user_id: int) -> None:
+        """Look whether another process, or an earlier keystore, voided tokens of the user.
+
+        Without this, `judge` knows what happened in this process. Costs nothing while nobody writes to the store.
+        """
+        await self._kept_voidings.learn(user_id)
+
     def _void_tokens(self, user_id: int) -> None:
         self._voidings.void(user_id, self._milliseconds)
+
+    async def _void_tokens_durably(self, user_id: int) -> None:
+        self._void_tokens(user_id)
+        await self._kept_voidings.note(user_id, self._milliseconds)
+
+    async def _boot(self) -> bytes:
+        from huks_async.access import attempts
+
+        return await self.host.run(attempts.boot_id)
 
     def _milliseconds(self) -> int:
         return int(self.clock() * 1000)

@@ -14,6 +14,7 @@ from huks_async.access.authenticator import NOBODY_ENROLLED, AuthHost, Enrolment
 from huks_async.access.vault import change
 from huks_async.model.enums import HuksUserAuthType
 from huks_async.model.errors import BusinessError
+from huks_async.runtime.cancellation import run_to_end
 from huks_async.runtime.randomness import random_bytes
 
 T = TypeVar("T")
@@ -108,12 +109,18 @@ async def change_user(
             without a record gets one with a new identity.
         void: whether this voids tokens that were made before, as an enrolment and a removal do.
     """
+    if void:
+        kept = await host.vault.get(_name(user_id))
+        record = _record(None if kept is None else kept.data)
+        if new(record)[0] is not record:
+            # before the change, too, so that no good tokens are left where the process is killed in the midst of it
+            await host.void_tokens(user_id)
     attempted = False
 
     def encoded(data: bytes | None) -> tuple[bytes | None, T]:
         nonlocal attempted
         attempted = False
-        record = UserRecord(_new_id(), {}, ()) if data is None else _decode(data)
+        record = _record(data)
         changed, result = new(record)
         if changed is record:
             return data, result
@@ -125,7 +132,7 @@ async def change_user(
     finally:
         # also where this was cancelled, or the store failed, because the record may have been written
         if void and attempted:
-            host.credentials_changed(user_id)
+            await run_to_end(host.void_tokens, user_id)
 
 
 async def vouch_for(host: AuthHost, user_id: int, checked: Credential, trust_level: int) -> Vouched:
@@ -190,6 +197,10 @@ def _name(user_id: int) -> str:
 
 def _new_id() -> int:
     return int.from_bytes(random_bytes(8)) or 1
+
+
+def _record(data: bytes | None) -> UserRecord:
+    return UserRecord(_new_id(), {}, ()) if data is None else _decode(data)
 
 
 def _encode(record: UserRecord) -> bytes:

@@ -33,11 +33,11 @@ class Gate:
     """
 
     __slots__ = (
-        "_asks_who_is_enrolled",
         "_bound",
         "_compared",
         "_control",
         "_demand",
+        "_takes_older_tokens",
         "_user_id",
         "names_user",
         "needs_token",
@@ -63,10 +63,10 @@ class Gate:
         self._compared = None if demand.challenge_type == NONE else _compared(demand, position)
         self.needs_token: bool = needs_token
         self.names_user: bool = names_user
-        # A token that a challenge binds was made after the session began. One that only its time binds may have
-        # been made by another process, before the user's credentials were changed here.
-        self._asks_who_is_enrolled = self._compared is None and needs_token and control.knows_users
-        self.waits: bool = demand.password or self._asks_who_is_enrolled
+        # A token that a challenge binds was made after the session began. One that only its time binds may be of
+        # before a change of the user's credentials, which another process made, or one that has ended.
+        self._takes_older_tokens = self._compared is None and needs_token
+        self.waits: bool = demand.password or self._takes_older_tokens
 
     @property
     def stands(self) -> bool:
@@ -100,9 +100,12 @@ class Gate:
         """
         if self._demand.password:
             await self._control.require_pin(self._user_id)
-        if self._asks_who_is_enrolled and not admitted:
-            return await self._control.check_still_enrolled(self._demand, self._bound, self._user_id)
-        return None
+        if not self._takes_older_tokens or admitted:
+            return None
+        await self._control.learn_voidings(self._user_id)
+        if not self._control.knows_users:
+            return None
+        return await self._control.check_still_enrolled(self._demand, self._bound, self._user_id)
 
     def verify(
         self, token: bytes | None, challenge: bytes, access_time: int, now: "Enrolment | None"

@@ -59,6 +59,11 @@ class Voidings:
         now = clock()
         self._raise(user_id, lambda latest: max(now + 1, latest))
 
+    def learn(self, user_id: int, at: int) -> None:
+        """Note a voiding that happened elsewhere."""
+        if at > self.latest(user_id):
+            self._raise(user_id, lambda latest: max(at, latest))
+
     def _raise(self, user_id: int, raised: Callable[[int], int]) -> None:
         # Without a lock: a signal handler that voids tokens may have interrupted this very function.
         last = self._moments.setdefault(user_id, _Moment(0))

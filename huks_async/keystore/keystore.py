@@ -429,6 +429,7 @@ class Keystore(
             others_make_tokens=not isinstance(self._token_keys, (str, NoneType)),
             vault=StoreVault(self._store, sealer),
             voidings=voidings_of(store_key),
+            stamp=self._store.stamp,
             run=pool.run,
             clock=self._clock,
             outside=outside,

@@ -1,11 +1,42 @@
 """Telling a cancellation of the running task from an exception that only looks like one."""
 
 import math
+from collections.abc import Awaitable, Callable
+from typing import TypeVar, TypeVarTuple
 
 import anyio
 import anyio.lowlevel
 
 from huks_async.runtime.rounds import on_asyncio
+
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
+
+
+async def run_to_end(function: Callable[[*Args], Awaitable[T]], *args: *Args) -> T:
+    """Await a call that must not stop halfway. A cancellation of the running task comes out once the call has ended.
+
+    It stops halfway only where the process does, or an event loop that cancels all of its tasks.
+    """
+    if not on_asyncio():
+        with anyio.CancelScope(shield=True):
+            return await function(*args)
+    import asyncio  # loaded already: its loop is running
+
+    # in a task of its own, because `Task.cancel()` ignores shields
+    call = asyncio.ensure_future(function(*args))
+    cancelled: asyncio.CancelledError | None = None
+    with anyio.CancelScope(shield=True):
+        while not call.done():
+            try:
+                await asyncio.wait([call])
+            except asyncio.CancelledError as error:
+                cancelled = error
+    if cancelled is None:
+        return call.result()
+    if not call.cancelled():
+        call.exception()  # looked at, so that asyncio does not report it as one that nobody saw
+    raise cancelled
 
 
 def was_cancelled() -> bool:

@@ -82,6 +82,7 @@ class Meddler:
         self.run = self._host.run
         self.get = self._host.vault.get
         self.credentials_changed = self._host.credentials_changed
+        self.void_tokens = self._host.void_tokens
 
     async def put(self, name: str, data: bytes, *, expect: int) -> int:
         """Write, and let it happen."""

@@ -107,8 +107,11 @@ async def test_credentials_change_while_one_is_checked(user: int) -> None:
 class Halfway(EverybodyAuthenticator):
     """Stops once before it answers, until the coroutine that awaits it is sent on."""
 
+    stopped = False
+
     async def authenticate(self, host: Any, request: AuthRequest, credential: Any) -> Vouched:
         vouched = await super().authenticate(host, request, credential)
+        self.stopped = True
         await _stop()
         return vouched
 
@@ -136,7 +139,8 @@ async def test_credentials_change_in_another_thread_while_a_token_is_dated(readi
     halfway.enroll(100)
     async with Keystore.open("memory:", authenticator=halfway, clock=clock, monitor=False) as keystore:
         asking = keystore.authenticate(b"", "x")
-        asking.send(None)
+        while not halfway.stopped:  # a look into the store comes first
+            asking.send(None)
 
         def change() -> None:
             keystore.auth_host.credentials_changed(100)
