@@ -246,13 +246,14 @@ class AccessControl:
     async def authenticate(self, challenge: bytes, auth_type: int, user_id: int, credential: Any) -> bytes:
         """Have a credential checked, and make a token; see `Keystore.authenticate`."""
         number = iam_type(auth_type)
-        if self._authenticator is None:
+        authenticator = self._authenticator
+        if authenticator is None:
             raise self._nobody()
-        if not auth_type & self._authenticator.auth_types:
+        if not auth_type & authenticator.auth_types:
             raise BusinessError(
                 12000013,
                 f"auth_type: got {auth_type}, this keystore's authenticator vouches for "
-                f"{self._authenticator.auth_types}",
+                f"{authenticator.auth_types}",
             )
         # late: most keystores have no authenticator
         from huks_async.access.authenticator import AuthRequest, Vouched
@@ -260,7 +261,7 @@ class AccessControl:
         request = AuthRequest(challenge, auth_type, user_id)
         await self.learn_voidings(user_id)
         voided = self._voidings.latest(user_id)
-        vouched = await self._ask(self._authenticator.authenticate(self.host, request, credential), Vouched)
+        vouched = await self._ask(lambda: authenticator.authenticate(self.host, request, credential), Vouched)
         # Read before the look at what was voided: a change that this look misses, in another thread or process, is a
         # later one.
         now = self._milliseconds()
@@ -369,16 +370,22 @@ class AccessControl:
     # --- the authenticator --------------------------------------------------------------------
 
     async def _enrolled(self, user_id: int) -> "Enrolment":
-        if self._authenticator is None:
+        authenticator = self._authenticator
+        if authenticator is None:
             raise self._nobody()
         from huks_async.access.authenticator import Enrolment
 
-        return await self._ask(self._authenticator.enrolled(self.host, user_id), Enrolment)
+        return await self._ask(lambda: authenticator.enrolled(self.host, user_id), Enrolment)
 
-    async def _ask(self, answer: "Awaitable[Answer]", kind: "type[Answer]") -> "Answer":
+    async def _ask(self, call: "Callable[[], Awaitable[Answer]]", kind: "type[Answer]") -> "Answer":
         """Await an answer of the authenticator; any failure of it is raised, and so permits nothing."""
+
+        # The call itself is awaited, too, because a function without `async` raises before there is an answer.
+        async def answer() -> "Answer":
+            return await call()
+
         try:
-            given = await self._outside.ask(answer, "the authenticator")
+            given = await self._outside.ask(answer(), "the authenticator")
         except BusinessError:
             raise
         except Exception as error:

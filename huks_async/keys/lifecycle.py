@@ -163,9 +163,10 @@ class KeyMaker:
             material = await self._processes.run(seconds, engine.generate, algorithm, size)
         else:
             material = await self._pool.run(engine.generate, algorithm, size)
+        encoded = recipe.encoded
         if recipe.depends_on_user:
-            await self._access.check_password(params, self._user_id)
-        await self._shelf.save(alias, recipe.level, recipe.encoded, material, override=recipe.override)
+            encoded = await self._attributes_now(params, HuksKeyFlag.HUKS_KEY_FLAG_GENERATE_KEY)
+        await self._shelf.save(alias, recipe.level, encoded, material, override=recipe.override)
 
     async def _check_generation(self, alias: str, params: ParamSet) -> Recipe:
         """Check all there is to check, in the documented order."""
@@ -231,9 +232,7 @@ class KeyMaker:
     async def store_secret(self, alias: str, params: ParamSet, secret: bytes, flag: HuksKeyFlag) -> None:
         """Store an encapsulated secret as a key; its parameters passed `check_secret`."""
         material = await self.read_material(params, secret)
-        # whom the key is bound to may have changed since the check
-        bound = await self._admit(params)
-        await self._save(alias, storage_level(params), params, material, flag, bound)
+        await self._save(alias, storage_level(params), params, material, flag)
 
     async def read_material(self, params: ParamSet, data: BytesLike) -> KeyMaterial:
         """Check the parameters and bytes of a key that comes in, and make material of them."""
@@ -348,8 +347,23 @@ class KeyMaker:
         params: ParamSet,
         material: KeyMaterial,
         flag: HuksKeyFlag,
-        bound: ParamSet,
+        bound: ParamSet | None = None,
     ) -> None:
-        await self._access.check_password(params, self._user_id)
-        kept = encode_params(stored_params(params, flag, bound))
+        kept = await self._attributes_now(params, flag, bound)
         await self._shelf.save(alias, level, kept, material, override=may_override(params))
+
+    async def _attributes_now(
+        self, params: ParamSet, flag: HuksKeyFlag, bound: ParamSet | None = None
+    ) -> bytes:
+        """What is stored with a key that is about to be saved.
+
+        Args:
+            params: of the key; they were admitted.
+            flag: where it comes from.
+            bound: what the admission gave, if that is known; empty: the key is bound to nobody.
+        """
+        await self._access.check_password(params, self._user_id)
+        if bound is None or len(bound):
+            # Credentials may have been changed while the key was made, and it would be void from its beginning.
+            bound = await self._access.admit_key(params, self._user_id)
+        return encode_params(stored_params(params, flag, bound))

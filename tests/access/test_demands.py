@@ -1,12 +1,13 @@
 """Which keys can be made: the documented tables of tags, values and codes, row by row."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from huks_async import BusinessError, HuksKeyAlg, KeyAuthError, Keystore
-from huks_async.access import AuthTokenKeys, PinAuthenticator
+from huks_async.access import AuthRequest, AuthTokenKeys, PinAuthenticator
 from huks_async.testing import EverybodyAuthenticator
 from tests.access.support import (
     AES,
@@ -28,6 +29,7 @@ from tests.access.support import (
     SM4,
     TUI,
     finish,
+    generate,
     open_session,
     options,
     params,
@@ -216,6 +218,42 @@ async def test_an_authenticator_that_fails_is_12000015(
     await refused(keystore.generateKeyItem("key", options(**GCM_KEY, IS_DEVICE_PASSWORD_SET=True)), 12000015)
     assert isinstance(await refused(keystore.authenticate(bytes(32), "x"), 12000015), KeyAuthError)
     assert not await keystore.hasKeyItem("key", options())
+
+
+class Plain:
+    """An authenticator of functions without `async`, which give what the other one's give, or raise at once."""
+
+    auth_types = PIN
+
+    def __init__(self) -> None:
+        self._asked = EverybodyAuthenticator()
+        self._asked.enroll(100)
+        self.failure: BaseException | None = None
+
+    def enrolled(self, host: Any, user_id: int) -> Awaitable[Any]:
+        if self.failure is not None:
+            raise self.failure
+        return self._asked.enrolled(host, user_id)
+
+    def authenticate(self, host: Any, request: AuthRequest, credential: Any) -> Awaitable[Any]:
+        if self.failure is not None:
+            raise self.failure
+        return self._asked.authenticate(host, request, credential)
+
+
+@pytest.mark.parametrize("failure", [KeyError("1"), asyncio.CancelledError()])
+async def test_an_authenticator_that_fails_before_it_gives_anything_to_await(failure: BaseException) -> None:
+    """Functions without `async` may raise at the call: 12000015 wherever they are asked."""
+    plain = Plain()
+    async with Keystore.open("memory:", authenticator=plain, monitor=False) as keystore:
+        await generate(keystore, IS_DEVICE_PASSWORD_SET=True)
+        session = await open_session(keystore)
+        token = await keystore.authenticate(session.challenge, "x")
+        plain.failure = failure
+        await refused(generate(keystore, "other"), 12000015)
+        await refused(open_session(keystore), 12000015)
+        await refused(keystore.authenticate(session.challenge, "x"), 12000015)
+        await refused(finish(keystore, session, token), 12000015)
 
 
 async def test_without_authenticator_nothing_is_promised() -> None:
