@@ -38,7 +38,12 @@ _PIN = int(HuksUserAuthType.HUKS_USER_AUTH_TYPE_PIN)
 _KIND = "totp"
 # number of the digest, digits, seconds of a step; the secret follows
 _HEAD = struct.Struct("<BBI")
-_STEP = struct.Struct("<q")
+# the name of a secret, and the moment of the last step whose code was used
+_USED = struct.Struct("<16sq")
+# the whole value of earlier versions: a moment, of whichever secret
+_USED_UNNAMED = struct.Struct("<q")
+_ANY_SECRET = bytes(16)
+_MOST_SECRETS = 16
 _DIGESTS: tuple[tuple[str, type[SHA1 | SHA256 | SHA512], int], ...] = (
     ("sha1", SHA1, 20),
     ("sha256", SHA256, 32),
@@ -52,8 +57,9 @@ _LONGEST_CODE = 64
 class TotpAuthenticator(KeptUsers):
     """Vouches for users by the code that their authenticator app shows.
 
-    Each code is accepted once, and none that is older than one that was accepted. Codes are counted in the store
-    before they are checked, and wrong ones are slowed down like those of a PIN: five are free, then the wait doubles.
+    Each code is accepted once, and none that is older than one of the same secret that was accepted. Codes are counted
+    in the store before they are checked, and wrong ones are slowed down like those of a PIN: five are free, then the
+    wait doubles.
 
     Args:
         digits: 6, 7 or 8, for new enrolments.
@@ -150,7 +156,7 @@ class TotpAuthenticator(KeptUsers):
         return address
 
     async def clear(self, keystore: HasAuthHost, user_id: int) -> None:
-        """Remove a user's secret. Wrong guesses and used codes are still remembered.
+        """Remove a user's secret. Wrong guesses and used codes are still remembered, the codes for the same secret.
 
         Keys of access type 1 become void if they saw it as a PIN, and the user has nothing else that they see so.
 
@@ -181,15 +187,19 @@ class TotpAuthenticator(KeptUsers):
                 12000008, f"the code is wrong for user {user_id}; see that the device's clock is right"
             )
 
+        secret = _name_of(found.data[_HEAD.size :])
+
         def used(state: bytes | None) -> tuple[bytes, None]:
-            last = -1 if state is None else _STEP.unpack(state)[0]
+            moments = _used_moments(state)
+            last = max(moments.pop(secret, -1), moments.get(_ANY_SECRET, -1))
             new = [moment for moment in matching if moment > last]
             if not new:
                 raise BusinessError(
                     12000008,
                     f"the code of user {user_id} was used already, or one that is newer: wait for the next one",
                 )
-            return _STEP.pack(new[0]), None
+            others = list(moments.items())[1 - _MOST_SECRETS :]
+            return b"".join(_USED.pack(*one) for one in [*others, (secret, new[0])]), None
 
         await change(host.vault, f"{_KIND}-used/{user_id}", used)
         await self._lockout.clear(host, attempts)
@@ -203,6 +213,17 @@ class TotpAuthenticator(KeptUsers):
         steps = range(max(0, now - self._drift), now + self._drift + 1)
         # Moments and not numbers of steps, so that they stay comparable if a new enrolment has another step length.
         return [one * step for one in steps if hmac.compare_digest(hotp.generate(one), code)]
+
+
+def _used_moments(state: bytes | None) -> dict[bytes, int]:
+    if state is not None and len(state) == _USED_UNNAMED.size:
+        return {_ANY_SECRET: _USED_UNNAMED.unpack(state)[0]}
+    return dict(_USED.iter_unpack(state or b""))
+
+
+def _name_of(secret: bytes) -> bytes:
+    # by HMAC, to which a secret is the same with zeros at its end, as it is to the codes
+    return hmac.digest(secret, b"huks_async totp secret 1", "sha256")[:16]
 
 
 def _code(given: object) -> bytes:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -147,6 +148,43 @@ async def test_each_code_once_and_none_that_is_older() -> None:
         now.wall += 180
         code = code_at(now.wall)
         assert await show(keystore, f"{code[:3]} {code[3:]}") == "right"
+
+
+@pytest.mark.parametrize("secrets", [1, 16])
+async def test_codes_of_one_secret_use_up_none_of_another(secrets: int) -> None:
+    """A new secret works at once; the old one, also with zeros at its end, which has the same codes, gains none."""
+    now = Now()
+    totp = now.authenticator(drift=10)
+    ahead = now.wall + 300
+    async with Keystore.open("memory:", authenticator=totp, monitor=False) as keystore:
+        await enroll(totp, keystore)
+        assert await show(keystore, code_at(ahead)) == "right"
+        for number in range(1, secrets):
+            await totp.clear(keystore, 100)
+            secret = bytes([number]) * 20
+            await enroll(totp, keystore, secret)
+            assert await show(keystore, code_at(now.wall, secret)) == "right"
+            assert await show(keystore, code_at(now.wall, secret)) == "used"
+        for secret in (SECRET, SECRET + bytes(1)):
+            await totp.clear(keystore, 100)
+            await enroll(totp, keystore, secret)
+            assert await show(keystore, code_at(ahead)) == "used"
+            assert await show(keystore, code_at(now.wall)) == "used"
+
+
+async def test_what_earlier_versions_kept_of_used_codes() -> None:
+    """A moment without a secret's name counts for all secrets, also after the next right code."""
+    now = Now()
+    totp = now.authenticator()
+    async with Keystore.open("memory:", authenticator=totp, monitor=False) as keystore:
+        await keystore.auth_host.vault.put(
+            "totp-used/100", struct.pack("<q", int(now.wall) // 30 * 30), expect=0
+        )
+        for secret in (SECRET, b"another" * 3):
+            await enroll(totp, keystore, secret)
+            assert await show(keystore, code_at(now.wall, secret)) == "used"
+            assert await show(keystore, code_at(now.wall + 30, secret)) == "right"
+            await totp.clear(keystore, 100)
 
 
 async def test_fifty_tasks_show_one_code(tmp_path: Path) -> None:
