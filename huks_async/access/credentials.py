@@ -57,18 +57,27 @@ class UserRecord:
         """The credentials of one authenticator."""
         return [credential for credential in self.credentials if credential.kind == kind]
 
-    def with_new(self, kind: str, auth_type: int, data: bytes) -> "UserRecord":
-        """The record with one more credential, and therefore a new enrolled id for its type."""
-        added = Credential(kind, auth_type, _new_id(), data)
+    def with_new(
+        self, kind: str, auth_type: int, data: bytes, credential_id: int | None = None
+    ) -> "UserRecord":
+        """The record with one more credential, and therefore a new enrolled id for its type.
+
+        Args:
+            kind: names the authenticator.
+            auth_type: as which type keys see it.
+            data: what the authenticator needs to check it.
+            credential_id: a `random_id`, for whoever must find the credential again; None: it is chosen here.
+        """
+        added = Credential(kind, auth_type, credential_id or random_id(), data)
         return replace(
             self,
-            enrolled={**self.enrolled, auth_type: _new_id()},
+            enrolled={**self.enrolled, auth_type: random_id()},
             credentials=(*self.credentials, added),
         )
 
     def with_data(self, credential: Credential, data: bytes, *, new_id: bool = False) -> "UserRecord":
         """The record with new data for one credential, such as a changed PIN or a counter. Keys stay valid."""
-        credential_id = _new_id() if new_id else credential.credential_id
+        credential_id = random_id() if new_id else credential.credential_id
         changed = replace(credential, data=data, credential_id=credential_id)
         others = tuple(changed if one is credential else one for one in self.credentials)
         return replace(self, credentials=others)
@@ -85,7 +94,7 @@ class UserRecord:
         types = {one.auth_type for one in left}
         cleared = credential.auth_type == _PIN and _PIN not in types
         return UserRecord(
-            _new_id() if cleared or new_identity else self.secure_uid,
+            random_id() if cleared or new_identity else self.secure_uid,
             {kind: number for kind, number in self.enrolled.items() if kind in types},
             left,
         )
@@ -195,12 +204,13 @@ def _name(user_id: int) -> str:
     return f"user/{user_id}"
 
 
-def _new_id() -> int:
+def random_id() -> int:
+    """An id of 64 bits, not zero."""
     return int.from_bytes(random_bytes(8)) or 1
 
 
 def _record(data: bytes | None) -> UserRecord:
-    return UserRecord(_new_id(), {}, ()) if data is None else _decode(data)
+    return UserRecord(random_id(), {}, ()) if data is None else _decode(data)
 
 
 def _encode(record: UserRecord) -> bytes:

@@ -24,6 +24,7 @@ from huks_async.access.credentials import (
     UserRecord,
     change_user,
     check_user_id,
+    random_id,
     read_user,
 )
 from huks_async.access.passkey_keys import ALGORITHMS, check_public_key
@@ -35,6 +36,7 @@ from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, as_bytes
 from huks_async.model.settings import check_flag, check_function, check_whole
 from huks_async.model.showing import shown, type_name
+from huks_async.runtime.cancellation import run_to_end
 from huks_async.runtime.randomness import random_bytes
 
 _FINGERPRINT = int(HuksUserAuthType.HUKS_USER_AUTH_TYPE_FINGERPRINT)
@@ -174,6 +176,8 @@ class WebAuthnAuthenticator(KeptUsers):
             BusinessError: 12000008 for a response that is refused, as one with an attestation by certificates is,
                 and without an earlier `begin_enroll`, or if that was ended before this is done; 12000017 for a passkey that the user has already; 401 for
                 something that is not a response.
+
+        Cancelling it once the passkey is being written waits for the end of that; the passkey may be enrolled then.
         """
         host, user_id = keystore.auth_host, check_user_id(user_id)
         given = _response(response)
@@ -187,27 +191,35 @@ class WebAuthnAuthenticator(KeptUsers):
         if new.synced and not self._synced:
             raise _refused("backup", "is of a passkey that is copied between devices")
 
-        def added(record: UserRecord) -> tuple[UserRecord, Credential]:
-            if any(one.id == new.id for _, one in _passkeys_of(record)):
-                raise BusinessError(12000017, f"user {user_id} has this passkey already")
-            changed = record.with_new(_KIND, self.auth_types, json.dumps(new).encode())
-            return changed, changed.credentials[-1]
-
         # An enrolment that was ended must not change what is enrolled, which may cost the user keys; only one that is
         # ended during the change itself is undone.
         if not await begun_enrolments.goes_on(host.vault, user_id, mark):
             raise _ended()
-        enrolled = await change_user(host, user_id, added, void=True)
-        if not await begun_enrolments.complete(host.vault, user_id, mark):
-
-            def undone(record: UserRecord) -> tuple[UserRecord, None]:
-                found = (one for one in record.credentials if one.credential_id == enrolled.credential_id)
-                kept = next(found, None)
-                return record if kept is None else record.without(kept), None
-
-            await change_user(host, user_id, undone, void=True)
-            raise _ended()
+        # to its end: if it stopped within, a passkey would stay whose enrolment may have been ended
+        await run_to_end(self._add, host, user_id, new, mark)
         return new.id
+
+    async def _add(self, host: AuthHost, user_id: int, new: _Passkey, mark: bytes) -> None:
+        """Add a passkey to the user's, unless its enrolment is ended meanwhile."""
+        credential_id = random_id()
+
+        def added(record: UserRecord) -> tuple[UserRecord, None]:
+            if any(one.id == new.id for _, one in _passkeys_of(record)):
+                raise BusinessError(12000017, f"user {user_id} has this passkey already")
+            return record.with_new(_KIND, self.auth_types, json.dumps(new).encode(), credential_id), None
+
+        def undone(record: UserRecord) -> tuple[UserRecord, None]:
+            kept = next((one for one in record.credentials if one.credential_id == credential_id), None)
+            return record if kept is None else record.without(kept), None
+
+        try:
+            await change_user(host, user_id, added, void=True)
+            if not await begun_enrolments.complete(host.vault, user_id, mark):
+                raise _ended()
+        except BaseException:
+            # also where the store failed, after which nobody can tell whether something was written
+            await change_user(host, user_id, undone, void=True)
+            raise
 
     async def clear(self, keystore: HasAuthHost, user_id: int, passkey: str | None = None) -> None:
         """Remove one passkey by its id, or all of a user. To be called by those who administer users.
