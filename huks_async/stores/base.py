@@ -187,7 +187,8 @@ class Store(Uncopied, ABC):
             where it is, and what it holds.
 
         Raises:
-            BusinessError: 12000001 for a store without files; 401 if there is already something at the target.
+            BusinessError: 12000001 for a store without files; 401 if there is already something at the target, or for
+                a name that it cannot have.
 
         """
         raise BusinessError(

@@ -8,25 +8,29 @@ The process that makes it holds a lock on it. So a draft without a lock was left
 backup to the same target removes it.
 """
 
+import errno
 import os
 import sqlite3
 import stat
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, suppress
 from threading import Event
-from urllib.parse import quote_from_bytes
 
 from huks_async.model.errors import BusinessError
 from huks_async.runtime.folders import sync_folder
 from huks_async.runtime.new_names import name_new
 from huks_async.stores.base import Copied, ItemName
 from huks_async.stores.sqlite import drafts
-from huks_async.stores.sqlite.connections import MAX_VALUE_BYTES, bound_values
+from huks_async.stores.sqlite.connections import MAX_VALUE_BYTES
+from huks_async.stores.sqlite.creation import open_still
 from huks_async.stores.sqlite.faults import foreign_value, storage_error
-from huks_async.stores.sqlite.files import left_log
+from huks_async.stores.sqlite.files import Inode, inode, left_log
 from huks_async.stores.sqlite.snapshot import Snapshot
 
 DRAFT = ".backup-draft"
+
+_COMPANIONS = ("-wal", "-shm", "-journal", ".lock", DRAFT)
+"""How the names of files end that a store or SQLite makes beside a database, and removes there."""
 
 _PAGES = 1000
 """How many pages are copied before it is checked whether to stop: some 4 MB, which take 10 to 40 ms."""
@@ -57,6 +61,7 @@ class Backup:
         self._address = address
         self._target = target
         self._stop = stop
+        self._published: Inode | None = None
 
     def run(self, source: Source, check_item: CheckItem, check_meta: CheckMeta) -> Copied:
         """Make the copy, check it, and give it its name.
@@ -70,14 +75,16 @@ class Backup:
             where the copy is, and what it holds.
 
         Raises:
-            BusinessError: 401 if there is already something at the target, or a log beside it; 12000004 when the
-                copy cannot be made or is not sound. Nothing is left of the copy then.
+            BusinessError: 401 if there is already something at the target, or a log beside it, or if its name is one
+                that files beside a database have, or too long; 12000004 when the copy cannot be made or is not sound.
+                Nothing is left of the copy then.
             StoppedError: `stop` was set.
 
         """
         try:
             # made absolute here and not earlier, because this asks the system and so must run in a worker thread
             self._target = os.path.abspath(self._target)
+            self._refuse_companion()
             if os.path.lexists(self._target):
                 raise self._exists()
             self._refuse_left_log()
@@ -97,8 +104,16 @@ class Backup:
         except sqlite3.Error as error:
             raise self._failed(str(error)) from error
         except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise self._too_long() from None
             raise self._failed(error.strerror or type(error).__name__) from error
         return Copied(self._target, keys, size)
+
+    def withdraw(self) -> None:
+        """Remove a copy that has its name already, because nobody will be told of it."""
+        with suppress(OSError):
+            if self._published is not None and inode(self._target) == self._published:
+                os.unlink(self._target)
 
     def _begin(self) -> tuple[int, str]:
         descriptor, draft = drafts.begin(self._target, DRAFT)
@@ -133,13 +148,7 @@ class Backup:
         self._go_on()
 
     def _look_over(self, draft: str, check_item: CheckItem, check_meta: CheckMeta) -> int:
-        # immutable: SQLite takes no locks, makes no log and writes nothing, whatever mode the header names
-        with closing(
-            sqlite3.connect(
-                f"file:{quote_from_bytes(os.fsencode(draft))}?immutable=1", uri=True, isolation_level=None
-            )
-        ) as copy:
-            bound_values(copy)
+        with closing(open_still(draft)) as copy:
             # so that `stop` also interrupts `integrity_check`, which is one long call
             copy.set_progress_handler(self._stop.is_set, 100_000)
             try:
@@ -189,26 +198,42 @@ class Backup:
     def _publish(self, descriptor: int, draft: str) -> int:
         self._go_on()
         os.fsync(descriptor)
+        self._go_on()
         self._refuse_left_log()
         try:
             name_new(draft, self._target)
         except FileExistsError:
             raise self._exists() from None
+        found = os.fstat(descriptor)
+        self._published = found.st_dev, found.st_ino
         try:
             sync_folder(os.path.dirname(self._target))
-        except OSError:
-            # a backup that is not acknowledged must not be left behind
-            with suppress(OSError):
-                os.unlink(self._target)
+            self._go_on()
+        except (OSError, StoppedError):
+            self.withdraw()
             raise
-        return os.fstat(descriptor).st_size
+        return found.st_size
 
     def _remove_stale(self) -> None:
         folder, name = os.path.split(self._target)
-        for entry in os.listdir(folder):
+        try:
+            entries = os.listdir(folder)
+        except PermissionError:  # a folder that may be written and not read, where nobody can look for them
+            return
+        for entry in entries:
             middle = entry.removeprefix(f"{name}.")
             if middle != entry and len(middle) == 16 + len(DRAFT) and middle.endswith(DRAFT):
                 drafts.remove_if_stale(os.path.join(folder, entry))
+
+    def _refuse_companion(self) -> None:
+        ending = next((ending for ending in _COMPANIONS if self._target.endswith(ending)), None)
+        if ending is not None:
+            raise BusinessError(
+                401,
+                f"the backup {self._target} would have the name of a file that belongs to the database "
+                f"{self._target.removesuffix(ending)}, and would be removed or overwritten by whoever opens that; choose "
+                f"a name that does not end in {', '.join(_COMPANIONS)}",
+            )
 
     def _refuse_left_log(self) -> None:
         # SQLite would take it for the copy's own, and write it over the copy.
@@ -229,6 +254,13 @@ class Backup:
             401,
             f"there is something at {self._target} already, and a backup never replaces anything; name a file that is "
             "not there, or remove it first",
+        )
+
+    def _too_long(self) -> BusinessError:
+        return BusinessError(
+            401,
+            f"the name of the backup {self._target} is too long, because until it is complete its file has some 40 bytes "
+            "more behind it; choose a shorter one",
         )
 
     def _failed(self, how: str) -> BusinessError:

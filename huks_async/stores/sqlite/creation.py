@@ -53,7 +53,11 @@ def remove_drafts(path: str) -> None:
     The caller holds the commit lock; but where somebody removed its file, another process may be making a draft.
     """
     folder, name = os.path.split(path)
-    for entry in os.listdir(folder):
+    try:
+        entries = os.listdir(folder)
+    except PermissionError:  # a folder that may be written and not read, where nobody can look for them
+        return
+    for entry in entries:
         middle = entry.removeprefix(f"{name}.")
         tail = next((tail for tail in _TAILS if middle.endswith(tail)), "")
         if middle == entry or middle[16:] != _DRAFT + tail:

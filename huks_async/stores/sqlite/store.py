@@ -9,7 +9,7 @@ from functools import partial
 from time import monotonic
 from typing import Any, cast
 
-from anyio import CancelScope
+from anyio import CancelScope, get_cancelled_exc_class
 
 from huks_async.model.errors import BusinessError
 from huks_async.model.settings import check_seconds
@@ -229,14 +229,20 @@ class SqliteStore(Store):
         self._backups.add(stop)
         try:
             source = partial(_snapshot, self._threads.engine)
-            job = worker.finish(partial(work.run, source, check_item, check_meta))
-            return await job.outcome(shield=True, when_cancelled=stop.set)
+            job = worker.start(work.run, source, check_item, check_meta)
+            try:
+                return await job.outcome(shield=True, when_cancelled=stop.set)
+            except get_cancelled_exc_class():
+                # the copy may have got its name before the thread could be told
+                await worker.finish(work.withdraw).outcome(shield=True, drop=False)
+                raise
         except StoppedError:
             raise BusinessError(
                 12000012, f"the store {self.address} was closed during its backup, of which nothing is left"
             ) from None
         finally:
             self._backups.discard(stop)
+            worker.close()
 
     def stamp(self) -> object | None:
         """Give the state of the WAL index, which every commit of any process changes before it returns.
