@@ -409,8 +409,10 @@ class Keystore(
         state.processes.forget()
         state.outside.forget()
         self._monitor_scope = None
-        await self._monitor.abandon()
-        await self._close("the event loop that had opened it has ended; open it again (aopen)")
+        # Nothing awaits before the state is taken, so that no other task finds it and closes what this one opens next.
+        await self._close(
+            "the event loop that had opened it has ended; open it again (aopen)", self._monitor.abandon
+        )
 
     def _make_state(self, store_key: bytes) -> OpenState:
         device = self._profile == "device"
@@ -489,7 +491,7 @@ class Keystore(
             state.owner.check("this keystore")
             await self._close("it was closed")
 
-    async def _close(self, why: str) -> None:
+    async def _close(self, why: str, first: Callable[[], Awaitable[None]] | None = None) -> None:
         state, self._state = self._state, None
         self._direct = None
         if state is None:
@@ -520,6 +522,8 @@ class Keystore(
                     if self._monitor_scope is not None:
                         steps.callback(self._monitor_scope.cancel)
                         self._monitor_scope = None
+                    if first is not None:
+                        steps.push_async_callback(first)
                 while state.table.release(_PURGE_BATCH):
                     await anyio.lowlevel.checkpoint()
         finally:

@@ -12,10 +12,12 @@ from typing import Any
 
 import anyio
 import anyio.from_thread
+import anyio.lowlevel
 import pytest
 import trio
 
 import huks_async as huks
+from huks_async.sessions.pressure import SilentSensor
 from tests.garbage import collect_until
 from tests.keystore.support import AES_CBC, ENCRYPT, options
 from tests.threads import threads_begun
@@ -205,6 +207,68 @@ def test_a_loop_that_is_closed_without_cancelling_its_tasks(tmp_path: Path, then
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         collect_until(lambda: descriptors() <= files and threads_of_ours() <= threads)
+
+
+class ClosedLate(SilentSensor):
+    """A sensor that is closed when it is told to be."""
+
+    def __init__(self) -> None:
+        super().__init__("late")
+        self.closing = self.may_close = False
+
+    async def aclose(self) -> None:
+        self.closing = True
+        while not self.may_close:
+            await anyio.lowlevel.checkpoint()
+
+
+@pytest.mark.parametrize("first", ["aopen", "aclose"])
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_two_tasks_meet_a_keystore_of_a_loop_that_was_closed(first: str, cancelled: bool) -> None:
+    """One of them closes what the loop left, also if it is cancelled at that, and nothing that was opened since."""
+    sensors: list[ClosedLate] = []
+
+    def make_sensor() -> ClosedLate:
+        sensors.append(ClosedLate())
+        return sensors[-1]
+
+    keystore = huks.Keystore.open("memory:", sensor=make_sensor)
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(keystore.aopen())
+    while not sensors:
+        loop.run_until_complete(asyncio.sleep(0))
+    loop.run_until_complete(asyncio.sleep(0.01))
+    left = asyncio.all_tasks(loop)
+    loop.close()
+
+    async def main() -> None:
+        task = asyncio.create_task(getattr(keystore, first)())
+        while not sensors[0].closing:
+            await asyncio.sleep(0)
+        with pytest.raises(huks.BusinessError, match="opened or closed by another task") as refused:
+            await keystore.aopen()
+        assert refused.value.code == 12000012
+        closing = asyncio.create_task(keystore.aclose())
+        await asyncio.sleep(0)
+        assert not closing.done()
+        if cancelled:
+            task.cancel()
+        sensors[0].may_close = True
+        await asyncio.gather(task, closing, return_exceptions=True)
+        assert keystore.is_open == (first == "aopen" and not cancelled)
+        if not keystore.is_open:
+            await keystore.aopen()
+        for _ in range(3):
+            assert await use(keystore) == 16
+            await asyncio.sleep(0)
+        while len(sensors) < 2:
+            await asyncio.sleep(0)
+        sensors[1].may_close = True
+        await keystore.aclose()
+
+    asyncio.run(main())
+    for task in left:
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
 
 
 def test_a_monitor_of_the_callers_own_in_a_loop_that_was_closed(tmp_path: Path) -> None:
