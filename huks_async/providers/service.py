@@ -82,12 +82,14 @@ class ExternalProviders:
     async def ask_resource(
         self, opened: OpenResource, method: str, *args: object
     ) -> HuksCryptoExtensionResult:
-        """Call a method on an open resource; the resource is forgotten if the token or the handle is gone."""
+        """Call a method on an open resource; it is forgotten with its sessions if the token or the handle is gone."""
         try:
             return await self.ask(opened.caller, opened.provider, method, opened.open_handle, *args)
         except BusinessError as error:
             if error.code in _GONE and _of_result_code(error):
                 self.resources.drop(opened)
+                # Nothing is told to the provider, whose handles of them have gone with it.
+                self.sessions.take_of(opened)
             raise
 
     async def open(

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 import huks_async as huks
 from huks_async.providers import HuksCryptoExtensionCertInfo, HuksCryptoExtensionResult
+from huks_async.providers.key_sessions import MAX_SESSIONS_PER_CALLER
 from huks_async.sessions.pressure import SilentSensor
 from huks_async.testing.memory_provider import MemoryProvider
 from tests.providers.support import (
@@ -199,6 +200,59 @@ async def test_a_provider_gets_long_data_whose_copy_leaves_turns_to_others(ready
     given[:] = bytes(len(given))
     (held,) = token._sessions.values()
     assert held.data == b"x" * len(given)
+
+
+async def test_sessions_of_a_token_that_is_gone_keep_no_places(ready, token):
+    """It is pulled out and put back more often than there are places; its sessions are told to be gone."""
+    left = await ready.initSession(rid(), SIGN)
+    for _ in range(MAX_SESSIONS_PER_CALLER + 1):
+        session = await ready.initSession(rid(), SIGN)
+        token.present = False
+        with refused(12000006):
+            await ready.getProperty(rid(), "SKF_GetDevInfo")
+        token.present = True
+        for handle in (left.handle, session.handle):
+            with refused(12000011, "it may have ended"):
+                await ready.updateSession(handle, external(b"x"))
+        await ready.abortSession(session.handle, external())
+        await ready.openResource(rid())
+        await ready.authUkeyPin(rid(), pin())
+    async with ready.session(rid(), SIGN) as session:
+        await session.update(b"x")
+        assert len(ready._state.providers.sessions) == 1
+
+
+async def test_a_call_that_runs_while_its_token_goes_ends_its_session(ready, token, monkeypatch):
+    """A call that has its answer gives it; one that opens a session then leaves none."""
+    session = await ready.initSession(rid(), SIGN)
+    for method, call in (
+        ("onUpdateSession", lambda: ready.updateSession(session.handle, external(b"x"))),
+        ("onInitSession", lambda: ready.initSession(rid(), SIGN)),
+    ):
+        begun, go_on = asyncio.Event(), asyncio.Event()
+        real = getattr(token, method)
+
+        async def late(*args, real=real, begun=begun, go_on=go_on):
+            begun.set()
+            await go_on.wait()
+            return await real(*args)
+
+        monkeypatch.setattr(token, method, late)
+        task = asyncio.create_task(call())
+        await begun.wait()
+        token.present = False
+        with refused(12000006):
+            await ready.getProperty(rid(), "SKF_GetDevInfo")
+        token.present = True
+        go_on.set()
+        if method == "onInitSession":
+            with refused(12000011, "before the session was open"):
+                await task
+        else:
+            await task
+        assert len(ready._state.providers.sessions) == 0
+        await ready.openResource(rid())
+        await ready.authUkeyPin(rid(), pin())
 
 
 # --- registration --------------------------------------------------------------------------------
