@@ -411,16 +411,17 @@ def _from_encrypted(data: bytes, sealed: encrypted.Encrypted, password: bytes | 
     encrypted.check_cost(sealed)
     if not password:
         raise invalid("the private key is encrypted; give its passphrase")
+    plain = encrypted.decrypt(sealed, password)
+    if plain is not None:
+        return from_pkcs8(plain)
+    if encrypted.is_opened_here(sealed):
+        raise _not_opened(is_read=encrypted.is_read(sealed))
     try:
         with finite_field.allowed():
             key = load_der_private_key(data, password)
     except Exception as error:  # as above
         refuse_out_of_memory(error, "reading a key")
-        # what the library does not read, it may not have: the key is looked at as it is
-        plain = encrypted.decrypt(sealed, password)
-        if plain is None:
-            raise _not_opened(error, is_read=encrypted.is_read(sealed)) from None
-        return from_pkcs8(plain)
+        raise _not_opened(error, is_read=encrypted.is_read(sealed)) from None
     return private_material(key)
 
 
@@ -443,7 +444,7 @@ def _with_unnamed_curve(data: bytes) -> KeyMaterial | None:
     return _from_own_key(pkcs8.OwnKey(HuksKeyAlg.HUKS_ALG_SM2, 256, scalar, coordinates))
 
 
-def _not_opened(error: Exception, *, is_read: bool = True) -> BusinessError:
+def _not_opened(error: Exception | None = None, *, is_read: bool = True) -> BusinessError:
     if isinstance(error, UnsupportedAlgorithm) or not is_read:
         return invalid(f"the private key is encrypted in a way that is not read; {_OLD_ENCRYPTION}")
     return invalid("the private key does not open: the passphrase is wrong, or the file is damaged")

@@ -1,7 +1,8 @@
-"""EncryptedPrivateKeyInfo (PKCS#8): what opening one costs, and the schemes that the library below lacks.
+"""EncryptedPrivateKeyInfo (PKCS#8): what opening one costs, and opening it without looking at the key in it.
 
 The file chooses how often a passphrase is hashed. It may ask for years, so the cost is read first and
-bounded. SM2 keys, and ciphers of GM/T, are opened here out of the library's primitives.
+bounded. The library below computes with a key as soon as it has opened it, so PBES2 is opened here out of its
+primitives: the numbers are bounded before, and SM2 keys and ciphers of GM/T are read, too.
 """
 
 from dataclasses import dataclass, field
@@ -136,6 +137,14 @@ def is_read(key: Encrypted) -> bool:
     return kdf == _SCRYPT or (kdf == _PBKDF2 and _prf(values) is not None)
 
 
+def is_opened_here(key: Encrypted) -> bool:
+    """Whether `decrypt` opens a key that is encrypted in this way, if anything does."""
+    if key.scheme != PBES2 or shape(key.parameters) != (SEQUENCE, SEQUENCE):
+        return False
+    encryption = elements(key.parameters[1][1])
+    return bool(encryption) and encryption[0][1] in _CIPHERS
+
+
 def decrypt(key: Encrypted, password: bytes, *, is_part: bool = False) -> bytes | None:
     """Open PBES2 (RFC 8018, 6.2) with the library's primitives.
 
@@ -148,7 +157,7 @@ def decrypt(key: Encrypted, password: bytes, *, is_part: bool = False) -> bytes 
         the PrivateKeyInfo, or None for another scheme, or where the passphrase is wrong.
 
     """
-    if key.scheme != PBES2 or shape(key.parameters) != (SEQUENCE, SEQUENCE):
+    if not is_opened_here(key):
         return None
     check_cost(key)
     kdf, values = _derivation(key)

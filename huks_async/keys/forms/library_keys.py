@@ -34,6 +34,7 @@ from huks_async.keys.forms.number_bounds import (
     check_dsa_bits,
     check_identifier,
     check_rsa_bits,
+    check_rsa_numbers,
     unsupported,
 )
 from huks_async.model.enums import HuksKeyAlg
@@ -76,6 +77,11 @@ def public_material(key: Any, half: str = "public") -> KeyMaterial:
 
 def private_material(key: Any) -> KeyMaterial:
     """A private key of the library's with its public half, checked like an import; errors as above."""
+    if isinstance(key, rsa.RSAPrivateKey):
+        numbers = key.private_numbers()
+        private = (numbers.d, numbers.p, numbers.q, numbers.dmp1, numbers.dmq1, numbers.iqmp)
+        both = (numbers.public_numbers.n, numbers.public_numbers.e, *private)
+        check_rsa_numbers(*(value.bit_length() for value in both))
     # the public half tells algorithm and size, and passes the checks of an import
     public = public_material(key.public_key(), "private")
     if hasattr(key, "private_bytes_raw"):

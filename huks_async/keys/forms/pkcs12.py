@@ -1,7 +1,7 @@
 """PKCS#12 (RFC 7292): the one private key in a file, with its passphrase.
 
-The library below opens the files. What it does not tell is read here from their outer parts: how many
-keys there are, and how often the passphrase is hashed.
+The library below opens the files, and computes with the key as it does. What must be known before is read here
+from their parts: how many keys there are, how often the passphrase is hashed, and how long the key's numbers are.
 """
 
 import warnings
@@ -10,11 +10,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 
 from huks_async.crypto.asymmetric import finite_field
 from huks_async.crypto.key_material import KeyMaterial
-from huks_async.keys.forms import encrypted
+from huks_async.keys.forms import encrypted, pkcs8
 from huks_async.keys.forms.der import (
     EXPLICIT,
     IMPLICIT,
@@ -31,6 +32,7 @@ from huks_async.keys.forms.der import (
 )
 from huks_async.keys.forms.layouts import invalid
 from huks_async.keys.forms.library_keys import private_material
+from huks_async.keys.forms.number_bounds import check_private_numbers
 from huks_async.model.errors import BusinessError
 from huks_async.model.memory import refuse_out_of_memory
 
@@ -64,8 +66,13 @@ class _Bags:
     plain: list[bytes] = field(default_factory=list, repr=False)
     secrets: list[bytes] = field(default_factory=list, repr=False)
 
-    def check_cost(self) -> None:
-        """Refuse keys that ask for too much work: 401."""
+    def check(self) -> None:
+        """Refuse more than one key, or one that asks for too much work: 401."""
+        count = len(self.shrouded) + len(self.plain)
+        if self.secrets and not count:
+            raise invalid(f"a PKCS#12 file that holds a secret key, not a private one; {_EXPORT_IN_JAVA}")
+        if count + len(self.secrets) > 1:
+            raise invalid(f"a PKCS#12 file that holds {count + len(self.secrets)} keys; {ONE_OF_MANY}")
         for bag in self.shrouded:
             sealed = encrypted.read(bag)
             if sealed is not None:
@@ -81,7 +88,7 @@ def read(data: bytes, password: bytes | None) -> KeyMaterial | bytes:
     """Read the private key.
 
     Returns:
-        the key; or, of one that the library below does not read, its PKCS#8, encrypted or not.
+        the key; or its PKCS#8, encrypted or not, where it is to be read from that.
 
     Raises:
         BusinessError: 401 for a wrong passphrase, a file with no private key or more than one, or one
@@ -93,13 +100,8 @@ def read(data: bytes, password: bytes | None) -> KeyMaterial | bytes:
     if whole is None:
         raise _damaged()
     outer = whole[0]
-    bags = _bags_of(_data_of(_authenticated_safe(outer)))
-    count = len(bags.shrouded) + len(bags.plain)
-    if bags.secrets and not count:
-        raise invalid(f"a PKCS#12 file that holds a secret key, not a private one; {_EXPORT_IN_JAVA}")
-    if count + len(bags.secrets) > 1:
-        raise invalid(f"a PKCS#12 file that holds {count + len(bags.secrets)} keys; {ONE_OF_MANY}")
-    bags.check_cost()
+    contents = _data_of(_authenticated_safe(outer))
+    _bags_of(contents).check()
     parts = list(_encrypted_parts(outer))
     if len(parts) > _MOST_PARTS:
         raise invalid(
@@ -109,24 +111,29 @@ def read(data: bytes, password: bytes | None) -> KeyMaterial | bytes:
         encrypted.check_cost(asked)
     encrypted.check_iterations(_mac_iterations(outer))
     # a key in an encrypted part may be encrypted once more, by itself
-    _bags_of(
-        filter(None, (encrypted.decrypt(part, password or b"", is_part=True) for part in parts))
-    ).check_cost()
+    bags = _bags_of([*contents, *filter(None, (_opened(part, password) for part in parts))])
+    bags.check()
+    key = _key_of(bags, password)
+    info = None if key is None else pkcs8.read(key)
+    if key is not None and info is None and encrypted.read(key) is None:
+        return key
+    if info is not None:
+        check_private_numbers(info.identifier, _in_definite_form(info.key))
     try:
         found: Any = _load(outer, password)
     except (UnsupportedAlgorithm, TypeError):
         # the file is whole and the passphrase right, but the library takes no X25519 key from such a file
-        if bags.shrouded or bags.plain:
-            return (bags.shrouded + bags.plain)[0]
+        if key is not None:
+            return key
         raise invalid(
             "a PKCS#12 file with a key or cipher that is not read; "
             "take the key out: openssl pkcs12 -in FILE -nodes -nocerts -out KEY.pem"
         ) from None
     except Exception as error:
         refuse_out_of_memory(error, "reading a key")
-        if count == 1 and "password" not in str(error):
+        if key is not None and "password" not in str(error):
             # it did open, but has a certificate that the library does not read, as Java signs them with DSA
-            return (bags.shrouded + bags.plain)[0]
+            return key
         raise invalid(
             "a PKCS#12 file that does not open: "
             + ("it needs its passphrase" if password is None else "the passphrase is wrong, or it is damaged")
@@ -137,7 +144,35 @@ def read(data: bytes, password: bytes | None) -> KeyMaterial | bytes:
             "a PKCS#12 file that holds certificates and no private key; "
             "take one out: openssl pkcs12 -in FILE -nokeys -out CERTIFICATE.pem"
         )
-    return private_material(found.key)
+    # the library does not compare the halves; the primes of RSA it has tested, for up to a second
+    if key is None or info is None or (isinstance(found.key, rsa.RSAPrivateKey) and not info.public):
+        return private_material(found.key)
+    return key
+
+
+def _opened(sealed: encrypted.Encrypted, password: bytes | None) -> bytes | None:
+    """What a passphrase opens, or none: one that a file does not need is left unused."""
+    plain = encrypted.decrypt(sealed, password or b"", is_part=True)
+    return encrypted.decrypt(sealed, b"", is_part=True) if plain is None and password else plain
+
+
+def _key_of(bags: _Bags, password: bytes | None) -> bytes | None:
+    """The PKCS#8 of the key, still encrypted where nothing here opens it; None without one."""
+    for bag in bags.shrouded:
+        sealed = encrypted.read(bag)
+        plain = None if sealed is None else _opened(sealed, password)
+        return bag if plain is None else _in_definite_form(plain)
+    return bags.plain[0] if bags.plain else None
+
+
+def _in_definite_form(data: bytes) -> bytes:
+    """The SEQUENCE that some data begins with, as DER has it; other data as it is."""
+    if data[:1] != bytes((SEQUENCE,)):
+        return data
+    whole = _element(data, 0, 0)
+    if whole is None:
+        raise _damaged()
+    return whole[0]
 
 
 def _load(data: bytes, password: bytes | None) -> Any:
