@@ -1,5 +1,6 @@
 """Which keys of providers are open, and for which caller."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -85,6 +86,9 @@ class OpenResources:
     def of_provider(self, provider: Provider) -> list[OpenResource]:
         """All open resources of a provider."""
         return [entry for entry in self._open.values() if entry.provider is provider]
+
+    def __iter__(self) -> Iterator[OpenResource]:
+        return iter(self._open.values())
 
     def __len__(self) -> int:
         return len(self._open)

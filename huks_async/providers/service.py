@@ -24,6 +24,8 @@ from huks_async.providers.resources import OpenResource, OpenResources
 _new_uids = itertools.count(20_000_000)
 # how many seconds a cancelled call may wait while it tells the provider that it ends
 _LONGEST_FAREWELL = 1.0
+# Of how many callers, the most recent ones, numbers and last errors are remembered: more than can have a resource open.
+_MOST_CALLERS = 4096
 _NO_MATTER_AT_ABORT = (12000011, 12000021, 12000023)
 # codes after which a handle is no longer valid
 _GONE = (12000006, 12000011)
@@ -47,10 +49,14 @@ class ExternalProviders:
         self._closed = False
 
     def uid_of(self, caller: str) -> int:
-        """The number by which providers know a caller; it stays the same while the keystore is open."""
-        uid = self._uids.get(caller)
-        if uid is None:
-            uid = self._uids[caller] = next(_new_uids)
+        """The number by which providers know a caller; it stays the same while the caller has a resource open."""
+        uid = self._uids.pop(caller, None) or next(_new_uids)
+        self._uids[caller] = uid  # as the latest
+        if len(self._uids) > _MOST_CALLERS:
+            kept = {entry.caller for entry in self.resources}
+            for oldest in list(itertools.islice(self._uids, _MOST_CALLERS // 4)):
+                if oldest not in kept:
+                    del self._uids[oldest]
         return uid
 
     def last_error(self, caller: str) -> HuksExternalErrorInfo:
@@ -59,7 +65,10 @@ class ExternalProviders:
         return HuksExternalErrorInfo() if info is None else HuksExternalErrorInfo(info.errno, info.errorDesc)
 
     def _note(self, caller: str, info: HuksExternalErrorInfo) -> None:
-        self._errors[caller] = info
+        self._errors.pop(caller, None)
+        self._errors[caller] = info  # as the latest
+        if len(self._errors) > _MOST_CALLERS:
+            del self._errors[next(iter(self._errors))]
 
     async def connect(self, caller: str, provider: Provider) -> None:
         """Connect to a provider that is being registered; any failure becomes 12000020."""

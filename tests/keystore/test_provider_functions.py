@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 import huks_async as huks
-from huks_async.providers import HuksCryptoExtensionCertInfo, HuksCryptoExtensionResult
+from huks_async.providers import HuksCryptoExtensionCertInfo, HuksCryptoExtensionResult, service
 from huks_async.providers.key_sessions import MAX_SESSIONS_PER_CALLER
 from huks_async.sessions.pressure import SilentSensor
-from huks_async.testing.memory_provider import MemoryProvider
+from huks_async.testing.memory_provider import MemoryProvider, value_of
 from tests.providers.support import (
     ABILITY,
     ABILITY_PARAM,
@@ -720,6 +720,34 @@ async def test_the_pin(keystore, token):
             await keystore.authUkeyPin(rid(), pin(b"x"))
     assert keystore.getErrorInfo().errno == 0
     assert await keystore.getUkeyPinAuthState(rid()) is states.HUKS_EXT_CRYPTO_PIN_LOCKED
+
+
+async def test_ever_new_callers_are_forgotten(ready, token, monkeypatch):
+    """Their numbers and last errors, but not the number of one with a resource open; none is given twice."""
+    monkeypatch.setattr(service, "_MOST_CALLERS", 8)
+    token.calls.clear()
+    await ready.export_certificates(rid(), [])
+    token.answers["onExportCertificate"] = HuksCryptoExtensionResult(
+        resultCode=34800000, errInfo=ext.HuksExternalErrorInfo(7, "no")
+    )
+    callers = [ready.for_caller(f"customer {number}") for number in range(40)]
+    for caller in (*callers, callers[0]):
+        with pytest.raises(huks.BusinessError):
+            await caller.export_certificates(rid(), [])
+        assert caller.getErrorInfo().errno == 7
+    del token.answers["onExportCertificate"]
+    await ready.export_certificates(rid(), [])
+    uids = [value_of(params, TAG.HUKS_EXT_CRYPTO_TAG_UID) for _, params in token.calls]
+    assert uids[0] == uids[-1]
+    assert len(set(uids)) == len(uids) - 1
+    providers = ready._state.providers
+    assert len(providers._uids) <= 8
+    assert len(providers._errors) <= 8
+    assert callers[1].getErrorInfo().errno == 0
+    assert (
+        await ready.getUkeyPinAuthState(rid())
+        is ext.HuksExternalPinAuthState.HUKS_EXT_CRYPTO_PIN_AUTH_SUCCEEDED
+    )
 
 
 async def test_on_a_device_pins_are_for_system_applications(token):
