@@ -68,7 +68,7 @@ def _work(desk: Desk, handler: Callable[[list[Any]], list[Any]], limit: int) -> 
 def _hand_in(batch: list[Job[Any]]) -> None:
     """Return all jobs to their event loops together, so that each loop is woken only once."""
     home = batch[0].home
-    if all(job.home is home for job in batch):
+    if len(batch) == 1 or all(job.home is home for job in batch):
         home.hand_in(*batch)
         return
     for job in batch:

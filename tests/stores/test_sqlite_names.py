@@ -114,8 +114,37 @@ async def test_commits_never_ask_for_the_times_of_the_log(
         for number in range(20):
             await store.put(ItemName("app", 2, f"{number}"), b"x")
             assert await store.count("app", 2) == number + 1
+        by_statx = list(asked)
+        monkeypatch.setattr(files, "_statx", None)
+        await store.put(ItemName("app", 2, "last"), b"x")
     finally:
         monkeypatch.undo()
         await store.aclose()
-    assert asked  # of the lock's file
-    assert not [path for path in asked if path.endswith("-wal")]
+    assert not [path for path in by_statx if path.endswith("-wal")]
+    assert [
+        path for path in asked if path.endswith("-wal")
+    ]  # without statx it is asked, and that is noted here
+
+
+def test_a_descriptor_is_told_by_its_file(tmp_path: Path) -> None:
+    """As fstat(2) tells it: files that are open, renamed, removed; folders, pipes, and what is not open."""
+    kept, removed = tmp_path / "kept", tmp_path / "removed"
+    for path in (kept, removed):
+        path.write_bytes(b"x")
+    opened = [
+        os.open(path, os.O_RDONLY) for path in (kept, removed, tmp_path, "/dev/null", "/proc/self/maps")
+    ]
+    opened += os.pipe()
+    kept.rename(tmp_path / "renamed")
+    removed.unlink()
+    try:
+        for descriptor in opened:
+            status = os.fstat(descriptor)
+            assert inode(descriptor) == (status.st_dev, status.st_ino)
+        assert inode(opened[0]) == inode(str(tmp_path / "renamed")) != inode(opened[1])
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+    for bad in (opened[0], -1):
+        with pytest.raises(OSError):  # noqa: PT011 - of either kind, as os.stat gives it
+            inode(bad)

@@ -234,20 +234,20 @@ class Engine:
         database = self._settle()
         before, changes = database.state(), database.written.total_changes
         outcomes = database.commit(writes)
+        after = database.state()
         # A commit that does not change the shared memory that the path names, or its log, did not go to its files.
         changed = changes != database.written.total_changes
         # Changes that were rolled back, as on a full disk, count as changes, too; nothing would be acknowledged then.
         told = any(not isinstance(outcome, BaseException) for outcome in outcomes)
         unseen = changed and told and before is not None
-        unseen = unseen and (before == database.state() or database.log.is_missing_frames())
+        unseen = unseen and (before == after or database.log.is_missing_frames())
         named = self._is_named(database)
         if unseen or not named:
             outcomes = _refused(outcomes, partial(not_acknowledged, self._address))
         database.lost = unseen
-        state = database.state()
         if named and not unseen:
             database.checkpoints.after_commit()
-        return outcomes, database, state
+        return outcomes, database, after
 
     def _remember(self, writes: list[Write], outcomes: list[Outcome]) -> None:
         for write, outcome in zip(writes, outcomes, strict=True):

@@ -29,6 +29,7 @@ process acknowledges that a key is deleted, every look that found the earlier fi
 """
 
 _AT_FDCWD = -100
+_AT_EMPTY_PATH = 0x1000
 _STATX_INO = 0x100
 _Found = ctypes.c_char * 256
 _FIELDS = struct.Struct("=32xQ96xII")
@@ -47,8 +48,8 @@ class Files(NamedTuple):
     shared: Inode | None
 
 
-def inode(path: str) -> Inode | None:
-    """Return the file that a path names; None if there is none.
+def inode(file: str | int) -> Inode | None:
+    """Return the file that a path names, None if there is none; or the one that a descriptor belongs to.
 
     Raises:
         OSError: it cannot be looked at.
@@ -56,13 +57,17 @@ def inode(path: str) -> Inode | None:
     """
     if _statx is not None:
         found = _Found()
-        if _statx(_AT_FDCWD, os.fsencode(path), 0, _STATX_INO, found) == 0:
+        if isinstance(file, int):
+            failed = _statx(file, b"", _AT_EMPTY_PATH, _STATX_INO, found)
+        else:
+            failed = _statx(_AT_FDCWD, os.fsencode(file), 0, _STATX_INO, found)
+        if not failed:
             number, major, minor = _FIELDS.unpack_from(found)
             return os.makedev(major, minor), number
         if ctypes.get_errno() in (errno.ENOENT, errno.ENOTDIR):
             return None
     try:
-        result = os.stat(path)
+        result = os.stat(file)
     except (FileNotFoundError, NotADirectoryError):
         return None
     return result.st_dev, result.st_ino

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from huks_async.runtime.forks import tell_after_fork
+from huks_async.stores.sqlite.files import inode
 
 _HAS_TURNSTILE = hasattr(fcntl, "F_OFD_SETLK")
 _FLOCK = struct.Struct("hhqqi4x")
@@ -99,7 +100,8 @@ class LockFile:
                 # kept, so that the lock can be taken even when this process can open no more descriptors
                 self._spare = descriptor
                 return
-        self._discard(descriptor)
+            self._open.discard(descriptor)  # before it is closed, as in `_discard`
+        _close(descriptor)
 
     def remove(self) -> None:
         """Remove the file, if it is the one whose lock this thread holds."""
@@ -204,10 +206,9 @@ class LockFile:
     def is_current(self, descriptor: int) -> bool:
         """Whether the path names the file of a descriptor."""
         try:
-            held, named = os.fstat(descriptor), os.stat(self.path)
+            return inode(self.path) == inode(descriptor)
         except OSError:
             return False
-        return held.st_ino == named.st_ino and held.st_dev == named.st_dev
 
 
 def _flock(descriptor: int, how: int) -> bool:

@@ -32,8 +32,8 @@ def frames(memory: mmap.mmap) -> tuple[int, int]:
 
 def one_commit(before: bytes, after: bytes) -> bool:
     """Whether one commit lies between two headers: each that changes something adds one to the counter."""
-    first, last = (int(_COMMITS.unpack_from(header, _COMMITS_AT)[0]) for header in (before, after))
-    return (last - first) % 2**32 == 1
+    (first,), (last,) = _COMMITS.unpack_from(before, _COMMITS_AT), _COMMITS.unpack_from(after, _COMMITS_AT)
+    return bool((last - first) % 2**32 == 1)
 
 
 def state(memory: mmap.mmap | None) -> bytes | None:
