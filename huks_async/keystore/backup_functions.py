@@ -4,12 +4,13 @@ import os
 from dataclasses import dataclass
 
 from huks_async.keys.items.sealing import Sealer
-from huks_async.keys.items.storekey import STORE_KEY, unwrap_store_key
+from huks_async.keys.items.storekey import unwrap_store_key
 from huks_async.keystore.open_state import KeystoreFunctions
 from huks_async.model.errors import BusinessError
 from huks_async.model.showing import shown
 from huks_async.rootkeys import RootKey
 from huks_async.runtime.paths import path_text
+from huks_async.stores.base import STORE_KEY
 
 _ATTEMPTS = 3
 

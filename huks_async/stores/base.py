@@ -17,6 +17,9 @@ from huks_async.rootkeys.base import RootKey
 MAX_NAME_BYTES = 65_536
 """The longest namespace, alias or name of a value, in UTF-8."""
 
+STORE_KEY = "store-key"
+"""The name of the value by which a store is known: its wrapped key, which all its rows are sealed under."""
+
 
 class ItemName(NamedTuple):
     """The name of a row.
@@ -208,6 +211,18 @@ class Store(Uncopied, ABC):
             A value to compare with `==`; None if the store cannot tell, so that nothing can be cached.
 
         """
+
+
+def check_level(level: int) -> int:
+    """Give a storage level back.
+
+    Raises:
+        BusinessError: 401 for a number of more than 64 bits.
+
+    """
+    if not -(2**63) <= level < 2**63:
+        raise BusinessError(401, f"the storage level {shown(level)} is no signed 64-bit number")
+    return level
 
 
 def encode_name(kind: str, text: str) -> bytes:

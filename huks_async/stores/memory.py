@@ -6,7 +6,7 @@ import anyio.lowlevel
 
 from huks_async.rootkeys.ephemeral import EphemeralRootKey
 from huks_async.runtime.forks import generation, refuse_after_fork
-from huks_async.stores.base import ItemName, Row, Store, StoreConflictError, encode_name
+from huks_async.stores.base import ItemName, Row, Store, StoreConflictError, check_level, encode_name
 
 
 class _Shelf:
@@ -89,6 +89,7 @@ class MemoryStore(Store):
         """Give a page of aliases, ordered by their UTF-8 bytes."""
         await self._turn()
         encode_name("namespace", namespace)
+        check_level(level)
         if after is not None:
             encode_name("alias", after)
         shelf = self._shelves.get((namespace, level))
@@ -101,6 +102,7 @@ class MemoryStore(Store):
         """Give the number of rows."""
         await self._turn()
         encode_name("namespace", namespace)
+        check_level(level)
         shelf = self._shelves.get((namespace, level))
         return 0 if shelf is None else len(shelf.rows)
 
@@ -144,6 +146,7 @@ class MemoryStore(Store):
 
 def _check_name(name: ItemName) -> None:
     encode_name("namespace", name.namespace)
+    check_level(name.level)
     encode_name("alias", name.alias)
 
 

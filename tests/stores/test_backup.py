@@ -165,7 +165,7 @@ async def test_a_backup_makes_no_store_and_copies_no_other(tmp_path, target, whe
     folder, away = tmp_path / "store", tmp_path / "away"
     store = SqliteStore(folder / "keys.db")
     await store.open()
-    await store.put_meta("store key", b"mine")
+    await store.put_meta("store-key", b"mine")
     os.rename(folder, away)
     if where != "no folder":
         folder.mkdir()

@@ -20,7 +20,7 @@ def _unlink(path):
 async def _make(path, key):
     store = SqliteStore(path)
     await store.open()
-    await store.put_meta("store key", key)
+    await store.put_meta("store-key", key)
     return store
 
 
@@ -47,3 +47,18 @@ async def test_a_store_between_two_sets_of_files_does_not_take_up_another_store(
     await third.open()
     assert await third.is_empty()
     await third.aclose()
+
+
+@pytest.mark.asyncio
+async def test_a_backup_from_before_a_value_of_the_store_is_the_same_store(tmp_path):
+    """As of the authority of attestations, which the first of them makes: only the store key tells stores apart."""
+    path, copy = f"{tmp_path}/keystore.db", f"{tmp_path}/copy.db"
+    store = await _make(path, b"mine")
+    await store.put(NAME, b"kept")
+    await store.backup(copy, lambda *_: None, lambda _: None)
+    await store.put_meta("authority", b"later")
+    assert await store.get_meta("authority") == b"later"
+    os.rename(copy, path)
+    assert await store.put(NAME, b"new")
+    assert await store.get_meta("authority") is None
+    await store.aclose()

@@ -303,6 +303,28 @@ async def test_names_that_cannot_be_kept_are_refused(store, bad, why):
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("bad", [2**63, -(2**63) - 1])
+async def test_levels_that_cannot_be_kept_are_refused(store, bad):
+    """A number of more than 64 bits is 401, and what is written at the same time is kept."""
+    calls = [
+        lambda: store.get(ItemName("a", bad, "a")),
+        lambda: store.delete(ItemName("a", bad, "a")),
+        lambda: store.aliases("a", bad),
+        lambda: store.count("a", bad),
+    ]
+    for call in calls:
+        with pytest.raises(BusinessError, match="64-bit") as caught:
+            await call()
+        assert caught.value.code == 401
+    await store.put(ItemName("a", 2**63 - 1, "a"), b"")
+    await store.put(ItemName("a", -(2**63), "a"), b"")
+    puts = (store.put(ItemName("a", level, "b"), b"") for level in (1, bad, 2))
+    kept = await asyncio.gather(*puts, return_exceptions=True)
+    assert [isinstance(outcome, int) for outcome in kept] == [True, False, True]
+    assert kept[1].code == 401
+
+
+@pytest.mark.asyncio
 async def test_opening_and_closing_twice_does_nothing(store):
     """A store can be opened and closed again, and its rows are still there."""
     await store.put(A, b"kept")

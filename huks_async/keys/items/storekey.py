@@ -8,9 +8,7 @@ from huks_async.rootkeys.answers import open_key, unwrap_key, wrap_key
 from huks_async.rootkeys.base import KEY_SIZE
 from huks_async.runtime.randomness import random_bytes
 from huks_async.stores import Store
-
-STORE_KEY = "store-key"
-"""The name under which a store keeps its wrapped key."""
+from huks_async.stores.base import STORE_KEY
 
 
 async def open_store_key(

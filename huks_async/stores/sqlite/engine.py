@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from huks_async.model.errors import BusinessError
 from huks_async.runtime.folders import make_folder, sync_folder
+from huks_async.stores.base import STORE_KEY
 from huks_async.stores.sqlite.commitlock import CommitLock
 from huks_async.stores.sqlite.connections import set_busy_timeout
 from huks_async.stores.sqlite.creation import create
@@ -255,8 +256,12 @@ class Engine:
                 self.know(write.name.encode(), outcome)
 
     def know(self, name: bytes, value: bytes) -> None:
-        """Remember a value of the store itself that a caller has seen: a file that replaces ours must hold it, too."""
-        self._known[name] = value
+        """Remember by what the store is known, when a caller has seen it: a file that replaces ours must hold it, too.
+
+        Other values come later: a backup from before is the same store.
+        """
+        if name == STORE_KEY.encode():
+            self._known[name] = value
 
     def _mend_soon(self) -> None:
         """After a sync that failed, begin the log anew, if that is possible at once; otherwise the next use does it.

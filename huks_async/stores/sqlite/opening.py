@@ -239,7 +239,7 @@ def is_same_store(path: str, known: Mapping[bytes, bytes]) -> bool:
 
     Args:
         path: the new database.
-        known: values of the store itself that callers have seen, above all the wrapped store key.
+        known: the values by which the store is known, as far as callers have seen them.
 
     """
     try:

@@ -18,7 +18,7 @@ from huks_async.rootkeys.file import FileRootKey
 from huks_async.runtime.forks import generation, notice_fork, tell_after_fork
 from huks_async.runtime.paths import is_usable, text_of
 from huks_async.runtime.workers import WorkerPool
-from huks_async.stores.base import MAX_NAME_BYTES, Copied, ItemName, Row, Store, encode_name
+from huks_async.stores.base import MAX_NAME_BYTES, Copied, ItemName, Row, Store, check_level, encode_name
 from huks_async.stores.sqlite.backup import Backup, StoppedError
 from huks_async.stores.sqlite.engine import Engine
 from huks_async.stores.sqlite.faults import foreign_value, storage_error
@@ -156,7 +156,7 @@ class SqliteStore(Store):
         self, namespace: str, level: int, *, after: str | None = None, limit: int = 1000
     ) -> list[str]:
         """Give a page of aliases, ordered by their UTF-8 bytes."""
-        key = encode_name("namespace", namespace), level
+        key = encode_name("namespace", namespace), check_level(level)
         if after is None:
             rows = await self._select(f"{_ALIASES} ORDER BY alias LIMIT ?", *key, limit)
         else:
@@ -178,7 +178,7 @@ class SqliteStore(Store):
         rows = await self._select(
             "SELECT items FROM tally WHERE namespace = ? AND level = ?",
             encode_name("namespace", namespace),
-            level,
+            check_level(level),
         )
         ((items,),) = rows or ((0,),)
         if type(items) is not int or items < 0:

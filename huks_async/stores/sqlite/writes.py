@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeAlias
 
 from huks_async.model.errors import BusinessError
 from huks_async.model.showing import shown
-from huks_async.stores.base import ItemName, StoreConflictError, encode_name
+from huks_async.stores.base import ItemName, StoreConflictError, check_level, encode_name
 from huks_async.stores.sqlite.faults import foreign_value, storage_error
 from huks_async.stores.sqlite.schema import refuse_newer
 from huks_async.stores.sqlite.walindex import HEADER, one_commit
@@ -70,7 +70,7 @@ _PUT_ALONE = "INSERT INTO alone VALUES (?, ?, ?, ?, ?)"
 
 def row_key(name: ItemName) -> Key:
     """Give the primary key of a row."""
-    return encode_name("namespace", name.namespace), name.level, encode_name("alias", name.alias)
+    return encode_name("namespace", name.namespace), check_level(name.level), encode_name("alias", name.alias)
 
 
 class GroupCommit:

@@ -4,11 +4,12 @@ import asyncio
 
 import pytest
 
-from huks_async.keys.items.storekey import STORE_KEY, open_store_key, rewrap_store_key
+from huks_async.keys.items.storekey import open_store_key, rewrap_store_key
 from huks_async.keystore import Keystore
 from huks_async.model.errors import BusinessError
 from huks_async.rootkeys import EphemeralRootKey, FileRootKey, PassphraseRootKey, RootKey
 from huks_async.stores import ItemName, MemoryStore, SqliteStore
+from huks_async.stores.base import STORE_KEY
 from tests.keystore.support import AES_CBC, options
 
 KEY = bytes(range(32))
