@@ -26,6 +26,7 @@ from huks_async import (
     verify_attestation,
 )
 from huks_async.keys.attestation import SoftwareAuthority
+from huks_async.keys.attestation import authority as authority_module
 from huks_async.keys.attestation.authority import META
 from tests.keys.key_samples import sample
 from tests.keystore.attestation_support import Authority, authority
@@ -394,6 +395,43 @@ async def test_the_offline_authority_is_renewed() -> None:
     assert second.chain[0].not_valid_after_utc > first.chain[0].not_valid_after_utc
     assert second.chain[1:] == first.chain[1:]
     await store.aclose()
+
+
+@pytest.mark.asyncio
+async def test_a_clock_that_was_ahead_spoils_no_authority() -> None:
+    """Neither the store's own, made while it was, nor the one for the offline form."""
+    now = datetime.now(UTC)
+    clock = [now + timedelta(days=400)]
+    store = MemoryStore()
+    await store.open()
+    software = SoftwareAuthority(store, bytes(32), lambda: clock[0])
+    ahead = await software.issuer("offline")
+    clock[0] = now
+    offline = await software.issuer("offline")
+    assert offline.chain[0] != ahead.chain[0]
+    for issuer in (offline, await software.issuer("device"), await software.issuer("anonymous")):
+        assert all(one.not_valid_before_utc < now < one.not_valid_after_utc for one in issuer.chain)
+    await store.aclose()
+
+
+@pytest.mark.asyncio
+@functions
+async def test_an_authority_that_is_not_valid_yet(function: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store may keep one that an earlier version made while the clock was ahead: 12000012 tells the ways out."""
+    now = datetime.now(UTC)
+    ahead, make = now + timedelta(days=400), authority_module._make
+    monkeypatch.setattr(authority_module, "_BEGIN", ahead)
+    monkeypatch.setattr(authority_module, "_make", lambda now: make(now + timedelta(days=401)))
+    async with Keystore.open("memory:") as keystore:
+        await keystore.generateKeyItem("ec", options(**KEYS["P-256"]))
+        root = await keystore.attestation_root()
+        with pytest.raises(BusinessError) as caught:
+            await chain_of(keystore, "ec", function)
+        assert caught.value.code == 12000012
+        assert f"{ahead:%Y-%m-%d}" in caught.value.message
+        assert "attestation_ca" in caught.value.message
+        # it stays what it was: the clock may be wrong now instead
+        assert await keystore.attestation_root() == root
 
 
 def operator() -> tuple[Authority, Authority]:

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from huks_async.crypto.openssl_random import stir
-from huks_async.keys.attestation.certificates import CaKey, issue_ca
+from huks_async.keys.attestation.certificates import CaKey, check_issuer, issue_ca
 from huks_async.model.errors import BusinessError
 from huks_async.model.settings import check_whole
 from huks_async.model.showing import type_name
@@ -44,6 +44,8 @@ OFFLINE_DAYS = 30
 _RENEW_BEFORE = timedelta(seconds=3600)
 # clocks of verifiers may be behind
 _EARLIER = timedelta(hours=1)
+# what has no end is valid from long ago, so that a clock that was ahead once spoils it for nobody
+_BEGIN = datetime(2020, 1, 1, tzinfo=UTC)
 _MAGIC = b"HKa1"
 _NONCE_BYTES = 12
 _LENGTH = struct.Struct("<I")
@@ -129,7 +131,7 @@ class SoftwareAuthority:
         """The authority for an attestation of this mode.
 
         Raises:
-            BusinessError: 12000012 when what the store keeps was changed.
+            BusinessError: 12000012 when what the store keeps was changed, or is not valid yet.
         """
         if not self._opened:
             await self._open()
@@ -150,8 +152,12 @@ class SoftwareAuthority:
     def _offline(self) -> AttestationCa:
         kept = self._opened.get("offline")
         now = self.now()
-        if kept is None or kept.chain[0].not_valid_after_utc - now < _RENEW_BEFORE:
+        # the clock may have been ahead when it was made
+        if kept is None or not (
+            kept.chain[0].not_valid_before_utc <= now <= kept.chain[0].not_valid_after_utc - _RENEW_BEFORE
+        ):
             above = self._opened["anonymous"]
+            check_issuer(above.chain[0], now)
             stir()
             key = ec.generate_private_key(ec.SECP256R1())
             certificate = issue_ca(
@@ -185,7 +191,7 @@ class SoftwareAuthority:
 
 
 def _make(now: datetime) -> bytes:
-    start = now - _EARLIER
+    start = min(now - _EARLIER, _BEGIN)
     name = secrets.token_hex(4)
     stir()
     root_key, ca_key, device_key, anonymous_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(4))

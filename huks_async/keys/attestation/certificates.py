@@ -48,18 +48,13 @@ def issue_key_certificate(
         now: with a time zone.
 
     Raises:
-        BusinessError: 12000012 if the issuer's certificate has expired.
+        BusinessError: 12000012 if the issuer's certificate is not valid now.
     """
     is_sm2 = material.algorithm == HuksKeyAlg.HUKS_ALG_SM2
     # the library does not know SM2, whose public keys have the length of P-256's: put it in afterwards
     public = ec.generate_private_key(ec.SECP256R1()).public_key() if is_sm2 else _public_key(material)
     start = now.replace(microsecond=0)
-    if start > issuer.not_valid_after_utc:
-        raise BusinessError(
-            12000012,
-            f"the attestation authority's certificate expired at {issuer.not_valid_after_utc:%Y-%m-%d %H:%M} UTC; "
-            "open the keystore with an attestation_ca whose certificates are valid",
-        )
+    check_issuer(issuer, start)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(_name(KEY_NAME))
@@ -78,6 +73,29 @@ def issue_key_certificate(
     if not is_sm2:
         return certificate.public_bytes(Encoding.DER)
     return _with_public_key(certificate, material.public, issuer_key)
+
+
+def check_issuer(issuer: x509.Certificate, now: datetime) -> None:
+    """Refuse to sign below a certificate that no verifier takes now.
+
+    Raises:
+        BusinessError: 12000012.
+    """
+    first, last = issuer.not_valid_before_utc, issuer.not_valid_after_utc
+    if now > last:
+        raise BusinessError(
+            12000012,
+            f"the attestation authority's certificate expired at {last:%Y-%m-%d %H:%M} UTC; "
+            "open the keystore with an attestation_ca whose certificates are valid",
+        )
+    if now < first:
+        # which of the two clocks was wrong cannot be told, and verifiers may trust what a new authority would replace
+        raise BusinessError(
+            12000012,
+            f"the attestation authority's certificate is valid from {first:%Y-%m-%d %H:%M} UTC, and it is "
+            f"{now:%Y-%m-%d %H:%M} by the clock of this machine; set the clock, or, if it was ahead when the "
+            "authority was made, open the keystore with an attestation_ca whose certificates are valid",
+        )
 
 
 def issue_ca(
