@@ -7,14 +7,14 @@ must know whether anything follows: a file tells its size, a stream is read one 
 import io
 import os
 import select
-import stat
 import threading
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from huks_async.cli.flow.uncached import SPARE, open_uncached
-from huks_async.cli.shell.console import CommandError
-from huks_async.cli.shell.descriptors import enlarge_pipe, wait_for
+from huks_async.cli.shell.console import naming
+from huks_async.cli.shell.descriptors import enlarge_pipe, length_from_here, wait_for
+from huks_async.cli.shell.files import shorter
 from huks_async.cli.shell.interrupts import interruptible
 
 
@@ -75,11 +75,8 @@ class Source(ABC):
 
 def open_source(file: io.FileIO) -> Source:
     """The source that suits a file."""
-    status = os.fstat(file.fileno())
-    # files of /proc have a size of 0 and content all the same
-    if stat.S_ISREG(status.st_mode) and status.st_size > 0:
-        return _File(file, status.st_size)
-    return _Stream(file)
+    length = length_from_here(file.fileno())
+    return _Stream(file) if length is None else _File(file, length)
 
 
 class _File(Source):
@@ -89,15 +86,17 @@ class _File(Source):
     """
 
     def __init__(self, file: io.FileIO, size: int) -> None:
+        self._file = file
         self._descriptor = file.fileno()
         # the shell may hand over a file that was read in part
-        self._start = min(os.lseek(self._descriptor, 0, os.SEEK_CUR), size)
-        self.size: int = size - self._start
+        self._start = os.lseek(self._descriptor, 0, os.SEEK_CUR)
+        self.size: int = size
         self._lock = threading.Lock()
         self._uncached = open_uncached(self._descriptor, self._start, self.size)
 
     def head(self, length: int) -> bytes:
-        return os.pread(self._descriptor, min(length, self.size), self._start)
+        with naming(str(self._file.name)):
+            return os.pread(self._descriptor, min(length, self.size), self._start)
 
     def taken_from_stream(self) -> bytes:
         return b""
@@ -134,9 +133,10 @@ class _File(Source):
                 # what the cache cannot give either is raised below
                 begin = done = 0
         while done < length:
-            got = os.preadv(self._descriptor, [buffer[begin + done : begin + length]], place + done)
+            with naming(str(self._file.name)):
+                got = os.preadv(self._descriptor, [buffer[begin + done : begin + length]], place + done)
             if not got:
-                raise CommandError("the input became shorter while it was read")
+                raise shorter(self._file)
             done += got
         return begin
 
@@ -152,6 +152,7 @@ class _Stream(Source):
     """A pipe, a socket, a terminal or a device: one thread at a time reads, the others work on what it has read."""
 
     def __init__(self, file: io.FileIO) -> None:
+        self._name = str(file.name)
         self._descriptor = file.fileno()
         self._lock = threading.Lock()
         self._carried = bytearray()
@@ -168,7 +169,7 @@ class _Stream(Source):
 
     def head(self, length: int) -> bytes:
         while len(self._carried) < length and not self._over:
-            with interruptible():
+            with interruptible(), naming(self._name):
                 # waited for here, since the pipe may be one that does not wait
                 wait_for(self._descriptor, select.POLLIN)
                 piece = os.read(self._descriptor, length - len(self._carried))
@@ -220,11 +221,13 @@ class _Stream(Source):
             # what is complete does not wait for what is slow to come
             if not self._wait(block=have <= self._unit):
                 break
-            got = os.readv(self._descriptor, [buffer[have:]])
+            with naming(self._name):
+                got = os.readv(self._descriptor, [buffer[have:]])
             have += got
             self._over = not got
         if have == len(buffer) and not kept and not self._over and self._wait(block=True):
-            piece = os.read(self._descriptor, 1)
+            with naming(self._name):
+                piece = os.read(self._descriptor, 1)
             kept += piece
             self._over = not piece
         if self._stopped:

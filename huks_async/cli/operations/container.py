@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from huks_async.cli.shell.console import CommandError
+from huks_async.cli.shell.console import CommandError, naming
 from huks_async.cli.shell.files import segments
 from huks_async.cli.shell.temporary import temporary_copy
 
@@ -83,7 +83,8 @@ def _sealed(file: io.FileIO) -> Sealed:
     # the shell may hand over a file that was read in part
     begin, end = os.lseek(file.fileno(), 0, os.SEEK_CUR), os.fstat(file.fileno()).st_size
     size = max(0, end - begin)
-    head = os.pread(file.fileno(), _START, begin)
+    with naming(str(file.name)):
+        head = os.pread(file.fileno(), _START, begin)
     if head[: len(MAGIC)] != MAGIC:
         raise CommandError("the input was not made by huks encrypt", hint="it begins with other bytes")
     if head[: len(HEADER)] != HEADER:
@@ -98,5 +99,6 @@ def _sealed(file: io.FileIO) -> Sealed:
         raise CommandError(
             f"the input is cut off: it has {size} bytes, at least {_START + TAG_BYTES} are needed"
         )
-    tag = os.pread(file.fileno(), TAG_BYTES, end - TAG_BYTES)
+    with naming(str(file.name)):
+        tag = os.pread(file.fileno(), TAG_BYTES, end - TAG_BYTES)
     return Sealed(head[len(HEADER) :], tag, file, begin + _START, length)

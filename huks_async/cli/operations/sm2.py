@@ -1,7 +1,8 @@
 """SM2 in `huks encrypt` and `huks decrypt`: one bare ciphertext, in the form of the other side."""
 
+import io
 from collections.abc import Iterable
-from typing import Annotated, BinaryIO, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from cyclopts import Parameter
 
@@ -47,7 +48,7 @@ async def encrypt(
     keystore: "huks_async.Keystore",
     alias: str,
     tags: Tags,
-    source: BinaryIO,
+    source: io.FileIO,
     form: str | None,
     place: UsePlace,
 ) -> bytes:

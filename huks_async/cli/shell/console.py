@@ -27,6 +27,7 @@ WRONG_USAGE = 2
 _PIECES = 10_000
 """Of a JSON document, mostly words and marks, that are written at once."""
 
+STANDARD_INPUT = "standard input"
 STANDARD_OUTPUT = "standard output"
 
 
@@ -64,7 +65,7 @@ def standard_input() -> TextIO:
 
     """
     if sys.stdin is None:
-        raise CommandError("standard input is closed")
+        raise CommandError(f"{STANDARD_INPUT} is closed")
     return sys.stdin
 
 

@@ -7,6 +7,7 @@ import io
 import os
 import re
 import select
+import stat
 from typing import TYPE_CHECKING
 
 from huks_async.model.params import BytesLike
@@ -51,6 +52,22 @@ class WaitingFile(io.FileIO):
         view = memoryview(data)
         write_all(self.fileno(), view)
         return view.nbytes
+
+
+def length_from_here(descriptor: int) -> int | None:
+    """The bytes of a regular file from where its descriptor stands; None for what does not tell them."""
+    status = os.fstat(descriptor)
+    # files of /proc have a size of 0 and content all the same
+    if not stat.S_ISREG(status.st_mode) or not status.st_size:
+        return None
+    try:
+        if not os.pread(descriptor, 1, status.st_size - 1):
+            # files of /sys have the size of a page, whatever their content
+            return None
+    except OSError:
+        # whoever reads it up to there is told
+        return None
+    return max(0, status.st_size - os.lseek(descriptor, 0, os.SEEK_CUR))
 
 
 def enlarge_pipe(descriptor: int) -> None:

@@ -10,9 +10,9 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import BinaryIO
 
 from huks_async.cli.shell.console import (
+    STANDARD_INPUT,
     STANDARD_OUTPUT,
     CommandError,
     naming,
@@ -20,7 +20,7 @@ from huks_async.cli.shell.console import (
     standard_output,
     usage_error,
 )
-from huks_async.cli.shell.descriptors import SEGMENT, named_descriptor, wait_for
+from huks_async.cli.shell.descriptors import SEGMENT, length_from_here, named_descriptor, wait_for
 from huks_async.cli.shell.interrupts import interruptible
 from huks_async.cli.shell.targets import Direct, Output, in_the_way, replacing
 
@@ -42,7 +42,10 @@ def open_input(name: str) -> Iterator[io.FileIO]:
 
     """
     if name == STANDARD:
-        yield io.FileIO(standard_input().fileno(), closefd=False)
+        file = io.FileIO(standard_input().fileno(), closefd=False)
+        # errors name it so
+        file.name = STANDARD_INPUT
+        yield file
         return
     if not name:
         raise empty_input()
@@ -58,11 +61,20 @@ def empty_input() -> CommandError:
     return usage_error("the name of the input is empty", hint="name the file to read, - for standard input")
 
 
-def segments(file: BinaryIO | io.FileIO, length: int | None = None) -> Iterator[bytes]:
-    """The bytes of a file in pieces of at most `SEGMENT` bytes, to its end or to `length` bytes."""
+def segments(file: io.FileIO, length: int | None = None) -> Iterator[bytes]:
+    """The bytes of a file in pieces of at most `SEGMENT` bytes, to its end or to `length` bytes.
+
+    The end of a regular file is where it was at the beginning: bytes that come meanwhile do not count.
+
+    Raises:
+        CommandError: the file became shorter.
+
+    """
+    if length is None:
+        length = length_from_here(file.fileno())
     left = sys.maxsize if length is None else length
     while left > 0:
-        with interruptible():
+        with interruptible(), naming(str(file.name)):
             piece = file.read(min(SEGMENT, left))
             while piece is None:
                 # another process made the pipe one that does not wait; no data is not its end
@@ -70,10 +82,15 @@ def segments(file: BinaryIO | io.FileIO, length: int | None = None) -> Iterator[
                 piece = file.read(min(SEGMENT, left))
         if not piece:
             if length is not None:
-                raise CommandError("the input became shorter while it was read")
+                raise shorter(file)
             return
         left -= len(piece)
         yield piece
+
+
+def shorter(file: io.FileIO) -> CommandError:
+    """What is said of an input that ends before the place where it ended at the beginning."""
+    return CommandError(f"{file.name} became shorter while it was read")
 
 
 @contextlib.contextmanager

@@ -21,6 +21,8 @@ def temporary_copy(pieces: Iterable[bytes]) -> Iterator[io.FileIO]:
     with contextlib.ExitStack() as stack:
         with _naming_folder():
             copy = stack.enter_context(tempfile.TemporaryFile(buffering=0))
+            # errors name it so
+            copy.name = "the temporary copy"
         for piece in pieces:
             view = memoryview(piece)
             while view:
