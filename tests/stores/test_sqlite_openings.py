@@ -134,3 +134,22 @@ async def test_a_store_that_is_closed_while_it_is_opened_is_closed(store: Sqlite
         assert caught.value.code == 12000012
     with pytest.raises(BusinessError, match="is not open"):
         await store.get(A)
+
+
+@pytest.mark.asyncio
+async def test_a_store_that_was_only_read_is_closed_without_a_new_thread(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system may have none to give, and gives none while the interpreter ends (3.12)."""
+    await store.open()
+    await store.aclose()
+    await store.open()
+    assert await store.get(A) is None
+
+    def refused(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refused)
+        await store.aclose()
+    assert not await asyncio.to_thread(Path(f"{store.path}-wal").exists)

@@ -76,9 +76,13 @@ class Threads:
         writer, engine = self.writer, self.engine
         if writer is not None and engine is not None:
             # Both threads are told to end before the first await, so that no cancellation can prevent either.
-            self.reader.finish(engine.close_read)
+            if writer.threads:
+                self.reader.finish(engine.close_read)
+                end = writer.finish(engine.close)
+            else:  # nothing was written, and a thread that had to be started now might not be had
+                end = self.reader.finish(self._close_late)
             try:
-                await writer.finish(engine.close).outcome(shield=True, drop=False)
+                await end.outcome(shield=True, drop=False)
             finally:
                 self.view = None
         elif busy:
@@ -89,7 +93,7 @@ class Threads:
             self.reader.close()
 
     def _close_late(self) -> None:
-        """Close what was just being opened when the store was closed; in the reader's thread, after that."""
+        """Close in the reader's thread, behind what was being opened or read when the store was closed."""
         if self.engine is not None and self.writer is not None:
             self.writer.close()
             self.engine.close_read()
