@@ -125,7 +125,7 @@ def rsa_with_a_long_exponent() -> rsa.RSAPrivateKey:
     """A key that works, with a private exponent that is longer than it need be."""
     numbers = rsa.generate_private_key(65537, 1024).private_numbers()
     public = numbers.public_numbers
-    long = numbers.d + 8 * math.lcm(numbers.p - 1, numbers.q - 1)
+    long = numbers.d + (math.lcm(numbers.p - 1, numbers.q - 1) << 64)
     values = (0, public.n, public.e, long, numbers.p, numbers.q, numbers.dmp1, numbers.dmq1, numbers.iqmp)
     key = load_der_private_key(tlv(0x30, *map(_integer, values)), None)
     assert isinstance(key, rsa.RSAPrivateKey)
