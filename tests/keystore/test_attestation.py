@@ -475,6 +475,12 @@ def test_authorities_that_are_none() -> None:
         (issuer.key, chain[::-1]),
         (plain.key, (plain.certificate, root.certificate)),
         (b"key", chain),
+        (issuer.key, b"chain"),
+        (issuer.key, "chain"),
+        (issuer.key, 5),
+        (issuer.key, None),
+        (issuer.key, (b"certificate",)),
+        (issuer.key, (issuer.certificate, 5)),
         (issuer.key, chain, 4),
         (issuer.key, chain, "2"),
     ]
@@ -482,6 +488,7 @@ def test_authorities_that_are_none() -> None:
         with pytest.raises(BusinessError) as caught:
             AttestationCa(*arguments)
         assert caught.value.code == 401
+    assert AttestationCa(issuer.key, list(chain)).chain == chain  # type: ignore[arg-type]
     with pytest.raises(BusinessError) as caught:
         AttestationCa.from_pem(b"rubbish", b"rubbish")
     assert caught.value.code == 401

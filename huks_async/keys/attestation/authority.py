@@ -72,6 +72,14 @@ class AttestationCa:
             raise BusinessError(
                 401, f"an attestation key is RSA or elliptic curve, got {type_name(self.private_key)}"
             )
+        given: object = self.chain
+        certificates = tuple(given) if isinstance(given, (tuple, list)) else (given,)
+        for one in certificates:
+            if not isinstance(one, x509.Certificate):
+                raise BusinessError(
+                    401, f"an attestation chain is a tuple of x509.Certificate, got {type_name(one)}"
+                )
+        object.__setattr__(self, "chain", certificates)
         try:
             is_of_key = bool(self.chain) and self.chain[0].public_key() == self.private_key.public_key()
         except (ValueError, UnsupportedAlgorithm):

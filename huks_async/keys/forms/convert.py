@@ -292,9 +292,19 @@ def from_pkcs8(der: bytes, password: bytes | None = None) -> KeyMaterial:
 
 
 def _with_outer_half(info: pkcs8.PrivateKeyInfo | None, material: KeyMaterial) -> KeyMaterial:
-    if info is not None and info.public and sequence(to_spki(material))[1][1][1:] != info.public:
+    if info is None or not info.public:
+        return material
+    forms = [sequence(to_spki(material))[1][1][1:]]
+    if material.algorithm == HuksKeyAlg.HUKS_ALG_ECC:
+        forms.append(_compressed(forms[0]))
+    if info.public not in forms:
         raise invalid("PKCS#8: the public half beside the private key is of another key")
     return material
+
+
+def _compressed(point: bytes) -> bytes:
+    """02 or 03 ‖ x of a point 04 ‖ x ‖ y (SEC 1, 2.3.3)."""
+    return bytes((2 + point[-1] % 2,)) + point[1 : 1 + len(point) // 2]
 
 
 def from_pkcs12(data: bytes, password: bytes | None = None) -> KeyMaterial:

@@ -113,6 +113,9 @@ def private_key(der: bytes, *, in_pkcs8: bool) -> tuple[bytes, bytes] | None:
     if not named:
         return None
     scalar = parts[1][1]
+    if not any(scalar[:-_FIELD]):
+        # zeros before its 32 bytes, as some writers put them
+        scalar = scalar[-_FIELD:]
     if not 0 < len(scalar) <= _FIELD:
         raise invalid(f"PKCS#8: an SM2 scalar has up to {_FIELD} bytes, got {len(scalar)}")
     return scalar.rjust(_FIELD, b"\0"), point(octets) if octets else b""

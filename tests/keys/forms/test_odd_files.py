@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 from huks_async.crypto.asymmetric import dsa
 from huks_async.crypto.key_material import KeyMaterial
 from huks_async.keys.forms import convert, key_files, openssh
-from huks_async.keys.forms.der import tlv
+from huks_async.keys.forms.der import sequence, tlv
 from huks_async.keys.forms.describe import describe
 from huks_async.model.errors import BusinessError
 from tests.crypto.asymmetric_support import records
@@ -95,6 +95,39 @@ def test_a_public_half_beside_an_sm2_key() -> None:
     assert key_files.read(tlv(0x30, head, tlv(4, inner), primitive(point))) == key
     other = b"\x04" + known("p256").public[-64:]
     assert "curve" in refused(lambda: key_files.read(tlv(0x30, head, tlv(4, inner), primitive(other))))
+
+
+@pytest.mark.parametrize(("name", "bits"), [("p224", 224), ("p256", 256), ("p384", 384), ("p521", 521)])
+@pytest.mark.parametrize("half", [primitive, constructed])
+def test_a_compressed_public_half_beside_an_ec_key(
+    name: str, bits: int, half: Callable[[bytes], bytes]
+) -> None:
+    """The right one is taken, that of the other point with this x is refused."""
+    key, width = known(name), (bits + 7) // 8
+    parts = [tlv(tag, content) for tag, content in sequence(convert.to_pkcs8(key))]
+    y_is_odd = key.public[-1] % 2
+    for first, fits in ((2 + y_is_odd, True), (3 - y_is_odd, False)):
+        point = bytes((first,)) + key.public[-2 * width : -width]
+        data = tlv(0x30, tlv(2, b"\x01"), *parts[1:], half(point))
+        if fits:
+            assert key_files.read(data) == key
+        else:
+            assert "another key" in refused(partial(key_files.read, data))
+
+
+@pytest.mark.parametrize("zeros", [1, 9])
+def test_zeros_before_an_sm2_scalar(zeros: int) -> None:
+    """They are left out, as before the scalars of other curves; a longer scalar is refused."""
+    key = known("sm2")
+    identifier = tlv(0x30, bytes.fromhex("06072a8648ce3d0201 06082a811ccf5501822d"))
+
+    def pkcs8_of(scalar: bytes) -> bytes:
+        inner = tlv(0x30, tlv(2, b"\x01"), tlv(4, scalar))
+        return tlv(0x30, tlv(2, b"\0"), identifier, tlv(4, inner))
+
+    assert key_files.read(pkcs8_of(bytes(zeros) + key.secret)).secret == key.secret
+    for scalar in (b"\x01" + bytes(zeros - 1) + key.secret, bytes(32 + zeros), b""):
+        assert "scalar" in refused(lambda scalar=scalar: key_files.read(pkcs8_of(scalar)))
 
 
 def test_sm2_named_by_its_own_oid() -> None:
