@@ -85,11 +85,11 @@ async def status(*, json: Json = False, place: Place = HERE) -> None:
 async def token(*, destination: Destination = TO_STANDARD_OUTPUT, place: Place = HERE) -> None:
     """Ask for the PIN, and write a token for keys with --auth-challenge none: good until their timeout."""
     destination.refuse_terminal("the token", nature="secret")
-    destination.check()
+    opening = destination.prepare(private=True)
     async with place.open() as keystore:
         pin = ask_secret("PIN", hint=_AT_A_TERMINAL)
         with guessing():
             made = await keystore.authenticate(b"", pin)
-        with destination.open(private=True) as target:
+        with opening() as target:
             target.write(made)
             target.commit()

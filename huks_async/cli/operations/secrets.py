@@ -9,7 +9,7 @@ from cyclopts import Parameter
 import huks_async
 from huks_async.cli.operations.pump import pump
 from huks_async.cli.shell.console import CommandError, say, usage_error
-from huks_async.cli.shell.files import STANDARD, open_input, segments
+from huks_async.cli.shell.files import STANDARD, Way, open_input, segments
 from huks_async.cli.words.arguments import (
     TO_STANDARD_OUTPUT,
     Alias,
@@ -60,11 +60,12 @@ async def mac(
 ) -> None:
     """Authenticate a file: writes the bare code of an HMAC, SM3 or CMAC key."""
     check_standard_input(check, file)
+    if check is not None and (hexadecimal or destination != TO_STANDARD_OUTPUT):
+        raise usage_error("--check writes no code, so --output, --force and --hex have no place beside it")
     if check is None and not hexadecimal:
         destination.refuse_terminal("the code")
-    if check is None:
-        destination.check()
-    given = None if check is None else _read_code(check)
+    opening = destination.prepare() if check is None else None
+    given = b"" if check is None else _read_code(check)
     async with place.open() as keystore:
         tags = await _tags(keystore, alias, place, _P.HUKS_KEY_PURPOSE_MAC, digest)
         if tags["ALGORITHM"] == HuksKeyAlg.HUKS_ALG_CMAC:
@@ -73,14 +74,14 @@ async def mac(
         code = bytearray()
         with open_input(file) as source:
             await pump(keystore, alias, options(**tags), segments(source), code.extend, place=place)
-    if given is not None:
-        if not hmac.compare_digest(given, code):
-            raise CommandError("the code does not match", hint="another key, another file, or a changed one")
+    if opening is not None:
+        with opening() as target:
+            target.write(f"{code.hex()}\n".encode() if hexadecimal else bytes(code))
+            target.commit()
+    elif not hmac.compare_digest(given, code):
+        raise CommandError("the code does not match", hint="another key, another file, or a changed one")
+    else:
         say("the code matches")
-        return
-    with destination.open() as target:
-        target.write(f"{code.hex()}\n".encode() if hexadecimal else bytes(code))
-        target.commit()
 
 
 async def derive(
@@ -120,11 +121,11 @@ async def derive(
         choices["INFO"] = _from_hex(info_hex, "--info-hex")
     if iterations is not None:
         choices["ITERATION"] = iterations
-    destination.check()
+    opening = destination.prepare(private=True)
     async with place.open() as keystore:
         tags = await _tags(keystore, alias, place, _P.HUKS_KEY_PURPOSE_DERIVE, digest)
         derived = await _whole(keystore, alias, tags | choices, b"", place)
-    _write_secret(derived, destination)
+    _write(derived, opening)
 
 
 async def agree(
@@ -140,7 +141,7 @@ async def agree(
     They are the bare result of the agreement: derive keys from them before they encrypt anything.
     """
     destination.refuse_terminal("what is agreed", nature="secret")
-    destination.check()
+    opening = destination.prepare(private=True)
     async with place.open() as keystore:
         tags = await _tags(keystore, alias, place, _P.HUKS_KEY_PURPOSE_AGREE, None)
         key = _ECC if tags["ALGORITHM"] == HuksKeyAlg.HUKS_ALG_ECDH else int(tags["ALGORITHM"])
@@ -148,7 +149,7 @@ async def agree(
         if not public:
             raise CommandError(f"{peer} has no public half")
         agreed = await _whole(keystore, alias, tags, public, place)
-    _write_secret(agreed, destination)
+    _write(agreed, opening)
 
 
 async def _tags(
@@ -186,8 +187,8 @@ async def _whole(
     return bytes(output)
 
 
-def _write_secret(secret: bytes, destination: Destination) -> None:
-    with destination.open(private=True) as target:
+def _write(secret: bytes, opening: Way) -> None:
+    with opening() as target:
         target.write(secret)
         target.commit()
 

@@ -53,11 +53,11 @@ async def sign(
         tags = await _tags(keystore, alias, place, HuksKeyPurpose.HUKS_KEY_PURPOSE_SIGN)
         group = await _group(keystore, alias, place, tags) if form == "raw" else None
         made = bytearray()
-        destination.check()
+        opening = destination.prepare()
         with open_input(file) as source:
             await pump(keystore, alias, options(**tags), segments(source), made.extend, place=place)
     # opened only now: the shell may have led a descriptor to the file that is signed
-    with destination.open() as target:
+    with opening() as target:
         target.write(interchange.signature_to_raw(made, *group) if group else bytes(made))
         target.commit()
 

@@ -47,12 +47,18 @@ def usage_error(message: str, *, hint: str | None = None) -> CommandError:
 
 
 @contextlib.contextmanager
-def naming(name: str) -> Iterator[None]:
-    """Name the file in system errors that do not: those of calls that got a descriptor."""
+def naming(name: str, *, instead: bool = False) -> Iterator[None]:
+    """Name the file in system errors that do not: those of calls that got a descriptor.
+
+    Args:
+        name: the file.
+        instead: whether it takes the place of another name, which nobody gave.
+
+    """
     try:
         yield
     except OSError as error:
-        if error.filename is None:
+        if instead or error.filename is None:
             error.filename = name
         raise
 

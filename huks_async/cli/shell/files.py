@@ -28,9 +28,12 @@ STANDARD = "-"
 
 _FOLDERS = frozenset({"", ".", ".."})
 """How names end that only a folder can have."""
+_CAP_FOWNER = 3
+"""The number of a capability in Linux."""
 
 
-_Way = Callable[[], AbstractContextManager[Output]]
+Way = Callable[[], AbstractContextManager[Output]]
+"""Opens an output that was looked at before."""
 
 
 @contextlib.contextmanager
@@ -99,6 +102,19 @@ def open_output(
 ) -> Iterator[Output]:
     """An output: standard output for None and `-`, else a file that appears under `name` at commit.
 
+    It is `prepare_output` and its opening in one.
+    """
+    with prepare_output(name, private=private, overwrite=overwrite, source=source)() as output:
+        yield output
+
+
+def prepare_output(
+    name: str | None, *, private: bool = False, overwrite: bool = False, source: io.FileIO | None = None
+) -> Way:
+    """What opens an output; nothing is opened yet, and nothing changed, but what cannot be is refused at once.
+
+    So nobody waits for a result that has no place, and what comes meanwhile has no say in where the result goes.
+
     A name that is a symbolic link stays one: what it points to is written. Devices, pipes and open
     descriptors (`/dev/stdout`) cannot be replaced and are written as the bytes come, descriptors where they stand.
 
@@ -113,31 +129,16 @@ def open_output(
     Raises:
         CommandError: the name is a folder's, or that of a file that may not be replaced; or the file that is read
             would be written.
-
-    """
-    with _way(name, private=private, overwrite=overwrite, source=source)() as output:
-        yield output
-
-
-def check_output(name: str | None, *, overwrite: bool = False) -> None:
-    """Refuse at once what `open_output` would refuse, so that nobody waits for a result that has no place.
-
-    Raises:
-        CommandError: as `open_output`.
         OSError: the file cannot be made there.
 
     """
-    _way(name, private=False, overwrite=overwrite, source=None)
-
-
-def _way(name: str | None, *, private: bool, overwrite: bool, source: io.FileIO | None) -> _Way:
-    """What opens an output; nothing is opened yet, and nothing changed."""
     if name is None or name == STANDARD:
         return _to_descriptor(standard_output().fileno(), STANDARD_OUTPUT, source)
     if not name:
         raise usage_error("the name of the output is empty", hint="name the file to write")
     with naming(name):
         descriptor = named_descriptor(name)
+        path = os.path.realpath(name)
     if descriptor is not None:
         _check_given(descriptor, name)
         return _to_descriptor(descriptor, name, source)
@@ -150,18 +151,18 @@ def _way(name: str | None, *, private: bool, overwrite: bool, source: io.FileIO 
         return _to_descriptor(standard_output().fileno(), STANDARD_OUTPUT, source)
     if status is not None and not stat.S_ISREG(status.st_mode):
         _refuse_source(status, source)
-        return partial(_opened, name)
+        return partial(_opened, name, status)
     if status is not None and not overwrite and not _is_source(status, source):
         raise in_the_way(name)
     if status is not None and _is_of_processes(name):
         # a file that another process has open need not have a name any more
         _refuse_source(status, source)
-        return partial(_opened, name)
-    _check_folder(name)
-    return partial(replacing, name, private=private, replaces=overwrite or status is not None)
+        return partial(_opened, name, status)
+    _check_folder(path, name, status)
+    return partial(replacing, path, name, private=private, overwrite=overwrite, known=status)
 
 
-def _to_descriptor(descriptor: int, name: str, source: io.FileIO | None) -> _Way:
+def _to_descriptor(descriptor: int, name: str, source: io.FileIO | None) -> Way:
     """An output at the place where a descriptor stands."""
     with naming(name):
         _refuse_source(os.fstat(descriptor), source)
@@ -169,11 +170,17 @@ def _to_descriptor(descriptor: int, name: str, source: io.FileIO | None) -> _Way
 
 
 @contextlib.contextmanager
-def _opened(name: str) -> Iterator[Output]:
+def _opened(name: str, known: os.stat_result) -> Iterator[Output]:
     with interruptible():
         # opening a named pipe waits for its reader
-        target = io.FileIO(name, "w")
-    with target:
+        descriptor = os.open(name, os.O_WRONLY | os.O_CLOEXEC)
+    with io.FileIO(descriptor, "w") as target:
+        status = os.fstat(descriptor)
+        if not os.path.samestat(status, known):
+            # another file has this name by now
+            raise in_the_way(name)
+        if stat.S_ISREG(status.st_mode):
+            os.ftruncate(descriptor, 0)
         yield Direct(target, name)
 
 
@@ -215,16 +222,36 @@ def _check_given(descriptor: int, name: str) -> None:
         raise CommandError(f"{name} is not open for writing")
 
 
-def _check_folder(name: str) -> None:
-    with naming(name):
-        folder = os.path.dirname(os.path.realpath(name))
-    try:
-        os.stat(folder)
-    except OSError as error:
-        error.filename = name
-        raise
+def _check_folder(path: str, name: str, status: os.stat_result | None) -> None:
+    """Refuse a folder in which the file cannot be made, or not take the place of the one that is there.
+
+    Raises:
+        OSError: there is none, or its mode or owner forbids that.
+
+    """
+    folder = os.path.dirname(path)
+    with naming(name, instead=True):
+        facts = os.stat(folder)
     if not os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), name)
+    if (
+        status is not None
+        and facts.st_mode & stat.S_ISVTX
+        and os.geteuid() not in (facts.st_uid, status.st_uid)
+        and not _counts_as_owner()
+    ):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), name)
+
+
+def _counts_as_owner() -> bool:
+    """Whether this process may do to any file what its owner may."""
+    try:
+        with open("/proc/self/status", "rb") as status:
+            capabilities = next(line for line in status if line.startswith(b"CapEff:"))
+    except (OSError, StopIteration):
+        # not on this system
+        return os.geteuid() == 0
+    return bool(int(capabilities.split()[1], 16) >> _CAP_FOWNER & 1)
 
 
 def _is_source(status: os.stat_result | None, source: io.FileIO | None) -> bool:

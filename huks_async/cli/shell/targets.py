@@ -81,14 +81,23 @@ class _Replacing:
     hidden = True
 
     def __init__(
-        self, name: str, path: Path, draft: Path, file: io.FileIO, *, private: bool, replaces: bool
+        self,
+        name: str,
+        path: Path,
+        draft: Path,
+        file: io.FileIO,
+        *,
+        private: bool,
+        overwrite: bool,
+        known: os.stat_result | None,
     ) -> None:
         self._name = name
         self._path = path
         self._draft = draft
         self._file = file
         self._private = private
-        self._replaces = replaces
+        self._overwrite = overwrite
+        self._known = known
         self._direct = Direct(file, name)
         self._placed = PlacedFile(file.fileno())
 
@@ -106,11 +115,33 @@ class _Replacing:
             self._placed.finish()
             self._take_over()
             os.fsync(self._file.fileno())
-        if self._replaces:
-            self._draft.replace(self._path)
-        else:
-            self._appear()
-        sync_folder(str(self._path.parent))
+        # nobody knows the draft, whose name is in what the system says
+        with naming(self._name, instead=True):
+            if self._overwrite or self._is_as_known():
+                self._draft.replace(self._path)
+            else:
+                self._appear()
+            sync_folder(str(self._path.parent))
+
+    def _is_as_known(self) -> bool:
+        """Whether the file that may be replaced is there, and as it was.
+
+        Raises:
+            CommandError: it was changed, or another one has taken its place.
+
+        """
+        if self._known is None:
+            return False
+        try:
+            now = self._path.lstat()
+        except FileNotFoundError:
+            return False
+        if _state(now) != _state(self._known):
+            raise CommandError(
+                f"{self._name} was changed while it was read, and stays as it is",
+                hint="call the command again",
+            )
+        return True
 
     def _appear(self) -> None:
         try:
@@ -121,7 +152,7 @@ class _Replacing:
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
-            if self._path.exists():
+            if os.path.lexists(self._path):
                 raise in_the_way(self._name) from None
             self._draft.replace(self._path)
 
@@ -132,8 +163,10 @@ class _Replacing:
             os.fchmod(descriptor, _OWNER_ONLY)
             return
         try:
-            before = self._path.stat()
+            before = self._path.lstat()
         except FileNotFoundError:
+            before = None
+        if before is None or not stat.S_ISREG(before.st_mode):
             mask = os.umask(0)
             os.umask(mask)
             os.fchmod(descriptor, 0o666 & ~mask)
@@ -146,6 +179,11 @@ class _Replacing:
             # the group's bits were for another group, or are what a list grants at most: this group gets what all get
             mode = mode & ~stat.S_IRWXG | (mode << 3 & mode & stat.S_IRWXG)
         os.fchmod(descriptor, mode)
+
+
+def _state(status: os.stat_result) -> tuple[int, ...]:
+    """Which file it is, and what tells that its content was changed."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _give(descriptor: int, before: os.stat_result) -> bool:
@@ -161,7 +199,7 @@ def _give(descriptor: int, before: os.stat_result) -> bool:
 
 def _has_access_list(path: Path) -> bool:
     try:
-        return _ACCESS_LIST in os.listxattr(path)
+        return _ACCESS_LIST in os.listxattr(path, follow_symlinks=False)
     except (AttributeError, OSError):
         # not on this system, or not on this file system
         return False
@@ -174,28 +212,27 @@ def _drop_access_list(descriptor: int) -> None:
 
 
 @contextlib.contextmanager
-def replacing(name: str, *, private: bool, replaces: bool) -> Iterator[Output]:
+def replacing(
+    path: str, name: str, *, private: bool, overwrite: bool, known: os.stat_result | None
+) -> Iterator[Output]:
     """A file that appears under its name at commit, and is gone if that does not come.
 
     Args:
-        name: the file, or a link to it.
+        path: the file, which no link is followed to any more.
+        name: what it was called, which may be a link.
         private: whether its owner alone may read it.
-        replaces: whether it may take the place of a file.
+        overwrite: whether it may take the place of any file.
+        known: a file whose place it may take, as long as that stays as it is.
 
     """
-    with naming(name):
-        # a working folder that was removed has no path
-        path = Path(os.path.realpath(name))
-    start = os.fsencode(path.name)[:_DRAFT_BYTES].decode(sys.getfilesystemencoding(), "ignore")
-    draft = path.with_name(f".{start}.{os.urandom(8).hex()}")
-    try:
+    target = Path(path)
+    start = os.fsencode(target.name)[:_DRAFT_BYTES].decode(sys.getfilesystemencoding(), "ignore")
+    draft = target.with_name(f".{start}.{os.urandom(8).hex()}")
+    with naming(name, instead=True):
         # readable by nobody else while it is incomplete
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _OWNER_ONLY)
-    except OSError as error:
-        error.filename = name
-        raise
     try:
         with io.FileIO(descriptor, "w") as file:
-            yield _Replacing(name, path, draft, file, private=private, replaces=replaces)
+            yield _Replacing(name, target, draft, file, private=private, overwrite=overwrite, known=known)
     finally:
         draft.unlink(missing_ok=True)

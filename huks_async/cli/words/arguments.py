@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 import huks_async
 from huks_async.cli.shell.console import CommandError, usage_error
-from huks_async.cli.shell.files import STANDARD, check_output, open_output, refuse_terminal
+from huks_async.cli.shell.files import STANDARD, Way, open_output, prepare_output, refuse_terminal
 from huks_async.cli.shell.targets import Output
 from huks_async.cli.words.parameters import Tags
 from huks_async.keystore.open_arguments import DEFAULT_NAMESPACE
@@ -54,12 +54,12 @@ class Destination:
     def open(
         self, *, private: bool = False, source: io.FileIO | None = None
     ) -> AbstractContextManager[Output]:
-        """The output, by these options; `open_output` says what the others mean."""
+        """The output, by these options; `prepare_output` says what the others mean."""
         return open_output(self.output, private=private, overwrite=self.force, source=source)
 
-    def check(self) -> None:
-        """Refuse at once what `open` would refuse."""
-        check_output(self.output, overwrite=self.force)
+    def prepare(self, *, private: bool = False) -> Way:
+        """What opens the output later; what cannot be opened is refused at once."""
+        return prepare_output(self.output, private=private, overwrite=self.force)
 
     def refuse_terminal(self, what: str, *, nature: str = "binary") -> None:
         """Refuse to print binary or secret bytes to a terminal unless `-` was asked for by name."""
