@@ -4,8 +4,9 @@ A program may give one `Store` or `RootKey` object to several keystores. Each of
 it is open; only the last one that leaves closes it, so that no keystore loses what it works with.
 """
 
+import os
 from contextlib import AsyncExitStack
-from threading import get_ident
+from threading import Lock, get_ident
 from typing import NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -54,6 +55,18 @@ class _Use:
 # By the object's id. Whoever uses the object keeps it and its entry alive, so no other object can have this id.
 _uses: "WeakValueDictionary[int, _Use]" = WeakValueDictionary()
 
+# Held while one decides whether it may use an object, or is the last to leave it: event loops of other threads decide
+# at the same time. Nothing awaits meanwhile.
+_deciding = Lock()
+
+
+def _renew() -> None:
+    global _deciding
+    _deciding = Lock()  # the thread that holds it stayed in the parent
+
+
+os.register_at_fork(after_in_child=_renew)
+
 
 class Parts:
     """The store and the root keys of one keystore.
@@ -93,50 +106,57 @@ class Parts:
                     steps.push_async_callback(self._end, part)
 
     async def _begin(self, part: Part, owner: Owner) -> None:
-        use = _uses.setdefault(id(part), _Use())
-        while use.closing is not None or use.users:
+        while (closing := self._join(part, owner)) is not None:
+            if not closing.by.is_elsewhere():
+                await closing.ended.wait()
+            else:  # a key, which may serve several event loops; events wake only tasks of their own loop
+                await anyio.sleep(_LOOK_AGAIN)
+
+    def _join(self, part: Part, owner: Owner) -> _Closing | None:
+        """Use an object from now on; if it is being closed, return what to wait for instead."""
+        with _deciding:
+            use = _uses.setdefault(id(part), _Use())
             if part is self._store:
                 self._check_loop(use)
             closing = use.closing
-            if closing is None:
-                break
-            if not closing.by.is_elsewhere():
-                await closing.ended.wait()
-            elif closing.by.has_ended() or closing.by.thread == get_ident():
-                # Nobody closes it any more: the loop ended in the middle of it, or stands still while this one runs.
-                break
-            else:  # a key, which may serve several event loops; events wake only tasks of their own loop
-                await anyio.sleep(_LOOK_AGAIN)
-        use.users[self] = owner
-        self._used[id(part)] = use
+            # Nobody closes it any more if the loop ended in the middle of it, or stands still while this one runs.
+            if closing is not None and not (
+                closing.by.is_elsewhere() and (closing.by.has_ended() or closing.by.thread == get_ident())
+            ):
+                return closing
+            use.users[self] = owner
+            self._used[id(part)] = use
+            return None
 
     async def _end(self, part: Part) -> None:
         """Leave an object that this keystore uses, and close it if nobody else does."""
         use = self._used.get(id(part))
         if use is None:
             return
-        try:
-            if use.is_left_to(self):
-                await self._close(part, use)
-        finally:
-            del self._used[id(part)]
-            use.users.pop(self, None)
-
-    async def _close(self, part: Part, use: _Use) -> None:
-        # A keystore that opens the object now waits until it is closed, and then opens it anew.
-        closing = use.closing = _Closing(Owner(), anyio.Event())
-        use.users[self] = closing.by
+        # A keystore that opens the object from now on waits until it is closed, and then opens it anew.
+        closing = _Closing(Owner(), anyio.Event())
+        with _deciding:
+            if not use.is_left_to(self):
+                del self._used[id(part)]
+                use.users.pop(self, None)
+                return
+            use.closing = closing
+            use.users[self] = closing.by
         try:
             await (close_key(part) if isinstance(part, RootKey) else part.aclose())
         finally:
-            if use.closing is closing:
-                use.closing = None
+            with _deciding:
+                if use.closing is closing:
+                    use.closing = None
+                self._used.pop(id(part), None)  # gone after a fork
+                use.users.pop(self, None)
             closing.ended.set()
 
     def forget(self) -> None:
         """Leave without closing anything: for a child process after a fork, where all of it is the parent's."""
         for use in self._used.values():
             use.users.pop(self, None)
+            use.closing = None
         self._used.clear()
 
     def _check_loop(self, use: _Use) -> None:

@@ -275,3 +275,33 @@ if __name__ == "__main__":
         assert keys == 1
     else:
         assert (results, keys) == ([20] * 4, 5)
+
+
+CLOSING_KEY = """
+import threading
+parent, closing, go_on = os.getpid(), threading.Event(), threading.Event()
+
+class Slow(huks.EphemeralRootKey):
+    async def aclose(self):
+        if os.getpid() == parent:
+            closing.set()
+            while not go_on.is_set(): await asyncio.sleep(0.001)
+
+key = Slow()
+
+async def use():
+    async with asyncio.timeout(20):
+        async with huks.Keystore.open("memory:", wrapping_key=key, monitor=False) as keystore:
+            return await work(keystore, "key")
+
+thread = threading.Thread(target=lambda: asyncio.run(use()), daemon=True)
+thread.start()
+closing.wait()
+print(json.dumps(in_child(lambda: asyncio.run(use()))))
+go_on.set()
+"""
+
+
+def test_a_key_that_a_thread_of_the_parent_closes(tmp_path: Path) -> None:
+    """The child, which has not that thread, opens the key without waiting for the end of it."""
+    assert run(CLOSING_KEY, tmp_path) == 20

@@ -379,3 +379,46 @@ def test_a_closing_that_nobody_goes_on_with_keeps_nobody_out(ended: bool) -> Non
         first.run_until_complete(task)
     first.close()
     asyncio.run(use_it())
+
+
+def in_a_thread(function: Any) -> threading.Thread:
+    """Run it in an event loop of another thread."""
+    thread = threading.Thread(target=lambda: asyncio.run(function()), daemon=True)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize("other", ["comes", "leaves"])
+def test_two_loops_decide_one_after_the_other(monkeypatch: pytest.MonkeyPatch, other: str) -> None:
+    """One leaves a key while another thread's comes or leaves: it is open while it is used, and closed in the end."""
+    key = SlowKey()
+    one, two = (Parts(huks.MemoryStore(), huks.EphemeralRootKey(), key) for _ in range(2))
+    real = shared_parts._Use.is_left_to
+    threads: list[threading.Thread] = []
+    done = threading.Event()
+
+    async def meanwhile() -> None:
+        await (two.open() if other == "comes" else two.aclose())
+        done.set()
+
+    def slowly(use: Any, parts: Parts) -> bool:
+        left = real(use, parts)
+        if parts is one and not threads and shared_parts._uses.get(id(key)) is use:
+            threads.append(in_a_thread(meanwhile))
+            done.wait(0.2)  # it must not get through now, and if it does then at once
+        return left
+
+    async def main() -> None:
+        await one.open()
+        if other == "leaves":
+            await two.open()
+        with monkeypatch.context() as patch:
+            patch.setattr(shared_parts._Use, "is_left_to", slowly)
+            await one.aclose()
+            await anyio.to_thread.run_sync(threads[0].join, 20)
+        if other == "comes":
+            assert key.asked == ["open", "closing", "closed", "open"]
+            await two.aclose()
+        assert key.asked[-2:] == ["closing", "closed"]
+
+    anyio.run(main)
