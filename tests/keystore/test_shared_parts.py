@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -405,7 +406,9 @@ def test_two_loops_decide_one_after_the_other(monkeypatch: pytest.MonkeyPatch, o
         left = real(use, parts)
         if parts is one and not threads and shared_parts._uses.get(id(key)) is use:
             threads.append(in_a_thread(meanwhile))
-            done.wait(0.2)  # it must not get through now, and if it does then at once
+            until = time.monotonic() + 0.2
+            while not done.is_set() and time.monotonic() < until:
+                pass  # it must not get through now; if it does, then at once
         return left
 
     async def main() -> None:
