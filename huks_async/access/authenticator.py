@@ -104,6 +104,9 @@ class AuthHost(Protocol):
 
         This voids the tokens that the keystores which this process has open on the store have made for that user so
         far, and refuses (12000008) the user's authentications that are under way.
+
+        Raises:
+            BusinessError: 401 for something that is no user id.
         """
 
     async def void_tokens(self, user_id: int) -> None:
@@ -111,6 +114,9 @@ class AuthHost(Protocol):
 
         Await it after the change; and before it, too, so that a process which is killed in between has voided the
         tokens. They are void until the machine starts anew, when tokens end.
+
+        Raises:
+            BusinessError: 401 for something that is no user id; as the store where it cannot write.
         """
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, TypeVarTuple
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from huks_async.access.callers import MAX_USER
 from huks_async.access.demand import (
     ALWAYS_VALID,
     CLEAR_PASSWORD,
@@ -37,6 +38,7 @@ from huks_async.access.vault import Vault
 from huks_async.access.voidings import Voidings
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import ParamSet
+from huks_async.model.settings import check_whole
 from huks_async.model.showing import type_name
 from huks_async.model.tags import HuksTag, ServiceTag
 from huks_async.runtime.outside_calls import OutsideCalls
@@ -100,11 +102,16 @@ class LentHost:
 
     def credentials_changed(self, user_id: int) -> None:
         """Void the tokens that were made for a user so far, in this process."""
-        self._changed(user_id)
+        self._changed(_checked(user_id))
 
     async def void_tokens(self, user_id: int) -> None:
         """Void the tokens that were made for a user so far, durably and in all processes."""
-        await self._void(user_id)
+        await self._void(_checked(user_id))
+
+
+def _checked(user_id: object) -> int:
+    # 401 for "100": nobody would have noticed that this voids nothing
+    return check_whole(user_id, "user_id", 0, MAX_USER)
 
 
 class AccessControl:

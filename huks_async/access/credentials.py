@@ -138,6 +138,12 @@ async def change_user(
 
     try:
         return await change(host.vault, _name(user_id), encoded)
+    except GeneratorExit:
+        # the event loop is gone, so nothing can be awaited here
+        if void and attempted:
+            host.credentials_changed(user_id)
+        attempted = False
+        raise
     finally:
         # also where this was cancelled, or the store failed, because the record may have been written
         if void and attempted:

@@ -29,7 +29,8 @@ class Gate:
         names_user: whether they make signatures that name who was authenticated.
 
     Attributes:
-        waits: whether passing the gate needs an answer of the authenticator.
+        waits: whether passing the gate needs an answer of the authenticator, or a look into the store.
+        asks_each_time: whether each call of a session does, not only the one with the token.
     """
 
     __slots__ = (
@@ -39,6 +40,7 @@ class Gate:
         "_demand",
         "_takes_older_tokens",
         "_user_id",
+        "asks_each_time",
         "names_user",
         "needs_token",
         "waits",
@@ -66,6 +68,7 @@ class Gate:
         # A token that a challenge binds was made after the session began. One that only its time binds may be of
         # before a change of the user's credentials, which another process made, or one that has ended.
         self._takes_older_tokens = self._compared is None and needs_token
+        self.asks_each_time: bool = demand.password
         self.waits: bool = demand.password or self._takes_older_tokens
 
     @property

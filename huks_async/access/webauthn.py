@@ -202,13 +202,19 @@ class WebAuthnAuthenticator(KeptUsers):
     async def _add(self, host: AuthHost, user_id: int, new: _Passkey, mark: bytes) -> None:
         """Add a passkey to the user's, unless its enrolment is ended meanwhile."""
         credential_id = random_id()
+        before = after = None
 
         def added(record: UserRecord) -> tuple[UserRecord, None]:
+            nonlocal before, after
             if any(one.id == new.id for _, one in _passkeys_of(record)):
                 raise BusinessError(12000017, f"user {user_id} has this passkey already")
-            return record.with_new(_KIND, self.auth_types, json.dumps(new).encode(), credential_id), None
+            before = record
+            after = record.with_new(_KIND, self.auth_types, json.dumps(new).encode(), credential_id)
+            return after, None
 
         def undone(record: UserRecord) -> tuple[UserRecord, None]:
+            if before is not None and record == after:
+                return before, None  # with the ids that the user's keys are bound to
             kept = next((one for one in record.credentials if one.credential_id == credential_id), None)
             return record if kept is None else record.without(kept), None
 
@@ -216,6 +222,8 @@ class WebAuthnAuthenticator(KeptUsers):
             await change_user(host, user_id, added, void=True)
             if not await begun_enrolments.complete(host.vault, user_id, mark):
                 raise _ended()
+        except GeneratorExit:
+            raise  # the event loop is gone, so nothing can be awaited here
         except BaseException:
             # also where the store failed, after which nobody can tell whether something was written
             await change_user(host, user_id, undone, void=True)

@@ -189,7 +189,7 @@ class Keystore(
             key_cache: how many opened keys are kept ready, and for how long.
             workers: threads for work that would hold up the event loop, and processes for work that takes
                 longer than a second; default: processors, at most 4.
-            clock: gives seconds, monotonic.
+            clock: gives seconds, monotonic; keystores on one store need the same one for tokens, also one after another.
             debug: remember where sessions were opened, and report those left open when the keystore closes.
             load_all: load all of this library when the keystore opens, so that a service imports nothing of it
                 later, even if the library's files are replaced or removed while it runs. False, for short

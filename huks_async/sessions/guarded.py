@@ -67,7 +67,7 @@ class Guarded(Guard):
                     "without authentication; make a key whose HUKS_TAG_KEY_AUTH_PURPOSE has SIGN",
                 )
             self._admitted = True
-        if not self.waits:
+        if not self._gate.asks_each_time:
             session.operation = self._operation
         return self._operation
 

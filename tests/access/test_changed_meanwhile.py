@@ -210,3 +210,12 @@ async def test_a_removal_that_is_cancelled_once_it_is_written() -> None:
         with pytest.raises(BusinessError):
             await totp.clear(keystore, 100)
         await refused(finish(keystore, await open_session(keystore), token), 12000007)
+
+
+@pytest.mark.parametrize("user", ["100", -1, 2**31, True])
+async def test_who_is_no_user_has_no_tokens_to_void(keystore: Keystore, user: Any) -> None:
+    """401, because nobody would notice that nothing was voided."""
+    with pytest.raises(BusinessError) as caught:
+        keystore.auth_host.credentials_changed(user)
+    assert caught.value.code == 401
+    await refused(keystore.auth_host.void_tokens(user), 401)

@@ -1,4 +1,7 @@
-"""Enrolments of passkeys that are cancelled, or fail, between their two writes: nothing survives a `clear` meanwhile."""
+"""Enrolments of passkeys that are cancelled, or fail, between their two writes: nothing survives a `clear` meanwhile.
+
+What is undone costs the user no keys.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -9,7 +12,9 @@ import pytest
 
 from huks_async import Keystore
 from huks_async.access import WebAuthnAuthenticator
-from tests.access.support import refused
+from huks_async.access.credentials import change_user
+from tests.access.support import FACE, FINGERPRINT, NEW_BIO, PIN, finish, generate, open_session, refused
+from tests.access.test_totp import SECRET, Now, code_at
 from tests.access.test_webauthn import ORIGIN, RP, Passkey, enroll, text
 
 pytestmark = pytest.mark.asyncio
@@ -85,3 +90,54 @@ async def test_an_enrolment_that_is_cancelled_and_was_not_ended() -> None:
         assert text(passkey.id) in await web.options(keystore, 100, bytes(32))
         assert await keystore.auth_host.vault.get("webauthn-enrolling/100") is None
         await enroll(web, keystore)
+
+
+def _fail() -> None:
+    raise OSError("the disk is gone")
+
+
+async def test_an_undone_enrolment_leaves_keys_of_access_type_2() -> None:
+    """A new passkey voids them; one that is not there in the end does not."""
+    web = WebAuthnAuthenticator(RP, [ORIGIN])
+    async with Keystore.open("memory:", authenticator=web, monitor=False) as keystore:
+        first = await enroll(web, keystore)
+        await generate(keystore, USER_AUTH_TYPE=FINGERPRINT, KEY_AUTH_ACCESS_TYPE=NEW_BIO)
+        asked = await web.begin_enroll(keystore, 100, name="ana")
+        with pytest.raises(OSError, match="gone"):
+            await web.finish_enroll(Meanwhile(keystore, None, _fail), 100, Passkey().create(asked))
+        session = await open_session(keystore)
+        shown = first.get(session.challenge)
+        token = await keystore.authenticate(session.challenge, shown, auth_type=FINGERPRINT)
+        await finish(keystore, session, token)
+
+
+@pytest.mark.parametrize("changed", [False, True])
+async def test_an_undone_enrolment_of_a_passkey_that_keys_see_as_a_pin(changed: bool) -> None:
+    """The user's identity is as before, unless something else has changed meanwhile: then the last PIN is gone."""
+    now = Now()
+    codes, web = now.authenticator(auth_type=FACE), WebAuthnAuthenticator(RP, [ORIGIN], auth_type=PIN)
+    async with Keystore.open("memory:", authenticator=codes, monitor=False) as keystore:
+        await codes.enroll(keystore, 100, account="a", issuer="b", secret=SECRET)
+        await generate(keystore, USER_AUTH_TYPE=FACE)
+        asked = await web.begin_enroll(keystore, 100, name="ana")
+        lent = Meanwhile(keystore, None, lambda: None)
+
+        async def delete(name: str, *, expect: int) -> None:
+            if changed:
+                await change_user(
+                    keystore.auth_host,
+                    100,
+                    lambda record: (record.with_new("other", FINGERPRINT, b""), None),
+                    void=True,
+                )
+            _fail()
+
+        lent.delete = delete
+        with pytest.raises(OSError, match="gone"):
+            await web.finish_enroll(lent, 100, Passkey().create(asked))
+        session = await open_session(keystore)
+        token = await keystore.authenticate(session.challenge, code_at(now.wall), auth_type=FACE)
+        if changed:
+            await refused(finish(keystore, session, token), 12000007)
+        else:
+            await finish(keystore, session, token)

@@ -313,6 +313,17 @@ async def test_tokens_made_before_a_change_are_void(keystore: Keystore, clock: C
     await finish(keystore, session, await keystore.authenticate(session.challenge, "x"))
 
 
+async def test_a_key_of_tokens_of_any_time_is_asked_about_once(keystore: Keystore) -> None:
+    """Once the token was good, the session's calls are those of a key without demands."""
+    await generate(keystore, KEY_AUTH_ACCESS_TYPE=ALWAYS, CHALLENGE_TYPE=NONE, AUTH_TIMEOUT=60)
+    session = await open_session(keystore)
+    entered = keystore._open_state().table.sessions[session.handle]
+    assert entered.operation.guard is not None
+    await keystore.updateSession(session.handle, data(b"x"), token_for(session, challenge=bytes(32)))
+    assert entered.operation.guard is None
+    await keystore.finishSession(session.handle, data(b"x"))
+
+
 async def test_repeated_options_need_a_token_each_time(keystore: Keystore) -> None:
     """A list that was seen before opens no session without its gate."""
     await generate(keystore)
