@@ -17,6 +17,7 @@ from typing import Protocol, TypeAlias
 from huks_async.cli.flow.progress import Progress
 from huks_async.cli.flow.source import Batch, Source
 from huks_async.cli.flow.uncached import SPARE
+from huks_async.cli.shell.console import CommandError
 from huks_async.cli.shell.interrupts import interruptible
 from huks_async.cli.shell.placed import BLOCK
 from huks_async.model.params import BytesLike
@@ -115,8 +116,7 @@ class _Pipeline:
         self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(workers)]
 
     def run(self, progress: Progress) -> int:
-        for thread in self._threads:
-            thread.start()
+        self._start_threads()
         waiting: dict[int, _Done] = {}
         running, following, taken, given = len(self._threads), 0, 0, 0
         while running or waiting:
@@ -145,6 +145,20 @@ class _Pipeline:
             taken += done.batch.length
             given += done.length
         return given
+
+    def _start_threads(self) -> None:
+        """Start as many threads as the system has; one alone does all the work."""
+        for count, thread in enumerate(self._threads):
+            try:
+                thread.start()
+            except RuntimeError as error:
+                if not count:
+                    raise CommandError(
+                        f"the system has no thread for the work ({error})",
+                        hint="raise its limit of threads (ulimit -u), or end other programs",
+                    ) from error
+                self._threads = self._threads[:count]
+                return
 
     def end(self) -> None:
         """Let no thread go on. None of them waits for anything but this."""
