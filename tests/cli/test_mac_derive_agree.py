@@ -201,6 +201,8 @@ def test_agree_with_another_kind(huks: Huks, tmp_path: Path) -> None:
         (("derive", "base", "--by", "pbkdf2"), "PBKDF2 needs --iterations"),
         (("derive", "base", "--iterations", "5"), "HKDF has no --iterations"),
         (("mac", "hmac", "-", "--check", "-"), "one of the files only"),
+        (("mac", "hmac", "-", "--check", "/dev/stdin"), "standard input can be one of the files only"),
+        (("mac", "hmac", "/dev/fd/7", "--check", "/dev/fd/7"), "/dev/fd/7 can be one of the files only"),
         (("mac", "hmac", "-", "--check", "code", "-o", "file"), "--check writes no code"),
         (("mac", "hmac", "-", "--check", "code", "--hex"), "--check writes no code"),
         (("mac", "hmac", "/dev/null", "--digest", "sha3", "--hex"), "there is no digest 'sha3'"),

@@ -99,6 +99,8 @@ def test_files_of_the_first_version_are_read(huks: Huks, huks_process: Huks, pat
 
 _RANGES = [
     "0:0",
+    f"{CHUNK_BYTES}:{CHUNK_BYTES}",
+    f"{3 * CHUNK_BYTES + 100}:{3 * CHUNK_BYTES + 100}",
     "0:1",
     ":10",
     f"{CHUNK_BYTES - 1}:{CHUNK_BYTES + 1}",
@@ -129,14 +131,15 @@ def test_ranges(huks_process: Huks, tmp_path: Path, where: str, way: str) -> Non
     assert done.out == (b"" if way == "to file" else plain[start:end])
 
 
+@pytest.mark.parametrize("where", ["1001:", "1001:1001", "99999999:99999999"])
 @pytest.mark.parametrize("piped", [True, False])
-def test_a_range_beyond_the_end(huks_process: Huks, tmp_path: Path, piped: bool) -> None:
+def test_a_range_beyond_the_end(huks_process: Huks, tmp_path: Path, piped: bool, where: str) -> None:
     """Where the content ends before the range begins, its verified length is named."""
     sealed = tmp_path / "sealed"
     huks_process("keys", "generate", "k")
     sealed.write_bytes(huks_process("encrypt", "k", stdin=bytes(1000)).out)
     stdin = sealed.read_bytes() if piped else b""
-    done = huks_process("decrypt", "k", "--range", "1001:", "-" if piped else sealed, stdin=stdin)
+    done = huks_process("decrypt", "k", "--range", where, "-" if piped else sealed, stdin=stdin)
     assert (done.code, done.out) == (1, b"")
     assert "the content ends at 1000" in done.err
 
@@ -219,17 +222,18 @@ def test_chunks_of_a_slow_pipe_are_not_held_back(huks_process: Huks) -> None:
 
 
 @pytest.mark.parametrize("version", ["1", "2"])
+@pytest.mark.parametrize("name", ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"])
 def test_a_file_is_read_from_where_it_stands(
-    huks_process: Huks, home: Path, tmp_path: Path, version: str
+    huks_process: Huks, home: Path, tmp_path: Path, version: str, name: str
 ) -> None:
     """Of a file that the shell hands over at a place in its middle, what follows is encrypted, or decrypted."""
     huks_process("keys", "generate", "k")
     path, sealed, behind = tmp_path / "plain", tmp_path / "sealed", tmp_path / "behind"
     path.write_bytes(b"0123456789" * 100_000)
-    _at(777_777, path, "encrypt", "k", "--format", version, "-o", sealed)
+    _at(777_777, path, "encrypt", "k", name, "--format", version, "-o", sealed)
     assert huks_process("decrypt", "k", sealed).out == path.read_bytes()[777_777:]
     behind.write_bytes(bytes(4321) + sealed.read_bytes())
-    assert _at(4321, behind, "decrypt", "k") == path.read_bytes()[777_777:]
+    assert _at(4321, behind, "decrypt", "k", name) == path.read_bytes()[777_777:]
 
 
 def _at(place: int, path: Path, *words: object) -> bytes:
@@ -352,56 +356,6 @@ def test_what_befell_a_file_is_told(
     assert said in done.err
     assert ("what was written before is verified" in done.err) is bool(kept)
     assert ("nothing was written" in done.err) is not bool(kept)
-
-
-_SHOWN = [
-    ("text", "Grüße, 日本 🙂\tand a tab\n".encode(), (), True),
-    ("broken-utf8-at-the-end", b"caf\xc3", (), True),
-    ("picture", b"\x89PNG\r\n\x1a\n", (), False),
-    ("escape", b"red \x1b[31m", (), False),
-    ("no-utf8", b"\xff\xfe", (), False),
-    ("forced", b"red \x1b[31m", ("-o", "-"), True),
-    ("range-of-text", b"text" * CHUNK_BYTES + b"\0", ("--range", "0:9"), True),
-    ("range-of-binary", b"t" * CHUNK_BYTES + b"\0", ("--range", f"{CHUNK_BYTES}:"), False),
-]
-
-
-@pytest.mark.parametrize(
-    ("content", "words", "shown", "form"),
-    [
-        pytest.param(content, words, shown, form, id=f"{name}-format-{form}")
-        for name, content, words, shown in _SHOWN
-        # files of format 1 have no ranges
-        for form in (("2",) if "--range" in words else ("1", "2"))
-    ],
-)
-def test_a_terminal_gets_text_alone(
-    huks: Huks, tmp_path: Path, content: bytes, words: tuple[str, ...], shown: bool, form: str
-) -> None:
-    """Binary content is refused with code 2 and the way out, unless `-o -` forces it."""
-    plain, sealed = tmp_path / "plain", tmp_path / "sealed"
-    plain.write_bytes(content)
-    huks("keys", "generate", "k")
-    assert huks("encrypt", "--format", form, "k", plain, "-o", sealed).code == 0
-    controller, terminal = pty.openpty()
-    mode = termios.tcgetattr(terminal)
-    mode[1] &= ~termios.OPOST
-    termios.tcsetattr(terminal, termios.TCSANOW, mode)
-    done = subprocess.run(
-        command("decrypt", "k", sealed, *words),
-        stdout=terminal,
-        stderr=subprocess.PIPE,
-        timeout=120,
-        check=False,
-    )
-    os.close(terminal)
-    out = shown_on(controller)
-    if shown:
-        assert (done.returncode, out, done.stderr) == (0, content[:9] if "--range" in words else content, b"")
-    else:
-        assert (done.returncode, out) == (2, b"")
-        assert b"the content is binary and standard output is a terminal" in done.stderr
-        assert b"--output -" in done.stderr
 
 
 @pytest.mark.parametrize("words", [("--whole",), ("-o", "opened")], ids=["format 2", "format 1"])

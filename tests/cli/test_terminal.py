@@ -5,6 +5,7 @@ import contextlib
 import os
 import pty
 import subprocess
+import termios
 import warnings
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 import huks_async
 from huks_async.cli import main
+from huks_async.files.header import CHUNK_BYTES
 from huks_async.model.errors import BusinessError, HuksCompatibilityWarning
 from tests.cli.command_line import Huks, command, shown_on
 
@@ -152,3 +154,76 @@ def test_names_and_contents_give_a_terminal_no_commands(huks: Huks, tmp_path: Pa
     done = huks("keys", "describe", str(key))
     assert b"PEM" in done.out
     assert not {0x1B, 0x07} & {*done.out, *done.err.encode()}
+
+
+_SHOWN = [
+    ("text", "Grüße, 日本 🙂\tand a tab\n".encode(), (), True),
+    ("picture", b"\x89PNG\r\n\x1a\n", (), False),
+    ("escape", b"red \x1b[31m", (), False),
+    ("no-utf8", b"\xff\xfe", (), False),
+    ("forced", b"red \x1b[31m", ("-o", "-"), True),
+    ("range-of-text", b"text" * CHUNK_BYTES + b"\0", ("--range", "0:9"), True),
+    ("range-of-binary", b"t" * CHUNK_BYTES + b"\0", ("--range", f"{CHUNK_BYTES}:"), False),
+]
+
+
+def _on_terminal(*words: object) -> tuple[int, bytes, bytes]:
+    """Code, what a terminal got as standard output, and standard error of a command."""
+    controller, terminal = pty.openpty()
+    mode = termios.tcgetattr(terminal)
+    mode[1] &= ~termios.OPOST
+    termios.tcsetattr(terminal, termios.TCSANOW, mode)
+    done = subprocess.run(command(*words), stdout=terminal, stderr=subprocess.PIPE, timeout=120, check=False)
+    os.close(terminal)
+    return done.returncode, shown_on(controller), done.stderr
+
+
+@pytest.mark.parametrize("form", ["1", "2"])
+@pytest.mark.parametrize("begun", [b"", "für €".encode()], ids=["alone", "after text"])
+def test_a_terminal_gets_whole_characters(huks: Huks, tmp_path: Path, begun: bytes, form: str) -> None:
+    """Content that ends inside a character is no text: its last bytes are refused."""
+    plain, sealed = tmp_path / "plain", tmp_path / "sealed"
+    plain.write_bytes(begun + "€".encode()[:2])
+    huks("keys", "generate", "k")
+    assert huks("encrypt", "--format", form, "k", plain, "-o", sealed).code == 0
+    code, out, told = _on_terminal("decrypt", "k", sealed)
+    assert (code, out) == (2, begun)
+    assert b"the content is binary" in told
+    assert (b"from here on" in told) == bool(begun)
+
+
+def test_a_character_over_two_pieces(huks: Huks, tmp_path: Path) -> None:
+    """A character that one chunk begins and the next one ends is shown once, and whole."""
+    plain, sealed = tmp_path / "plain", tmp_path / "sealed"
+    plain.write_bytes(b"t" * (CHUNK_BYTES - 1) + "€ and more".encode())
+    huks("keys", "generate", "k")
+    assert huks("encrypt", "k", plain, "-o", sealed).code == 0
+    assert huks("decrypt", "k", sealed, "--range", f"{CHUNK_BYTES - 9}:", "-o", tmp_path / "part").code == 0
+    shown = _on_terminal("decrypt", "k", sealed, "--range", f"{CHUNK_BYTES - 9}:", "--quiet")
+    assert shown == (0, (tmp_path / "part").read_bytes(), b"")
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "shown", "form"),
+    [
+        pytest.param(content, words, shown, form, id=f"{name}-format-{form}")
+        for name, content, words, shown in _SHOWN
+        # files of format 1 have no ranges
+        for form in (("2",) if "--range" in words else ("1", "2"))
+    ],
+)
+def test_a_terminal_gets_text_alone(
+    huks: Huks, tmp_path: Path, content: bytes, words: tuple[str, ...], shown: bool, form: str
+) -> None:
+    """Binary content is refused with code 2 and the way out, unless `-o -` forces it."""
+    plain, sealed = tmp_path / "plain", tmp_path / "sealed"
+    plain.write_bytes(content)
+    huks("keys", "generate", "k")
+    assert huks("encrypt", "--format", form, "k", plain, "-o", sealed).code == 0
+    code, out, told = _on_terminal("decrypt", "k", sealed, *words)
+    if shown:
+        assert (code, out, told) == (0, content[:9] if "--range" in words else content, b"")
+    else:
+        assert (code, out) == (2, b"")
+        assert b"the content is binary and standard output is a terminal" in told
+        assert b"--output -" in told

@@ -12,7 +12,7 @@ import huks_async
 from huks_async.cli.demo.report import Reporter
 from huks_async.cli.demo.witness import Witness
 from huks_async.cli.operations.pump import pump
-from huks_async.cli.shell.files import open_input, segments
+from huks_async.cli.shell.files import segments
 from huks_async.cli.words.parameters import Tags, options
 from huks_async.model.enums import HuksExceptionErrCode
 from huks_async.model.errors import BusinessError
@@ -42,7 +42,7 @@ class Stage:
         """
         size = size_of(source)
         with (
-            open_input(str(source)) as file,
+            source.open("rb", buffering=0) as file,
             _target(target) as (write, taken),
             self.reporter.progress(what, size) as advance,
         ):

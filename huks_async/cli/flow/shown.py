@@ -3,7 +3,7 @@
 import codecs
 import re
 
-from huks_async.cli.shell.console import standard_output, usage_error
+from huks_async.cli.shell.console import CommandError, standard_output, usage_error
 from huks_async.cli.shell.targets import Output
 from huks_async.model.params import BytesLike
 
@@ -15,7 +15,7 @@ class Shown:
     """Passes everything on to another output, and knows whether anything was written.
 
     Where that output is the terminal and was not asked for by name, plaintext that is no printable UTF-8 is
-    refused, each piece before it is written.
+    refused, each piece before it is written. A character whose end has not come yet is kept back until then.
     """
 
     def __init__(self, target: Output, output: str | None) -> None:
@@ -37,7 +37,9 @@ class Shown:
         if not len(data):
             return
         if self._text is not None:
-            self._check(bytes(data), self._text)
+            data = self._whole_characters(bytes(data), self._text)
+            if not data:
+                return
         self.begun = True
         self._target.write(data)
 
@@ -46,16 +48,30 @@ class Shown:
         self._target.write_at(data, place)
 
     def commit(self) -> None:
-        """Make the output appear as a whole."""
+        """Make the output appear as a whole.
+
+        Raises:
+            CommandError: it would go to a terminal and ends inside a character.
+
+        """
+        if self._text is not None and self._text.getstate()[0]:
+            raise self._refusal()
         self._target.commit()
 
-    def _check(self, data: bytes, decoder: codecs.IncrementalDecoder) -> None:
+    def _whole_characters(self, data: bytes, decoder: codecs.IncrementalDecoder) -> bytes:
+        """What was kept back and the piece, up to the last character that is whole."""
+        data = decoder.getstate()[0] + data
+        decoder.reset()
         try:
             binary = _STEERING.search(decoder.decode(data)) is not None
         except UnicodeDecodeError:
             binary = True
         if binary:
-            raise usage_error(
-                f"the content is binary{' from here on' if self.begun else ''} and standard output is a terminal",
-                hint="name a file with --output FILE, or force it with --output -",
-            )
+            raise self._refusal()
+        return data.removesuffix(decoder.getstate()[0])
+
+    def _refusal(self) -> CommandError:
+        return usage_error(
+            f"the content is binary{' from here on' if self.begun else ''} and standard output is a terminal",
+            hint="name a file with --output FILE, or force it with --output -",
+        )

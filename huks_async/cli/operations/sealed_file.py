@@ -127,8 +127,6 @@ def open_range(
         CommandError: the content ends before the range begins.
 
     """
-    if wanted.start == wanted.end:
-        return
     step = Opening(cipher)
     first = 0
     if source.size is not None:

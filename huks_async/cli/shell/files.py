@@ -38,25 +38,36 @@ Way = Callable[[], AbstractContextManager[Output]]
 
 @contextlib.contextmanager
 def open_input(name: str) -> Iterator[io.FileIO]:
-    """A file, or standard input for `-`, opened without a buffer.
+    """A file, or standard input for `-`, opened without a buffer. A descriptor (`/dev/stdin`) is read where it stands.
 
     Raises:
-        CommandError: the name is empty.
+        CommandError: the name is empty, or a descriptor's that is not open for reading.
 
     """
     if name == STANDARD:
-        file = io.FileIO(standard_input().fileno(), closefd=False)
-        # errors name it so
-        file.name = STANDARD_INPUT
-        yield file
+        yield _from_descriptor(standard_input().fileno(), STANDARD_INPUT)
         return
     if not name:
         raise empty_input()
+    with naming(name):
+        descriptor = named_descriptor(name)
+    if descriptor is not None:
+        _check_given(descriptor, name, os.O_WRONLY, "reading")
+        yield _from_descriptor(descriptor, name)
+        return
     with interruptible():
         # opening a named pipe waits for its writer
         file = io.FileIO(name)
     with file:
         yield file
+
+
+def _from_descriptor(descriptor: int, name: str) -> io.FileIO:
+    with naming(name, instead=True):
+        file = io.FileIO(descriptor, closefd=False)
+    # errors name it so
+    file.name = name
+    return file
 
 
 def empty_input() -> CommandError:
@@ -140,7 +151,7 @@ def prepare_output(
         descriptor = named_descriptor(name)
         path = os.path.realpath(name)
     if descriptor is not None:
-        _check_given(descriptor, name)
+        _check_given(descriptor, name, os.O_RDONLY, "writing")
         return _to_descriptor(descriptor, name, source)
     status = _status(name)
     if (status is None and os.path.basename(name) in _FOLDERS) or (
@@ -203,13 +214,13 @@ def _is_of_processes(name: str) -> bool:
         return os.path.realpath(os.path.dirname(name)).startswith("/proc/")
 
 
-def _check_given(descriptor: int, name: str) -> None:
-    """Refuse descriptors that whoever started the command did not hand over for writing.
+def _check_given(descriptor: int, name: str, opposite: int, use: str) -> None:
+    """Refuse descriptors that whoever started the command did not hand over for this use.
 
     Raises:
         OSError: there is none of this number. One that the command has opened for itself is none: what is written
             there may be the keystore.
-        CommandError: it is open for reading only.
+        CommandError: it is open for the opposite only.
 
     """
     import fcntl
@@ -218,8 +229,8 @@ def _check_given(descriptor: int, name: str) -> None:
         if not os.get_inheritable(descriptor):
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
-    if flags & os.O_ACCMODE == os.O_RDONLY:
-        raise CommandError(f"{name} is not open for writing")
+    if flags & os.O_ACCMODE == opposite:
+        raise CommandError(f"{name} is not open for {use}")
 
 
 def _check_folder(path: str, name: str, status: os.stat_result | None) -> None:

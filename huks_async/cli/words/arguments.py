@@ -10,7 +10,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 import huks_async
-from huks_async.cli.shell.console import CommandError, usage_error
+from huks_async.cli.shell.console import STANDARD_INPUT, CommandError, usage_error
+from huks_async.cli.shell.descriptors import named_descriptor
 from huks_async.cli.shell.files import STANDARD, Way, open_output, prepare_output, refuse_terminal
 from huks_async.cli.shell.targets import Output
 from huks_async.cli.words.parameters import Tags
@@ -70,9 +71,13 @@ TO_STANDARD_OUTPUT = Destination()
 
 
 def check_standard_input(*names: str | None) -> None:
-    """Refuse `-` as the name of more than one file to read."""
-    if names.count(STANDARD) > 1:
-        raise usage_error("standard input can be one of the files only, - is given for more")
+    """Refuse standard input as more than one file to read, whatever it is called, and other descriptors likewise."""
+    given = [name for name in names if name]
+    descriptors = [0 if name == STANDARD else named_descriptor(name) for name in given]
+    for name, descriptor in zip(given, descriptors, strict=True):
+        if descriptor is not None and descriptors.count(descriptor) > 1:
+            what = STANDARD_INPUT if descriptor == 0 else name
+            raise usage_error(f"{what} can be one of the files only, {name} is given for more")
 
 
 Json = Annotated[bool, Parameter(negative=(), help="Print one JSON document for programs.")]
