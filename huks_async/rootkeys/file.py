@@ -5,7 +5,6 @@ import stat
 from contextlib import suppress
 from functools import partial
 
-import anyio.to_thread
 from cryptography.hazmat.primitives.hashes import SHA256, Hash
 
 from huks_async.model.errors import BusinessError
@@ -17,6 +16,7 @@ from huks_async.runtime.new_names import name_new
 from huks_async.runtime.paths import path_text
 from huks_async.runtime.randomness import random_bytes
 from huks_async.runtime.secret_files import chmod_for, too_open
+from huks_async.runtime.threads import run_in_thread
 
 _MAGIC = b"HUKSROOT\x00\x00\x00\x01"
 _CHECKSUM_SIZE = 16
@@ -53,7 +53,7 @@ class FileRootKey(SecretRootKey):
         return await self._from_file(self._create)
 
     async def _from_file(self, create: bool) -> bytes:
-        return await anyio.to_thread.run_sync(self._read_or_create, create)
+        return await run_in_thread(self._read_or_create, create)
 
     def _read_or_create(self, create: bool) -> bytes:
         try:

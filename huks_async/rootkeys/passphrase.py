@@ -2,7 +2,6 @@
 
 import struct
 
-import anyio.to_thread
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from huks_async.model.errors import BusinessError
@@ -12,6 +11,7 @@ from huks_async.rootkeys.base import RootKey
 from huks_async.rootkeys.envelope import KIND_SCRYPT, parse, seal
 from huks_async.runtime.process_pool import LONG_SECONDS, run_in_process
 from huks_async.runtime.randomness import random_bytes
+from huks_async.runtime.threads import run_in_thread
 
 _HEADER = struct.Struct(">BBB16s")  # log2 of n, r, p, salt
 _SALT_SIZE = 16
@@ -90,7 +90,7 @@ class PassphraseRootKey(RootKey):
         try:
             if seconds > LONG_SECONDS:
                 return await run_in_process(seconds, _scrypt, *parameters)
-            return await anyio.to_thread.run_sync(_scrypt, *parameters, abandon_on_cancel=True)
+            return await run_in_thread(_scrypt, *parameters, abandon_on_cancel=True)
         except MemoryError:
             raise BusinessError(
                 12000014, f"scrypt needs {(r << log_n) >> 13} MB of memory, which the process did not get"

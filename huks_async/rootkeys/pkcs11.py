@@ -5,8 +5,6 @@ import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import anyio.to_thread
-
 from huks_async.model.errors import BusinessError
 from huks_async.model.showing import shown
 from huks_async.rootkeys.base import RootKey
@@ -14,6 +12,7 @@ from huks_async.rootkeys.envelope import KIND_TOKEN, parse, seal
 from huks_async.rootkeys.token_locks import token_lock
 from huks_async.runtime.paths import path_text
 from huks_async.runtime.randomness import random_bytes
+from huks_async.runtime.threads import run_in_thread
 
 T = TypeVar("T")
 
@@ -127,7 +126,7 @@ class Pkcs11RootKey(RootKey):
         )
 
     async def _with_session(self, work: Callable[[Any, Any], T], *, write: bool = False) -> T:
-        return await anyio.to_thread.run_sync(self._work, work, write)
+        return await run_in_thread(self._work, work, write)
 
     def _work(self, work: Callable[[Any, Any], T], write: bool) -> T:
         try:

@@ -3,12 +3,11 @@
 import os
 import re
 
-import anyio.to_thread
-
 from huks_async.model.errors import BusinessError
 from huks_async.model.showing import shown
 from huks_async.rootkeys.base import KEY_SIZE
 from huks_async.rootkeys.secret import SecretRootKey
+from huks_async.runtime.threads import run_in_thread
 
 
 class SystemdRootKey(SecretRootKey):
@@ -32,7 +31,7 @@ class SystemdRootKey(SecretRootKey):
         self._credential = name
 
     async def _load(self) -> bytes:
-        return await anyio.to_thread.run_sync(self._read)
+        return await run_in_thread(self._read)
 
     def _read(self) -> bytes:
         directory = os.environ.get("CREDENTIALS_DIRECTORY")
