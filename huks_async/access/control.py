@@ -4,14 +4,10 @@ It ties the authenticator, the keys of tokens and the clock together. It knows n
 session has a `Gate`, which uses this.
 """
 
-import struct
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
-from huks_async.access.callers import MAX_USER
+from huks_async.access.bound import Bound, bound_to_enrolment, bound_to_user
 from huks_async.access.demand import (
     ALWAYS_VALID,
     CLEAR_PASSWORD,
@@ -24,8 +20,8 @@ from huks_async.access.demand import (
     check_demand,
 )
 from huks_async.access.kept_voidings import KeptVoidings
+from huks_async.access.lent_host import LentHost
 from huks_async.access.tokens import (
-    KEY_BYTES,
     TRUST_STEP,
     AuthToken,
     AuthTokenKeys,
@@ -38,80 +34,14 @@ from huks_async.access.vault import Vault
 from huks_async.access.voidings import Voidings
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import ParamSet
-from huks_async.model.settings import check_whole
 from huks_async.model.showing import type_name
-from huks_async.model.tags import HuksTag, ServiceTag
+from huks_async.model.tags import HuksTag
 from huks_async.runtime.outside_calls import OutsideCalls
 
 if TYPE_CHECKING:
     from huks_async.access.authenticator import Authenticator, Enrolment, Vouched
 
     Answer = TypeVar("Answer", Enrolment, Vouched)
-
-T = TypeVar("T")
-Args = TypeVarTuple("Args")
-
-_ENROLLED_COUNT, _ENROLLED = struct.Struct("<I"), struct.Struct("<IQ")
-_UID = struct.Struct("<Q")
-
-
-class Bound(NamedTuple):
-    """To whom a key is bound, as it was noted when the key was made.
-
-    Attributes:
-        user_id: for access type 4; None if it was not noted.
-        secure_uid: for access types 1 and 3; None if it was not noted.
-        enrolled: pairs of credential type and enrolled id, for access types 2 and 3; None if they were not noted.
-    """
-
-    user_id: int | None
-    secure_uid: int | None
-    enrolled: frozenset[tuple[int, int]] | None
-
-
-def bound_of(params: ParamSet) -> Bound:
-    """Read from a stored key's parameters to whom it is bound."""
-    uid = params.blobs.get(ServiceTag.USER_AUTH_SECURE_UID)
-    enrolled = params.blobs.get(ServiceTag.USER_AUTH_ENROLL_ID_INFO)
-    return Bound(
-        params.numbers.get(ServiceTag.FRONT_USER_ID),
-        None if uid is None else _UID.unpack(uid)[0],
-        None if enrolled is None else frozenset(_ENROLLED.iter_unpack(enrolled[_ENROLLED_COUNT.size :])),
-    )
-
-
-class LentHost:
-    """What a keystore lends to its authenticator; see `AuthHost`."""
-
-    def __init__(
-        self,
-        vault: Vault,
-        run: Callable[..., Awaitable[Any]],
-        changed: Callable[[int], None],
-        void: Callable[[int], Awaitable[None]],
-    ) -> None:
-        self.vault: Vault = vault
-        self._run = run
-        self._changed = changed
-        self._void = void
-
-    async def run(self, function: Callable[[*Args], T], *args: *Args) -> T:
-        """Call a function in a worker thread."""
-        result: T = await self._run(function, *args)
-        return result
-
-    def credentials_changed(self, user_id: int) -> None:
-        """Void the tokens that were made for a user so far, in this process."""
-        self._changed(_checked(user_id))
-
-    async def void_tokens(self, user_id: int) -> None:
-        """Void the tokens that were made for a user so far, durably and in all processes."""
-        await self._void(_checked(user_id))
-
-
-def _checked(user_id: object) -> int:
-    # 401 for "100": nobody would have noticed that this voids nothing
-    return check_whole(user_id, "user_id", 0, MAX_USER)
 
 
 class AccessControl:
@@ -169,7 +99,7 @@ class AccessControl:
             return ParamSet()
         if demand.access_type == ALWAYS_VALID:
             self._check_known(demand)
-            return ParamSet({int(ServiceTag.FRONT_USER_ID): user_id})
+            return bound_to_user(user_id)
         enrolment = await self._enrolled(user_id)
         if not enrolment.secure_uid or enrolment.secure_uid == user_id:
             raise BusinessError(
@@ -186,15 +116,7 @@ class AccessControl:
                 f"HUKS_TAG_USER_AUTH_TYPE: user {user_id} has not enrolled: {', '.join(missing)}; all that the tag "
                 "names must be",
             )
-        pairs = sorted(enrolment.enrolled.items())
-        return ParamSet(
-            {},
-            {
-                int(ServiceTag.USER_AUTH_SECURE_UID): _UID.pack(enrolment.secure_uid),
-                int(ServiceTag.USER_AUTH_ENROLL_ID_INFO): _ENROLLED_COUNT.pack(len(pairs))
-                + b"".join(_ENROLLED.pack(*pair) for pair in pairs),
-            },
-        )
+        return bound_to_enrolment(enrolment)
 
     def _check_known(self, demand: Demand) -> None:
         if self._others_make_tokens:
@@ -420,28 +342,6 @@ class AccessControl:
             "nobody can vouch for a user here: this keystore was opened without an authenticator; see "
             "Keystore.open(authenticator=…)",
         )
-
-
-def keys_of_store(store_key: bytes) -> AuthTokenKeys:
-    """The token keys that all processes on one store share until the machine restarts.
-
-    Raises:
-        BusinessError: 12000012 where the system does not tell one start of the machine from another.
-    """
-    from huks_async.access.attempts import boot_id
-
-    boot = boot_id()
-    if not any(boot):
-        # the clock of tokens begins anew with each start, so those of the last one would be fresh again
-        raise BusinessError(
-            12000012,
-            'token_keys="store": this system shows no id of the machine\'s present start '
-            "(/proc/sys/kernel/random/boot_id), so tokens could outlive it; leave token_keys out, or give "
-            "AuthTokenKeys",
-        )
-    info = b"huks_async auth token keys 1\0" + boot
-    derived = HKDF(SHA256(), 2 * KEY_BYTES, salt=None, info=info).derive(store_key)
-    return AuthTokenKeys(derived[:KEY_BYTES], derived[KEY_BYTES:])
 
 
 def _compare(noted: int | None, given: int, what: str) -> None:

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from huks_async.access.control import AccessControl, Bound
+from huks_async.access.bound import Bound
+from huks_async.access.control import AccessControl
 from huks_async.access.demand import CUSTOM, NONE, Demand
 from huks_async.access.tokens import CHALLENGE_BYTES, AuthToken
 from huks_async.model.errors import BusinessError

@@ -1,25 +1,19 @@
 """Unlocking keys with a passkey's assertion (WebAuthn), which is made over the session's challenge.
 
 In an assertion the browser states which page asked, and the passkey signs that, so an assertion that a false page
-obtained is useless. The library `webauthn` verifies assertions. What it leaves to its user is checked here: frames
-of other sites, synced passkeys, that a challenge is answered once, and that two processes see one counter.
+obtained is useless. `relying_party.py` checks one by itself. Here is what the store must know of it: that a challenge
+is answered once, that two processes see one counter, and whose passkeys there are.
 """
 
-import base64
-import hashlib
-import hmac
 import json
-import struct
 import time
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from typing import Any
 
 from huks_async.access import begun_enrolments
 from huks_async.access.authenticator import AuthHost, AuthRequest, HasAuthHost, Vouched
 from huks_async.access.begun_enrolments import Begun
 from huks_async.access.credentials import (
-    Credential,
     KeptUsers,
     UserRecord,
     change_user,
@@ -27,35 +21,28 @@ from huks_async.access.credentials import (
     random_id,
     read_user,
 )
-from huks_async.access.passkey_keys import ALGORITHMS, check_public_key
-from huks_async.access.plain_cbor import check_authenticator_data, check_plain
+from huks_async.access.passkey_keys import ALGORITHMS
+from huks_async.access.passkeys import (
+    KIND,
+    Passkey,
+    encode_passkey,
+    from_base64url,
+    passkeys_of,
+    to_base64url,
+)
+from huks_async.access.relying_party import RelyingParty, check_origins, read_answer, refused
 from huks_async.access.tokens import MAX_TRUST_LEVEL, iam_type
 from huks_async.access.used_once import use_once
 from huks_async.model.enums import HuksUserAuthType
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, as_bytes
 from huks_async.model.settings import check_flag, check_function, check_whole
-from huks_async.model.showing import shown, type_name
 from huks_async.runtime.cancellation import run_to_end
 from huks_async.runtime.randomness import random_bytes
 
 _FINGERPRINT = int(HuksUserAuthType.HUKS_USER_AUTH_TYPE_FINGERPRINT)
-_KIND = "webauthn"
-_PRESENT, _VERIFIED, _BACKUP_ELIGIBLE = 1, 4, 8
-_DATA_HEAD = struct.Struct(">32sBI")
-_LONGEST = 65_536
 _MOST_REMEMBERED = 1024
 _ENROLMENT_SECONDS = 600.0
-
-
-class _Passkey(NamedTuple):
-    """What is stored of a passkey; bytes are in base64url."""
-
-    id: str
-    public_key: str
-    uses: int
-    handle: str
-    synced: bool
 
 
 class WebAuthnAuthenticator(KeptUsers):
@@ -90,28 +77,7 @@ class WebAuthnAuthenticator(KeptUsers):
         trust_level: int = 3,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        listed = isinstance(origins, Collection) and not isinstance(origins, str)
-        if not listed or not origins:
-            raise BusinessError(401, "WebAuthnAuthenticator: origins must be a list of origins")
-        if not isinstance(rp_id, str) or not rp_id:
-            raise BusinessError(401, "WebAuthnAuthenticator: rp_id must be a domain")
-        for origin in origins:
-            if not isinstance(origin, str):
-                raise BusinessError(
-                    401, f"WebAuthnAuthenticator: an origin must be a str, got {type_name(origin)}"
-                )
-            try:
-                parts = urlsplit(origin)
-            except ValueError:
-                raise BusinessError(
-                    401, f"WebAuthnAuthenticator: {shown(origin)} is no origin with https"
-                ) from None
-            host = parts.hostname or ""
-            safe = parts.scheme == "https" or (parts.scheme == "http" and host == "localhost")
-            if not safe or origin != f"{parts.scheme}://{parts.netloc}" or "@" in parts.netloc:
-                raise BusinessError(401, f"WebAuthnAuthenticator: {origin!r} is no origin with https")
-            if host != rp_id and not host.endswith(f".{rp_id}"):
-                raise BusinessError(401, f"WebAuthnAuthenticator: {origin!r} is not within {rp_id!r}")
+        check_origins(rp_id, origins)
         check_whole(trust_level, "WebAuthnAuthenticator: trust_level", 1, MAX_TRUST_LEVEL)
         check_function(clock, "WebAuthnAuthenticator: clock")
         iam_type(auth_type)
@@ -120,13 +86,15 @@ class WebAuthnAuthenticator(KeptUsers):
         except ImportError:
             raise BusinessError(801, "passkeys need webauthn: pip install 'huks-async[webauthn]'") from None
         self.auth_types = int(auth_type)
-        self._rp_id = rp_id
-        self._origins = list(origins)
-        self._verify_user = check_flag(
-            require_user_verification, "WebAuthnAuthenticator: require_user_verification"
+        self._party = RelyingParty(
+            rp_id,
+            origins,
+            verifies_user=check_flag(
+                require_user_verification, "WebAuthnAuthenticator: require_user_verification"
+            ),
+            takes_cross_origin=check_flag(allow_cross_origin, "WebAuthnAuthenticator: allow_cross_origin"),
+            takes_synced=check_flag(allow_synced, "WebAuthnAuthenticator: allow_synced"),
         )
-        self._cross_origin = check_flag(allow_cross_origin, "WebAuthnAuthenticator: allow_cross_origin")
-        self._synced = check_flag(allow_synced, "WebAuthnAuthenticator: allow_synced")
         self._trust_level = trust_level
         self._clock = clock
 
@@ -141,17 +109,17 @@ class WebAuthnAuthenticator(KeptUsers):
         host, user_id = keystore.auth_host, check_user_id(user_id)
         if not isinstance(name, str) or not name:
             raise BusinessError(401, "name must be a str: how the user's device names the account")
-        known = _passkeys_of(await read_user(host, user_id))
+        known = passkeys_of(await read_user(host, user_id))
         challenge = random_bytes(32)
-        handle = _bytes(known[0][1].handle) if known else random_bytes(32)
-        begun = Begun(_text(challenge), _text(handle), self._clock() + _ENROLMENT_SECONDS)
+        handle = from_base64url(known[0][1].handle) if known else random_bytes(32)
+        begun = Begun(to_base64url(challenge), to_base64url(handle), self._clock() + _ENROLMENT_SECONDS)
         await begun_enrolments.begin(host.vault, user_id, begun)
-        verification = "required" if self._verify_user else "preferred"
+        verification = "required" if self._party.verifies_user else "preferred"
         return json.dumps(
             {
-                "rp": {"id": self._rp_id, "name": self._rp_id},
-                "user": {"id": _text(handle), "name": name, "displayName": name},
-                "challenge": _text(challenge),
+                "rp": {"id": self._party.id, "name": self._party.id},
+                "user": {"id": to_base64url(handle), "name": name, "displayName": name},
+                "challenge": to_base64url(challenge),
                 "pubKeyCredParams": [{"type": "public-key", "alg": number} for number in ALGORITHMS],
                 "excludeCredentials": [{"type": "public-key", "id": one.id} for _, one in known],
                 "authenticatorSelection": {"residentKey": "preferred", "userVerification": verification},
@@ -180,16 +148,15 @@ class WebAuthnAuthenticator(KeptUsers):
         Cancelling it once the passkey is being written waits for the end of that; the passkey may be enrolled then.
         """
         host, user_id = keystore.auth_host, check_user_id(user_id)
-        given = _response(response)
+        given = read_answer(response)
         # taken before the check, so that each `begin_enroll` can be answered only once
         begun, mark = await begun_enrolments.answer(host.vault, user_id)
         if begun is None or not self._clock() < begun.until:
-            raise _refused("challenge", "has no beginning, or one of more than ten minutes ago")
-        self._check_client(given, "webauthn.create", _bytes(begun.challenge))
-        made = await host.run(self._verified_enrolment, given, _bytes(begun.challenge))
+            raise refused("challenge", "has no beginning, or one of more than ten minutes ago")
+        self._party.check_client(given, "webauthn.create", from_base64url(begun.challenge))
+        made = await host.run(self._party.verified_enrolment, given, from_base64url(begun.challenge))
         new = made._replace(handle=begun.handle)
-        if new.synced and not self._synced:
-            raise _refused("backup", "is of a passkey that is copied between devices")
+        self._party.check_accepted(new)
 
         # An enrolment that was ended must not change what is enrolled, which may cost the user keys; only one that is
         # ended during the change itself is undone.
@@ -199,17 +166,17 @@ class WebAuthnAuthenticator(KeptUsers):
         await run_to_end(self._add, host, user_id, new, mark)
         return new.id
 
-    async def _add(self, host: AuthHost, user_id: int, new: _Passkey, mark: bytes) -> None:
+    async def _add(self, host: AuthHost, user_id: int, new: Passkey, mark: bytes) -> None:
         """Add a passkey to the user's, unless its enrolment is ended meanwhile."""
         credential_id = random_id()
         before = after = None
 
         def added(record: UserRecord) -> tuple[UserRecord, None]:
             nonlocal before, after
-            if any(one.id == new.id for _, one in _passkeys_of(record)):
+            if any(one.id == new.id for _, one in passkeys_of(record)):
                 raise BusinessError(12000017, f"user {user_id} has this passkey already")
             before = record
-            after = record.with_new(_KIND, self.auth_types, json.dumps(new).encode(), credential_id)
+            after = record.with_new(KIND, self.auth_types, encode_passkey(new), credential_id)
             return after, None
 
         def undone(record: UserRecord) -> tuple[UserRecord, None]:
@@ -245,7 +212,7 @@ class WebAuthnAuthenticator(KeptUsers):
             await begun_enrolments.end(host.vault, user_id)
 
         def removed(record: UserRecord) -> tuple[UserRecord, None]:
-            found = [kept for kept, one in _passkeys_of(record) if passkey in (None, one.id)]
+            found = [kept for kept, one in passkeys_of(record) if passkey in (None, one.id)]
             if not found:
                 raise _none_enrolled(user_id)
             for kept in found:
@@ -260,16 +227,16 @@ class WebAuthnAuthenticator(KeptUsers):
         Returns:
             JSON for `PublicKeyCredential.parseRequestOptionsFromJSON`.
         """
-        enrolled = _passkeys_of(await read_user(keystore.auth_host, check_user_id(user_id)))
-        known = [one for _, one in enrolled if self._synced or not one.synced]
+        enrolled = passkeys_of(await read_user(keystore.auth_host, check_user_id(user_id)))
+        known = [one for _, one in enrolled if self._party.accepts(one)]
         if not known:
             raise _none_enrolled(user_id)
         return json.dumps(
             {
-                "challenge": _text(as_bytes(challenge, "challenge")),
-                "rpId": self._rp_id,
+                "challenge": to_base64url(as_bytes(challenge, "challenge")),
+                "rpId": self._party.id,
                 "allowCredentials": [{"type": "public-key", "id": one.id} for one in known],
-                "userVerification": "required" if self._verify_user else "preferred",
+                "userVerification": "required" if self._party.verifies_user else "preferred",
             }
         )
 
@@ -281,25 +248,25 @@ class WebAuthnAuthenticator(KeptUsers):
                 credential, type, challenge, origin, crossOrigin, rpId, user present, user verified, user handle,
                 backup, counter, signature, replay; 12000013 for a user without passkey; 401 for a malformed assertion.
         """
-        given = _response(credential)
+        given = read_answer(credential)
         user_id = request.user_id
-        known = _passkeys_of(await read_user(host, user_id))
+        known = passkeys_of(await read_user(host, user_id))
         if not known:
             raise _none_enrolled(user_id)
         named = next((pair for pair in known if pair[1].id == given.get("id")), None)
         if named is None:
-            raise _refused("credential", f"is of a passkey that user {user_id} has not enrolled")
+            raise refused("credential", f"is of a passkey that user {user_id} has not enrolled")
         checked, passkey = named
-        self._check_client(given, "webauthn.get", request.challenge)
-        self._check_data(_part(given, "authenticatorData"), passkey)
+        self._party.check_client(given, "webauthn.get", request.challenge)
+        self._party.check_data(given, passkey)
         handle = given["response"].get("userHandle")
         if handle is not None and handle != passkey.handle:
-            raise _refused("user handle", "is of another user")
-        count = await host.run(self._verified_assertion, given, passkey, request.challenge)
+            raise refused("user handle", "is of another user")
+        count = await host.run(self._party.verified_assertion, given, passkey, request.challenge)
         now = self._clock()
         await use_once(
             host,
-            f"{_KIND}-used/{user_id}",
+            f"{KIND}-used/{user_id}",
             request.challenge,
             until=float("inf"),
             now=now,
@@ -309,11 +276,11 @@ class WebAuthnAuthenticator(KeptUsers):
 
         def counted(record: UserRecord) -> tuple[UserRecord, Vouched]:
             found = next(
-                (pair for pair in _passkeys_of(record) if pair[0].credential_id == checked.credential_id),
+                (pair for pair in passkeys_of(record) if pair[0].credential_id == checked.credential_id),
                 None,
             )
             if found is None:
-                raise _refused(
+                raise refused(
                     "credential",
                     "is of a passkey that was removed or enrolled anew while it was being checked",
                 )
@@ -321,7 +288,7 @@ class WebAuthnAuthenticator(KeptUsers):
             # Many passkeys do not count their uses and always say zero. If the counter of one that counts did not
             # go up, there may be a copy of the passkey.
             if (count or one.uses) and count <= one.uses:
-                raise _refused(
+                raise refused(
                     "counter", "has a counter that did not go up: there may be a copy of the passkey"
                 )
             vouched = Vouched(
@@ -332,129 +299,13 @@ class WebAuthnAuthenticator(KeptUsers):
             )
             if count == one.uses:
                 return record, vouched
-            return record.with_data(kept, json.dumps(one._replace(uses=count)).encode()), vouched
+            return record.with_data(kept, encode_passkey(one._replace(uses=count))), vouched
 
         return await change_user(host, user_id, counted, void=False)
 
-    def _check_client(self, given: dict[str, Any], kind: str, challenge: bytes) -> None:
-        try:
-            client = json.loads(_part(given, "clientDataJSON"))
-        except (ValueError, RecursionError):
-            client = None
-        if not isinstance(client, dict):
-            raise BusinessError(401, "the passkey's clientDataJSON is no JSON object")
-        if client.get("type") != kind:
-            raise _refused("type", f"is no {kind}")
-        said = client.get("challenge")
-        if not isinstance(said, str) or not hmac.compare_digest(
-            said.encode("utf-8", "replace"), _text(challenge).encode()
-        ):
-            raise _refused("challenge", "is for another challenge")
-        if client.get("origin") not in self._origins:
-            raise _refused("origin", "was asked for by another page")
-        if (
-            client.get("crossOrigin", False) is not False or "topOrigin" in client
-        ) and not self._cross_origin:
-            raise _refused("crossOrigin", "was asked for within another site's frame")
-
-    def _check_data(self, data: bytes, passkey: _Passkey) -> None:
-        if len(data) < _DATA_HEAD.size:
-            raise BusinessError(401, "the passkey's authenticatorData is too short")
-        rp_hash, flags, _ = _DATA_HEAD.unpack_from(data)
-        if rp_hash != hashlib.sha256(self._rp_id.encode()).digest():
-            raise _refused("rpId", f"is for another domain than {self._rp_id}")
-        if not flags & _PRESENT:
-            raise _refused("user present", "was made without anybody present")
-        if self._verify_user and not flags & _VERIFIED:
-            raise _refused("user verified", "was made without a check of who touched the passkey")
-        if bool(flags & _BACKUP_ELIGIBLE) != passkey.synced:
-            raise _refused("backup", "says otherwise than at enrolment whether the passkey can be copied")
-        if passkey.synced and not self._synced:
-            raise _refused("backup", "is of a passkey that is copied between devices")
-
-    def _verified_enrolment(self, given: dict[str, Any], challenge: bytes) -> _Passkey:
-        from webauthn import verify_registration_response
-
-        _check_attestation(_part(given, "attestationObject"))
-        try:
-            made: Any = verify_registration_response(
-                credential=given,
-                expected_challenge=challenge,
-                expected_rp_id=self._rp_id,
-                expected_origin=self._origins,
-                require_user_verification=self._verify_user,
-            )
-        except Exception as error:  # the library raises many kinds of errors for malformed input
-            raise _refused("enrolment", f"is wrong: {type(error).__name__}: {error}"[:200]) from error
-        try:
-            check_public_key(made.credential_public_key)
-        except ValueError as error:
-            raise _refused("enrolment", str(error)) from error
-        synced = made.credential_device_type.value == "multi_device"
-        return _Passkey(
-            _text(made.credential_id), _text(made.credential_public_key), made.sign_count, "", synced
-        )
-
-    def _verified_assertion(self, given: dict[str, Any], passkey: _Passkey, challenge: bytes) -> int:
-        from webauthn import verify_authentication_response
-
-        # before the signature is verified, the library decodes what is in here
-        _check_cbor("authenticatorData", check_authenticator_data, _part(given, "authenticatorData"))
-        try:
-            checked: Any = verify_authentication_response(
-                credential=given,
-                expected_challenge=challenge,
-                expected_rp_id=self._rp_id,
-                expected_origin=self._origins,
-                credential_public_key=_bytes(passkey.public_key),
-                # -1 turns the library's check of the counter off. The counter is checked where it is written, because
-                # otherwise two processes could both accept the same count.
-                credential_current_sign_count=-1,
-                require_user_verification=self._verify_user,
-            )
-            return int(checked.new_sign_count)
-        except Exception as error:  # as above
-            raise _refused(
-                "signature", f"cannot be verified: {type(error).__name__}: {error}"[:200]
-            ) from error
-
-
-def _check_attestation(attestation: bytes) -> None:
-    """Check what the library is about to decode, and that it is an attestation of the kind that was asked for, none.
-
-    Nothing is known of the makers of passkeys, so certificates prove nothing; and to load the public key of a
-    certificate may take as long as its writer likes.
-    """
-    from webauthn.helpers import parse_cbor
-
-    _check_cbor("attestationObject", check_plain, attestation)
-    try:
-        parts = parse_cbor(attestation)
-        form, statement, data = parts["fmt"], parts["attStmt"], parts["authData"]
-    except Exception:  # the library raises many kinds of errors for malformed input
-        form = statement = data = None
-    if not isinstance(statement, dict) or not isinstance(data, bytes):
-        raise BusinessError(401, "the passkey's attestationObject is malformed")
-    _check_cbor("attestationObject", check_authenticator_data, data)
-    if form not in ("none", "packed") or "x5c" in statement:
-        raise _refused(
-            "attestation", "has an attestation with certificates, or of a form that was not asked for"
-        )
-
-
-def _check_cbor(name: str, check: Callable[[bytes], None], data: bytes) -> None:
-    try:
-        check(data)
-    except ValueError as error:
-        raise BusinessError(401, f"the passkey's {name} is no CBOR of a passkey: {error}") from None
-
-
-def _refused(name: str, what: str) -> BusinessError:
-    return BusinessError(12000008, f"the passkey's answer {what} ({name})", data={"refused": name})
-
 
 def _ended() -> BusinessError:
-    return _refused(
+    return refused(
         "challenge", "is for an enrolment that was ended while it was being checked; begin a new one"
     )
 
@@ -464,40 +315,3 @@ def _none_enrolled(user_id: int) -> BusinessError:
         12000013,
         f"user {user_id} has no such passkey: WebAuthnAuthenticator.begin_enroll begins to enrol one",
     )
-
-
-def _passkeys_of(record: UserRecord | None) -> list[tuple[Credential, _Passkey]]:
-    if record is None:
-        return []
-    return [(one, _Passkey(*json.loads(one.data))) for one in record.of_kind(_KIND)]
-
-
-def _response(given: object) -> dict[str, Any]:
-    if isinstance(given, str) and len(given) <= _LONGEST:
-        try:
-            given = json.loads(given)
-        except (ValueError, RecursionError):
-            given = None
-    if not isinstance(given, Mapping) or not isinstance(given.get("response"), Mapping):
-        raise BusinessError(
-            401, "the passkey's answer must be what toJSON() gave in the browser, JSON or parsed"
-        )
-    return {**given, "response": dict(given["response"])}
-
-
-def _part(given: dict[str, Any], name: str) -> bytes:
-    value = given["response"].get(name)
-    try:
-        if not isinstance(value, str) or len(value) > _LONGEST:
-            raise ValueError
-        return _bytes(value)
-    except ValueError:
-        raise BusinessError(401, f"the passkey's {name} is no base64url") from None
-
-
-def _text(value: bytes) -> str:
-    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
-
-
-def _bytes(value: str) -> bytes:
-    return base64.b64decode(value + "=" * (-len(value) % 4), b"-_", validate=True)

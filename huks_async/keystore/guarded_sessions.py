@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from huks_async.access.control import bound_of
+from huks_async.access.bound import bound_of
 from huks_async.access.demand import Demand, check_refined_values, refuse_bare_digest
 from huks_async.access.gate import Gate, check_position
 from huks_async.crypto.caller_warnings import times_warned

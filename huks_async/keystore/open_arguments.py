@@ -206,9 +206,12 @@ def check_token_keys(token_keys: object) -> "AuthTokenKeys | str | None":
 
 def token_keys_for(token_keys: "AuthTokenKeys | str | None", store_key: bytes) -> "AuthTokenKeys":
     """The keys that auth tokens of a keystore are sealed under, once the key of its store is known."""
-    from huks_async.access.control import keys_of_store
     from huks_async.access.tokens import AuthTokenKeys
 
     if token_keys is None:
         return AuthTokenKeys.random()
-    return token_keys if isinstance(token_keys, AuthTokenKeys) else keys_of_store(store_key)
+    if isinstance(token_keys, AuthTokenKeys):
+        return token_keys
+    from huks_async.access.store_token_keys import keys_of_store
+
+    return keys_of_store(store_key)

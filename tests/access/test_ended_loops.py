@@ -8,8 +8,8 @@ import pytest
 
 from huks_async.access import WebAuthnAuthenticator
 from huks_async.access.credentials import UserRecord, change_user
+from huks_async.access.passkeys import Passkey
 from huks_async.access.vault import Kept
-from huks_async.access.webauthn import _Passkey as Passkey
 from tests.access.support import PIN
 from tests.access.test_webauthn import ORIGIN, RP
 
