@@ -93,6 +93,7 @@ class ItemFunctions(KeystoreFunctions):
                 no public half; 12000001 or 12000003 for a private key that came without one.
         """
         state = self._open_state()
+        await state.dispatcher.turn()
         params = parse_parameters(options)
         if is_external(params):
             from huks_async.keystore import provider_keys  # late: few services use providers
@@ -130,6 +131,7 @@ class ItemFunctions(KeystoreFunctions):
     async def hasKeyItem(self, keyAlias: str, options: Options) -> bool:
         """Tell whether a key exists."""
         state = self._open_state()
+        await state.dispatcher.turn()
         alias = check_alias(keyAlias)
         params = parse_parameters(options)
         state = state_for(state, params, "hasKeyItem", alias, purposes=0)
@@ -142,6 +144,7 @@ class ItemFunctions(KeystoreFunctions):
             BusinessError: 12000011 for an unknown alias.
         """
         state = self._open_state()
+        await state.dispatcher.turn()
         alias = check_alias(keyAlias)
         params = parse_parameters(options)
         state = state_for(state, params, "isKeyItemExist", alias, purposes=0)
@@ -158,6 +161,7 @@ class ItemFunctions(KeystoreFunctions):
                 bytes of properties.
         """
         state = self._open_state()
+        await state.dispatcher.turn()
         alias = check_alias(keyAlias)
         params = parse_parameters(options)
         state = state_for(state, params, "getKeyItemProperties", alias, purposes=0)

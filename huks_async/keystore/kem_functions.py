@@ -45,6 +45,7 @@ class KemFunctions(KeystoreFunctions):
         from huks_async.keys.wrapping import encapsulation  # late: few services use ML-KEM
 
         state = self._open_state()
+        await state.dispatcher.turn()
         with newer_codes():
             alias = check_alias(keyAlias)
             own = parse_properties(as_list(params))
@@ -88,6 +89,7 @@ class KemFunctions(KeystoreFunctions):
         from huks_async.keys.wrapping import encapsulation
 
         state = self._open_state()
+        await state.dispatcher.turn()
         with newer_codes():
             alias = check_alias(keyAlias)
             own = parse_properties(as_list(params))
@@ -123,6 +125,9 @@ async def _usable_key(state: OpenState, alias: str, params: ParamSet) -> KeyItem
     item = await state.shelf.find(alias, storage_level(params))
     if item.demand is not None and item.demand.password:
         await state.access.require_pin(state.user_id)
+    await (
+        state.dispatcher.turn()
+    )  # what follows is done at once, by as many calls as have waited for their key
     return item
 
 

@@ -6,6 +6,8 @@ from threading import get_ident
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+import anyio
+
 from huks_async.crypto.caller_warnings import times_warned
 from huks_async.crypto.rules.authorise import check_batch_purpose, check_batch_tags, check_named
 from huks_async.crypto.rules.empty_bytes import refuse_empty_bytes, used_bytes
@@ -100,6 +102,9 @@ class SessionFunctions(KeystoreFunctions):
                     await dispatcher.give_turn()
                 plan, own = bound
                 return _enter_guarded(state, plan.context.begin(plan, own))
+            # a session that is refused below never comes to the turn behind it
+            if perf_counter() > dispatcher.turn_ends and dispatcher.is_due():
+                await dispatcher.give_turn()
             params = parse_properties(properties)
             if is_external(params):
                 from huks_async.keystore import provider_keys  # late: few services use providers
@@ -229,6 +234,11 @@ class SessionFunctions(KeystoreFunctions):
             await provider_keys.abort_session(state, handle)
             return
         state.driver.abort(state.session_owner, handle)
+        dispatcher = state.dispatcher
+        if perf_counter() > dispatcher.turn_ends and dispatcher.is_due():
+            # Shielded, because a block that is cancelled may have several sessions to abort.
+            with anyio.CancelScope(shield=True):
+                await dispatcher.give_turn()
 
     def _pinned(self) -> "SessionFunctions":
         """These functions, bound to the caller of this context even if they are called in another one later."""

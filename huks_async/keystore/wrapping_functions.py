@@ -76,6 +76,7 @@ class WrappingFunctions(KeystoreFunctions):
         )
 
         state = self._open_state()
+        await state.dispatcher.turn()
         with newer_codes():
             alias = check_alias(keyAlias)
             parsed = parse_parameters(params)
@@ -111,6 +112,7 @@ class WrappingFunctions(KeystoreFunctions):
         )
 
         state = self._open_state()
+        await state.dispatcher.turn()
         with newer_codes():
             alias = check_alias(keyAlias)
             parsed = parse_parameters(params)

@@ -33,6 +33,16 @@ _ECC = [
     _PARAM(_TAG.HUKS_TAG_PURPOSE, 12),
     _PARAM(_TAG.HUKS_TAG_DIGEST, huks.HuksKeyDigest.HUKS_DIGEST_SHA256),
 ]
+_KEM = [
+    _PARAM(_TAG.HUKS_TAG_ALGORITHM, huks.HuksKeyAlg.HUKS_ALG_ML_KEM),
+    _PARAM(_TAG.HUKS_TAG_KEY_SIZE, 768),
+    _PARAM(
+        _TAG.HUKS_TAG_PURPOSE,
+        huks.HuksKeyPurpose.HUKS_KEY_PURPOSE_WRAP | huks.HuksKeyPurpose.HUKS_KEY_PURPOSE_UNWRAP,
+    ),
+    _PARAM(_TAG.HUKS_TAG_IS_ALLOWED_WRAP, True),
+]
+_WRAP = [_PARAM(_TAG.HUKS_TAG_KEY_WRAP_TYPE, 2)]
 
 _PIN = [
     _PARAM(_TAG.HUKS_TAG_USER_AUTH_TYPE, huks.HuksUserAuthType.HUKS_USER_AUTH_TYPE_PIN),
@@ -102,6 +112,63 @@ async def verifications(keystore):
         await keystore.verify("ecc", b"x", signature)
 
 
+async def refused(call, code):
+    for _ in range(_CALLS):
+        try:
+            await call()
+        except huks.BusinessError as error:
+            if error.code != code:
+                raise
+
+
+async def refused_sessions(keystore):
+    await refused(lambda: keystore.initSession("aes", {"properties": [*_BEGIN[:-1]]}), 401)
+    wrong = [*_BEGIN[:-1], _PARAM(_TAG.HUKS_TAG_DIGEST, huks.HuksKeyDigest.HUKS_DIGEST_SHA256)]
+    await refused(lambda: keystore.initSession("ecc", {"properties": wrong}), 401)
+
+
+async def updates_of_sessions_that_are_gone(keystore):
+    await refused(lambda: keystore.updateSession(5, {"properties": [], "inData": b"x"}), 12000011)
+
+
+async def finishes_of_sessions_that_are_gone(keystore):
+    await refused(lambda: keystore.finishSession(5, {"properties": [], "inData": b"x"}), 12000011)
+
+
+async def aborts(keystore):
+    for _ in range(_CALLS):
+        await keystore.abortSession(5, {"properties": []})
+    await keystore.exportKeyItem("ecc", {"properties": []})  # a time limit ends no task in its aborts
+
+
+async def look_ups(keystore):
+    for _ in range(_CALLS // 4 + 1):
+        await keystore.hasKeyItem("ecc", {"properties": []})
+        await keystore.isKeyItemExist("ecc", {"properties": []})
+        await keystore.getKeyItemProperties("ecc", {"properties": []})
+        await keystore.exportKeyItem("ecc", {"properties": []})
+
+
+async def encapsulations(keystore):
+    for _ in range(_CALLS):
+        await keystore.encapsulate("kem", _KEM[:1])
+
+
+async def decapsulations(keystore):
+    ciphertext = (await keystore.encapsulate("kem", _KEM[:1])).outData
+    for _ in range(_CALLS):
+        await keystore.decapsulate("kem", _KEM[:1], ciphertext)
+
+
+async def wraps(keystore):
+    for _ in range(_CALLS):
+        await keystore.wrapKeyItem("kem", {"properties": _WRAP})
+
+
+async def refused_unwraps(keystore):
+    await refused(lambda: keystore.unwrapKeyItem("kem", {"properties": _WRAP}, b""), 12000018)
+
+
 CALLS = pytest.mark.parametrize(
     "calls",
     [
@@ -115,6 +182,15 @@ CALLS = pytest.mark.parametrize(
         deterministic_seals,
         signs,
         verifications,
+        refused_sessions,
+        updates_of_sessions_that_are_gone,
+        finishes_of_sessions_that_are_gone,
+        aborts,
+        look_ups,
+        encapsulations,
+        decapsulations,
+        wraps,
+        refused_unwraps,
     ],
     ids=lambda calls: calls.__name__,
 )
@@ -135,9 +211,12 @@ def users():
 
 @contextlib.asynccontextmanager
 async def opened():
-    async with huks.Keystore.open("memory:", monitor=False, authenticator=users()) as keystore:
+    async with huks.Keystore.open(
+        "memory:", monitor=False, authenticator=users(), wrapping_key=huks.EphemeralRootKey()
+    ) as keystore:
         await keystore.generateKeyItem("aes", {"properties": _AES})
         await keystore.generateKeyItem("ecc", {"properties": _ECC})
+        await keystore.generateKeyItem("kem", {"properties": _KEM})
         await keystore.generateKeyItem("guarded", {"properties": [*_AES, *_PIN]})
         yield keystore
 
@@ -354,3 +433,27 @@ def test_another_loop_is_noticed(calls):
         runner.run(elsewhere())
     first.run_until_complete(kept[0].__aexit__(None, None, None))
     first.close()
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_cancelled_task_aborts_all_of_its_sessions(backend, monkeypatch):
+    """Although each abort gives a turn, and a turn of a cancelled task would end it."""
+    if backend != "asyncio":
+        pytest.importorskip(backend, reason=f"{backend} is not installed")
+    monkeypatch.setattr(dispatch, "_LONGEST_SECONDS", -1.0)
+
+    async def main():
+        async with opened() as keystore:
+            with anyio.CancelScope() as scope:
+                handles = [
+                    (await keystore.initSession("aes", {"properties": _BEGIN})).handle for _ in range(3)
+                ]
+                try:
+                    scope.cancel()
+                    await anyio.sleep_forever()
+                finally:
+                    for handle in handles:
+                        await keystore.abortSession(handle, {"properties": []})
+            assert keystore.statistics().open == 0
+
+    anyio.run(main, backend=backend)
