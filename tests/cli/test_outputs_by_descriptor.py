@@ -99,6 +99,7 @@ def test_a_file_that_another_process_has_open_stays(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "words",
     [
+        ("decrypt", "code", "pipe"),
         ("sign", "k", "pipe"),
         ("mac", "code", "pipe"),
         ("mac", "code", "pipe", "--hex"),

@@ -3,7 +3,7 @@
 import contextlib
 import io
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
@@ -147,6 +147,8 @@ async def decrypt(
     with contextlib.ExitStack() as stack:
         async with place.open() as keystore:
             opened = stack.enter_context(open_input(name))
+            # before anybody is asked for a PIN; and what the file is now is what its result may replace
+            opening = destination.prepare(source=opened)
             source = stack.enter_context(_source(opened))
             start = source.head(PREFIX_BYTES)
             version = version_of(start)
@@ -157,7 +159,14 @@ async def decrypt(
                         hint="decrypt the whole and encrypt it again",
                     )
                 target = await _decrypt_unchunked(
-                    keystore, aliases[0], place, source, opened, version, form, destination, stack
+                    keystore,
+                    aliases[0],
+                    place,
+                    source,
+                    opened,
+                    version,
+                    form,
+                    lambda: Shown(stack.enter_context(opening()), destination.output),
                 )
                 if target is not None:
                     target.commit()
@@ -172,7 +181,7 @@ async def decrypt(
                     show_token=place.show_tokens(keystore),
                 )
         cipher = ChunkCipher(header.chunk_key(file_key), header.chunk_bytes)
-        target = Shown(stack.enter_context(destination.open(source=opened)), destination.output)
+        target = Shown(stack.enter_context(opening()), destination.output)
         skip = len(header.data)
         if whole and not target.hidden:
             if source.size is None:
@@ -252,8 +261,7 @@ async def _decrypt_unchunked(
     file: io.FileIO,
     version: int | None,
     form: str | None,
-    destination: Destination,
-    stack: contextlib.ExitStack,
+    open_target: Callable[[], Shown],
 ) -> Output | None:
     """Decrypt format 1 and bare ciphertexts of SM2; None for an input that is neither."""
     bare = await _is_sm2(keystore, alias, place, form)
@@ -261,7 +269,7 @@ async def _decrypt_unchunked(
         return None
     tags = await _tags(keystore, alias, place, HuksKeyPurpose.HUKS_KEY_PURPOSE_DECRYPT)
     begun = source.taken_from_stream()
-    target = Shown(stack.enter_context(destination.open(source=file)), destination.output)
+    target = open_target()
     if bare:
         pieces = itertools.chain([begun], segments(file))
         target.write(await sm2.decrypt(keystore, alias, tags, pieces, form, place))

@@ -58,9 +58,9 @@ class Destination:
         """The output, by these options; `prepare_output` says what the others mean."""
         return open_output(self.output, private=private, overwrite=self.force, source=source)
 
-    def prepare(self, *, private: bool = False) -> Way:
+    def prepare(self, *, private: bool = False, source: io.FileIO | None = None) -> Way:
         """What opens the output later; what cannot be opened is refused at once."""
-        return prepare_output(self.output, private=private, overwrite=self.force)
+        return prepare_output(self.output, private=private, overwrite=self.force, source=source)
 
     def refuse_terminal(self, what: str, *, nature: str = "binary") -> None:
         """Refuse to print binary or secret bytes to a terminal unless `-` was asked for by name."""
