@@ -435,6 +435,20 @@ def test_an_error_under_the_lock_is_the_callers(tmp_path):
     other.close_spare()
 
 
+def test_whoever_gives_up_leaves_no_descriptor(tmp_path):
+    """The thread that waits for a closed lock has it at last, and gives it back for good."""
+    lock, other = CommitLock(str(tmp_path / "x"), "s"), LockFile(str(tmp_path / "x"))
+    before = os.listdir("/proc/self/fd")
+    held = other.take()
+    with pytest.raises(BusinessError):
+        lock.call(lambda: None, 0.05)
+    lock.close()
+    other.release(held)
+    other.close_spare()
+    wait_until(lambda: not _lock_threads())
+    assert os.listdir("/proc/self/fd") == before
+
+
 def test_a_process_without_descriptors_still_writes(path):
     """Out of descriptors, an open store goes on writing and reading, and opening another one fails by name."""
     script = f"""

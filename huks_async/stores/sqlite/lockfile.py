@@ -30,6 +30,7 @@ class LockFile:
         self._state = threading.Lock()
         self._open: set[int] = set()
         self._spare: int | None = None
+        self._closed = False
         self._mine = threading.local()
         tell_after_fork(self)
 
@@ -96,7 +97,7 @@ class LockFile:
         except OSError:  # the file system has gone, so the descriptor can only be closed
             let_go = False
         with self._state:
-            if let_go and self._spare is None and self.is_current(descriptor):
+            if let_go and not self._closed and self._spare is None and self.is_current(descriptor):
                 # kept, so that the lock can be taken even when this process can open no more descriptors
                 self._spare = descriptor
                 return
@@ -143,8 +144,10 @@ class LockFile:
         _close(descriptor)
 
     def close_spare(self) -> None:
-        """Close the descriptor that is kept open between two uses."""
+        """Close the descriptor that is kept open between two uses, and keep none from now on."""
         with self._state:
+            # A thread that still waits for the lock has it, and gives it back, at any time after this.
+            self._closed = True
             spare, self._spare = self._spare, None
         if spare is not None:
             self._discard(spare)
