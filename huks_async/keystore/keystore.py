@@ -244,7 +244,7 @@ class Keystore(
         keystore._idle_timer = Background()
         keystore._keeper = Background()
         keystore._monitor_scope = None
-        keystore._changing = False
+        keystore._changing = None
         keystore._closing = None
         keystore._ends_with_loop = False
         keystore._state = None
@@ -280,8 +280,8 @@ class Keystore(
     _keeper: Background
     _ends_with_loop: bool
     _monitor_scope: "anyio.CancelScope | None"  # quoted: half of anyio comes with it
-    _changing: bool
-    _closing: "tuple[Owner, anyio.Event] | None"
+    _changing: Owner | None  # who opens or closes it
+    _closing: "tuple[Owner, anyio.Event, OpenState] | None"
     _monitor: "LowMemoryMonitor"
 
     @property
@@ -326,19 +326,19 @@ class Keystore(
         notice_fork()
         if self._forked:
             raise BusinessError(12000012, f"this keystore cannot be opened: {self._why_closed}")
-        if self._state is not None and self._state.owner.has_ended():
-            await self._close_for_ended_loop(self._state)
-        if self._state is not None or self._changing:
+        await self._close_for_ended_loop()
+        if self._state is not None or self._changing is not None:
             how = "open already" if self._state is not None else "being opened or closed by another task"
             raise BusinessError(12000012, f"this keystore is {how}")
-        self._changing = True
+        changing, parts = Owner(), self._parts
+        self._changing = changing
         tell_after_fork(self)
         try:
             if self._load_all:
                 await load_everything()
             monitor = self._make_monitor()
             try:
-                await self._parts.open()
+                await parts.open()
                 store_key = await open_store_key(self._store, self._root_key)
                 try:
                     with no_fork():  # the call loads modules
@@ -347,10 +347,10 @@ class Keystore(
                     raise not_loaded(error) from error
             except BaseException:
                 with anyio.CancelScope(shield=True):
-                    await self._parts.aclose()
+                    await parts.aclose()
                 raise
         finally:
-            self._changing = False
+            self._changed(changing)
         # Nothing below awaits, so a cancellation cannot leave this half done.
         self._state = self._direct = state
         if self._callers_named:  # read last, because another thread may set it meanwhile
@@ -402,17 +402,45 @@ class Keystore(
                     )
             raise
 
-    async def _close_for_ended_loop(self, state: OpenState) -> None:
-        """Close what was left open by an event loop that ended without cancelling its tasks."""
+    async def _close_for_ended_loop(self) -> bool:
+        """Close what was left open, or half opened or closed, by an event loop that ended without cancelling its tasks.
+
+        Returns:
+            whether there was anything.
+        """
+        state, changing = self._state, self._changing
+        if changing is not None and changing.has_ended():
+            state = None if self._closing is None else self._closing[2]
+            self._parts = self._parts.taken_over()
+            self._closing = None
+        elif state is None or not state.owner.has_ended():
+            return False
         for background in (self._background, self._idle_timer, self._keeper):
             background.forget()
+        # Whatever the garbage collector ends of that loop's tasks later finds nothing of what is opened after this.
+        self._background, self._idle_timer, self._keeper = Background(), Background(), Background()
+        self._monitor_scope = None
+        if state is None:  # it was being opened
+            changing = self._changing = Owner()
+            try:
+                with anyio.CancelScope(shield=True):
+                    await self._parts.aclose()
+            finally:
+                self._changed(changing)
+            return True
         state.processes.forget()
         state.outside.forget()
-        self._monitor_scope = None
         # Nothing awaits before the state is taken, so that no other task finds it and closes what this one opens next.
+        self._state = state
         await self._close(
             "the event loop that had opened it has ended; open it again (aopen)", self._monitor.abandon
         )
+        return True
+
+    def _changed(self, by: Owner) -> None:
+        """Note that an opening or closing has ended, unless another event loop has taken it over."""
+        if self._changing is by:
+            self._changing = self._closing = None
 
     def _make_state(self, store_key: bytes) -> OpenState:
         device = self._profile == "device"
@@ -482,13 +510,12 @@ class Keystore(
         Raises:
             BusinessError: 12000012 in another event loop than the one that opened it, while that one lives.
         """
-        state = self._state
-        if state is None:
+        if await self._close_for_ended_loop():
+            return
+        if self._state is None:
             await self._until_closed()
-        elif state.owner.has_ended():
-            await self._close_for_ended_loop(state)
         else:
-            state.owner.check("this keystore")
+            self._state.owner.check("this keystore")
             await self._close("it was closed")
 
     async def _close(self, why: str, first: Callable[[], Awaitable[None]] | None = None) -> None:
@@ -503,9 +530,8 @@ class Keystore(
         state.processes.close()
         state.outside.close()
         self._callers.shrink()
-        self._changing = True
-        closing = anyio.Event()
-        self._closing = Owner(), closing
+        changing, closing = Owner(), anyio.Event()
+        self._changing, self._closing = changing, (changing, closing, state)
         outer = _part_of.get()
         _part_of.set((*outer, self))
         try:
@@ -527,8 +553,7 @@ class Keystore(
                 while state.table.release(_PURGE_BATCH):
                     await anyio.lowlevel.checkpoint()
         finally:
-            self._changing = False
-            self._closing = None
+            self._changed(changing)
             closing.set()
             _part_of.set(outer)
             for line in left:
@@ -537,7 +562,7 @@ class Keystore(
     async def _until_closed(self) -> None:
         """Wait until another task of this event loop has closed the keystore, if one is at it."""
         if self._closing is not None and self not in _part_of.get():
-            owner, closed = self._closing
+            owner, closed, _ = self._closing
             if not owner.is_elsewhere():
                 await closed.wait()
 

@@ -152,6 +152,19 @@ class Parts:
                 use.users.pop(self, None)
             closing.ended.set()
 
+    def taken_over(self) -> "Parts":
+        """Leave to a new object what an event loop that has ended was just opening or closing.
+
+        The garbage collector ends what is left of its tasks at any time, and they know this object only.
+        """
+        new, owner = Parts(self._store, self._root_key, self._wrapping_key), Owner()
+        with _deciding:
+            new._used, self._used = self._used, {}
+            for use in new._used.values():
+                use.users.pop(self, None)
+                use.users[new] = owner
+        return new
+
     def forget(self) -> None:
         """Leave without closing anything: for a child process after a fork, where all of it is the parent's."""
         for use in self._used.values():
