@@ -1,6 +1,5 @@
 """A root key that never leaves a PKCS#11 token: an HSM, a smart card, SoftHSM. Needs the extra `pkcs11`."""
 
-import importlib
 import os
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -9,7 +8,7 @@ from huks_async.model.errors import BusinessError
 from huks_async.model.showing import shown
 from huks_async.rootkeys.base import RootKey
 from huks_async.rootkeys.envelope import KIND_TOKEN, parse, seal
-from huks_async.rootkeys.token_locks import token_lock
+from huks_async.rootkeys.pkcs11_library import library_of, python_pkcs11
 from huks_async.runtime.paths import path_text
 from huks_async.runtime.randomness import random_bytes
 from huks_async.runtime.threads import run_in_thread
@@ -43,6 +42,7 @@ class Pkcs11RootKey(RootKey):
                 401, f"Pkcs11RootKey: module must be the path of a PKCS#11 library, got {shown(module)}"
             )
         self._module = path
+        self._library = library_of(path)
         self._token = token
         self._pin = pin
         self._label = label
@@ -129,40 +129,35 @@ class Pkcs11RootKey(RootKey):
         return await run_in_thread(self._work, work, write)
 
     def _work(self, work: Callable[[Any, Any], T], write: bool) -> T:
+        pkcs11 = python_pkcs11()
         try:
-            pkcs11: Any = importlib.import_module("pkcs11")
-        except ImportError:
-            raise BusinessError(
-                12000001, "PKCS#11 tokens need an extra: pip install 'huks-async[pkcs11]'"
-            ) from None
-        with token_lock(self._module, self._token):
-            try:
-                token = pkcs11.lib(self._module).get_token(token_label=self._token)
+            with self._library.in_call() as library:
+                token = library.get_token(token_label=self._token)
                 try:
                     session = token.open(rw=write, user_pin=self._pin)
                 except pkcs11.UserAlreadyLoggedIn:  # by other code of this process
                     session = token.open(rw=write)
                 with session:
                     return work(pkcs11, session)
-            except pkcs11.PinLocked as error:
-                raise BusinessError(
-                    12000021, f"the PIN of the token '{self._token}' is locked; unlock it"
-                ) from error
-            except (pkcs11.PinIncorrect, pkcs11.PinInvalid, pkcs11.PinLenRange) as error:
-                raise BusinessError(
-                    12000022,
-                    f"the PIN of the token '{self._token}' is wrong; tokens lock after a few attempts",
-                ) from error
-            except (pkcs11.NoSuchToken, pkcs11.MultipleTokensReturned) as error:
-                raise BusinessError(
-                    12000020,
-                    f"the library {self._module} has no token, or several, with the label '{self._token}'; "
-                    "check the label and the token's own configuration",
-                ) from error
-            except pkcs11.PKCS11Error as error:
-                # its texts name states of the token, never keys or PINs
-                raise BusinessError(
-                    12000020,
-                    f"the token '{self._token}' of the library {self._module} failed "
-                    f"({type(error).__name__} {error}); check that it is plugged in and configured",
-                ) from error
+        except pkcs11.PinLocked as error:
+            raise BusinessError(
+                12000021, f"the PIN of the token '{self._token}' is locked; unlock it"
+            ) from error
+        except (pkcs11.PinIncorrect, pkcs11.PinInvalid, pkcs11.PinLenRange) as error:
+            raise BusinessError(
+                12000022,
+                f"the PIN of the token '{self._token}' is wrong; tokens lock after a few attempts",
+            ) from error
+        except (pkcs11.NoSuchToken, pkcs11.MultipleTokensReturned) as error:
+            raise BusinessError(
+                12000020,
+                f"the library {self._module} has no token, or several, with the label '{self._token}'; "
+                "check the label and the token's own configuration",
+            ) from error
+        except pkcs11.PKCS11Error as error:
+            # its texts name states of the token, never keys or PINs
+            raise BusinessError(
+                12000020,
+                f"the token '{self._token}' of the library {self._module} failed "
+                f"({type(error).__name__} {error}); check that it is plugged in and configured",
+            ) from error

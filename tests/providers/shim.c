@@ -15,6 +15,8 @@ struct list { unsigned char version[2]; function f[FUNCTIONS]; };
 static struct list own, *real;
 /* how often sessions were opened, less how often they were closed; tests read it */
 long open_sessions;
+/* how many calls are inside, and how many there were at once */
+long calls_inside, calls_at_once;
 
 static unsigned long fault(int number) {
     char said[32] = "", *end; int only = -1;
@@ -33,9 +35,12 @@ static unsigned long fault(int number) {
 }
 
 #define WRAP(n) static unsigned long w##n(void *a, void *b, void *c, void *d, void *e, void *f, void *g, void *h) { \
+    long inside = __sync_add_and_fetch(&calls_inside, 1); \
+    if (inside > calls_at_once) calls_at_once = inside; \
     unsigned long code = fault(n); \
     if (!code) code = real->f[n](a, b, c, d, e, f, g, h); \
     if (!code && (n == OPEN_SESSION || n == CLOSE_SESSION)) open_sessions += n == OPEN_SESSION ? 1 : -1; \
+    __sync_sub_and_fetch(&calls_inside, 1); \
     return code; }
 #define TEN(x) WRAP(x##0) WRAP(x##1) WRAP(x##2) WRAP(x##3) WRAP(x##4) WRAP(x##5) WRAP(x##6) WRAP(x##7) WRAP(x##8) WRAP(x##9)
 WRAP(4) WRAP(5) WRAP(6) WRAP(7) WRAP(8) WRAP(9) TEN(1) TEN(2) TEN(3) TEN(4) TEN(5) WRAP(60) WRAP(61) WRAP(62)

@@ -20,6 +20,7 @@ _PLACES = [
 MODULE = next((place for place in _PLACES if place and os.path.exists(place)), None)
 COMPILER = shutil.which("cc")
 LABEL = "one"
+OTHER = "two"
 
 needs_token = pytest.mark.skipif(
     MODULE is None or shutil.which("softhsm2-util") is None, reason="SoftHSM2 is not installed"
@@ -59,7 +60,14 @@ class Slot:
 
     def sessions(self) -> int:
         """How many sessions of this process are open, as far as the library before the token was asked for them."""
-        return ctypes.c_long.in_dll(ctypes.CDLL(self.module), "open_sessions").value
+        return self._count("open_sessions")
+
+    def calls(self) -> tuple[int, int]:
+        """How many calls are inside the library before the tokens, and how many there ever were at once."""
+        return self._count("calls_inside"), self._count("calls_at_once")
+
+    def _count(self, name: str) -> int:
+        return ctypes.c_long.in_dll(ctypes.CDLL(self.module), name).value
 
     def _say(self, text: str) -> None:
         (self.folder / "fault.new").write_text(text)
@@ -91,8 +99,8 @@ def make_tokens(folder: Path, patch: pytest.MonkeyPatch, *labels: str) -> str:
 
 
 def make_slot(folder: Path, patch: pytest.MonkeyPatch) -> Slot:
-    """A fresh token behind the shim."""
-    module = make_tokens(folder, patch, LABEL)
+    """Two fresh tokens behind the shim."""
+    module = make_tokens(folder, patch, LABEL, OTHER)
     patch.setenv("PKCS11_REAL", module)
     patch.setenv("PKCS11_FAULT", str(folder / "fault"))
     if COMPILER is not None:

@@ -21,9 +21,11 @@ from cryptography.x509.oid import NameOID
 
 import huks_async as huks
 from huks_async.providers import Pkcs11Provider
+from huks_async.rootkeys import Pkcs11RootKey
 from tests.providers.softhsm import (
     LABEL,
     LOGIN,
+    OTHER,
     PIN,
     PIN_LOCKED,
     REMOVED,
@@ -669,6 +671,51 @@ async def test_proving_the_pin_again_leaves_no_session_behind(keystore, slot):
     assert slot.sessions() == before
     await keystore.clearUkeyPinAuthState(rid("again"))
     assert slot.sessions() == before
+
+
+# --- several tokens of one library ------------------------------------------------------------------------
+
+
+@needs_compiler
+async def test_calls_of_one_library_come_one_after_the_other(keystore, slot):
+    """Because it is initialized without locks of its own: another token and a root key wait for one that hangs."""
+    module = os.path.join(slot.folder, "..", slot.folder.name, os.path.basename(slot.module))
+    second = Pkcs11Provider(module, OTHER)
+    await keystore.openResource(rid("held up"))
+    async with huks.Keystore.open(
+        "memory:", monitor=False, load_all=False, abilities={ABILITY: second}, provider_timeout=PATIENCE
+    ) as other:
+        await other.registerProvider(NAME, [ABILITY_PARAM])
+        slot.hang()
+        try:
+            held = [
+                asyncio.ensure_future(keystore.openResource(rid("hangs"))),
+                asyncio.ensure_future(other.openResource(rid("waits"))),
+                asyncio.ensure_future(Pkcs11RootKey(slot.module, OTHER, PIN.decode()).generate()),
+            ]
+            await until(lambda: slot.calls()[0] > 0)
+            await asyncio.sleep(0.2)
+            assert not any(call.done() for call in held)
+        finally:
+            slot.work()
+        await asyncio.gather(*held)
+    assert slot.calls() == (0, 1)
+
+
+async def test_who_looks_for_a_missing_token_ends_nobodys_session(keystore, slot):
+    """A library is initialized again only while no other token of it is in use."""
+    label = unique("goes on")
+    await make(keystore, label, ALGORITHM=ECC, KEY_SIZE=256, PURPOSE=12)
+    handle = (await keystore.initSession(rid(label), SIGN_ECC)).handle
+    missing = Pkcs11Provider(slot.module, "not there")
+    async with huks.Keystore.open(
+        "memory:", monitor=False, load_all=False, abilities={ABILITY: missing}
+    ) as seeking:
+        for _ in range(3):
+            with refused(12000020, "NoSuchToken"):
+                await seeking.registerProvider(NAME, [ABILITY_PARAM])
+    signature = (await keystore.finishSession(handle, external(b"hello"))).outData
+    (await public(keystore, label)).verify(signature, b"hello", ec.ECDSA(hashes.SHA256()))
 
 
 # --- the end of a provider's use --------------------------------------------------------------------------

@@ -1,19 +1,24 @@
 """Root keys in a PKCS#11 token, checked with SoftHSM."""
 
+import asyncio
 import hashlib
 import hmac
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+import huks_async as huks
 from huks_async.keys.items.storekey import open_store_key
 from huks_async.model.errors import BusinessError
+from huks_async.providers import Pkcs11Provider
 from huks_async.rootkeys import EphemeralRootKey, Pkcs11RootKey
 from huks_async.stores import MemoryStore
 from tests.providers import softhsm
 from tests.providers.softhsm import MODULE, end_library, make_tokens, needs_token
+from tests.providers.support import ABILITY, ABILITY_PARAM, NAME, refused
 
 KEY = bytes(range(32))
 PIN = softhsm.PIN.decode()
@@ -127,6 +132,34 @@ async def test_wrong_pins_and_missing_tokens_are_named(token, tmp_path):
             await Pkcs11RootKey(module, label, PIN).open()
         assert caught.value.code == 12000020
         assert str(module) in caught.value.message
+
+
+@needs_token
+@pytest.mark.asyncio
+async def test_a_search_for_another_token_waits_for_its_work(token, monkeypatch):
+    """A provider whose token is missing has the library initialized again, but not under a root key's call."""
+    root_key = Pkcs11RootKey(MODULE, token, PIN, label="held")
+    await root_key.generate()
+    find, found, go_on = root_key._find, threading.Event(), threading.Event()
+
+    def held(pkcs11, session):
+        key = find(pkcs11, session)
+        found.set()
+        go_on.wait(60)
+        return key
+
+    monkeypatch.setattr(root_key, "_find", held)
+    wrapping = asyncio.ensure_future(root_key.wrap(KEY))
+    await asyncio.to_thread(found.wait, 60)
+    abilities = {ABILITY: Pkcs11Provider(MODULE, "missing")}
+    async with huks.Keystore.open("memory:", monitor=False, abilities=abilities) as keystore:
+        seeking = asyncio.ensure_future(keystore.registerProvider(NAME, [ABILITY_PARAM]))
+        await asyncio.sleep(0.3)
+        assert not seeking.done()
+        go_on.set()
+        with refused(12000020, "NoSuchToken"):
+            await seeking
+    assert await root_key.unwrap(await wrapping) == KEY
 
 
 @needs_token

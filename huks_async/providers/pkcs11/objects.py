@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.serialization import (
 from huks_async.model.enums import HuksKeyAlg, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
 from huks_async.model.tags import HuksTag
-from huks_async.providers.pkcs11.library import python_pkcs11
 from huks_async.providers.pkcs11.locators import Locator
+from huks_async.rootkeys.pkcs11_library import python_pkcs11
 from huks_async.runtime.randomness import random_bytes
 
 Numbers = dict[int, Any]

@@ -25,9 +25,9 @@ from huks_async.model.enums import (
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import MIB
 from huks_async.model.tags import HuksTag, InnerTag
-from huks_async.providers.pkcs11.library import python_pkcs11
 from huks_async.providers.pkcs11.locators import Locator
 from huks_async.providers.pkcs11.objects import Numbers, export_public, find_key, look_at_token
+from huks_async.rootkeys.pkcs11_library import python_pkcs11
 
 MAX_COLLECTED = 16 * MIB
 _BLOCK = 16

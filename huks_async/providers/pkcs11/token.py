@@ -7,9 +7,8 @@ from typing import Any, TypeVar
 
 from huks_async.model.errors import BusinessError
 from huks_async.model.showing import shown
-from huks_async.providers.pkcs11.library import Library, library_of, python_pkcs11
 from huks_async.providers.protocol import HuksCryptoExtensionResultCode
-from huks_async.rootkeys.token_locks import token_lock
+from huks_async.rootkeys.pkcs11_library import Library, library_of, python_pkcs11
 from huks_async.runtime.forks import generation
 from huks_async.runtime.jobs import Job
 from huks_async.runtime.workers import SerialWorker
@@ -48,8 +47,8 @@ class TokenFailure(Exception):
 class Token:
     """A token by its label.
 
-    Every call of the library for this token runs in the token's thread, one after the other, so a token that hangs
-    holds up no other. Which callers have proved the PIN is kept here, because the login belongs to the process.
+    Every call of the library for this token runs in the token's thread, one after the other, so no caller's event
+    loop waits for a token. Which callers have proved the PIN is kept here, because the login belongs to the process.
 
     Keystores say by `join` and `leave` how long they use the token. After the last one has left, the token's session
     and its thread end as soon as the token has answered all calls.
@@ -65,7 +64,6 @@ class Token:
         self._guard = Lock()
         self._born = generation()
         self._library: Library = library_of(module)
-        self._lock = token_lock(module, label)
         self._session: Any = None
         self._epoch = 0
         self.life: int = 0
@@ -107,8 +105,8 @@ class Token:
 
     def _submit(self, work: Callable[[Any], T]) -> Job[T]:
         if self._worker is None and self._born != generation():
-            # Not used before the fork, so it is the child's own; but the locks may have been held in the parent.
-            self._guard, self._lock = Lock(), token_lock(self._module, self._label)
+            # Not used before the fork, so it is the child's own; but the lock may have been held in the parent.
+            self._guard = Lock()
             self._born = generation()
         if self._worker is not None and self._born != generation():
             self._worker.check_open()
@@ -148,7 +146,7 @@ class Token:
         """End the session and the thread, unless a keystore has joined since. Runs in the thread."""
         try:
             if self._resting and self._session is not None:
-                with self._lock, self._library.in_call():
+                with self._library.in_call():
                     self._lose()
         finally:
             with self._guard:
@@ -263,7 +261,7 @@ class Token:
 
     def _call(self, work: Callable[[Any], T]) -> T:
         pkcs11 = python_pkcs11()
-        with self._lock, self._library.in_call() as library:
+        with self._library.in_call() as library:
             try:
                 session = self._open(pkcs11, library)
                 return work(session)
@@ -284,15 +282,16 @@ class Token:
             self._lose()
         try:
             session = self._look(library)
-            if self._unclean and self._library.begin_anew(self._library.epoch):
+            if self._unclean and self._library.begin_anew(self):
                 session = self._look(library)
         except pkcs11.PKCS11Error:
             # a library may find a reinserted token only after it was initialized again
-            if not self._library.begin_anew(self._library.epoch):
+            if not self._library.begin_anew(self):
                 raise
             session = self._look(library)
         self._session = session
         self._epoch = self._library.epoch
+        self._library.holders.add(self)
         self._unclean = False
         return session
 
@@ -319,6 +318,7 @@ class Token:
         """Forget all state of the token. If it is still present after all, it is logged out."""
         pkcs11 = python_pkcs11()
         lost, self._session = self._session, None
+        self._library.holders.discard(self)
         if lost is not None and self._epoch == self._library.epoch:
             try:
                 lost.close()

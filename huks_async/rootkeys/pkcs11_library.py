@@ -1,8 +1,9 @@
-"""A PKCS#11 library in this process: loaded once, and initialized again to find tokens that were reinserted."""
+"""A PKCS#11 library in this process: loaded once, used by one call at a time, and initialized again to find tokens."""
 
 import importlib
 import os
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -25,24 +26,28 @@ def python_pkcs11() -> Any:
 
 
 class Library:
-    """One library, shared by all providers on its tokens.
+    """One library, shared by all providers and root keys on its tokens.
+
+    python-pkcs11 initializes a library without CKF_OS_LOCKING_OK, so the library takes no locks of its own and may be
+    called by one thread at a time, whichever of its tokens the call is for. The login at a token is the whole
+    process's, too, so a root key logs in, works and logs out within one call.
 
     C_Initialize and C_Finalize affect the whole process. A library that has lost a token may find it again only
-    after it was initialized again. That ends all of its sessions, so it is done only while no other token is in a
-    call.
+    after it was initialized again. That ends all of its sessions, so it is done only while no other token has one.
     """
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._in_calls = 0
         self._born = -1
         self.epoch: int = 0
         """Counts how often the library was initialized: sessions of an earlier epoch no longer exist."""
+        self.holders: weakref.WeakSet[Any] = weakref.WeakSet()
+        """Whoever has a session of the present epoch between calls. It changes only within calls."""
 
     @contextmanager
     def in_call(self) -> Iterator[Any]:
-        """The library, for one call of a token. In a forked child it is initialized again before its first use."""
+        """The library, for one call. In a forked child it is initialized again before its first use."""
         pkcs11 = python_pkcs11()
         with self._lock:
             library = pkcs11.lib(self._path)
@@ -50,38 +55,33 @@ class Library:
                 if self._born >= 0 or generation() > 0:
                     self._begin(pkcs11, library)
                 self._born = generation()
-            self._in_calls += 1
-        try:
             yield library
-        finally:
-            with self._lock:
-                self._in_calls -= 1
 
-    def begin_anew(self, seen: int) -> bool:
-        """Initialize the library again from within a call, unless another token is in a call.
+    def begin_anew(self, who: object) -> bool:
+        """Initialize the library again, from within a call, unless that would end a session of another holder.
 
         Args:
-            seen: the epoch in which the caller's token was missing. If the present one is later, nothing is done.
+            who: the holder whose token is missing.
         """
+        if any(holder is not who for holder in self.holders):
+            return False
         pkcs11 = python_pkcs11()
-        with self._lock:
-            if self.epoch != seen:
-                return True
-            if self._in_calls > 1:
-                return False
-            self._begin(pkcs11, pkcs11.lib(self._path))
-            return True
+        self._begin(pkcs11, pkcs11.lib(self._path))
+        return True
 
     def _begin(self, pkcs11: Any, library: Any) -> None:
         self.epoch += 1
+        self.holders.clear()
         with suppress(pkcs11.PKCS11Error):  # in a forked child, the library is not initialized
             library.finalize()
         library.initialize()
 
 
 def library_of(path: str | os.PathLike[str]) -> Library:
-    """The library at a path."""
-    name = os.path.realpath(path)
+    """The library at a path. One file is one library, by whatever path; the first one is what it is loaded by."""
+    name = os.fspath(path)
+    if os.path.dirname(name):  # else the system looks for it in its own folders
+        name = os.path.realpath(name)
     with _making:
         if name not in _libraries:
             _libraries[name] = Library(os.fspath(path))
@@ -93,7 +93,7 @@ def _renew() -> None:
     _making = threading.Lock()
     for library in _libraries.values():
         library._lock = threading.Lock()
-        library._in_calls = 0
+        library.holders = weakref.WeakSet()
 
 
 os.register_at_fork(after_in_child=_renew)
