@@ -10,6 +10,7 @@ from huks_async.model.errors import BusinessError
 from huks_async.model.showing import shown
 from huks_async.rootkeys import RootKey
 from huks_async.runtime.paths import path_text
+from huks_async.stores import Store
 from huks_async.stores.base import STORE_KEY
 
 _ATTEMPTS = 3
@@ -67,7 +68,7 @@ class BackupFunctions(KeystoreFunctions):
                 )
             # The wrapped key is unwrapped again, to prove that the root key as it is now opens the copy. The key
             # that the keystore has in memory was unwrapped when it was opened, which may be long ago.
-            unwrapped = unwrap_store_key(state.store, self._root_key, wrapped)
+            unwrapped = _unwrap_anew(state.store, self._root_key, wrapped)
             sealer = Sealer(await state.outside.ask(unwrapped, "the root key"))
             try:
                 made = await state.store.backup(target, sealer.open, _Expected(wrapped))
@@ -80,6 +81,11 @@ class BackupFunctions(KeystoreFunctions):
                 ) from None
             return StoreBackup(*made)
         raise AssertionError("unreachable")
+
+
+async def _unwrap_anew(store: Store, root_key: RootKey, wrapped: bytes) -> bytes:
+    await root_key.reload()
+    return await unwrap_store_key(store, root_key, wrapped)
 
 
 _RESTORE = "restore the store from a backup"

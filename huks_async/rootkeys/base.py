@@ -40,6 +40,13 @@ class RootKey(Uncopied, ABC):
         """Forget the root key. It can be opened again."""
         return
 
+    async def reload(self) -> None:
+        """Read again what is kept in memory, so that the next `unwrap` shows whether it is still there: for backups.
+
+        Does nothing where nothing can be read again.
+        """
+        return
+
     @abstractmethod
     async def wrap(self, key: bytes) -> bytes:
         """Wrap a key of 32 bytes; the result can be kept anywhere."""

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.hashes import SHA256, Hash
 from huks_async.model.errors import BusinessError
 from huks_async.model.showing import shown
 from huks_async.rootkeys.base import KEY_SIZE
-from huks_async.rootkeys.secret import SecretRootKey
+from huks_async.rootkeys.secret import SecretRootKey, identify
 from huks_async.runtime.folders import make_folder, sync_folder
 from huks_async.runtime.new_names import name_new
 from huks_async.runtime.paths import path_text
@@ -48,6 +48,12 @@ class FileRootKey(SecretRootKey):
     async def open(self, *, new: bool = True) -> None:
         """Read the file; make it where there is none and it may be new. Does nothing when it was read."""
         await self._ready(partial(self._from_file, self._create and new))
+
+    async def reload(self) -> None:
+        """Read the file again, and never make it."""
+        root = await self._from_file(create=False)
+        if root != self._root:
+            self._root, self._key_id = root, identify(root)
 
     async def _load(self) -> bytes:
         return await self._from_file(self._create)

@@ -468,3 +468,20 @@ async def test_the_copy_is_checked_as_a_database(tmp_path, target, monkeypatch):
             await keystore.backup(target)
     assert refused.value.code == 12000004
     assert _files(target.parent) == []
+
+
+@pytest.mark.parametrize(("what", "code"), [("gone", 12000004), ("another", 12000012)])
+async def test_a_backup_reads_the_file_of_the_root_key_again(tmp_path, target, what, code):
+    """While the keystore has it in memory, nothing else tells that nobody will open store or copy after it."""
+    async with _open(tmp_path) as keystore:
+        await keystore.generateKeyItem("key", AES)
+        (tmp_path / "root.key").rename(tmp_path / "safe.key")
+        if what == "another":
+            await huks.FileRootKey(tmp_path / "root.key").open()
+        with pytest.raises(huks.BusinessError, match=r"root\.key") as refused:
+            await keystore.backup(target)
+        assert refused.value.code == code
+        assert _files(target.parent) == []
+        assert (tmp_path / "root.key").exists() == (what == "another")
+        (tmp_path / "safe.key").rename(tmp_path / "root.key")
+        assert (await keystore.backup(target)).keys == 1
