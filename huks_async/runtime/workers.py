@@ -17,6 +17,7 @@ from typing import Any, TypeVar, TypeVarTuple
 import anyio
 
 from huks_async.model.errors import BusinessError
+from huks_async.runtime.daemons import DaemonThread
 from huks_async.runtime.forks import generation, notice_fork, refuse_after_fork
 from huks_async.runtime.jobs import Home, Job, current_home
 
@@ -153,27 +154,34 @@ class Crew:
         with self._lock:
             self._refuse_closed()
             self._home = home
-            if self._desk.count(1) >= self._desk.threads and self._desk.threads < self._size:
-                self._start()
-            self._desk.jobs.put(job)
+            before = self._desk.count(1)
+            try:
+                if before >= self._desk.threads and self._desk.threads < self._size:
+                    self._start()
+                self._desk.jobs.put(job)
+            except BaseException:
+                self._desk.count(-1)
+                raise
         return job
 
     def _start(self) -> None:
         name = f"{self._name}-{self._desk.threads + 1}"
-        thread = threading.Thread(
-            target=self._work, args=(self._desk, *self._work_args), name=name, daemon=True
-        )
+        thread = DaemonThread(self._work, (self._desk, *self._work_args), name)
+        self._desk.threads += 1
         try:
             thread.start()
-        except RuntimeError as error:
+        except BaseException as error:
+            if not thread.is_revoked:
+                raise
+            self._desk.threads -= 1
+            if not isinstance(error, RuntimeError):
+                raise
             if self._desk.threads == 0:
-                self._desk.count(-1)
                 raise BusinessError(
                     12000014,
-                    f"the system gives no thread for '{self._name}' ({error}); raise its limit of threads",
+                    f"the system gives no thread for '{self._name}' ({error}); raise its limit of threads or memory",
                 ) from None
-            return  # the threads that are running already will do the work
-        self._desk.threads += 1
+            # the threads that are running already will do the work
 
 
 def _stop(desk: Desk, born: int) -> None:

@@ -9,7 +9,6 @@ and all processors work.
 import mmap
 import os
 import queue
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
@@ -21,6 +20,7 @@ from huks_async.cli.shell.console import CommandError
 from huks_async.cli.shell.interrupts import interruptible
 from huks_async.cli.shell.placed import BLOCK
 from huks_async.model.params import BytesLike
+from huks_async.runtime.daemons import DaemonThread
 
 MEMORY_BYTES = 32 * 1024 * 1024
 """Buffers of all threads together take at most this, whatever the input and however many processors."""
@@ -113,7 +113,7 @@ class _Pipeline:
         workers, slots, units = _dimensions(source.size, step, ordered=write_at is None)
         for _ in range(slots):
             self._free.put(_Slot(_memory(units * step.taken + SPARE), _memory(units * step.given + BLOCK)))
-        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(workers)]
+        self._threads = [DaemonThread(self._work) for _ in range(workers)]
 
     def run(self, progress: Progress) -> int:
         self._start_threads()

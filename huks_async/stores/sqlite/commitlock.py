@@ -23,6 +23,7 @@ from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 from huks_async.model.errors import BusinessError
+from huks_async.runtime.daemons import DaemonThread
 from huks_async.runtime.forks import tell_after_fork
 from huks_async.stores.sqlite.lockfile import LockFile, holder
 
@@ -133,7 +134,7 @@ class CommitLock:
                 except RuntimeError as error:
                     raise BusinessError(
                         12000014,
-                        f"the system gives no thread to wait for the store ({error}); raise its limit of threads",
+                        f"the system gives no thread to wait for the store ({error}); raise its limit of threads or memory",
                     ) from None
                 self._lines.append(line)
             line = self._lines[0]
@@ -169,7 +170,7 @@ class _Line:
             RuntimeError: the system gives none.
 
         """
-        threading.Thread(target=self._serve, name="huks-store-lock", daemon=True).start()
+        DaemonThread(self._serve, name="huks-store-lock").start()
 
     def end(self) -> None:
         """Let the thread end behind the requests that it has."""
