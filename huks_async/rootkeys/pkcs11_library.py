@@ -36,6 +36,9 @@ class Library:
     after it was initialized again. That ends all of its sessions, so it is done only while no other token has one.
     """
 
+    unclean: bool = False
+    """Whether a session was lost and could not be closed, so that the library may still regard it as logged in."""
+
     def __init__(self, path: str) -> None:
         self._path = path
         self._lock = threading.Lock()
@@ -72,6 +75,7 @@ class Library:
     def _begin(self, pkcs11: Any, library: Any) -> None:
         self.epoch += 1
         self.holders.clear()
+        self.unclean = False
         with suppress(pkcs11.PKCS11Error):  # in a forked child, the library is not initialized
             library.finalize()
         library.initialize()

@@ -27,8 +27,8 @@ needs_token = pytest.mark.skipif(
 )
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="cc is not installed")
 
-REMOVED, PIN_LOCKED, FINAL_TRY = 0x32, 0xA4, 0
-LOGIN = 18
+REMOVED, DEVICE_MEMORY, PIN_LOCKED, FINAL_TRY = 0x32, 0x31, 0xA4, 0
+TOKEN_INFO, LOGIN, ENCRYPT_INIT = 6, 18, 29
 
 
 @dataclass

@@ -23,12 +23,15 @@ import huks_async as huks
 from huks_async.providers import Pkcs11Provider
 from huks_async.rootkeys import Pkcs11RootKey
 from tests.providers.softhsm import (
+    DEVICE_MEMORY,
+    ENCRYPT_INIT,
     LABEL,
     LOGIN,
     OTHER,
     PIN,
     PIN_LOCKED,
     REMOVED,
+    TOKEN_INFO,
     end_library,
     make_slot,
     needs_compiler,
@@ -671,6 +674,99 @@ async def test_proving_the_pin_again_leaves_no_session_behind(keystore, slot):
     assert slot.sessions() == before
     await keystore.clearUkeyPinAuthState(rid("again"))
     assert slot.sessions() == before
+
+
+# --- the PIN of several callers and keys -----------------------------------------------------------------
+
+
+async def test_a_pin_that_another_caller_proves_refuses_nobody(keystore):
+    """The token is logged out for a moment meanwhile, in which it works for nobody."""
+    label = unique("proved")
+    await make(keystore, label, ALGORITHM=ECC, KEY_SIZE=256, PURPOSE=12)
+    other = keystore.for_caller("other")
+    await other.openResource(rid(label))
+    proving = asyncio.ensure_future(other.authUkeyPin(rid(label), pin(PIN)))
+    while not proving.done():
+        await run(keystore, label, last=b"x", ALGORITHM=ECC, PURPOSE=4, DIGEST=12)
+        assert await keystore.getUkeyPinAuthState(rid(label)) == STATE.HUKS_EXT_CRYPTO_PIN_AUTH_SUCCEEDED
+    await proving
+
+
+async def test_a_session_behind_a_wrong_pin_goes_on_when_the_pin_is_proved_again(keystore):
+    """Its call is refused for want of the PIN (12000023), also if it was waiting while the PIN was looked at."""
+    label = unique("behind")
+    await make(keystore, label, ALGORITHM=ECC, KEY_SIZE=256, PURPOSE=12)
+    other = keystore.for_caller("other")
+    await other.openResource(rid(label))
+    handle = (await keystore.initSession(rid(label), SIGN_ECC)).handle
+    await keystore.updateSession(handle, external(b"hello "))
+    wrong = asyncio.ensure_future(other.authUkeyPin(rid(label), pin(b"999999")))
+    await asyncio.sleep(0)
+    with refused(12000023):
+        await keystore.finishSession(handle, external(b"world"))
+    with refused(12000022):
+        await wrong
+    await keystore.authUkeyPin(rid(label), pin(PIN))
+    signature = (await keystore.finishSession(handle, external(b"world"))).outData
+    (await public(keystore, label)).verify(signature, b"hello world", ec.ECDSA(hashes.SHA256()))
+
+
+async def test_closing_one_key_leaves_the_pin_to_the_callers_others(keystore):
+    """So does clearing the PIN of one; with the last of them it is forgotten."""
+    one, two, three = unique("first"), unique("second"), unique("third")
+    for label in (one, two, three):
+        await make(keystore, label, ALGORITHM=ECC, KEY_SIZE=256, PURPOSE=12)
+    handle = (await keystore.initSession(rid(one), SIGN_ECC)).handle
+    await keystore.closeResource(rid(two))
+    await keystore.clearUkeyPinAuthState(rid(three))
+    assert await keystore.getUkeyPinAuthState(rid(three)) == STATE.HUKS_EXT_CRYPTO_PIN_NO_AUTH
+    with refused(12000023):
+        await keystore.initSession(rid(three), SIGN_ECC)
+    await keystore.finishSession(handle, external(b"x"))
+    await keystore.closeResource(rid(one))
+    await keystore.openResource(rid(one))
+    with refused(12000023):
+        await keystore.initSession(rid(one), SIGN_ECC)
+    await keystore.authUkeyPin(rid(three), pin(PIN))
+    await run(keystore, three, last=b"x", ALGORITHM=ECC, PURPOSE=4, DIGEST=12)
+
+
+@needs_compiler
+@pytest.mark.parametrize("failure", ["pulled out", "driver"])
+async def test_what_was_open_at_a_token_that_failed_is_forgotten(keystore, slot, failure):
+    """The provider keeps no key, session or caller that the keystore has given up."""
+    label = unique("failed")
+    provider = keystore._abilities[ABILITY]
+    await make(keystore, label, ALGORITHM=HMAC, KEY_SIZE=256, PURPOSE=4)
+    for _ in range(3):
+        handle = (
+            await keystore.initSession(rid(label), external(ALGORITHM=HMAC, PURPOSE=128, DIGEST=12))
+        ).handle
+        await keystore.updateSession(handle, external(b"x"))
+    slot.fail(REMOVED if failure == "pulled out" else DEVICE_MEMORY, TOKEN_INFO)
+    with refused(12000006):
+        await keystore.getUkeyPinAuthState(rid(label))
+    slot.work()
+    assert not provider._resources
+    assert not provider._sessions
+    assert not provider._token._proved
+    assert not provider._token._marks
+    with refused(12000011):
+        await keystore.finishSession(handle, external(b"x"))
+
+
+@needs_compiler
+async def test_a_session_whose_update_failed_at_the_token_is_forgotten(keystore, slot):
+    """As the keystore forgets it."""
+    label = unique("update fails")
+    await make(keystore, label, ALGORITHM=AES, KEY_SIZE=256, PURPOSE=3)
+    tags = {"ALGORITHM": AES, "PURPOSE": 1, "BLOCK_MODE": 1, "PADDING": 0}
+    handle = (await keystore.initSession(rid(label), external(**tags))).handle
+    slot.fail(DEVICE_MEMORY, ENCRYPT_INIT)
+    with refused(12000006):
+        await keystore.updateSession(handle, external(bytes(16)))
+    slot.work()
+    assert not keystore._abilities[ABILITY]._sessions
 
 
 # --- several tokens of one library ------------------------------------------------------------------------

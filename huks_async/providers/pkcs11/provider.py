@@ -3,7 +3,8 @@
 import json
 import os
 import secrets
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,8 @@ from huks_async.runtime.paths import path_text
 _R = HuksCryptoExtensionResultCode
 _T = HuksExternalCryptoTag
 _S = HuksExternalPinAuthState
+# failures after which a session goes on
+_ABOUT_THE_PIN = (_R.HUKS_CRYPTO_EXTENSION_ERR_PIN_NO_AUTH, _R.HUKS_CRYPTO_EXTENSION_ERR_PIN_LOCKED)
 
 
 @dataclass(slots=True, eq=False)
@@ -41,6 +44,7 @@ class _Resource:
     uid: int
     locator: Locator
     life: int
+    cleared: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -69,7 +73,9 @@ class Pkcs11Provider(CryptoExtensionAbility):
         self._token = Token(path, token)
         self._label = token
         self._resources: dict[str, _Resource] = {}
+        # Keystores in several threads may share a provider, so both are changed entry by entry only.
         self._sessions: dict[str, _Session] = {}
+        self._life = self._token.life
 
     async def onConnect(self) -> None:
         """Load the library and look for the token."""
@@ -106,9 +112,19 @@ class Pkcs11Provider(CryptoExtensionAbility):
 
     async def onCloseResource(self, handle: str, params: Params) -> HuksCryptoExtensionResult:
         """Forget an open key and its sessions."""
-        resource = self._resources.pop(handle, None)
-        self._sessions = {name: one for name, one in self._sessions.items() if one.resource is not resource}
+        self._let_go(handle)
         return HuksCryptoExtensionResult()
+
+    def _let_go(self, handle: str) -> None:
+        """Forget an open key with its sessions, and its caller if nothing else is open."""
+        resource = self._resources.pop(handle, None)
+        if resource is None:
+            return
+        for name, session in list(self._sessions.items()):
+            if session.resource is resource:
+                self._sessions.pop(name, None)
+        if all(other.uid != resource.uid for other in list(self._resources.values())):
+            self._token.drop(resource.uid)
 
     async def onAuthUkeyPin(self, handle: str, params: Params) -> HuksCryptoExtensionResult:
         """Log in to the token, to check whether the PIN is right."""
@@ -119,10 +135,15 @@ class Pkcs11Provider(CryptoExtensionAbility):
             pin = bytes(value_of(params, _T.HUKS_EXT_CRYPTO_TAG_UKEY_PIN)).decode()
         except UnicodeDecodeError:
             raise BusinessError(12000018, "the PIN of a PKCS#11 token is text in UTF-8") from None
-        return await self._answer(self._prove(resource, pin))
+        return await self._answer(self._prove(resource, pin), handle=handle)
 
     async def _prove(self, resource: _Resource, pin: str) -> HuksCryptoExtensionResult:
-        await self._token.prove(resource.uid, pin)
+        cleared, resource.cleared = resource.cleared, False
+        try:
+            await self._token.prove(resource.uid, pin)
+        except BaseException:
+            resource.cleared = resource.cleared or cleared
+            raise
         return HuksCryptoExtensionResult(authState=_S.HUKS_EXT_CRYPTO_PIN_AUTH_SUCCEEDED)
 
     async def onGetUkeyPinAuthState(self, handle: str, params: Params) -> HuksCryptoExtensionResult:
@@ -130,26 +151,32 @@ class Pkcs11Provider(CryptoExtensionAbility):
         resource = self._find(handle)
         if resource is None:
             return _failed(_R.HUKS_CRYPTO_EXTENSION_ERR_HANDLE_NOT_EXIST)
-        return await self._answer(self._state(resource))
+        return await self._answer(self._state(resource), handle=handle)
 
     async def _state(self, resource: _Resource) -> HuksCryptoExtensionResult:
-        await self._token.run(look_at_token)
-        state = _S.HUKS_EXT_CRYPTO_PIN_NO_AUTH
-        if self._token.locked:
-            state = _S.HUKS_EXT_CRYPTO_PIN_LOCKED
-        elif self._token.has_proved(resource.uid):
-            state = _S.HUKS_EXT_CRYPTO_PIN_AUTH_SUCCEEDED
-        return HuksCryptoExtensionResult(authState=state)
+        def look(session: Any) -> HuksExternalPinAuthState:
+            look_at_token(session)
+            if self._token.locked:
+                return _S.HUKS_EXT_CRYPTO_PIN_LOCKED
+            proved = self._has_proved(resource)
+            return _S.HUKS_EXT_CRYPTO_PIN_AUTH_SUCCEEDED if proved else _S.HUKS_EXT_CRYPTO_PIN_NO_AUTH
+
+        return HuksCryptoExtensionResult(authState=await self._token.run(look))
 
     async def onClearUkeyPinAuthState(self, handle: str, params: Params) -> HuksCryptoExtensionResult:
-        """Forget that the caller has proved the PIN; with the last such caller, the token is logged out."""
+        """Forget the PIN for this key, as a key that is closed does; the caller's other open keys keep it.
+
+        With a caller's last open key the caller is forgotten, and with the last such caller the token is logged out.
+        """
         resource = self._find(handle)
         if resource is None:
             return _failed(_R.HUKS_CRYPTO_EXTENSION_ERR_HANDLE_NOT_EXIST)
-        return await self._answer(self._clear(resource))
+        return await self._answer(self._clear(resource), handle=handle)
 
     async def _clear(self, resource: _Resource) -> HuksCryptoExtensionResult:
-        await self._token.forget(resource.uid)
+        resource.cleared = True
+        if all(other.cleared or other.uid != resource.uid for other in list(self._resources.values())):
+            await self._token.forget(resource.uid)
         return HuksCryptoExtensionResult()
 
     async def onGetProperty(self, handle: str, propertyId: str, params: Params) -> HuksCryptoExtensionResult:
@@ -158,7 +185,7 @@ class Pkcs11Provider(CryptoExtensionAbility):
             return _failed(_R.HUKS_CRYPTO_EXTENSION_ERR_HANDLE_NOT_EXIST)
         if propertyId != "SKF_GetDevInfo":
             raise BusinessError(12000001, "the property of a PKCS#11 token is SKF_GetDevInfo")
-        return await self._answer(self._describe())
+        return await self._answer(self._describe(), handle=handle)
 
     async def _describe(self) -> HuksCryptoExtensionResult:
         told = await self._token.run(_describe)
@@ -176,11 +203,12 @@ class Pkcs11Provider(CryptoExtensionAbility):
             return _failed(_R.HUKS_CRYPTO_EXTENSION_ERR_HANDLE_NOT_EXIST)
         numbers, blobs = _split(params.properties)
         operation = make_operation(resource.locator, numbers, blobs)
-        return await self._answer(self._init(_Session(resource, operation)))
+        return await self._answer(self._init(_Session(resource, operation)), handle=handle)
 
     async def _init(self, session: _Session) -> HuksCryptoExtensionResult:
-        self._check_pin(session)
-        await self._token.run(session.operation.key)
+        await self._run(session, session.operation.key)
+        if session.resource.life != self._token.life:  # it was lost since
+            return _failed(_R.HUKS_CRYPTO_EXTENSION_ERR_HANDLE_NOT_EXIST)
         name = secrets.token_hex(16)
         self._sessions[name] = session
         return HuksCryptoExtensionResult(handle=name)
@@ -190,39 +218,47 @@ class Pkcs11Provider(CryptoExtensionAbility):
         session = self._session(initHandle)
         if session is None:
             return _failed(_R.HUKS_CRYPTO_EXTENSION_ERR_HANDLE_NOT_EXIST)
-        return await self._answer(self._feed(session, session.operation.update, bytes(params.inData or b"")))
+        work = self._feed(session, session.operation.update, bytes(params.inData or b""))
+        result = await self._answer(work)
+        if result.resultCode and result.resultCode not in _ABOUT_THE_PIN:
+            self._sessions.pop(initHandle, None)  # the keystore ends it, too
+        return result
 
     async def onFinishSession(self, initHandle: str, params: HuksOptions) -> HuksCryptoExtensionResult:
         """Feed the last data. With no data, and no parameter but the caller's number, end without a result."""
         session = self._session(initHandle)
         if session is None:
-            self._sessions.pop(initHandle, None)
             return _failed(_R.HUKS_CRYPTO_EXTENSION_ERR_HANDLE_NOT_EXIST)
         if not params.inData and len(list(params.properties or ())) <= 1:
-            del self._sessions[initHandle]
+            self._sessions.pop(initHandle, None)
             return HuksCryptoExtensionResult()
         result = await self._answer(
-            self._feed(session, session.operation.finish, bytes(params.inData or b"")), initHandle
+            self._feed(session, session.operation.finish, bytes(params.inData or b"")), session=initHandle
         )
-        if result.resultCode not in (
-            _R.HUKS_CRYPTO_EXTENSION_ERR_PIN_NO_AUTH,
-            _R.HUKS_CRYPTO_EXTENSION_ERR_PIN_LOCKED,
-        ):
+        if result.resultCode not in _ABOUT_THE_PIN:
             self._sessions.pop(initHandle, None)
         return result
 
     async def _feed(self, session: _Session, work: Any, data: bytes) -> HuksCryptoExtensionResult:
-        self._check_pin(session)
-        return HuksCryptoExtensionResult(outData=await self._token.run(lambda token: work(token, data)))
+        return HuksCryptoExtensionResult(outData=await self._run(session, lambda token: work(token, data)))
 
-    def _check_pin(self, session: _Session) -> None:
-        if session.operation.needs_pin:
-            self._check_proved(session.resource)
+    async def _run(self, session: _Session, work: Callable[[Any], Any]) -> Any:
+        """Have the token do a session's work, if its caller has proved the PIN by the time the work begins."""
+
+        def checked(token: Any) -> Any:
+            if session.operation.needs_pin:
+                self._check_proved(session.resource)
+            return work(token)
+
+        return await self._token.run(checked)
+
+    def _has_proved(self, resource: _Resource) -> bool:
+        return not resource.cleared and self._token.has_proved(resource.uid)
 
     def _check_proved(self, resource: _Resource) -> None:
         if self._token.locked:
             raise TokenFailure(_R.HUKS_CRYPTO_EXTENSION_ERR_PIN_LOCKED, "the PIN is locked")
-        if not self._token.has_proved(resource.uid):
+        if not self._has_proved(resource):
             raise TokenFailure(
                 _R.HUKS_CRYPTO_EXTENSION_ERR_PIN_NO_AUTH,
                 "this caller has not proved the PIN, or the token was logged out",
@@ -233,13 +269,17 @@ class Pkcs11Provider(CryptoExtensionAbility):
         resource = self._find(handle)
         if resource is None:
             return _failed(_R.HUKS_CRYPTO_EXTENSION_ERR_HANDLE_NOT_EXIST)
-        return await self._answer(self._generate(resource, _split(params)[0]))
+        return await self._answer(self._generate(resource, _split(params)[0]), handle=handle)
 
     async def _generate(self, resource: _Resource, numbers: dict[int, Any]) -> HuksCryptoExtensionResult:
-        self._check_proved(resource)
         abandoned = Abandoned()
+
+        def make(session: Any) -> None:
+            self._check_proved(resource)
+            generate(session, resource.locator, numbers, abandoned)
+
         try:
-            await self._token.run(lambda session: generate(session, resource.locator, numbers, abandoned))
+            await self._token.run(make)
         except BaseException:
             abandoned.set()
             raise
@@ -258,7 +298,7 @@ class Pkcs11Provider(CryptoExtensionAbility):
         resource = self._find(handle)
         if resource is None:
             return _failed(_R.HUKS_CRYPTO_EXTENSION_ERR_HANDLE_NOT_EXIST)
-        return await self._answer(self._export(resource))
+        return await self._answer(self._export(resource), handle=handle)
 
     async def _export(self, resource: _Resource) -> HuksCryptoExtensionResult:
         public = await self._token.run(lambda session: export_public(session, resource.locator))
@@ -282,32 +322,52 @@ class Pkcs11Provider(CryptoExtensionAbility):
         )
 
     def _find(self, handle: str) -> _Resource | None:
-        resource = self._resources.get(handle)
-        if resource is not None and resource.life != self._token.life:
-            del self._resources[handle]
-            return None
-        return resource
+        self._let_go_of_lost()
+        return self._resources.get(handle)
 
     def _session(self, handle: str) -> _Session | None:
-        session = self._sessions.get(handle)
-        if session is not None and session.resource.life != self._token.life:
-            del self._sessions[handle]
-            return None
-        return session
+        self._let_go_of_lost()
+        return self._sessions.get(handle)
+
+    def _let_go_of_lost(self) -> None:
+        """Forget what was open at a token that was lost since."""
+        life = self._token.life
+        if life == self._life:
+            return
+        for handle, resource in list(self._resources.items()):
+            if resource.life != life:
+                self._let_go(handle)
+        self._life = life
 
     async def _answer(
-        self, work: Awaitable[HuksCryptoExtensionResult], session: str | None = None
+        self,
+        work: Awaitable[HuksCryptoExtensionResult],
+        *,
+        handle: str | None = None,
+        session: str | None = None,
     ) -> HuksCryptoExtensionResult:
-        """Return the result of the work, or the result that stands for a failure of the token."""
+        """Return the result of the work, or the result that stands for a failure of the token.
+
+        Args:
+            work: what a method does.
+            handle: the open key that it is for; the keystore forgets it after a failure of the token.
+            session: the session that an error ends.
+        """
         try:
             return await work
         except TokenFailure as failure:
+            if handle is not None and failure.code == _R.HUKS_CRYPTO_EXTENSION_ERR_UKEY_DRIVER_FAIL:
+                self._let_go(handle)
+                with suppress(TokenFailure, BusinessError):
+                    await self._token.log_out_if_unused()
             info = HuksExternalErrorInfo(int(failure.code), failure.text)
             return HuksCryptoExtensionResult(failure.code, retryCount=failure.retries, errInfo=info)
         except BusinessError:
             if session is not None:
                 self._sessions.pop(session, None)
             raise
+        finally:
+            self._let_go_of_lost()
 
 
 def _describe(session: Any) -> dict[str, Any]:

@@ -72,11 +72,7 @@ class Token:
         # What a caller proves counts only as long as its mark is here: who forgets takes it away.
         self._marks: dict[int, object] = {}
         self._logged_in = False
-        # True while the token looks at a PIN, when nobody is logged in.
-        self._checking = False
         self._locked = False
-        # True if a session was lost and could not be closed, so that the library may still regard it as logged in.
-        self._unclean = False
 
     @property
     def locked(self) -> bool:
@@ -84,8 +80,8 @@ class Token:
         return self._locked
 
     def has_proved(self, uid: int) -> bool:
-        """Whether a caller has proved the PIN."""
-        return uid in self._proved and not self._checking
+        """Whether a caller has proved the PIN. Only in the token's thread: a PIN may be looked at before its next work."""
+        return uid in self._proved
 
     async def run(self, work: Callable[[Any], T]) -> T:
         """Call `work(session)` in the token's thread.
@@ -176,15 +172,22 @@ class Token:
 
         What the caller was proving counts no more, also if nobody waits for it and it goes on in the thread.
         """
-        # the mark first: the thread looks for it once it has noted the caller
-        self._marks.pop(uid, None)
-        self._proved.discard(uid)
+        self.drop(uid)
+        await self.log_out_if_unused()
+
+    async def log_out_if_unused(self) -> None:
+        """Log out if no caller has proved the PIN."""
         if not self._proved and self._logged_in:
             await self.run(self._log_out_if_unused)
 
+    def drop(self, uid: int) -> None:
+        """As `forget`, but leave the token logged in."""
+        # the mark first: the thread looks for it once it has noted the caller
+        self._marks.pop(uid, None)
+        self._proved.discard(uid)
+
     def _prove(self, session: Any, uid: int, pin: str, mark: object) -> None:
         before = self._log_out(session)
-        self._checking = True
         try:
             self._log_in(before, pin)
             self._proved.add(uid)
@@ -193,8 +196,6 @@ class Token:
         except BaseException:
             self._proved.clear()
             raise
-        finally:
-            self._checking = False
         self._locked = False
         self._logged_in = True
         with suppress(python_pkcs11().PKCS11Error):
@@ -282,7 +283,7 @@ class Token:
             self._lose()
         try:
             session = self._look(library)
-            if self._unclean and self._library.begin_anew(self):
+            if self._library.unclean and self._library.begin_anew(self):
                 session = self._look(library)
         except pkcs11.PKCS11Error:
             # a library may find a reinserted token only after it was initialized again
@@ -292,7 +293,6 @@ class Token:
         self._session = session
         self._epoch = self._library.epoch
         self._library.holders.add(self)
-        self._unclean = False
         return session
 
     def _look(self, library: Any) -> Any:
@@ -323,7 +323,7 @@ class Token:
             try:
                 lost.close()
             except pkcs11.PKCS11Error:
-                self._unclean = True
+                self._library.unclean = True
         self._logged_in = False
         self._proved.clear()
         self.life += 1
