@@ -1,5 +1,6 @@
 """The documented functions on key sessions."""
 
+import sys
 from collections.abc import Mapping
 from functools import partial
 from threading import get_ident
@@ -235,7 +236,11 @@ class SessionFunctions(KeystoreFunctions):
             return
         state.driver.abort(state.session_owner, handle)
         dispatcher = state.dispatcher
-        if perf_counter() > dispatcher.turn_ends and dispatcher.is_due():
+        if perf_counter() <= dispatcher.turn_ends or not dispatcher.is_due():
+            return
+        # A coroutine that is closed may not wait, and the task that runs meanwhile, as in the garbage collector, is
+        # another's, whose scope this is not to change.
+        if not isinstance(sys.exception(), GeneratorExit):
             # Shielded, because a block that is cancelled may have several sessions to abort.
             with anyio.CancelScope(shield=True):
                 await dispatcher.give_turn()

@@ -23,6 +23,21 @@ class Stream(AsyncGenerator[bytes, None], Uncopied):
     def __init__(self, parts: AsyncGenerator[bytes, None]) -> None:
         self._parts = cast("AsyncGeneratorType[bytes, None]", parts)
         self._broken = ""
+        self._ended = False
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        """The type of the generator that this stands for.
+
+        `inspect.isasyncgen` asks for it: HTTP clients learn in this way that a body can be sent only once, and
+        frameworks that a result is a body.
+        """
+        return AsyncGeneratorType
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("ag_"):  # ag_running and the like
+            raise AttributeError(f"a Stream has no attribute {name}")
+        return getattr(self._parts, name)
 
     def __anext__(self) -> Coroutine[Any, Any, bytes]:
         return self.asend(None)
@@ -39,9 +54,16 @@ class Stream(AsyncGenerator[bytes, None], Uncopied):
         if self._broken:
             raise BusinessError(12000011, self._broken)
         running = self._parts.ag_running
+        if not running and self._parts.ag_frame is None and not self._ended:
+            self._broken = (
+                "an event loop closed the stream, with all others that were left in it, before it had ended, so what "
+                "it gave is not all of it; begin anew"
+            )
+            raise BusinessError(12000011, self._broken)
         try:
             part: bytes = await step(*args)
         except StopAsyncIteration:
+            self._ended = True
             raise
         except BaseException as error:
             if not running:  # else this was a second step, which is refused, and the first one goes on
@@ -54,6 +76,8 @@ class Stream(AsyncGenerator[bytes, None], Uncopied):
 
     async def aclose(self) -> None:
         """Close it; asked again, it has ended."""
+        if not self._parts.ag_running:  # else this is refused
+            self._ended = True
         await self._parts.aclose()
 
     async def leave(self) -> None:

@@ -1,6 +1,7 @@
 """Streams that break off: whoever goes on with one is told, and never takes a part for the whole."""
 
 import copy
+import inspect
 from collections.abc import AsyncGenerator
 
 import anyio
@@ -109,6 +110,48 @@ def test_whoever_closes_a_stream_knows_it(run):
                 await stream.aclose()
                 with pytest.raises(TypeError, match="cannot be copied"):
                     copy.copy(stream)
+
+    run(main)
+
+
+def test_a_stream_that_its_event_loop_closed_has_not_ended(run):
+    """Loops close the generators that are left in them at their end; another loop does not take one for complete."""
+    left = []
+
+    async def begin():
+        async with opened() as keystore:
+            async for make, data in the_ways(keystore):
+                stream = make([data])
+                left.append((stream, make))
+                if make.__name__ == "<lambda>":  # the other one is closed with its block
+                    assert await anext(stream)
+
+    async def go_on():
+        for stream, make in left:
+            text = "an event loop closed" if make.__name__ == "<lambda>" else "its block was left"
+            for _ in range(2):
+                with pytest.raises(huks.BusinessError, match=text) as closed:
+                    await anext(stream)
+                assert closed.value.code == 12000011
+
+    run(begin)
+    run(go_on)
+    assert len(left) == 3
+
+
+def test_a_stream_shows_that_it_can_be_read_once(run):
+    """HTTP clients refuse to send a generator a second time, and frameworks take one for a body, by its class."""
+
+    async def main():
+        async with opened() as keystore:
+            async for make, data in the_ways(keystore):
+                stream = make(pieces(data))
+                assert inspect.isasyncgen(stream)
+                assert stream.ag_frame is not None
+                assert not stream.ag_running
+                assert not hasattr(stream, "gi_running")
+                await take(stream, [])
+                assert stream.ag_frame is None
 
     run(main)
 

@@ -457,3 +457,34 @@ def test_a_cancelled_task_aborts_all_of_its_sessions(backend, monkeypatch):
             assert keystore.statistics().open == 0
 
     anyio.run(main, backend=backend)
+
+
+def test_an_abort_in_a_coroutine_that_is_closed_changes_no_other_task(monkeypatch):
+    """The garbage collector closes a task that nobody keeps, in the midst of another one and of its scopes."""
+    monkeypatch.setattr(dispatch, "_LONGEST_SECONDS", -1.0)
+
+    async def main():
+        async with opened() as keystore:
+
+            async def work():
+                handles = [
+                    (await keystore.initSession("aes", {"properties": _BEGIN})).handle for _ in range(2)
+                ]
+                try:
+                    await anyio.sleep_forever()
+                finally:
+                    for handle in handles:
+                        await keystore.abortSession(handle, {"properties": []})
+
+            coroutine = work()
+            while keystore.statistics().open < 2:
+                coroutine.send(None)
+            with anyio.CancelScope() as scope:
+                keystore._state.dispatcher.turn_ends = 0.0
+                coroutine.close()
+                assert keystore.statistics().open == 0
+                scope.cancel()
+                await anyio.sleep_forever()
+            assert scope.cancelled_caught
+
+    anyio.run(main)
