@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_der_publ
 from cryptography.x509.oid import NameOID
 
 import huks_async as huks
+from huks_async.model.tags import InnerTag
 from huks_async.providers import Pkcs11Provider
 from huks_async.rootkeys import Pkcs11RootKey
 from tests.providers.softhsm import (
@@ -44,6 +45,7 @@ pytestmark = [needs_token, pytest.mark.asyncio]
 STATE = huks.huksExternalCrypto.HuksExternalPinAuthState
 RSA, ECC, AES, HMAC = 1, 2, 20, 50
 ENCRYPT, DECRYPT = 1, 2
+_INNER = {tag.name: tag for tag in InnerTag if "BATCH" in tag.name or tag is InnerTag.USER_AUTH_TYPE_ATL}
 SIGN_ECC = external(ALGORITHM=ECC, PURPOSE=4, DIGEST=12)
 PATIENCE = 60.0
 """Seconds that a token may take: only a token that hangs takes as long, also on a busy machine."""
@@ -674,6 +676,66 @@ async def test_proving_the_pin_again_leaves_no_session_behind(keystore, slot):
     assert slot.sessions() == before
     await keystore.clearUkeyPinAuthState(rid("again"))
     assert slot.sessions() == before
+
+
+PROTECTION = {
+    "USER_AUTH_TYPE": 1,
+    "AUTH_TIMEOUT": 5,
+    "KEY_AUTH_ACCESS_TYPE": 1,
+    "KEY_SECURE_SIGN_TYPE": 1,
+    "CHALLENGE_TYPE": 0,
+    "CHALLENGE_POS": 0,
+    "KEY_AUTH_PURPOSE": 4,
+    "USER_AUTH_MODE": 1,
+    "KEY_ACCESS_GROUP": b"group",
+    "IS_DEVICE_PASSWORD_SET": True,
+}
+
+
+@pytest.mark.parametrize("tag", [*PROTECTION, *_INNER])
+async def test_protection_that_a_token_does_not_know_is_refused(keystore, tag):
+    """12000001 when a key is made, and for sessions: a key would look safer than it is."""
+    given = external(ALGORITHM=ECC, KEY_SIZE=256, PURPOSE=12)
+    extra = (
+        {"tag": _INNER[tag], "value": True if tag.startswith("IS") else 1}
+        if tag in _INNER
+        else {"tag": huks.HuksTag[f"HUKS_TAG_{tag}"], "value": PROTECTION[tag]}
+    )
+    label = unique("guarded")
+    await keystore.openResource(rid(label))
+    await keystore.authUkeyPin(rid(label), pin(PIN))
+    with refused(12000001, tag):
+        await keystore.generateKeyItem(rid(label), {"properties": [*given["properties"], extra]})
+    with refused(12000011):
+        await keystore.exportKeyItem(rid(label), external())
+    with refused(12000001, tag):
+        await keystore.initSession(rid(label), {"properties": [*SIGN_ECC["properties"], extra]})
+
+
+async def test_a_key_that_was_made_for_another_purpose_is_refused_at_once(keystore):
+    """401 when the session is opened, as for keys of the keystore."""
+    verifies, encrypts = unique("verifies"), unique("encrypts")
+    await make(keystore, verifies, ALGORITHM=ECC, KEY_SIZE=256, PURPOSE=8)
+    await make(keystore, encrypts, ALGORITHM=AES, KEY_SIZE=256, PURPOSE=1)
+    with refused(401, "CKA_SIGN"):
+        await keystore.initSession(rid(verifies), SIGN_ECC)
+    with refused(401, "CKA_DECRYPT"):
+        await keystore.initSession(rid(encrypts), external(ALGORITHM=AES, PURPOSE=2, BLOCK_MODE=1, PADDING=0))
+    with refused(12000011):
+        await keystore.initSession(rid(encrypts), SIGN_ECC)
+
+
+async def test_what_a_working_token_refuses_is_no_failure_of_it(keystore):
+    """12000001 with its own word; the key stays open, and the PIN proved."""
+    label = unique("short")
+    await make(keystore, label, ALGORITHM=HMAC, KEY_SIZE=128, PURPOSE=4)
+    with refused(12000001, "KeySizeRange"):
+        await run(keystore, label, last=b"x", ALGORITHM=HMAC, PURPOSE=128, DIGEST=14)
+    ecc = unique("not RSA")
+    await make(keystore, ecc, ALGORITHM=ECC, KEY_SIZE=256, PURPOSE=12)
+    with refused(401, "HUKS_TAG_ALGORITHM"):
+        await keystore.initSession(rid(ecc), external(ALGORITHM=RSA, PURPOSE=4, DIGEST=12, PADDING=3))
+    await run(keystore, ecc, last=b"x", ALGORITHM=ECC, PURPOSE=4, DIGEST=12)
 
 
 # --- the PIN of several callers and keys -----------------------------------------------------------------

@@ -35,6 +35,7 @@ _TAG = 16
 _COUNTERS = 1 << _BLOCK * 8
 _A, _D, _M, _P, _W = HuksKeyAlg, HuksKeyDigest, HuksCipherMode, HuksKeyPadding, HuksKeyPurpose
 _T = HuksTag
+_KINDS: dict[int, str] = {_A.HUKS_ALG_RSA: "RSA", _A.HUKS_ALG_ECC: "EC", _A.HUKS_ALG_AES: "AES"}
 _DIGESTS: dict[int, tuple[str, hashes.HashAlgorithm]] = {
     _D.HUKS_DIGEST_SHA1: ("SHA_1", hashes.SHA1()),  # noqa: S303  # documented, and what many tokens have for OAEP
     _D.HUKS_DIGEST_SHA224: ("SHA224", hashes.SHA224()),
@@ -49,9 +50,12 @@ class Operation(ABC):
 
     kinds: tuple[str, ...] = ("PRIVATE_KEY",)
     """Which kinds of objects in the token it uses."""
+    use: str = "sign"
+    """What the key must be able to do: the name of python-pkcs11's method, which a key has that was made for it."""
 
-    def __init__(self, locator: Locator) -> None:
+    def __init__(self, locator: Locator, algorithm: int) -> None:
         self.locator = locator
+        self._algorithm = algorithm
 
     @property
     def needs_pin(self) -> bool:
@@ -59,8 +63,27 @@ class Operation(ABC):
         return self.kinds != ("PUBLIC_KEY",)
 
     def key(self, session: Any) -> Any:
-        """The key in the token."""
-        return find_key(session, self.locator, *self.kinds)
+        """The key in the token.
+
+        Raises:
+            BusinessError: 12000011 if there is no such key; 401 for one of another algorithm, or that was not made
+                for this purpose.
+        """
+        key = find_key(session, self.locator, *self.kinds)
+        # Some tokens give errors for a wrong kind of key that look like those of a token that is gone.
+        kind = _KINDS.get(self._algorithm)
+        if kind and getattr(key.key_type, "name", "") != kind:
+            raise BusinessError(
+                401,
+                f"HUKS_TAG_ALGORITHM: the token's key {self.locator} is not of this kind, {kind}",
+            )
+        if not hasattr(key, self.use):
+            raise BusinessError(
+                401,
+                f"HUKS_TAG_PURPOSE: the token's key {self.locator} was not made for it (it has no "
+                f"CKA_{self.use.upper()})",
+            )
+        return key
 
     @abstractmethod
     def update(self, session: Any, data: bytes) -> bytes:
@@ -75,7 +98,7 @@ class _Hashing(Operation):
     """Hashes the message as it comes."""
 
     def __init__(self, locator: Locator, numbers: Numbers) -> None:
-        super().__init__(locator)
+        super().__init__(locator, numbers[_T.HUKS_TAG_ALGORITHM])
         name, algorithm = _digest(numbers)
         self.name: str = name
         self.algorithm: hashes.HashAlgorithm = algorithm
@@ -115,6 +138,7 @@ class Verify(Sign):
     """Verification of RSA and ECDSA signatures; `finish` takes the signature."""
 
     kinds: tuple[str, ...] = ("PUBLIC_KEY",)
+    use: str = "verify"
 
     def finish(self, session: Any, data: bytes) -> bytes:
         """See `Operation`."""
@@ -139,7 +163,7 @@ class Mac(Operation):
     kinds: tuple[str, ...] = ("SECRET_KEY",)
 
     def __init__(self, locator: Locator, numbers: Numbers) -> None:
-        super().__init__(locator)
+        super().__init__(locator, _A.HUKS_ALG_HMAC)
         self._mechanism = f"{_digest(numbers)[0]}_HMAC"
         self._data = bytearray()
 
@@ -158,9 +182,10 @@ class RsaCipher(Operation):
     """RSA encryption of one block."""
 
     def __init__(self, locator: Locator, numbers: Numbers, *, encrypts: bool) -> None:
-        super().__init__(locator)
+        super().__init__(locator, _A.HUKS_ALG_RSA)
         self.kinds: tuple[str, ...] = ("PUBLIC_KEY",) if encrypts else ("PRIVATE_KEY",)
         self._encrypts = encrypts
+        self.use = "encrypt" if encrypts else "decrypt"
         self._mechanism = _rsa_cipher(numbers)
         self._data = bytearray()
 
@@ -173,7 +198,7 @@ class RsaCipher(Operation):
         """See `Operation`."""
         mechanism, parameter = self._mechanism
         key = self.key(session)
-        work = key.encrypt if self._encrypts else key.decrypt
+        work = getattr(key, self.use)
         return _cipher(session, work, bytes(self._data) + data, mechanism, parameter)
 
 
@@ -185,8 +210,9 @@ class BlockCipher(Operation):
     def __init__(
         self, locator: Locator, numbers: Numbers, blobs: dict[int, bytes], *, encrypts: bool
     ) -> None:
-        super().__init__(locator)
+        super().__init__(locator, _A.HUKS_ALG_AES)
         self._encrypts = encrypts
+        self.use = "encrypt" if encrypts else "decrypt"
         self._mode = numbers[_T.HUKS_TAG_BLOCK_MODE]
         self._chain = b"" if self._mode == _M.HUKS_MODE_ECB else _iv(blobs)
         self._rest = b""
@@ -227,7 +253,7 @@ class BlockCipher(Operation):
     def _blocks(self, session: Any, data: bytes) -> bytes:
         pkcs11 = python_pkcs11()
         key = self.key(session)
-        work = key.encrypt if self._encrypts else key.decrypt
+        work = getattr(key, self.use)
         if self._mode == _M.HUKS_MODE_ECB:
             return _cipher(session, work, data, pkcs11.Mechanism.AES_ECB, None)
         if self._mode == _M.HUKS_MODE_CBC:
@@ -254,8 +280,9 @@ class Gcm(Operation):
     kinds: tuple[str, ...] = ("SECRET_KEY",)
 
     def __init__(self, locator: Locator, blobs: dict[int, bytes], *, encrypts: bool) -> None:
-        super().__init__(locator)
+        super().__init__(locator, _A.HUKS_ALG_AES)
         self._encrypts = encrypts
+        self.use = "encrypt" if encrypts else "decrypt"
         nonce = blobs.get(_T.HUKS_TAG_NONCE)
         if not nonce:
             raise BusinessError(401, "HUKS_TAG_NONCE is absent: tokens encrypt with the caller's, 12 bytes")
@@ -276,7 +303,7 @@ class Gcm(Operation):
         pkcs11 = python_pkcs11()
         key = self.key(session)
         parameter = pkcs11.GCMParams(self._nonce, aad=self._aad, tag_bits=_TAG * 8)
-        work = key.encrypt if self._encrypts else key.decrypt
+        work = getattr(key, self.use)
         return _cipher(
             session, work, bytes(self._data) + data + self._tag, pkcs11.Mechanism.AES_GCM, parameter
         )

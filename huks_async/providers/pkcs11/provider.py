@@ -20,6 +20,7 @@ from huks_async.model.showing import shown
 from huks_async.providers.pkcs11.locators import Locator, parse_locator
 from huks_async.providers.pkcs11.objects import certificates, export_public, generate, look_at_token
 from huks_async.providers.pkcs11.operations import Operation, make_operation
+from huks_async.providers.pkcs11.protection import refuse_protection
 from huks_async.providers.pkcs11.token import Abandoned, Token, TokenFailure
 from huks_async.providers.protocol import (
     CertificatePurpose,
@@ -202,6 +203,7 @@ class Pkcs11Provider(CryptoExtensionAbility):
         if resource is None:
             return _failed(_R.HUKS_CRYPTO_EXTENSION_ERR_HANDLE_NOT_EXIST)
         numbers, blobs = _split(params.properties)
+        refuse_protection(numbers, blobs)
         operation = make_operation(resource.locator, numbers, blobs)
         return await self._answer(self._init(_Session(resource, operation)), handle=handle)
 
@@ -269,7 +271,9 @@ class Pkcs11Provider(CryptoExtensionAbility):
         resource = self._find(handle)
         if resource is None:
             return _failed(_R.HUKS_CRYPTO_EXTENSION_ERR_HANDLE_NOT_EXIST)
-        return await self._answer(self._generate(resource, _split(params)[0]), handle=handle)
+        numbers, blobs = _split(params)
+        refuse_protection(numbers, blobs)
+        return await self._answer(self._generate(resource, numbers), handle=handle)
 
     async def _generate(self, resource: _Resource, numbers: dict[int, Any]) -> HuksCryptoExtensionResult:
         abandoned = Abandoned()

@@ -31,6 +31,23 @@ _GONE = (
 )
 # errors for an object that was found just before and is gone; SoftHSM raises them if a token's files are removed
 _LOST_OBJECT = ("ObjectHandleInvalid", "KeyHandleInvalid")
+# errors that say that the token, which works, does not do this, or not with this key
+_REFUSALS = (
+    "ArgumentsBad",
+    "AttributeTypeInvalid",
+    "AttributeValueInvalid",
+    "DataInvalid",
+    "DataLenRange",
+    "DomainParamsInvalid",
+    "FunctionNotSupported",
+    "KeySizeRange",
+    "KeyTypeInconsistent",
+    "MechanismInvalid",
+    "MechanismParamInvalid",
+    "TemplateIncomplete",
+    "TemplateInconsistent",
+)
+_NOT_PERMITTED = "code 0x68"  # CKR_KEY_FUNCTION_NOT_PERMITTED, for which python-pkcs11 has no class
 _TEXT_OF_CRYPTOKI = "Cryptoki"
 
 
@@ -298,7 +315,7 @@ class Token:
     def _look(self, library: Any) -> Any:
         return library.get_token(token_label=self._label).open(rw=True)
 
-    def _failure(self, pkcs11: Any, error: Any) -> TokenFailure:
+    def _failure(self, pkcs11: Any, error: Any) -> TokenFailure | BusinessError:
         kind = type(error).__name__
         # the texts of these errors name states of the token, never keys or PINs
         text = f"{kind} {error}".strip()
@@ -311,6 +328,10 @@ class Token:
             return TokenFailure(
                 _R.HUKS_CRYPTO_EXTENSION_ERR_UKEY_NOT_EXIST,
                 f"the token {shown(self._label)} is not there, or not as it was ({text})",
+            )
+        if kind in _REFUSALS or text.endswith(_NOT_PERMITTED):
+            return BusinessError(
+                12000001, f"the token does not do this with these parameters, or not with this key ({text})"
             )
         return TokenFailure(_R.HUKS_CRYPTO_EXTENSION_ERR_UKEY_DRIVER_FAIL, text)
 
