@@ -149,12 +149,18 @@ class SharedWork(Generic[T]):
 
     def _help(self) -> None:
         """Make calls in a thread."""
-        calls = 0
-        while (call := self._next(calls)) is not None:
-            call.execute()
-            if self._awaited is call:
-                self._home.hand_in(self)
-            calls += 1
+        calls, call = 0, None
+        try:
+            while (call := self._next(calls)) is not None:
+                call.execute()
+                if self._awaited is call:
+                    self._home.hand_in(self)
+                calls += 1
+        except BaseException as error:  # outside of the calls, as where memory runs out for a moment
+            if call is not None:
+                call.settle_late(error)
+            with self._lock:
+                self._helpers -= 1
         # The task may wait for a call that nobody makes now.
         if self._awaited is not None:
             self._home.hand_in(self)

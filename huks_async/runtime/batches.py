@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from huks_async.runtime.jobs import Job
-from huks_async.runtime.workers import Crew, Desk
+from huks_async.runtime.workers import Crew, Desk, hand_in_late
 
 Q = TypeVar("Q")
 R = TypeVar("R")
@@ -44,24 +44,32 @@ def _work(desk: Desk, handler: Callable[[list[Any]], list[Any]], limit: int) -> 
     stop = False
     while not stop:
         batch: list[Job[Any]] = []
-        job = desk.jobs.get()
-        while job is not None:
-            if job.take():
+        job: Job[Any] | None = None
+        counted = False
+        try:
+            job = desk.jobs.get()
+            while job is not None:
                 batch.append(job)
+                if not job.take():
+                    batch.pop()
+                    desk.count(-1)
+                job = None
+                if len(batch) >= limit:
+                    break
+                try:
+                    job = desk.jobs.get_nowait()
+                except (queue.Empty, MemoryError):  # the latter leaves the queue as it was
+                    break
             else:
-                desk.count(-1)
-            if len(batch) >= limit:
-                break
-            try:
-                job = desk.jobs.get_nowait()
-            except queue.Empty:
-                break
-        else:
-            stop = True
-        if batch:
-            _handle(batch, handler)
-            desk.count(-len(batch))
-            _hand_in(batch)
+                stop = True
+            if batch:
+                _handle(batch, handler)
+                desk.count(-len(batch))
+                counted = True
+                _hand_in(batch)
+        except BaseException as error:
+            in_hand = batch if batch and (job is None or job in batch) else [*batch, job]
+            hand_in_late(desk, in_hand, error, counted=counted)
         del job, batch
 
 

@@ -1,5 +1,6 @@
 """A piece of work that leaves the event loop, and the way its result comes back."""
 
+import time
 from collections import deque
 from collections.abc import Callable, Generator
 from typing import Any, Generic, Protocol, TypeVar
@@ -10,6 +11,9 @@ import anyio.lowlevel
 from huks_async.runtime.loops import asyncio_loop
 
 T = TypeVar("T")
+
+PAUSE = 0.02
+"""Seconds after which a worker tries again what it had no memory for."""
 
 
 class Waiter(Protocol):
@@ -67,20 +71,39 @@ class Home:
         """Return finished jobs to this loop, from any thread. Jobs that finish together should be passed together."""
         # The order matters. Here jobs are appended before the flag is read; in _wake_all the flag is cleared before
         # the queue is read. So a job is either seen by a call of _wake_all that is posted already, or posts one.
-        self._finished.extend(jobs)
-        if not self._posted:
-            self._posted = True
+        while True:
             try:
-                self._post(self._wake_all)
-            except RuntimeError:  # the loop is closed, so no task waits any more
-                self._posted = False
-                self._finished.clear()
+                self._finished.extend(jobs)
+                jobs = ()
+                if not self._posted:
+                    self._post_once()
+            except MemoryError:
+                time.sleep(PAUSE)
+            else:
+                return
+
+    def _post_once(self) -> None:
+        self._posted = True
+        try:
+            self._post(self._wake_all)
+        except RuntimeError:  # the loop is closed, so no task waits any more
+            self._posted = False
+            self._finished.clear()
+        except BaseException:
+            self._posted = False  # nobody else would post
+            raise
 
     def _wake_all(self) -> None:
         self._posted = False
         finished = self._finished
         while finished:
-            finished.popleft().wake()
+            job = finished.popleft()
+            try:
+                job.wake()
+            except BaseException:
+                finished.appendleft(job)
+                self._post_once()  # the others must not wait for the next job that ends
+                raise
 
 
 def current_home(known: Home | None) -> Home:
@@ -131,6 +154,12 @@ class Call(Generic[T]):
             self.error = outcome
         else:
             self.result = outcome
+
+    def settle_late(self, error: BaseException) -> None:
+        """Keep what went wrong around the call, unless there is an outcome."""
+        if self.error is None and not hasattr(self, "result"):
+            self.error = error
+        self.has_run = True
 
     def value(self) -> T:
         """Give the result, or raise the exception; once."""

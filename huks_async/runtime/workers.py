@@ -6,12 +6,14 @@ The threads work in the same way under asyncio, uvloop and trio.
 """
 
 import contextlib
+import logging
 import os
 import queue
 import sys
 import threading
+import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, TypeVarTuple
 
 import anyio
@@ -19,7 +21,9 @@ import anyio
 from huks_async.model.errors import BusinessError
 from huks_async.runtime.daemons import DaemonThread
 from huks_async.runtime.forks import generation, notice_fork, refuse_after_fork
-from huks_async.runtime.jobs import Home, Job, current_home
+from huks_async.runtime.jobs import PAUSE, Home, Job, current_home
+
+logger: logging.Logger = logging.getLogger("huks_async")
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
@@ -200,16 +204,57 @@ def _yield_to_loop(nice: int) -> None:
 def _work(desk: Desk, nice: int) -> None:
     _yield_to_loop(nice)
     while True:
-        job = desk.jobs.get()
-        if job is None:
-            return
-        taken = job.take()
-        if taken:
-            job.execute()
-        desk.count(-1)
-        if taken:
-            job.home.hand_in(job)
+        job, counted = None, False
+        try:
+            job = desk.jobs.get()
+            if job is None:
+                return
+            taken = job.take()
+            if taken:
+                job.execute()
+            desk.count(-1)
+            counted = True
+            if taken:
+                job.home.hand_in(job)
+        except BaseException as error:
+            hand_in_late(desk, [job], error, counted=counted)
         del job  # an idle thread must not keep the last result alive
+
+
+def hand_in_late(desk: Desk, jobs: Sequence[Job[Any] | None], error: BaseException, *, counted: bool) -> None:
+    """Bring jobs to their end whose worker failed outside of their calls, as where it gets no memory for a moment.
+
+    Nobody else would ever wake the tasks that wait for them. Jobs that were dropped may be among them.
+
+    Args:
+        desk: the worker's.
+        jobs: that the worker has in hand.
+        error: what the worker failed by; for those that have no outcome.
+        counted: whether they count no more among the unfinished.
+
+    """
+    for job in jobs:
+        if job is None:
+            time.sleep(PAUSE)
+            continue
+        _insist(job.settle_late, error)
+        if not counted:
+            _insist(desk.count, -1)
+        _insist(job.home.hand_in, job)
+
+
+def _insist(step: Callable[[*Args], object], *args: *Args) -> None:
+    """Do a step as soon as there is memory for it."""
+    while True:
+        try:
+            step(*args)
+        except MemoryError:
+            time.sleep(PAUSE)
+        except Exception:
+            logger.exception("a worker of huks_async could not hand in a result")
+            return
+        else:
+            return
 
 
 class WorkerPool(Crew):
