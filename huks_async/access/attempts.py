@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from huks_async.access.authenticator import AuthHost
-from huks_async.access.vault import change
+from huks_async.access.vault import change, read_value
 from huks_async.model.errors import BusinessError
 from huks_async.model.settings import check_seconds, check_whole
 from huks_async.model.showing import shown
@@ -107,7 +107,9 @@ class Lockout:
         if state is None:
             failures = 0
         else:
-            _, failures, known_boot, known_since, known_wall = _STATE.unpack(state)
+            failures, known_boot, known_since, known_wall = read_value(
+                state, "what the store keeps of a user's wrong guesses", _read
+            )
             same_boot = known_boot == boot and any(boot)
             elapsed = since_boot - known_since if same_boot else wall - known_wall
             if elapsed < 0:
@@ -128,3 +130,10 @@ class Lockout:
             return 0.0
         doubled = min(failures - self.free, 60)
         return float(min(self.first * 2**doubled, self.longest))
+
+
+def _read(state: bytes) -> tuple[int, bytes, float, float]:
+    written, failures, boot, since_boot, wall = _STATE.unpack(state)
+    if written != _FORMAT:
+        raise ValueError(written)
+    return failures, boot, since_boot, wall

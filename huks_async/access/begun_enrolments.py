@@ -7,10 +7,11 @@ removes the mark, and whoever begins another one replaces it.
 import json
 from typing import NamedTuple
 
-from huks_async.access.vault import Vault, change
+from huks_async.access.vault import Vault, change, read_value
 from huks_async.runtime.randomness import random_bytes
 
 _MARK = b"answered "
+_FORMS = [[str, str, float], [str, str, int]]
 
 
 class Begun(NamedTuple):
@@ -31,11 +32,12 @@ async def answer(vault: Vault, user_id: int) -> tuple[Begun | None, bytes]:
     """Take what was begun, None if nothing was or it is answered already, and leave a mark."""
     mark = _MARK + random_bytes(16)
 
-    def taken(state: bytes | None) -> tuple[bytes | None, bytes | None]:
-        return (state, None) if state is None or state.startswith(_MARK) else (mark, state)
+    def taken(state: bytes | None) -> tuple[bytes | None, Begun | None]:
+        if state is None or state.startswith(_MARK):
+            return state, None
+        return mark, read_value(state, "the enrolment of a passkey that was begun", _read)
 
-    state = await change(vault, _name(user_id), taken)
-    return None if state is None else Begun(*json.loads(state)), mark
+    return await change(vault, _name(user_id), taken), mark
 
 
 async def goes_on(vault: Vault, user_id: int, mark: bytes) -> bool:
@@ -54,6 +56,13 @@ async def complete(vault: Vault, user_id: int, mark: bytes) -> bool:
 async def end(vault: Vault, user_id: int) -> None:
     """End the user's enrolment, answered or not, if there is one."""
     await change(vault, _name(user_id), lambda _: (None, None))
+
+
+def _read(state: bytes) -> Begun:
+    found = json.loads(state)
+    if not isinstance(found, list) or [type(part) for part in found] not in _FORMS:
+        raise ValueError
+    return Begun(*found)
 
 
 def _name(user_id: int) -> str:

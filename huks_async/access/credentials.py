@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from huks_async.access.authenticator import NOBODY_ENROLLED, AuthHost, Enrolment, HasAuthHost, Vouched
-from huks_async.access.vault import change
+from huks_async.access.vault import change, read_value
 from huks_async.model.enums import HuksUserAuthType
 from huks_async.model.errors import BusinessError
 from huks_async.runtime.cancellation import run_to_end
@@ -233,13 +233,13 @@ def _encode(record: UserRecord) -> bytes:
 
 
 def _decode(data: bytes) -> UserRecord:
-    # The record was sealed, so if it does not parse, another version of this library wrote it.
+    return read_value(data, "the record of what a user has enrolled", _read)
+
+
+def _read(data: bytes) -> UserRecord:
     found = json.loads(data)
     if found["format"] != _FORMAT:
-        raise BusinessError(
-            12000012,
-            f"the enrolments of a user have format {found['format']}, known is {_FORMAT}: update this library",
-        )
+        raise ValueError(found["format"])
     return UserRecord(
         found["secure_uid"],
         {int(kind): number for kind, number in found["enrolled"].items()},

@@ -6,7 +6,7 @@ A moment is one of a clock that begins anew with each start of the machine, so i
 import struct
 from collections.abc import Awaitable, Callable
 
-from huks_async.access.vault import Vault, change
+from huks_async.access.vault import Vault, change, read_entries
 from huks_async.access.voidings import Voidings
 
 _ENTRY = struct.Struct("<16sQ")
@@ -84,7 +84,7 @@ def _raised(data: bytes | None, boot: bytes, raised: Callable[[int], int]) -> tu
 
 
 def _entries(data: bytes) -> dict[bytes, int]:
-    return dict(_ENTRY.iter_unpack(data))
+    return dict(read_entries(data, "what the store keeps of voided tokens", _ENTRY))
 
 
 def _name(user_id: int) -> str:

@@ -27,6 +27,7 @@ from huks_async.access.credentials import (
 from huks_async.access.issuer_keys import Fetch, IssuerKeys
 from huks_async.access.tokens import MAX_TRUST_LEVEL, iam_type
 from huks_async.access.used_once import use_once
+from huks_async.access.vault import read_value
 from huks_async.model.enums import HuksUserAuthType
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, as_bytes
@@ -163,6 +164,7 @@ class OidcAuthenticator(KeptUsers):
                 something that is not a token.
         """
         found = _subject_of(await read_user(host, request.user_id), request.user_id)
+        subject = read_value(found.data, "the subject of the user", _read)
         header = _header(credential)
         algorithm = self._check_header(header)
         key_id = header.get("kid")
@@ -173,7 +175,7 @@ class OidcAuthenticator(KeptUsers):
             raise _refused("alg", f"is signed with {algorithm}, its key is for another algorithm")
         claims = await host.run(_verified, credential, key, algorithm)
         issued = self._check_claims(claims, request.challenge)
-        if json.loads(found.data) != [self._issuer, claims.get("sub")]:
+        if subject != [self._issuer, claims.get("sub")]:
             raise _refused("sub", f"is of another subject than that of user {request.user_id}")
         await use_once(
             host,
@@ -228,6 +230,13 @@ class OidcAuthenticator(KeptUsers):
         ):
             raise _refused("nonce", "is for another challenge, or for none")
         return issued
+
+
+def _read(data: bytes) -> list[str]:
+    found = json.loads(data)
+    if not isinstance(found, list) or [type(part) for part in found] != [str, str]:
+        raise ValueError
+    return found
 
 
 def _refused(name: str, what: str) -> BusinessError:

@@ -5,6 +5,7 @@ import json
 from typing import NamedTuple
 
 from huks_async.access.credentials import Credential, UserRecord
+from huks_async.access.vault import read_value
 
 KIND = "webauthn"
 
@@ -23,12 +24,19 @@ def passkeys_of(record: UserRecord | None) -> list[tuple[Credential, Passkey]]:
     """A user's passkeys, each with the credential that holds it."""
     if record is None:
         return []
-    return [(one, Passkey(*json.loads(one.data))) for one in record.of_kind(KIND)]
+    return [(one, read_value(one.data, "a passkey of the user", _read)) for one in record.of_kind(KIND)]
 
 
 def encode_passkey(passkey: Passkey) -> bytes:
     """The data of a passkey's credential."""
     return json.dumps(passkey).encode()
+
+
+def _read(data: bytes) -> Passkey:
+    found = json.loads(data)
+    if not isinstance(found, list) or [type(part) for part in found] != [str, str, int, str, bool]:
+        raise ValueError
+    return Passkey(*found)
 
 
 def to_base64url(value: bytes) -> str:

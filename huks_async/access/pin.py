@@ -24,6 +24,7 @@ from huks_async.access.credentials import (
     vouch_for,
 )
 from huks_async.access.tokens import MAX_TRUST_LEVEL
+from huks_async.access.vault import read_value
 from huks_async.model.enums import HuksUserAuthType
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import as_bytes
@@ -131,11 +132,11 @@ class PinAuthenticator(KeptUsers):
 
     async def _check(self, host: AuthHost, user_id: int, pin: object) -> Credential:
         given = _pin_bytes(pin)
-        _pin_of(await read_user(host, user_id), user_id)
+        _readable(_pin_of(await read_user(host, user_id), user_id))
         attempts = f"{_KIND}-attempts/{user_id}"
         await self._lockout.count(host, attempts)
         # read after the guess was counted, so that the guess is compared with the PIN as it is now
-        found = _pin_of(await read_user(host, user_id), user_id)
+        found = _readable(_pin_of(await read_user(host, user_id), user_id))
         if not await host.run(_matches, given, found.data):
             raise BusinessError(12000008, f"the PIN is wrong for user {user_id}")
         await self._lockout.clear(host, attempts)
@@ -170,6 +171,19 @@ def _pin_of(record: UserRecord | None, user_id: int) -> Credential:
     if not found:
         raise BusinessError(12000013, f"user {user_id} has no PIN: PinAuthenticator.enroll gives one")
     return found[0]
+
+
+def _readable(credential: Credential) -> Credential:
+    """The credential of a PIN; 12000012 if a newer version hashed it in a way of its own."""
+    read_value(credential.data, "the PIN of the user", _check_form)
+    return credential
+
+
+def _check_form(data: bytes) -> None:
+    log_n, r, p, _ = _HEAD.unpack_from(data)
+    # a first byte of 0 is left for the mark of another form
+    if len(data) != _HEAD.size + _HASH_BYTES or not 0 < log_n < 64 or not r or not p:
+        raise ValueError(len(data))
 
 
 def _hashed(pin: bytes) -> bytes:

@@ -27,7 +27,8 @@ from huks_async.access.credentials import (
     vouch_for,
 )
 from huks_async.access.tokens import MAX_TRUST_LEVEL, iam_type
-from huks_async.access.vault import change
+from huks_async.access.used_codes import check_used_codes, use_code
+from huks_async.access.vault import read_value
 from huks_async.model.enums import HuksUserAuthType
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, as_bytes
@@ -38,12 +39,6 @@ _PIN = int(HuksUserAuthType.HUKS_USER_AUTH_TYPE_PIN)
 _KIND = "totp"
 # number of the digest, digits, seconds of a step; the secret follows
 _HEAD = struct.Struct("<BBI")
-# the name of a secret, and the moment of the last step whose code was used
-_USED = struct.Struct("<16sq")
-# the whole value of earlier versions: a moment, of whichever secret
-_USED_UNNAMED = struct.Struct("<q")
-_ANY_SECRET = bytes(16)
-_MOST_SECRETS = 16
 _DIGESTS: tuple[tuple[str, type[SHA1 | SHA256 | SHA512], int], ...] = (
     ("sha1", SHA1, 20),
     ("sha256", SHA256, 32),
@@ -176,32 +171,19 @@ class TotpAuthenticator(KeptUsers):
         """
         user_id = request.user_id
         code = _code(credential)
-        _secret_of(await read_user(host, user_id), user_id)
+        _readable(_secret_of(await read_user(host, user_id), user_id))
+        await check_used_codes(host, user_id)
         attempts = f"{_KIND}-attempts/{user_id}"
         await self._lockout.count(host, attempts)
         # read after the guess was counted, so that the guess is compared with the secret as it is now
-        found = _secret_of(await read_user(host, user_id), user_id)
+        found = _readable(_secret_of(await read_user(host, user_id), user_id))
         matching = self._matching(found.data, code)
         if not matching:
             raise BusinessError(
                 12000008, f"the code is wrong for user {user_id}; see that the device's clock is right"
             )
 
-        secret = _name_of(found.data[_HEAD.size :])
-
-        def used(state: bytes | None) -> tuple[bytes, None]:
-            moments = _used_moments(state)
-            last = max(moments.pop(secret, -1), moments.get(_ANY_SECRET, -1))
-            new = [moment for moment in matching if moment > last]
-            if not new:
-                raise BusinessError(
-                    12000008,
-                    f"the code of user {user_id} was used already, or one that is newer: wait for the next one",
-                )
-            others = list(moments.items())[1 - _MOST_SECRETS :]
-            return b"".join(_USED.pack(*one) for one in [*others, (secret, new[0])]), None
-
-        await change(host.vault, f"{_KIND}-used/{user_id}", used)
+        await use_code(host, user_id, found.data[_HEAD.size :], matching)
         await self._lockout.clear(host, attempts)
         return await vouch_for(host, user_id, found, self._trust_level)
 
@@ -215,15 +197,19 @@ class TotpAuthenticator(KeptUsers):
         return [one * step for one in steps if hmac.compare_digest(hotp.generate(one), code)]
 
 
-def _used_moments(state: bytes | None) -> dict[bytes, int]:
-    if state is not None and len(state) == _USED_UNNAMED.size:
-        return {_ANY_SECRET: _USED_UNNAMED.unpack(state)[0]}
-    return dict(_USED.iter_unpack(state or b""))
+def _readable(credential: Credential) -> Credential:
+    """The credential of a secret; 12000012 if a newer version wrote it in a form of its own."""
+    read_value(credential.data, "the secret for codes of the user", _check_form)
+    return credential
 
 
-def _name_of(secret: bytes) -> bytes:
-    # by HMAC, to which a secret is the same with zeros at its end, as it is to the codes
-    return hmac.digest(secret, b"huks_async totp secret 1", "sha256")[:16]
+def _check_form(data: bytes) -> None:
+    number, digits, step = _HEAD.unpack_from(data)
+    secret = len(data) - _HEAD.size
+    if number >= len(_DIGESTS) or not 6 <= digits <= 8 or not step:
+        raise ValueError(number)
+    if not _SHORTEST_SECRET <= secret <= _LONGEST_SECRET:
+        raise ValueError(secret)
 
 
 def _code(given: object) -> bytes:

@@ -4,7 +4,7 @@ import hashlib
 import struct
 
 from huks_async.access.authenticator import AuthHost
-from huks_async.access.vault import change
+from huks_async.access.vault import change, read_entries
 from huks_async.model.errors import BusinessError
 
 _ENTRY = struct.Struct("<16sd")
@@ -30,7 +30,8 @@ async def use_once(
     digest = hashlib.sha256(shown).digest()[:16]
 
     def noted(state: bytes | None) -> tuple[bytes, None]:
-        entries = [entry for entry in _ENTRY.iter_unpack(state or b"") if entry[1] >= now]
+        known = read_entries(state, "what the store keeps of a user's answered challenges", _ENTRY)
+        entries = [entry for entry in known if entry[1] >= now]
         if any(entry[0] == digest for entry in entries):
             raise BusinessError(
                 12000008,

@@ -149,6 +149,9 @@ class WebAuthnAuthenticator(KeptUsers):
         """
         host, user_id = keystore.auth_host, check_user_id(user_id)
         given = read_answer(response)
+        passkeys_of(
+            await read_user(host, user_id)
+        )  # refused before anything is changed, if a newer version wrote them
         # taken before the check, so that each `begin_enroll` can be answered only once
         begun, mark = await begun_enrolments.answer(host.vault, user_id)
         if begun is None or not self._clock() < begun.until:
@@ -207,6 +210,9 @@ class WebAuthnAuthenticator(KeptUsers):
             BusinessError: 12000013 when there is none.
         """
         host, user_id = keystore.auth_host, check_user_id(user_id)
+        passkeys_of(
+            await read_user(host, user_id)
+        )  # refused before anything is changed, if a newer version wrote them
         if passkey is None:
             # Before the record is changed: an enrolment that is complete by now has its passkey in there.
             await begun_enrolments.end(host.vault, user_id)

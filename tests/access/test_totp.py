@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import hmac
 import struct
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 from huks_async import BusinessError, Keystore
 from huks_async.access import Lockout, LockoutClock, TotpAuthenticator
+from huks_async.access.vault import change
 from tests.access.support import FACE, FINGERPRINT, GCM_KEY, PIN_KEY, finish, open_session, options, refused
 
 pytestmark = pytest.mark.asyncio
@@ -185,6 +187,88 @@ async def test_what_earlier_versions_kept_of_used_codes() -> None:
             assert await show(keystore, code_at(now.wall, secret)) == "used"
             assert await show(keystore, code_at(now.wall + 30, secret)) == "right"
             await totp.clear(keystore, 100)
+
+
+async def test_a_table_in_the_place_of_the_newest_moment() -> None:
+    """A version wrote one there: its moments count for their secrets alone."""
+    now = Now()
+    totp = now.authenticator()
+    async with Keystore.open("memory:", authenticator=totp, monitor=False) as keystore:
+        name = hmac.digest(SECRET, b"huks_async totp secret 1", "sha256")[:16]
+        state = struct.pack("<16sq", name, int(now.wall) // 30 * 30)
+        await keystore.auth_host.vault.put("totp-used/100", state, expect=0)
+        for secret, expected in ((SECRET, "used"), (b"another" * 3, "right"), (SECRET, "used")):
+            await enroll(totp, keystore, secret)
+            assert await show(keystore, code_at(now.wall, secret)) == expected
+            await totp.clear(keystore, 100)
+
+
+class WithoutTable:
+    """What a process notes and refuses whose version knows the newest moment alone."""
+
+    def __init__(self, keystore: Keystore) -> None:
+        self._vault: Any = keystore.auth_host.vault
+
+    async def use(self, moment: float) -> bool:
+        """Use the code of a moment, whatever the secret."""
+
+        def used(state: bytes | None) -> tuple[bytes | None, bool]:
+            step = int(moment) // 30 * 30
+            last = -1 if state is None else struct.unpack("<q", state)[0]
+            return (struct.pack("<q", step), True) if step > last else (state, False)
+
+        return await change(self._vault, "totp-used/100", used)
+
+
+async def test_beside_processes_without_the_table() -> None:
+    """They read what is written here, and no code passes in both, whichever was first."""
+    now = Now()
+    totp = now.authenticator(drift=10)
+    async with Keystore.open("memory:", authenticator=totp, monitor=False) as keystore:
+        other = WithoutTable(keystore)
+        await enroll(totp, keystore)
+        for _ in range(3):
+            assert await show(keystore, code_at(now.wall)) == "right"
+            assert not await other.use(now.wall)
+            now.wall += 30
+            assert await other.use(now.wall)
+            assert await show(keystore, code_at(now.wall)) == "used"
+            now.wall += 30
+        # used there under a secret that comes back when the table has others
+        assert await other.use(now.wall + 60)
+        await totp.clear(keystore, 100)
+        await enroll(totp, keystore, b"another" * 3)
+        assert await show(keystore, code_at(now.wall + 90, b"another" * 3)) == "right"
+        await totp.clear(keystore, 100)
+        await enroll(totp, keystore)
+        assert await show(keystore, code_at(now.wall + 60)) == "used"
+        assert await show(keystore, code_at(now.wall + 90)) == "right"
+
+
+@pytest.mark.parametrize("looks", range(6))
+async def test_one_code_here_and_in_a_process_without_the_table_at_once(
+    looks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whenever the other one uses it, it passes once."""
+    now = Now()
+    totp = now.authenticator()
+    async with Keystore.open("memory:", authenticator=totp, monitor=False) as keystore:
+        await enroll(totp, keystore)
+        vault: Any = keystore.auth_host.vault
+        other, get = WithoutTable(keystore), vault.get
+        seen, passed = 0, []
+
+        async def between(name: str) -> Any:
+            nonlocal seen
+            found = await get(name)
+            seen += name.startswith("totp-used")
+            if seen == looks and not passed:
+                passed.append(await other.use(now.wall))
+            return found
+
+        monkeypatch.setattr(vault, "get", between)
+        passed.append(await show(keystore, code_at(now.wall)) == "right")
+        assert sorted(passed) == [False, True]
 
 
 async def test_fifty_tasks_show_one_code(tmp_path: Path) -> None:
