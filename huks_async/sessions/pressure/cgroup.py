@@ -22,6 +22,9 @@ from huks_async.sessions.pressure.level import LevelSensor
 from huks_async.sessions.pressure.locate import find_v1_memory, find_v2
 from huks_async.sessions.pressure.parse import KeptFile, count, entry, limit, memory_total
 
+_READINGS_OF_ONE_PLACE = 5
+"""After as many readings it is asked whether the process was moved to another group: that costs a reading more."""
+
 
 class _Group:
     """One limited group: its files, kept open.
@@ -144,11 +147,13 @@ class GroupLimitSensor(LevelSensor):
     ) -> None:
         thresholds = thresholds or PressureThresholds()
         self._root = root
+        self._place = _own_groups(root)
+        self._readings = 0
         self._groups = _limited_groups(root)
         self._suspicious = thresholds.limit_leave
         super().__init__(
             "container limit",
-            ", ".join(str(group.folder) for group in self._groups),
+            _folders(self._groups),
             Hysteresis(thresholds.limit_enter, thresholds.limit_leave, thresholds.dwell),
             thresholds,
             clock,
@@ -157,29 +162,53 @@ class GroupLimitSensor(LevelSensor):
         self.require_reading()
 
     def read(self) -> float | None:
-        """The highest share of all limited groups."""
+        """The highest share of all limited groups; None if the process is in none any more."""
+        self._readings += 1
+        if self._readings % _READINGS_OF_ONE_PLACE == 0 and _own_groups(self._root) != self._place:
+            self._leave()
         shares = [group.share(self._suspicious) for group in self._groups]
         known = [share for share in shares if share is not None]
-        if len(known) == len(shares):
+        if known and len(known) == len(shares):
             return max(known)
         self._find_again()
         return None
 
     def _find_again(self) -> None:
         """Look where the process is now: it may have been moved, and its old group removed."""
+        place = _own_groups(self._root)
         try:
             found = _limited_groups(self._root)
         except (SensorUnavailable, OSError):
             return
         for group in self._groups:
             group.close()
-        self._groups = found
+        self._groups, self._place = found, place
+        self._source = _folders(found)
+
+    def _leave(self) -> None:
+        """Go with the process to where it was moved. The groups that it has left say nothing about it any more."""
+        left, self._groups = self._groups, []
+        for group in left:
+            group.close()
+        self._find_again()
 
     def close(self) -> None:
         """Close the kept files."""
         super().close()
         for group in self._groups:
             group.close()
+
+
+def _own_groups(root: Path) -> bytes:
+    """In which groups the process is, in the kernel's words; empty if that cannot be read."""
+    try:
+        return (root / "proc/self/cgroup").read_bytes()
+    except OSError:
+        return b""
+
+
+def _folders(groups: list[_Group]) -> str:
+    return ", ".join(str(group.folder) for group in groups)
 
 
 def _limited_groups(root: Path) -> list[_Group]:

@@ -253,6 +253,35 @@ def test_moved_to_another_group(machine) -> None:
     sensor.close()
 
 
+def test_moved_to_another_group_while_the_old_one_stays(machine) -> None:
+    """Within five readings the sensor is where the process is, and says so."""
+    machine.v2("/old")
+    machine.v2_group("sys/fs/cgroup/old", limit=100 * MIB)
+    machine.v2_group("sys/fs/cgroup/new", current=95 * MIB, limit=100 * MIB)
+    sensor = GroupLimitSensor(machine.root)
+    for place, share in (("/new", 0.95), ("/old", 0.1), ("/new", 0.95)):
+        machine.v2(place)
+        assert share in [sensor.read() for _ in range(5)]
+        assert [sensor.read() for _ in range(20)] == [share] * 20
+        assert sensor.status().source == str(machine.root / f"sys/fs/cgroup{place}")
+    sensor.close()
+
+
+def test_moved_to_a_group_without_a_limit(machine) -> None:
+    """There is nothing to read until the process is in a limited group again."""
+    machine.v2("/old")
+    machine.v2_group("sys/fs/cgroup/old", current=95 * MIB, limit=100 * MIB)
+    machine.v2_group("sys/fs/cgroup/new")
+    sensor = GroupLimitSensor(machine.root)
+    machine.v2("/new")
+    assert None in [sensor.read() for _ in range(5)]
+    assert sensor.read() is None
+    machine.v2("/old")
+    assert sensor.read() is None
+    assert sensor.read() == 0.95
+    sensor.close()
+
+
 def test_permission_denied_passes_on(machine, monkeypatch) -> None:
     """A file that may not be read makes the sensor unavailable, with the reason."""
     machine.v2()
