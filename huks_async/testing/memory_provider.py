@@ -40,6 +40,7 @@ _NONCE = 12
 class _Opened:
     uid: int
     index: str
+    cleared: bool = False
 
 
 @dataclass(slots=True)
@@ -103,6 +104,9 @@ class MemoryProvider(CryptoExtensionAbility):
             else None
         )
 
+    def _has_proved(self, opened: _Opened) -> bool:
+        return not opened.cleared and opened.uid in self._authenticated
+
     async def onGetResourceId(self, params: Params) -> HuksCryptoExtensionResult:
         """The index is the text of RESOURCE_INFO."""
         info = value_of(params, _T.HUKS_EXT_CRYPTO_TAG_RESOURCE_INFO)
@@ -137,6 +141,7 @@ class MemoryProvider(CryptoExtensionAbility):
         if secrets.compare_digest(value_of(params, _T.HUKS_EXT_CRYPTO_TAG_UKEY_PIN), self.pin):
             self.left = self.retries
             self._authenticated.add(opened.uid)
+            opened.cleared = False
             return HuksCryptoExtensionResult(
                 authState=HuksExternalPinAuthState.HUKS_EXT_CRYPTO_PIN_AUTH_SUCCEEDED
             )
@@ -160,15 +165,17 @@ class MemoryProvider(CryptoExtensionAbility):
         state = HuksExternalPinAuthState.HUKS_EXT_CRYPTO_PIN_NO_AUTH
         if not self.left:
             state = HuksExternalPinAuthState.HUKS_EXT_CRYPTO_PIN_LOCKED
-        elif opened.uid in self._authenticated:
+        elif self._has_proved(opened):
             state = HuksExternalPinAuthState.HUKS_EXT_CRYPTO_PIN_AUTH_SUCCEEDED
         return HuksCryptoExtensionResult(authState=state)
 
     async def onClearUkeyPinAuthState(self, handle: str, params: Params) -> HuksCryptoExtensionResult:
-        """Forget it."""
+        """Forget it for this key, and with the caller's last open key for the caller."""
         opened = self._find(handle, params)
         if opened is not None:
-            self._authenticated.discard(opened.uid)
+            opened.cleared = True
+            if all(other.cleared or other.uid != opened.uid for other in self._opened.values()):
+                self._authenticated.discard(opened.uid)
         return self._answer("onClearUkeyPinAuthState", params) or HuksCryptoExtensionResult()
 
     async def onGetProperty(self, handle: str, propertyId: str, params: Params) -> HuksCryptoExtensionResult:
@@ -197,7 +204,7 @@ class MemoryProvider(CryptoExtensionAbility):
         opened = self._find(handle, params)
         if opened is None:
             return _failure(_R.HUKS_CRYPTO_EXTENSION_ERR_HANDLE_NOT_EXIST)
-        if opened.uid not in self._authenticated:
+        if not self._has_proved(opened):
             return _failure(_R.HUKS_CRYPTO_EXTENSION_ERR_PIN_NO_AUTH)
         aes = value_of(params, HuksTag.HUKS_TAG_ALGORITHM) == HuksKeyAlg.HUKS_ALG_AES
         self.keys[opened.index] = (
@@ -257,15 +264,18 @@ class MemoryProvider(CryptoExtensionAbility):
         return HuksCryptoExtensionResult()
 
     async def onFinishSession(self, initHandle: str, params: HuksOptions) -> HuksCryptoExtensionResult:
-        """Do it all."""
+        """Do it all. With no data, and no parameter but the caller's number, end without a result: an abort."""
         answer = self._answer("onFinishSession", _properties(params))
         if answer is not None:
             return answer
         session = self._sessions.get(initHandle)
         if session is None:
             return _failure(_R.HUKS_CRYPTO_EXTENSION_ERR_HANDLE_NOT_EXIST)
+        if not params.inData and len(_properties(params)) <= 1:
+            del self._sessions[initHandle]
+            return HuksCryptoExtensionResult()
         public = session.purpose == HuksKeyPurpose.HUKS_KEY_PURPOSE_VERIFY
-        if not public and session.opened.uid not in self._authenticated:
+        if not public and not self._has_proved(session.opened):
             return _failure(_R.HUKS_CRYPTO_EXTENSION_ERR_PIN_NO_AUTH)
         del self._sessions[initHandle]
         return HuksCryptoExtensionResult(

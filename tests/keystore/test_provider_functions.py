@@ -1079,6 +1079,37 @@ async def test_finish_can_be_repeated_after_the_pin(ready, token):
     assert (await ready.finishSession(session.handle, external(b"x"))).outData
 
 
+@pytest.mark.parametrize("proved", [True, False], ids=["proved", "PIN gone"])
+@pytest.mark.parametrize("purpose", [1, 2, 4, 8])
+async def test_an_abort_does_nothing_with_the_key(ready, token, monkeypatch, purpose, proved):
+    """The provider in memory ends the session and works on nothing, whether the PIN is still proved or not."""
+
+    def work(*_):
+        raise AssertionError("an abort is no use of the key")
+
+    monkeypatch.setattr("huks_async.testing.memory_provider._work", work)
+    handle = (await ready.initSession(rid(), external(ALGORITHM=2, PURPOSE=purpose))).handle
+    await ready.updateSession(handle, external(b"data"))
+    if not proved:
+        await ready.clearUkeyPinAuthState(rid())
+    await ready.abortSession(handle, external())
+    assert token.sessions == 0
+
+
+async def test_closing_one_key_leaves_the_pin_to_the_callers_others(ready):
+    """In the provider in memory as in tokens."""
+    await ready.openResource(rid("other"))
+    await ready.authUkeyPin(rid("other"), pin())
+    await ready.closeResource(rid("other"))
+    handle = (await ready.initSession(rid(), SIGN)).handle
+    await ready.finishSession(handle, external(b"x"))
+    await ready.closeResource(rid())
+    await ready.openResource(rid())
+    handle = (await ready.initSession(rid(), SIGN)).handle
+    with refused(12000023):
+        await ready.finishSession(handle, external(b"x"))
+
+
 async def test_aborting_what_is_gone_succeeds(ready, token):
     """Unknown and ended handles, and those of a token that was pulled out."""
     await ready.abortSession(77, external())
