@@ -6,7 +6,7 @@ it is open; only the last one that leaves closes it, so that no keystore loses w
 
 import os
 from contextlib import AsyncExitStack
-from threading import Lock, get_ident
+from threading import RLock, get_ident
 from typing import NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -56,13 +56,14 @@ class _Use:
 _uses: "WeakValueDictionary[int, _Use]" = WeakValueDictionary()
 
 # Held while one decides whether it may use an object, or is the last to leave it: event loops of other threads decide
-# at the same time. Nothing awaits meanwhile.
-_deciding = Lock()
+# at the same time. Nothing awaits meanwhile; the garbage collector may end a closing of an abandoned task, in the thread
+# that holds it.
+_deciding = RLock()
 
 
 def _renew() -> None:
     global _deciding
-    _deciding = Lock()  # the thread that holds it stayed in the parent
+    _deciding = RLock()  # the thread that holds it stayed in the parent
 
 
 os.register_at_fork(after_in_child=_renew)

@@ -1,6 +1,7 @@
 """One store or root key object in several keystores: none of them loses what it works with when another leaves."""
 
 import asyncio
+import gc
 import threading
 import time
 from pathlib import Path
@@ -425,3 +426,47 @@ def test_two_loops_decide_one_after_the_other(monkeypatch: pytest.MonkeyPatch, o
         assert key.asked[-2:] == ["closing", "closed"]
 
     anyio.run(main)
+
+
+class ClosedByNobody(huks.EphemeralRootKey):
+    """A key whose closing waits for what nobody keeps."""
+
+    async def aclose(self) -> None:
+        await asyncio.get_running_loop().create_future()
+
+
+def test_the_garbage_collector_ends_a_closing_in_the_middle_of_a_decision(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It may run at any allocation, and ends the closing in this thread, which has the lock already."""
+    done = threading.Event()
+
+    class Collecting(shared_parts._Use):
+        def __init__(self) -> None:
+            gc.collect()
+            super().__init__()
+
+    async def begin_to_close() -> None:
+        parts = Parts(huks.MemoryStore(), huks.EphemeralRootKey(), ClosedByNobody())
+        await parts.open()
+        asyncio.create_task(parts.aclose())  # noqa: RUF006 - it is to be lost
+        await asyncio.sleep(0)
+
+    async def main() -> None:
+        await begin_to_close()
+        parts = Parts(huks.MemoryStore(), huks.EphemeralRootKey(), None)
+        with monkeypatch.context() as patch:
+            patch.setattr(shared_parts, "_Use", Collecting)
+            await parts.open()
+        await parts.aclose()
+        done.set()
+
+    was_enabled = gc.isenabled()
+    gc.disable()  # so that the task is not collected before
+    try:
+        thread = in_a_thread(main)
+        thread.join(20)
+        assert done.is_set()
+    finally:
+        if was_enabled:
+            gc.enable()
