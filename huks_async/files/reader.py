@@ -8,6 +8,7 @@ from huks_async.files.chunks import ChunkCipher, Extent, extent
 from huks_async.files.header import PREFIX_BYTES, Header, header_length, version_of
 from huks_async.files.seekable import SeekableFile
 from huks_async.model.errors import BusinessError
+from huks_async.model.memory import memory_for
 from huks_async.model.showing import shown
 from huks_async.model.uncopied import Uncopied
 from huks_async.runtime.jobs import Job
@@ -82,13 +83,14 @@ class SealedReader(Uncopied):
             return b""
         size = self._extent.chunk_bytes
         first, last = offset // size, (end - 1) // size
-        chunks = await self._chunks(first, last)
         start, stop = offset - first * size, end - last * size
-        if first == last:
-            return chunks[0][start:stop] if stop - start < len(chunks[0]) else chunks[0]
-        chunks[0] = chunks[0][start:]
-        chunks[-1] = chunks[-1][:stop]
-        return b"".join(chunks)
+        with memory_for("reading a sealed file"):
+            chunks = await self._chunks(first, last)
+            if first == last:
+                return chunks[0][start:stop] if stop - start < len(chunks[0]) else chunks[0]
+            chunks[0] = chunks[0][start:]
+            chunks[-1] = chunks[-1][:stop]
+            return b"".join(chunks)
 
     async def read(self, size: int = -1) -> bytes:
         """Return the next bytes, by default all that are left; b"" at the end. Moves the position.

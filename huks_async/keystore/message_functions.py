@@ -18,6 +18,7 @@ from huks_async.messages.header import HEADER_BYTES
 from huks_async.messages.uses import Use
 from huks_async.model.enums import HuksKeyAlg
 from huks_async.model.errors import BusinessError
+from huks_async.model.memory import memory_for, refuse_out_of_memory
 from huks_async.model.params import BytesLike, ParamSet, as_buffer, as_bytes
 from huks_async.model.showing import type_name
 from huks_async.model.tags import HuksTag
@@ -92,7 +93,11 @@ class MessageFunctions(KeystoreFunctions):
         ):
             if perf_counter() > state.dispatcher.turn_ends and state.dispatcher.is_due():
                 await state.dispatcher.give_turn()
-            return sealer.seal(data, context)
+            try:
+                return sealer.seal(data, context)
+            except Exception as error:
+                refuse_out_of_memory(error, "a message")
+                raise
         if sealer is None:
             sealer = _sealer(state, await _find(state, alias, level, uses.SEAL), uses.SEAL)
         return await _seal(state, sealer, data, context)
@@ -135,7 +140,11 @@ class MessageFunctions(KeystoreFunctions):
             return await state.driver.finish_alone(operation, body, overhead=overhead)
         if perf_counter() > state.dispatcher.turn_ends and state.dispatcher.is_due():
             await state.dispatcher.give_turn()
-        return opener.open(sealed, context)
+        try:
+            return opener.open(sealed, context)
+        except Exception as error:
+            refuse_out_of_memory(error, "a message")
+            raise
 
     async def data_key(
         self, alias: str, context: BytesLike = b"", *, level: int = DEFAULT_LEVEL
@@ -177,7 +186,8 @@ class MessageFunctions(KeystoreFunctions):
         sealer = _deterministic(state, item)
         if perf_counter() > state.dispatcher.turn_ends and state.dispatcher.is_due():
             await state.dispatcher.give_turn()
-        return sealer.seal(data, context)
+        with memory_for("a message"):
+            return sealer.seal(data, context)
 
     async def seal_to(self, public_key: PublicKeys, data: BytesLike, context: BytesLike = b"") -> bytes:
         """Encrypt a message for the holder of a private key (HPKE, RFC 9180). Needs no key of this keystore.
@@ -497,7 +507,8 @@ async def _seal(state: OpenState, sealer: "Sealer", data: BytesLike, context: By
         return await state.driver.finish_alone(sealer.begin(context), data)
     if perf_counter() > state.dispatcher.turn_ends and state.dispatcher.is_due():
         await state.dispatcher.give_turn()
-    return sealer.seal(data, context)
+    with memory_for("a message"):
+        return sealer.seal(data, context)
 
 
 async def _mac(state: OpenState, item: KeyItem, use: Use, data: BytesLike) -> bytes:

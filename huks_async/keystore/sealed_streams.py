@@ -16,6 +16,7 @@ from huks_async.keystore.first_format import SHORTEST, open_first_format
 from huks_async.keystore.open_state import OpenState
 from huks_async.keystore.session_functions import SessionFunctions
 from huks_async.model.errors import BusinessError
+from huks_async.model.memory import memory_for
 from huks_async.model.params import BytesLike, Options
 from huks_async.runtime.workers import close_in_worker
 
@@ -79,7 +80,8 @@ async def open_file(
     opened = SeekableFile(file)
     reader: SealedReader | None = None
     try:
-        data, length = await pool.run_shielded(read_head, opened)
+        with memory_for("opening a sealed file"):
+            data, length = await pool.run_shielded(read_head, opened)
         if version_of(data) == 1:
             raise BusinessError(
                 12000001,
@@ -89,7 +91,8 @@ async def open_file(
         header = read_header(data)
         file_key = await find_file_key(keystore, alias, header, options)
         reader = SealedReader(opened, header, file_key, length, pool)
-        await reader.open_last()
+        with memory_for("opening a sealed file"):
+            await reader.open_last()
         yield reader
     finally:
         if reader is not None:

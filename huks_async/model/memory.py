@@ -1,5 +1,8 @@
 """Telling that the system gave no memory, whatever the exception that says so."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from huks_async.model.errors import BusinessError
 
 _MALLOC_FAILURE = b"malloc failure"
@@ -11,16 +14,21 @@ def is_out_of_memory(error: BaseException | None) -> bool:
     for _ in range(_MOST_CAUSES):  # the causes of a foreign exception may go round in a circle
         if error is None:
             return False
-        if isinstance(error, MemoryError):
-            return True
-        # `cryptography.exceptions.InternalError` has OpenSSL's queue of errors
-        queue = vars(error).get("err_code")
-        if isinstance(queue, (list, tuple)) and any(
-            getattr(each, "reason_text", None) == _MALLOC_FAILURE for each in queue
-        ):
+        if says_out_of_memory(error):
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def says_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception itself means that memory ran out."""
+    if isinstance(error, MemoryError):
+        return True
+    # `cryptography.exceptions.InternalError` has OpenSSL's queue of errors
+    queue = vars(error).get("err_code")
+    return isinstance(queue, (list, tuple)) and any(
+        getattr(each, "reason_text", None) == _MALLOC_FAILURE for each in queue
+    )
 
 
 def refuse_out_of_memory(error: BaseException, what: str) -> None:
@@ -30,6 +38,17 @@ def refuse_out_of_memory(error: BaseException, what: str) -> None:
     """
     if is_out_of_memory(error):
         raise out_of_memory(what) from error
+
+
+@contextmanager
+def memory_for(what: str) -> Iterator[None]:
+    """Raise 12000014 in place of an exception of the block that itself says that memory ran out."""
+    try:
+        yield
+    except Exception as error:
+        if says_out_of_memory(error):
+            raise out_of_memory(what) from error
+        raise
 
 
 def out_of_memory(what: str) -> BusinessError:

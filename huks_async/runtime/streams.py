@@ -5,6 +5,7 @@ from types import AsyncGeneratorType
 from typing import Any, cast
 
 from huks_async.model.errors import BusinessError
+from huks_async.model.memory import out_of_memory, says_out_of_memory
 from huks_async.model.showing import type_name
 from huks_async.model.uncopied import Uncopied
 
@@ -71,6 +72,8 @@ class Stream(AsyncGenerator[bytes, None], Uncopied):
                     f"the stream broke off with {type_name(error)} before it had ended, so what it gave is not all of "
                     "it; begin anew"
                 )
+            if says_out_of_memory(error):
+                raise out_of_memory("a stream") from error
             raise
         return part
 

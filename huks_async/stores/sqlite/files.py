@@ -57,15 +57,16 @@ def inode(file: str | int) -> Inode | None:
     """
     if _statx is not None:
         found = _Found()
-        if isinstance(file, int):
-            failed = _statx(file, b"", _AT_EMPTY_PATH, _STATX_INO, found)
-        else:
-            failed = _statx(_AT_FDCWD, os.fsencode(file), 0, _STATX_INO, found)
-        if not failed:
-            number, major, minor = _FIELDS.unpack_from(found)
-            return os.makedev(major, minor), number
-        if ctypes.get_errno() in (errno.ENOENT, errno.ENOTDIR):
-            return None
+        with suppress(ctypes.ArgumentError):  # no memory to pass an argument
+            if isinstance(file, int):
+                failed = _statx(file, b"", _AT_EMPTY_PATH, _STATX_INO, found)
+            else:
+                failed = _statx(_AT_FDCWD, os.fsencode(file), 0, _STATX_INO, found)
+            if not failed:
+                number, major, minor = _FIELDS.unpack_from(found)
+                return os.makedev(major, minor), number
+            if ctypes.get_errno() in (errno.ENOENT, errno.ENOTDIR):
+                return None
     try:
         result = os.stat(file)
     except (FileNotFoundError, NotADirectoryError):
@@ -118,11 +119,14 @@ class Names:
         """
         if _statx is not None:
             found = _Found()
-            for path, fields in self._fields:
-                if _statx(_AT_FDCWD, path, 0, _STATX_INO, found) or _FIELDS.unpack_from(found) != fields:
-                    break
-            else:
-                return True
+            try:
+                for path, fields in self._fields:
+                    if _statx(_AT_FDCWD, path, 0, _STATX_INO, found) or _FIELDS.unpack_from(found) != fields:
+                        break
+                else:
+                    return True
+            except ctypes.ArgumentError:  # no memory to pass an argument
+                pass
         return all(inode(path) == file for path, file in self._wanted)
 
 

@@ -12,6 +12,7 @@ from typing import Any, cast
 from anyio import CancelScope, get_cancelled_exc_class
 
 from huks_async.model.errors import BusinessError
+from huks_async.model.memory import out_of_memory
 from huks_async.model.settings import check_seconds
 from huks_async.model.showing import shown
 from huks_async.rootkeys.file import FileRootKey
@@ -112,6 +113,8 @@ class SqliteStore(Store):
             engine.open()
         except (sqlite3.Error, OSError) as error:
             raise storage_error(self.address, error) from error
+        except MemoryError as error:
+            raise self._out_of_memory() from error
         return engine
 
     async def aclose(self) -> None:
@@ -240,6 +243,8 @@ class SqliteStore(Store):
             raise BusinessError(
                 12000012, f"the store {self.address} was closed during its backup, of which nothing is left"
             ) from None
+        except MemoryError as error:
+            raise out_of_memory(f"a backup of the store {self.address}") from error
         finally:
             self._backups.discard(stop)
             worker.close()
@@ -264,6 +269,8 @@ class SqliteStore(Store):
             raise self._closed()
         try:
             return await writer.start(write).outcome(shield=True)
+        except MemoryError as error:
+            raise self._out_of_memory() from error
         finally:
             self._changes += 1
 
@@ -277,6 +284,11 @@ class SqliteStore(Store):
             return await threads.reader.run(engine.select, statement, values)
         except (sqlite3.Error, OSError) as error:
             raise storage_error(self.address, error) from error
+        except MemoryError as error:
+            raise self._out_of_memory() from error
+
+    def _out_of_memory(self) -> BusinessError:
+        return out_of_memory(f"a call of the store {self.address}")
 
     def _in_child(self) -> bool:
         # a fork by C code runs no handlers and can be noticed only by the changed process id

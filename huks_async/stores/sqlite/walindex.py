@@ -69,7 +69,7 @@ class View:
         try:
             if not self._names.hold():
                 return False
-        except OSError:
+        except (OSError, MemoryError):
             return False  # the read of the store that follows says what is wrong
         self.until = now + LOOK_AGE
         return True
