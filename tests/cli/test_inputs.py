@@ -100,6 +100,28 @@ def test_an_input_that_cannot_be_read_is_named(huks: Huks, tmp_path: Path, words
     assert (done.code, done.err) == (1, f"error: {_OF_MEMORY}: Input/output error\n")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("mac", "m", "FILE"),
+        ("mac", "m", "FILE", "-c", "/dev/null"),
+        ("verify", "s", "/dev/null", "-s", "FILE"),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.usefixtures("keys")
+def test_an_input_in_a_working_folder_that_was_removed(
+    huks: Huks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    """The error names the file that was to be read."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    done = huks(*words)
+    assert (done.code, done.err) == (1, "error: FILE: No such file or directory\n")
+
+
 def test_a_long_input_that_fails_in_a_thread_is_named(
     huks: Huks, document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

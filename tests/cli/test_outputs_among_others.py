@@ -1,5 +1,6 @@
 """Outputs where others write, too: links and files that come meanwhile, and files that are not ours to replace."""
 
+import io
 import os
 import stat
 from collections.abc import Callable
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from huks_async.cli.flow.source import Source
+from huks_async.cli.operations import crypt
 from huks_async.cli.shell import files
 from huks_async.cli.shell.console import CommandError
 from huks_async.cli.shell.files import open_input, open_output, prepare_output
@@ -111,6 +114,57 @@ def test_a_file_that_was_changed_while_it_was_read_stays(
     assert (done.code, done.err) == (0, "")
     assert path.read_bytes().startswith(b"huksenc")
     assert not [one for one in tmp_path.iterdir() if one.name.startswith(".")]
+
+
+def test_a_file_that_grows_before_its_length_is_looked_at(
+    huks: Huks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What may be replaced is known before the length that is read, so nothing that comes in between is lost."""
+    path = tmp_path / "file"
+    path.write_bytes(b"first")
+    huks("keys", "generate", "k")
+    opening = crypt.open_source
+
+    def appended(file: io.FileIO) -> Source:
+        source = opening(file)
+        _longer(path)
+        return source
+
+    monkeypatch.setattr(crypt, "open_source", appended)
+    done = huks("encrypt", "k", path, "-o", path)
+    assert (done.code, done.err.splitlines()[0]) == (
+        1,
+        f"error: {path} was changed while it was read, and stays as it is",
+    )
+    assert path.read_bytes() == b"firstmore"
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_a_file_that_is_read_in_part_is_not_replaced(huks: Huks, tmp_path: Path, version: str) -> None:
+    """What is before the place of the shell's descriptor, or outside of a range, would be lost without --force."""
+    path, sealed = tmp_path / "file", tmp_path / "sealed"
+    path.write_bytes(b"the content")
+    huks("keys", "generate", "k")
+    assert huks("encrypt", "k", path, "--format", version, "-o", sealed).code == 0
+    before = sealed.read_bytes()
+    with path.open("rb", buffering=0) as given, sealed.open("rb", buffering=0) as given_sealed:
+        for file, words in (
+            (given, ("encrypt", "k", "--format", version, f"/dev/fd/{given.fileno()}")),
+            (given_sealed, ("decrypt", "k", f"/dev/fd/{given_sealed.fileno()}")),
+        ):
+            os.set_inheritable(file.fileno(), True)
+            os.lseek(file.fileno(), 4, os.SEEK_SET)
+            done = huks(*words, "-o", file.name)
+            assert (done.code, done.err) == (
+                1,
+                f"error: {file.name} exists already\nhint: --force overwrites it\n",
+            )
+    if version == "2":
+        assert huks("decrypt", "k", sealed, "--range", "0:3", "-o", sealed).code == 1
+    assert (path.read_bytes(), sealed.read_bytes()) == (b"the content", before)
+    if version == "2":
+        assert huks("decrypt", "k", sealed, "--range", "0:3", "-o", sealed, "--force").code == 0
+        assert sealed.read_bytes() == b"the"
 
 
 def test_a_file_that_is_removed_while_it_is_read(tmp_path: Path) -> None:

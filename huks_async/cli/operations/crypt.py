@@ -106,8 +106,9 @@ async def encrypt(
         # the keystore has done its part, and the rest is between the file's own key and the processors
         cipher = ChunkCipher(header.chunk_key(file_key), header.chunk_bytes)
         opened = stack.enter_context(open_input(name))
-        source_of_units = stack.enter_context(_source(opened))
+        # before its length is looked at: what is appended in between would be in neither file
         target = stack.enter_context(destination.open(source=opened))
+        source_of_units = stack.enter_context(_source(opened))
         progress = stack.enter_context(_progress(source_of_units, quiet=quiet))
         sealed_file.seal(source_of_units, header.data, cipher, target, progress)
         target.commit()
@@ -148,7 +149,7 @@ async def decrypt(
         async with place.open() as keystore:
             opened = stack.enter_context(open_input(name))
             # before anybody is asked for a PIN; and what the file is now is what its result may replace
-            opening = destination.prepare(source=opened)
+            opening = destination.prepare(source=opened, part=wanted is not None)
             source = stack.enter_context(_source(opened))
             start = source.head(PREFIX_BYTES)
             version = version_of(start)

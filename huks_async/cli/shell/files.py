@@ -120,7 +120,12 @@ def open_output(
 
 
 def prepare_output(
-    name: str | None, *, private: bool = False, overwrite: bool = False, source: io.FileIO | None = None
+    name: str | None,
+    *,
+    private: bool = False,
+    overwrite: bool = False,
+    source: io.FileIO | None = None,
+    part: bool = False,
 ) -> Way:
     """What opens an output; nothing is opened yet, and nothing changed, but what cannot be is refused at once.
 
@@ -134,8 +139,9 @@ def prepare_output(
         private: whether its owner alone may read it; else the mode of the file it replaces, or the
             usual one, holds.
         overwrite: whether a file of this name may be replaced.
-        source: what the command reads; it may be replaced in any case, by what becomes of it. Where results are
-            written as they come it is refused, for they would be written over what is still to be read.
+        source: what the command reads; it may be replaced by what becomes of it, if that is all of it. Where results
+            are written as they come it is refused, for they would be written over what is still to be read.
+        part: whether the result is that of a part of the source only.
 
     Raises:
         CommandError: the name is a folder's, or that of a file that may not be replaced; or the file that is read
@@ -163,7 +169,7 @@ def prepare_output(
     if status is not None and not stat.S_ISREG(status.st_mode):
         _refuse_source(status, source)
         return partial(_opened, name, status)
-    if status is not None and not overwrite and not _is_source(status, source):
+    if status is not None and not overwrite and (part or not _is_whole_source(status, source)):
         raise in_the_way(name)
     if status is not None and _is_of_processes(name):
         # a file that another process has open need not have a name any more
@@ -267,6 +273,11 @@ def _counts_as_owner() -> bool:
 
 def _is_source(status: os.stat_result | None, source: io.FileIO | None) -> bool:
     return status is not None and source is not None and os.path.samestat(status, os.fstat(source.fileno()))
+
+
+def _is_whole_source(status: os.stat_result, source: io.FileIO | None) -> bool:
+    # what is before the place where the shell's descriptor stands is not read, and would be lost
+    return source is not None and _is_source(status, source) and not source.seek(0, os.SEEK_CUR)
 
 
 def _refuse_source(status: os.stat_result | None, source: io.FileIO | None) -> None:

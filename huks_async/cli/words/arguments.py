@@ -10,7 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 import huks_async
-from huks_async.cli.shell.console import STANDARD_INPUT, CommandError, usage_error
+from huks_async.cli.shell.console import STANDARD_INPUT, CommandError, naming, usage_error
 from huks_async.cli.shell.descriptors import named_descriptor
 from huks_async.cli.shell.files import STANDARD, Way, open_output, prepare_output, refuse_terminal
 from huks_async.cli.shell.targets import Output
@@ -58,9 +58,9 @@ class Destination:
         """The output, by these options; `prepare_output` says what the others mean."""
         return open_output(self.output, private=private, overwrite=self.force, source=source)
 
-    def prepare(self, *, private: bool = False, source: io.FileIO | None = None) -> Way:
+    def prepare(self, *, private: bool = False, source: io.FileIO | None = None, part: bool = False) -> Way:
         """What opens the output later; what cannot be opened is refused at once."""
-        return prepare_output(self.output, private=private, overwrite=self.force, source=source)
+        return prepare_output(self.output, private=private, overwrite=self.force, source=source, part=part)
 
     def refuse_terminal(self, what: str, *, nature: str = "binary") -> None:
         """Refuse to print binary or secret bytes to a terminal unless `-` was asked for by name."""
@@ -73,7 +73,10 @@ TO_STANDARD_OUTPUT = Destination()
 def check_standard_input(*names: str | None) -> None:
     """Refuse standard input as more than one file to read, whatever it is called, and other descriptors likewise."""
     given = [name for name in names if name]
-    descriptors = [0 if name == STANDARD else named_descriptor(name) for name in given]
+    descriptors = []
+    for name in given:
+        with naming(name):
+            descriptors.append(0 if name == STANDARD else named_descriptor(name))
     for name, descriptor in zip(given, descriptors, strict=True):
         if descriptor is not None and descriptors.count(descriptor) > 1:
             what = STANDARD_INPUT if descriptor == 0 else name
