@@ -2,6 +2,8 @@
 
 import os
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 
 import pytest
@@ -144,3 +146,93 @@ async def test_a_second_store_of_the_process_does_not_mix_the_files(path, read):
     await store.aclose()
     await second.aclose()
     assert rows(path) == {*BACKED_UP, "new"}
+
+
+READER = """
+import sqlite3, sys
+reader = sqlite3.connect(sys.argv[1], isolation_level=None)
+reader.execute("BEGIN")
+print(reader.execute("SELECT count(*) FROM item").fetchall(), flush=True)
+sys.stdin.read()
+"""
+
+
+async def _changed_since(path, between=_nothing):
+    """Give an open store whose log changes pages of the database file and adds others, and what is in that file."""
+    store = SqliteStore(path)
+    await store.open()
+    old = {f"old {number}" for number in range(50)}
+    for alias in sorted(old):
+        await store.put(name(alias), b"x" * 3000)
+    await store.aclose()
+    await store.open()
+    await store.put(name("seen by a reader"), b"x" * 3000)
+    between()
+    for number in range(20):
+        await store.put(name(f"old {number}"), b"y" * 2000)
+        await store.put(name(f"new {number}"), b"x" * 3000)
+    return store, old
+
+
+def _sound_rows(path):
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    return rows(path)
+
+
+@pytest.mark.asyncio
+async def test_a_removed_log_is_copied_as_a_whole_or_not_at_all(path, caplog):
+    """Without space, a close loses what the log holds, and does not damage what was in the database before."""
+    resource = pytest.importorskip("resource")
+    store, old = await _changed_since(path)
+    os.unlink(f"{path}-wal")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, hard))
+    try:
+        await store.aclose()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "could not be saved when it was closed" in caplog.text
+    assert _sound_rows(path) == old
+
+
+@pytest.mark.asyncio
+async def test_a_removed_log_is_not_copied_in_part_because_of_a_reader(path, caplog):
+    """One that reads an earlier state, for as long as it likes, and is killed then."""
+    reader = None
+
+    def begin():
+        nonlocal reader
+        command = [sys.executable, "-c", READER, str(path)]
+        reader = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert reader.stdout.readline() == b"[(51,)]\n"
+
+    store, old = await _changed_since(path, begin)
+    os.unlink(f"{path}-wal")
+    try:
+        await store.aclose()
+    finally:
+        reader.kill()
+        reader.communicate()
+    assert "could not be saved when it was closed" in caplog.text
+    assert _sound_rows(path) == old
+
+
+@pytest.mark.asyncio
+async def test_a_close_ends_between_two_names(path, monkeypatch):
+    """The log goes first: beside a database that was put in place it would be read into that."""
+    store, backup = await _used(path)
+    os.replace(backup, path)
+    unlink, left = os.unlink, [1]
+
+    def fail_later(name):
+        if not left:
+            raise OSError("the process is killed here")
+        left.pop()
+        unlink(name)
+
+    monkeypatch.setattr("huks_async.stores.sqlite.engine.os.unlink", fail_later)
+    await store.aclose()
+    monkeypatch.undo()
+    assert files(path) == ["keys.db", "keys.db-shm", "keys.db.lock"]
+    assert _sound_rows(path) == BACKED_UP

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from huks_async.stores import ItemName, SqliteStore
-from huks_async.stores.sqlite import files
+from huks_async.stores.sqlite import files, lockfile
 from huks_async.stores.sqlite.files import Names, inode
+from huks_async.stores.sqlite.lockfile import LockFile
 
 needs_statx = pytest.mark.skipif(files._statx is None, reason="this system has no statx")
 
@@ -148,3 +149,18 @@ def test_a_descriptor_is_told_by_its_file(tmp_path: Path) -> None:
     for bad in (opened[0], -1):
         with pytest.raises(OSError):  # noqa: PT011 - of either kind, as os.stat gives it
             inode(bad)
+
+
+def test_a_lock_file_that_nobody_can_look_at_is_not_the_one_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some file systems of user space know no file without a name: neither descriptor nor path tells one then."""
+    lock = LockFile(str(tmp_path / "keys.db"))
+    descriptor = lock.take_at_once()
+    assert descriptor is not None
+    assert lock.is_current(descriptor)
+    with monkeypatch.context() as patch:
+        patch.setattr(lockfile, "inode", lambda _: None)
+        assert not lock.is_current(descriptor)
+    lock.release(descriptor)
+    lock.close_spare()

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import time
 import weakref
 from collections.abc import Mapping
 from contextlib import suppress
@@ -13,8 +14,10 @@ from huks_async.stores.sqlite.files import Files, Names, file_names, look
 from huks_async.stores.sqlite.guards import Guard, close_unused, release_collected
 from huks_async.stores.sqlite.log import LogFile
 from huks_async.stores.sqlite.schema import has_values
-from huks_async.stores.sqlite.walindex import MAPPED_SIZE, state
+from huks_async.stores.sqlite.walindex import MAPPED_SIZE, earlier_readers, full_size, state
 from huks_async.stores.sqlite.writes import GroupCommit
+
+_PAUSE = 0.01
 
 
 class Database:
@@ -76,6 +79,29 @@ class Database:
     def is_shared_here(self) -> bool:
         """Whether another store of this process has the same file open."""
         return self._file.used_here() > 1
+
+    def write_back(self, patience: float) -> bool:
+        """Copy all of the log into the database file, or nothing; return whether it is there now.
+
+        For a log that may have lost its name, and so is gone with its last user. A checkpoint that fails in the middle,
+        without space or because of somebody who reads an earlier state, would then leave a damaged database.
+
+        Args:
+            patience: seconds to wait for such readers.
+
+        Raises:
+            OSError: there is no space.
+            sqlite3.Error: it cannot be copied.
+
+        """
+        if self.header is not None:
+            until = time.monotonic() + patience
+            while any(map(self._index.is_read, earlier_readers(self.header))):
+                if time.monotonic() > until:
+                    return False
+                time.sleep(_PAUSE)
+            self._file.reserve(full_size(self.header))
+        return self.checkpoints.write_back()
 
     def bar_checkpoints(self) -> bool:
         """Keep everybody from changing the pages of the database; False if somebody is just doing that."""

@@ -180,8 +180,9 @@ class Engine:
             if self._is_named(database):
                 return True
             if not database.lost and not database.is_named():  # a changed link takes no names from the files
-                set_busy_timeout(database.written, min(self._busy_timeout, _CLOSING))
-                self._save(database)
+                patience = min(self._busy_timeout, _CLOSING)
+                set_busy_timeout(database.written, patience)
+                self._save(database, patience)
                 sync_folder(os.path.dirname(self._path))
         except (BusinessError, OSError, sqlite3.Error) as error:
             logger.error(
@@ -439,7 +440,7 @@ class Engine:
         self._save(old)
         self._leave(old)
 
-    def _save(self, old: Database) -> bool:
+    def _save(self, old: Database, patience: float | None = None) -> bool:
         """Write a log whose name is gone, or whose database was moved, back into the database file it belongs to.
 
         This is safe while all users still share these files. It is not done if the database has got another log or
@@ -454,17 +455,18 @@ class Engine:
         if same and (names.log not in {None, old.files.log} or names.shared not in {None, old.files.shared}):
             return False
         saved = False
-        with suppress(sqlite3.Error):
-            saved = old.checkpoints.write_back()
+        with suppress(sqlite3.Error, OSError):
+            saved = old.write_back(self._busy_timeout if patience is None else patience)
         if same and not saved:
             raise log_not_saved(self._address)
         # Where somebody has removed the lock's file, too, others may have made new files during the write-back.
         names = look(self._path)
         if names.database is not None:
-            # Files of the old set must not be mixed with those of the new one.
+            # Files of the old set must not be mixed with those of the new one. The log goes first: it would be read into
+            # the new database, also by whoever opens that after a kill between the two.
             for name, found, left in (
-                (f"{self._path}-shm", names.shared, old.files.shared),
                 (f"{self._path}-wal", names.log, old.files.log),
+                (f"{self._path}-shm", names.shared, old.files.shared),
             ):
                 if found == left:
                     with suppress(FileNotFoundError):

@@ -21,6 +21,7 @@ this keeps checkpoints from being made meanwhile: without them no page of the da
 begin anew behind its readers.
 """
 
+import errno
 import fcntl
 import mmap
 import os
@@ -39,6 +40,8 @@ INDEX_USERS: Final = (128, 1)
 """The same for its shared memory."""
 _CHECKPOINTS: Final = (121, 1)
 """The byte of the shared memory that SQLite locks exclusively during a checkpoint (wal.c, WAL_CKPT_LOCK)."""
+_READERS_FROM: Final = 123
+"""The byte of the shared memory that readers lock as shared who do not read the log; four for those who do follow."""
 _WHOLE = (0, 0)
 
 AVAILABLE: Final = hasattr(fcntl, "F_OFD_SETLK")
@@ -208,6 +211,25 @@ class Guard:
             self._entry.barred -= 1
             if self._entry.barred == 0:
                 _set(self._entry.descriptor, fcntl.F_UNLCK, _CHECKPOINTS)
+
+    def is_read(self, number: int) -> bool:
+        """On the shared memory: whether somebody holds one of the reader's locks, as far as the system tells."""
+        return AVAILABLE and _others(self._entry.descriptor, (_READERS_FROM + number, 1))
+
+    def reserve(self, length: int) -> None:
+        """Make the file at least so long, on space of the disk that is its own from then on.
+
+        Raises:
+            OSError: there is no such space.
+
+        """
+        now = os.fstat(self._entry.descriptor).st_size
+        if now < length and hasattr(os, "posix_fallocate"):
+            try:
+                os.posix_fallocate(self._entry.descriptor, now, length - now)
+            except OSError as error:
+                if error.errno not in {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}:
+                    raise
 
     def read(self, offset: int, length: int) -> bytes:
         """Read bytes of the file."""

@@ -209,7 +209,8 @@ class LockFile:
     def is_current(self, descriptor: int) -> bool:
         """Whether the path names the file of a descriptor."""
         try:
-            return inode(self.path) == inode(descriptor)
+            held = inode(descriptor)  # None from file systems that know a file by its name only
+            return held is not None and held == inode(self.path)
         except OSError:
             return False
 

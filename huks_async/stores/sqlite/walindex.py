@@ -23,11 +23,31 @@ _COMMITS_AT = 8
 _FRAMES = struct.Struct("I")
 _LAST_FRAME_AT = 16
 _BACKFILLED_AT = 96
+_PAGE_SIZE = struct.Struct("H")
+_PAGE_SIZE_AT = 14
+_PAGES_AT = 20
+_READERS = struct.Struct("4I")
+_READERS_AT = 104
+"""How much of the log is visible to those who hold the reader's locks 1 to 4."""
 
 
 def frames(memory: mmap.mmap) -> tuple[int, int]:
     """Return how many pages the log holds, and how many of them are in the database file already."""
     return _FRAMES.unpack_from(memory, _LAST_FRAME_AT)[0], _FRAMES.unpack_from(memory, _BACKFILLED_AT)[0]
+
+
+def full_size(memory: mmap.mmap) -> int:
+    """Return how many bytes the database file has when all of the log was copied into it."""
+    (pages,) = _FRAMES.unpack_from(memory, _PAGES_AT)
+    (size,) = _PAGE_SIZE.unpack_from(memory, _PAGE_SIZE_AT)
+    return int(pages) * (65_536 if size == 1 else int(size))
+
+
+def earlier_readers(memory: mmap.mmap) -> list[int]:
+    """Return which of the reader's locks are of states before the last one; whoever holds one keeps pages from being copied."""
+    last, _ = frames(memory)
+    marks = _READERS.unpack_from(memory, _READERS_AT)
+    return [number for number, mark in enumerate(marks, 1) if mark < last]
 
 
 def one_commit(before: bytes, after: bytes) -> bool:
