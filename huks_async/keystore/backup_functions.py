@@ -9,6 +9,7 @@ from huks_async.keystore.open_state import KeystoreFunctions
 from huks_async.model.errors import BusinessError
 from huks_async.model.showing import shown
 from huks_async.rootkeys import RootKey
+from huks_async.rootkeys.answers import reload_key
 from huks_async.runtime.paths import path_text
 from huks_async.stores import Store
 from huks_async.stores.base import STORE_KEY
@@ -84,7 +85,7 @@ class BackupFunctions(KeystoreFunctions):
 
 
 async def _unwrap_anew(store: Store, root_key: RootKey, wrapped: bytes) -> bytes:
-    await root_key.reload()
+    await reload_key(root_key)
     return await unwrap_store_key(store, root_key, wrapped)
 
 

@@ -25,6 +25,16 @@ async def open_key(root_key: RootKey, *, new: bool = True) -> None:
     await _answer(root_key, "open", root_key.open() if new else root_key.open(new=False))
 
 
+async def reload_key(root_key: RootKey) -> None:
+    """Have a root key read again what it keeps in memory.
+
+    Raises:
+        BusinessError: what the root key raises; 12000004 if it meets a cancellation that is not the caller's.
+
+    """
+    await _answer(root_key, "reload", root_key.reload())
+
+
 async def close_key(root_key: RootKey) -> None:
     """Have a root key closed.
 

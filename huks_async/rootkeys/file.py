@@ -52,7 +52,8 @@ class FileRootKey(SecretRootKey):
     async def reload(self) -> None:
         """Read the file again, and never make it."""
         root = await self._from_file(create=False)
-        if root != self._root:
+        # a key that was closed meanwhile stays forgotten, and is read by its next use
+        if self._root not in {None, root}:
             self._root, self._key_id = root, identify(root)
 
     async def _load(self) -> bytes:

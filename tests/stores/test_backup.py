@@ -485,3 +485,50 @@ async def test_a_backup_reads_the_file_of_the_root_key_again(tmp_path, target, w
         assert (tmp_path / "root.key").exists() == (what == "another")
         (tmp_path / "safe.key").rename(tmp_path / "root.key")
         assert (await keystore.backup(target)).keys == 1
+
+
+async def test_a_root_key_that_is_closed_while_a_backup_reads_it_stays_forgotten(
+    tmp_path, target, monkeypatch
+):
+    """The next opening reads the file, and does not use what the backup found before."""
+    reading, go_on = threading.Event(), threading.Event()
+    root_key = _root_key(tmp_path)
+    keystore = huks.Keystore.open(SqliteStore(tmp_path / "keystore.db"), root_key, monitor=False)
+    await keystore.aopen()
+    await keystore.generateKeyItem("key", AES)
+    read = root_key._read
+
+    def read_slowly():
+        content = read()
+        reading.set()
+        go_on.wait(30)
+        return content
+
+    monkeypatch.setattr(root_key, "_read", read_slowly)
+    made = asyncio.create_task(keystore.backup(target))
+    await asyncio.to_thread(reading.wait, 30)
+    await keystore.aclose()
+    go_on.set()
+    with pytest.raises(huks.BusinessError) as refused:
+        await made
+    assert refused.value.code == 12000012
+    (tmp_path / "root.key").unlink()
+    with pytest.raises(huks.BusinessError, match=r"root\.key is not there"):
+        await keystore.aopen()
+
+
+async def test_a_root_key_that_meets_a_foreign_cancellation_when_it_is_read_again(tmp_path, target):
+    """As with all that root keys do: the backup is told, and its task goes on."""
+
+    class OfAnApplication(huks.FileRootKey):
+        async def reload(self):
+            other = asyncio.get_running_loop().create_future()
+            other.cancel()
+            await other
+
+    store = SqliteStore(tmp_path / "keystore.db")
+    async with huks.Keystore.open(store, OfAnApplication(tmp_path / "root.key"), monitor=False) as keystore:
+        await keystore.generateKeyItem("key", AES)
+        with pytest.raises(huks.BusinessError, match=r"OfAnApplication\.reload") as refused:
+            await keystore.backup(target)
+        assert refused.value.code == 12000004
