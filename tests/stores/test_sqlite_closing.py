@@ -236,3 +236,31 @@ async def test_a_close_ends_between_two_names(path, monkeypatch):
     monkeypatch.undo()
     assert files(path) == ["keys.db", "keys.db-shm", "keys.db.lock"]
     assert _sound_rows(path) == BACKED_UP
+
+
+LOOKS = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+connection.execute("SELECT count(*) FROM item").fetchall()
+connection.close()
+"""
+
+
+@pytest.mark.parametrize("written", [True, False])
+@pytest.mark.asyncio
+async def test_a_close_says_what_another_program_keeps_from_being_saved(path, caplog, written):
+    """It has made a new log and new shared memory, through which it may have written. Without a loss nothing is said."""
+    store = SqliteStore(path)
+    await store.open()
+    await store.put(name("a"), b"x")
+    await store.aclose()
+    await store.open()
+    if written:
+        await store.put(name("b"), b"x")
+    for ending in ("-wal", "-shm"):
+        os.unlink(f"{path}{ending}")
+    subprocess.run([sys.executable, "-c", LOOKS, str(path)], check=True, timeout=60)
+    assert files(path) == ["keys.db", "keys.db-shm", "keys.db-wal", "keys.db.lock"]
+    await store.aclose()
+    assert ("could not be saved when it was closed" in caplog.text) == written
+    assert rows(path) == {"a"}

@@ -14,7 +14,7 @@ from huks_async.stores.sqlite.files import Files, Names, file_names, look
 from huks_async.stores.sqlite.guards import Guard, close_unused, release_collected
 from huks_async.stores.sqlite.log import LogFile
 from huks_async.stores.sqlite.schema import has_values
-from huks_async.stores.sqlite.walindex import MAPPED_SIZE, earlier_readers, full_size, state
+from huks_async.stores.sqlite.walindex import MAPPED_SIZE, earlier_readers, frames, full_size, state
 from huks_async.stores.sqlite.writes import GroupCommit
 
 _PAUSE = 0.01
@@ -102,6 +102,13 @@ class Database:
                 time.sleep(_PAUSE)
             self._file.reserve(full_size(self.header))
         return self.checkpoints.write_back()
+
+    def is_written_back(self) -> bool:
+        """Whether all of the log is in the database file, as far as the index tells."""
+        if self.header is None:
+            return False
+        length, done = frames(self.header)
+        return length == done
 
     def bar_checkpoints(self) -> bool:
         """Keep everybody from changing the pages of the database; False if somebody is just doing that."""

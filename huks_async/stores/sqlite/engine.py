@@ -182,8 +182,10 @@ class Engine:
             if not database.lost and not database.is_named():  # a changed link takes no names from the files
                 patience = min(self._busy_timeout, _CLOSING)
                 set_busy_timeout(database.written, patience)
-                self._save(database, patience)
+                saved = self._save(database, patience)
                 sync_folder(os.path.dirname(self._path))
+                if not saved and not database.is_written_back():
+                    raise log_not_saved(self._address)
         except (BusinessError, OSError, sqlite3.Error) as error:
             logger.error(
                 "the files of the store %s were moved, removed or replaced while it was open, and what was written to it "
