@@ -9,9 +9,7 @@ from huks_async.keystore.open_state import KeystoreFunctions
 from huks_async.model.errors import BusinessError
 from huks_async.model.showing import shown
 from huks_async.rootkeys import RootKey
-from huks_async.rootkeys.answers import reload_key
 from huks_async.runtime.paths import path_text
-from huks_async.stores import Store
 from huks_async.stores.base import STORE_KEY
 
 _ATTEMPTS = 3
@@ -69,7 +67,7 @@ class BackupFunctions(KeystoreFunctions):
                 )
             # The wrapped key is unwrapped again, to prove that the root key as it is now opens the copy. The key
             # that the keystore has in memory was unwrapped when it was opened, which may be long ago.
-            unwrapped = _unwrap_anew(state.store, self._root_key, wrapped)
+            unwrapped = unwrap_store_key(state.store, self._root_key, wrapped, anew=True)
             sealer = Sealer(await state.outside.ask(unwrapped, "the root key"))
             try:
                 made = await state.store.backup(target, sealer.open, _Expected(wrapped))
@@ -82,11 +80,6 @@ class BackupFunctions(KeystoreFunctions):
                 ) from None
             return StoreBackup(*made)
         raise AssertionError("unreachable")
-
-
-async def _unwrap_anew(store: Store, root_key: RootKey, wrapped: bytes) -> bytes:
-    await reload_key(root_key)
-    return await unwrap_store_key(store, root_key, wrapped)
 
 
 _RESTORE = "restore the store from a backup"

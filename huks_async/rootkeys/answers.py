@@ -25,16 +25,6 @@ async def open_key(root_key: RootKey, *, new: bool = True) -> None:
     await _answer(root_key, "open", root_key.open() if new else root_key.open(new=False))
 
 
-async def reload_key(root_key: RootKey) -> None:
-    """Have a root key read again what it keeps in memory.
-
-    Raises:
-        BusinessError: what the root key raises; 12000004 if it meets a cancellation that is not the caller's.
-
-    """
-    await _answer(root_key, "reload", root_key.reload())
-
-
 async def close_key(root_key: RootKey) -> None:
     """Have a root key closed.
 
@@ -57,16 +47,24 @@ async def wrap_key(root_key: RootKey, key: bytes) -> bytes:
     return _checked(root_key, "wrap", answer, 1, _MOST_WRAPPED)
 
 
-async def unwrap_key(root_key: RootKey, wrapped: bytes) -> bytes:
+async def unwrap_key(root_key: RootKey, wrapped: bytes, *, anew: bool = False) -> bytes:
     """Have a root key unwrap a key.
+
+    Args:
+        root_key: the root key.
+        wrapped: what it gave for the key.
+        anew: whether the root key is to be read again for this, where that is possible.
 
     Raises:
         BusinessError: what the root key raises; 12000004 if it does not give 32 bytes, or meets a cancellation that
             is not the caller's.
 
     """
-    answer = await _answer(root_key, "unwrap", root_key.unwrap(wrapped))
-    return _checked(root_key, "unwrap", answer, KEY_SIZE, KEY_SIZE)
+    method = "unwrap_anew" if anew else "unwrap"
+    answer = await _answer(
+        root_key, method, root_key.unwrap_anew(wrapped) if anew else root_key.unwrap(wrapped)
+    )
+    return _checked(root_key, method, answer, KEY_SIZE, KEY_SIZE)
 
 
 async def _answer(root_key: RootKey, method: str, answer: Awaitable[T]) -> T:

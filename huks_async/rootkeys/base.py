@@ -40,13 +40,6 @@ class RootKey(Uncopied, ABC):
         """Forget the root key. It can be opened again."""
         return
 
-    async def reload(self) -> None:
-        """Read again what is kept in memory, so that the next `unwrap` shows whether it is still there: for backups.
-
-        Does nothing where nothing can be read again.
-        """
-        return
-
     @abstractmethod
     async def wrap(self, key: bytes) -> bytes:
         """Wrap a key of 32 bytes; the result can be kept anywhere."""
@@ -54,3 +47,10 @@ class RootKey(Uncopied, ABC):
     @abstractmethod
     async def unwrap(self, wrapped: bytes) -> bytes:
         """Give the key that `wrap` wrapped."""
+
+    async def unwrap_anew(self, wrapped: bytes) -> bytes:
+        """Do as `unwrap` does, by a root key that is read again: for backups, whose copy is of no use without it.
+
+        A failure leaves what is kept in memory as it is. Where nothing can be read again, this is `unwrap`.
+        """
+        return await self.unwrap(wrapped)

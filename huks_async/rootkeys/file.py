@@ -49,12 +49,13 @@ class FileRootKey(SecretRootKey):
         """Read the file; make it where there is none and it may be new. Does nothing when it was read."""
         await self._ready(partial(self._from_file, self._create and new))
 
-    async def reload(self) -> None:
-        """Read the file again, and never make it."""
+    async def unwrap_anew(self, wrapped: bytes) -> bytes:
+        """Give the key that `wrap` wrapped, by what is in the file now, which is never made for this."""
         root = await self._from_file(create=False)
-        # a key that was closed meanwhile stays forgotten, and is read by its next use
-        if self._root not in {None, root}:
+        key = self._open(root, identify(root), wrapped)
+        if self._root is not None:  # one that was closed meanwhile stays forgotten
             self._root, self._key_id = root, identify(root)
+        return key
 
     async def _load(self) -> bytes:
         return await self._from_file(self._create)

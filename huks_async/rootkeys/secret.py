@@ -58,12 +58,15 @@ class SecretRootKey(RootKey):
     async def unwrap(self, wrapped: bytes) -> bytes:
         """Give the key that `wrap` wrapped."""
         root = await self._ready()
+        return self._open(root, self.key_id, wrapped)
+
+    def _open(self, root: bytes, key_id: str, wrapped: bytes) -> bytes:
         envelope = parse(wrapped, KIND_KEY, self._name)
-        if envelope.header != self.key_id.encode():
+        if envelope.header != key_id.encode():
             raise BusinessError(
                 12000012,
                 f"the store key was wrapped by the root key {envelope.header.decode(errors='replace')!r}, "
-                f"and {self._name} is {self.key_id!r}; use the root key that the store was made with",
+                f"and {self._name} is {key_id!r}; use the root key that the store was made with",
             )
         return envelope.open(derive(root, b"wrap"), self._name)
 

@@ -484,6 +484,8 @@ async def test_a_backup_reads_the_file_of_the_root_key_again(tmp_path, target, w
         assert _files(target.parent) == []
         assert (tmp_path / "root.key").exists() == (what == "another")
         (tmp_path / "safe.key").rename(tmp_path / "root.key")
+        async with huks.Keystore.open(keystore._store, keystore._root_key, monitor=False) as another:
+            assert await another.isKeyItemExist("key", NONE)
         assert (await keystore.backup(target)).keys == 1
 
 
@@ -521,7 +523,7 @@ async def test_a_root_key_that_meets_a_foreign_cancellation_when_it_is_read_agai
     """As with all that root keys do: the backup is told, and its task goes on."""
 
     class OfAnApplication(huks.FileRootKey):
-        async def reload(self):
+        async def unwrap_anew(self, wrapped):
             other = asyncio.get_running_loop().create_future()
             other.cancel()
             await other
@@ -529,6 +531,6 @@ async def test_a_root_key_that_meets_a_foreign_cancellation_when_it_is_read_agai
     store = SqliteStore(tmp_path / "keystore.db")
     async with huks.Keystore.open(store, OfAnApplication(tmp_path / "root.key"), monitor=False) as keystore:
         await keystore.generateKeyItem("key", AES)
-        with pytest.raises(huks.BusinessError, match=r"OfAnApplication\.reload") as refused:
+        with pytest.raises(huks.BusinessError, match=r"OfAnApplication\.unwrap_anew") as refused:
             await keystore.backup(target)
         assert refused.value.code == 12000004

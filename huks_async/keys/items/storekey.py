@@ -63,10 +63,10 @@ async def rewrap_store_key(store: Store, old: RootKey, new: RootKey) -> None:
     await store.replace_meta(STORE_KEY, await wrap_key(new, await unwrap_store_key(store, old, wrapped)))
 
 
-async def unwrap_store_key(store: Store, root_key: RootKey, wrapped: bytes) -> bytes:
-    """Give the key of a store from its wrapped form. Errors as `open_store_key`."""
+async def unwrap_store_key(store: Store, root_key: RootKey, wrapped: bytes, *, anew: bool = False) -> bytes:
+    """Give the key of a store from its wrapped form; `anew`: by a root key that is read again. Errors as `open_store_key`."""
     try:
-        return await unwrap_key(root_key, wrapped)
+        return await unwrap_key(root_key, wrapped, anew=anew)
     except BusinessError as error:
         if error.code != 12000012:
             raise
