@@ -246,6 +246,10 @@ connection.close()
 """
 
 
+def _look_by_another_program(path):
+    subprocess.run([sys.executable, "-c", LOOKS, str(path)], check=True, timeout=60)
+
+
 @pytest.mark.parametrize("written", [True, False])
 @pytest.mark.asyncio
 async def test_a_close_says_what_another_program_keeps_from_being_saved(path, caplog, written):
@@ -259,7 +263,7 @@ async def test_a_close_says_what_another_program_keeps_from_being_saved(path, ca
         await store.put(name("b"), b"x")
     for ending in ("-wal", "-shm"):
         os.unlink(f"{path}{ending}")
-    subprocess.run([sys.executable, "-c", LOOKS, str(path)], check=True, timeout=60)
+    _look_by_another_program(path)
     assert files(path) == ["keys.db", "keys.db-shm", "keys.db-wal", "keys.db.lock"]
     await store.aclose()
     assert ("could not be saved when it was closed" in caplog.text) == written
