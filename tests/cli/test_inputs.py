@@ -122,6 +122,21 @@ def test_an_input_in_a_working_folder_that_was_removed(
     assert (done.code, done.err) == (1, "error: FILE: No such file or directory\n")
 
 
+@pytest.mark.usefixtures("keys")
+def test_a_descriptor_that_only_says_which_file_it_is(huks: Huks, tmp_path: Path) -> None:
+    """Sandboxes hand files over so, and nothing can be read there: the file is opened."""
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+    descriptor = os.open(path, os.O_PATH)
+    os.set_inheritable(descriptor, True)
+    try:
+        done = huks("mac", "m", f"/dev/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
+    assert (done.code, done.err) == (0, "")
+    assert done.out == huks("mac", "m", path).out
+
+
 def test_a_long_input_that_fails_in_a_thread_is_named(
     huks: Huks, document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

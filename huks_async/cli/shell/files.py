@@ -51,8 +51,8 @@ def open_input(name: str) -> Iterator[io.FileIO]:
         raise empty_input()
     with naming(name):
         descriptor = named_descriptor(name)
-    if descriptor is not None:
-        _check_given(descriptor, name, os.O_WRONLY, "reading")
+    # one that only says which file it is (O_PATH) stands nowhere, and that file is opened
+    if descriptor is not None and not _check_given(descriptor, name, os.O_WRONLY, "reading") & os.O_PATH:
         yield _from_descriptor(descriptor, name)
         return
     with interruptible():
@@ -220,8 +220,8 @@ def _is_of_processes(name: str) -> bool:
         return os.path.realpath(os.path.dirname(name)).startswith("/proc/")
 
 
-def _check_given(descriptor: int, name: str, opposite: int, use: str) -> None:
-    """Refuse descriptors that whoever started the command did not hand over for this use.
+def _check_given(descriptor: int, name: str, opposite: int, use: str) -> int:
+    """The flags of a descriptor that whoever started the command handed over for this use; others are refused.
 
     Raises:
         OSError: there is none of this number. One that the command has opened for itself is none: what is written
@@ -237,6 +237,7 @@ def _check_given(descriptor: int, name: str, opposite: int, use: str) -> None:
         flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
     if flags & os.O_ACCMODE == opposite:
         raise CommandError(f"{name} is not open for {use}")
+    return flags
 
 
 def _check_folder(path: str, name: str, status: os.stat_result | None) -> None:
