@@ -449,6 +449,55 @@ def test_whoever_gives_up_leaves_no_descriptor(tmp_path):
     assert os.listdir("/proc/self/fd") == before
 
 
+def test_whoever_waits_longer_tries_less_often(tmp_path, monkeypatch):
+    """Hundreds that wait for one store would hold each other up with their tries to close the turnstile."""
+    lock, other = CommitLock(str(tmp_path / "x"), "s"), LockFile(str(tmp_path / "x"))
+    held, tries = other.take(), []
+    monkeypatch.setattr(LockFile, "close_turnstile", lambda _: tries.append(1))
+    with pytest.raises(BusinessError):
+        lock.call(lambda: None, 0.7)
+    assert 1 <= len(tries) <= 7
+    other.release(held)
+    lock.close()
+    other.close_spare()
+
+
+def test_a_line_that_gets_no_memory_for_a_moment_goes_on(tmp_path, monkeypatch):
+    """Its request ends with the error, whether it was waited for or served, and the next one is served."""
+    lock, other = CommitLock(str(tmp_path / "x"), "s"), LockFile(str(tmp_path / "x"))
+
+    def call():
+        held = other.take()
+        threading.Timer(0.05, other.release, [held]).start()
+        return lock.call(lambda: 5, 30)
+
+    assert call() == 5
+    (thread,) = _lock_threads()
+    real_take, real_release = lock._file.take, lock._file.release
+    with monkeypatch.context() as patch:
+
+        def take(*args):
+            patch.setattr(lock._file, "take", real_take)
+            raise MemoryError
+
+        patch.setattr(lock._file, "take", take)
+        with pytest.raises(MemoryError):
+            call()
+    with monkeypatch.context() as patch:
+
+        def release(descriptor):
+            real_release(descriptor)
+            if threading.current_thread() is thread:
+                raise MemoryError
+
+        patch.setattr(lock._file, "release", release)
+        assert call() == 5
+    assert call() == 5
+    assert _lock_threads() == [thread]
+    lock.close()
+    other.close_spare()
+
+
 def test_a_process_without_descriptors_still_writes(path):
     """Out of descriptors, an open store goes on writing and reading, and opening another one fails by name."""
     script = f"""

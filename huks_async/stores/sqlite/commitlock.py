@@ -31,6 +31,8 @@ R = TypeVar("R")
 
 _LONG = 0.01
 """Seconds of waiting after which a caller closes the turnstile."""
+_LONGEST = 0.5
+"""Seconds between two tries of a caller who finds it closed by others; many who try often hold each other up."""
 
 
 class CommitLock:
@@ -91,12 +93,17 @@ class CommitLock:
     def _wait(self, request: "_Request", line: "_Line", deadline: float) -> bool:
         """Wait until the request was served; False if it was given up, because it is too late or in a dead line."""
         turnstile: int | None = None
+        pause = _LONG
         try:
-            while not request.ended.wait(min(_LONG, max(deadline - time.monotonic(), 0.0))):
+            while not request.ended.wait(min(pause, max(deadline - time.monotonic(), 0.0))):
+                pause = min(2 * pause, _LONGEST)
                 if time.monotonic() >= deadline or self._is_dead(line):
                     if request.give_up():
                         return False
-                    request.ended.wait()  # the function is running under the lock, so its outcome must be awaited
+                    # The function is running under the lock, so its outcome must be awaited. Looked at again and again,
+                    # because the thread may get no memory to wake whoever waits.
+                    while not request.ended.wait(_LONGEST):
+                        pass
                     return True
                 if turnstile is None:
                     with suppress(OSError):
@@ -177,10 +184,16 @@ class _Line:
         self.requests.put(None)
 
     def _serve(self) -> None:
-        while (request := self.requests.get()) is not None:
-            if not request.given_up:
-                request.serve(self._file, self._await)
-            del request  # so that an idle thread does not keep the last result alive
+        while True:
+            request = None  # an idle thread must not keep the last result alive
+            try:
+                request = self.requests.get()
+                if request is None:
+                    return
+                if not request.given_up:
+                    request.serve(self._file, self._await)
+            except BaseException:  # no memory for a moment; whoever waits gives up when it is time
+                time.sleep(_LONG)
 
     def _await(self, descriptor: int | None) -> None:
         self.awaited = descriptor
@@ -213,13 +226,14 @@ class _Request:
         """Wait for the lock and call the function, unless it was given up meanwhile; `note` is told what for."""
         try:
             descriptor = file.take(note, lambda: self._open)
-        except OSError as error:
+        except BaseException as error:
             if self._decide():
                 self.error = error
                 self.ended.set()
             return
         if descriptor is None:
             return
+        wanted = False
         try:
             wanted = self._decide()
             if wanted:
@@ -227,9 +241,11 @@ class _Request:
         except BaseException as error:
             self.error = error
         finally:
-            file.release(descriptor)
-        if wanted:
-            self.ended.set()
+            try:
+                file.release(descriptor)
+            finally:
+                if wanted:
+                    self.ended.set()
 
     def _decide(self) -> bool:
         with self._state:
