@@ -80,7 +80,8 @@ class Crew:
         self._work = work
         self._work_args = args
         self._desk = Desk()
-        self._lock = threading.Lock()
+        # Taken again by the same thread where the garbage collector ends an abandoned task that submits a last job.
+        self._lock = threading.RLock()
         self._closed = False
         self._home: Home | None = None
         self._born = generation()

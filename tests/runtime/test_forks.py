@@ -82,10 +82,19 @@ modules = []
 for found in pkgutil.walk_packages(huks_async.__path__, "huks_async."):
     with contextlib.suppress(ImportError):  # of an extra that is not installed
         modules.append(importlib.import_module(found.name))
+kinds = type(threading.Lock()), type(threading.RLock())
 locks = [(module, name) for module in modules for name, value in vars(module).items()
-         if isinstance(value, type(threading.Lock()))]
-for module, name in locks:
-    getattr(module, name).acquire()
+         if isinstance(value, kinds) and module.__name__ != "huks_async.runtime.forks"]  # a fork waits for that one
+
+def hold():
+    for module, name in locks:
+        getattr(module, name).acquire()
+    held.set()
+    threading.Event().wait()
+
+held = threading.Event()
+threading.Thread(target=hold, daemon=True).start()
+held.wait()
 child = os.fork()
 if child == 0:
     held = [f"{module.__name__}.{name}" for module, name in locks if not getattr(module, name).acquire(timeout=0)]

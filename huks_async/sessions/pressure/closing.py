@@ -13,7 +13,8 @@ from huks_async.runtime.workers import WorkerPool
 _MOST = 4
 """How many threads may close sensors at the same time; beyond that, a caller waits until its own is closed."""
 
-_lock = threading.Lock()
+# Taken again by the same thread where the garbage collector ends an abandoned task that closes a sensor.
+_lock = threading.RLock()
 _pool: WorkerPool | None = None
 _closing = 0
 
@@ -21,7 +22,7 @@ _closing = 0
 def _begin_anew() -> None:
     # the threads that closed sensors stayed in the parent, one of them perhaps with the lock
     global _lock, _pool, _closing
-    _lock, _pool, _closing = threading.Lock(), None, 0
+    _lock, _pool, _closing = threading.RLock(), None, 0
 
 
 os.register_at_fork(after_in_child=_begin_anew)
@@ -33,7 +34,9 @@ async def close_later(close: Callable[[], object]) -> None:
     with _lock:
         wait = _closing >= _MOST
         _closing += 1
-        _pool = _pool or WorkerPool(_MOST, name="huks-sensor")
+        if _pool is None:
+            made = WorkerPool(_MOST, name="huks-sensor")
+            _pool = _pool or made  # such a task may have made one meanwhile
         try:
             # the call is made although nobody waits for it
             job = _pool.start(_counted, close)
