@@ -15,6 +15,9 @@ T = TypeVar("T")
 PAUSE = 0.02
 """Seconds after which a worker tries again what it had no memory for."""
 
+_LOST = 1.0
+"""Seconds after which a call that was posted to a loop is taken for lost: asyncio drops one that it has no memory for."""
+
 
 class Waiter(Protocol):
     """What a task waits on: an `asyncio.Future`, or its equivalent for other event loops."""
@@ -65,7 +68,7 @@ class Home:
         self.new_waiter: Callable[[], Waiter] = new_waiter
         self._post = post
         self._finished: deque[Wakeable] = deque()
-        self._posted = False
+        self._posted = 0.0  # when; 0 if nothing is
 
     def hand_in(self, *jobs: Wakeable) -> None:
         """Return finished jobs to this loop, from any thread. Jobs that finish together should be passed together."""
@@ -75,7 +78,7 @@ class Home:
             try:
                 self._finished.extend(jobs)
                 jobs = ()
-                if not self._posted:
+                if not self._posted or time.monotonic() - self._posted > _LOST:
                     self._post_once()
             except MemoryError:
                 time.sleep(PAUSE)
@@ -83,18 +86,18 @@ class Home:
                 return
 
     def _post_once(self) -> None:
-        self._posted = True
+        self._posted = time.monotonic()
         try:
             self._post(self._wake_all)
         except RuntimeError:  # the loop is closed, so no task waits any more
-            self._posted = False
+            self._posted = 0.0
             self._finished.clear()
         except BaseException:
-            self._posted = False  # nobody else would post
+            self._posted = 0.0  # nobody else would post
             raise
 
     def _wake_all(self) -> None:
-        self._posted = False
+        self._posted = 0.0
         finished = self._finished
         while finished:
             job = finished.popleft()

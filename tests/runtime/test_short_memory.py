@@ -96,6 +96,24 @@ async def test_a_queue_that_fails_once_ends_no_worker(monkeypatch, call):
 
 
 @pytest.mark.asyncio
+async def test_a_loop_that_loses_a_call_is_told_again(monkeypatch, call):
+    """By the next result, when it has been waited for long."""
+    monkeypatch.setattr("huks_async.runtime.jobs._LOST", 0.02)
+    worker, run = call
+    assert await run() == 3
+    posted, post = [], worker._home._post
+    worker._home._post = posted.append
+    lost = asyncio.ensure_future(run())
+    while not posted:
+        await asyncio.sleep(0.001)
+    worker._home._post = post
+    await asyncio.sleep(0.05)
+    assert not lost.done()
+    assert await run() == 3
+    assert await lost == 3
+
+
+@pytest.mark.asyncio
 async def test_results_that_come_together_are_all_handed_in_late(monkeypatch):
     """None of a batch is left out."""
     worker = BatchWorker(lambda requests: [len(r) for r in requests])
