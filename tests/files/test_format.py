@@ -1,4 +1,4 @@
-"""The format byte by byte: frozen files, computed again from the page with `cryptography` alone."""
+"""The format byte by byte: frozen files, computed again from the page by other libraries."""
 
 import hashlib
 import hmac
