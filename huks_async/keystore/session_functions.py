@@ -103,15 +103,17 @@ class SessionFunctions(KeystoreFunctions):
                     await dispatcher.give_turn()
                 plan, own = bound
                 return _enter_guarded(state, plan.context.begin(plan, own))
-            # a session that is refused below never comes to the turn behind it
-            if perf_counter() > dispatcher.turn_ends and dispatcher.is_due():
-                await dispatcher.give_turn()
-            params = parse_properties(properties)
-            if is_external(params):
+            try:
+                params = parse_properties(properties)
+                external = is_external(params)
+                prepared = None if external else await _prepare(state, keyAlias, properties, params)
+            except BusinessError:
+                await dispatcher.turn()  # whoever goes on with sessions that are refused holds up nobody
+                raise
+            if external:
                 from huks_async.keystore import provider_keys  # late: few services use providers
 
                 return HuksSessionHandle(await provider_keys.init_session(state, keyAlias, params))
-            prepared = await _prepare(state, keyAlias, properties, params)
             if type(prepared) is not tuple:
                 if perf_counter() > dispatcher.turn_ends and dispatcher.is_due():
                     await dispatcher.give_turn()

@@ -215,7 +215,9 @@ class Machine:
                 self._expect_gone(error, handle)
                 return
         assert scope.cancelled_caught
-        self._end(handle, "its call was cancelled", "failed")
+        # a call on one that is gone ends in its error, or is cancelled in the turn that it gives to other tasks
+        if handle in self.sessions:
+            self._end(handle, "its call was cancelled", "failed")
 
     async def purge(self) -> None:
         self._expire()
