@@ -8,7 +8,7 @@ from huks_async.model.errors import BusinessError
 from huks_async.model.showing import shown
 from huks_async.rootkeys.base import RootKey
 from huks_async.rootkeys.envelope import KIND_TOKEN, parse, seal
-from huks_async.rootkeys.pkcs11_library import library_of, python_pkcs11
+from huks_async.rootkeys.pkcs11_library import Library, library_of, python_pkcs11
 from huks_async.runtime.paths import path_text
 from huks_async.runtime.randomness import random_bytes
 from huks_async.runtime.threads import run_in_thread
@@ -42,11 +42,18 @@ class Pkcs11RootKey(RootKey):
                 401, f"Pkcs11RootKey: module must be the path of a PKCS#11 library, got {shown(module)}"
             )
         self._module = path
-        self._library = library_of(path)
+        self._found: Library | None = None
         self._token = token
         self._pin = pin
         self._label = label
         self._name = f"the key '{label}' in the token '{token}'"
+
+    @property
+    def _library(self) -> Library:
+        # not found before it is called, in a thread, because that looks at its path
+        if self._found is None:
+            self._found = library_of(self._module)
+        return self._found
 
     @property
     def key_id(self) -> str:

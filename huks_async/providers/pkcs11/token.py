@@ -74,13 +74,13 @@ class Token:
     def __init__(self, module: str, label: str) -> None:
         self._label = label
         self._module = module
+        self._found: Library | None = None
         self._worker: SerialWorker | None = None
         self._users = 0
         self._resting = False
         # Held while the thread is given work or told to end, never during a call of the library.
         self._guard = Lock()
         self._born = generation()
-        self._library: Library = library_of(module)
         self._session: Any = None
         self._epoch = 0
         self.life: int = 0
@@ -90,6 +90,13 @@ class Token:
         self._marks: dict[int, object] = {}
         self._logged_in = False
         self._locked = False
+
+    @property
+    def _library(self) -> Library:
+        # not found before it is called, in a thread, because that looks at its path
+        if self._found is None:
+            self._found = library_of(self._module)
+        return self._found
 
     @property
     def locked(self) -> bool:
