@@ -32,7 +32,9 @@ def _keystore(folder: Path) -> huks.Keystore:
     )
 
 
-def _leave(keystore: huks.Keystore, function: str, turns: int) -> "asyncio.Task[None] | None":
+def _leave(
+    keystore: huks.Keystore, function: str, turns: int, pause: float = 0.001
+) -> "asyncio.Task[None] | None":
     """Close a loop after some turns of `aopen` or `aclose`; gives the task, None if that came to its end."""
     loop = asyncio.new_event_loop()
     if function == "aclose":
@@ -40,7 +42,7 @@ def _leave(keystore: huks.Keystore, function: str, turns: int) -> "asyncio.Task[
         loop.run_until_complete(use(keystore))
     task = loop.create_task(getattr(keystore, function)())
     for _ in range(turns):
-        loop.run_until_complete(asyncio.sleep(0.001))
+        loop.run_until_complete(asyncio.sleep(pause))
     left = None if task.done() else task
     for one in asyncio.all_tasks(loop):
         one._log_destroy_pending = False  # type: ignore[attr-defined]
@@ -86,7 +88,7 @@ def test_a_loop_is_closed_in_the_middle(tmp_path: Path, function: str, then: str
 def test_two_tasks_meet_a_keystore_that_was_half_closed(tmp_path: Path) -> None:
     """One of them closes it, and the other is told, or waits for that."""
     keystore = _keystore(tmp_path)
-    left = [_leave(keystore, "aclose", 1)]
+    left = [_leave(keystore, "aclose", 1, pause=0)]
     assert left[0] is not None
 
     async def main() -> None:

@@ -6,6 +6,7 @@ addition to the triggers.
 
 import os
 import time
+from contextlib import suppress
 from math import inf
 from pathlib import Path
 
@@ -147,9 +148,14 @@ class GroupLimitSensor(LevelSensor):
     ) -> None:
         thresholds = thresholds or PressureThresholds()
         self._root = root
-        self._place = _own_groups(root)
+        self._own = _OwnGroups(root)
+        self._place = self._own.read()
         self._readings = 0
-        self._groups = _limited_groups(root)
+        try:
+            self._groups = _limited_groups(root)
+        except BaseException:
+            self._own.close()
+            raise
         self._suspicious = thresholds.limit_leave
         super().__init__(
             "container limit",
@@ -164,7 +170,7 @@ class GroupLimitSensor(LevelSensor):
     def read(self) -> float | None:
         """The highest share of all limited groups; None if the process is in none any more."""
         self._readings += 1
-        if self._readings % _READINGS_OF_ONE_PLACE == 0 and _own_groups(self._root) != self._place:
+        if self._readings % _READINGS_OF_ONE_PLACE == 0 and self._own.read() != self._place:
             self._leave()
         shares = [group.share(self._suspicious) for group in self._groups]
         known = [share for share in shares if share is not None]
@@ -175,7 +181,7 @@ class GroupLimitSensor(LevelSensor):
 
     def _find_again(self) -> None:
         """Look where the process is now: it may have been moved, and its old group removed."""
-        place = _own_groups(self._root)
+        place = self._own.read()
         try:
             found = _limited_groups(self._root)
         except (SensorUnavailable, OSError):
@@ -195,16 +201,26 @@ class GroupLimitSensor(LevelSensor):
     def close(self) -> None:
         """Close the kept files."""
         super().close()
+        self._own.close()
         for group in self._groups:
             group.close()
 
 
-def _own_groups(root: Path) -> bytes:
-    """In which groups the process is, in the kernel's words; empty if that cannot be read."""
-    try:
-        return (root / "proc/self/cgroup").read_bytes()
-    except OSError:
-        return b""
+class _OwnGroups:
+    """In which groups the process is, in the kernel's words; b"" where it does not tell."""
+
+    def __init__(self, root: Path) -> None:
+        # Kept open, because the event loop reads it; it tells of this process, also when it is read later.
+        self._file: KeptFile | None = None
+        with suppress(SensorUnavailable):
+            self._file = KeptFile(root / "proc/self/cgroup")
+
+    def read(self) -> bytes:
+        return b"" if self._file is None else self._file.read()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
 
 
 def _folders(groups: list[_Group]) -> str:
