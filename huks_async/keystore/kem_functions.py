@@ -125,9 +125,8 @@ async def _usable_key(state: OpenState, alias: str, params: ParamSet) -> KeyItem
     item = await state.shelf.find(alias, storage_level(params))
     if item.demand is not None and item.demand.password:
         await state.access.require_pin(state.user_id)
-    await (
-        state.dispatcher.turn()
-    )  # what follows is done at once, by as many calls as have waited for their key
+    # what follows is done at once, by as many calls as have waited for their key
+    await state.dispatcher.turn()
     return item
 
 

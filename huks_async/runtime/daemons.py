@@ -57,9 +57,8 @@ class DaemonThread(threading.Thread):
                 raise error from None
             self.is_revoked = True
             if self._beginning.was_missed:
-                vars(threading).get("_limbo", {}).pop(
-                    self, None
-                )  # or it would be listed as a thread for ever
+                # or it would be listed as a thread for ever
+                vars(threading).get("_limbo", {}).pop(self, None)
             if isinstance(error, MemoryError):
                 raise RuntimeError("no memory for a new thread") from error
             raise

@@ -154,7 +154,11 @@ class SessionDriver:
         if len(data) > self._max_call:
             raise self._too_large(data)
         self._dispatcher.check_owner()  # a call that is refused must not end the session
-        session = await self._take(owner, handle)
+        try:
+            session = self.table.take(handle, owner)
+        except BusinessError:
+            await self._dispatcher.turn()  # whoever goes on with a handle that is gone holds up nobody
+            raise
         operation = session.operation
         try:
             feed = operation.update
@@ -190,7 +194,11 @@ class SessionDriver:
         if len(data) > self._max_call:
             raise self._too_large(data)
         self._dispatcher.check_owner()  # a call that is refused must not end the session
-        session = await self._take(owner, handle)
+        try:
+            session = self.table.take(handle, owner)
+        except BusinessError:
+            await self._dispatcher.turn()  # whoever goes on with a handle that is gone holds up nobody
+            raise
         operation = session.operation
         try:
             if operation.guard is not None:
@@ -209,13 +217,6 @@ class SessionDriver:
         if session.context is None:
             self.table.finish(session)
         return out, session
-
-    async def _take(self, owner: str, handle: int) -> Session:
-        try:
-            return self.table.take(handle, owner)
-        except BusinessError:
-            await self._dispatcher.turn()  # whoever goes on with a handle that is gone holds up nobody
-            raise
 
     async def complete(self, session: Session, rest: Awaitable[T]) -> T:
         """Await the rest of the work for a session with a context, end the session, and return the result."""
