@@ -1,7 +1,10 @@
 """What the tests under hard conditions share: options of the usual operations, loops, a look at resources."""
 
 import os
+import threading
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
@@ -121,6 +124,19 @@ def runner(loop: tuple[str, dict[str, Any]]) -> Any:
     if backend_options or backend == "trio":
         pytest.importorskip("uvloop" if backend_options else "trio")
     return lambda function: anyio.run(function, backend=backend, backend_options=backend_options)
+
+
+@asynccontextmanager
+async def workers_held(keystore: huks.Keystore) -> AsyncIterator[None]:
+    """Let no thread of a keystore do anything in this block: a call that needs one stays under way as long."""
+    pool, go_on = keystore._state.pool, threading.Event()
+    held = [pool.start(go_on.wait, 120) for _ in range(pool.size)]
+    try:
+        yield
+    finally:
+        go_on.set()
+        for job in held:
+            await job.outcome(shield=True)
 
 
 class Clock:

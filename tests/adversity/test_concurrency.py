@@ -92,9 +92,9 @@ def test_a_busy_handle_is_refused_and_its_data_stay_right(run):
                 await keystore.abortSession(handle, support.NONE)
                 assert keystore.statistics().open == 1
 
-            async with anyio.create_task_group() as tasks:
+            async with anyio.create_task_group() as tasks, support.workers_held(keystore):
                 tasks.start_soon(keystore.updateSession, handle, data(big))
-                tasks.start_soon(disturb)
+                await disturb()
             assert refused == [(12000011, True)] * 2
             out = (await keystore.finishSession(handle, data(b"end"))).outData
             assert out == hmac.digest(support.KEY, big + b"end", hashlib.sha256)
