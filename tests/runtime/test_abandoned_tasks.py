@@ -6,19 +6,14 @@ import threading
 
 import pytest
 
+from huks_async.providers.pkcs11 import token
 from huks_async.runtime import workers
 from huks_async.sessions.pressure import closing
 
 
 @pytest.fixture
 def lose(monkeypatch):
-    """Have an abandoned task end, with what it does at that, while a thread of a worker pool is made."""
-
-    class Collecting(workers.DaemonThread):
-        def __init__(self, *args):
-            monkeypatch.setattr(workers, "DaemonThread", workers.DaemonThread.__mro__[1])
-            gc.collect()
-            super().__init__(*args)
+    """Have an abandoned task end, with what it does at that, while something is made: a thread of a worker pool."""
 
     async def abandoned(at_its_end):
         try:
@@ -26,10 +21,17 @@ def lose(monkeypatch):
         finally:
             await at_its_end()
 
-    async def lost(at_its_end):
+    async def lost(at_its_end, module=workers, name="DaemonThread"):
         asyncio.create_task(abandoned(at_its_end))  # noqa: RUF006 - it is to be lost
         await asyncio.sleep(0)
-        monkeypatch.setattr(workers, "DaemonThread", Collecting)
+        whole = getattr(module, name)
+
+        def collecting(*args, **kwargs):
+            monkeypatch.setattr(module, name, whole)
+            gc.collect()
+            return whole(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, collecting)
 
     return lost
 
@@ -84,3 +86,28 @@ def test_one_that_closes_a_sensor_at_its_end_keeps_no_other_open(lose):
         return sorted(calls)
 
     assert completes(main) == [["kept", "lost"]]
+
+
+@pytest.mark.parametrize(
+    "made", [(workers, "DaemonThread"), (token, "SerialWorker")], ids=["thread", "worker"]
+)
+def test_one_that_calls_a_token_at_its_end_shares_its_thread(lose, monkeypatch, made):
+    """Both calls are made, in one thread."""
+    calls = []
+    monkeypatch.setattr(token.Token, "_call", lambda self, work: calls.append((work, threading.get_ident())))
+
+    async def main():
+        one = token.Token("nowhere", "lost")
+        one.join()
+
+        async def at_its_end():
+            one._submit("lost")  # it may not wait
+
+        await lose(at_its_end, *made)
+        await one.run("kept")
+        while len(calls) < 2:
+            await asyncio.sleep(0.001)
+        one.leave()
+        return sorted(work for work, _ in calls), len({thread for _, thread in calls})
+
+    assert completes(main) == [(["kept", "lost"], 1)]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from threading import Event, Lock
+from threading import Event, RLock
 from typing import Any, TypeVar
 
 from huks_async.model.errors import BusinessError
@@ -78,8 +78,9 @@ class Token:
         self._worker: SerialWorker | None = None
         self._users = 0
         self._resting = False
-        # Held while the thread is given work or told to end, never during a call of the library.
-        self._guard = Lock()
+        # Held while the thread is given work or told to end, never during a call of the library. Taken again by the
+        # same thread where the garbage collector ends an abandoned task whose last step is a call of the token.
+        self._guard = RLock()
         self._born = generation()
         self._session: Any = None
         self._epoch = 0
@@ -126,13 +127,14 @@ class Token:
     def _submit(self, work: Callable[[Any], T]) -> Job[T]:
         if self._worker is None and self._born != generation():
             # Not used before the fork, so it is the child's own; but the lock may have been held in the parent.
-            self._guard = Lock()
+            self._guard = RLock()
             self._born = generation()
         if self._worker is not None and self._born != generation():
             self._worker.check_open()
         with self._guard:
             if self._worker is None:
-                self._worker = SerialWorker(name=f"huks-token-{self._label}"[:15])
+                made = SerialWorker(name=f"huks-token-{self._label}"[:15])
+                self._worker = self._worker or made  # such a task may have made one meanwhile
             return self._worker.start(self._call, work)
 
     def join(self) -> None:
