@@ -27,7 +27,7 @@ needs_token = pytest.mark.skipif(
 )
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="cc is not installed")
 
-REMOVED, DEVICE_MEMORY, PIN_LOCKED, FINAL_TRY = 0x32, 0x31, 0xA4, 0
+REMOVED, DEVICE_MEMORY, PIN_LOCKED, FINAL_TRY, NOT_LOGGED_IN = 0x32, 0x31, 0xA4, 0, 0x101
 TOKEN_INFO, LOGIN, ENCRYPT_INIT = 6, 18, 29
 
 
@@ -108,6 +108,21 @@ def make_slot(folder: Path, patch: pytest.MonkeyPatch) -> Slot:
         source = Path(__file__).with_name("shim.c")
         subprocess.run([COMPILER, "-shared", "-fPIC", "-O1", "-o", module, str(source), "-ldl"], check=True)
     return Slot(folder, module)
+
+
+def log_out(slot_id: int) -> None:
+    """Log the token in a slot out, as other code of this process does, or a token by itself."""
+    assert MODULE is not None
+    library, handle = ctypes.CDLL(MODULE), ctypes.c_ulong()
+    serial_and_writing = 6
+    told = [
+        library.C_OpenSession(
+            ctypes.c_ulong(slot_id), ctypes.c_ulong(serial_and_writing), None, None, ctypes.byref(handle)
+        ),
+        library.C_Logout(handle),
+        library.C_CloseSession(handle),
+    ]
+    assert told == [0, 0, 0]
 
 
 def end_library(module: str) -> None:

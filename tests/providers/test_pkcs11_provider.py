@@ -28,12 +28,14 @@ from tests.providers.softhsm import (
     ENCRYPT_INIT,
     LABEL,
     LOGIN,
+    NOT_LOGGED_IN,
     OTHER,
     PIN,
     PIN_LOCKED,
     REMOVED,
     TOKEN_INFO,
     end_library,
+    log_out,
     make_slot,
     needs_compiler,
     needs_token,
@@ -477,6 +479,72 @@ async def test_what_is_no_text_is_no_pin(keystore):
     with refused(12000022) as caught:
         await keystore.authUkeyPin(rid("p"), pin(b"sesame99"))
     assert "sesame" not in str(caught.value)
+
+
+@needs_compiler
+async def test_a_token_that_refuses_one_key_for_want_of_a_login_takes_the_pin_again(keystore, slot):
+    """It is logged in still, and is logged out: it would look at no PIN, and serve a process that proved none."""
+    label = unique("refused")
+    await make(keystore, label, ALGORITHM=AES, KEY_SIZE=256, PURPOSE=3)
+    tags = {"ALGORITHM": AES, "PURPOSE": ENCRYPT, "BLOCK_MODE": 1, "PADDING": 0}
+    before = slot.sessions()
+    for _ in range(2):
+        handle = (await keystore.initSession(rid(label), external(**tags))).handle
+        slot.fail(NOT_LOGGED_IN, ENCRYPT_INIT)
+        with refused(12000023):
+            await keystore.updateSession(handle, external(bytes(16)))
+        slot.work()
+        assert not keystore._abilities[ABILITY]._token._logged_in
+        with refused(12000022):
+            await keystore.authUkeyPin(rid(label), pin(b"0000"))
+        before += 1  # python-pkcs11 leaves the session of a wrong PIN open
+        await keystore.authUkeyPin(rid(label), pin(PIN))
+        await keystore.updateSession(handle, external(bytes(16)))
+        await keystore.finishSession(handle, external(b""))
+        assert slot.sessions() == before
+
+
+@pytest.mark.parametrize("first", ["generateKeyItem", "initSession"])
+async def test_a_token_that_was_logged_out_by_others_takes_the_pin_again(keystore, first):
+    """And what it hides meanwhile is told to be perhaps hidden, with the way out."""
+    label, new = unique("hidden"), unique("new")
+    await make(keystore, label, ALGORITHM=AES, KEY_SIZE=256, PURPOSE=3)
+    await keystore.openResource(rid(new))
+    log_out(keystore._abilities[ABILITY]._token._session.token.slot.slot_id)
+    tags = {"ALGORITHM": AES, "PURPOSE": ENCRYPT, "BLOCK_MODE": 1, "PADDING": 0}
+    made = external(ALGORITHM=AES, KEY_SIZE=256, PURPOSE=3)
+    if first == "generateKeyItem":
+        with refused(12000023):
+            await keystore.generateKeyItem(rid(new), made)
+    else:
+        with refused(12000011, "authUkeyPin"):
+            await keystore.initSession(rid(label), external(**tags))
+    await keystore.authUkeyPin(rid(new), pin(PIN))
+    await run(keystore, label, last=bytes(16), **tags)
+    await keystore.generateKeyItem(rid(new), made)
+
+
+async def test_a_key_that_asks_for_the_pin_at_each_use_is_refused(keystore):
+    """12000001 when the session is opened, since no PIN is kept; the PIN that was proved stays proved for others."""
+    import pkcs11
+
+    label, other = unique("PIV 9c"), unique("PIV 9a")
+    await make(keystore, other, ALGORITHM=ECC, KEY_SIZE=256, PURPOSE=12)
+    module = keystore._abilities[ABILITY]._token._module
+    with pkcs11.lib(module).get_token(token_label=LABEL).open(rw=True) as session:
+        session.generate_keypair(
+            pkcs11.KeyType.RSA,
+            2048,
+            label=label,
+            store=True,
+            private_template={pkcs11.Attribute.ALWAYS_AUTHENTICATE: True},
+        )
+    await keystore.openResource(rid(label))
+    with refused(12000001, "CKA_ALWAYS_AUTHENTICATE"):
+        await keystore.initSession(rid(label), external(ALGORITHM=RSA, PURPOSE=4, DIGEST=12, PADDING=3))
+    await run(keystore, other, last=b"x", ALGORITHM=ECC, PURPOSE=4, DIGEST=12)
+    await keystore.authUkeyPin(rid(label), pin(PIN))
+    await run(keystore, other, last=b"x", ALGORITHM=ECC, PURPOSE=4, DIGEST=12)
 
 
 # --- the token pulled out, hanging, and back ---------------------------------------------------------------

@@ -22,6 +22,10 @@ _CURVES = {224: "secp224r1", 256: "secp256r1", 384: "secp384r1", 521: "secp521r1
 _RSA_SIZES = (2048, 3072, 4096)
 _AES_SIZES = (128, 192, 256)
 _HMAC_SIZES = range(128, 1025, 8)
+# Tokens hide such keys while they are logged out, and do not tell that they are.
+_UNSEEN = (
+    "; if it is there, the token was logged out by itself or by other code: prove the PIN again (authUkeyPin)"
+)
 _P = HuksKeyPurpose
 _CAPABILITIES = {
     _P.HUKS_KEY_PURPOSE_ENCRYPT: "ENCRYPT",
@@ -60,12 +64,24 @@ def find_key(session: Any, locator: Locator, *kinds: str) -> Any:
     if not found:
         look_at_token(session)
     if len(found) != 1:
+        way_out = "; name it by its id, too" if found else "" if kinds == ("PUBLIC_KEY",) else _UNSEEN
         raise BusinessError(
             12000011,
             f"the token has {len(found) or 'no'} keys of the kind {' or '.join(kinds)} as {locator} instead of one"
-            + ("; name it by its id, too" if found else ""),
+            + way_out,
         )
     return found[0]
+
+
+def asks_each_time(key: Any) -> bool:
+    """Whether a key wants the PIN again before each use, as the signature key of a PIV card does."""
+    pkcs11 = python_pkcs11()
+    if key.object_class != pkcs11.ObjectClass.PRIVATE_KEY:
+        return False
+    try:
+        return bool(key[pkcs11.Attribute.ALWAYS_AUTHENTICATE])
+    except (pkcs11.AttributeTypeInvalid, pkcs11.AttributeSensitive):  # a token older than the attribute
+        return False
 
 
 def generate(session: Any, locator: Locator, numbers: Numbers, abandoned: Any) -> None:

@@ -26,7 +26,13 @@ from huks_async.model.errors import BusinessError
 from huks_async.model.limits import MIB
 from huks_async.model.tags import HuksTag, InnerTag
 from huks_async.providers.pkcs11.locators import Locator
-from huks_async.providers.pkcs11.objects import Numbers, export_public, find_key, look_at_token
+from huks_async.providers.pkcs11.objects import (
+    Numbers,
+    asks_each_time,
+    export_public,
+    find_key,
+    look_at_token,
+)
 from huks_async.rootkeys.pkcs11_library import python_pkcs11
 
 MAX_COLLECTED = 16 * MIB
@@ -67,7 +73,7 @@ class Operation(ABC):
 
         Raises:
             BusinessError: 12000011 if there is no such key; 401 for one of another algorithm, or that was not made
-                for this purpose.
+                for this purpose; 12000001 for one that asks for the PIN at each use.
         """
         key = find_key(session, self.locator, *self.kinds)
         # Some tokens give errors for a wrong kind of key that look like those of a token that is gone.
@@ -82,6 +88,12 @@ class Operation(ABC):
                 401,
                 f"HUKS_TAG_PURPOSE: the token's key {self.locator} was not made for it (it has no "
                 f"CKA_{self.use.upper()})",
+            )
+        if asks_each_time(key):
+            raise BusinessError(
+                12000001,
+                f"the token's key {self.locator} asks for the PIN at each use (CKA_ALWAYS_AUTHENTICATE), which is "
+                "kept nowhere here; use a key without it, such as another slot of a PIV card",
             )
         return key
 

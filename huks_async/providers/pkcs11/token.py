@@ -89,8 +89,13 @@ class Token:
         self._proved: set[int] = set()
         # What a caller proves counts only as long as its mark is here: who forgets takes it away.
         self._marks: dict[int, object] = {}
-        self._logged_in = False
         self._locked = False
+
+    @property
+    def _logged_in(self) -> bool:
+        """Whether the session has logged in. The token may have been logged out since, by itself or by other code."""
+        session = self._session
+        return session is not None and session.user_type != python_pkcs11().UserType.NOBODY
 
     @property
     def _library(self) -> Library:
@@ -223,7 +228,6 @@ class Token:
             self._proved.clear()
             raise
         self._locked = False
-        self._logged_in = True
         with suppress(python_pkcs11().PKCS11Error):
             before.close()
         self._log_out_if_unused(self._session)
@@ -269,20 +273,20 @@ class Token:
     def _log_out(self, session: Any) -> Any:
         """Log out, and return the session to use from now on.
 
-        python-pkcs11 logs out when it closes the session that logged in, so that one is replaced.
+        python-pkcs11 logs out when it closes the session that logged in, so that one is replaced. It would also log
+        out a session that logged in after it: the session is asked, and not whether the token still works with it.
         """
         pkcs11 = python_pkcs11()
         if not self._logged_in:
             return session
-        self._logged_in = False
         token = session.token
         try:
             fresh = token.open(rw=True)
+            with suppress(pkcs11.UserNotLoggedIn):
+                session.close()
         except pkcs11.PKCS11Error:
             self._lose()
             raise
-        with suppress(pkcs11.UserNotLoggedIn):
-            session.close()
         self._session = fresh
         return fresh
 
@@ -329,8 +333,10 @@ class Token:
         # the texts of these errors name states of the token, never keys or PINs
         text = f"{kind} {error}".strip()
         if isinstance(error, pkcs11.UserNotLoggedIn):
-            self._logged_in = False
             self._proved.clear()
+            # A token may refuse one key alone for want of a login, and be logged in still.
+            with suppress(pkcs11.PKCS11Error):
+                self._log_out(self._session)
             return TokenFailure(_R.HUKS_CRYPTO_EXTENSION_ERR_PIN_NO_AUTH, text)
         if kind in _GONE or kind in _LOST_OBJECT:
             self._lose()
@@ -354,7 +360,6 @@ class Token:
                 lost.close()
             except pkcs11.PKCS11Error:
                 self._library.unclean = True
-        self._logged_in = False
         self._proved.clear()
         self.life += 1
 
