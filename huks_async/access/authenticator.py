@@ -143,6 +143,10 @@ class Authenticator(Protocol):
     async def authenticate(self, host: AuthHost, request: AuthRequest, credential: Any) -> Vouched:
         """Check a credential, and say to whom it belongs.
 
+        The token will say that a credential of `request.auth_type` was shown. The keystore compares that with
+        `auth_types` alone, so it is for this function to refuse a credential that keys see as another type: a PIN
+        where a fingerprint was asked for.
+
         Args:
             host: what the keystore lends.
             request: the challenge, the type and the user.
@@ -150,5 +154,5 @@ class Authenticator(Protocol):
 
         Raises:
             BusinessError: 12000008 for a wrong credential, or while further tries are locked out; 12000013 for a
-                user without a credential of this type; 401 for something that is not such a credential at all.
+                user without a credential of this type, or one that was shown in place of it; 401 for something that is not such a credential at all.
         """

@@ -10,7 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from huks_async.access.authenticator import NOBODY_ENROLLED, AuthHost, Enrolment, HasAuthHost, Vouched
+from huks_async.access.authenticator import (
+    NOBODY_ENROLLED,
+    AuthHost,
+    AuthRequest,
+    Enrolment,
+    HasAuthHost,
+    Vouched,
+)
 from huks_async.access.vault import change, read_value
 from huks_async.model.enums import HuksUserAuthType
 from huks_async.model.errors import BusinessError
@@ -150,15 +157,30 @@ async def change_user(
             await run_to_end(host.void_tokens, user_id)
 
 
-async def vouch_for(host: AuthHost, user_id: int, checked: Credential, trust_level: int) -> Vouched:
+def check_type(request: AuthRequest, auth_type: int) -> None:
+    """Refuse (12000013) a request for another type than the one that a credential was enrolled as.
+
+    The token will say the type that was requested. To be called before a guess is counted or anything is used up.
+    """
+    if auth_type != request.auth_type:
+        raise BusinessError(
+            12000013,
+            f"auth_type: got {request.auth_type}, the credential of user {request.user_id} is of type {auth_type}: ask "
+            "for that type, or have the user enrol one of the other",
+        )
+
+
+async def vouch_for(host: AuthHost, request: AuthRequest, checked: Credential, trust_level: int) -> Vouched:
     """Vouch for a user whose credential was right: an authenticator's last step.
 
     Between the look at the credential and its end a check waits, for a thread, for others, for the store. Meanwhile
     another process may have removed the credential, so its record is read once more.
 
     Raises:
-        BusinessError: 12000008 if the credential was removed or replaced meanwhile.
+        BusinessError: 12000008 if the credential was removed or replaced meanwhile; as `check_type`.
     """
+    check_type(request, checked.auth_type)
+    user_id = request.user_id
     record = await read_user(host, user_id)
     if record is None or not any(
         one.kind == checked.kind and one.credential_id == checked.credential_id for one in record.credentials

@@ -19,6 +19,7 @@ from huks_async.access.credentials import (
     KeptUsers,
     UserRecord,
     change_user,
+    check_type,
     check_user_id,
     clear_credential,
     read_user,
@@ -160,10 +161,11 @@ class OidcAuthenticator(KeptUsers):
         Raises:
             BusinessError: 12000008 for one that is refused: the message says why, `error.data["refused"]` is
                 the name of what was wrong: alg, typ, kid, signature, iss, aud, azp, exp, nbf, iat, nonce, sub,
-                replay; 12000013 for a user without subject; 12000015 if the issuer's keys cannot be fetched; 401 for
-                something that is not a token.
+                replay; 12000013 for a user without subject, and where another type is requested than that of the
+                enrolment; 12000015 if the issuer's keys cannot be fetched; 401 for something that is not a token.
         """
         found = _subject_of(await read_user(host, request.user_id), request.user_id)
+        check_type(request, found.auth_type)
         subject = read_value(found.data, "the subject of the user", _read)
         header = _header(credential)
         algorithm = self._check_header(header)
@@ -186,7 +188,7 @@ class OidcAuthenticator(KeptUsers):
             most=_MOST_REMEMBERED,
             forget_oldest=False,
         )
-        return await vouch_for(host, request.user_id, found, self._trust_level)
+        return await vouch_for(host, request, found, self._trust_level)
 
     def _check_header(self, header: dict[str, Any]) -> str:
         algorithm = header.get("alg")

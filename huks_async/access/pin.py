@@ -18,6 +18,7 @@ from huks_async.access.credentials import (
     KeptUsers,
     UserRecord,
     change_user,
+    check_type,
     check_user_id,
     clear_credential,
     read_user,
@@ -125,10 +126,12 @@ class PinAuthenticator(KeptUsers):
 
         Raises:
             BusinessError: 12000008 for a wrong one, and while guesses are locked out (the message says how long, and
-                `error.data["retry_after"]` in seconds); 12000013 for a user without PIN; 401 for another type.
+                `error.data["retry_after"]` in seconds); 12000013 for a user without PIN, and where another type than PIN
+                is requested; 401 for something that is no PIN.
         """
+        check_type(request, _PIN)
         found = await self._check(host, request.user_id, credential)
-        return await vouch_for(host, request.user_id, found, self._trust_level)
+        return await vouch_for(host, request, found, self._trust_level)
 
     async def _check(self, host: AuthHost, user_id: int, pin: object) -> Credential:
         given = _pin_bytes(pin)

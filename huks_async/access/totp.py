@@ -21,6 +21,7 @@ from huks_async.access.credentials import (
     KeptUsers,
     UserRecord,
     change_user,
+    check_type,
     check_user_id,
     clear_credential,
     read_user,
@@ -167,11 +168,13 @@ class TotpAuthenticator(KeptUsers):
 
         Raises:
             BusinessError: 12000008 for a wrong code, one that was used, and while guesses are locked out (see
-                `PinAuthenticator.authenticate`); 12000013 for a user without secret; 401 for what is not a code.
+                `PinAuthenticator.authenticate`); 12000013 for a user without secret, and where another type is requested
+                than that of the enrolment; 401 for what is not a code.
         """
         user_id = request.user_id
         code = _code(credential)
-        _readable(_secret_of(await read_user(host, user_id), user_id))
+        enrolled = _readable(_secret_of(await read_user(host, user_id), user_id))
+        check_type(request, enrolled.auth_type)
         await check_used_codes(host, user_id)
         attempts = f"{_KIND}-attempts/{user_id}"
         await self._lockout.count(host, attempts)
@@ -185,7 +188,7 @@ class TotpAuthenticator(KeptUsers):
 
         await use_code(host, user_id, found.data[_HEAD.size :], matching)
         await self._lockout.clear(host, attempts)
-        return await vouch_for(host, user_id, found, self._trust_level)
+        return await vouch_for(host, request, found, self._trust_level)
 
     def _matching(self, data: bytes, code: bytes) -> list[int]:
         """The moments, in seconds since 1970, of the steps with this code; all are compared, even after a match."""

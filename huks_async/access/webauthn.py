@@ -17,6 +17,7 @@ from huks_async.access.credentials import (
     KeptUsers,
     UserRecord,
     change_user,
+    check_type,
     check_user_id,
     random_id,
     read_user,
@@ -234,7 +235,9 @@ class WebAuthnAuthenticator(KeptUsers):
             JSON for `PublicKeyCredential.parseRequestOptionsFromJSON`.
         """
         enrolled = passkeys_of(await read_user(keystore.auth_host, check_user_id(user_id)))
-        known = [one for _, one in enrolled if self._party.accepts(one)]
+        known = [
+            one for kept, one in enrolled if self._party.accepts(one) and kept.auth_type == self.auth_types
+        ]
         if not known:
             raise _none_enrolled(user_id)
         return json.dumps(
@@ -252,7 +255,8 @@ class WebAuthnAuthenticator(KeptUsers):
         Raises:
             BusinessError: 12000008 for one that is refused; `error.data["refused"]` is the name of what was wrong:
                 credential, type, challenge, origin, crossOrigin, rpId, user present, user verified, user handle,
-                backup, counter, signature, replay; 12000013 for a user without passkey; 401 for a malformed assertion.
+                backup, counter, signature, replay; 12000013 for a user without passkey, and where another type is
+                requested than that of the enrolment; 401 for a malformed assertion.
         """
         given = read_answer(credential)
         user_id = request.user_id
@@ -263,6 +267,7 @@ class WebAuthnAuthenticator(KeptUsers):
         if named is None:
             raise refused("credential", f"is of a passkey that user {user_id} has not enrolled")
         checked, passkey = named
+        check_type(request, checked.auth_type)
         self._party.check_client(given, "webauthn.get", request.challenge)
         self._party.check_data(given, passkey)
         handle = given["response"].get("userHandle")
