@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import fcntl
+import itertools
 import os
 import pathlib
 import signal
@@ -48,7 +49,7 @@ def path(tmp_path):
 
 def wait_until(condition):
     """Wait for something that another process does."""
-    for _ in range(3000):
+    for _ in range(12_000):
         if condition():
             return
         time.sleep(0.01)
@@ -151,7 +152,7 @@ commit = GroupCommit._commit
 def fork(self, writes):
     if os.fork() == 0:
         print(os.getpid(), flush=True)
-        time.sleep(60)
+        time.sleep(300)  # as long as the test may take
         os._exit(0)
     os.kill(os.getpid(), signal.SIGKILL)
 async def main():
@@ -171,7 +172,7 @@ def test_a_child_does_not_keep_the_lock(path):
     child = int(process.stdout.readline())
     try:
         assert process.wait(60) == -signal.SIGKILL
-        with Peer(path, busy_timeout=5) as other:
+        with Peer(path) as other:
             assert other.ask("opened()") is True
             assert other.ask("put('b')") is True
             assert other.ask("aliases()") == ["b"]
@@ -241,7 +242,7 @@ def test_only_one_at_a_time(tmp_path):
 
     def run(lock):
         for _ in range(30):
-            lock.call(work, 30)
+            lock.call(work, 120)
 
     threads = [threading.Thread(target=run, args=(lock,)) for lock in locks for _ in range(2)]
     for thread in threads:
@@ -329,7 +330,7 @@ def test_a_request_that_was_given_up_waits_for_no_other_file(tmp_path):
     os.unlink(path)
     wanted[0] = False
     os.close(old)
-    thread.join(50)
+    thread.join(120)
     assert taken == [None]
     assert not path.exists()
     file.close_spare()
@@ -359,7 +360,9 @@ def test_nobody_waits_for_a_file_that_was_removed(tmp_path, how):
     fcntl.flock(old, fcntl.LOCK_EX)
     done = []
     waiting = [
-        threading.Thread(target=lambda number=number: done.append(lock.call(lambda: number, 60)), daemon=True)
+        threading.Thread(
+            target=lambda number=number: done.append(lock.call(lambda: number, 120)), daemon=True
+        )
         for number in range(3)
     ]
     for thread in waiting:
@@ -368,9 +371,10 @@ def test_nobody_waits_for_a_file_that_was_removed(tmp_path, how):
     how(path)
     # behind those who hold the new file for a while, too
     held = threading.Event()
-    threading.Thread(target=lock.call, args=(lambda: held.wait(0.1), 60), daemon=True).start()
+    waiting.append(threading.Thread(target=lock.call, args=(lambda: held.wait(0.1), 120), daemon=True))
+    waiting[-1].start()
     for thread in waiting:
-        thread.join(50)
+        thread.join(120)
     assert sorted(done) == [0, 1, 2]
     assert lock.call(lambda: 5, 10) == 5
     lock.close()
@@ -397,7 +401,7 @@ for take in (file.take_at_once, file.take):
     os.unlink(file.path)
     file.release(descriptor)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert done.stdout.split() == ["True", "True"], done.stderr
 
 
@@ -418,19 +422,34 @@ def test_only_the_held_file_is_removed(tmp_path):
     other.release(theirs)
 
 
+def _call_behind(lock, other, function):
+    """Call a function under the lock, which another one holds until the call waits for it in the line."""
+    held, join_line = other.take(), CommitLock._join_line
+
+    def join_and_let_go(request):
+        line = join_line(lock, request)
+        other.release(held)
+        return line
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lock, "_join_line", join_and_let_go)
+        return lock.call(function, 120)
+
+
 def test_an_error_under_the_lock_is_the_callers(tmp_path):
     """The exception of the function comes through, from either thread, and the lock is free again."""
     lock, other = CommitLock(str(tmp_path / "x"), "s"), LockFile(str(tmp_path / "x"))
+    callers = []
 
     def fail():
+        callers.append(threading.current_thread())
         raise LookupError("mine")
 
     with pytest.raises(LookupError):
         lock.call(fail, 1)
-    descriptor = other.take()
-    threading.Timer(0.1, other.release, [descriptor]).start()
     with pytest.raises(LookupError):
-        lock.call(fail, 30)
+        _call_behind(lock, other, fail)
+    assert callers == [threading.current_thread(), *_lock_threads()]
     assert lock.call(lambda: 5, 0) == 5
     lock.close()
     other.close_spare()
@@ -454,11 +473,17 @@ def test_whoever_waits_longer_tries_less_often(tmp_path, monkeypatch):
     """Hundreds that wait for one store would hold each other up with their tries to close the turnstile."""
     lock, other = CommitLock(str(tmp_path / "x"), "s"), LockFile(str(tmp_path / "x"))
     held, tries = other.take(), []
-    monkeypatch.setattr(LockFile, "close_turnstile", lambda _: tries.append(1))
-    with pytest.raises(BusinessError):
-        lock.call(lambda: None, 0.7)
-    assert 1 <= len(tries) <= 7
-    other.release(held)
+
+    def in_vain(_):
+        tries.append(time.monotonic())
+        if len(tries) == 6:
+            other.release(held)
+
+    monkeypatch.setattr(LockFile, "close_turnstile", in_vain)
+    assert lock.call(lambda: 5, 120) == 5
+    # between two tries there is one wait; whoever is late makes what is measured longer, never shorter
+    pauses = [later - earlier for earlier, later in itertools.pairwise(tries[:6])]
+    assert all(pause > 0.9 * 0.01 * 2**number for number, pause in enumerate(pauses, 1))
     lock.close()
     other.close_spare()
 
@@ -468,9 +493,7 @@ def test_a_line_that_gets_no_memory_for_a_moment_goes_on(tmp_path, monkeypatch):
     lock, other = CommitLock(str(tmp_path / "x"), "s"), LockFile(str(tmp_path / "x"))
 
     def call():
-        held = other.take()
-        threading.Timer(0.05, other.release, [held]).start()
-        return lock.call(lambda: 5, 30)
+        return _call_behind(lock, other, lambda: 5)
 
     assert call() == 5
     (thread,) = _lock_threads()
