@@ -44,7 +44,7 @@ def completes(main):
     gc.disable()
     try:
         thread.start()
-        thread.join(20)
+        thread.join(120)
     finally:
         if was_enabled:
             gc.enable()

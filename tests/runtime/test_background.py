@@ -18,7 +18,7 @@ def test_one_that_loses_a_cancellation_is_cancelled_again(backend, settings, mon
     async def loses() -> None:
         while True:
             try:
-                await anyio.sleep(60)
+                await anyio.sleep_forever()
             except anyio.get_cancelled_exc_class():
                 if len(lost) == 3:
                     raise
@@ -28,8 +28,7 @@ def test_one_that_loses_a_cancellation_is_cancelled_again(backend, settings, mon
         runs = background.Background()
         runs.start(loses)
         await anyio.sleep(0.01)
-        with anyio.fail_after(30):
-            await runs.stop()
+        await runs.stop()
         assert len(lost) == 3
 
     run(main, backend, settings)
@@ -49,7 +48,7 @@ def test_one_that_stops_itself_goes_on(backend, settings):
             ended.set()
 
         runs.start(stops)
-        with anyio.fail_after(30):
+        with anyio.fail_after(120):
             await ended.wait()
         assert not runs.running
 

@@ -22,7 +22,7 @@ resource.setrlimit(resource.RLIMIT_STACK, (8 << 20, resource.RLIM_INFINITY))
 if len(sys.argv) == 1:
     told = set()
     for room in range(8180, 8260, 8):
-        told.add(subprocess.run([sys.executable, __file__, str(room)], stdout=-1, stderr=-3, timeout=30).stdout)
+        told.add(subprocess.run([sys.executable, __file__, str(room)], stdout=-1, stderr=-3, timeout=100).stdout)
     print(sorted(told))
     sys.exit()
 def used():
@@ -46,7 +46,7 @@ def test_a_thread_that_dies_before_its_first_line_is_told(tmp_path):
     """However little memory there is, `start` ends; with a little too little it told nothing and never ended."""
     (tmp_path / "short.py").write_text(SHORT)
     done = subprocess.run(
-        [sys.executable, tmp_path / "short.py"], capture_output=True, text=True, timeout=120
+        [sys.executable, tmp_path / "short.py"], capture_output=True, text=True, timeout=250
     )
     assert done.stdout == "[b\"can't start new thread\\n\", b'no memory for a new thread\\n', b'ran\\n']\n", (
         done.stderr

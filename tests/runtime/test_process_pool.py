@@ -172,7 +172,7 @@ async def main():
         sibling = os.fork()
         if not sibling:
             os.close(1)
-            time.sleep(60)
+            time.sleep(300)
             os._exit(0)
         print(children.split()[0], sibling, flush=True)
         os.kill(os.getpid(), 9)
@@ -186,7 +186,7 @@ child = subprocess.Popen([sys.executable, "-P", "-c", _SERVE, str(os.getpid()), 
 sibling = os.fork()
 if not sibling:
     os.close(1)
-    time.sleep(60)
+    time.sleep(300)
     os._exit(0)
 print(child.pid, sibling, flush=True)
 os.kill(os.getpid(), 9)
