@@ -285,7 +285,7 @@ def held(monkeypatch):
     def slow(self, name, blob):
         if threading.current_thread().name.startswith("huks-store-backup"):
             arrived.set()
-            go.wait(20)
+            go.wait(120)
         return opened(self, name, blob)
 
     monkeypatch.setattr(Sealer, "open", slow)
@@ -503,12 +503,12 @@ async def test_a_root_key_that_is_closed_while_a_backup_reads_it_stays_forgotten
     def read_slowly():
         content = read()
         reading.set()
-        go_on.wait(30)
+        go_on.wait(120)
         return content
 
     monkeypatch.setattr(root_key, "_read", read_slowly)
     made = asyncio.create_task(keystore.backup(target))
-    await asyncio.to_thread(reading.wait, 30)
+    assert await asyncio.to_thread(reading.wait, 120)
     await keystore.aclose()
     go_on.set()
     with pytest.raises(huks.BusinessError) as refused:

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(not AVAILABLE, reason="this system has no open f
 
 _COUNT = 150
 _ALL = f"put(*[str(n) for n in range({_COUNT})], blob={{!r}} * 8000)"
-_CHECKPOINT = "store._threads.engine._lock.call(lambda: store._threads.engine._database.checkpoints._run('RESTART'), 5)[0]"
+_CHECKPOINT = "store._threads.engine._lock.call(lambda: store._threads.engine._database.checkpoints._run('RESTART'), 60)[0]"
 
 
 @pytest.mark.asyncio
@@ -154,13 +154,14 @@ async def test_a_read_that_cannot_begin_leaves_checkpoints_free(tmp_path: Path) 
 async def test_writes_go_on_while_a_backup_waits_for_another_program(tmp_path: Path) -> None:
     """Whoever makes a checkpoint for long holds up the backup, and nobody else; the backup can be stopped."""
     path = tmp_path / "keys.db"
-    store = SqliteStore(path, busy_timeout=60)
+    # the backup waits for as long as the test may take, the writes of the other process for a part of that
+    store = SqliteStore(path, busy_timeout=300)
     await store.open()
     await store.put(name("a"), b"x")
     shared = os.open(f"{path}-shm", os.O_RDWR)
     lock = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 121, 1, 0)
     fcntl.fcntl(shared, fcntl.F_OFD_SETLK, lock)
-    with Peer(path, busy_timeout=0.5) as other:
+    with Peer(path) as other:
         assert other.ask("opened()") is True
         copying = asyncio.create_task(
             store.backup(str(tmp_path / "copy.db"), lambda *_: None, lambda _: None)
@@ -196,7 +197,8 @@ async def test_a_backup_ends_where_the_index_needs_a_repair(
     with monkeypatch.context() as patched:
         patched.setattr(backup, "_PAGES", 1)
         patched.setattr(backup.Backup, "_go_on", tear)
-        # a writer that is only late is waited for
+        # a writer that is only late is waited for, and it counts as late for as long as the test may take
+        patched.setattr(snapshot, "_LONGEST_CHANGE", 300)
         assert (await store.backup(str(tmp_path / "first.db"), lambda *_: None, lambda _: None)).rows == 20
         patched.setattr(snapshot, "_LONGEST_CHANGE", 0)
         with pytest.raises(BusinessError, match="killed in the middle of a commit"):

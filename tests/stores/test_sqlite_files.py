@@ -166,7 +166,7 @@ async def test_a_newcomer_waits_while_a_removed_log_is_not_written_back(path):
     await store.open()
     await store.put(name("a"), b"x")
     os.unlink(f"{path}-wal")
-    with Peer(path, busy_timeout=0.3) as hasty, Peer(path, busy_timeout=30, prelude=TELLS) as patient:
+    with Peer(path, busy_timeout=0.3) as hasty, Peer(path, prelude=TELLS) as patient:
         code, message = hasty.ask("opened()")
         assert code == 12000004
         assert "have not noticed yet" in message

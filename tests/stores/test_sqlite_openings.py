@@ -27,12 +27,12 @@ class Held:
 
     async def until_reached(self) -> None:
         """Wait until the thread is held up."""
-        assert await asyncio.to_thread(self.reached.wait, 10)
+        assert await asyncio.to_thread(self.reached.wait, 120)
 
     def here(self) -> None:
         """Hold up the thread that calls this."""
         self.reached.set()
-        assert self.go_on.wait(10)
+        assert self.go_on.wait(120)
 
 
 @pytest.fixture(params=[False, True], ids=["before", "after"])

@@ -136,7 +136,7 @@ def test_a_commit_whose_files_lost_their_names_makes_no_checkpoint(tmp_path: Pat
             assert other.ask("put(*[f'theirs{n}' for n in range(300)], blob=b'1' * 3000)") is True
             other.ask(
                 "store._threads.engine._lock.call("
-                "lambda: store._threads.engine._database.checkpoints.start_anew(), 5)"
+                "lambda: store._threads.engine._database.checkpoints.start_anew(), 60)"
             )
             return outcomes
 
