@@ -8,7 +8,7 @@ from huks_async.model.errors import BusinessError
 from huks_async.model.showing import shown
 from huks_async.rootkeys.base import RootKey
 from huks_async.rootkeys.envelope import KIND_TOKEN, parse, seal
-from huks_async.rootkeys.pkcs11_library import Library, library_of, python_pkcs11
+from huks_async.rootkeys.pkcs11_library import Library, library_of, python_pkcs11, text_for_token
 from huks_async.runtime.paths import path_text
 from huks_async.runtime.randomness import random_bytes
 from huks_async.runtime.threads import run_in_thread
@@ -43,10 +43,10 @@ class Pkcs11RootKey(RootKey):
             )
         self._module = path
         self._found: Library | None = None
-        self._token = token
-        self._pin = pin
-        self._label = label
-        self._name = f"the key '{label}' in the token '{token}'"
+        self._token = text_for_token(token, "Pkcs11RootKey: token")
+        self._pin = text_for_token(pin, "Pkcs11RootKey: pin", secret=True)
+        self._label = text_for_token(label, "Pkcs11RootKey: label")
+        self._name = f"the key '{self._label}' in the token '{self._token}'"
 
     @property
     def _library(self) -> Library:

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from huks_async.model.errors import BusinessError
+from huks_async.model.showing import shown, type_name
 from huks_async.runtime.forks import generation
 
 _libraries: dict[str, "Library"] = {}
@@ -23,6 +24,23 @@ def python_pkcs11() -> Any:
         raise BusinessError(
             12000001, "PKCS#11 tokens need an extra: pip install 'huks-async[pkcs11]'"
         ) from None
+
+
+def text_for_token(value: object, what: str, *, secret: bool = False) -> str:
+    """A text that can be given to python-pkcs11, which corrupts memory where it cannot encode an attribute.
+
+    Raises:
+        BusinessError: 401 for what is no str, and for lone surrogates; a secret is not shown.
+    """
+    if not isinstance(value, str):
+        raise BusinessError(401, f"{what} must be a str, got {type_name(value) if secret else shown(value)}")
+    text = str.__str__(value)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        given = "" if secret else f", got {shown(text)}"
+        raise BusinessError(401, f"{what} is not valid Unicode: it holds lone surrogates{given}") from None
+    return text
 
 
 class Library:

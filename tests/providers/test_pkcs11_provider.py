@@ -1167,3 +1167,11 @@ async def test_a_module_that_is_no_path_is_refused_at_once(module):
     with pytest.raises(huks.BusinessError, match="Pkcs11Provider: module must be the path") as caught:
         Pkcs11Provider(module, "token")
     assert caught.value.code == 401
+
+
+@pytest.mark.parametrize("token", ["a\ud800b", b"bytes", 5, None], ids=ascii)
+async def test_a_token_that_is_no_text_is_refused_at_once(token):
+    """401 with the name of the argument."""
+    with pytest.raises(huks.BusinessError, match="Pkcs11Provider: token ") as caught:
+        Pkcs11Provider("x.so", token)
+    assert caught.value.code == 401

@@ -192,3 +192,16 @@ def test_a_module_that_is_no_path_is_refused_at_once(module):
     with pytest.raises(BusinessError, match="Pkcs11RootKey: module must be the path") as caught:
         Pkcs11RootKey(module, "token", "1234")
     assert caught.value.code == 401
+
+
+@pytest.mark.parametrize("wrong", ["a\ud800b", "\udcff", b"sesame99", 5, None], ids=ascii)
+@pytest.mark.parametrize("argument", ["token", "pin", "label"])
+def test_what_is_no_text_for_a_token_is_refused_at_once(argument, wrong):
+    """401 with the name of the argument: python-pkcs11 would corrupt memory. A PIN is not shown."""
+    given = {"token": "token", "pin": "1234", "label": "label", argument: wrong}
+    with pytest.raises(BusinessError, match=f"Pkcs11RootKey: {argument} ") as caught:
+        Pkcs11RootKey("x.so", **given)
+    assert caught.value.code == 401
+    assert caught.value.__context__ is None or caught.value.__suppress_context__
+    if argument == "pin":
+        assert not any(piece in caught.value.message for piece in ("sesame", "ud800", "udcff", "5"))

@@ -31,6 +31,7 @@ from huks_async.providers.protocol import (
     Params,
     value_of,
 )
+from huks_async.rootkeys.pkcs11_library import text_for_token
 from huks_async.runtime.paths import path_text
 
 _R = HuksCryptoExtensionResultCode
@@ -71,8 +72,8 @@ class Pkcs11Provider(CryptoExtensionAbility):
             raise BusinessError(
                 401, f"Pkcs11Provider: module must be the path of a PKCS#11 library, got {shown(module)}"
             )
-        self._token = Token(path, token)
-        self._label = token
+        self._label = text_for_token(token, "Pkcs11Provider: token")
+        self._token = Token(path, self._label)
         self._resources: dict[str, _Resource] = {}
         # Keystores in several threads may share a provider, so both are changed entry by entry only.
         self._sessions: dict[str, _Session] = {}
