@@ -50,7 +50,7 @@ def interrupted(made: voidings.Voidings, user_id: int, clock: int, step: int) ->
     # in a thread, so that one that waits for itself ends with the test run
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    thread.join(10)
+    thread.join(120)
     assert not thread.is_alive()
     return seen[0] if seen else None
 

@@ -49,7 +49,7 @@ RSA, ECC, AES, HMAC = 1, 2, 20, 50
 ENCRYPT, DECRYPT = 1, 2
 _INNER = {tag.name: tag for tag in InnerTag if "BATCH" in tag.name or tag is InnerTag.USER_AUTH_TYPE_ATL}
 SIGN_ECC = external(ALGORITHM=ECC, PURPOSE=4, DIGEST=12)
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds that a token may take: only a token that hangs takes as long, also on a busy machine."""
 
 
@@ -366,7 +366,9 @@ async def test_each_caller_proves_the_pin(slot):
     """The process is logged in for one caller; another one is not let in by that, and a wrong PIN logs all out."""
     slot.work()
     provider = Pkcs11Provider(slot.module, LABEL)
-    async with huks.Keystore.open("memory:", monitor=False, abilities={ABILITY: provider}) as keystore:
+    async with huks.Keystore.open(
+        "memory:", monitor=False, abilities={ABILITY: provider}, provider_timeout=PATIENCE
+    ) as keystore:
         await keystore.registerProvider(NAME, [ABILITY_PARAM])
         label = unique("shared")
         await make(keystore, label, ALGORITHM=ECC, KEY_SIZE=256, PURPOSE=12)
@@ -694,7 +696,7 @@ async def test_a_child_of_a_fork_opens_its_own(keystore, slot):
                         return
                 fresh = {ABILITY: Pkcs11Provider(slot.module, LABEL)}
                 async with huks.Keystore.open(
-                    "memory:", monitor=False, load_all=False, abilities=fresh
+                    "memory:", monitor=False, load_all=False, abilities=fresh, provider_timeout=PATIENCE
                 ) as own:
                     await own.registerProvider(NAME, [ABILITY_PARAM])
                     await own.openResource(rid(label))
@@ -935,7 +937,7 @@ async def test_who_looks_for_a_missing_token_ends_nobodys_session(keystore, slot
     handle = (await keystore.initSession(rid(label), SIGN_ECC)).handle
     missing = Pkcs11Provider(slot.module, "not there")
     async with huks.Keystore.open(
-        "memory:", monitor=False, load_all=False, abilities={ABILITY: missing}
+        "memory:", monitor=False, load_all=False, abilities={ABILITY: missing}, provider_timeout=PATIENCE
     ) as seeking:
         for _ in range(3):
             with refused(12000020, "NoSuchToken"):
@@ -967,9 +969,15 @@ async def until(reached):
             await asyncio.sleep(0.01)
 
 
-def opened(provider, **more):
+def opened(provider, *, provider_timeout=PATIENCE, **more):
+    abilities = {ABILITY: provider, "Second": provider}
     return huks.Keystore.open(
-        "memory:", monitor=False, load_all=False, abilities={ABILITY: provider, "Second": provider}, **more
+        "memory:",
+        monitor=False,
+        load_all=False,
+        abilities=abilities,
+        provider_timeout=provider_timeout,
+        **more,
     )
 
 
@@ -1018,7 +1026,7 @@ async def test_a_token_that_hangs_costs_one_thread(slot, threads):
     """However often a registration is tried, cancelled or cut short; and none when the token answers again."""
     provider, label = Pkcs11Provider(slot.module, LABEL), unique("held up")
     before = slot.sessions()
-    async with opened(provider, provider_timeout=PATIENCE) as other:
+    async with opened(provider) as other:
         await other.registerProvider(NAME, [ABILITY_PARAM])
         await make(other, label, ALGORITHM=ECC, KEY_SIZE=256, PURPOSE=12)
     await until(lambda: not threads())
@@ -1038,7 +1046,7 @@ async def test_a_token_that_hangs_costs_one_thread(slot, threads):
         slot.work()
     await until(lambda: not threads())
     assert slot.sessions() == before
-    async with opened(provider, provider_timeout=PATIENCE) as keystore:
+    async with opened(provider) as keystore:
         await keystore.registerProvider(NAME, [ABILITY_PARAM])
         await keystore.openResource(rid(label))
         await public(keystore, label)
@@ -1051,7 +1059,7 @@ async def test_closing_while_a_call_hangs_leaves_nothing(slot, threads, step):
     """The keystore closes in time; when the token answers again, the login, session and thread of the call end."""
     provider, label = Pkcs11Provider(slot.module, LABEL), unique("closed")
     before = slot.sessions()
-    async with opened(provider, provider_timeout=PATIENCE) as keystore:
+    async with opened(provider) as keystore:
         await keystore.registerProvider(NAME, [ABILITY_PARAM])
         await make(keystore, label, ALGORITHM=ECC, KEY_SIZE=256, PURPOSE=12)
         handle = (await keystore.initSession(rid(label), SIGN_ECC)).handle
@@ -1073,7 +1081,7 @@ async def test_closing_while_a_call_hangs_leaves_nothing(slot, threads, step):
         await task
     await until(lambda: not threads())
     assert slot.sessions() == before
-    async with opened(provider, provider_timeout=PATIENCE) as keystore:
+    async with opened(provider) as keystore:
         await keystore.registerProvider(NAME, [ABILITY_PARAM])
         await keystore.openResource(rid(label))
         with refused(12000023):  # whatever PIN was proved before
@@ -1089,7 +1097,7 @@ async def test_keystores_that_share_a_token_do_not_disturb_one_another(slot, thr
     before = slot.sessions()
 
     async def visit(name):
-        async with opened(provider, namespace=name, provider_timeout=PATIENCE) as visitor:
+        async with opened(provider, namespace=name) as visitor:
             await visitor.registerProvider(NAME, [ABILITY_PARAM])
             own = rid(label, bundle=name)
             await visitor.openResource(own)
@@ -1100,7 +1108,7 @@ async def test_keystores_that_share_a_token_do_not_disturb_one_another(slot, thr
         for _ in range(5):
             asyncio.run(visit(name))
 
-    async with opened(provider, provider_timeout=PATIENCE) as keystore:
+    async with opened(provider) as keystore:
         await keystore.registerProvider(NAME, [ABILITY_PARAM])
         await make(keystore, label, ALGORITHM=ECC, KEY_SIZE=256, PURPOSE=12)
         guests = asyncio.gather(*(asyncio.to_thread(visits, name) for name in ("left", "right")))
@@ -1120,12 +1128,12 @@ async def test_a_provider_that_was_made_before_a_fork_is_the_childs_if_it_was_no
         Pkcs11Provider(slot.module, LABEL),
         unique("child"),
     )
-    async with opened(used, provider_timeout=PATIENCE) as keystore:
+    async with opened(used) as keystore:
         await keystore.registerProvider(NAME, [ABILITY_PARAM])
         await make(keystore, label, ALGORITHM=ECC, KEY_SIZE=256, PURPOSE=12)
         slot.hang()
         task = asyncio.ensure_future(keystore.openResource(rid("another")))
-        await asyncio.sleep(0.05)
+        await until(lambda: slot.calls()[0] > 0)
         child = os.fork()
         if child == 0:
             code = 1
@@ -1133,7 +1141,7 @@ async def test_a_provider_that_was_made_before_a_fork_is_the_childs_if_it_was_no
                 slot.work()
 
                 async def main():
-                    async with opened(unused, provider_timeout=PATIENCE) as own:
+                    async with opened(unused) as own:
                         await own.registerProvider(NAME, [ABILITY_PARAM])
                         await own.openResource(rid(label))
                         await public(own, label)

@@ -145,14 +145,16 @@ async def test_a_search_for_another_token_waits_for_its_work(token, monkeypatch)
     def held(pkcs11, session):
         key = find(pkcs11, session)
         found.set()
-        go_on.wait(60)
+        go_on.wait(120)
         return key
 
     monkeypatch.setattr(root_key, "_find", held)
     wrapping = asyncio.ensure_future(root_key.wrap(KEY))
-    await asyncio.to_thread(found.wait, 60)
+    assert await asyncio.to_thread(found.wait, 120)
     abilities = {ABILITY: Pkcs11Provider(MODULE, "missing")}
-    async with huks.Keystore.open("memory:", monitor=False, abilities=abilities) as keystore:
+    async with huks.Keystore.open(
+        "memory:", monitor=False, abilities=abilities, provider_timeout=120
+    ) as keystore:
         seeking = asyncio.ensure_future(keystore.registerProvider(NAME, [ABILITY_PARAM]))
         await asyncio.sleep(0.3)
         assert not seeking.done()
