@@ -27,8 +27,9 @@ _LONGEST_FAREWELL = 1.0
 # Of how many callers, the most recent ones, numbers and last errors are remembered: more than can have a resource open.
 _MOST_CALLERS = 4096
 _NO_MATTER_AT_ABORT = (12000011, 12000021, 12000023)
+_ABSENT = 12000006
 # codes after which a handle is no longer valid
-_GONE = (12000006, 12000011)
+_GONE = (_ABSENT, 12000011)
 
 
 class ExternalProviders:
@@ -96,10 +97,13 @@ class ExternalProviders:
             return await self.ask(opened.caller, opened.provider, method, opened.open_handle, *args)
         except BusinessError as error:
             if error.code in _GONE and _of_result_code(error):
-                self.resources.drop(opened)
-                # Nothing is told to the provider, whose handles of them have gone with it.
-                self.sessions.take_of(opened)
+                self._let_go(opened)
             raise
+
+    def _let_go(self, opened: OpenResource) -> None:
+        """Forget a resource and its sessions. The provider is told nothing, whose handles of them have gone with it."""
+        self.resources.drop(opened)
+        self.sessions.take_of(opened)
 
     async def open(
         self, provider: Provider, caller: str, resource: ResourceId, params: ExternalParams
@@ -207,7 +211,10 @@ class ExternalProviders:
     async def feed_session(
         self, session: ProviderSession, method: str, options: HuksOptions, *, last: bool
     ) -> bytes:
-        """Feed data. The session ends with `last`, and if it is unknown whether the provider has taken the data."""
+        """Feed data. The session ends with `last`, and if it is unknown whether the provider has taken the data.
+
+        With a token that is gone, its resource ends, too; a handle that is gone is the session's own.
+        """
         opened = session.opened
         try:
             result = await self.ask(session.caller, opened.provider, method, session.open_handle, options)
@@ -216,6 +223,8 @@ class ExternalProviders:
                 self.sessions.drop(session)
         except BusinessError as error:
             told = _of_result_code(error)
+            if error.code == _ABSENT and told:
+                self._let_go(opened)
             if error.code in (*_GONE, BUSY) or (error.code == FAILED and not told):
                 self.sessions.drop(session)
                 if error.code == BUSY or not told:

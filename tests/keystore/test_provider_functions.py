@@ -222,6 +222,29 @@ async def test_sessions_of_a_token_that_is_gone_keep_no_places(ready, token):
         assert len(ready._state.providers.sessions) == 1
 
 
+@pytest.mark.parametrize("step", ["updateSession", "finishSession"])
+@pytest.mark.parametrize("code", [34800001, 34800002], ids=["absent", "driver"])
+async def test_a_token_that_a_session_misses_is_opened_again(ready, token, step, code):
+    """As after every other call; the session and its neighbours are gone. A wrong signature closes nothing."""
+    verify = await ready.initSession(rid(), external(ALGORITHM=2, PURPOSE=8, DIGEST=12))
+    token.answers["onFinishSession"] = huks.BusinessError(12000006, "a wrong signature")
+    with refused(12000006):
+        await ready.finishSession(verify.handle, external(b"x"))
+    handles = [(await ready.initSession(rid(), SIGN)).handle for _ in range(2)]
+    method = "on" + step[0].upper() + step[1:]
+    token.answers = {method: HuksCryptoExtensionResult(code)}
+    with refused(12000006):
+        await getattr(ready, step)(handles[0], external(b"x"))
+    token.answers = {}
+    for handle in handles:
+        with refused(12000011):
+            await ready.updateSession(handle, external(b"x"))
+    await ready.openResource(rid())
+    await ready.authUkeyPin(rid(), pin())
+    async with ready.session(rid(), SIGN) as session:
+        await session.finish(b"x")
+
+
 async def test_a_call_that_runs_while_its_token_goes_ends_its_session(ready, token, monkeypatch):
     """A call that has its answer gives it; one that opens a session then leaves none."""
     session = await ready.initSession(rid(), SIGN)

@@ -901,6 +901,36 @@ async def test_a_session_whose_update_failed_at_the_token_is_forgotten(keystore,
     assert not keystore._abilities[ABILITY]._sessions
 
 
+# python-pkcs11 ends a search when its iterator goes, and cannot raise there what a token that is gone says to that
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@needs_compiler
+@pytest.mark.parametrize("failure", ["pulled out", "driver"])
+@pytest.mark.parametrize("step", ["updateSession", "finishSession"])
+async def test_a_token_that_a_session_missed_is_opened_again(keystore, slot, failure, step):
+    """Without closing the key, which has been closed; the caller's other keys are told at their next call."""
+    label, other = unique("missed"), unique("not used")
+    provider = keystore._abilities[ABILITY]
+    await make(keystore, label, ALGORITHM=AES, KEY_SIZE=256, PURPOSE=3)
+    if failure == "pulled out":
+        await keystore.openResource(rid(other))
+    tags = {"ALGORITHM": AES, "PURPOSE": 1, "BLOCK_MODE": 1, "PADDING": 0}
+    handle = (await keystore.initSession(rid(label), external(**tags))).handle
+    slot.fail(REMOVED if failure == "pulled out" else DEVICE_MEMORY, ENCRYPT_INIT)
+    with refused(12000006):
+        await getattr(keystore, step)(handle, external(bytes(16)))
+    slot.work()
+    assert not provider._resources
+    assert not provider._token._marks
+    assert not provider._token._logged_in
+    await keystore.openResource(rid(label))
+    await keystore.authUkeyPin(rid(label), pin(PIN))
+    await run(keystore, label, last=bytes(16), **tags)
+    if failure == "pulled out":
+        with refused(12000011):
+            await keystore.authUkeyPin(rid(other), pin(PIN))
+        await keystore.openResource(rid(other))
+
+
 # --- several tokens of one library ------------------------------------------------------------------------
 
 

@@ -43,6 +43,7 @@ _ABOUT_THE_PIN = (_R.HUKS_CRYPTO_EXTENSION_ERR_PIN_NO_AUTH, _R.HUKS_CRYPTO_EXTEN
 
 @dataclass(slots=True, eq=False)
 class _Resource:
+    handle: str
     uid: int
     locator: Locator
     life: int
@@ -109,7 +110,7 @@ class Pkcs11Provider(CryptoExtensionAbility):
     async def _open(self, locator: Locator, uid: int) -> HuksCryptoExtensionResult:
         await self._token.run(look_at_token)
         handle = secrets.token_hex(16)
-        self._resources[handle] = _Resource(uid, locator, self._token.life)
+        self._resources[handle] = _Resource(handle, uid, locator, self._token.life)
         return HuksCryptoExtensionResult(handle=handle)
 
     async def onCloseResource(self, handle: str, params: Params) -> HuksCryptoExtensionResult:
@@ -222,7 +223,7 @@ class Pkcs11Provider(CryptoExtensionAbility):
         if session is None:
             return _failed(_R.HUKS_CRYPTO_EXTENSION_ERR_HANDLE_NOT_EXIST)
         work = self._feed(session, session.operation.update, bytes(params.inData or b""))
-        result = await self._answer(work)
+        result = await self._answer(work, handle=session.resource.handle)
         if result.resultCode and result.resultCode not in _ABOUT_THE_PIN:
             self._sessions.pop(initHandle, None)  # the keystore ends it, too
         return result
@@ -235,9 +236,8 @@ class Pkcs11Provider(CryptoExtensionAbility):
         if not params.inData and len(list(params.properties or ())) <= 1:
             self._sessions.pop(initHandle, None)
             return HuksCryptoExtensionResult()
-        result = await self._answer(
-            self._feed(session, session.operation.finish, bytes(params.inData or b"")), session=initHandle
-        )
+        work = self._feed(session, session.operation.finish, bytes(params.inData or b""))
+        result = await self._answer(work, handle=session.resource.handle, session=initHandle)
         if result.resultCode not in _ABOUT_THE_PIN:
             self._sessions.pop(initHandle, None)
         return result
