@@ -101,7 +101,7 @@ class AccessControl:
             self._check_known(demand)
             return bound_to_user(user_id)
         enrolment = await self._enrolled(user_id)
-        if not enrolment.secure_uid or enrolment.secure_uid == user_id:
+        if not enrolment.enrolled or not enrolment.secure_uid or enrolment.secure_uid == user_id:
             raise BusinessError(
                 12000013, f"user {user_id} has enrolled nothing that the key could be bound to"
             )

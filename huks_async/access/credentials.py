@@ -108,7 +108,10 @@ class UserRecord:
 
 
 async def read_user(host: AuthHost, user_id: int) -> UserRecord | None:
-    """Give the record of a user; None for one who has nothing enrolled."""
+    """Give the record of a user; None for one without an identity.
+
+    A record without credentials keeps the identity, to which keys are bound, for whoever is enrolled next.
+    """
     kept = await host.vault.get(_name(user_id))
     return None if kept is None else _decode(kept.data)
 
@@ -124,6 +127,8 @@ async def change_user(
         new: returns the new record for the present one, and the result of this function; see `vault.change`. A user
             without a record gets one with a new identity.
         void: whether this voids tokens that were made before, as an enrolment and a removal do.
+
+    The record is removed with its last credential where the identity ends, too.
     """
     if void:
         kept = await host.vault.get(_name(user_id))
@@ -141,7 +146,10 @@ async def change_user(
         if changed is record:
             return data, result
         attempted = True
-        return _encode(changed) if changed.credentials else None, result
+        if not changed.credentials and changed.secure_uid != record.secure_uid:
+            return None, result
+        # also without credentials: keys are bound to the identity, and the next credential unlocks them
+        return _encode(changed), result
 
     try:
         return await change(host.vault, _name(user_id), encoded)
