@@ -96,12 +96,19 @@ class Pkcs11RootKey(RootKey):
 
         return await self._with_session(sign)
 
-    def _keys(self, pkcs11: Any, session: Any) -> list[Any]:
+    def _keys(self, pkcs11: Any, session: Any, **more: Any) -> list[Any]:
         wanted = {
             pkcs11.Attribute.CLASS: pkcs11.ObjectClass.SECRET_KEY,
             pkcs11.Attribute.LABEL: self._label,
         }
-        return list(session.get_objects(wanted))
+        return list(session.get_objects(wanted | {pkcs11.Attribute[name]: more[name] for name in more}))
+
+    def _is_visible(self, pkcs11: Any, session: Any) -> bool:
+        """Whether the key is seen without a login: a private one is while other code of the process is logged in."""
+        try:
+            return bool(self._keys(pkcs11, session, PRIVATE=True))
+        except pkcs11.UserNotLoggedIn:
+            return False
 
     def _find(self, pkcs11: Any, session: Any) -> Any:
         keys = self._keys(pkcs11, session)
@@ -140,6 +147,10 @@ class Pkcs11RootKey(RootKey):
         try:
             with self._library.in_call() as library:
                 token = library.get_token(token_label=self._token)
+                # python-pkcs11 leaves the session of a login open that is refused because there is one already
+                with token.open(rw=write) as session:
+                    if self._is_visible(pkcs11, session):
+                        return work(pkcs11, session)
                 try:
                     session = token.open(rw=write, user_pin=self._pin)
                 except pkcs11.UserAlreadyLoggedIn:  # by other code of this process

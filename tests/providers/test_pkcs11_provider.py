@@ -960,6 +960,29 @@ async def test_calls_of_one_library_come_one_after_the_other(keystore, slot):
     assert slot.calls() == (0, 1)
 
 
+@needs_compiler
+async def test_a_root_key_beside_a_provider_leaves_no_session_behind(keystore, slot):
+    """Whether a caller of the provider is logged in at the token or not, who stays so."""
+    label, key = unique("beside"), bytes(range(32))
+    root_key = Pkcs11RootKey(slot.module, LABEL, PIN.decode(), label=unique("root"))
+    await root_key.generate()
+    await make(keystore, label, ALGORITHM=ECC, KEY_SIZE=256, PURPOSE=12)
+    for _ in range(2):
+        before = slot.sessions()
+        wrapped = await root_key.wrap(key)
+        assert await root_key.unwrap(wrapped) == key
+        with refused(12000017):
+            await root_key.generate()
+        assert slot.sessions() == before
+        await run(keystore, label, last=b"x", ALGORITHM=ECC, PURPOSE=4, DIGEST=12)
+        await keystore.clearUkeyPinAuthState(rid(label))
+        assert not keystore._abilities[ABILITY]._token._logged_in
+        assert await root_key.unwrap(wrapped) == key
+        with refused(12000022):
+            await Pkcs11RootKey(slot.module, LABEL, "999999", label=root_key._label).open()
+        await keystore.authUkeyPin(rid(label), pin(PIN))
+
+
 async def test_who_looks_for_a_missing_token_ends_nobodys_session(keystore, slot):
     """A library is initialized again only while no other token of it is in use."""
     label = unique("goes on")
