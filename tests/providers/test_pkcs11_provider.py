@@ -359,6 +359,58 @@ async def test_locators_and_certificates(keystore):
     assert cert in [each.cert for each in await keystore.list_certificates(NAME, info[:2])]
 
 
+async def test_odd_certificates_hide_no_others(keystore):
+    """One is named by its id alone where its label is no text, or too long; one that has no name is left out."""
+    import pkcs11
+    from pkcs11.attributes import AttributeMapper
+
+    any_label = AttributeMapper()
+    any_label.attribute_types = any_label.attribute_types | {pkcs11.Attribute.LABEL: (bytes, bytes)}
+    label, module = unique("certified"), keystore._abilities[ABILITY]._token._module
+    await keystore.openResource(rid(label))
+    await keystore.authUkeyPin(rid(label), pin(PIN))
+    objects = [
+        (label.encode(), b"\x11", f"pkcs11:object={label.replace(' ', '%20')};id=%11"),
+        ("é".encode("latin-1"), b"\x12", "pkcs11:id=%12"),
+        (b"l" * 600, b"\x13", "pkcs11:id=%13"),
+        (b"m" * 505, b"", None),
+        (b"", b"\x14" * 200, None),
+        (b"", b"", None),
+    ]
+    with pkcs11.lib(module).get_token(token_label=LABEL).open(rw=True, attribute_mapper=any_label) as session:
+        made = [
+            session.create_object(
+                {
+                    pkcs11.Attribute.CLASS: pkcs11.ObjectClass.CERTIFICATE,
+                    pkcs11.Attribute.CERTIFICATE_TYPE: pkcs11.CertificateType.X_509,
+                    pkcs11.Attribute.TOKEN: True,
+                    pkcs11.Attribute.SUBJECT: b"0\0",
+                    pkcs11.Attribute.LABEL: name,
+                    pkcs11.Attribute.ID: key_id,
+                    pkcs11.Attribute.VALUE: bytes((number,)),
+                }
+            )
+            for number, (name, key_id, _) in enumerate(objects)
+        ]
+        bundle = {"tag": TAG.HUKS_EXT_CRYPTO_TAG_BUNDLE_NAME, "value": b"default"}
+        try:
+            listed = await keystore.list_certificates(NAME, [ABILITY_PARAM, bundle])
+            found = {one.cert: one.resourceId for one in listed if one.cert < bytes((len(objects),))}
+            for number, (_, _, name) in enumerate(objects):
+                told = found.pop(bytes((number,)), None)
+                assert (told and json.loads(told)["index"]) == name
+                if told:
+                    assert [one.cert for one in await keystore.export_certificates(told)] == [
+                        bytes((number,))
+                    ]
+            # what has no name of its own is found by the one that its caller has
+            (one,) = await keystore.export_certificates(rid("m" * 505))
+            assert (one.cert, json.loads(one.resourceId)["index"]) == (b"\3", "m" * 505)
+        finally:
+            for each in made:
+                each.destroy()
+
+
 # --- PIN ----------------------------------------------------------------------------------------------
 
 

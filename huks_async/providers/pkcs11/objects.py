@@ -13,6 +13,7 @@ from huks_async.model.enums import HuksKeyAlg, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
 from huks_async.model.tags import HuksTag
 from huks_async.providers.pkcs11.locators import Locator
+from huks_async.providers.resource_ids import MAX_INDEX_BYTES
 from huks_async.rootkeys.pkcs11_library import python_pkcs11
 from huks_async.runtime.randomness import random_bytes
 
@@ -202,16 +203,31 @@ def export_public(session: Any, locator: Locator) -> bytes:
     return bytes(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 
-def certificates(session: Any, locator: Locator | None) -> list[tuple[Locator, bytes]]:
-    """The certificates of one key, or of all: each with its locator, in DER."""
-    pkcs11 = python_pkcs11()
+def certificates(session: Any, locator: Locator | None) -> list[tuple[str | None, bytes]]:
+    """The certificates of one key, or of all, in DER: each with its name as a PKCS#11 URI, if it has one of its own."""
+    attribute = python_pkcs11().Attribute
     found = find_all(session, locator or Locator(None, None), "CERTIFICATE")
     if not found:
         look_at_token(session)
     return [
-        (
-            Locator(one[pkcs11.Attribute.LABEL] or None, bytes(one[pkcs11.Attribute.ID]) or None),
-            bytes(one[pkcs11.Attribute.VALUE]),
-        )
+        (_name(_told(one, attribute.LABEL), _told(one, attribute.ID)), bytes(value))
         for one in found
+        if (value := _told(one, attribute.VALUE))  # absent where a certificate is only told by its address
     ]
+
+
+def _told(one: Any, attribute: Any) -> Any:
+    """What the token says about an object; None for what it does not say, and for a label that is not in UTF-8."""
+    try:
+        return one[attribute] or None
+    except (python_pkcs11().AttributeTypeInvalid, UnicodeDecodeError):
+        return None
+
+
+def _name(label: str | None, key_id: bytes | None) -> str | None:
+    """The longest of an object's names that fits into an index: with its label, or by its id alone."""
+    for part in (label, None):
+        name = str(Locator(part, key_id))
+        if (part or key_id) and len(name) <= MAX_INDEX_BYTES:  # percent-encoded: a byte is a character
+            return name
+    return None

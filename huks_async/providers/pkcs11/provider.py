@@ -311,18 +311,24 @@ class Pkcs11Provider(CryptoExtensionAbility):
 
     async def onExportCertificate(self, index: str, params: Params) -> HuksCryptoExtensionResult:
         """Return the certificates of one key."""
-        return await self._answer(self._certificates(parse_locator(index, self._label)))
+        return await self._answer(self._certificates(parse_locator(index, self._label), index))
 
     async def onEnumCertificates(self, params: Params) -> HuksCryptoExtensionResult:
-        """Return all certificates; the purpose is ignored, because PKCS#11 does not tell what they are for."""
+        """Return all certificates that can be named.
+
+        The purpose is ignored, because PKCS#11 does not tell what they are for.
+        """
         return await self._answer(self._certificates(None))
 
-    async def _certificates(self, locator: Locator | None) -> HuksCryptoExtensionResult:
+    async def _certificates(
+        self, locator: Locator | None, index: str | None = None
+    ) -> HuksCryptoExtensionResult:
         found = await self._token.run(lambda session: certificates(session, locator))
         return HuksCryptoExtensionResult(
             certs=[
-                HuksCryptoExtensionCertInfo(CertificatePurpose.PURPOSE_DEFAULT, str(name), certificate)
+                HuksCryptoExtensionCertInfo(CertificatePurpose.PURPOSE_DEFAULT, resource, certificate)
                 for name, certificate in found
+                if (resource := name or index)
             ]
         )
 
