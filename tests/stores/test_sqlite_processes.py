@@ -276,7 +276,7 @@ def test_the_store_works_on_other_event_loops(tmp_path, backend, options):
 def test_kill_9_loses_no_acknowledged_write(tmp_path):
     """Killed at random moments, from its creation on, the store opens at once with every acknowledged row."""
     with start(KILLED, tmp_path / "store" / "keys.db", ROUNDS) as process:
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=280)
     assert process.returncode == 0
     assert json.loads(output)["acknowledged"] > ROUNDS
 
