@@ -108,6 +108,7 @@ def prepare(
         numbers=session,
         limits=limits,
         key_numbers=key,
+        device=device,
     )
     if mode in AUTHENTICATED_MODES:
         name = "symmetric.aead"

@@ -34,6 +34,7 @@ class OperationSpec(NamedTuple):
         numbers: all number parameters of the session by tag (AE_TAG_LEN, ITERATION, …).
         limits: how much data an operation may collect, and whether none at all is refused.
         key_numbers: the number parameters stored with the key.
+        device: whether the bounds are those of a device, to the byte.
     """
 
     purpose: int
@@ -46,6 +47,7 @@ class OperationSpec(NamedTuple):
     numbers: Mapping[int, int]
     limits: Limits
     key_numbers: Mapping[int, int]
+    device: bool = False
 
 
 class Family(Protocol):

@@ -21,7 +21,8 @@ class Limits:
             or to make room.
         max_idle: seconds without a call after which a session ends in any case; None: never.
         max_call_bytes: bytes of `inData` of one call.
-        max_collected_bytes: bytes that one operation that collects its data may hold.
+        max_collected_bytes: bytes that one operation that collects its data may hold; what SM2
+            adds to a ciphertext counts in the device profile alone.
         max_ccm_bytes: the same for AES-CCM.
         max_ml_dsa_bytes: the same for ML-DSA.
         max_held_bytes: bytes that all sessions together may hold.

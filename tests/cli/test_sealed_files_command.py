@@ -1,6 +1,7 @@
 """`huks encrypt` and `decrypt` on format 2: several keys, parts of the content, old files, slow pipes."""
 
 import asyncio
+import filecmp
 import itertools
 import os
 import pty
@@ -173,6 +174,59 @@ def test_sm2_keys_write_bare_ciphertexts_or_files(huks: Huks, document: Path) ->
         assert huks("encrypt", *words, document, "-o", sealed, "--force").code == 0
         assert sealed.read_bytes().startswith(b"huksenc\x02")
         assert huks("decrypt", "s", sealed).out == document.read_bytes()
+
+
+@pytest.fixture
+def sm2_key(huks: Huks) -> str:
+    """A key that encrypts and decrypts."""
+    done = huks("keys", "generate", "s", "-a", "sm2", "-p", "encrypt", "-p", "decrypt")
+    if "12000001" in done.err:
+        pytest.skip("no SM2 on this machine")
+    assert done.code == 0, done.err
+    return "s"
+
+
+def test_no_part_of_a_bare_ciphertext(huks: Huks, document: Path, tmp_path: Path, sm2_key: str) -> None:
+    """It is one message, so a range of it is refused as one of format 1 is; nothing is written."""
+    bare, one, opened = tmp_path / "bare", tmp_path / "one", tmp_path / "opened"
+    huks("keys", "generate", "k")
+    assert huks("encrypt", sm2_key, document, "-o", bare).code == 0
+    assert huks("encrypt", "k", document, "--format", "1", "-o", one).code == 0
+    for key, sealed in ((sm2_key, bare), ("k", one)):
+        for output in ("-", opened):
+            done = huks("decrypt", key, sealed, "--range", "0:1", "-o", output)
+            assert (done.code, done.out, opened.exists()) == (1, b"", False)
+            assert "no part of it can be verified alone" in done.err
+    sealed = tmp_path / "sealed"
+    assert huks("encrypt", sm2_key, document, "--format", "2", "-o", sealed).code == 0
+    assert huks("decrypt", sm2_key, sealed, "--range", "2:4").out == document.read_bytes()[2:4]
+
+
+def test_the_longest_bare_ciphertext_is_decrypted(huks: Huks, tmp_path: Path, sm2_key: str) -> None:
+    """The bound of 64 MiB is that of the plaintext."""
+    plain, sealed, opened = tmp_path / "plain", tmp_path / "sealed", tmp_path / "opened"
+    plain.touch()
+    os.truncate(plain, 64 * 1024 * 1024)
+    done = huks("encrypt", sm2_key, plain, "-o", sealed)
+    assert done.code == 0, done.err
+    done = huks("decrypt", sm2_key, sealed, "-o", opened)
+    assert done.code == 0, done.err
+    assert filecmp.cmp(plain, opened, shallow=False)
+    with plain.open("ab") as file:
+        file.write(b"x")
+    assert huks("encrypt", sm2_key, plain, "-o", tmp_path / "none").code == 1
+
+
+def test_bare_ciphertexts_longer_than_a_call(
+    huks: Huks, tmp_path: Path, sm2_key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device takes 983,040 bytes at once, and 5 MiB in a session."""
+    monkeypatch.setenv("HUKS_ASYNC_PROFILE", "device")
+    plain, sealed = tmp_path / "plain", tmp_path / "sealed"
+    plain.write_bytes(bytes(1_000_000))
+    assert huks("encrypt", sm2_key, plain, "-o", sealed).code == 0
+    done = huks("decrypt", sm2_key, sealed)
+    assert (done.code, done.out == plain.read_bytes()) == (0, True), done.err
 
 
 def test_command_and_library_write_the_same_format(huks: Huks, tmp_path: Path, document: Path) -> None:

@@ -155,21 +155,24 @@ async def decrypt(
             version = version_of(start)
             if version is None or version == 1 or form is not None:
                 if wanted is not None and version == 1:
-                    raise CommandError(
-                        "the input has format 1, which is one message: no part of it can be verified alone",
-                        hint="decrypt the whole and encrypt it again",
+                    raise _no_part("has format 1", "decrypt the whole and encrypt it again")
+                bare = await _is_sm2(keystore, aliases[0], place, form)
+                if wanted is not None and bare:
+                    raise _no_part(
+                        "is a bare ciphertext of SM2",
+                        "decrypt the whole; files of encrypt --format 2 can be read in parts",
                     )
-                target = await _decrypt_unchunked(
-                    keystore,
-                    aliases[0],
-                    place,
-                    source,
-                    opened,
-                    version,
-                    form,
-                    lambda: Shown(stack.enter_context(opening()), destination.output),
-                )
-                if target is not None:
+                if bare or version == 1:
+                    target = await _decrypt_unchunked(
+                        keystore,
+                        aliases[0],
+                        place,
+                        source,
+                        opened,
+                        form,
+                        lambda: Shown(stack.enter_context(opening()), destination.output),
+                        bare=bare,
+                    )
                     target.commit()
                     return
             with _explaining(_NOTHING_WRITTEN):
@@ -219,6 +222,12 @@ def _keys_and_file(first: str | None, second: str | None, keys: list[str] | None
     return keys, STANDARD if file is None else file
 
 
+def _no_part(what: str, hint: str) -> CommandError:
+    return CommandError(
+        f"the input {what}, which is one message: no part of it can be verified alone", hint=hint
+    )
+
+
 @contextlib.contextmanager
 def _source(file: io.FileIO) -> Iterator[Source]:
     with contextlib.closing(open_source(file)) as source:
@@ -260,14 +269,12 @@ async def _decrypt_unchunked(
     place: UsePlace,
     source: Source,
     file: io.FileIO,
-    version: int | None,
     form: str | None,
     open_target: Callable[[], Shown],
-) -> Output | None:
-    """Decrypt format 1 and bare ciphertexts of SM2; None for an input that is neither."""
-    bare = await _is_sm2(keystore, alias, place, form)
-    if not bare and version != 1:
-        return None
+    *,
+    bare: bool,
+) -> Output:
+    """Decrypt format 1, or a bare ciphertext of SM2."""
     tags = await _tags(keystore, alias, place, HuksKeyPurpose.HUKS_KEY_PURPOSE_DECRYPT)
     begun = source.taken_from_stream()
     target = open_target()

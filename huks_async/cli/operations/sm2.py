@@ -9,6 +9,7 @@ from cyclopts import Parameter
 import huks_async
 from huks_async.cli.operations.pump import pump
 from huks_async.cli.shell.console import CommandError
+from huks_async.cli.shell.descriptors import SEGMENT
 from huks_async.cli.shell.files import segments
 from huks_async.cli.words.authentication import UsePlace
 from huks_async.cli.words.parameters import Tags, options
@@ -16,8 +17,8 @@ from huks_async.model.enums import HuksKeyAlg
 from huks_async.model.errors import BusinessError
 
 _CRYPTO_FAIL = 12000006
-# The ciphertext of as much as one session collects is a little longer than this; SM2 is for short secrets.
-_MAX_BYTES = 64 * 1024 * 1024
+# as much as one session collects, and what SM2 adds to it
+_MAX_BYTES = 64 * 1024 * 1024 + 128
 
 Form: TypeAlias = Annotated[
     Literal["der", "c1c3c2", "c1c2c3"] | None,
@@ -82,8 +83,10 @@ async def decrypt(
     order = _ORDERS.get(form or "")
     data = bytes(given) if order is None else huks_async.sm2_ciphertext_from_raw(given, order)
     made = bytearray()
+    # one call takes less than a session, and on a device much less
+    parts = (data[start : start + SEGMENT] for start in range(0, len(data), SEGMENT))
     try:
-        await pump(keystore, alias, options(**tags), [data] if data else [], made.extend, place=place)
+        await pump(keystore, alias, options(**tags), parts, made.extend, place=place)
     except BusinessError as error:
         if error.code != _CRYPTO_FAIL:
             raise

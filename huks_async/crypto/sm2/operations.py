@@ -18,6 +18,8 @@ from huks_async.model.limits import Limits
 from huks_async.model.params import BytesLike
 
 MAX_SIGNATURE_BYTES = 72
+MAX_OVERHEAD = 128
+"""By how much a ciphertext in DER is longer than its plaintext at most: two coordinates, a hash, and four heads."""
 
 _ILLEGAL, _WRONG, _CRYPTO, _NO_DATA = 401, 12000003, 12000006, 12000014
 
@@ -213,18 +215,15 @@ class Sm2Verification(_SignatureOperation):
 
 
 class Sm2Cipher(CollectingOperation):
-    """Encrypts or decrypts everything collected, as one block."""
+    """Encrypts or decrypts everything collected, as one block: `limit` bytes at most."""
 
-    __slots__ = ("_key", "_limits", "_run", "kind")
+    __slots__ = ("_key", "_run", "kind")
 
-    def __init__(
-        self, kind: str, key: Sm2Key, run: Callable[[Sm2Key, BytesLike], bytes], limits: Limits
-    ) -> None:
-        super().__init__(limits.max_collected_bytes)
+    def __init__(self, kind: str, key: Sm2Key, run: Callable[[Sm2Key, BytesLike], bytes], limit: int) -> None:
+        super().__init__(limit)
         self.kind: str = kind
         self._key = key
         self._run = run
-        self._limits = limits
 
     def update(self, data: BytesLike) -> bytes:
         """Keep a copy of the segment; the first must not be empty, which a device refuses for SM2 alone."""
@@ -240,7 +239,7 @@ class Sm2Cipher(CollectingOperation):
 
     def too_much(self, total: int) -> Exception:
         """The error for a total beyond the limit."""
-        return _too_much(total, self._limits)
+        return _too_much(total, self._limit)
 
 
 def need_private(key: Sm2Key, verb: str) -> None:
@@ -251,13 +250,13 @@ def need_private(key: Sm2Key, verb: str) -> None:
 
 def _check_total(total: int, limits: Limits) -> None:
     if total > limits.max_collected_bytes:
-        raise _too_much(total, limits)
+        raise _too_much(total, limits.max_collected_bytes)
 
 
-def _too_much(total: int, limits: Limits) -> BusinessError:
+def _too_much(total: int, limit: int) -> BusinessError:
     return BusinessError(
         _ILLEGAL,
-        f"{total} bytes given to one SM2 operation, at most {limits.max_collected_bytes} are accepted "
+        f"{total} bytes given to one SM2 operation, at most {limit} are accepted "
         "(Limits.max_collected_bytes)",
     )
 

@@ -15,6 +15,7 @@ from huks_async.crypto.sm2 import encoding
 from huks_async.crypto.sm2.backend import sm2_backend
 from huks_async.crypto.sm2.encoding import FIELD
 from huks_async.crypto.sm2.operations import (
+    MAX_OVERHEAD,
     HashedMessage,
     ReadyValue,
     Sm2Cipher,
@@ -143,14 +144,16 @@ def starter(spec: OperationSpec) -> Starter:
             raise BusinessError(
                 _WRONG, "HUKS_TAG_DIGEST: got HUKS_DIGEST_NONE, SM2 encryption needs HUKS_DIGEST_SM3"
             )
-        return lambda key, _: Sm2Cipher("sm2-encrypt", key, encrypt, limits)
+        return lambda key, _: Sm2Cipher("sm2-encrypt", key, encrypt, limits.max_collected_bytes)
     if purpose == HuksKeyPurpose.HUKS_KEY_PURPOSE_DECRYPT:
         if spec.digest is not None:
             _digest_is_sm3(spec.digest, missing=_MISSING)
+        # what encryption took is decrypted, too; a device counts what it is given
+        limit = limits.max_collected_bytes + (0 if spec.device else MAX_OVERHEAD)
 
         def start_decryption(key: Sm2Key, _: Mapping[int, bytes]) -> Operation:
             need_private(key, "decrypt")
-            return Sm2Cipher("sm2-decrypt", key, decrypt, limits)
+            return Sm2Cipher("sm2-decrypt", key, decrypt, limit)
 
         return start_decryption
     raise BusinessError(

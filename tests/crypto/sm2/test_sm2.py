@@ -25,6 +25,7 @@ from huks_async.crypto.sm2.encoding import (
     point_from_spki,
     spki_from_point,
 )
+from huks_async.crypto.sm2.operations import MAX_OVERHEAD
 from huks_async.model.enums import HuksKeyPurpose
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
@@ -71,10 +72,15 @@ def public_key() -> sm2.Sm2Key:
 
 
 def start(
-    key: sm2.Sm2Key, purpose: int, digest: int | None = DIGEST_SM3, limits: Limits | None = None
+    key: sm2.Sm2Key,
+    purpose: int,
+    digest: int | None = DIGEST_SM3,
+    limits: Limits | None = None,
+    *,
+    device: bool = False,
 ) -> Operation:
     """A running operation."""
-    spec = OperationSpec(purpose, SM2, SM2, SIZE, None, None, digest, {}, limits or Limits(), {})
+    spec = OperationSpec(purpose, SM2, SM2, SIZE, None, None, digest, {}, limits or Limits(), {}, device)
     return sm2.starter(spec)(key, {})
 
 
@@ -210,9 +216,24 @@ def test_empty_message_by_limits(key: sm2.Sm2Key) -> None:
 @pytest.mark.parametrize("purpose", [SIGN, VERIFY, ENCRYPT, DECRYPT])
 def test_too_much_data(key: sm2.Sm2Key, purpose: int) -> None:
     """The total of all segments is limited, and the message names the limit."""
+    most = 10 + (MAX_OVERHEAD if purpose == DECRYPT else 0)
     operation = start(key, purpose, limits=Limits(max_collected_bytes=10))
-    operation.update(bytes(10))
-    assert "max_collected_bytes" in refused(401, operation.update, b"x").message
+    operation.update(bytes(most))
+    assert (
+        f"at most {most} are accepted (Limits.max_collected_bytes)"
+        in refused(401, operation.update, b"x").message
+    )
+
+
+@pytest.mark.parametrize("length", [1, 50, 100, 1000, 100_000])
+def test_what_is_encrypted_at_the_limit_decrypts(key: sm2.Sm2Key, length: int) -> None:
+    """What SM2 adds to a plaintext does not count for the limit; on a device it does."""
+    limits, plain = Limits(max_collected_bytes=length), bytes(length)
+    sealed = start(key, ENCRYPT, limits=limits).finish(plain)
+    assert length < len(sealed) <= length + MAX_OVERHEAD
+    assert start(key, DECRYPT, limits=limits).finish(sealed) == plain
+    on_device = start(key, DECRYPT, limits=limits, device=True)
+    assert f"at most {length} are accepted" in refused(401, on_device.finish, sealed).message
 
 
 def test_one_key_in_many_threads(key: sm2.Sm2Key) -> None:
