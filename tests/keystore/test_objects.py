@@ -149,6 +149,8 @@ def test_closing_does_not_wait_for_the_sensor(keystores: int) -> None:
 
 def test_many_sensors_that_close_slowly_are_waited_for() -> None:
     """There are never more than four threads for that, and none in the end."""
+    # those of keystores of earlier tests are closed in the same threads
+    wait_until(lambda: not any(thread.name.startswith("huks-sensor") for thread in threading.enumerate()))
     sensors = [SlowToClose() for _ in range(40)]
 
     async def main() -> None:
