@@ -130,6 +130,8 @@ def run(times: int) -> Result:
         names = [f"w{number}" for number in range(WRITERS)]
         writers = [fork_to(Writer(path, record, name).run) for name in names]
         stops = []
+        # a signal to one that has not begun would end it
+        result.hangs += not _happens(lambda: {name for name, *_ in record.of("beat")} == set(names))
         time.sleep(0.5)
         for number in range(times):
             time.sleep(random.uniform(0.02, 0.4))
