@@ -915,6 +915,69 @@ async def test_closing_one_key_leaves_the_pin_to_the_callers_others(keystore):
     await run(keystore, three, last=b"x", ALGORITHM=ECC, PURPOSE=4, DIGEST=12)
 
 
+async def held_until_all_wait(token, *calls):
+    """Begin calls in this order while the token's thread is held, then let it go; gives their tasks, done."""
+    go = threading.Event()
+    holding = asyncio.create_task(token.run(lambda session: go.wait(PATIENCE)))
+    await asyncio.sleep(0)
+    tasks = []
+    for call in calls:
+        tasks.append(asyncio.create_task(call))
+        for _ in range(10):
+            await asyncio.sleep(0)
+    go.set()
+    await holding
+    await asyncio.wait(tasks)
+    return tasks
+
+
+async def test_a_key_that_was_cleared_waits_for_the_right_pin(keystore):
+    """Not for a PIN that is on its way to the token, and may be wrong."""
+    one, two = unique("cleared"), unique("kept")
+    for label in (one, two):
+        await make(keystore, label, ALGORITHM=ECC, KEY_SIZE=256, PURPOSE=12)
+    await keystore.clearUkeyPinAuthState(rid(one))
+    using, proving = await held_until_all_wait(
+        keystore._abilities[ABILITY]._token,
+        keystore.initSession(rid(one), SIGN_ECC),
+        keystore.authUkeyPin(rid(one), pin(b"000000")),
+    )
+    with refused(12000023):
+        await using
+    with refused(12000022):
+        await proving
+    await keystore.authUkeyPin(rid(two), pin(PIN))
+    with refused(12000023):
+        await keystore.initSession(rid(one), SIGN_ECC)
+    await keystore.authUkeyPin(rid(one), pin(PIN))
+    await run(keystore, one, last=b"x", ALGORITHM=ECC, PURPOSE=4, DIGEST=12)
+
+
+async def test_what_is_cleared_while_the_pin_is_looked_at(keystore):
+    """The key that is cleared stays so; another one, for which the PIN is right, is not forgotten with it."""
+    one, two = unique("cleared"), unique("kept")
+    for label in (one, two):
+        await make(keystore, label, ALGORITHM=ECC, KEY_SIZE=256, PURPOSE=12)
+    token = keystore._abilities[ABILITY]._token
+    for cleared, kept in ((one, two), (two, one)):
+        await keystore.clearUkeyPinAuthState(rid(kept))
+        tasks = await held_until_all_wait(
+            token, keystore.authUkeyPin(rid(kept), pin(PIN)), keystore.clearUkeyPinAuthState(rid(cleared))
+        )
+        await asyncio.gather(*tasks)
+        await run(keystore, kept, last=b"x", ALGORITHM=ECC, PURPOSE=4, DIGEST=12)
+        with refused(12000023):
+            await keystore.initSession(rid(cleared), SIGN_ECC)
+        tasks = await held_until_all_wait(
+            token, keystore.authUkeyPin(rid(cleared), pin(PIN)), keystore.clearUkeyPinAuthState(rid(cleared))
+        )
+        await asyncio.gather(*tasks)
+        with refused(12000023):
+            await keystore.initSession(rid(cleared), SIGN_ECC)
+        await run(keystore, kept, last=b"x", ALGORITHM=ECC, PURPOSE=4, DIGEST=12)
+        await keystore.authUkeyPin(rid(cleared), pin(PIN))
+
+
 @needs_compiler
 @pytest.mark.parametrize("failure", ["pulled out", "driver"])
 async def test_what_was_open_at_a_token_that_failed_is_forgotten(keystore, slot, failure):

@@ -47,7 +47,17 @@ class _Resource:
     uid: int
     locator: Locator
     life: int
-    cleared: bool = False
+    clearings: int = 0
+    """How often the PIN was taken from this key alone."""
+    proved_at: int = 0
+    """How often it had been when the PIN that last turned out to be right was given."""
+    proving: int = 0
+    """How many calls are giving a PIN for this key."""
+
+    @property
+    def cleared(self) -> bool:
+        """Whether the PIN was taken from this key since it was proved."""
+        return self.clearings != self.proved_at
 
 
 @dataclass(slots=True, eq=False)
@@ -141,12 +151,17 @@ class Pkcs11Provider(CryptoExtensionAbility):
         return await self._answer(self._prove(resource, pin), handle=handle)
 
     async def _prove(self, resource: _Resource, pin: str) -> HuksCryptoExtensionResult:
-        cleared, resource.cleared = resource.cleared, False
+        clearings = resource.clearings
+
+        def count() -> None:
+            # A number, since the key may be cleared meanwhile: that is in the event loop, and this in the token's thread.
+            resource.proved_at = clearings
+
+        resource.proving += 1
         try:
-            await self._token.prove(resource.uid, pin)
-        except BaseException:
-            resource.cleared = resource.cleared or cleared
-            raise
+            await self._token.prove(resource.uid, pin, count)
+        finally:
+            resource.proving -= 1
         return HuksCryptoExtensionResult(authState=_S.HUKS_EXT_CRYPTO_PIN_AUTH_SUCCEEDED)
 
     async def onGetUkeyPinAuthState(self, handle: str, params: Params) -> HuksCryptoExtensionResult:
@@ -177,8 +192,10 @@ class Pkcs11Provider(CryptoExtensionAbility):
         return await self._answer(self._clear(resource), handle=handle)
 
     async def _clear(self, resource: _Resource) -> HuksCryptoExtensionResult:
-        resource.cleared = True
-        if all(other.cleared or other.uid != resource.uid for other in list(self._resources.values())):
+        resource.clearings += 1
+        others = [other for other in list(self._resources.values()) if other.uid == resource.uid]
+        # Another key of the caller for which the PIN is being looked at may need it right after.
+        if all(other.cleared and (not other.proving or other is resource) for other in others):
             await self._token.forget(resource.uid)
         return HuksCryptoExtensionResult()
 

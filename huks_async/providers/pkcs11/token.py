@@ -185,18 +185,23 @@ class Token:
         """Check that the library can be loaded and the token is present."""
         await self.run(lambda session: None)
 
-    async def prove(self, uid: int, pin: str) -> None:
+    async def prove(self, uid: int, pin: str, count: Callable[[], None]) -> None:
         """Prove the PIN for a caller, at the token itself.
 
         The token is logged out first, because it checks no PIN while the process is logged in. A wrong PIN leaves it
         logged out for all callers. Logging in again with a PIN from memory would reset the token's count of wrong
         PINs, so that one caller could guess without limit while another is logged in.
 
+        Args:
+            uid: the caller.
+            pin: what it gave.
+            count: called in the token's thread when the PIN is right, before any further work there.
+
         Raises:
             TokenFailure: PIN_INCORRECT with the attempts that are left, if the token tells them; PIN_LOCKED.
         """
         mark = self._marks.setdefault(uid, object())
-        await self.run(lambda session: self._prove(session, uid, pin, mark))
+        await self.run(lambda session: self._prove(session, uid, pin, mark, count))
 
     async def forget(self, uid: int) -> None:
         """Forget that a caller has proved the PIN; with the last such caller, the token is logged out.
@@ -217,10 +222,11 @@ class Token:
         self._marks.pop(uid, None)
         self._proved.discard(uid)
 
-    def _prove(self, session: Any, uid: int, pin: str, mark: object) -> None:
+    def _prove(self, session: Any, uid: int, pin: str, mark: object, count: Callable[[], None]) -> None:
         before = self._log_out(session)
         try:
             self._log_in(before, pin)
+            count()
             self._proved.add(uid)
             if self._marks.get(uid) is not mark:
                 self._proved.discard(uid)
