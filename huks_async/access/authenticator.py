@@ -100,7 +100,7 @@ class AuthHost(Protocol):
         """Call a function in a worker thread, for work that would hold up the event loop for a millisecond or more."""
 
     def credentials_changed(self, user_id: int) -> None:
-        """Report that a user's PIN was cleared, or a credential was enrolled or removed.
+        """Report that a user's PIN was changed or cleared, or a credential was enrolled or removed.
 
         This voids the tokens that the keystores which this process has open on the store have made for that user so
         far, and refuses (12000008) the user's authentications that are under way.

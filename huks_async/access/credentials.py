@@ -126,7 +126,7 @@ async def change_user(
         user_id: the user.
         new: returns the new record for the present one, and the result of this function; see `vault.change`. A user
             without a record gets one with a new identity.
-        void: whether this voids tokens that were made before, as an enrolment and a removal do.
+        void: whether this voids tokens that were made before, as an enrolment, a removal and a changed PIN do.
 
     The record is removed with its last credential where the identity ends, too.
     """

@@ -89,7 +89,7 @@ class PinAuthenticator(KeptUsers):
     async def change(
         self, keystore: HasAuthHost, user_id: int, old_pin: str | bytes, new_pin: str | bytes
     ) -> None:
-        """Replace the PIN of a user who knows the old one. Keys that are bound to the user stay valid.
+        """Replace the PIN of a user who knows the old one. Keys that are bound to the user stay valid, tokens do not.
 
         Raises:
             BusinessError: as `enroll` and `authenticate`.
@@ -107,7 +107,7 @@ class PinAuthenticator(KeptUsers):
                 )
             return record.with_data(current, data, new_id=True), None
 
-        await change_user(host, user_id, changed, void=False)
+        await change_user(host, user_id, changed, void=True)
 
     async def clear(self, keystore: HasAuthHost, user_id: int) -> None:
         """Remove a user's PIN, which voids for good all keys that are bound to the user's identity (access type 1).

@@ -11,8 +11,26 @@ from typing import Any
 import pytest
 
 from huks_async import BusinessError, Keystore
-from huks_async.access import Lockout, LockoutClock, PinAuthenticator, TotpAuthenticator
-from tests.access.support import FACE, GCM_KEY, PIN_KEY, finish, generate, open_session, options, refused
+from huks_async.access import (
+    AuthHost,
+    AuthRequest,
+    Lockout,
+    LockoutClock,
+    PinAuthenticator,
+    TotpAuthenticator,
+    Vouched,
+)
+from tests.access.support import (
+    FACE,
+    GCM_KEY,
+    NONE,
+    PIN_KEY,
+    finish,
+    generate,
+    open_session,
+    options,
+    refused,
+)
 
 pytestmark = pytest.mark.asyncio
 
@@ -71,6 +89,42 @@ async def test_the_life_of_a_pin() -> None:
         await refused(
             finish(keystore, session, await keystore.authenticate(session.challenge, "5678")), 12000007
         )
+
+
+class Late(PinAuthenticator):
+    """Answers when it is told to, once a PIN was right."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.checked, self.go = asyncio.Event(), asyncio.Event()
+
+    async def authenticate(self, host: AuthHost, request: AuthRequest, credential: Any) -> Vouched:
+        vouched = await super().authenticate(host, request, credential)
+        self.checked.set()
+        await self.go.wait()
+        return vouched
+
+
+async def test_a_changed_pin_voids_the_tokens_of_the_old_one() -> None:
+    """Those that are out, and one that is being made. The key stays, and takes tokens of the new PIN."""
+    pin = Late()
+    async with Keystore.open("memory:", authenticator=pin, monitor=False) as keystore:
+        await pin.enroll(keystore, 100, "the old one")
+        await generate(keystore, CHALLENGE_TYPE=NONE, AUTH_TIMEOUT=3600)
+        pin.go.set()
+        token = await keystore.authenticate(b"", "the old one")
+        await refused(pin.change(keystore, 100, "a wrong one", "the new one"), 12000008)
+        await finish(keystore, await open_session(keystore), token)
+        pin.checked.clear()
+        pin.go.clear()
+        under_way = asyncio.create_task(keystore.authenticate(b"", "the old one"))
+        await pin.checked.wait()
+        await pin.change(keystore, 100, "the old one", "the new one")
+        pin.go.set()
+        await refused(under_way, 12000008)
+        await refused(finish(keystore, await open_session(keystore), token), 12000007)
+        token = await keystore.authenticate(b"", "the new one")
+        await finish(keystore, await open_session(keystore), token)
 
 
 async def test_a_cleared_pin_voids_whatever_else_is_enrolled() -> None:
