@@ -274,9 +274,14 @@ def _verified(token: str, key: Any, algorithm: str) -> dict[str, Any]:
     """Verify the signature of a token, and return its claims."""
     from joserfc import jwt
     from joserfc.errors import BadSignatureError, JoseError
+    from joserfc.jws import JWSRegistry
 
+    # Parameters of the header that nobody here knows are ignored (RFC 7515, section 4) unless it says that they are
+    # critical. The length of the whole token was checked.
+    registry = JWSRegistry(algorithms=[algorithm], strict_check_header=False)
+    registry.max_header_length = registry.max_payload_length = registry.max_signature_length = _LONGEST
     try:
-        claims: dict[str, Any] = jwt.decode(token, key, algorithms=[algorithm]).claims
+        claims: dict[str, Any] = jwt.decode(token, key, registry=registry).claims
     except BadSignatureError:
         raise _refused("signature", "has a wrong signature") from None
     except (JoseError, ValueError, TypeError, RecursionError) as error:
