@@ -149,6 +149,8 @@ class Parts:
             with _deciding:
                 if use.closing is closing:
                     use.closing = None
+                    if part is self._store:
+                        self._store.forget()
                 self._used.pop(id(part), None)  # gone after a fork
                 use.users.pop(self, None)
             closing.ended.set()

@@ -107,6 +107,13 @@ class Store(Uncopied, ABC):
     async def aclose(self) -> None:
         """Close the store, once the writes that have begun are done. Does nothing when it is closed."""
 
+    def forget(self) -> None:
+        """Take whatever is there at the next opening for this store: no keystore works with its key any more.
+
+        A store that was seen by its `STORE_KEY` refuses to be opened on another one until this is called, because the
+        keystores that have it would seal keys that nobody can open again. Called after `aclose`.
+        """
+
     @abstractmethod
     async def get(self, name: ItemName) -> Row | None:
         """Give a row, None if there is none."""

@@ -54,7 +54,7 @@ STEPS = st.lists(
 @contextmanager
 def opened(path: Path) -> Iterator[Engine]:
     """A store's files, with a limit on the length of a row."""
-    engine = Engine(str(path), "sqlite:store", 5.0, lambda view: None)
+    engine = Engine(str(path), "sqlite:store", 5.0, {}, lambda view: None)
     engine.open()
     try:
         database = engine._database

@@ -219,7 +219,7 @@ async def test_a_removed_store_is_not_made_anew_by_a_write(path):
 
 @pytest.mark.asyncio
 async def test_another_store_at_the_path_is_refused(path, tmp_path):
-    """Keys are never sealed into a store with another store key; closed and opened anew, that one is used."""
+    """Keys are never sealed into a store with another store key; once no keystore has the old one, that one is used."""
     store = SqliteStore(path)
     await store.open()
     await store.put_meta("store-key", b"one")
@@ -237,6 +237,10 @@ async def test_another_store_at_the_path_is_refused(path, tmp_path):
     await store.aclose()
     for part in PARTS[1:3]:
         path.with_name(path.name + part).unlink(missing_ok=True)
+    code, message = await code_of(store.open())
+    assert code == 12000004
+    assert "another store was put in the place" in message
+    store.forget()
     await store.open()
     assert await store.get_meta("store-key") == b"two"
     assert await store.get(name("a")) is None

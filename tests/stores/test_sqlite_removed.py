@@ -119,7 +119,7 @@ def _puts(prefix: str, blob: bytes, count: int) -> list[Put]:
 def test_a_commit_whose_files_lost_their_names_makes_no_checkpoint(tmp_path: Path) -> None:
     """It would copy pages over those that others have written through new files meanwhile."""
     path = tmp_path / "keys.db"
-    engine = Engine(str(path), "the address", 5, lambda _: None)
+    engine = Engine(str(path), "the address", 5, {}, lambda _: None)
     engine.open()
     engine.commit([*_puts("old", b"0" * 3000, 300)])
     with Peer(path) as other:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import count
 from typing import Any, TypeVar
 
 from huks_async.model.errors import BusinessError
@@ -54,6 +55,8 @@ _PAUSE = 0.01
 _CLOSING = 0.25
 """Seconds that a close waits for the lock. If it does not get it, the log stays for the next user of the store."""
 _READS = 3
+_numbers = count(1)
+"""Of the views, each used once in a process: a cache may outlast the engine that it was filled through."""
 
 
 class Engine:
@@ -66,12 +69,18 @@ class Engine:
         given: the database's path, absolute. If it is a symbolic link, it must keep leading to the same file.
         address: the store's address for messages.
         busy_timeout: seconds to wait for other processes.
+        known: by what the store is known, as far as callers have seen it, here or before an earlier close.
         show: called whenever the files change, with the new `View` on their index, or None if there is none.
 
     """
 
     def __init__(
-        self, given: str, address: str, busy_timeout: float, show: "Callable[[View | None], None]"
+        self,
+        given: str,
+        address: str,
+        busy_timeout: float,
+        known: dict[bytes, bytes],
+        show: "Callable[[View | None], None]",
     ) -> None:
         check_version(address)
         # SQLite names log and shared memory after the file that a link leads to
@@ -83,11 +92,10 @@ class Engine:
         self._lock = CommitLock(self._path, address)
         self._change = threading.Lock()
         self._database: Database | None = None
-        self._views = 0
         self._closed = False
         self._read_closed = threading.Event()
-        self._known: dict[bytes, bytes] = {}
-        self._creates = True
+        self._known = known
+        self._creates = not known
 
     def another(self) -> "Engine":
         """Open an engine of its own on the files that the path names now, for another thread.
@@ -98,7 +106,7 @@ class Engine:
 
         """
         self._locked(self._settle)
-        engine = Engine(self._path, self._address, self._busy_timeout, lambda _: None)
+        engine = Engine(self._path, self._address, self._busy_timeout, {}, lambda _: None)
         engine._creates = False
         engine.open()
         return engine
@@ -142,7 +150,11 @@ class Engine:
             if self._creates and not os.path.lexists(self._path):
                 refuse_left_log(self._path, self._address)
                 create(self._path, self._busy_timeout)
-            self._use(open_database(self._path, self._address, self._busy_timeout))
+            database = open_database(self._path, self._address, self._busy_timeout)
+            if not database.holds(self._known):
+                database.close(tidy=True)
+                raise other_store(self._address)
+            self._use(database)
 
     def close_read(self) -> None:
         """Note that no more reads will come."""
@@ -199,13 +211,12 @@ class Engine:
         self._database = database
         view = None
         if database is not None and database.header is not None:
-            self._views += 1
             named = [(f"{self._path}-shm", database.files.shared)]
             named.append((self._link or self._path, database.files.database))
             # Nobody writes through another log and the same index. But what a log without a name holds is lost with
             # its last user, so whoever has it is to notice soon, also where only cached keys are used.
             named.append((f"{self._path}-wal", database.files.log))
-            view = View(named, database.header, self._views)
+            view = View(named, database.header, next(_numbers))
         self._show(view)
 
     # --- writing -----------------------------------------------------------------------------------

@@ -129,7 +129,7 @@ def other_link(address: str) -> BusinessError:
     return BusinessError(
         12000004,
         f"the path of the store {address} is a link that leads to another file since it was opened; {_NOT_WRITTEN}; "
-        "close this store and open it anew",
+        "close the keystore and open it anew",
     )
 
 
@@ -138,7 +138,7 @@ def other_store(address: str) -> BusinessError:
     return BusinessError(
         12000004,
         f"another store was put in the place of {address} while it was open; nothing of this call was "
-        "acknowledged; close this store and open it anew to use that one, or put the files back",
+        "acknowledged; close the keystore and open it anew to use that one, or put the files back",
     )
 
 
@@ -147,7 +147,7 @@ def gone(address: str) -> BusinessError:
     return BusinessError(
         12000004,
         f"the store {address} is no longer at its path: it was moved or removed while it was open; "
-        f"{_NOT_WRITTEN}; put all its files back, or close this store and open it anew",
+        f"{_NOT_WRITTEN}; put all its files back, or close the keystore and open it anew",
     )
 
 

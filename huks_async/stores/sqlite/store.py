@@ -69,6 +69,7 @@ class SqliteStore(Store):
         self.path: str = text
         self._busy_timeout = check_seconds(busy_timeout, "busy_timeout", zero=True, most=_LONGEST_TIMEOUT)
         self._threads: Threads | None = None
+        self._known: dict[bytes, bytes] = {}
         self._changes = 0
         self._backups: set[threading.Event] = set()
         # Both identify the process that opened the store; until then it belongs to no process.
@@ -109,7 +110,7 @@ class SqliteStore(Store):
         try:
             # made absolute here, because this asks the system and so must run in a worker thread
             self.path = os.path.abspath(self.path)
-            engine = Engine(self.path, self.address, self._busy_timeout, show)
+            engine = Engine(self.path, self.address, self._busy_timeout, self._known, show)
             engine.open()
         except (sqlite3.Error, OSError) as error:
             raise storage_error(self.address, error) from error
@@ -129,6 +130,10 @@ class SqliteStore(Store):
             stop.set()
         threads, self._threads = self._threads, None
         await threads.close()
+
+    def forget(self) -> None:
+        """Forget which store was there; see `Store.forget`."""
+        self._known = {}
 
     async def get(self, name: ItemName) -> Row | None:
         """Give a row, None if there is none."""
