@@ -100,13 +100,19 @@ class Library:
 
 
 def library_of(path: str | os.PathLike[str]) -> Library:
-    """The library at a path. One file is one library, by whatever path; the first one is what it is loaded by."""
-    name = os.fspath(path)
+    """The library at a path. One file is one library, by whatever path; the first one is what it is loaded by.
+
+    python-pkcs11 keeps what it has loaded by the text of the path. So a path from the present folder is made whole, and
+    a path that leads to another file since is still the library that was loaded by it.
+    """
+    name = file = os.fspath(path)
     if os.path.dirname(name):  # else the system looks for it in its own folders
-        name = os.path.realpath(name)
+        if not os.path.isabs(name):
+            name = os.path.join(os.getcwd(), name)
+        file = os.path.realpath(name)
     with _making:
         if name not in _libraries:
-            _libraries[name] = Library(os.fspath(path))
+            _libraries[name] = _libraries.setdefault(file, Library(name))
         return _libraries[name]
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import hmac
+import os
 import sys
 import threading
 from pathlib import Path
@@ -15,6 +16,7 @@ from huks_async.keys.items.storekey import open_store_key
 from huks_async.model.errors import BusinessError
 from huks_async.providers import Pkcs11Provider
 from huks_async.rootkeys import EphemeralRootKey, Pkcs11RootKey
+from huks_async.rootkeys.pkcs11_library import library_of
 from huks_async.stores import MemoryStore
 from tests.providers import softhsm
 from tests.providers.softhsm import MODULE, end_library, make_tokens, needs_token
@@ -177,6 +179,29 @@ async def test_a_store_opens_with_its_token_alone(token):
     with pytest.raises(BusinessError, match="memory: cannot be opened") as caught:
         await open_store_key(store, other)
     assert caught.value.code == 12000012
+
+
+@needs_token
+def test_a_path_is_the_library_that_was_loaded_by_it(token, tmp_path, monkeypatch):
+    """From one folder it names one file, from another one another; a link is what it was when it was first followed."""
+    links = []
+    (tmp_path / "other.so").touch()
+    for folder, target in (("here", MODULE), ("there", tmp_path / "other.so")):
+        (tmp_path / folder / "lib").mkdir(parents=True)
+        links.append(tmp_path / folder / "lib" / "p.so")
+        links[-1].symlink_to(target)
+    monkeypatch.chdir(tmp_path / "here")
+    first = library_of("lib/p.so")
+    assert first is library_of(MODULE)
+    monkeypatch.chdir(tmp_path / "there")
+    second = library_of("lib/p.so")
+    assert second is not first
+    assert os.path.samefile(second._path, links[1])
+    assert os.path.isabs(second._path)
+    links[1].unlink()
+    links[1].symlink_to(tmp_path / "later.so")
+    assert library_of("lib/p.so") is library_of(os.getcwd() + "/lib/p.so") is second
+    assert library_of(tmp_path / "later.so") is not second
 
 
 @pytest.mark.asyncio
