@@ -30,7 +30,7 @@ class IssuerKeys:
         keys_url: the address of the keys; None: the one in the issuer's own description.
         clock: gives seconds, monotonic.
         keep: seconds after which keys are fetched again.
-        pause: seconds between a fetch and the next one for an unknown key id.
+        pause: seconds between a fetch and the next one for an unknown key id; `keep` where that is less.
         patience: seconds that a fetch may take.
     """
 
@@ -131,11 +131,12 @@ class IssuerKeys:
             # A fetch that was cancelled, or whose keystore was closed, tells nothing of the issuer. While there are no
             # keys, the next one is begun at once, because others wait for it, perhaps in another keystore. With keys
             # at hand it was for an unknown key id, and a sender of forged tokens must not begin a fetch with each.
-            if not self._is_old():
-                self._not_before = self._clock() + min(_RETRY, self._pause)
+            if self._fetched is not None and not self._is_old():
+                self._not_before = min(self._clock() + min(_RETRY, self._pause), self._fetched + self._keep)
             raise
         self._keys, self._fetched = keys, self._clock()
-        self._not_before = self._fetched + self._pause
+        # no longer than these keys are kept: without any, nobody would be let in
+        self._not_before = self._fetched + min(self._pause, self._keep)
 
 
 def _document(given: object) -> Mapping[str, Any]:

@@ -61,7 +61,7 @@ class OidcAuthenticator(KeptUsers):
         leeway: seconds that the issuer's clock may differ.
         max_age: seconds after its issue from which a token is too old, even if it has not expired.
         keep_keys: seconds after which the issuer's keys are fetched again, so that withdrawn ones are dropped.
-        pause: seconds between two fetches for unknown key ids.
+        pause: seconds between two fetches for unknown key ids; `keep_keys` where that is less.
         auth_type: as which type of credential keys see a token, one `HuksUserAuthType`.
         trust_level: what its tokens claim, 1 to 4.
         clock: gives seconds since 1970.
