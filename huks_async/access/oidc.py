@@ -58,8 +58,9 @@ class OidcAuthenticator(KeptUsers):
         keys_url: the address of the issuer's keys; None: the one in `/.well-known/openid-configuration`.
         algorithms: the algorithms that tokens may be signed with; "EdDSA", the old name of "Ed25519", is accepted
             only if it is listed.
-        leeway: seconds that the issuer's clock may differ.
-        max_age: seconds after its issue from which a token is too old, even if it has not expired.
+        leeway: seconds that the issuer's clock may differ; the same in all processes on a store.
+        max_age: seconds after its issue from which a token is too old, even if it has not expired; the same in all
+            processes on a store, because each remembers a token that was used for so long.
         keep_keys: seconds after which the issuer's keys are fetched again, so that withdrawn ones are dropped.
         pause: seconds between two fetches for unknown key ids; `keep_keys` where that is less.
         auth_type: as which type of credential keys see a token, one `HuksUserAuthType`.
