@@ -249,6 +249,45 @@ def test_a_token_in_a_file(huks: Huks, document: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.usefixtures("enrolled")
+def test_a_token_from_standard_input(huks: Huks, document: Path, tmp_path: Path) -> None:
+    """By either name; it is read once, also for several keys, and is never a second file of the command."""
+    timed = ("--auth", "pin", "--auth-challenge", "none", "--auth-timeout", 3600)
+    for alias, kind in {"m": ("-a", "hmac", "-s", 256), "s": ("-k", "ed25519"), "a": (), "b": ()}.items():
+        assert huks("keys", "generate", alias, *kind, *timed).code == 0
+    assert huks("keys", "generate", "x", "-a", "x25519", *timed).code == 0
+    peer, token, sealed = tmp_path / "peer", tmp_path / "token", tmp_path / "sealed"
+    assert huks("keys", "export", "x", "-o", peer).code == 0
+    assert at_terminal("access", "token", "-o", token, typed=[PIN])[0] == 0
+    shown = token.read_bytes()
+    for words in (
+        ("mac", "m", document, "--token-file", "-"),
+        ("sign", "s", document, "--token-file", "/dev/stdin"),
+        ("agree", "x", peer, "--token-file", "-"),
+        ("encrypt", "-k", "a", "-k", "b", document, "-o", sealed, "--token-file", "-"),
+        ("decrypt", "b", sealed, "--token-file", "-"),
+    ):
+        done = warm().run([str(word) for word in words], shown)
+        assert done.returncode == 0, done.stderr
+    for words in (
+        ("mac", "m"),
+        ("mac", "m", document, "--check", "-"),
+        ("sign", "s", "-"),
+        ("verify", "s", document, "-s", "-"),
+        ("verify", "s", "-s", document),
+        ("agree", "x", "-"),
+        ("encrypt", "a"),
+        ("encrypt", "a", "--format", "1"),
+        ("encrypt", "-k", "a", "-k", "b"),
+        ("decrypt", "a"),
+    ):
+        for name in ("-", "/dev/stdin"):
+            done = warm().run([*map(str, words), "--token-file", name], shown)
+            assert (done.returncode, done.stdout) == (2, b""), words
+            assert b"standard input can be one of the files only" in done.stderr
+    assert huks("mac", "m", document, "--token-file", "-x").code == 2
+
+
 def test_words_that_do_not_go_together(huks: Huks) -> None:
     """Told as wrong usage; a key that demands what nobody has enrolled is not made."""
     for words in (

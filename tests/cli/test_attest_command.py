@@ -41,6 +41,14 @@ def test_what_is_attested_verifies(huks: Huks, attested: tuple[Path, Path], tmp_
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
+def test_roots_from_standard_input(huks_process: Huks, attested: tuple[Path, Path]) -> None:
+    """`-` is standard input, beside another file of roots."""
+    chain, root = attested
+    for roots in (("-r", "-"), ("-r", chain, "-r", "-")):
+        done = huks_process("verify-attestation", chain, "-c", CHALLENGE, *roots, stdin=root.read_bytes())
+        assert done.code == 0, done.err
+
+
 @pytest.mark.parametrize(("form", "count"), [("named", 4), ("anonymous", 3), ("offline", 4)])
 def test_forms(huks: Huks, attested: tuple[Path, Path], form: str, count: int) -> None:
     """Each form has its number of certificates, on standard output, and verifies."""
@@ -83,9 +91,12 @@ def test_wrong_usage(huks: Huks, attested: tuple[Path, Path], document: Path) ->
         (chain, "-c", CHALLENGE),
     ):
         assert huks("verify-attestation", *words).code == 2
-    done = huks("verify-attestation", "-", "-c", CHALLENGE, "--root=-")
-    assert done.code == 2
-    assert "standard input" in done.err
+    for word in (["--root=-"], ["--root", "-"], ["-r", "-"]):
+        done = huks("verify-attestation", "-", "-c", CHALLENGE, *word)
+        assert done.code == 2
+        assert "standard input can be one of the files only" in done.err
+    done = huks("verify-attestation", chain, "-r", root, "-r", "-x", "-c", CHALLENGE)
+    assert (done.code, "there is no option -x" in done.err) == (2, True)
     assert huks("keys", "attest", "k", "-c", "xyz").code == 2
     done = huks("keys", "attest", "nobody", "-c", CHALLENGE)
     assert done.code == 1

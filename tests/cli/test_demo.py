@@ -68,6 +68,20 @@ def test_a_name_that_is_an_option_or_steers_a_terminal(
     assert b"\x1b" not in done.out
 
 
+def test_words_that_have_no_effect_or_are_no_file(
+    huks: Huks, document: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A size beside a file; standard input, also where a file has that name."""
+    done = huks("demo", document, "--size", "1MB")
+    assert (done.code, done.out) == (2, b"")
+    assert "leave out either" in done.err
+    monkeypatch.chdir(document.rename(document.with_name("-")).parent)
+    done = huks("demo", "-")
+    assert (done.code, done.out) == (2, b"")
+    assert "not on a stream" in done.err
+    assert huks("demo", "-x").code == 2
+
+
 @pytest.mark.parametrize("method", ["gcm_digest", "ctr_digest", "agree", "hkdf", "pbkdf2"])
 def test_a_disagreement_is_a_failure(
     huks: Huks, temporary: Path, monkeypatch: pytest.MonkeyPatch, method: str

@@ -51,7 +51,8 @@ def test_backup_refuses_what_is_there_and_what_is_no_file(huks: Huks, home: Path
     assert done.code == 1
     assert "never replaces anything" in done.err
     assert target.read_text() == "mine"
-    assert huks("store", "backup", "-").code == 2
+    done = huks("store", "backup", "-")
+    assert (done.code, "a backup is a file, not a stream" in done.err) == (2, True)
     assert huks("store", "backup", "--force", target).code == 2
     assert huks("store", "backup", tmp_path / "x.db", "--store", "memory:").code == 1
     assert huks("store", "backup").code == 2

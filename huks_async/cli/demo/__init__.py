@@ -15,26 +15,40 @@ from huks_async.cli.demo.report import Reporter, peak_memory
 from huks_async.cli.demo.stage import Stage, digest_of, size_of, write_random
 from huks_async.cli.demo.witness import Witness
 from huks_async.cli.shell.console import CommandError, usage_error
-from huks_async.cli.shell.files import empty_input
+from huks_async.cli.shell.files import STANDARD, empty_input
+from huks_async.cli.words.arguments import no_option
 from huks_async.cli.words.numbers import cut, whole_number
 
+_USUAL_SIZE = "100MB"
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 
 
 async def demo(
-    file: Annotated[str | None, Parameter(help="The file to work on; without one, one is made.")] = None,
+    file: Annotated[
+        str | None,
+        Parameter(
+            help="The file to work on; without one, one is made.",
+            allow_leading_hyphen=True,
+            validator=no_option,
+        ),
+    ] = None,
     /,
     *,
     size: Annotated[
-        str, Parameter(help="Bytes of the file to make; KB, MB and GB are powers of 1024.")
-    ] = "100MB",
+        str | None,
+        Parameter(help="Bytes of the file to make, 100MB without it; KB, MB and GB are powers of 1024."),
+    ] = None,
 ) -> None:
     """Encrypt, sign, agree and derive with a real file, and check every result independently.
 
     Works in a temporary keystore and a temporary folder of its own, and leaves nothing behind.
     Code 0 only if every check agrees.
     """
-    length, given = parse_size(size), _given_file(file)
+    if file is not None and size is not None:
+        raise usage_error(
+            "--size is for the file that the demo makes, and FILE is one", hint="leave out either"
+        )
+    length, given = parse_size(_USUAL_SIZE if size is None else size), _given_file(file)
     with tempfile.TemporaryDirectory(prefix="huks-demo-") as name:
         folder = Path(name)
         agreed = await _perform(folder, given, length)
@@ -47,6 +61,8 @@ def _given_file(name: str | None) -> Path | None:
         return None
     if not name:
         raise empty_input()
+    if name == STANDARD:
+        raise usage_error("the demo works on a file, not on a stream", hint="name a file, or leave it out")
     if not Path(name).is_file():
         raise usage_error(f"{name} is not a file", hint="name a file, or leave it out")
     return Path(name)

@@ -16,6 +16,7 @@ from huks_async.cli.words.arguments import (
     Json,
     Place,
     check_standard_input,
+    no_option,
 )
 from huks_async.cli.words.parameters import Tags, options, properties
 from huks_async.keys.attestation import AttestationError, AttestationReport, verify_attestation
@@ -76,7 +77,11 @@ def verify_attestation_command(
     root: Annotated[
         list[str],
         Parameter(
-            name=["--root", "-r"], negative=(), help="A file of certificates to trust; may be repeated."
+            name=["--root", "-r"],
+            negative=(),
+            help="A file of certificates to trust; may be repeated.",
+            allow_leading_hyphen=True,
+            validator=no_option,
         ),
     ],
     json: Json = False,

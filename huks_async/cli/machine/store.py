@@ -15,7 +15,11 @@ from huks_async.stores import SqliteStore
 async def backup(
     target: Annotated[
         str,
-        Parameter(help="The file to make; there must be nothing of this name yet.", validator=no_option),
+        Parameter(
+            help="The file to make; there must be nothing of this name yet.",
+            allow_leading_hyphen=True,
+            validator=no_option,
+        ),
     ],
     /,
     *,

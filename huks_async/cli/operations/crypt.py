@@ -17,7 +17,13 @@ from huks_async.cli.shell.console import CommandError, usage_error
 from huks_async.cli.shell.files import STANDARD, empty_input, open_input, segments
 from huks_async.cli.shell.targets import Output
 from huks_async.cli.shell.temporary import temporary_copy
-from huks_async.cli.words.arguments import TO_STANDARD_OUTPUT, Destination, Place, no_option
+from huks_async.cli.words.arguments import (
+    TO_STANDARD_OUTPUT,
+    Destination,
+    Place,
+    check_standard_input,
+    no_option,
+)
 from huks_async.cli.words.authentication import USED_HERE, UsePlace
 from huks_async.cli.words.parameters import Tags, options, session_tags
 from huks_async.files.chunks import ChunkCipher
@@ -77,6 +83,7 @@ async def encrypt(
     output is the bare ciphertext, in the form that --sm2-form names.
     """
     aliases, name = _keys_and_file(alias, file, keys)
+    check_standard_input(name, place.token_file)
     destination.refuse_terminal("the encrypted file")
     if version is not None and form is not None:
         raise usage_error("--sm2-form writes a bare ciphertext, which has no --format")
@@ -140,6 +147,7 @@ async def decrypt(
     the command ends with code 1 where the input is not whole: --whole waits for its end first.
     """
     aliases, name = _keys_and_file(alias, file, keys)
+    check_standard_input(name, place.token_file)
     if len(aliases) > 1:
         raise usage_error("a file is decrypted with one key")
     wanted = None if part is None else sealed_file.Range.parse(part)

@@ -59,7 +59,7 @@ async def mac(
     place: UsePlace = USED_HERE,
 ) -> None:
     """Authenticate a file: writes the bare code of an HMAC, SM3 or CMAC key."""
-    check_standard_input(check, file)
+    check_standard_input(check, file, place.token_file)
     if check is not None and (hexadecimal or destination != TO_STANDARD_OUTPUT):
         raise usage_error("--check writes no code, so --output, --force and --hex have no place beside it")
     if check is None and not hexadecimal:
@@ -140,6 +140,7 @@ async def agree(
 
     They are the bare result of the agreement: derive keys from them before they encrypt anything.
     """
+    check_standard_input(peer, place.token_file)
     destination.refuse_terminal("what is agreed", nature="secret")
     opening = destination.prepare(private=True)
     async with place.open() as keystore:

@@ -48,6 +48,7 @@ async def sign(
     place: UsePlace = USED_HERE,
 ) -> None:
     """Sign a file. The output is the bare signature."""
+    check_standard_input(file, place.token_file)
     destination.refuse_terminal("the signature")
     async with place.open() as keystore:
         tags = await _tags(keystore, alias, place, HuksKeyPurpose.HUKS_KEY_PURPOSE_SIGN)
@@ -80,7 +81,7 @@ async def verify(
     place: UsePlace = USED_HERE,
 ) -> None:
     """Verify a file's signature. A bad one ends with code 1."""
-    check_standard_input(signature, file)
+    check_standard_input(signature, file, place.token_file)
     given = _read_signature(signature)
     async with place.open() as keystore:
         tags = await _tags(keystore, alias, place, HuksKeyPurpose.HUKS_KEY_PURPOSE_VERIFY)

@@ -21,11 +21,12 @@ from huks_async.model.errors import BusinessError
 _EXISTS = 12000017
 
 
-def no_option(type_: object, value: str | None) -> None:
-    """Validate the name of a file."""
+def no_option(type_: object, value: str | list[str] | None) -> None:
+    """Validate the name of a file, or names of files."""
     # a word that may be "-" may be any word with a hyphen, a mistyped option too
-    if value is not None and value.startswith("-") and value != STANDARD:
-        raise ValueError(f"there is no option {value}; a file of this name is ./{value}")
+    for name in [value] if isinstance(value, str) else value or ():
+        if name.startswith("-") and name != STANDARD:
+            raise ValueError(f"there is no option {name}; a file of this name is ./{name}")
 
 
 Alias = Annotated[str, Parameter(help="The key's name.")]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -137,7 +138,9 @@ class UsePlace(Place):
     token_file: Annotated[
         str | None,
         Parameter(
-            help="For a key that is bound to the user: a token, instead of the PIN that is asked for.",
+            help="For a key that is bound to the user: a token, instead of the PIN that is asked for; - is standard "
+            "input.",
+            allow_leading_hyphen=True,
             validator=no_option,
         ),
     ] = None
@@ -155,11 +158,15 @@ class UsePlace(Place):
             CommandError: the user must be asked, and there is no terminal; the file holds no token.
 
         """
-        return await self._token(keystore, alias, session, given, ask_pin)
+        return await self._token(keystore, alias, session, given, ask_pin, _read_token)
 
     def show_tokens(self, keystore: "huks_async.Keystore") -> ShowToken:
-        """The same for all sessions of a command, for the functions on files: the PIN is asked for once."""
+        """The same for all sessions of a command, for the functions on files: the PIN is asked for once.
+
+        So is the token read once, which a pipe has no second time.
+        """
         pin: list[str] = []
+        read = cache(_read_token)
 
         def ask(alias: str) -> str:
             if not pin:
@@ -167,7 +174,7 @@ class UsePlace(Place):
             return pin[0]
 
         async def show(alias: str, session: "huks_async.KeySession", given: HuksOptions) -> bytes | None:
-            return await self._token(keystore, alias, session, given, ask)
+            return await self._token(keystore, alias, session, given, ask, read)
 
         return show
 
@@ -178,12 +185,13 @@ class UsePlace(Place):
         session: "huks_async.KeySession",
         given: HuksOptions,
         ask: Callable[[str], str],
+        read: Callable[[str], bytes],
     ) -> bytes | None:
         stored = (await keystore.getKeyItemProperties(alias, options(**self.tags))).properties
         if not session.challenge and not _demands(stored, given.properties or ()):
             return None
         if self.token_file is not None:
-            return _read_token(self.token_file)
+            return read(self.token_file)
         types = next((param.value for param in stored if param.tag == _T.HUKS_TAG_USER_AUTH_TYPE), 0)
         if not isinstance(types, int) or not types & _PIN:
             raise CommandError(
