@@ -280,7 +280,7 @@ async def test_pipes_are_refused_at_once(tmp_path: Path) -> None:
         async with keystore() as opened:
             await import_aes(opened, "key", KEY)
             for file in (named, plain, io.BufferedReader(plain)):
-                with anyio.fail_after(30), pytest.raises(BusinessError, match="decrypt_stream") as caught:
+                with pytest.raises(BusinessError, match="decrypt_stream") as caught:
                     async with opened.open_sealed("key", file):
                         pass
                 assert caught.value.code == 401
@@ -321,14 +321,13 @@ async def test_a_read_cancelled_before_its_chunks_have_begun_ends(monkeypatch: p
             pool, before, let_go = WorkerPool(1), list[int](), threading.Event()
             monkeypatch.setattr(reader, "_pool", pool)
             monkeypatch.setattr(reader, "_open_run", lambda first, last: before.append(first))
-            busy = pool.start(let_go.wait, 60)
+            busy = pool.start(let_go.wait)
             try:
                 cancelled = asyncio.create_task(reader.read_at(0, len(LONG_DATA)))
                 await asyncio.sleep(0)
                 assert pool.active == 4
                 cancelled.cancel()
-                _, pending = await asyncio.wait([cancelled], timeout=30)
-                assert not pending
+                await asyncio.wait([cancelled])
                 discarded = reader.read_at(0, len(LONG_DATA))
                 discarded.send(None)
                 discarded.close()
