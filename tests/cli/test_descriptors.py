@@ -44,7 +44,7 @@ def test_content_goes_through(pipe: tuple[io.FileIO, io.FileIO]) -> None:
     reader = threading.Thread(target=lambda: received.extend(b"".join(segments(reading, len(content)))))
     reader.start()
     Direct(writing, "the pipe").write(content)
-    reader.join(60)
+    reader.join()
     assert received == content
 
 

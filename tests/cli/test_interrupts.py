@@ -160,7 +160,7 @@ def test_a_reader_that_does_not_read(huks_process: Huks, tmp_path: Path) -> None
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.read(1)
-        time.sleep(0.2)
+        wait_until_it_waits(process)
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=120) == STATUS
         assert process.stderr.read() == b"interrupted\n"

@@ -369,7 +369,7 @@ def test_pipes_and_descriptors(huks_process: Huks, document: Path, tmp_path: Pat
     reader = threading.Thread(target=lambda: received.extend(pipe.read_bytes()), daemon=True)
     reader.start()
     assert huks_process("encrypt", "k", document, "-o", pipe).code == 0
-    reader.join(60)
+    reader.join()
     assert stat.S_ISFIFO(pipe.stat().st_mode)
     assert huks_process("decrypt", "k", "-", stdin=bytes(received)).out == document.read_bytes()
     target = tmp_path / "target"

@@ -36,6 +36,7 @@ class Browser:
             "browserName": "chrome",
             "goog:chromeOptions": {"binary": BROWSER, "args": arguments},
             "webauthn:virtualAuthenticators": True,
+            "timeouts": {"script": _SECONDS * 1000},
         }
         self._session = ""
         made = self._begin({"capabilities": {"alwaysMatch": wanted}})
