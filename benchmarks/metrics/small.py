@@ -35,7 +35,8 @@ async def against_context(settings: Settings) -> Outcome:
     """A whole HUKS session, options given as mappings, against a raw context that does the same.
 
     Both have their nonce given; on our side the session's options are checked against the key's
-    every time. `fresh` is the same with options that the caller builds anew around a nonce of its own.
+    every time. `fresh` is the same with options that the caller builds anew around a nonce of its own,
+    `HuksParam` with objects in place of mappings.
     """
     key, peer = os.urandom(32), "cryptography context"
     async with ours.open_keystore(settings, "gcm") as keystore:
@@ -46,6 +47,7 @@ async def against_context(settings: Settings) -> Outcome:
                 Case(_OURS, ours.init_and_finish(keystore, "gcm", DATA)),
                 Case(peer, calls(raw.gcm_context(key, ours.NONCE, ours.AAD, DATA))),
                 Case("huks_async, fresh options", _fresh(keystore)),
+                Case("huks_async, HuksParam", _of_objects(keystore)),
                 Case("cryptography one-shot", calls(one_shot)),
             ],
             clock=time.thread_time,
@@ -62,6 +64,18 @@ def _fresh(keystore: huks.Keystore) -> Run:
             nonce = {"tag": huks.HuksTag.HUKS_TAG_NONCE, "value": os.urandom(12)}
             session = await keystore.initSession("gcm", {"properties": [*fixed, nonce, aad]})
             await keystore.finishSession(session.handle, {"properties": [], "inData": DATA})
+
+    return run
+
+
+def _of_objects(keystore: huks.Keystore) -> Run:
+    begin = huks.HuksOptions([huks.HuksParam(**each) for each in ours.SESSIONS["gcm"]["properties"]])
+    end = huks.HuksOptions([], DATA)
+
+    async def run(times: int) -> None:
+        for _ in range(times):
+            session = await keystore.initSession("gcm", begin)
+            await keystore.finishSession(session.handle, end)
 
     return run
 

@@ -29,6 +29,7 @@ from huks_async.model.errors import BusinessError, ParameterSetError
 from huks_async.model.params import (
     NO_PARAMETERS,
     BytesLike,
+    HuksOptions,
     Options,
     ParamSet,
     as_bytes,
@@ -347,11 +348,14 @@ async def _keep_secret(rule: _SecretRule, params: ParamSet, secret: bytes) -> by
 
 def _ordinary_data(handle: object, options: object) -> bytes | None:
     """The data of a call with arguments of the most common form; None if they must be parsed."""
-    if type(options) is dict and type(handle) is int and type(data := options.get("inData")) is bytes:
-        properties = options.get("properties")
-        if properties is None or (type(properties) is list and not properties):
-            return data
-    return None
+    if type(options) is dict:
+        properties, data = options.get("properties"), options.get("inData")
+    elif type(options) is HuksOptions:
+        properties, data = options.properties, options.inData
+    else:
+        return None
+    ordinary = properties is None or (type(properties) is list and not properties)
+    return data if ordinary and type(data) is bytes and type(handle) is int else None
 
 
 async def _segment(

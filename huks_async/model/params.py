@@ -173,7 +173,7 @@ def parse_properties(properties: object) -> ParamSet:
 
 
 def scan(properties: list[Any]) -> tuple[tuple[int, ...], dict[int, bytes]] | None:
-    """Look through a list of mappings, the form that most callers use.
+    """Look through a list of mappings or of `HuksParam`.
 
     This runs for every session, so it does the least that tells whether a list was seen before: it
     checks each value, but leaves it to `parse_properties` to find a number that is given twice.
@@ -189,7 +189,10 @@ def scan(properties: list[Any]) -> tuple[tuple[int, ...], dict[int, bytes]] | No
     kinds = _KINDS
     try:
         for param in properties:
-            tag, value = param["tag"], param["value"]
+            if type(param) is HuksParam:
+                tag, value = param.tag, param.value
+            else:
+                tag, value = param["tag"], param["value"]
             if type(tag) is not HuksTag and type(tag) is not int:
                 return None  # a float finds its kind as well
             kind = kinds[tag]
@@ -270,6 +273,8 @@ def split_options(options: object) -> tuple[Any, Any]:
     """The properties and the data of options, unchecked; 401 for what is no options object."""
     if type(options) is dict:
         return options.get("properties"), options.get("inData")
+    if type(options) is HuksOptions:
+        return options.properties, options.inData
     with _reading("options"):
         if isinstance(options, HuksOptions):
             return options.properties, options.inData

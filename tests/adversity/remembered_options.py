@@ -1,20 +1,22 @@
 """Lists of options that change between two sessions: a keystore that remembers against one that does not.
 
 `python -m tests.adversity.remembered_options [PAIRS] [SEED]`: both keystores have the same keys. The one that
-remembers has just opened sessions with a list; then the list, the mappings in it or the key is changed in some
-way, and both open a session with it. Outcome, code and message must be the same.
+remembers has just opened sessions with a list of either form; then the list, what is in it or the key is changed
+in some way, and both open a session with it. Outcome, code and message must be the same.
 """
 
 import random
 import sys
 import tempfile
 from decimal import Decimal
+from types import SimpleNamespace
 
 import anyio
 
 import huks_async as huks
 from huks_async import HuksTag as Tag
 
+FORMS = (dict, huks.HuksParam)
 DATA = b"sixteen bytes or"
 NONCE = b"twelve bytes"
 DEVICE, CREDENTIAL = 0, 1  # storage levels
@@ -76,7 +78,7 @@ def change(rng, properties):
     """Change a list in place, in one way, or give another in its place."""
     how, place = rng.choice(HOW), rng.randrange(len(properties)) if properties else None
     if place is None or how == "append":
-        properties.append({"tag": rng.choice(TAGS), "value": rng.choice(VALUES)})
+        properties.append(rng.choice(FORMS)(tag=rng.choice(TAGS), value=rng.choice(VALUES)))
     elif how in ("value", "tag"):
         _set(properties[place], how, rng.choice(VALUES if how == "value" else TAGS))
     elif how == "drop":
@@ -86,10 +88,10 @@ def change(rng, properties):
     elif how == "swap":
         other = rng.randrange(len(properties))
         properties[place], properties[other] = properties[other], properties[place]
-    elif how == "lose" and isinstance(properties[place], dict):
-        properties[place].pop(rng.choice(["tag", "value"]), None)
-    elif how == "equal" and isinstance(properties[place], dict):  # what compares equal is not the same
-        value = properties[place].get("value")
+    elif how == "lose":
+        _lose(properties[place], rng.choice(["tag", "value"]))
+    elif how == "equal":  # what compares equal is not the same
+        value = _value(properties[place])
         if isinstance(value, int):
             _set(properties[place], "value", rng.choice([Like(value), float(value % 2**50), bool(value)]))
         elif isinstance(value, bytes):
@@ -101,7 +103,9 @@ def change(rng, properties):
     elif how == "level":
         properties.append({"tag": Tag.HUKS_TAG_AUTH_STORAGE_LEVEL, "value": rng.randrange(4)})
     elif how == "object":
-        properties[place] = rng.choice([None, 7, (), huks.HuksParam(Tag.HUKS_TAG_PURPOSE, 1)])
+        properties[place] = rng.choice(
+            [None, 7, (), huks.HuksParam(Tag.HUKS_TAG_PURPOSE, 1), *_foreign(properties[place])]
+        )
     elif how == "copy":
         return rng.choice([tuple, list, iter])(properties)
     return properties
@@ -110,6 +114,29 @@ def change(rng, properties):
 def _set(param, name, value):
     if isinstance(param, dict):
         param[name] = value
+    elif isinstance(param, huks.HuksParam):
+        setattr(param, name, value)
+
+
+def _lose(param, name):
+    if isinstance(param, dict):
+        param.pop(name, None)
+    elif isinstance(param, huks.HuksParam) and hasattr(param, name):
+        delattr(param, name)
+
+
+def _value(param):
+    return param.get("value") if isinstance(param, dict) else getattr(param, "value", None)
+
+
+def _foreign(param):
+    """What has the tag and value of a parameter, and is none, or another one."""
+    if type(param) is not huks.HuksParam or not (hasattr(param, "tag") and hasattr(param, "value")):
+        return []
+    return [
+        SimpleNamespace(tag=param.tag, value=param.value),
+        {"tag": param.tag, "value": param.value},
+    ]
 
 
 async def outcome(keystore, alias, properties):
@@ -148,7 +175,8 @@ async def compare(pairs, seed, folder):
         for keystore in others:
             await import_keys(keystore, bytes(32))
         for _ in range(pairs):
-            properties = rng.choice(LISTS)()
+            form = rng.choice(FORMS)
+            properties = [form(**param) for param in rng.choice(LISTS)()]
             alias = rng.choice(["key", "key", "key", "bound", "absent"])
             for _ in range(rng.randrange(1, 3)):
                 await outcome(warm, alias, properties)
@@ -175,10 +203,14 @@ async def compare(pairs, seed, folder):
             if ours != theirs:
                 differences += 1
                 print(
-                    f"{alias} {str(both[0])[:500]}: {str(ours)[:200]} against {str(theirs)[:200]}",
+                    f"{alias} {_shown(both[0])}: {str(ours)[:200]} against {str(theirs)[:200]}",
                     file=sys.stderr,
                 )
     return differences
+
+
+def _shown(properties):
+    return [getattr(param, "tag", param) for param in properties][:50]
 
 
 def main(pairs=100_000, seed=None):

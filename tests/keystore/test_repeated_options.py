@@ -29,9 +29,21 @@ NUMBERS = {
 BLOBS = {Tag.HUKS_TAG_NONCE: NONCE, Tag.HUKS_TAG_ASSOCIATED_DATA: AAD}
 
 
-def listed(*sets):
-    """Parameters as new mappings around the same objects."""
-    return [{"tag": tag, "value": value} for each in sets for tag, value in each.items()]
+FORMS = [pytest.param(dict, id="mappings"), pytest.param(huks.HuksParam, id="objects")]
+
+
+def listed(*sets, form=dict):
+    """Parameters as new mappings, or objects, around the same tags and values."""
+    return [form(tag=tag, value=value) for each in sets for tag, value in each.items()]
+
+
+def put(param, **changes):
+    """Change a parameter of either form."""
+    for name, value in changes.items():
+        if type(param) is dict:
+            param[name] = value
+        else:
+            setattr(param, name, value)
 
 
 async def import_key(keystore, key=KEY):
@@ -65,7 +77,8 @@ def use(main, **arguments):
     return anyio.run(run)
 
 
-def test_each_session_has_its_own_bytes():
+@pytest.mark.parametrize("form", FORMS)
+def test_each_session_has_its_own_bytes(form):
     """Nonce and associated data are those of the session at hand, under both names of the tag."""
 
     async def main(keystore):
@@ -73,31 +86,35 @@ def test_each_session_has_its_own_bytes():
             nonce, aad = bytes([turn]) * 12, bytes([turn]) * (turn + 1)
             for tag in (Tag.HUKS_TAG_ASSOCIATED_DATA, Tag.HUKS_TAG_AAD):
                 blobs = {Tag.HUKS_TAG_NONCE: nonce, tag: aad}
-                assert await seal(keystore, listed(NUMBERS, blobs)) == AESGCM(KEY).encrypt(nonce, DATA, aad)
+                sealed = await seal(keystore, listed(NUMBERS, blobs, form=form))
+                assert sealed == AESGCM(KEY).encrypt(nonce, DATA, aad)
                 blobs[tag] = AAD
-                assert await seal(keystore, listed(NUMBERS, blobs)) == AESGCM(KEY).encrypt(nonce, DATA, AAD)
+                assert await seal(keystore, listed(NUMBERS, blobs, form=form)) == AESGCM(KEY).encrypt(
+                    nonce, DATA, AAD
+                )
 
     use(main)
 
 
-def test_a_list_that_its_caller_changes_is_read_again():
-    """Tags, values and length are looked at each time, though list and mappings are the same objects."""
+@pytest.mark.parametrize("form", FORMS)
+def test_a_list_that_its_caller_changes_is_read_again(form):
+    """Tags, values and length are looked at each time, though the list and what is in it are the same objects."""
 
     async def main(keystore):
-        properties = listed(NUMBERS, BLOBS)
+        properties = listed(NUMBERS, BLOBS, form=form)
         sealed = [await seal(keystore, properties) for _ in range(3)]
         assert sealed == [AESGCM(KEY).encrypt(NONCE, DATA, AAD)] * 3
-        properties[6]["value"] = b"another header"
+        put(properties[6], value=b"another header")
         assert await seal(keystore, properties) == AESGCM(KEY).encrypt(NONCE, DATA, b"another header")
-        properties[6]["value"] = bytearray(b"a buffer")
+        put(properties[6], value=bytearray(b"a buffer"))
         assert await seal(keystore, properties) == AESGCM(KEY).encrypt(NONCE, DATA, b"a buffer")
-        properties[2]["value"] = 2
-        properties.append({"tag": Tag.HUKS_TAG_AE_TAG, "value": bytes(16)})
+        put(properties[2], value=2)
+        properties.append(form(tag=Tag.HUKS_TAG_AE_TAG, value=bytes(16)))
         assert await outcome(keystore, properties) == 12000006  # decrypts now
-        properties[2]["value"] = 1
+        put(properties[2], value=1)
         del properties[7:], properties[5:]
         assert len(await seal(keystore, properties)) == len(DATA) + 16 + 12
-        properties[3]["tag"] = Tag.HUKS_TAG_DIGEST
+        put(properties[3], tag=Tag.HUKS_TAG_DIGEST)
         assert await outcome(keystore, properties) == 401
 
     use(main)
@@ -118,18 +135,19 @@ class WaitingStore(MemoryStore):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda properties: properties[4].update(value=huks.HuksCipherMode.HUKS_MODE_CCM),
-        lambda properties: properties[4].update(value=32.0),
-        lambda properties: properties[5].update(value=0),
-        lambda properties: properties[5].update(tag=Tag.HUKS_TAG_IS_KEY_ALIAS),
-        lambda properties: properties[7].update(tag=Tag.HUKS_TAG_IV),
+        lambda properties: put(properties[4], value=huks.HuksCipherMode.HUKS_MODE_CCM),
+        lambda properties: put(properties[4], value=32.0),
+        lambda properties: put(properties[5], value=0),
+        lambda properties: put(properties[5], tag=Tag.HUKS_TAG_IS_KEY_ALIAS),
+        lambda properties: put(properties[7], tag=Tag.HUKS_TAG_IV),
         lambda properties: properties.__setitem__(6, properties[7]),
         lambda properties: properties.__delitem__(7),
         lambda properties: properties.append(properties[6]),
     ],
     ids=["number", "type", "type of a bool", "tag", "tag of bytes", "bytes twice", "fewer", "more"],
 )
-def test_a_list_that_its_caller_changes_while_its_key_is_read(change):
+@pytest.mark.parametrize("form", FORMS)
+def test_a_list_that_its_caller_changes_while_its_key_is_read(change, form):
     """The next session with the list has the parameters that it holds then."""
     store, root_key = WaitingStore(), huks.EphemeralRootKey()
     any_mode = {tag: NUMBERS[tag] for tag in NUMBERS if tag != Tag.HUKS_TAG_BLOCK_MODE}
@@ -142,7 +160,7 @@ def test_a_list_that_its_caller_changes_while_its_key_is_read(change):
         ):
             made_for = listed(any_mode | {Tag.HUKS_TAG_PURPOSE: 3})
             await other.importKeyItem("key", {"properties": made_for, "inData": KEY})
-            properties = listed(NUMBERS, flag, BLOBS)
+            properties = listed(NUMBERS, flag, BLOBS, form=form)
             store.meanwhile = lambda: change(properties)
             assert await seal(keystore, properties) == AESGCM(KEY).encrypt(NONCE, DATA, AAD)
             store.meanwhile = lambda: None
@@ -170,29 +188,74 @@ def test_parameters_of_a_key_that_change_while_its_name_is_looked_for():
     anyio.run(main)
 
 
+class Alike:
+    """No parameter, but with the attributes of one."""
+
+    def __init__(self, tag, value):
+        self.tag, self.value = tag, value
+
+
+class Changing(huks.HuksParam):
+    """A parameter whose value is another one at each look."""
+
+    @property
+    def value(self):
+        self.looks = getattr(self, "looks", 0) + 1
+        return 1 if self.looks > 1 else 2
+
+    @value.setter
+    def value(self, value):
+        pass
+
+
+def test_what_only_looks_like_a_known_list_is_judged_by_itself():
+    """Objects of other classes with the same tags and values, alone or among the right ones, and mixed forms."""
+
+    async def main(keystore):
+        right = listed(NUMBERS, BLOBS, form=huks.HuksParam)
+        expected = AESGCM(KEY).encrypt(NONCE, DATA, AAD)
+        for _ in range(3):
+            assert await seal(keystore, listed(NUMBERS, BLOBS)) == expected
+            assert await seal(keystore, right) == expected
+        for place in range(len(right)):
+            tag, value = right[place].tag, right[place].value
+            for other, outcomes in ((Alike(tag, value), {401}), ({"tag": tag, "value": value}, {expected})):
+                changed = [*right[:place], other, *right[place + 1 :]]
+                assert {await outcome(keystore, changed) for _ in range(3)} == outcomes
+        assert await outcome(keystore, listed(NUMBERS, BLOBS, form=Alike)) == 401
+        purpose = list(NUMBERS).index(Tag.HUKS_TAG_PURPOSE)
+        changed = [*right[:purpose], Changing(Tag.HUKS_TAG_PURPOSE, 1), *right[purpose + 1 :]]
+        assert [await outcome(keystore, changed) for _ in range(3)] == [401, expected, expected]
+        assert await seal(keystore, right) == expected
+
+    use(main)
+
+
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("value", [True, 1.0, Decimal(1), "1", None, b"1", 1 + 0j])
-def test_a_number_of_another_type_is_refused_before_and_after(value):
+def test_a_number_of_another_type_is_refused_before_and_after(value, form):
     """What equals the right number is not the right number, however often that one was seen."""
 
     async def main(keystore):
-        wrong = listed(NUMBERS | {Tag.HUKS_TAG_PURPOSE: value}, BLOBS)
+        wrong = listed(NUMBERS | {Tag.HUKS_TAG_PURPOSE: value}, BLOBS, form=form)
         assert await outcome(keystore, wrong) == 401
         for _ in range(3):
-            await seal(keystore, listed(NUMBERS, BLOBS))
+            await seal(keystore, listed(NUMBERS, BLOBS, form=form))
         assert await outcome(keystore, wrong) == 401
 
     use(main)
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("value", [None, "twelve bytes", 12, [1], bytes(4 * 1024 * 1024)])
-def test_bytes_of_another_type_or_size_are_refused_before_and_after(value):
+def test_bytes_of_another_type_or_size_are_refused_before_and_after(value, form):
     """Text and numbers where bytes belong, and more bytes than a set of parameters takes."""
 
     async def main(keystore):
-        wrong = listed(NUMBERS, BLOBS | {Tag.HUKS_TAG_ASSOCIATED_DATA: value})
+        wrong = listed(NUMBERS, BLOBS | {Tag.HUKS_TAG_ASSOCIATED_DATA: value}, form=form)
         assert await outcome(keystore, wrong) == 401
         for _ in range(3):
-            await seal(keystore, listed(NUMBERS, BLOBS))
+            await seal(keystore, listed(NUMBERS, BLOBS, form=form))
         assert await outcome(keystore, wrong) == 401
 
     use(main)
@@ -245,39 +308,42 @@ CHANGES = st.lists(
 )
 
 
-def _change(properties, changes):
+def _change(form, properties, changes):
     for what, place, value in changes:
         if not properties:
             return
         place %= len(properties)
         if what in ("value", "tag"):
-            properties[place][what] = value
+            put(properties[place], **{what: value})
         elif what == "drop":
             del properties[place]
         elif what == "double":
-            properties.append(dict(properties[place]))
+            properties.append(copy.copy(properties[place]))
         elif what == "swap":
             properties[place], properties[0] = properties[0], properties[place]
         elif what == "append":
-            properties.append({"tag": value, "value": value})
-        else:
+            properties.append(form(tag=value, value=value))
+        elif form is dict:
             properties[place].pop("value", None)
+        elif hasattr(properties[place], "value"):
+            del properties[place].value
 
 
-@given(st.lists(CHANGES, min_size=1, max_size=6))
+@pytest.mark.parametrize("form", FORMS)
+@given(rounds=st.lists(CHANGES, min_size=1, max_size=6))
 @settings(max_examples=150, deadline=None)
-def test_a_keystore_that_remembers_agrees_with_one_that_does_not(rounds):
+def test_a_keystore_that_remembers_agrees_with_one_that_does_not(form, rounds):
     """Any changes to a list that was used before: the same bytes or the same error, whatever is kept ready."""
 
     async def with_lists(keystore, warm):
         results = []
-        properties = listed(NUMBERS, BLOBS)
+        properties = listed(NUMBERS, BLOBS, form=form)
         for changes in rounds:
             for _ in range(2 if warm else 1):
                 if warm:
-                    await seal(keystore, listed(NUMBERS, BLOBS))
+                    await seal(keystore, listed(NUMBERS, BLOBS, form=form))
             changed = properties
-            _change(changed, copy.deepcopy(changes))
+            _change(form, changed, copy.deepcopy(changes))
             got = await outcome(keystore, changed)
             if isinstance(got, bytes) and len(got) > len(DATA) + 16:
                 got = "a nonce was made"

@@ -6,7 +6,7 @@ Must never give another answer than parsing would.
 from collections.abc import Collection
 from typing import Any, Generic, TypeVar
 
-from huks_async.model.params import ParamSet
+from huks_async.model.params import HuksParam, ParamSet
 
 T = TypeVar("T")
 
@@ -18,7 +18,7 @@ _LONGEST_VALUE = 64 * 1024
 
 
 class KnownLists(Generic[T]):
-    """A few lists of mappings that were parsed without error, each with what was made from its numbers."""
+    """A few lists of mappings or `HuksParam` that were parsed without error, each with what was made from its numbers."""
 
     __slots__ = ("_lists",)
 
@@ -30,7 +30,7 @@ class KnownLists(Generic[T]):
         self._lists.clear()
 
     def recognise(self, properties: list[Any]) -> tuple[T, dict[int, bytes]] | None:
-        """Find an earlier list whose tags and numbers are the same objects as those of this list of mappings.
+        """Find an earlier list of the same form whose tags and numbers are the same objects as those of this list.
 
         Returns:
             the meaning that was kept with the earlier list, and this list's own byte strings by tag; None if there
@@ -39,8 +39,13 @@ class KnownLists(Generic[T]):
         Raises:
             Exception: of any class, if the list holds something that only the parser can judge.
         """
+        of_objects = bool(properties) and type(properties[0]) is HuksParam
         for known in self._lists:
-            if len(properties) != known.length:
+            if len(properties) != known.length or known.of_objects is not of_objects:
+                continue
+            if of_objects:
+                if (own := known.find_in_objects(properties)) is not None:
+                    return known.meaning, own
                 continue
             for place, tag, number in known.numbers:
                 param = properties[place]
@@ -76,7 +81,7 @@ class KnownLists(Generic[T]):
             if not known.says(params):
                 return
         except Exception:
-            return  # the list holds objects instead of mappings, which may answer differently at each call
+            return  # the list is of both forms, or holds objects of the caller's, which may raise anything
         self._lists.insert(0, known)
         del self._lists[_MAX_LISTS:]
 
@@ -85,24 +90,45 @@ class _KnownList(Generic[T]):
     """The very objects that the tags and values of a list are.
 
     Integers never change, so a list with the same objects has the same meaning, including the types of its values.
-    The mappings around them may change, so they are read each time.
+    The mappings or `HuksParam` around them may change, so they are read each time.
     """
 
-    __slots__ = ("blobs", "length", "meaning", "numbers")
+    __slots__ = ("blobs", "length", "meaning", "numbers", "of_objects")
 
     def __init__(self, properties: list[Any], blobs: Collection[int], meaning: T) -> None:
         self.length = len(properties)
+        self.of_objects = bool(properties) and type(properties[0]) is HuksParam
         self.numbers: list[tuple[int, int, int]] = []
         """(place in the list, tag, value)"""
         self.blobs: list[tuple[int, int, int]] = []
         """(place in the list, tag as the caller has it, tag)"""
         for place, param in enumerate(properties):
-            tag, value = param["tag"], param["value"]
+            tag, value = (param.tag, param.value) if self.of_objects else (param["tag"], param["value"])
             if tag in blobs:
                 self.blobs.append((place, tag, int.__int__(tag)))
             else:
                 self.numbers.append((place, tag, value))
         self.meaning = meaning
+
+    def find_in_objects(self, properties: list[Any]) -> dict[int, bytes] | None:
+        """The byte strings of a list of `HuksParam` by tag; None if it is not this list.
+
+        Objects of another class with the same attributes are for the parser, which refuses them.
+        """
+        for place, tag, number in self.numbers:
+            param = properties[place]
+            if type(param) is not HuksParam or param.value is not number or param.tag is not tag:
+                return None
+        blobs = {}
+        for place, tag, name in self.blobs:
+            param = properties[place]
+            if type(param) is not HuksParam or param.tag is not tag:
+                return None
+            value = param.value
+            if type(value) is not bytes or len(value) > _LONGEST_VALUE:
+                return None
+            blobs[name] = value
+        return blobs
 
     def says(self, params: ParamSet) -> bool:
         """Whether parsing the list would give these numbers, and byte strings under these tags.
