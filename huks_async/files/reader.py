@@ -116,8 +116,9 @@ class SealedReader(Uncopied):
     async def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Set the position of `read`, as files do, and return it."""
         bases = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}
-        base = bases.get(whence) if isinstance(whence, int) else None
-        if base is None or not isinstance(offset, int) or base + offset < 0:
+        numbers = all(isinstance(number, int) and type(number) is not bool for number in (offset, whence))
+        base = bases.get(whence) if numbers else None
+        if base is None or base + offset < 0:
             raise BusinessError(
                 401, f"seek: got {shown(offset)}, {shown(whence)}, which is no place in a file"
             )

@@ -169,6 +169,47 @@ def test_a_key_that_asks_for_the_pin_to_decrypt_alone(huks: Huks, document: Path
 
 
 @pytest.mark.usefixtures("enrolled")
+def test_format_1_and_a_key_with_purposes_of_its_own(huks: Huks, document: Path) -> None:
+    """Which takes no nonce from outside: that is said with the way out, and nothing is in the pipe."""
+    assert huks("keys", "generate", "k", "--auth", "pin", "--auth-purpose", "decrypt").code == 0
+    done = huks("encrypt", "k", document, "--format", "1")
+    assert (done.code, done.out) == (1, b"")
+    assert "hint: leave out --format 1" in done.err
+
+
+@pytest.mark.usefixtures("enrolled")
+def test_no_beginning_of_format_1_without_the_pin(huks: Huks, document: Path) -> None:
+    """The head of the file waits until the user was there; a file of nothing has it, too."""
+    assert huks("keys", "generate", "k", "--auth", "pin").code == 0
+    done = without_terminal("encrypt", "k", document, "--format", "1")
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert huks("keys", "generate", "free").code == 0
+    document.write_bytes(b"")
+    sealed = huks("encrypt", "free", document, "--format", "1").out
+    assert (sealed[:8], len(sealed)) == (b"huksenc\x01", 8 + 12 + 16)
+
+
+@pytest.mark.usefixtures("enrolled")
+def test_a_key_that_ended_with_the_pin(huks: Huks, document: Path, tmp_path: Path) -> None:
+    """Nobody is asked a PIN for it, nor told to enrol one; a key that stays is asked for, and advice is given."""
+    for alias, access in (("ended", "clear-password"), ("stays", "always")):
+        made = huks("keys", "generate", alias, "--auth", "pin", "--auth-access", access)
+        assert made.code == 0, made.err
+        assert at_terminal("encrypt", alias, document, "-o", tmp_path / alias, typed=[PIN])[0] == 0
+    assert huks("access", "clear", "--yes").code == 0
+    for words in (
+        ("encrypt", "ended", document),
+        ("encrypt", "ended", document, "--format", "1"),
+        ("decrypt", "ended", tmp_path / "ended"),
+    ):
+        code, shown = at_terminal(*words, "-o", tmp_path / "out")
+        assert (code, "(code 12000007)" in shown, "PIN for" in shown) == (1, True, False), shown
+        assert ("make a new key" in shown, "enroll" in shown) == (True, False)
+    code, shown = at_terminal("decrypt", "stays", tmp_path / "stays", "-o", tmp_path / "out", typed=[PIN])
+    assert (code, "12000013" in shown, "huks access enroll" in shown) == (1, True, True), shown
+
+
+@pytest.mark.usefixtures("enrolled")
 def test_several_keys_that_ask_ask_once(huks: Huks, document: Path, tmp_path: Path) -> None:
     """The PIN is the user's, so that one answer serves all keys of a file; a key without demands needs none."""
     sealed, opened = tmp_path / "sealed", tmp_path / "opened"

@@ -1,5 +1,6 @@
 """`huks keys`, `doctor` and `algorithms`, seen from outside."""
 
+import json
 import os
 import subprocess
 import sys
@@ -10,8 +11,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
 
 import huks_async
+from huks_async.cli.machine import doctor
 from huks_async.cli.words.parameters import KINDS
 from huks_async.crypto.rules import matrix
+from huks_async.model.errors import BusinessError
 from tests.cli.command_line import Huks, command
 
 
@@ -116,6 +119,68 @@ def test_doctor_names_open_permissions(huks: Huks, home: Path) -> None:
     done = huks("doctor")
     assert done.code == 1
     assert b"others have rights to it" in done.out
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm", ".root-key"])
+def test_doctor_names_open_files_of_a_store_by_address(huks: Huks, tmp_path: Path, suffix: str) -> None:
+    """Each file that has keys or their root key, by whatever name the store is called; and no other one."""
+    folder, link = tmp_path / "data", tmp_path / "link.db"
+    folder.mkdir(mode=0o755)
+    link.symlink_to(folder / "keys.db")
+    place = ("--store", f"sqlite:///{folder}/keys.db")
+    assert huks("keys", "generate", "k", *place).code == 0
+    (folder / "other").touch(0o644)
+    done = huks("doctor", *place)
+    assert (done.code, b"PROBLEM" in done.out) == (0, False), done.out
+    path = folder / f"keys.db{suffix}"
+    for address in (folder / "keys.db", link):
+        path.touch()  # closing takes the log away
+        path.chmod(0o644)
+        done = huks("doctor", "--store", f"sqlite:///{address}")
+        assert done.code == 1
+        assert f"PROBLEM: {path} has mode 0644, so others have rights to it".encode() in done.out
+
+
+def test_doctor_names_open_files_of_a_store_that_the_folder_links_to(
+    huks: Huks, home: Path, tmp_path: Path
+) -> None:
+    """What SQLite keeps beside the database is not in the folder."""
+    database = tmp_path / "keys.db"
+    assert huks("keys", "generate", "k").code == 0
+    (home / "keystore.db").rename(database)
+    (home / "keystore.db").symlink_to(database)
+    (tmp_path / "keys.db-wal").touch(0o600)
+    assert huks("doctor").code == 0
+    (tmp_path / "keys.db-wal").touch()
+    (tmp_path / "keys.db-wal").chmod(0o644)
+    done = huks("doctor")
+    assert (done.code, done.out.count(b"PROBLEM")) == (1, 1), done.out
+    assert f"PROBLEM: {database}-wal has mode 0644".encode() in done.out
+
+
+def test_doctor_tells_of_sm2(huks: Huks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which library has it; that none does is no fault of a keystore."""
+
+    def none() -> None:
+        raise BusinessError(12000001, "SM2 needs OpenSSL's libcrypto")
+
+    class Found:
+        name = "libcrypto 3.5.9"
+
+    monkeypatch.setattr(doctor, "sm2_backend", Found)
+    assert b"  SM2: libcrypto 3.5.9\n" in huks("doctor").out
+    monkeypatch.setattr(doctor, "sm2_backend", none)
+    done = huks("doctor")
+    assert (done.code, b"  SM2: none; SM2 needs OpenSSL's libcrypto\n" in done.out) == (0, True)
+    assert json.loads(huks("doctor", "--json").out)["versions"]["sm2"].startswith("none; ")
+
+
+def test_a_missing_key_gets_advice_for_commands(huks: Huks) -> None:
+    """Which has no sessions to open."""
+    done = huks("keys", "show", "nobody")
+    assert (done.code, "12000011" in done.err) == (1, True)
+    hint = done.err.splitlines()[-1]
+    assert ("--level" in hint, "--namespace" in hint, "session" in hint) == (True, True, False)
 
 
 def test_doctor_passes_over_files_that_have_gone_meanwhile(

@@ -134,7 +134,7 @@ async def test_reads_like_a_file() -> None:
             assert await reader.seek(CHUNK) == CHUNK
             assert await reader.seek(-1, 1) == CHUNK - 1
             assert await reader.read(2) == DATA[CHUNK - 1 : CHUNK + 1]
-            for place in ((-1, 0), (0, 9), ("x", 0), (1.0, 0), (0, []), (0, "0")):
+            for place in ((-1, 0), (0, 9), ("x", 0), (1.0, 0), (0, []), (0, "0"), (True, 0), (0, True)):
                 with pytest.raises(BusinessError) as caught:
                     await reader.seek(*place)  # type: ignore[arg-type]
                 assert caught.value.code == 401

@@ -10,11 +10,9 @@ from huks_async.access.pin import PinAuthenticator
 from huks_async.cli.shell.console import CommandError, say, show, show_json, usage_error
 from huks_async.cli.shell.prompts import ask_secret
 from huks_async.cli.words.arguments import HERE, TO_STANDARD_OUTPUT, Destination, Json, Place
-from huks_async.cli.words.authentication import guessing
-from huks_async.model.enums import HuksUserAuthType
+from huks_async.cli.words.authentication import guessing, has_pin
 from huks_async.model.errors import BusinessError
 
-_PIN = HuksUserAuthType.HUKS_USER_AUTH_TYPE_PIN
 _EXISTS = 12000017
 _AT_A_TERMINAL = "a PIN is typed at a terminal; programs use huks_async.access.PinAuthenticator"
 
@@ -74,12 +72,11 @@ async def clear(
 async def status(*, json: Json = False, place: Place = HERE) -> None:
     """Tell whether the user has a PIN."""
     async with place.open() as keystore:
-        enrolment = await PinAuthenticator().enrolled(keystore.auth_host, FIRST_USER)
-    has_pin = int(_PIN) in enrolment.enrolled
+        there = await has_pin(keystore)
     if json:
-        show_json({"user": FIRST_USER, "pin": has_pin})
+        show_json({"user": FIRST_USER, "pin": there})
     else:
-        show(f"user {FIRST_USER}: {'a PIN' if has_pin else 'no PIN'}")
+        show(f"user {FIRST_USER}: {'a PIN' if there else 'no PIN'}")
 
 
 async def token(*, destination: Destination = TO_STANDARD_OUTPUT, place: Place = HERE) -> None:

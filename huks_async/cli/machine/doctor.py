@@ -7,6 +7,7 @@ import sqlite3
 import stat
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import cryptography
@@ -18,10 +19,13 @@ from huks_async.cli.shell.console import show, show_json
 from huks_async.cli.words.arguments import HERE, Json, Place
 from huks_async.cli.words.parameters import KINDS, options
 from huks_async.crypto.openssl_random import CAN_STIR
-from huks_async.keystore.open_arguments import home_folder
+from huks_async.crypto.sm2.backend import sm2_backend
+from huks_async.keystore.open_arguments import choose_store, home_folder
 from huks_async.model.errors import BusinessError
 from huks_async.runtime.secret_files import too_open
 from huks_async.sessions.pressure import SensorStatus, open_sensor
+from huks_async.stores import SqliteStore
+from huks_async.stores.sqlite.store import ROOT_KEY_SUFFIX
 from huks_async.stores.sqlite.versions import loses_commits_at_checkpoints
 
 _NOT_STIRRED = (
@@ -75,6 +79,7 @@ def _versions() -> dict[str, str]:
         "system": f"{platform.system()} {platform.machine()}",
         "cryptography": cryptography.__version__,
         "openssl": backend.openssl_version_text(),
+        "sm2": _sm2(),
         "sqlite": sqlite3.sqlite_version,
         "sqlite_reset_fault": _reset_fault(),
         "openssl_command": _openssl_command(),
@@ -87,6 +92,7 @@ def _lines(versions: dict[str, str]) -> list[str]:
         f"huks-async {versions['huks_async']}",
         f"Python {versions['python']} on {versions['system']}",
         f"cryptography {versions['cryptography']} with {versions['openssl']}",
+        f"SM2: {versions['sm2']}",
         f"SQLite {versions['sqlite']}: {versions['sqlite_reset_fault']}",
         f"openssl command: {versions['openssl_command']}",
         f"profile: {versions['profile']}",
@@ -102,6 +108,14 @@ def _reset_fault() -> str:
     return "without the WAL-reset fault"
 
 
+def _sm2() -> str:
+    try:
+        return sm2_backend().name
+    except BusinessError as error:
+        # nothing is wrong with a keystore that has no use for it
+        return f"none; {error.message}"
+
+
 def _openssl_command() -> str:
     program = shutil.which("openssl")
     if program is None:
@@ -115,8 +129,7 @@ async def _keystore(place: Place) -> list[Finding]:
     if not CAN_STIR:
         findings.append(Finding(False, _NOT_STIRRED))
     try:
-        if place.store is None:
-            findings.extend(_home())
+        findings.extend(_rights(place))
         async with place.open() as keystore:
             aliases = (await keystore.listAliases(options(**place.tags))).keyAliases
             findings.append(Finding(True, f"opens; keys at this level: {len(aliases)}"))
@@ -130,27 +143,49 @@ async def _keystore(place: Place) -> list[Finding]:
     return findings
 
 
-def _home() -> Iterator[Finding]:
+def _rights(place: Place) -> Iterator[Finding]:
+    """Who may use the files of the store, and of the folder of the default one."""
+    store = choose_store(place.store)
+    looked_at: set[str] = set()
+    if place.store is None:
+        yield from _home(looked_at)
+    if isinstance(store, SqliteStore):
+        for path in _files_of(store):
+            if os.path.realpath(path) not in looked_at:
+                yield from _file(path)
+
+
+def _files_of(store: SqliteStore) -> Iterator[Path]:
+    """The files of a store that hold keys, or what they are sealed under; those of SQLite are where links lead."""
+    given = os.path.abspath(store.path)
+    database = os.path.realpath(given)
+    yield from (Path(database + suffix) for suffix in ("", "-wal", "-shm"))
+    yield from (Path(name + ROOT_KEY_SUFFIX) for name in dict.fromkeys((given, database)))
+
+
+def _home(looked_at: set[str]) -> Iterator[Finding]:
     home = home_folder()
     if not home.exists():
         yield Finding(True, f"{home} does not exist yet; it is made now")
         return
-    for path in sorted((home, *home.iterdir())):
-        try:
-            facts = path.stat()
-        except OSError as error:
-            # a store's log goes when the last program that has it open closes it
-            if path.is_symlink() or not isinstance(error, FileNotFoundError):
-                yield Finding(False, f"{path}: {error.strerror}; remove it, or restore what it leads to")
-            continue
-        mode = stat.S_IMODE(facts.st_mode)
-        if path == home:
-            yield Finding(
-                not mode & 0o077, f"{path}: mode {mode:04o}{', open to others' if mode & 0o077 else ''}"
-            )
-        elif stat.S_ISREG(facts.st_mode):
-            wrong = too_open(facts)
-            yield Finding(wrong is None, f"{path} {wrong or f'has mode {mode:04o}'}")
+    mode = stat.S_IMODE(home.stat().st_mode)
+    yield Finding(not mode & 0o077, f"{home}: mode {mode:04o}{', open to others' if mode & 0o077 else ''}")
+    for path in sorted(home.iterdir()):
+        looked_at.add(os.path.realpath(path))
+        yield from _file(path)
+
+
+def _file(path: Path) -> Iterator[Finding]:
+    try:
+        facts = path.stat()
+    except OSError as error:
+        # a store's log goes when the last program that has it open closes it
+        if path.is_symlink() or not isinstance(error, FileNotFoundError):
+            yield Finding(False, f"{path}: {error.strerror}; remove it, or restore what it leads to")
+        return
+    if stat.S_ISREG(facts.st_mode):
+        wrong = too_open(facts)
+        yield Finding(wrong is None, f"{path} {wrong or f'has mode {stat.S_IMODE(facts.st_mode):04o}'}")
 
 
 async def _sensors() -> list[Finding]:

@@ -12,6 +12,7 @@ from huks_async.cli.shell.targets import Output
 from huks_async.cli.words.authentication import UsePlace
 from huks_async.cli.words.parameters import Tags, options
 from huks_async.model.enums import HuksCipherMode, HuksKeyAlg
+from huks_async.model.tags import HuksTag
 
 
 async def encrypt(
@@ -25,13 +26,25 @@ async def encrypt(
     """Write the file of all that the source has.
 
     Raises:
-        CommandError: the key is for something else.
+        CommandError: the key is for something else, or makes the nonces itself.
 
     """
+    stored = (await keystore.getKeyItemProperties(alias, options(**place.tags))).properties
+    if any(param.tag == HuksTag.HUKS_TAG_KEY_AUTH_PURPOSE for param in stored):
+        raise CommandError(
+            f"the key {alias!r} has --auth-purpose, so that it takes no nonce from outside, and format 1 is "
+            "encrypted with one",
+            hint="leave out --format 1",
+        )
     nonce = os.urandom(container.NONCE_BYTES)
     session = options(**_gcm(alias, tags), NONCE=nonce, ASSOCIATED_DATA=container.HEADER)
-    target.write(container.HEADER + nonce)
-    await pump(keystore, alias, session, container.counted(segments(source)), target.write, place=place)
+    heads = iter([container.HEADER + nonce])
+
+    def write(piece: bytes) -> None:
+        # the first piece comes when the session is open and the user was there: no head stands in a pipe alone
+        target.write(next(heads, b"") + piece)
+
+    await pump(keystore, alias, session, container.counted(segments(source)), write, place=place)
 
 
 async def decrypt(

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 import huks_async
+from huks_async.access.callers import FIRST_USER
 from huks_async.cli.shell.console import CommandError, usage_error
 from huks_async.cli.shell.files import open_input, segments
 from huks_async.cli.shell.prompts import ask_secret
@@ -40,7 +41,7 @@ _CHALLENGES: dict[str, int] = {
     "none": HuksChallengeType.HUKS_CHALLENGE_TYPE_NONE,
 }
 _TOKEN_BYTES = 280
-_AUTH_FAILED = 12000008
+_VOID, _AUTH_FAILED = 12000007, 12000008
 NO_TERMINAL = (
     "--token-file FILE names a token that `huks access token` made, for keys with --auth-challenge none"
 )
@@ -156,6 +157,7 @@ class UsePlace(Place):
 
         Raises:
             CommandError: the user must be asked, and there is no terminal; the file holds no token.
+            BusinessError: 12000007 for a key that ended with the user's PIN.
 
         """
         return await self._token(keystore, alias, session, given, ask_pin, _read_token)
@@ -197,6 +199,7 @@ class UsePlace(Place):
             raise CommandError(
                 f"the key {alias!r} is bound to something else than a PIN", hint="--token-file FILE"
             )
+        await _refuse_void(keystore, alias, stored)
         given_pin = ask(alias)
         with guessing():
             return await keystore.authenticate(session.challenge, given_pin)
@@ -225,6 +228,28 @@ def guessing() -> Iterator[None]:
             if seconds is None
             else f"call the command again after {seconds} seconds; wrong PINs make each further one wait longer",
         ) from error
+
+
+async def has_pin(keystore: "huks_async.Keystore") -> bool:
+    """Whether the user whose keys the command uses has a PIN."""
+    from huks_async.access.pin import PinAuthenticator  # late: most keys ask for none
+
+    enrolment = await PinAuthenticator().enrolled(keystore.auth_host, FIRST_USER)
+    return int(_PIN) in enrolment.enrolled
+
+
+async def _refuse_void(keystore: "huks_async.Keystore", alias: str, stored: Iterable[HuksParam]) -> None:
+    """Refuse (12000007) a key that ended with the user's PIN, which no new one would bring back.
+
+    One that was made for a PIN before the present one is refused when this is shown.
+    """
+    access = next((param.value for param in stored if param.tag == _T.HUKS_TAG_KEY_AUTH_ACCESS_TYPE), 0)
+    ends = isinstance(access, int) and access & HuksAuthAccessType.HUKS_AUTH_ACCESS_INVALID_CLEAR_PASSWORD
+    if ends and not await has_pin(keystore):
+        raise BusinessError(
+            _VOID,
+            f"the key {alias!r} is of no use any more: the user's PIN was cleared since the key was made",
+        )
 
 
 def ask_pin(alias: str) -> str:

@@ -39,7 +39,7 @@ _LONGEST_TIMEOUT = 1_000_000.0
 _ALIASES = f"""SELECT iif(length(alias) <= {MAX_NAME_BYTES}, alias, NULL) FROM item
     WHERE namespace = ? AND level = ?"""  # noqa: S608 - of constants
 
-_ROOT_KEY_SUFFIX = ".root-key"
+ROOT_KEY_SUFFIX = ".root-key"
 
 
 class SqliteStore(Store):
@@ -330,11 +330,11 @@ class _RootKeyBeside(FileRootKey):
     """
 
     def __init__(self, database: str) -> None:
-        super().__init__(f"{database}{_ROOT_KEY_SUFFIX}")
+        super().__init__(f"{database}{ROOT_KEY_SUFFIX}")
 
     def _settled(self) -> str:
         given = super()._settled()
         if not os.path.lexists(given):
-            given = f"{os.path.realpath(given.removesuffix(_ROOT_KEY_SUFFIX))}{_ROOT_KEY_SUFFIX}"
+            given = f"{os.path.realpath(given.removesuffix(ROOT_KEY_SUFFIX))}{ROOT_KEY_SUFFIX}"
         self._name = f"the root key file {given}"
         return given
