@@ -7,6 +7,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+_KILLED = """
+import asyncio, os
+import huks_async
+from tests.keystore.support import AES_CBC, options
+
+async def main():
+    async with huks_async.Keystore.open() as keystore:
+        await keystore.generateKeyItem("late", options(**AES_CBC))
+        os._exit(0)
+
+asyncio.run(main())
+"""
+
 PAGE = Path(__file__).parent.parent / "docs" / "backup.md"
 
 
@@ -35,7 +48,7 @@ def test_the_commands_back_up_and_restore(tmp_path: Path) -> None:
         assert done.returncode == 0, f"{commands}\n{done.stdout}{done.stderr}"
         return done.stdout
 
-    once, often, look, restore, named_backup, named_restore = re.findall(
+    once, often, look, restore, named_backup, named_restore, read_in = re.findall(
         r"^```sh\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL
     )
     run("huks keys generate first; huks keys generate second")
@@ -54,3 +67,10 @@ def test_the_commands_back_up_and_restore(tmp_path: Path) -> None:
     run(named_backup)
     run(f"huks keys generate fifth {named}; rm keys.db.root-key")
     assert run(named_restore) == "fourth\n"
+
+    (tmp_path / "killed.py").write_text(_KILLED)
+    run(f"{shlex.quote(sys.executable)} killed.py")
+    run(
+        'cp "$HUKS_ASYNC_HOME/keystore.db" before-restore; cd "$HUKS_ASYNC_HOME"; mv keystore.db-wal keystore.db-wal.0f.unsaved'
+    )
+    assert run(read_in) == "first\nlate\nsecond\n"

@@ -109,7 +109,7 @@ async def test_a_close_that_cannot_save_a_log_is_brief_and_says_so(path, caplog)
         await store.put(name("a"), b"x")
         os.unlink(f"{path}-wal")
         await store.aclose()
-    assert "could not be saved when it was closed" in caplog.text
+    assert "could not be saved" in caplog.text
 
 
 @pytest.mark.asyncio
@@ -192,7 +192,7 @@ async def test_a_removed_log_is_copied_as_a_whole_or_not_at_all(path, caplog):
         await store.aclose()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert "could not be saved when it was closed" in caplog.text
+    assert "could not be saved" in caplog.text
     assert _sound_rows(path) == old
 
 
@@ -214,7 +214,7 @@ async def test_a_removed_log_is_not_copied_in_part_because_of_a_reader(path, cap
     finally:
         reader.kill()
         reader.communicate()
-    assert "could not be saved when it was closed" in caplog.text
+    assert "could not be saved" in caplog.text
     assert _sound_rows(path) == old
 
 
@@ -266,5 +266,5 @@ async def test_a_close_says_what_another_program_keeps_from_being_saved(path, ca
     _look_by_another_program(path)
     assert files(path) == ["keys.db", "keys.db-shm", "keys.db-wal", "keys.db.lock"]
     await store.aclose()
-    assert ("could not be saved when it was closed" in caplog.text) == written
+    assert ("could not be saved" in caplog.text) == written
     assert rows(path) == {"a"}

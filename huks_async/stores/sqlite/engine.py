@@ -16,7 +16,7 @@ from itertools import count
 from typing import Any, TypeVar
 
 from huks_async.model.errors import BusinessError
-from huks_async.runtime.folders import make_folder, sync_folder
+from huks_async.runtime.folders import make_folder
 from huks_async.stores.base import STORE_KEY
 from huks_async.stores.sqlite.commitlock import CommitLock
 from huks_async.stores.sqlite.connections import set_busy_timeout
@@ -25,7 +25,6 @@ from huks_async.stores.sqlite.database import Database
 from huks_async.stores.sqlite.faults import (
     gone,
     log_not_mended,
-    log_not_saved,
     not_acknowledged,
     not_synced,
     other_link,
@@ -43,6 +42,7 @@ from huks_async.stores.sqlite.opening import (
     refuse_foreign,
     refuse_left_log,
 )
+from huks_async.stores.sqlite.saving import save, tell_left
 from huks_async.stores.sqlite.snapshot import Snapshot
 from huks_async.stores.sqlite.walindex import View
 from huks_async.stores.sqlite.writes import Outcome, PutMeta, Write
@@ -161,13 +161,35 @@ class Engine:
         self._read_closed.set()
 
     def close(self) -> None:
-        """Close the files, after the last read. Waits only briefly for other processes."""
+        """Close the files, after the last read.
+
+        Waits only briefly for other processes, and for as long as any call does where the path does not name the files.
+        """
         self._read_closed.wait()
+        close, briefly = partial(self._close, tidy=True), min(self._busy_timeout, _CLOSING)
         try:
-            self._lock.call(partial(self._close, tidy=True), min(self._busy_timeout, _CLOSING))
-        except (BusinessError, OSError):  # another process keeps the lock, so the files are left as they are
+            try:
+                self._lock.call(close, briefly)
+            except BusinessError:  # another process keeps the lock
+                if not self._is_left(self._database):
+                    raise
+                self._lock.call(close, max(self._busy_timeout - briefly, 0.0))
+        except (BusinessError, OSError) as error:  # so the files are left as they are
+            self._tell_left(error)
             self._close(tidy=False)
         self._lock.close()
+
+    def _is_left(self, database: Database | None) -> bool:
+        """Whether the path does not name the files; a changed link takes no names from them."""
+        return database is not None and not database.lost and not database.is_named()
+
+    def _tell_left(self, error: BusinessError | OSError) -> None:
+        if isinstance(error, FileNotFoundError):  # the folder, with all that is in it
+            return
+        with suppress(OSError):
+            database = self._database
+            if database is not None and self._is_left(database):
+                tell_left(self._path, self._address, database, error)
 
     def _close(self, *, tidy: bool) -> None:
         with self._change:
@@ -191,20 +213,12 @@ class Engine:
         try:
             if self._is_named(database):
                 return True
-            if not database.lost and not database.is_named():  # a changed link takes no names from the files
+            if self._is_left(database):
                 patience = min(self._busy_timeout, _CLOSING)
                 set_busy_timeout(database.written, patience)
-                saved = self._save(database, patience)
-                sync_folder(os.path.dirname(self._path))
-                if not saved and not database.is_written_back():
-                    raise log_not_saved(self._address)
+                save(self._path, self._address, database, patience)
         except (BusinessError, OSError, sqlite3.Error) as error:
-            logger.error(
-                "the files of the store %s were moved, removed or replaced while it was open, and what was written to it "
-                "last could not be saved when it was closed: %s",
-                self._address,
-                getattr(error, "strerror", None) or error,
-            )
+            tell_left(self._path, self._address, database, error)
         return False
 
     def _use(self, database: Database | None) -> None:
@@ -413,7 +427,8 @@ class Engine:
         names = look(self._path)
         if names.database is None:
             if old is not None:
-                self._save(old)
+                with suppress(BusinessError):  # the next use and the close try again
+                    self._save(old)
             raise gone(self._address)
         if self._link is not None and inode(self._link) != names.database:
             raise other_link(self._address)
@@ -453,38 +468,8 @@ class Engine:
         self._save(old)
         self._leave(old)
 
-    def _save(self, old: Database, patience: float | None = None) -> bool:
-        """Write a log whose name is gone, or whose database was moved, back into the database file it belongs to.
-
-        This is safe while all users still share these files. It is not done if the database has got another log or
-        shared memory since, through which others may have written.
-
-        Returns:
-            whether everything that was in the log is in the database now.
-
-        """
-        names = look(self._path)
-        same = names.database == old.files.database
-        if same and (names.log not in {None, old.files.log} or names.shared not in {None, old.files.shared}):
-            return False
-        saved = False
-        with suppress(sqlite3.Error, OSError):
-            saved = old.write_back(self._busy_timeout if patience is None else patience)
-        if same and not saved:
-            raise log_not_saved(self._address)
-        # Where somebody has removed the lock's file, too, others may have made new files during the write-back.
-        names = look(self._path)
-        if names.database is not None:
-            # Files of the old set must not be mixed with those of the new one. The log goes first: it would be read into
-            # the new database, also by whoever opens that after a kill between the two.
-            for name, found, left in (
-                (f"{self._path}-wal", names.log, old.files.log),
-                (f"{self._path}-shm", names.shared, old.files.shared),
-            ):
-                if found == left:
-                    with suppress(FileNotFoundError):
-                        os.unlink(name)
-        return saved
+    def _save(self, old: Database) -> bool:
+        return save(self._path, self._address, old, self._busy_timeout)
 
     def _leave(self, old: Database) -> None:
         self._use(None)

@@ -123,6 +123,7 @@ class SqliteStore(Store):
 
         Does not wait for other processes: if one of them hangs in the middle of a commit, the log stays beside the
         database, and the next process to open the store uses it.
+        Where its files were moved, removed or replaced, it waits for `busy_timeout` at most, to save what is in the log.
         """
         if self._threads is None or self._in_child():
             return

@@ -1,0 +1,117 @@
+"""Saving what a log holds when the path no longer names it beside its database: it is gone with its last user."""
+
+import logging
+import os
+import sqlite3
+from contextlib import suppress
+
+from huks_async.runtime.folders import sync_folder
+from huks_async.runtime.randomness import random_bytes
+from huks_async.stores.sqlite.database import Database
+from huks_async.stores.sqlite.faults import log_not_saved
+from huks_async.stores.sqlite.files import file_names, look
+
+logger: logging.Logger = logging.getLogger("huks_async")
+
+_UNSAVED = ".unsaved"
+
+
+def save(path: str, address: str, old: Database, patience: float) -> bool:
+    """Write a log whose name is gone, or whose database was moved, back into the database file it belongs to.
+
+    This is safe while all users still share these files. It is not done if the database has got another log or
+    shared memory since, through which others may have written. What cannot be saved stays where it is if another try may
+    save it; else it is told in the program's log, and a log that is beside another database now gets a name of its own.
+
+    Args:
+        path: the database's.
+        address: the store's address for messages.
+        old: the files that are left.
+        patience: seconds to wait for those who read.
+
+    Returns:
+        whether everything that was in the log is in the database now.
+
+    Raises:
+        BusinessError: 12000004 when another try may save it.
+        OSError: the old files have kept their names, or may get them back at a loss of power.
+
+    """
+    names = look(path)
+    same = names.database == old.files.database
+    if same and (names.log not in {None, old.files.log} or names.shared not in {None, old.files.shared}):
+        if not old.is_written_back() and names.log != old.files.log:
+            _tell_loss(address, "another program has opened it since, and got a new log")
+        return False
+    saved = False
+    with suppress(sqlite3.Error, OSError):
+        saved = old.write_back(patience)
+    if same and not saved:
+        raise log_not_saved(address)
+    lost = not saved and not old.is_written_back()
+    # Where somebody has removed the lock's file, too, others may have made new files during the write-back.
+    names = look(path)
+    if names.database is None:
+        if lost:
+            raise log_not_saved(address)
+        return saved
+    # Files of the old set must not be mixed with those of the new one. The log goes first: it would be read into
+    # the new database, also by whoever opens that after a kill between the two.
+    _, log, shared = file_names(path)
+    if names.log == old.files.log and lost:
+        aside = f"{log}.{random_bytes(8).hex()}{_UNSAVED}"
+        os.rename(log, aside)  # needs no space, unlike all else that could keep it
+        _tell_loss(
+            address, f"it is in the log '{aside}' alone, which belongs to the database that was there before"
+        )
+    elif lost:
+        _tell_loss(address, "its log has lost its name")
+    elif names.log == old.files.log:
+        _remove(log)
+    if names.shared == old.files.shared:
+        _remove(shared)
+    sync_folder(os.path.dirname(path))
+    return saved
+
+
+def _remove(name: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(name)
+
+
+def tell_left(path: str, address: str, old: Database, error: Exception) -> None:
+    """Say in the program's log what becomes of files that are closed although the path does not name them.
+
+    Args:
+        path: the database's.
+        address: the store's address for messages.
+        old: the files.
+        error: why their log was not saved, or why its name is left.
+
+    """
+    why = getattr(error, "strerror", None) or error
+    names = None
+    with suppress(OSError):
+        names = look(path)
+    beside_another = names is not None and names.database not in {None, old.files.database}
+    if beside_another and names is not None and names.log == old.files.log:
+        _tell(
+            address,
+            f"the log '{path}-wal' is beside another database now; move it away before that is opened",
+            why,
+        )
+    elif not (old.is_written_back() or (names is not None and names[:2] == old.files[:2])):
+        _tell_loss(address, why)
+
+
+def _tell_loss(address: str, why: object) -> None:
+    _tell(address, "what was written to it last could not be saved", why)
+
+
+def _tell(address: str, what: str, why: object) -> None:
+    logger.error(
+        "the files of the store %s were moved, removed or replaced while it was open, and %s: %s",
+        address,
+        what,
+        why,
+    )

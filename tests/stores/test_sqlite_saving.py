@@ -1,0 +1,196 @@
+"""What a log holds that the path no longer names: saved, or kept under another name and told, but never lost in silence."""
+
+import fcntl
+import os
+import shutil
+from contextlib import contextmanager
+
+import pytest
+
+from huks_async.stores import SqliteStore
+from huks_async.stores.sqlite import saving
+from huks_async.stores.sqlite.commitlock import CommitLock
+from tests.stores.peer import name
+from tests.stores.test_sqlite_closing import _look_by_another_program, _sound_rows, _used
+from tests.stores.test_sqlite_files import files, rows
+
+LOST = "could not be saved"
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A path for a database, in a directory that does not exist yet."""
+    return tmp_path / "store" / "keys.db"
+
+
+async def _written(path, **options):
+    store = SqliteStore(path, **options)
+    await store.open()
+    await store.put(name("in the database"), b"x")
+    await store.aclose()
+    await store.open()
+    await store.put(name("in the log"), b"x")
+    return store
+
+
+@contextmanager
+def _lock_held(path):
+    descriptor = os.open(f"{path}.lock", os.O_RDWR)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _no_space_beyond(size):
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+# --- the lock -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+async def test_a_close_waits_for_the_lock_where_the_log_would_be_lost(path, monkeypatch, caplog):
+    """Somebody else commits just then for longer than a close usually waits."""
+    store = await _written(path)
+    os.unlink(f"{path}-wal")
+    call, timeouts = CommitLock.call, []
+
+    def noted(self, function, timeout):
+        timeouts.append(timeout)
+        if len(timeouts) == 2:
+            fcntl.flock(held, fcntl.LOCK_UN)
+        return call(self, function, timeout)
+
+    with _lock_held(path) as held:
+        monkeypatch.setattr(CommitLock, "call", noted)
+        await store.aclose()
+    assert timeouts[0] < 1
+    assert rows(path) == {"in the database", "in the log"}
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+@pytest.mark.asyncio
+async def test_a_close_that_does_not_get_the_lock_says_what_it_could_not_save(path, caplog, replaced):
+    """It waits no longer than for the busy timeout. With its name, the log is there for the next opening."""
+    store = await _written(path, busy_timeout=0)
+    if replaced:
+        os.unlink(f"{path}-wal")
+    with _lock_held(path):
+        await store.aclose()
+    assert (LOST in caplog.text) == replaced
+    assert bool(caplog.records) == replaced
+    assert rows(path) == {"in the database"} | (set() if replaced else {"in the log"})
+
+
+@pytest.mark.asyncio
+async def test_a_close_without_the_lock_tells_of_a_log_beside_another_database(path, caplog):
+    """Which would be read into that database."""
+    store, backup = await _used(path, busy_timeout=0)
+    os.replace(backup, path)
+    with _lock_held(path):
+        await store.aclose()
+    assert f"the log '{path}-wal' is beside another database now" in caplog.text
+
+
+# --- following ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("close", [False, True])
+@pytest.mark.asyncio
+async def test_a_log_that_cannot_be_saved_is_kept_under_a_name_of_its_own(path, caplog, close):
+    """A backup is put in place while the disk is full. Beside the database that was there before, the log is whole."""
+    store, backup = await _used(path)
+    replaced = path.with_name("replaced")
+    os.rename(path, replaced)
+    os.rename(backup, path)
+    with _no_space_beyond(replaced.stat().st_size):
+        if not close:
+            assert await store.get(name("last 0")) is None
+        await store.aclose()
+    (kept,) = path.parent.glob("*.unsaved")
+    assert kept.name.startswith("keys.db-wal.")
+    assert f"'{kept}'" in caplog.text
+    assert LOST in caplog.text
+    await store.open()
+    assert await store.get(name("last 0")) is None
+    await store.put(name("new"), b"x")
+    await store.aclose()
+    assert kept.exists()
+    before = _sound_rows(replaced)
+    assert "last 0" not in before
+    trial = path.with_name("trial.db")
+    shutil.copy(replaced, trial)
+    os.rename(kept, f"{trial}-wal")
+    merged = SqliteStore(trial)
+    await merged.open()
+    assert await merged.get(name("last 4")) is not None
+    await merged.aclose()
+    assert _sound_rows(trial) == before | {f"last {number}" for number in range(5)}
+
+
+@pytest.mark.parametrize("written", [True, False])
+@pytest.mark.asyncio
+async def test_a_use_says_what_another_program_keeps_from_being_saved(path, caplog, written):
+    """It has made a new log, through which it may have written. Without a loss nothing is said."""
+    store = await _written(path)
+    if not written:
+        await store.aclose()
+        await store.open()
+    for ending in ("-wal", "-shm"):
+        os.unlink(f"{path}{ending}")
+    _look_by_another_program(path)
+    assert (await store.get(name("in the log")) is None) == written
+    await store.aclose()
+    assert (LOST in caplog.text) == written
+
+
+@pytest.mark.asyncio
+async def test_the_names_of_a_left_log_are_gone_for_good_before_the_new_files_are_used(path, monkeypatch):
+    """After a loss of power, the old log would be beside the new database again."""
+    store, backup = await _used(path)
+    os.replace(backup, path)
+    seen = []
+    monkeypatch.setattr(saving, "sync_folder", lambda folder: seen.append((folder, files(path))))
+    assert await store.get(name("last 0")) is None
+    assert seen == [(str(path.parent), ["keys.db", "keys.db.lock"])]
+    await store.aclose()
+
+
+# --- no loss ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+async def test_a_close_after_the_shared_memory_was_replaced_loses_nothing_and_says_nothing(path, caplog):
+    """The log has its name, and is there for the next opening."""
+    store = await _written(path)
+    os.unlink(f"{path}-shm")
+    _look_by_another_program(path)
+    assert f"{path.name}-shm" in files(path)
+    await store.aclose()
+    assert not caplog.records
+    assert rows(path) == {"in the database", "in the log"}
+
+
+@pytest.mark.asyncio
+async def test_a_folder_that_cannot_be_synced_after_a_log_was_saved_is_no_loss(path, monkeypatch, caplog):
+    """What was in the log is in the database, and on the disk."""
+    store = await _written(path)
+    os.unlink(f"{path}-wal")
+
+    def broken(_):
+        raise OSError(5, "the disk fails")
+
+    monkeypatch.setattr(saving, "sync_folder", broken)
+    await store.aclose()
+    assert not caplog.records
+    assert rows(path) == {"in the database", "in the log"}
