@@ -349,7 +349,7 @@ async def _find_to_open(state: OpenState, alias: Any, level: Any) -> KeyItem:
 
 def _name(alias: Any, level: Any) -> tuple[str, ParamSet]:
     checked = check_alias(alias, "alias")
-    if not issubclass(type(level), int):
+    if type(level) is bool or not issubclass(type(level), int):
         raise BusinessError(_ILLEGAL, f"level must be an int, got {type_name(level)}")
     return checked, ParamSet({_LEVEL: int(level)}, {})
 

@@ -76,6 +76,14 @@ def test_mac(
 
 
 @pytest.mark.usefixtures("imported")
+def test_a_digest_that_would_do_nothing(huks: Huks, document: Path) -> None:
+    """CMAC has none, so one that is named is wrong usage."""
+    done = huks("mac", "cmac", document, "--digest", "sha256")
+    assert (done.code, done.out) == (2, b"")
+    assert "cmac has no --digest" in done.err
+
+
+@pytest.mark.usefixtures("imported")
 @pytest.mark.parametrize("length", [1, 32, 1000])
 def test_derive_by_hkdf(huks: Huks, tmp_path: Path, length: int) -> None:
     """OpenSSL derives the same; the file is its owner's alone."""

@@ -588,7 +588,7 @@ async def test_an_alias_at_several_levels(keystore: Keystore) -> None:
                 assert await keystore.unseal("many", sealed, level=other) == b"data"
             else:
                 await refused(keystore.unseal("many", sealed, level=other), 12000006)
-            for wrong in (1.0, 0.0, "1", None):
+            for wrong in (True, 1.0, 0.0, "1", None):
                 await refused(keystore.seal("many", b"data", level=wrong), 401)
     await keystore.deleteKeyItem("many", options(AUTH_STORAGE_LEVEL=2))
     await refused(keystore.seal("many", b"data", level=2), 12000011)

@@ -167,6 +167,8 @@ async def _tags(
         )
     # a cipher key authenticates by HMAC, a key of ECC agrees by ECDH
     tags["ALGORITHM"] = usage.sessions[0]
+    if digest is not None and not usage.digests:
+        raise usage_error(f"{algorithm_word(usage.sessions[0])} has no --digest", hint="leave it out")
     if digest is not None:
         tags["DIGEST"] = choose(DIGEST_WORDS, digest, "digest")
     elif usage.digests and "DIGEST" not in tags:

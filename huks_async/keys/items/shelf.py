@@ -107,8 +107,8 @@ class KeyShelf:
         try:
             kept = self._latest[alias]
             if kept.level is not level:
-                if not isinstance(level, int):
-                    return None  # 1.0 would find the same as 1
+                if not isinstance(level, int) or type(level) is bool:
+                    return None  # 1.0 and True would find the same as 1
                 kept = self._kept[level, alias]
         except Exception:
             # nothing is kept, or the alias is an object of the caller, which may raise anything
