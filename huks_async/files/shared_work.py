@@ -10,11 +10,11 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from time import perf_counter, thread_time
+from time import perf_counter, sleep, thread_time
 from typing import Generic, TypeVar
 
 from huks_async.files.sources import Turns
-from huks_async.runtime.jobs import Call, Waiter, current_home
+from huks_async.runtime.jobs import PAUSE, Call, Waiter, current_home
 from huks_async.runtime.workers import WorkerPool
 
 T = TypeVar("T")
@@ -149,21 +149,29 @@ class SharedWork(Generic[T]):
 
     def _help(self) -> None:
         """Make calls in a thread."""
-        calls, call = 0, None
-        try:
-            while (call := self._next(calls)) is not None:
-                call.execute()
-                if self._awaited is call:
+        calls, call, leaves = 0, None, False
+        error: BaseException | None = None
+        while True:
+            # Where memory runs out for a moment, the handler only keeps that, and the next round does what is left.
+            try:
+                if error is not None:
+                    sleep(PAUSE)
+                    if call is not None:
+                        call.settle_late(error)
+                # when this leaves, the task may wait for a call that nobody makes now
+                if self._awaited is not None and (leaves or self._awaited is call):
                     self._home.hand_in(self)
-                calls += 1
-        except BaseException as error:  # outside of the calls, as where memory runs out for a moment
-            if call is not None:
-                call.settle_late(error)
-            with self._lock:
-                self._helpers -= 1
-        # The task may wait for a call that nobody makes now.
-        if self._awaited is not None:
-            self._home.hand_in(self)
+                error = None
+                if leaves:
+                    return
+                call = self._next(calls)
+                if call is None:
+                    leaves = True
+                else:
+                    call.execute()
+                    calls += 1
+            except BaseException as failure:
+                error = failure
 
     def _next(self, calls: int) -> Call[T] | None:
         with self._lock:

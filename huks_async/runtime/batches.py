@@ -1,10 +1,11 @@
 """A thread that takes all waiting requests as one batch, for work that is cheaper when done together."""
 
 import queue
+import time
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from huks_async.runtime.jobs import Job
+from huks_async.runtime.jobs import PAUSE, Job
 from huks_async.runtime.workers import Crew, Desk, hand_in_late
 
 Q = TypeVar("Q")
@@ -41,17 +42,32 @@ class BatchWorker(Crew, Generic[Q, R]):
 
 
 def _work(desk: Desk, handler: Callable[[list[Any]], list[Any]], limit: int) -> None:
-    stop = False
-    while not stop:
-        batch: list[Job[Any]] = []
-        job: Job[Any] | None = None
-        counted = False
+    batch: list[Job[Any]] = []
+    job: Job[Any] | None = None  # what this has in hand beside the batch
+    counted = stop = False
+    error: BaseException | None = None
+    while True:
+        # the handler only keeps what has failed, and the next round does what is left, as in a `WorkerPool`
         try:
+            if error is not None:
+                time.sleep(PAUSE)
+                if job is not None:
+                    batch.append(job)
+                    job = None
+                if not counted:
+                    desk.count(-len(batch))
+                    counted = True
+                hand_in_late(batch, error)
+                error = None
+            if stop:
+                return
+            batch.clear()  # an idle thread must not keep the last results alive
+            counted = False
             job = desk.jobs.get()
             while job is not None:
-                batch.append(job)
-                if not job.take():
-                    batch.pop()
+                if job.take():
+                    batch.append(job)
+                else:
                     desk.count(-1)
                 job = None
                 if len(batch) >= limit:
@@ -67,10 +83,8 @@ def _work(desk: Desk, handler: Callable[[list[Any]], list[Any]], limit: int) -> 
                 desk.count(-len(batch))
                 counted = True
                 _hand_in(batch)
-        except BaseException as error:
-            in_hand = batch if batch and (job is None or job in batch) else [*batch, job]
-            hand_in_late(desk, in_hand, error, counted=counted)
-        del job, batch
+        except BaseException as failure:
+            error = failure
 
 
 def _hand_in(batch: list[Job[Any]]) -> None:

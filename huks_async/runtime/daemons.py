@@ -25,9 +25,11 @@ class DaemonThread(threading.Thread):
     def __init__(
         self, work: Callable[..., object], args: tuple[Any, ...] = (), name: str | None = None
     ) -> None:
-        super().__init__(target=work, args=args, name=name, daemon=True)
+        super().__init__(name=name, daemon=True)
         self._started = self._beginning = _Beginning()
         self._ticket = [None]
+        self._work = work
+        self._work_args = args
         self.is_revoked: bool = False
         """Whether `start` has failed and the work is not and will not be done."""
 
@@ -64,13 +66,16 @@ class DaemonThread(threading.Thread):
             raise
 
     def run(self) -> None:
-        """Do the work, unless it was revoked."""
+        """Do the work, unless it was revoked. Needs no memory from where it tells that the thread has begun."""
         self._beginning.tell()
         try:
             self._ticket.pop()
         except IndexError:
             return
-        super().run()
+        try:
+            self._work(*self._work_args)
+        finally:
+            del self._work, self._work_args  # which may refer to this
 
 
 class _Beginning(threading.Event):

@@ -157,26 +157,30 @@ class Crew:
         home = current_home(self._home)
         job = Job(home, function, args)
         with self._lock:
-            self._refuse_closed()
-            self._home = home
+            # Wherever memory is allocated, the collector may end a task that submits a job, too, or closes this. So a
+            # thread counts before it is made, and nothing is allocated between the last look and the put.
             before = self._desk.count(1)
             try:
-                if before >= self._desk.threads and self._desk.threads < self._size:
+                if before >= self._desk.threads and self._desk.threads < self._size and not self._closed:
+                    self._desk.threads += 1
                     self._start()
+                self._refuse_closed()
                 self._desk.jobs.put(job)
             except BaseException:
                 self._desk.count(-1)
                 raise
+            self._home = home
         return job
 
     def _start(self) -> None:
-        name = f"{self._name}-{self._desk.threads + 1}"
-        thread = DaemonThread(self._work, (self._desk, *self._work_args), name)
-        self._desk.threads += 1
+        """Start a thread that counts already."""
+        thread = None
         try:
+            name = f"{self._name}-{self._desk.threads}"
+            thread = DaemonThread(self._work, (self._desk, *self._work_args), name)
             thread.start()
         except BaseException as error:
-            if not thread.is_revoked:
+            if thread is not None and not thread.is_revoked:
                 raise
             self._desk.threads -= 1
             if not isinstance(error, RuntimeError):
@@ -203,13 +207,29 @@ def _yield_to_loop(nice: int) -> None:
 
 
 def _work(desk: Desk, nice: int) -> None:
-    _yield_to_loop(nice)
+    job: Job[Any] | None = None
+    counted = True
+    error: BaseException | None = None
     while True:
-        job, counted = None, False
+        # Where memory runs out for a moment, it may run out again for the next step. So the handler only keeps what
+        # has failed, and each round begins with what the last one has left, until that is done.
         try:
+            if error is not None:
+                time.sleep(PAUSE)
+                if not counted:
+                    desk.count(-1)
+                    counted = True
+                if job is not None:
+                    hand_in_late([job], error)
+                error = None
+            if nice:
+                _yield_to_loop(nice)
+                nice = 0
+            job = None  # an idle thread must not keep the last result alive
             job = desk.jobs.get()
             if job is None:
                 return
+            counted = False
             taken = job.take()
             if taken:
                 job.execute()
@@ -217,45 +237,28 @@ def _work(desk: Desk, nice: int) -> None:
             counted = True
             if taken:
                 job.home.hand_in(job)
-        except BaseException as error:
-            hand_in_late(desk, [job], error, counted=counted)
-        del job  # an idle thread must not keep the last result alive
+        except BaseException as failure:
+            error = failure
 
 
-def hand_in_late(desk: Desk, jobs: Sequence[Job[Any] | None], error: BaseException, *, counted: bool) -> None:
-    """Bring jobs to their end whose worker failed outside of their calls, as where it gets no memory for a moment.
+def hand_in_late(jobs: Sequence[Job[Any]], error: BaseException) -> None:
+    """Bring jobs to their end whose worker failed outside of their calls: nobody else would ever wake their tasks.
 
-    Nobody else would ever wake the tasks that wait for them. Jobs that were dropped may be among them.
+    To be called again when there is no memory for it. Jobs that were dropped, or handed in before, may be among them.
 
     Args:
-        desk: the worker's.
         jobs: that the worker has in hand.
         error: what the worker failed by; for those that have no outcome.
-        counted: whether they count no more among the unfinished.
 
     """
     for job in jobs:
-        if job is None:
-            time.sleep(PAUSE)
-            continue
-        _insist(job.settle_late, error)
-        if not counted:
-            _insist(desk.count, -1)
-        _insist(job.home.hand_in, job)
-
-
-def _insist(step: Callable[[*Args], object], *args: *Args) -> None:
-    """Do a step as soon as there is memory for it."""
-    while True:
+        job.settle_late(error)
         try:
-            step(*args)
+            job.home.hand_in(job)
         except MemoryError:
-            time.sleep(PAUSE)
+            raise
         except Exception:
             logger.exception("a worker of huks_async could not hand in a result")
-            return
-        else:
-            return
 
 
 class WorkerPool(Crew):

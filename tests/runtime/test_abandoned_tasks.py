@@ -6,9 +6,11 @@ import threading
 
 import pytest
 
+from huks_async.model.errors import BusinessError
 from huks_async.providers.pkcs11 import token
 from huks_async.runtime import workers
 from huks_async.sessions.pressure import closing
+from tests.threads import threads_begun
 
 
 @pytest.fixture
@@ -69,6 +71,47 @@ def test_one_that_works_in_a_thread_at_its_end_takes_the_pool_from_nobody(lose):
         return sorted(calls)
 
     assert completes(main) == [["kept", "lost"]]
+
+
+def test_one_that_works_in_a_thread_at_its_end_gives_the_pool_no_thread_too_many(lose):
+    """A pool of one thread goes on making its calls one after the other."""
+    calls = []
+
+    async def main():
+        pool = workers.SerialWorker(name="huks-lost")
+
+        async def at_its_end():
+            pool.start(calls.append, "lost")  # it may not wait
+
+        await lose(at_its_end)
+        await pool.run(calls.append, "kept")
+        begun = len(threads_begun("huks-lost"))
+        await pool.finish(list).outcome(shield=True)
+        return sorted(calls), begun, pool.threads
+
+    assert completes(main) == [(["kept", "lost"], 1, 1)]
+
+
+@pytest.mark.parametrize("size", [1, 2])
+@pytest.mark.parametrize("counts", [0, 1], ids=["before its thread", "during its thread"])
+def test_one_that_closes_a_pool_at_its_end_leaves_no_thread(lose, monkeypatch, size, counts):
+    """The call for which the thread was being made is refused, as after any closing."""
+    calls = []
+
+    async def main():
+        pool = workers.WorkerPool(size, name="huks-lost")
+
+        async def at_its_end():
+            pool.close()
+
+        await lose(at_its_end, *[(workers.Desk, "count"), (workers, "DaemonThread")][counts])
+        with pytest.raises(BusinessError, match="is closed") as caught:
+            await pool.run(calls.append, "refused")
+        while threads_begun("huks-lost"):
+            await asyncio.sleep(0.001)
+        return caught.value.code, calls, pool.active
+
+    assert completes(main) == [(12000012, [], 0)]
 
 
 def test_one_that_closes_a_sensor_at_its_end_keeps_no_other_open(lose):

@@ -110,7 +110,7 @@ async def test_a_job_that_finds_no_place_in_the_queue_is_not_counted(monkeypatch
 
     with monkeypatch.context() as patch:
         patch.setattr(pool._desk, "jobs", Full())
-        patch.setattr(pool, "_start", lambda: None)
+        patch.setattr(pool._desk, "threads", pool.size)  # it starts none
         with pytest.raises(MemoryError):
             await pool.run(len, "ab")
     assert pool.active == 0
