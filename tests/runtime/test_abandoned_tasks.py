@@ -8,7 +8,7 @@ import pytest
 
 from huks_async.model.errors import BusinessError
 from huks_async.providers.pkcs11 import token
-from huks_async.runtime import workers
+from huks_async.runtime import daemons, workers
 from huks_async.sessions.pressure import closing
 from tests.threads import threads_begun
 
@@ -114,15 +114,18 @@ def test_one_that_closes_a_pool_at_its_end_leaves_no_thread(lose, monkeypatch, s
     assert completes(main) == [(12000012, [], 0)]
 
 
-def test_one_that_closes_a_sensor_at_its_end_keeps_no_other_open(lose):
-    """Both are closed, and the threads for that end."""
+@pytest.mark.parametrize(
+    "made", [(workers, "DaemonThread"), (daemons._Beginning, "tell")], ids=["thread", "its first step"]
+)
+def test_one_that_closes_a_sensor_at_its_end_keeps_no_other_open(lose, made):
+    """Both are closed, and the threads for that end, also where the collector runs in the new thread."""
     calls = []
 
     async def main():
         async def at_its_end():
             await closing.close_later(lambda: calls.append("lost"))
 
-        await lose(at_its_end)
+        await lose(at_its_end, *made)
         await closing.close_later(lambda: calls.append("kept"))
         while len(calls) < 2 or closing._pool is not None:
             await asyncio.sleep(0.001)

@@ -37,11 +37,13 @@ async def close_later(close: Callable[[], object]) -> None:
         if _pool is None:
             made = WorkerPool(_MOST, name="huks-sensor")
             _pool = _pool or made  # such a task may have made one meanwhile
-        try:
-            # the call is made although nobody waits for it
-            job = _pool.start(_counted, close)
-        except Exception:  # the system gives no thread, the interpreter ends, or no event loop runs any more
-            job = None
+        pool = _pool
+    try:
+        # Without the lock, which the new thread may need before its first step: the collector ends tasks there, too.
+        # The pool is not closed meanwhile, because this counts already. The call is made although nobody waits for it.
+        job = pool.start(_counted, close)
+    except Exception:  # the system gives no thread, the interpreter ends, or no event loop runs any more
+        job = None
     if job is None:
         _counted(close)
     elif wait:
