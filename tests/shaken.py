@@ -10,8 +10,8 @@ import os
 import random
 import sys
 import threading
-import time
 from collections.abc import Iterator
+from time import sleep  # by this name it stays what it is when blocking calls are guarded
 from typing import Any
 
 import pytest
@@ -38,7 +38,7 @@ def shaken(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
     def wait_at_times() -> None:
         if drawn.random() < often and threading.current_thread() is not threading.main_thread():
-            time.sleep(drawn.choice((0, 0.0005, 0.005)))
+            sleep(drawn.choice((0, 0.0005, 0.005)))
 
     def take_late(job: Job[object]) -> bool:
         wait_at_times()
@@ -66,7 +66,7 @@ def _make_loops_late(drawn: random.Random, monkeypatch: pytest.MonkeyPatch) -> N
         if drawn.random() < often and left > 0:
             late = drawn.choice((0.0005, 0.005, 0.05))
             left -= late
-            time.sleep(late)
+            sleep(late)
 
     def step_late(handle: asyncio.Handle) -> None:
         wait_at_times()

@@ -331,7 +331,7 @@ def _change(form, properties, changes):
 
 @pytest.mark.parametrize("form", FORMS)
 @given(rounds=st.lists(CHANGES, min_size=1, max_size=6))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 def test_a_keystore_that_remembers_agrees_with_one_that_does_not(form, rounds):
     """Any changes to a list that was used before: the same bytes or the same error, whatever is kept ready."""
 
