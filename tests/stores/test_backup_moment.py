@@ -87,7 +87,16 @@ def test_the_last_backup_that_ends_lets_checkpoints_be_made(tmp_path: Path) -> N
         assert not one.bar_checkpoints()
     assert one.bar_checkpoints()
     one.allow_checkpoints()
-    one.release()
+    with open(path, "r+b") as other:
+        assert one.bar_checkpoints()
+        assert not taken()
+        one.release()  # as of a backup that was forgotten
+        assert taken()
+        one.allow_checkpoints()  # nothing any more
+        fcntl.lockf(other, fcntl.LOCK_UN, 1, 121)
+        assert two.bar_checkpoints()
+        assert not taken()
+        two.allow_checkpoints()
     two.release()
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from huks_async.model.errors import BusinessError
 from huks_async.stores import SqliteStore
+from huks_async.stores.sqlite.database import Database
 from tests.stores.peer import Peer, name
 from tests.stores.test_sqlite_files import files, read_files, rows
 
@@ -268,3 +269,39 @@ async def test_a_close_says_what_another_program_keeps_from_being_saved(path, ca
     await store.aclose()
     assert ("could not be saved" in caplog.text) == written
     assert rows(path) == {"a"}
+
+
+@pytest.mark.asyncio
+async def test_idle_stores_of_the_process_do_not_hold_up_a_busy_one(path):
+    """They would notice a removed log at their next use only, and have SQLite keep it; so the busy one has them look."""
+    stores = [SqliteStore(path, busy_timeout=60) for _ in range(3)]
+    for store in stores:
+        await store.open()
+    await stores[1].put(name("before"), b"x")
+    os.unlink(f"{path}-wal")
+    late = SqliteStore(path, busy_timeout=60)
+    assert await stores[0].put(name("after"), b"x")
+    os.unlink(f"{path}-wal")
+    await late.open()
+    for store in [*stores, late]:
+        assert await store.get(name("before")) is not None
+        await store.aclose()
+    assert files(path) == ["keys.db"]
+    assert rows(path) == {"before", "after"}
+
+
+@pytest.mark.asyncio
+async def test_what_is_read_is_from_the_files_that_the_path_named_to_the_end(path, monkeypatch):
+    """Others are put there after the read has begun; nothing of theirs is missed."""
+    store, backup = await _used(path)
+    state = Database.state
+
+    def replaced_then(self):
+        monkeypatch.undo()
+        os.replace(backup, path)
+        return state(self)
+
+    monkeypatch.setattr(Database, "state", replaced_then)
+    assert await store.get(name("last 0")) is None
+    await store.aclose()
+    assert rows(path) == BACKED_UP

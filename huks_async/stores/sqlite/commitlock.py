@@ -100,14 +100,16 @@ class CommitLock:
                 if time.monotonic() >= deadline or self._is_dead(line):
                     if request.give_up():
                         return False
-                    # The function is running under the lock, so its outcome must be awaited. Looked at again and again,
-                    # because the thread may get no memory to wake whoever waits.
-                    while not request.ended.wait(_LONGEST):
-                        pass
+                    request.wait_for_end()
                     return True
                 if turnstile is None:
                     with suppress(OSError):
                         turnstile = self._file.close_turnstile()
+            return True
+        except BaseException:  # no memory to wait with
+            if request.give_up():
+                raise
+            request.wait_for_end()
             return True
         finally:
             if turnstile is not None:
@@ -221,6 +223,12 @@ class _Request:
         if given_up:
             self._function = _nothing  # what it holds must not live as long as the thread may wait
         return given_up
+
+    def wait_for_end(self) -> None:
+        """Return once the function, which is running under the lock, has an outcome."""
+        # Looked at again and again, because the thread may get no memory to wake whoever waits, or this one to wait.
+        while not self.ended.is_set():
+            time.sleep(_LONG)
 
     def serve(self, file: LockFile, note: Callable[[int | None], None]) -> None:
         """Wait for the lock and call the function, unless it was given up meanwhile; `note` is told what for."""

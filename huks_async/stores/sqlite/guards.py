@@ -171,6 +171,7 @@ class Guard:
         """
         self._where = where
         self._held = False
+        self._barred = 0
         self._released = False
         with _lock:
             _release_forgotten()
@@ -200,17 +201,21 @@ class Guard:
             if self._entry.barred == 0 and not _set(self._entry.descriptor, fcntl.F_RDLCK, _CHECKPOINTS):
                 return False
             self._entry.barred += 1
+            self._barred += 1
             return True
 
     def allow_checkpoints(self) -> None:
         """Take back one `bar_checkpoints`. The guard is not released yet."""
         with _lock:
             _notice_fork()
-            if _kept.get(self.inode) is not self._entry:
-                return
-            self._entry.barred -= 1
-            if self._entry.barred == 0:
-                _set(self._entry.descriptor, fcntl.F_UNLCK, _CHECKPOINTS)
+            if self._barred and _kept.get(self.inode) is self._entry:
+                self._allow(1)
+
+    def _allow(self, number: int) -> None:
+        self._barred -= number
+        self._entry.barred -= number
+        if self._entry.barred == 0:
+            _set(self._entry.descriptor, fcntl.F_UNLCK, _CHECKPOINTS)
 
     def is_read(self, number: int) -> bool:
         """On the shared memory: whether somebody holds one of the reader's locks, as far as the system tells."""
@@ -281,6 +286,8 @@ class Guard:
             return
         self._released = True
         self._entry.guards -= 1
+        if self._barred:  # by a backup that was forgotten
+            self._allow(self._barred)
         if self._held:
             self._held = False
             self._entry.users -= 1

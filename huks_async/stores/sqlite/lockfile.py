@@ -96,8 +96,11 @@ class LockFile:
             fcntl.flock(descriptor, fcntl.LOCK_UN)
         except OSError:  # the file system has gone, so the descriptor can only be closed
             let_go = False
+        # Looked at before the lock is taken: it allocates, and the garbage collector may close another store's lock then,
+        # or this one's.
+        keep = let_go and not self._closed and self._spare is None and self.is_current(descriptor)
         with self._state:
-            if let_go and not self._closed and self._spare is None and self.is_current(descriptor):
+            if keep and not self._closed and self._spare is None:
                 # kept, so that the lock can be taken even when this process can open no more descriptors
                 self._spare = descriptor
                 return
