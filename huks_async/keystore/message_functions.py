@@ -184,6 +184,8 @@ class MessageFunctions(KeystoreFunctions):
         _check_context(context)
         state.driver.check_size(data)
         sealer = _deterministic(state, item)
+        if len(data) + len(context) > sealer.at_once:
+            return await state.driver.finish_alone(sealer.begin(context), data)
         if perf_counter() > state.dispatcher.turn_ends and state.dispatcher.is_due():
             await state.dispatcher.give_turn()
         with memory_for("a message"):

@@ -18,7 +18,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from huks_async.crypto.operation import Operation
 from huks_async.messages.header import HEADER_BYTES, Kind, does_not_belong, header
+from huks_async.messages.whole import Whole
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike
 
@@ -37,6 +39,9 @@ class DeterministicSealer:
 
     __slots__ = ("_prefix", "_siv")
 
+    at_once = MAX_BYTES
+    """The most bytes of data and context together for `seal` on the event loop; for more, use `begin`."""
+
     def __init__(self, secret: bytes) -> None:
         head = header(Kind.AES_DETERMINISTIC)
         made = HKDF(hashes.SHA256(), _KEY_BYTES + _COMMITMENT_BYTES, None, _LABEL + head).derive(secret)
@@ -54,6 +59,10 @@ class DeterministicSealer:
                 401, f"data has {len(data)} bytes, seal_deterministic takes {MAX_BYTES}; `seal` takes more"
             )
         return self._prefix + self._siv.encrypt(data, [context])
+
+    def begin(self, context: bytes) -> Operation:
+        """An operation that makes the message, for a worker."""
+        return Whole("aes-siv", lambda data: self.seal(data, context), held=len(context))
 
     def open(self, sealed: bytes, context: BytesLike) -> bytes:
         """The data of a message.

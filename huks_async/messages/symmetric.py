@@ -176,7 +176,7 @@ class Opener:
         if self._algorithm == _AES and kind_of(sealed) is Kind.AES_DETERMINISTIC:
             opened = self._of_deterministic()
             return (
-                Whole("aes-siv", lambda message: opened.open(bytes(message), context)),
+                Whole("aes-siv", lambda message: opened.open(bytes(message), context), held=len(context)),
                 sealed,
                 SIV_OVERHEAD_BYTES,
             )

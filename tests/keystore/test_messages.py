@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import itertools
 import os
+import threading
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -35,6 +36,7 @@ from huks_async import (
 from huks_async.crypto.rules.matrix import ALGORITHMS
 from huks_async.keys.items.item import encode_params
 from huks_async.messages import symmetric
+from huks_async.messages.deterministic import DeterministicSealer
 from huks_async.model.params import ParamSet
 from tests.keystore.support import (
     AGREE,
@@ -214,6 +216,26 @@ async def test_long_messages_are_the_same_as_short_ones(keystore: Keystore, alia
     ):
         await refused(keystore.unseal(alias, changed, b"c"), 12000006)
     await refused(keystore.unseal(alias, sealed, b"d"), 12000006)
+
+
+@pytest.mark.parametrize("length", [1, 256 * 1024])
+async def test_a_long_context_of_a_deterministic_message_does_not_hold_the_loop(
+    keystore: Keystore, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    """It is worked on in another thread, as the data is."""
+    threads, seal = [], DeterministicSealer.seal
+
+    def noted(self: DeterministicSealer, data: bytes, context: bytes) -> bytes:
+        threads.append(threading.get_ident())
+        return seal(self, data, context)
+
+    monkeypatch.setattr(DeterministicSealer, "seal", noted)
+    data, context = bytes(length), bytes(1024 * 1024)
+    sealed = await keystore.seal_deterministic("aes", data, context)
+    assert threads[0] != threading.get_ident()
+    assert await keystore.unseal("aes", sealed, context) == data
+    await keystore.seal_deterministic("aes", b"short", b"context")
+    assert threads[1] == threading.get_ident()
 
 
 async def test_equal_data_shows_in_deterministic_messages_alone(keystore: Keystore) -> None:
