@@ -1,4 +1,4 @@
-"""Keystores and options for the benchmarks: everything through the public API, options as mappings."""
+"""Keystores and options for the benchmarks: everything through the public API, options in README's form."""
 
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,15 +13,16 @@ NONCE = bytes(range(12))
 IV = bytes(range(16))
 AAD = b"sixteen bytes..."
 
-Mapped = dict[str, Any]
+
+def options(parameters: dict[int, Any], data: bytes = b"") -> huks.HuksOptions:
+    """Options as objects, as README has them."""
+    return huks.HuksOptions([huks.HuksParam(tag, value) for tag, value in parameters.items()], data)
 
 
-def options(parameters: dict[int, Any], data: bytes = b"") -> Mapped:
-    """Options as plain mappings, the way they come out of JSON or a framework."""
-    return {
-        "properties": [{"tag": tag, "value": value} for tag, value in parameters.items()],
-        "inData": data,
-    }
+def as_mappings(given: huks.HuksOptions) -> dict[str, Any]:
+    """The same as plain mappings, the way they come out of JSON or a framework."""
+    params = given.properties or ()
+    return {"properties": [{"tag": each.tag, "value": each.value} for each in params], "inData": given.inData}
 
 
 _ENCRYPT = huks.HuksKeyPurpose.HUKS_KEY_PURPOSE_ENCRYPT
@@ -58,7 +59,7 @@ _RSA: dict[int, Any] = {
     Tag.HUKS_TAG_PADDING: huks.HuksKeyPadding.HUKS_PADDING_PKCS1_V1_5,
 }
 
-KEYS: dict[str, Mapped] = {
+KEYS: dict[str, huks.HuksOptions] = {
     "gcm": options(_GCM | {Tag.HUKS_TAG_PURPOSE: _BOTH}),
     "cbc": options(_CBC | {Tag.HUKS_TAG_PURPOSE: _BOTH}),
     "sm4": options(_SM4 | {Tag.HUKS_TAG_PURPOSE: _BOTH}),
@@ -67,7 +68,7 @@ KEYS: dict[str, Mapped] = {
 }
 """Key → how it is generated; the key's alias is its name here."""
 
-SESSIONS: dict[str, Mapped] = {
+SESSIONS: dict[str, huks.HuksOptions] = {
     "gcm": options(
         _GCM | {Tag.HUKS_TAG_PURPOSE: _ENCRYPT, Tag.HUKS_TAG_NONCE: NONCE, Tag.HUKS_TAG_ASSOCIATED_DATA: AAD}
     ),

@@ -119,7 +119,7 @@ async def under_import(settings: Settings) -> Outcome:
     )
 
 
-def _import_options(key: "object") -> ours.Mapped:
+def _import_options(key: "object") -> huks.HuksOptions:
     """A key pair in HUKS's own form: a header of sizes, then modulus and both exponents."""
     numbers = key.private_numbers()  # type: ignore[attr-defined]
     length = 4096 // 8

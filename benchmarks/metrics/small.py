@@ -32,11 +32,11 @@ async def _against(settings: Settings, key: str, peer: str, call: raw.Call) -> S
 
 @metric(1, "gcm-raw", "init + finish AES-256-GCM 64 B / raw Cipher context", target=0.8, floor=1.2)
 async def against_context(settings: Settings) -> Outcome:
-    """A whole HUKS session, options given as mappings, against a raw context that does the same.
+    """A whole HUKS session against a raw context that does the same.
 
     Both have their nonce given; on our side the session's options are checked against the key's
     every time. `fresh` is the same with options that the caller builds anew around a nonce of its own,
-    `HuksParam` with objects in place of mappings.
+    `mappings` with plain mappings in place of objects.
     """
     key, peer = os.urandom(32), "cryptography context"
     async with ours.open_keystore(settings, "gcm") as keystore:
@@ -47,7 +47,7 @@ async def against_context(settings: Settings) -> Outcome:
                 Case(_OURS, ours.init_and_finish(keystore, "gcm", DATA)),
                 Case(peer, calls(raw.gcm_context(key, ours.NONCE, ours.AAD, DATA))),
                 Case("huks_async, fresh options", _fresh(keystore)),
-                Case("huks_async, HuksParam", _of_objects(keystore)),
+                Case("huks_async, mappings", _of_mappings(keystore)),
                 Case("cryptography one-shot", calls(one_shot)),
             ],
             clock=time.thread_time,
@@ -56,21 +56,20 @@ async def against_context(settings: Settings) -> Outcome:
 
 
 def _fresh(keystore: huks.Keystore) -> Run:
-    *fixed, aad = ours.SESSIONS["gcm"]["properties"]
-    fixed = [each for each in fixed if each["tag"] != huks.HuksTag.HUKS_TAG_NONCE]
+    *fixed, aad = ours.SESSIONS["gcm"].properties
+    fixed = [each for each in fixed if each.tag != huks.HuksTag.HUKS_TAG_NONCE]
 
     async def run(times: int) -> None:
         for _ in range(times):
-            nonce = {"tag": huks.HuksTag.HUKS_TAG_NONCE, "value": os.urandom(12)}
-            session = await keystore.initSession("gcm", {"properties": [*fixed, nonce, aad]})
-            await keystore.finishSession(session.handle, {"properties": [], "inData": DATA})
+            nonce = huks.HuksParam(huks.HuksTag.HUKS_TAG_NONCE, os.urandom(12))
+            session = await keystore.initSession("gcm", huks.HuksOptions([*fixed, nonce, aad]))
+            await keystore.finishSession(session.handle, huks.HuksOptions([], DATA))
 
     return run
 
 
-def _of_objects(keystore: huks.Keystore) -> Run:
-    begin = huks.HuksOptions([huks.HuksParam(**each) for each in ours.SESSIONS["gcm"]["properties"]])
-    end = huks.HuksOptions([], DATA)
+def _of_mappings(keystore: huks.Keystore) -> Run:
+    begin, end = ours.as_mappings(ours.SESSIONS["gcm"]), ours.as_mappings(ours.options({}, DATA))
 
     async def run(times: int) -> None:
         for _ in range(times):
@@ -143,9 +142,9 @@ async def bound_key(settings: Settings) -> Outcome:
     authenticator = EverybodyAuthenticator()
     authenticator.enroll(_USER)
     begin, end = ours.SESSIONS["gcm"], ours.options({}, DATA)
-    bound = [{"tag": tag, "value": value} for tag, value in _BOUND.items()]
+    bound = ours.options(_BOUND).properties
     async with ours.open_keystore(settings, "gcm", authenticator=authenticator) as keystore:
-        await keystore.generateKeyItem("bound", {"properties": [*ours.KEYS["gcm"]["properties"], *bound]})
+        await keystore.generateKeyItem("bound", huks.HuksOptions([*ours.KEYS["gcm"].properties, *bound]))
         init, finish, clock = keystore.initSession, keystore.finishSession, time.thread_time
 
         async def run(times: int) -> float:

@@ -92,7 +92,10 @@ class SessionFunctions(KeystoreFunctions):
         state = self._direct or self._open_state()
         if get_ident() != state.thread:
             state.owner.check("this keystore")
-        properties = options.get("properties") if type(options) is dict else split_options(options)[0]
+        if type(options) is HuksOptions:
+            properties = options.properties
+        else:
+            properties = options.get("properties") if type(options) is dict else split_options(options)[0]
         # Parameters that were checked for this key once need not be checked again for its next session.
         # A function in a slot is slower to call in one step.
         recall = state.recall
@@ -348,10 +351,10 @@ async def _keep_secret(rule: _SecretRule, params: ParamSet, secret: bytes) -> by
 
 def _ordinary_data(handle: object, options: object) -> bytes | None:
     """The data of a call with arguments of the most common form; None if they must be parsed."""
-    if type(options) is dict:
-        properties, data = options.get("properties"), options.get("inData")
-    elif type(options) is HuksOptions:
+    if type(options) is HuksOptions:
         properties, data = options.properties, options.inData
+    elif type(options) is dict:
+        properties, data = options.get("properties"), options.get("inData")
     else:
         return None
     ordinary = properties is None or (type(properties) is list and not properties)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -130,7 +131,7 @@ async def test_a_session_gives_what_the_bare_context_gives(tmp_path) -> None:
     """`gcm-raw`: ciphertext and tag of both sides are the same."""
     key, data = os.urandom(32), os.urandom(64)
     async with ours.open_keystore(settings(tmp_path)) as keystore:
-        await keystore.importKeyItem("gcm", ours.KEYS["gcm"] | {"inData": key})
+        await keystore.importKeyItem("gcm", replace(ours.KEYS["gcm"], inData=key))
         kept = _Kept(keystore)
         await ours.init_and_finish(kept, "gcm", data)(1)
     assert kept.output == raw.gcm_context(key, ours.NONCE, ours.AAD, data)()
@@ -151,7 +152,7 @@ async def test_streams_give_what_bare_streams_give(
     """`stream-gcm`, `stream-cbc`, `sm4-tasks`: the ciphertext of both sides is the same."""
     secret, segment = os.urandom(16 if key == "sm4" else 32), os.urandom(1600)
     async with ours.open_keystore(settings(tmp_path)) as keystore:
-        await keystore.importKeyItem(key, ours.KEYS[key] | {"inData": secret})
+        await keystore.importKeyItem(key, replace(ours.KEYS[key], inData=secret))
         kept = _Kept(keystore)
         await ours.stream(kept, key, segment, 3)
     bare_output = _raw_output(monkeypatch, lambda: bare(secret, start, segment, 3))

@@ -32,6 +32,8 @@ class KnownLists(Generic[T]):
     def recognise(self, properties: list[Any]) -> tuple[T, dict[int, bytes]] | None:
         """Find an earlier list of the same form whose tags and numbers are the same objects as those of this list.
 
+        Objects of other classes with the attributes of `HuksParam` are for the parser, which refuses them.
+
         Returns:
             the meaning that was kept with the earlier list, and this list's own byte strings by tag; None if there
             is no such list.
@@ -43,9 +45,23 @@ class KnownLists(Generic[T]):
         for known in self._lists:
             if len(properties) != known.length or known.of_objects is not of_objects:
                 continue
+            # twice the same, in place: one call more for either form would be felt in a short session
             if of_objects:
-                if (own := known.find_in_objects(properties)) is not None:
-                    return known.meaning, own
+                for place, tag, number in known.numbers:
+                    param = properties[place]
+                    if type(param) is not HuksParam or param.value is not number or param.tag is not tag:
+                        break
+                else:
+                    blobs = {}
+                    for place, tag, name in known.blobs:
+                        param = properties[place]
+                        if type(param) is not HuksParam or param.tag is not tag:
+                            return None
+                        value = param.value
+                        if type(value) is not bytes or len(value) > _LONGEST_VALUE:
+                            return None
+                        blobs[name] = value
+                    return known.meaning, blobs
                 continue
             for place, tag, number in known.numbers:
                 param = properties[place]
@@ -109,26 +125,6 @@ class _KnownList(Generic[T]):
             else:
                 self.numbers.append((place, tag, value))
         self.meaning = meaning
-
-    def find_in_objects(self, properties: list[Any]) -> dict[int, bytes] | None:
-        """The byte strings of a list of `HuksParam` by tag; None if it is not this list.
-
-        Objects of another class with the same attributes are for the parser, which refuses them.
-        """
-        for place, tag, number in self.numbers:
-            param = properties[place]
-            if type(param) is not HuksParam or param.value is not number or param.tag is not tag:
-                return None
-        blobs = {}
-        for place, tag, name in self.blobs:
-            param = properties[place]
-            if type(param) is not HuksParam or param.tag is not tag:
-                return None
-            value = param.value
-            if type(value) is not bytes or len(value) > _LONGEST_VALUE:
-                return None
-            blobs[name] = value
-        return blobs
 
     def says(self, params: ParamSet) -> bool:
         """Whether parsing the list would give these numbers, and byte strings under these tags.
