@@ -161,7 +161,7 @@ class OidcAuthenticator(KeptUsers):
 
         Raises:
             BusinessError: 12000008 for one that is refused: the message says why, `error.data["refused"]` is
-                the name of what was wrong: alg, typ, kid, signature, iss, aud, azp, exp, nbf, iat, nonce, sub,
+                the name of what was wrong: alg, typ, crit, kid, signature, iss, aud, azp, exp, nbf, iat, nonce, sub,
                 replay; 12000013 for a user without subject, and where another type is requested than that of the
                 enrolment; 12000015 if the issuer's keys cannot be fetched; 401 for something that is not a token.
         """
@@ -201,6 +201,10 @@ class OidcAuthenticator(KeptUsers):
         kind = header.get("typ", "JWT")
         if not isinstance(kind, str) or kind.upper() != "JWT":
             raise _refused("typ", "is a token of another kind: its type is not JWT")
+        if "crit" in header:
+            # nothing that may be in there is known here, and joserfc knows payloads that are not encoded, which
+            # no JWT has (RFC 7797, section 7)
+            raise _refused("crit", "has header parameters that must be understood, and are not")
         return algorithm
 
     def _check_claims(self, claims: dict[str, Any], challenge: bytes) -> float:
@@ -277,8 +281,8 @@ def _verified(token: str, key: Any, algorithm: str) -> dict[str, Any]:
     from joserfc.errors import BadSignatureError, JoseError
     from joserfc.jws import JWSRegistry
 
-    # Parameters of the header that nobody here knows are ignored (RFC 7515, section 4) unless it says that they are
-    # critical. The length of the whole token was checked.
+    # Parameters of the header that nobody here knows are ignored (RFC 7515, section 4). Those that are critical were
+    # refused, and the length of the whole token was checked.
     registry = JWSRegistry(algorithms=[algorithm], strict_check_header=False)
     registry.max_header_length = registry.max_payload_length = registry.max_signature_length = _LONGEST
     try:

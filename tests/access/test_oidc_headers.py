@@ -41,10 +41,15 @@ async def test_headers_with_parameters_that_are_not_known(issuer: Issuer) -> Non
             {"crit": 7},
             {"crit": None},
             {"crit": [[]]},
+            {"crit": []},
+            {"crit": ["kid"]},
             {"crit": ["b64"], "b64": False},
-            {"b64": False},
         ):
-            assert (await refusal(keystore, signed(key, body, **header)), header) == ("signature", header)
+            assert (await refusal(keystore, signed(key, body, **header)), header) == ("crit", header)
+        assert await refusal(keystore, signed(key, body, b64=False)) == "signature"
+        # claims that are not encoded, with no point in them; JWTs are always encoded (RFC 7797, section 7)
+        plain = base64.urlsafe_b64decode(body + "==").decode().replace(".", "\\u002e")
+        assert await refusal(keystore, signed(key, plain, crit=["b64"], b64=False)) == "crit"
         taken = [{"ver": "2", "org": {"id": [None]}}, {"x5c": ["A" * 3000]}, {"nonce": "x" * 10_000}]
         for number, header in enumerate(taken):
             challenge = bytes([number] * 32)
