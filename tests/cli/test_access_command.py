@@ -17,6 +17,7 @@ import pytest
 
 from huks_async import BusinessError, Keystore
 from huks_async.access import Lockout, PinAuthenticator
+from huks_async.cli.words.parameters import KINDS, options
 from tests.cli.command_line import Huks
 from tests.cli.warm import warm
 
@@ -175,6 +176,16 @@ def test_format_1_and_a_key_with_purposes_of_its_own(huks: Huks, document: Path)
     done = huks("encrypt", "k", document, "--format", "1")
     assert (done.code, done.out) == (1, b"")
     assert "hint: leave out --format 1" in done.err
+
+    async def make() -> None:
+        asks_nobody = {**KINDS["aes-256-gcm"], "KEY_AUTH_PURPOSE": 2, "AUTH_STORAGE_LEVEL": 1}
+        async with Keystore.open() as keystore:
+            await keystore.generateKeyItem("free", options(**asks_nobody))
+
+    asyncio.run(make())
+    sealed = document.with_name("sealed")
+    assert huks("encrypt", "free", document, "--format", "1", "-o", sealed).code == 0
+    assert huks("decrypt", "free", sealed).out == document.read_bytes()
 
 
 @pytest.mark.usefixtures("enrolled")

@@ -158,6 +158,14 @@ def test_doctor_names_open_files_of_a_store_that_the_folder_links_to(
     assert f"PROBLEM: {database}-wal has mode 0644".encode() in done.out
 
 
+def test_doctor_reports_also_where_it_cannot_look(huks: Huks, tmp_path: Path, document: Path) -> None:
+    """What the system does not let it look at is a finding; where there is no folder, none has files to remove."""
+    for folder, findings in ((tmp_path / ("x" * 300), 5), (document, 1)):
+        done = huks("doctor", "--store", f"sqlite:///{folder}/keys.db")
+        assert (done.code, done.err, done.out.count(b"PROBLEM: ")) == (1, "", findings)
+        assert (b"memory pressure" in done.out, b"remove it" in done.out) == (True, False)
+
+
 def test_doctor_tells_of_sm2(huks: Huks, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which library has it; that none does is no fault of a keystore."""
 

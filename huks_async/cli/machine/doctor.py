@@ -179,9 +179,12 @@ def _file(path: Path) -> Iterator[Finding]:
     try:
         facts = path.stat()
     except OSError as error:
-        # a store's log goes when the last program that has it open closes it
-        if path.is_symlink() or not isinstance(error, FileNotFoundError):
+        # not Path.is_symlink, which raises where this user may not look
+        if os.path.islink(path):
             yield Finding(False, f"{path}: {error.strerror}; remove it, or restore what it leads to")
+        # a store's log goes when the last program that has it open closes it
+        elif not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+            yield Finding(False, f"{path}: {error.strerror}")
         return
     if stat.S_ISREG(facts.st_mode):
         wrong = too_open(facts)

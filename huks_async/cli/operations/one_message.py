@@ -2,6 +2,7 @@
 
 import io
 import os
+from typing import Any
 
 import huks_async
 from huks_async.cli.operations import container
@@ -29,8 +30,12 @@ async def encrypt(
         CommandError: the key is for something else, or makes the nonces itself.
 
     """
+    from huks_async.access.demand import is_bound  # late: format 1 is seldom written
+
     stored = (await keystore.getKeyItemProperties(alias, options(**place.tags))).properties
-    if any(param.tag == HuksTag.HUKS_TAG_KEY_AUTH_PURPOSE for param in stored):
+    key: dict[int, Any] = {int(param.tag): param.value for param in stored}
+    # a key that asks for nobody takes one, whatever purposes it has
+    if HuksTag.HUKS_TAG_KEY_AUTH_PURPOSE in key and is_bound(key):
         raise CommandError(
             f"the key {alias!r} has --auth-purpose, so that it takes no nonce from outside, and format 1 is "
             "encrypted with one",
