@@ -93,7 +93,10 @@ class SessionFunctions(KeystoreFunctions):
         if get_ident() != state.thread:
             state.owner.check("this keystore")
         if type(options) is HuksOptions:
-            properties = options.properties
+            try:
+                properties = options.properties
+            except AttributeError:
+                properties = split_options(options)[0]  # which refuses them
         else:
             properties = options.get("properties") if type(options) is dict else split_options(options)[0]
         # Parameters that were checked for this key once need not be checked again for its next session.
@@ -352,7 +355,10 @@ async def _keep_secret(rule: _SecretRule, params: ParamSet, secret: bytes) -> by
 def _ordinary_data(handle: object, options: object) -> bytes | None:
     """The data of a call with arguments of the most common form; None if they must be parsed."""
     if type(options) is HuksOptions:
-        properties, data = options.properties, options.inData
+        try:
+            properties, data = options.properties, options.inData
+        except AttributeError:
+            return None
     elif type(options) is dict:
         properties, data = options.get("properties"), options.get("inData")
     else:

@@ -274,7 +274,10 @@ def split_options(options: object) -> tuple[Any, Any]:
     if type(options) is dict:
         return options.get("properties"), options.get("inData")
     if type(options) is HuksOptions:
-        return options.properties, options.inData
+        try:
+            return options.properties, options.inData
+        except AttributeError:
+            pass  # one was deleted, or never set
     with _reading("options"):
         if isinstance(options, HuksOptions):
             return options.properties, options.inData

@@ -100,6 +100,21 @@ class ExternalProviders:
                 self._let_go(opened)
             raise
 
+    async def _ask_session(
+        self, session: ProviderSession, method: str, options: HuksOptions
+    ) -> HuksCryptoExtensionResult:
+        """Call a method on a session. With a token that is gone, its resource is forgotten.
+
+        A handle that is gone is the session's own.
+        """
+        opened = session.opened
+        try:
+            return await self.ask(session.caller, opened.provider, method, session.open_handle, options)
+        except BusinessError as error:
+            if error.code == _ABSENT and _of_result_code(error):
+                self._let_go(opened)
+            raise
+
     def _let_go(self, opened: OpenResource) -> None:
         """Forget a resource and its sessions. The provider is told nothing, whose handles of them have gone with it."""
         self.resources.drop(opened)
@@ -176,9 +191,8 @@ class ExternalProviders:
             raise
 
     async def _finish_without_data(self, session: ProviderSession) -> None:
-        opened = session.opened
-        options = HuksOptions([with_uid(opened.uid)], b"")  # type: ignore[list-item]
-        await self.ask(session.caller, opened.provider, "onFinishSession", session.open_handle, options)
+        options = HuksOptions([with_uid(session.opened.uid)], b"")  # type: ignore[list-item]
+        await self._ask_session(session, "onFinishSession", options)
 
     async def init_session(self, opened: OpenResource, options: HuksOptions) -> int:
         """Open a session and return its handle. A failure or cancellation leaves no session behind."""
@@ -211,20 +225,14 @@ class ExternalProviders:
     async def feed_session(
         self, session: ProviderSession, method: str, options: HuksOptions, *, last: bool
     ) -> bytes:
-        """Feed data. The session ends with `last`, and if it is unknown whether the provider has taken the data.
-
-        With a token that is gone, its resource ends, too; a handle that is gone is the session's own.
-        """
-        opened = session.opened
+        """Feed data. The session ends with `last`, and if it is unknown whether the provider has taken the data."""
         try:
-            result = await self.ask(session.caller, opened.provider, method, session.open_handle, options)
-            out = checked_output(opened.provider, method, result)
+            result = await self._ask_session(session, method, options)
+            out = checked_output(session.opened.provider, method, result)
             if last:
                 self.sessions.drop(session)
         except BusinessError as error:
             told = _of_result_code(error)
-            if error.code == _ABSENT and told:
-                self._let_go(opened)
             if error.code in (*_GONE, BUSY) or (error.code == FAILED and not told):
                 self.sessions.drop(session)
                 if error.code == BUSY or not told:

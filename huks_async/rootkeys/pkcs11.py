@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from huks_async.model.errors import BusinessError
@@ -105,10 +106,7 @@ class Pkcs11RootKey(RootKey):
 
     def _is_visible(self, pkcs11: Any, session: Any) -> bool:
         """Whether the key is seen without a login: a private one is while other code of the process is logged in."""
-        try:
-            return bool(self._keys(pkcs11, session, PRIVATE=True))
-        except pkcs11.UserNotLoggedIn:
-            return False
+        return bool(self._keys(pkcs11, session, PRIVATE=True))
 
     def _find(self, pkcs11: Any, session: Any) -> Any:
         keys = self._keys(pkcs11, session)
@@ -147,8 +145,9 @@ class Pkcs11RootKey(RootKey):
         try:
             with self._library.in_call() as library:
                 token = library.get_token(token_label=self._token)
-                # python-pkcs11 leaves the session of a login open that is refused because there is one already
-                with token.open(rw=write) as session:
+                # python-pkcs11 leaves the session of a login open that is refused because there is one already. A token
+                # that shows private keys to all asks for a login when they are used.
+                with token.open(rw=write) as session, suppress(pkcs11.UserNotLoggedIn):
                     if self._is_visible(pkcs11, session):
                         return work(pkcs11, session)
                 try:

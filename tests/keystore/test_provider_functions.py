@@ -222,7 +222,7 @@ async def test_sessions_of_a_token_that_is_gone_keep_no_places(ready, token):
         assert len(ready._state.providers.sessions) == 1
 
 
-@pytest.mark.parametrize("step", ["updateSession", "finishSession"])
+@pytest.mark.parametrize("step", ["updateSession", "finishSession", "abortSession"])
 @pytest.mark.parametrize("code", [34800001, 34800002], ids=["absent", "driver"])
 async def test_a_token_that_a_session_misses_is_opened_again(ready, token, step, code):
     """As after every other call; the session and its neighbours are gone. A wrong signature closes nothing."""
@@ -231,7 +231,7 @@ async def test_a_token_that_a_session_misses_is_opened_again(ready, token, step,
     with refused(12000006):
         await ready.finishSession(verify.handle, external(b"x"))
     handles = [(await ready.initSession(rid(), SIGN)).handle for _ in range(2)]
-    method = "on" + step[0].upper() + step[1:]
+    method = "onUpdateSession" if step == "updateSession" else "onFinishSession"
     token.answers = {method: HuksCryptoExtensionResult(code)}
     with refused(12000006):
         await getattr(ready, step)(handles[0], external(b"x"))

@@ -231,6 +231,29 @@ def test_what_only_looks_like_a_known_list_is_judged_by_itself():
     use(main)
 
 
+@pytest.mark.parametrize("lost", ["properties", "inData"])
+def test_options_without_one_of_their_attributes_are_refused(lost):
+    """401, as for other objects of the caller that raise when they are read."""
+
+    async def main(keystore):
+        options = huks.HuksOptions(listed(NUMBERS, BLOBS), b"")
+        delattr(options, lost)
+        handle = (await keystore.initSession("key", {"properties": listed(NUMBERS, BLOBS)})).handle
+        for name, argument in (
+            ("initSession", "key"),
+            ("updateSession", handle),
+            ("finishSession", handle),
+            ("isKeyItemExist", "key"),
+        ):
+            if (name, lost) == ("initSession", "inData"):
+                continue  # not read there
+            with pytest.raises(huks.BusinessError) as caught:
+                await getattr(keystore, name)(argument, options)
+            assert caught.value.code == 401
+
+    use(main)
+
+
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("value", [True, 1.0, Decimal(1), "1", None, b"1", 1 + 0j])
 def test_a_number_of_another_type_is_refused_before_and_after(value, form):

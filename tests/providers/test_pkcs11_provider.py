@@ -9,6 +9,7 @@ import threading
 import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 import pytest_asyncio
@@ -22,6 +23,7 @@ from cryptography.x509.oid import NameOID
 import huks_async as huks
 from huks_async.model.tags import InnerTag
 from huks_async.providers import Pkcs11Provider
+from huks_async.providers.pkcs11.objects import asks_each_time
 from huks_async.rootkeys import Pkcs11RootKey
 from tests.providers.softhsm import (
     DEVICE_MEMORY,
@@ -601,6 +603,30 @@ async def test_a_key_that_asks_for_the_pin_at_each_use_is_refused(keystore):
     await run(keystore, other, last=b"x", ALGORITHM=ECC, PURPOSE=4, DIGEST=12)
 
 
+@pytest.mark.parametrize("error", ["AttributeTypeInvalid", "AttributeSensitive", "FunctionFailed"])
+async def test_a_token_that_does_not_tell_whether_a_key_asks_for_the_pin(error):
+    """It does not, whichever way the token says nothing; a token that is gone is told all the same."""
+    import pkcs11
+
+    class Silent:
+        object_class = pkcs11.ObjectClass.PRIVATE_KEY
+
+        def __init__(self, look):
+            slot = SimpleNamespace(get_token=look)
+            self.session = SimpleNamespace(token=SimpleNamespace(slot=slot))
+
+        def __getitem__(self, attribute):
+            raise getattr(pkcs11, error)
+
+    def gone():
+        raise pkcs11.DeviceRemoved
+
+    assert not asks_each_time(Silent(lambda: SimpleNamespace(flags=0)))
+    if error == "FunctionFailed":
+        with pytest.raises(pkcs11.DeviceRemoved):
+            asks_each_time(Silent(gone))
+
+
 # --- the token pulled out, hanging, and back ---------------------------------------------------------------
 
 _STEPS = ["openResource", "authUkeyPin", "getUkeyPinAuthState", "generateKeyItem", "exportKeyItem", "initSession",
@@ -976,6 +1002,49 @@ async def test_what_is_cleared_while_the_pin_is_looked_at(keystore):
             await keystore.initSession(rid(cleared), SIGN_ECC)
         await run(keystore, kept, last=b"x", ALGORITHM=ECC, PURPOSE=4, DIGEST=12)
         await keystore.authUkeyPin(rid(cleared), pin(PIN))
+
+
+async def test_a_pin_that_was_on_its_way_to_a_cleared_key_and_was_dropped_counts_for_no_new_key(keystore):
+    """All keys of the caller are cleared then, and the PIN is forgotten as it is when the last one is cleared."""
+    one, two, new = unique("kept"), unique("cleared"), unique("new")
+    for label in (new, one, two):
+        await make(keystore, label, ALGORITHM=ECC, KEY_SIZE=256, PURPOSE=12)
+    await keystore.closeResource(rid(new))
+    await keystore.clearUkeyPinAuthState(rid(two))
+    token, go = keystore._abilities[ABILITY]._token, threading.Event()
+    holding = asyncio.create_task(token.run(lambda session: go.wait(PATIENCE)))
+    proving = asyncio.create_task(keystore.authUkeyPin(rid(two), pin(b"000000")))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    await keystore.clearUkeyPinAuthState(rid(one))
+    proving.cancel()
+    await asyncio.wait([proving])
+    go.set()
+    await holding
+    await keystore.openResource(rid(new))
+    with refused(12000023):
+        await keystore.initSession(rid(new), SIGN_ECC)
+
+
+@needs_compiler
+async def test_a_key_that_a_failed_driver_closes_leaves_the_pin_to_no_cleared_one(keystore, slot):
+    """The closed key was the last for which it counted."""
+    one, two, new = unique("fails"), unique("cleared"), unique("new")
+    await make(keystore, new, ALGORITHM=ECC, KEY_SIZE=256, PURPOSE=12)
+    await keystore.closeResource(rid(new))
+    await make(keystore, one, ALGORITHM=AES, KEY_SIZE=256, PURPOSE=3)
+    await make(keystore, two, ALGORITHM=ECC, KEY_SIZE=256, PURPOSE=12)
+    await keystore.clearUkeyPinAuthState(rid(two))
+    tags = {"ALGORITHM": AES, "PURPOSE": 1, "BLOCK_MODE": 1, "PADDING": 0}
+    handle = (await keystore.initSession(rid(one), external(**tags))).handle
+    slot.fail(DEVICE_MEMORY, ENCRYPT_INIT)
+    with refused(12000006):
+        await keystore.updateSession(handle, external(bytes(16)))
+    slot.work()
+    assert not keystore._abilities[ABILITY]._token._logged_in
+    await keystore.openResource(rid(new))
+    with refused(12000023):
+        await keystore.initSession(rid(new), SIGN_ECC)
 
 
 @needs_compiler

@@ -182,6 +182,25 @@ async def test_a_store_opens_with_its_token_alone(token):
 
 
 @needs_token
+@pytest.mark.asyncio
+async def test_a_token_that_shows_its_private_keys_to_all_is_logged_in_at(token, monkeypatch):
+    """When it refuses their use; what they are used for is begun anew."""
+    root_key = Pkcs11RootKey(MODULE, token, PIN, label="shown")
+    await root_key.generate()
+    wrapped = await root_key.wrap(KEY)
+    find = root_key._find
+
+    def refusing(pkcs11, session):
+        if session.user_type == pkcs11.UserType.NOBODY:
+            raise pkcs11.UserNotLoggedIn
+        return find(pkcs11, session)
+
+    monkeypatch.setattr(root_key, "_is_visible", lambda pkcs11, session: True)
+    monkeypatch.setattr(root_key, "_find", refusing)
+    assert await root_key.unwrap(wrapped) == KEY
+
+
+@needs_token
 def test_a_path_is_the_library_that_was_loaded_by_it(token, tmp_path, monkeypatch):
     """From one folder it names one file, from another one another; a link is what it was when it was first followed."""
     links = []

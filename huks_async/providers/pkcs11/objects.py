@@ -79,10 +79,7 @@ def asks_each_time(key: Any) -> bool:
     pkcs11 = python_pkcs11()
     if key.object_class != pkcs11.ObjectClass.PRIVATE_KEY:
         return False
-    try:
-        return bool(key[pkcs11.Attribute.ALWAYS_AUTHENTICATE])
-    except (pkcs11.AttributeTypeInvalid, pkcs11.AttributeSensitive):  # a token older than the attribute
-        return False
+    return bool(_told(key, pkcs11.Attribute.ALWAYS_AUTHENTICATE))  # a token may be older than the attribute
 
 
 def generate(session: Any, locator: Locator, numbers: Numbers, abandoned: Any) -> None:
@@ -218,9 +215,15 @@ def certificates(session: Any, locator: Locator | None) -> list[tuple[str | None
 
 def _told(one: Any, attribute: Any) -> Any:
     """What the token says about an object; None for what it does not say, and for a label that is not in UTF-8."""
+    pkcs11 = python_pkcs11()
     try:
         return one[attribute] or None
-    except (python_pkcs11().AttributeTypeInvalid, UnicodeDecodeError):
+    except (pkcs11.AttributeTypeInvalid, pkcs11.AttributeSensitive, UnicodeDecodeError):
+        return None
+    except pkcs11.FunctionFailed:
+        # python-pkcs11 raises this where a token has no such attribute and says that all is well. A token that is gone
+        # may, too.
+        look_at_token(one.session)
         return None
 
 

@@ -129,15 +129,22 @@ class Pkcs11Provider(CryptoExtensionAbility):
         return HuksCryptoExtensionResult()
 
     def _let_go(self, handle: str) -> None:
-        """Forget an open key with its sessions, and its caller if nothing else is open."""
+        """Forget an open key with its sessions, and its caller's PIN if that counts for no other."""
         resource = self._resources.pop(handle, None)
         if resource is None:
             return
         for name, session in list(self._sessions.items()):
             if session.resource is resource:
                 self._sessions.pop(name, None)
-        if all(other.uid != resource.uid for other in list(self._resources.values())):
+        if self._is_cleared(resource.uid):
             self._token.drop(resource.uid)
+
+    def _is_cleared(self, uid: int, last: _Resource | None = None) -> bool:
+        """Whether a caller has no key for which the PIN counts, or is being looked at but for the last one cleared."""
+        return all(
+            other.uid != uid or (other.cleared and (not other.proving or other is last))
+            for other in list(self._resources.values())
+        )
 
     async def onAuthUkeyPin(self, handle: str, params: Params) -> HuksCryptoExtensionResult:
         """Log in to the token, to check whether the PIN is right."""
@@ -162,6 +169,9 @@ class Pkcs11Provider(CryptoExtensionAbility):
             await self._token.prove(resource.uid, pin, count)
         finally:
             resource.proving -= 1
+            # The last other key may have been cleared meanwhile, while this might have needed the PIN right after.
+            if self._is_cleared(resource.uid):
+                self._token.drop(resource.uid)
         return HuksCryptoExtensionResult(authState=_S.HUKS_EXT_CRYPTO_PIN_AUTH_SUCCEEDED)
 
     async def onGetUkeyPinAuthState(self, handle: str, params: Params) -> HuksCryptoExtensionResult:
@@ -193,9 +203,8 @@ class Pkcs11Provider(CryptoExtensionAbility):
 
     async def _clear(self, resource: _Resource) -> HuksCryptoExtensionResult:
         resource.clearings += 1
-        others = [other for other in list(self._resources.values()) if other.uid == resource.uid]
         # Another key of the caller for which the PIN is being looked at may need it right after.
-        if all(other.cleared and (not other.proving or other is resource) for other in others):
+        if self._is_cleared(resource.uid, resource):
             await self._token.forget(resource.uid)
         return HuksCryptoExtensionResult()
 
