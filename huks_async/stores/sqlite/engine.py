@@ -9,7 +9,6 @@ import os
 import sqlite3
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -97,7 +96,6 @@ class Engine:
         self._read_closed = threading.Event()
         self._known = known
         self._creates = not known
-        self._is_apart = False
 
     def another(self) -> "Engine":
         """Open an engine of its own on the files that the path names now, for another thread.
@@ -109,7 +107,7 @@ class Engine:
         """
         self._locked(self._settle)
         engine = Engine(self._path, self._address, self._busy_timeout, {}, lambda _: None)
-        engine._creates, engine._is_apart = False, True
+        engine._creates = False
         engine.open()
         return engine
 
@@ -128,8 +126,6 @@ class Engine:
             self._lock.close()
             close_unused()
             raise
-        if not self._is_apart:  # whoever reads a snapshot keeps its files until the end
-            _engines[id(self)] = self
 
     def _open_settled(self) -> None:
         deadline = time.monotonic() + self._busy_timeout
@@ -145,7 +141,6 @@ class Engine:
                 self._lock.call(self._open, max(deadline - time.monotonic(), 0.0))
                 return
             except UnsettledError:
-                self._settle_others()
                 if time.monotonic() > deadline:
                     raise unsettled(self._address) from None
             time.sleep(_PAUSE)
@@ -171,7 +166,6 @@ class Engine:
         Waits only briefly for other processes, and for as long as any call does where the path does not name the files.
         """
         self._read_closed.wait()
-        _engines.pop(id(self), None)
         close, briefly = partial(self._close, tidy=True), min(self._busy_timeout, _CLOSING)
         try:
             try:
@@ -252,21 +246,14 @@ class Engine:
         try:
             database.log.sync(state)
         except OSError as error:
-            self.settle_soon()
+            self._mend_soon()
             return _refused(outcomes, partial(not_synced, self._address, error))
         self._remember(writes, outcomes)
         return outcomes
 
     def _locked(self, function: Callable[[], R]) -> R:
         try:
-            try:
-                return self._lock.call(function, self._busy_timeout)
-            except UnsettledError:
-                if not self._settle_others():
-                    raise
-                return self._lock.call(function, self._busy_timeout)
-        except UnsettledError:
-            raise unsettled(self._address) from None
+            return self._lock.call(function, self._busy_timeout)
         except FileNotFoundError:
             # a missing lock file would have been made, so it must be the folder that is missing
             raise gone(self._address) from None
@@ -304,21 +291,12 @@ class Engine:
         if name == STORE_KEY.encode():
             self._known[name] = value
 
-    def _settle_others(self) -> bool:
-        """Have the idle ones of this process notice what their next use would; return whether there are others."""
-        engines = [engine for ref in _engines.valuerefs() if (engine := ref()) is not None]
-        others = [engine for engine in engines if engine is not self and engine._path == self._path]
-        for other in others:
-            other.settle_soon()
-        return bool(others)
+    def _mend_soon(self) -> None:
+        """After a sync that failed, begin the log anew, if that is possible at once; otherwise the next use does it.
 
-    def settle_soon(self) -> None:
-        """Notice what became of the files, and mend them, if that is possible at once; otherwise the next use does it.
-
-        After a sync that failed, whoever opens the store later is not told of that, and would write behind what is not on
-        the disk.
+        Whoever opens the store later is not told of the failure, and would write behind what is not on the disk.
         """
-        with suppress(BusinessError, OSError, sqlite3.Error, UnsettledError):
+        with suppress(BusinessError, OSError, sqlite3.Error):
             self._lock.call(self._settle, min(self._busy_timeout, _CLOSING))
 
     def _mend(self, database: Database) -> None:
@@ -346,7 +324,7 @@ class Engine:
         try:
             return self._select(statement, values)
         except OSError:
-            self.settle_soon()
+            self._mend_soon()
             raise
 
     def _select(self, statement: str, values: tuple[Any, ...]) -> list[Any]:
@@ -430,7 +408,6 @@ class Engine:
 
         Raises:
             BusinessError: 12000004 when the path names no database, or another store.
-            UnsettledError: others have not noticed yet what became of the files.
 
         """
         database = self._current()
@@ -439,7 +416,10 @@ class Engine:
                 self._mend(database)
             return database
         with self._change:
-            self._follow(database)
+            try:
+                self._follow(database)
+            except UnsettledError:
+                raise unsettled(self._address) from None
         database = self._database
         assert database is not None
         return database
@@ -498,10 +478,6 @@ class Engine:
     def _leave(self, old: Database) -> None:
         self._use(None)
         old.close(tidy=False)
-
-
-_engines: "weakref.WeakValueDictionary[int, Engine]" = weakref.WeakValueDictionary()
-"""Those of this process that are open and can follow the path at any time, by their ids."""
 
 
 def _refused(outcomes: list[Outcome], error: Callable[[], BusinessError]) -> list[Outcome]:
