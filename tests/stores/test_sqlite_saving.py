@@ -166,6 +166,20 @@ async def test_the_names_of_a_left_log_are_gone_for_good_before_the_new_files_ar
     await store.aclose()
 
 
+@pytest.mark.parametrize("close", [False, True])
+@pytest.mark.asyncio
+async def test_an_empty_log_in_place_of_a_removed_one_keeps_nothing_from_being_saved(path, caplog, close):
+    """An opening makes it that is just under way when the log is removed, and is given up then."""
+    store = await _written(path)
+    os.unlink(f"{path}-wal")
+    path.with_name(f"{path.name}-wal").touch()
+    if not close:
+        assert await store.get(name("in the log")) is not None
+    await store.aclose()
+    assert LOST not in caplog.text
+    assert rows(path) == {"in the database", "in the log"}
+
+
 # --- no loss ------------------------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ from huks_async.runtime.folders import sync_folder
 from huks_async.runtime.randomness import random_bytes
 from huks_async.stores.sqlite.database import Database
 from huks_async.stores.sqlite.faults import log_not_saved
-from huks_async.stores.sqlite.files import file_names, look
+from huks_async.stores.sqlite.files import Files, file_names, look
 
 logger: logging.Logger = logging.getLogger("huks_async")
 
@@ -20,7 +20,7 @@ def save(path: str, address: str, old: Database, patience: float) -> bool:
     """Write a log whose name is gone, or whose database was moved, back into the database file it belongs to.
 
     This is safe while all users still share these files. It is not done if the database has got another log or
-    shared memory since, through which others may have written. What cannot be saved stays where it is if another try may
+    shared memory since, through which others may have written; an opening that met the removal leaves an empty log. What cannot be saved stays where it is if another try may
     save it; else it is told in the program's log, and a log that is beside another database now gets a name of its own.
 
     Args:
@@ -39,7 +39,7 @@ def save(path: str, address: str, old: Database, patience: float) -> bool:
     """
     names = look(path)
     same = names.database == old.files.database
-    if same and (names.log not in {None, old.files.log} or names.shared not in {None, old.files.shared}):
+    if same and (names.shared not in {None, old.files.shared} or _is_written_anew(path, names, old)):
         if not old.is_written_back() and names.log != old.files.log:
             _tell_loss(address, "another program has opened it since, and got a new log")
         return False
@@ -72,6 +72,10 @@ def save(path: str, address: str, old: Database, patience: float) -> bool:
         _remove(shared)
     sync_folder(os.path.dirname(path))
     return saved
+
+
+def _is_written_anew(path: str, names: Files, old: Database) -> bool:
+    return names.log not in {None, old.files.log} and os.path.getsize(f"{path}-wal") > 0
 
 
 def _remove(name: str) -> None:
