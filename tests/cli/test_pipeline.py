@@ -22,7 +22,7 @@ def _limit_threads(monkeypatch: pytest.MonkeyPatch, most: int) -> list[threading
     started, start = list[threading.Thread](), threading.Thread.start
 
     def limited(thread: threading.Thread) -> None:
-        if getattr(thread._target, "__func__", None) is pipeline._Pipeline._work:  # type: ignore[attr-defined]
+        if getattr(getattr(thread, "_work", None), "__func__", None) is pipeline._Pipeline._work:
             if len(started) == most:
                 raise RuntimeError("can't start new thread")
             started.append(thread)
