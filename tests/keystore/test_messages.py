@@ -35,7 +35,7 @@ from huks_async import (
 )
 from huks_async.crypto.rules.matrix import ALGORITHMS
 from huks_async.keys.items.item import encode_params
-from huks_async.messages import symmetric
+from huks_async.messages import recipients, symmetric
 from huks_async.messages.deterministic import DeterministicSealer
 from huks_async.model.params import ParamSet
 from tests.keystore.support import (
@@ -236,6 +236,28 @@ async def test_a_long_context_of_a_deterministic_message_does_not_hold_the_loop(
     assert await keystore.unseal("aes", sealed, context) == data
     await keystore.seal_deterministic("aes", b"short", b"context")
     assert threads[1] == threading.get_ident()
+
+
+@pytest.mark.parametrize("kind", ["x25519", "ml-kem"])
+async def test_a_long_context_of_a_message_to_a_recipient_does_not_hold_the_loop(
+    keystore: Keystore, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """It is hashed in another thread, when the message is made and when it is opened."""
+    threads = []
+    suite = recipients._Form.suite
+
+    def noted(self: recipients._Form) -> object:
+        threads.append(threading.get_ident())
+        return suite(self)
+
+    monkeypatch.setattr(recipients._Form, "suite", noted)
+    alias, make = MAKERS[kind]
+    context = bytes(1024 * 1024)
+    assert await keystore.unseal(alias, await make(keystore, b"short", context), context) == b"short"
+    assert len(threads) == 2
+    assert threading.get_ident() not in threads
+    assert await keystore.unseal(alias, await make(keystore, b"short", b"context"), b"context") == b"short"
+    assert threads[2:] == [threading.get_ident()] * 2
 
 
 async def test_equal_data_shows_in_deterministic_messages_alone(keystore: Keystore) -> None:
