@@ -9,7 +9,6 @@ only wait.
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from time import perf_counter, sleep, thread_time
 from typing import Generic, TypeVar
 
@@ -136,15 +135,20 @@ class SharedWork(Generic[T]):
             self._awaited = None
 
     def _call_helper(self) -> None:
-        with self._lock:
+        # the lock not by `with`, whose end may need memory, without which it would stay taken
+        self._lock.acquire()
+        try:
             if not self._todo or self._helpers >= self.most_helpers:
                 return
             self._helpers += 1
+        finally:
+            self._lock.release()
         try:
             self._pool.start(self._help)
         except BaseException:
-            with self._lock:
-                self._helpers -= 1
+            self._lock.acquire()
+            self._helpers -= 1
+            self._lock.release()
             raise
 
     def _help(self) -> None:
@@ -174,9 +178,18 @@ class SharedWork(Generic[T]):
                 error = failure
 
     def _next(self, calls: int) -> Call[T] | None:
-        with self._lock:
+        self._lock.acquire()
+        try:
+            call = None
             if calls < _CALLS_IN_A_ROW or not self._pool.is_crowded:
-                with suppress(IndexError):
-                    return self._todo.popleft()
-            self._helpers -= 1
-            return None
+                try:
+                    call = self._todo.popleft()
+                except (
+                    IndexError
+                ):  # not by `suppress`, whose end may need memory, without which the call would be lost
+                    call = None
+            if call is None:
+                self._helpers -= 1
+            return call
+        finally:
+            self._lock.release()

@@ -1,7 +1,10 @@
 """Long inputs where the system has few threads, or none."""
 
+import queue
 import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -69,3 +72,34 @@ def test_no_thread_is_an_error(
         "hint: raise its limit of threads (ulimit -u), or end other programs\n"
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["keystore", "long"]
+
+
+def test_an_error_is_told_once_there_is_memory_for_that(
+    huks: Huks, long: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The main thread waits for nothing else, and would do so for ever."""
+    huks("keys", "generate", "k")
+    refused = []
+
+    class Short(queue.SimpleQueue[Any]):
+        def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+            if isinstance(item, BaseException) and len(refused) < 3:
+                refused.append(item)
+                raise MemoryError
+            super().put(item)
+
+        def get(self, block: bool = True, timeout: float | None = None) -> Any:
+            try:
+                return super().get(timeout=60)
+            except queue.Empty:
+                raise AssertionError("nothing was told") from None
+
+    def finish(*_: Any) -> None:
+        raise OSError(5, "no luck")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pipeline, "queue", SimpleNamespace(SimpleQueue=Short, Empty=queue.Empty))
+        patched.setattr(pipeline._Pipeline, "_finish", finish)
+        done = huks("encrypt", "k", long, "-o", tmp_path / "sealed")
+    assert (done.code, len(refused)) == (1, 3)
+    assert "no luck" in done.err

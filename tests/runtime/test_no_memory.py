@@ -22,6 +22,7 @@ for module in (batches, jobs, workers):
 shared_work.sleep = at_once
 threading.excepthook = lambda thread: None
 
+kept = []
 told = threading.Lock()
 told.acquire()
 
@@ -37,6 +38,9 @@ home = jobs.Home(None, post, Waiter)
 shared_work.current_home = lambda known: home
 
 def fail(place, times):
+    # the interpreter keeps no tuples in stock, such as the end of a `with` takes
+    kept[:] = []
+    kept.extend([(each, each, each) for each in range(4000)])
     _testcapi.set_nomemory(place, place + times)
 
 class FailingTicket(list):

@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,51 @@ def test_a_call_that_is_carried_out_meanwhile_has_its_outcome(
     monkeypatch.setattr(commitlock.threading, "Event", NoMemoryLater)
     assert lock.call(function, 60) == 5
     monkeypatch.undo()
+    lock.close()
+    other.close_spare()
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["waiting", "without memory to wait"])
+def test_an_outcome_is_seen_without_memory_to_wake_whoever_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waits: bool
+) -> None:
+    """The caller waited for ever."""
+    lock, other = CommitLock(str(tmp_path / "x"), "s"), LockFile(str(tmp_path / "x"))
+    event, running, goes_on = threading.Event, threading.Event(), threading.Event()
+    outcome: list[int] = []
+
+    class NoMemoryToWake(event):
+        def wait(self, timeout: float | None = None) -> bool:
+            if not running.is_set():
+                other.release(held)
+                assert running.wait(60)
+            goes_on.set()
+            if not waits:
+                raise MemoryError
+            return event.wait(self, timeout)
+
+        def set(self) -> None:
+            raise MemoryError
+
+    def function() -> int:
+        running.set()
+        assert goes_on.wait(60)
+        return 5
+
+    held = other.take()
+    assert held is not None
+    caller = threading.Thread(target=lambda: outcome.append(lock.call(function, 60)), daemon=True)
+    with monkeypatch.context() as patch:
+        request = commitlock._Request.__init__
+
+        def made(self: commitlock._Request, function: Callable[[], int]) -> None:
+            request(self, function)
+            self.ended = NoMemoryToWake()
+
+        patch.setattr(commitlock._Request, "__init__", made)
+        caller.start()
+        caller.join(60)
+    assert outcome == [5]
     lock.close()
     other.close_spare()
 

@@ -9,6 +9,7 @@ and all processors work.
 import mmap
 import os
 import queue
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
@@ -21,6 +22,7 @@ from huks_async.cli.shell.interrupts import interruptible
 from huks_async.cli.shell.placed import BLOCK
 from huks_async.model.params import BytesLike
 from huks_async.runtime.daemons import DaemonThread
+from huks_async.runtime.jobs import PAUSE
 
 MEMORY_BYTES = 32 * 1024 * 1024
 """Buffers of all threads together take at most this, whatever the input and however many processors."""
@@ -178,7 +180,17 @@ class _Pipeline:
                 self._done.put(self._finish(batch, slot))
             self._done.put(None)
         except BaseException as error:  # the main thread raises it
-            self._done.put(error)
+            self._tell(error)
+
+    def _tell(self, error: BaseException) -> None:
+        """Hand it to the main thread, as soon as there is memory for that: it may wait for nothing else."""
+        while True:
+            try:
+                self._done.put(error)
+            except MemoryError:
+                time.sleep(PAUSE)
+            else:
+                return
 
     def _finish(self, batch: Batch, slot: _Slot) -> _Done:
         step, goes = self._step, 0

@@ -96,6 +96,8 @@ class CommitLock:
         pause = _LONG
         try:
             while not request.ended.wait(min(pause, max(deadline - time.monotonic(), 0.0))):
+                if request.has_outcome:
+                    return True
                 pause = min(2 * pause, _LONGEST)
                 if time.monotonic() >= deadline or self._is_dead(line):
                     if request.give_up():
@@ -206,6 +208,8 @@ class _Request:
 
     def __init__(self, function: Callable[[], Any]) -> None:
         self.ended = threading.Event()
+        """Wakes whoever waits, if there is memory for that; `has_outcome` tells in any case."""
+        self.has_outcome = False
         self.result: Any = None
         self.error: BaseException | None = None
         self._function = function
@@ -227,7 +231,7 @@ class _Request:
     def wait_for_end(self) -> None:
         """Return once the function, which is running under the lock, has an outcome."""
         # Looked at again and again, because the thread may get no memory to wake whoever waits, or this one to wait.
-        while not self.ended.is_set():
+        while not self.has_outcome:
             time.sleep(_LONG)
 
     def serve(self, file: LockFile, note: Callable[[int | None], None]) -> None:
@@ -237,7 +241,7 @@ class _Request:
         except BaseException as error:
             if self._decide():
                 self.error = error
-                self.ended.set()
+                self._end()
             return
         if descriptor is None:
             return
@@ -253,11 +257,19 @@ class _Request:
                 file.release(descriptor)
             finally:
                 if wanted:
-                    self.ended.set()
+                    self._end()
+
+    def _end(self) -> None:
+        self.has_outcome = True
+        self.ended.set()
 
     def _decide(self) -> bool:
-        with self._state:
+        # not by `with`, whose end may need memory, without which the lock would stay taken
+        self._state.acquire()
+        try:
             decided, self._open = self._open, False
+        finally:
+            self._state.release()
         return decided
 
 
