@@ -121,12 +121,21 @@ class Crew:
         """Let the threads end once the waiting jobs are done. May be called again, and after the event loop ended."""
         if self._born != generation():
             return  # the threads are the parent's, and the lock may be held by one of them
-        with self._lock:
-            if not self._closed:
-                self._closed = True
-                self._home = None
-                self._stop.detach()
-                self._desk.stop()
+        self._closed = True
+        self._end()
+
+    def _end(self) -> None:
+        """Tell the threads to end; but not while a job is submitted, after which that is done.
+
+        It does not wait: the job's thread may be the one that calls this before its first step, which is waited for.
+        """
+        if self._lock.acquire(blocking=False):
+            try:
+                if self._stop.detach() is not None:
+                    self._home = None
+                    self._desk.stop()
+            finally:
+                self._lock.release()
 
     def finish(self, last: Callable[[], T]) -> Job[T]:
         """Close, and have a last call made after the jobs that are waiting. For crews of one thread.
@@ -160,7 +169,8 @@ class Crew:
         self._refuse_elsewhere()
         home = current_home(self._home)
         job = Job(home, function, args)
-        with self._lock:
+        self._lock.acquire()
+        try:
             # Wherever memory is allocated, the collector may end a task that submits a job, too, or closes this. So a
             # thread counts before it is made, and nothing is allocated between the last look and the put.
             before = self._desk.count(1)
@@ -174,6 +184,11 @@ class Crew:
                 self._desk.count(-1)
                 raise
             self._home = home
+        finally:
+            self._lock.release()
+            # The order matters: who closes says so before it looks whether the lock is free.
+            if self._closed:
+                self._end()
         return job
 
     def _start(self) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import threading
+from contextlib import suppress
 
 import pytest
 
@@ -93,8 +94,12 @@ def test_one_that_works_in_a_thread_at_its_end_gives_the_pool_no_thread_too_many
 
 
 @pytest.mark.parametrize("size", [1, 2])
-@pytest.mark.parametrize("counts", [0, 1], ids=["before its thread", "during its thread"])
-def test_one_that_closes_a_pool_at_its_end_leaves_no_thread(lose, monkeypatch, size, counts):
+@pytest.mark.parametrize(
+    "made",
+    [(workers.Desk, "count"), (workers, "DaemonThread"), (daemons._Beginning, "tell")],
+    ids=["before its thread", "during its thread", "in its thread"],
+)
+def test_one_that_closes_a_pool_at_its_end_leaves_no_thread(lose, size, made):
     """The call for which the thread was being made is refused, as after any closing."""
     calls = []
 
@@ -104,7 +109,7 @@ def test_one_that_closes_a_pool_at_its_end_leaves_no_thread(lose, monkeypatch, s
         async def at_its_end():
             pool.close()
 
-        await lose(at_its_end, *[(workers.Desk, "count"), (workers, "DaemonThread")][counts])
+        await lose(at_its_end, *made)
         with pytest.raises(BusinessError, match="is closed") as caught:
             await pool.run(calls.append, "refused")
         while threads_begun("huks-lost"):
@@ -157,3 +162,30 @@ def test_one_that_calls_a_token_at_its_end_shares_its_thread(lose, monkeypatch, 
         return sorted(work for work, _ in calls), len({thread for _, thread in calls})
 
     assert completes(main) == [(["kept", "lost"], 1)]
+
+
+@pytest.mark.parametrize("leaves", [False, True], ids=["calls", "leaves"])
+def test_one_that_ends_in_the_thread_of_a_token_before_its_first_step_stops_nobody(lose, monkeypatch, leaves):
+    """Whoever waits for the thread holds no lock that the task's last steps need."""
+    calls = []
+    monkeypatch.setattr(token.Token, "_call", lambda self, work: calls.append(work))
+
+    async def main():
+        one = token.Token("nowhere", "lost")
+        one.join()
+
+        async def at_its_end():
+            if leaves:
+                one.leave()
+            else:
+                with suppress(Exception):  # no event loop runs there
+                    await one.run("lost")
+
+        await lose(at_its_end, daemons._Beginning, "tell")
+        await one.run("kept")
+        one.leave()
+        while threads_begun("huks-token-lost"):
+            await asyncio.sleep(0.001)
+        return calls, one._worker
+
+    assert completes(main) == [(["kept"], None)]

@@ -78,7 +78,7 @@ class Token:
         self._worker: SerialWorker | None = None
         self._users = 0
         self._resting = False
-        # Held while the thread is given work or told to end, never during a call of the library. Taken again by the
+        # Held while the thread is chosen or told to end, never during a call of the library. Taken again by the
         # same thread where the garbage collector ends an abandoned task whose last step is a call of the token.
         self._guard = RLock()
         self._born = generation()
@@ -136,11 +136,19 @@ class Token:
             self._born = generation()
         if self._worker is not None and self._born != generation():
             self._worker.check_open()
-        with self._guard:
-            if self._worker is None:
-                made = SerialWorker(name=f"huks-token-{self._label}"[:15])
-                self._worker = self._worker or made  # such a task may have made one meanwhile
-            return self._worker.start(self._call, work)
+        while True:
+            with self._guard:
+                if self._worker is None:
+                    made = SerialWorker(name=f"huks-token-{self._label}"[:15])
+                    self._worker = self._worker or made  # such a task may have made one meanwhile
+                worker = self._worker
+            try:
+                # without the lock, which a new thread may need before its first step: the collector ends tasks there, too
+                return worker.start(self._call, work)
+            except BusinessError:
+                if not worker.closed:
+                    raise
+                # it was told to end meanwhile
 
     def join(self) -> None:
         """Say that a keystore uses the token from now on."""
@@ -161,13 +169,15 @@ class Token:
         """Have the thread end after the work that waits for it, which may be work that hangs."""
         with self._guard:
             worker = self._worker
-            if worker is None:
-                return
-            try:
-                worker.start(self._end)
-            except Exception:  # the event loop has ended, or this is a forked child
+        if worker is None:
+            return
+        try:
+            worker.start(self._end)
+        except Exception:  # the event loop has ended, or this is a forked child
+            with self._guard:
                 worker.close()
-                self._worker = None
+                if self._worker is worker:
+                    self._worker = None
 
     def _end(self) -> None:
         """End the session and the thread, unless a keystore has joined since. Runs in the thread."""
