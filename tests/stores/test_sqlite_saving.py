@@ -10,7 +10,8 @@ import pytest
 from huks_async.stores import SqliteStore
 from huks_async.stores.sqlite import saving
 from huks_async.stores.sqlite.commitlock import CommitLock
-from tests.stores.peer import name
+from huks_async.stores.sqlite.database import Database
+from tests.stores.peer import Peer, name
 from tests.stores.test_sqlite_closing import _look_by_another_program, _sound_rows, _used
 from tests.stores.test_sqlite_files import files, rows
 
@@ -138,6 +139,27 @@ async def test_a_log_that_cannot_be_saved_is_kept_under_a_name_of_its_own(path, 
     assert _sound_rows(trial) == before | {f"last {number}" for number in range(5)}
 
 
+@pytest.mark.asyncio
+async def test_all_who_have_the_log_tell_its_new_name_until_one_of_them_has_saved_it(path, caplog):
+    """They have the same log, which only the first finds under its old name."""
+    store, backup = await _used(path)
+    others = [SqliteStore(path) for _ in range(2)]
+    for other in others:
+        await other.open()
+    replaced = path.with_name("replaced")
+    os.rename(path, replaced)
+    os.rename(backup, path)
+    with _no_space_beyond(replaced.stat().st_size):
+        await store.aclose()
+        (kept,) = path.parent.glob("*.unsaved")
+        await others[0].aclose()
+    assert caplog.text.count(f"'{kept}'") == 2
+    await others[1].aclose()
+    assert files(path) == ["keys.db", "keys.db.lock", "replaced"]
+    assert "last 4" in rows(replaced)
+    assert len(caplog.records) == 2
+
+
 @pytest.mark.parametrize("written", [True, False])
 @pytest.mark.asyncio
 async def test_a_use_says_what_another_program_keeps_from_being_saved(path, caplog, written):
@@ -178,6 +200,73 @@ async def test_an_empty_log_in_place_of_a_removed_one_keeps_nothing_from_being_s
     await store.aclose()
     assert LOST not in caplog.text
     assert rows(path) == {"in the database", "in the log"}
+
+
+# --- kills --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+async def test_a_log_is_not_beside_another_database_while_it_is_saved(path, monkeypatch):
+    """Whoever opened that after a kill in the middle would read the log into it."""
+    store, backup = await _used(path)
+    os.replace(backup, path)
+    write_back, seen = Database.write_back, []
+
+    def noted(self, patience):
+        seen.append([entry for entry in files(path) if "-wal" in entry])
+        return write_back(self, patience)
+
+    monkeypatch.setattr(Database, "write_back", noted)
+    assert await store.get(name("last 0")) is None
+    await store.aclose()
+    ((during,),) = seen
+    assert during.endswith(".unsaved")
+    assert files(path) == ["keys.db"]
+
+
+_MADE = """
+async def made(who):
+    await store.open()
+    await store.put_meta("store-key", who.encode())
+    return await put(*[f"{who} {number}" for number in range(100)])
+"""
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_another_store_in_place_gets_nothing_of_the_log(path, killed):
+    """It is refused; the log is saved where it belongs, and the process is killed, or the files are put back."""
+    other, moved = path.with_name("other.db"), path.with_name("moved.db")
+    with Peer(other, prelude=_MADE) as peer:
+        assert peer.ask("made('other')") is True
+        assert peer.ask("closed()")
+    with Peer(path, prelude=_MADE) as peer:
+        assert peer.ask("made('ours')") is True
+        os.rename(path, moved)
+        os.rename(other, path)
+        for _ in range(2):
+            assert "another store" in peer.ask("get('ours 0')")[1]
+        if killed:
+            peer.kill()
+        else:
+            os.rename(path, other)
+            os.rename(moved, path)
+            assert peer.ask("put('more')")
+            assert peer.ask("closed()")
+    theirs, ours = (path, moved) if killed else (other, path)
+    assert rows(theirs) == {f"other {number}" for number in range(100)}
+    assert rows(ours) == {f"ours {number}" for number in range(100)} | (set() if killed else {"more"})
+
+
+def test_an_idle_store_of_the_process_does_not_keep_a_removed_log_from_being_saved(path):
+    """The log would be gone with the process, because the busy store leaves the files to the idle one."""
+    with Peer(path, prelude="idle = type(store)(path)") as peer:
+        peer.ask("opened()")
+        peer.ask("idle.open()")
+        peer.ask("put('acknowledged')")
+        os.unlink(f"{path}-wal")
+        assert "other keystores or backups of this process" in peer.ask("put('more')")[1]
+        peer.kill()
+    assert rows(path) == {"acknowledged"}
 
 
 # --- no loss ------------------------------------------------------------------------------------------------------

@@ -459,6 +459,8 @@ class Engine:
             return False
         if old.is_shared_here():
             # Reopened now, SQLite would keep using the old shared memory, which other stores of this process have open.
+            # They may stay idle until the process ends, so the log is saved already.
+            self._save(old)
             self._leave(old)
             raise UnsettledError
         written_back = self._save(old)
@@ -468,6 +470,10 @@ class Engine:
     def _exchange(self, old: Database) -> None:
         """Leave a database file that was replaced by another one, if the new one is the same store."""
         if not is_same_store(self._path, self._known):
+            # The files may be put back, so they stay open. But if this process is killed before that, whoever opens the
+            # other store must not read the log into it.
+            with suppress(OSError):
+                save(self._path, self._address, old, min(self._busy_timeout, _CLOSING))
             raise other_store(self._address)
         self._save(old)
         self._leave(old)

@@ -9,7 +9,7 @@ from huks_async.runtime.folders import sync_folder
 from huks_async.runtime.randomness import random_bytes
 from huks_async.stores.sqlite.database import Database
 from huks_async.stores.sqlite.faults import log_not_saved
-from huks_async.stores.sqlite.files import Files, file_names, look
+from huks_async.stores.sqlite.files import Files, file_names, inode, look
 
 logger: logging.Logger = logging.getLogger("huks_async")
 
@@ -20,8 +20,9 @@ def save(path: str, address: str, old: Database, patience: float) -> bool:
     """Write a log whose name is gone, or whose database was moved, back into the database file it belongs to.
 
     This is safe while all users still share these files. It is not done if the database has got another log or
-    shared memory since, through which others may have written; an opening that met the removal leaves an empty log. What cannot be saved stays where it is if another try may
-    save it; else it is told in the program's log, and a log that is beside another database now gets a name of its own.
+    shared memory since, through which others may have written; an opening that met the removal leaves an empty log.
+    What cannot be saved stays where it is if another try may save it; else it is told in the program's log. A log that is
+    beside another database now gets a name of its own until it is saved.
 
     Args:
         path: the database's.
@@ -43,6 +44,11 @@ def save(path: str, address: str, old: Database, patience: float) -> bool:
         if not old.is_written_back() and names.log != old.files.log:
             _tell_loss(address, "another program has opened it since, and got a new log")
         return False
+    _, log, shared = file_names(path)
+    if not same and names.database is not None and names.log == old.files.log:
+        # First of all, because whoever opens the other database after a kill would read the log into it.
+        with suppress(OSError):
+            _move_aside(log)
     saved = False
     with suppress(sqlite3.Error, OSError):
         saved = old.write_back(patience)
@@ -55,19 +61,18 @@ def save(path: str, address: str, old: Database, patience: float) -> bool:
         if lost:
             raise log_not_saved(address)
         return saved
-    # Files of the old set must not be mixed with those of the new one. The log goes first: it would be read into
-    # the new database, also by whoever opens that after a kill between the two.
-    _, log, shared = file_names(path)
-    if names.log == old.files.log and lost:
-        aside = f"{log}.{random_bytes(8).hex()}{_UNSAVED}"
-        os.rename(log, aside)  # needs no space, unlike all else that could keep it
+    # Files of the old set must not be mixed with those of the new one.
+    if names.log == old.files.log:
+        _move_aside(log)
+    aside = _find_aside(log, old)
+    if lost and aside is not None:
         _tell_loss(
             address, f"it is in the log '{aside}' alone, which belongs to the database that was there before"
         )
     elif lost:
         _tell_loss(address, "its log has lost its name")
-    elif names.log == old.files.log:
-        _remove(log)
+    elif aside is not None:
+        _remove(aside)
     if names.shared == old.files.shared:
         _remove(shared)
     sync_folder(os.path.dirname(path))
@@ -75,7 +80,28 @@ def save(path: str, address: str, old: Database, patience: float) -> bool:
 
 
 def _is_written_anew(path: str, names: Files, old: Database) -> bool:
-    return names.log not in {None, old.files.log} and os.path.getsize(f"{path}-wal") > 0
+    if names.log in {None, old.files.log}:
+        return False
+    try:
+        return os.path.getsize(f"{path}-wal") > 0
+    except FileNotFoundError:  # removed since
+        return False
+
+
+def _move_aside(log: str) -> None:
+    # needs no space, unlike all else that could keep it
+    os.rename(log, f"{log}.{random_bytes(8).hex()}{_UNSAVED}")
+
+
+def _find_aside(log: str, old: Database) -> str | None:
+    """Find the name that this or another process has given the log."""
+    folder, name = os.path.split(log)
+    for found in os.listdir(folder):
+        if found.startswith(f"{name}.") and found.endswith(_UNSAVED):
+            aside = os.path.join(folder, found)
+            if inode(aside) == old.files.log:
+                return aside
+    return None
 
 
 def _remove(name: str) -> None:
