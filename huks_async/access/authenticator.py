@@ -154,5 +154,6 @@ class Authenticator(Protocol):
 
         Raises:
             BusinessError: 12000008 for a wrong credential, or while further tries are locked out; 12000013 for a
-                user without a credential of this type, or one that was shown in place of it; 401 for something that is not such a credential at all.
+                user without a credential of this type, or one that was shown in place of it; 401 for something that
+                is not such a credential at all.
         """

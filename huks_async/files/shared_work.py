@@ -182,11 +182,10 @@ class SharedWork(Generic[T]):
         try:
             call = None
             if calls < _CALLS_IN_A_ROW or not self._pool.is_crowded:
+                # not with `suppress`, whose end may need memory, without which the call would be lost
                 try:
                     call = self._todo.popleft()
-                except (
-                    IndexError
-                ):  # not by `suppress`, whose end may need memory, without which the call would be lost
+                except IndexError:
                     call = None
             if call is None:
                 self._helpers -= 1

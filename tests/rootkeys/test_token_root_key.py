@@ -15,7 +15,7 @@ import huks_async as huks
 from huks_async.keys.items.storekey import open_store_key
 from huks_async.model.errors import BusinessError
 from huks_async.providers import Pkcs11Provider
-from huks_async.rootkeys import EphemeralRootKey, Pkcs11RootKey
+from huks_async.rootkeys import EphemeralRootKey, Pkcs11RootKey, pkcs11_library
 from huks_async.rootkeys.pkcs11_library import library_of
 from huks_async.stores import MemoryStore
 from tests.providers import softhsm
@@ -203,6 +203,8 @@ async def test_a_token_that_shows_its_private_keys_to_all_is_logged_in_at(token,
 @needs_token
 def test_a_path_is_the_library_that_was_loaded_by_it(token, tmp_path, monkeypatch):
     """From one folder it names one file, from another one another; a link is what it was when it was first followed."""
+    # other tests load it by its own path, and whatever is first here would be what it is loaded by
+    monkeypatch.setattr(pkcs11_library, "_libraries", {})
     links = []
     (tmp_path / "other.so").touch()
     for folder, target in (("here", MODULE), ("there", tmp_path / "other.so")):

@@ -15,10 +15,9 @@ from huks_async.cli.words.authentication import UsePlace
 from huks_async.cli.words.parameters import Tags, options
 from huks_async.model.enums import HuksKeyAlg
 from huks_async.model.errors import BusinessError
+from huks_async.model.limits import Limits
 
 _CRYPTO_FAIL = 12000006
-# as much as one session collects, and what SM2 adds to it
-_MAX_BYTES = 64 * 1024 * 1024 + 128
 
 Form: TypeAlias = Annotated[
     Literal["der", "c1c3c2", "c1c2c3"] | None,
@@ -75,10 +74,13 @@ async def decrypt(
         BusinessError: 401 for what is not of the form.
 
     """
+    from huks_async.crypto.sm2.operations import MAX_OVERHEAD  # late: of all files few are of SM2
+
+    most = Limits().max_collected_bytes + MAX_OVERHEAD
     given = bytearray()
     for piece in pieces:
         given += piece
-        if len(given) > _MAX_BYTES:
+        if len(given) > most:
             raise CommandError("the input is longer than an SM2 ciphertext that one session takes")
     order = _ORDERS.get(form or "")
     data = bytes(given) if order is None else huks_async.sm2_ciphertext_from_raw(given, order)
