@@ -1,7 +1,6 @@
 """Keys in a PKCS#11 token, with SoftHSM: used like any other, and what happens when the token does not answer."""
 
 import asyncio
-import gc
 import itertools
 import json
 import os
@@ -37,6 +36,7 @@ from tests.providers.softhsm import (
     REMOVED,
     TOKEN_INFO,
     end_library,
+    let_threads_end,
     log_out,
     make_slot,
     needs_compiler,
@@ -1193,10 +1193,7 @@ def threads():
     def alive():
         return threads_begun("huks-token")
 
-    gc.collect()
-    for thread in threading.enumerate():
-        if thread.name.startswith("huks-token"):
-            thread.join(PATIENCE)
+    let_threads_end()
     return alive
 
 
@@ -1398,6 +1395,7 @@ async def test_a_provider_that_was_made_before_a_fork_is_the_childs_if_it_was_no
 
 async def test_without_the_extra_the_error_names_it(monkeypatch):
     """The module is imported late, and what is missing is said."""
+    let_threads_end()  # without the module they would leave their sessions open
     monkeypatch.setitem(__import__("sys").modules, "pkcs11", None)
     async with huks.Keystore.open(
         "memory:", monitor=False, load_all=False, abilities={ABILITY: Pkcs11Provider("x.so", "t")}

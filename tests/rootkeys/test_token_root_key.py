@@ -19,7 +19,7 @@ from huks_async.rootkeys import EphemeralRootKey, Pkcs11RootKey, pkcs11_library
 from huks_async.rootkeys.pkcs11_library import library_of
 from huks_async.stores import MemoryStore
 from tests.providers import softhsm
-from tests.providers.softhsm import MODULE, end_library, make_tokens, needs_token
+from tests.providers.softhsm import MODULE, end_library, let_threads_end, make_tokens, needs_token
 from tests.providers.support import ABILITY, ABILITY_PARAM, NAME, refused
 
 KEY = bytes(range(32))
@@ -228,6 +228,7 @@ def test_a_path_is_the_library_that_was_loaded_by_it(token, tmp_path, monkeypatc
 @pytest.mark.asyncio
 async def test_without_the_extra_the_error_names_it(monkeypatch):
     """The module is imported late, and what is missing is said."""
+    let_threads_end()  # without the module they would leave their sessions open
     monkeypatch.setitem(sys.modules, "pkcs11", None)
     with pytest.raises(BusinessError, match=r"huks-async\[pkcs11\]") as caught:
         await Pkcs11RootKey(Path("x.so"), "t", "p").open()
