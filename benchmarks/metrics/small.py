@@ -36,7 +36,8 @@ async def against_context(settings: Settings) -> Outcome:
 
     Both have their nonce given; on our side the session's options are checked against the key's
     every time. `fresh` is the same with options that the caller builds anew around a nonce of its own,
-    `mappings` with plain mappings in place of objects.
+    `mappings` with plain mappings in place of objects, `repeated` with all parameters in both calls, as programs for
+    devices have them.
     """
     key, peer = os.urandom(32), "cryptography context"
     async with ours.open_keystore(settings, "gcm") as keystore:
@@ -48,6 +49,7 @@ async def against_context(settings: Settings) -> Outcome:
                 Case(peer, calls(raw.gcm_context(key, ours.NONCE, ours.AAD, DATA))),
                 Case("huks_async, fresh options", _fresh(keystore)),
                 Case("huks_async, mappings", _of_mappings(keystore)),
+                Case("huks_async, repeated options", _repeating(keystore)),
                 Case("cryptography one-shot", calls(one_shot)),
             ],
             clock=time.thread_time,
@@ -64,6 +66,17 @@ def _fresh(keystore: huks.Keystore) -> Run:
             nonce = huks.HuksParam(huks.HuksTag.HUKS_TAG_NONCE, os.urandom(12))
             session = await keystore.initSession("gcm", huks.HuksOptions([*fixed, nonce, aad]))
             await keystore.finishSession(session.handle, huks.HuksOptions([], DATA))
+
+    return run
+
+
+def _repeating(keystore: huks.Keystore) -> Run:
+    same = huks.HuksOptions(ours.SESSIONS["gcm"].properties, DATA)
+
+    async def run(times: int) -> None:
+        for _ in range(times):
+            session = await keystore.initSession("gcm", same)
+            await keystore.finishSession(session.handle, same)
 
     return run
 

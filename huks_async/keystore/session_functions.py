@@ -108,7 +108,7 @@ class SessionFunctions(KeystoreFunctions):
             if type(properties) is list and (bound := state.recall_guarded(keyAlias, properties)) is not None:
                 if perf_counter() > dispatcher.turn_ends and dispatcher.is_due():
                     await dispatcher.give_turn()
-                plan, own = bound
+                plan, own, _ = bound
                 return _enter_guarded(state, plan.context.begin(plan, own))
             try:
                 params = parse_properties(properties)
@@ -126,10 +126,13 @@ class SessionFunctions(KeystoreFunctions):
                     await dispatcher.give_turn()
                 return _enter_guarded(state, cast("GuardedSession", prepared))
             known = cast("Prepared", prepared)
-        (starter, ready, context), blobs = known
+        (starter, ready, context), blobs, known_lists = known
         if perf_counter() > state.dispatcher.turn_ends and state.dispatcher.is_due():
             await state.dispatcher.give_turn()
-        session = state.table.open(state.session_owner, starter(ready, blobs), context)
+        # where there is a context, finish reads its parameters
+        session = state.table.open(
+            state.session_owner, starter(ready, blobs), context, known_lists if context is None else None
+        )
         # The result is made without calling __init__, which would be a noticeable part of a short session.
         opened = _new_object(HuksSessionHandle)
         opened.handle = session.handle
@@ -157,7 +160,7 @@ class SessionFunctions(KeystoreFunctions):
         state = self._direct or self._open_state()
         if get_ident() != state.thread:
             state.owner.check("this keystore")
-        data = _ordinary_data(handle, options)
+        data = _ordinary_data(state, handle, options)
         if data is not None and token is None:
             out = state.driver.start_update(state.session_owner, handle, data)
         elif data is not None and type(token) is bytes:
@@ -197,7 +200,7 @@ class SessionFunctions(KeystoreFunctions):
         state = self._direct or self._open_state()
         if get_ident() != state.thread:
             state.owner.check("this keystore")
-        data = _ordinary_data(handle, options)
+        data = _ordinary_data(state, handle, options)
         if data is not None and token is None:
             params = NO_PARAMETERS
             out = state.driver.start_finish(state.session_owner, handle, data)
@@ -315,7 +318,7 @@ async def _prepare(
         if times_warned() > before:
             # The plan is not kept, so that a weak algorithm warns each time and a filter that is set later counts.
             refuse_empty_bytes(params.blobs, used_bytes(numbers))
-            return plan, params.blobs
+            return plan, params.blobs, item.prepared
         item.prepared.keep(key, plan)
     used = used_bytes(numbers)
     if params.blobs.keys() <= used:
@@ -323,7 +326,7 @@ async def _prepare(
     else:
         # The list is not kept: byte strings that the operation ignores must be checked each time.
         refuse_empty_bytes(params.blobs, used)
-    return plan, params.blobs
+    return plan, params.blobs, item.prepared
 
 
 def _rule_of(
@@ -352,8 +355,11 @@ async def _keep_secret(rule: _SecretRule, params: ParamSet, secret: bytes) -> by
     return await owner.maker.keep_secret(rule.base, params, secret, rule.flag)
 
 
-def _ordinary_data(handle: object, options: object) -> bytes | None:
-    """The data of a call with arguments of the most common form; None if they must be parsed."""
+def _ordinary_data(state: OpenState, handle: object, options: object) -> bytes | None:
+    """The data of a call with arguments of the most common forms; None if they must be parsed.
+
+    These forms are no parameters, and those of a session on the same key once more, as programs for devices have them.
+    """
     if type(options) is HuksOptions:
         try:
             properties, data = options.properties, options.inData
@@ -363,8 +369,27 @@ def _ordinary_data(handle: object, options: object) -> bytes | None:
         properties, data = options.get("properties"), options.get("inData")
     else:
         return None
-    ordinary = properties is None or (type(properties) is list and not properties)
-    return data if ordinary and type(data) is bytes and type(handle) is int else None
+    if type(data) is not bytes or type(handle) is not int:
+        return None
+    if properties is None or (
+        type(properties) is list and (not properties or _repeats(state, handle, properties))
+    ):
+        return data
+    return None
+
+
+def _repeats(state: OpenState, handle: int, properties: list[Any]) -> bool:
+    """Whether parameters are such as began a session on this one's key, and so are known to be legal.
+
+    Whose session it is does not matter for that, and is checked with the call itself.
+    """
+    session = state.table.sessions.get(handle)
+    if session is None or session.known_lists is None:
+        return False
+    try:
+        return session.known_lists.recognise(properties) is not None
+    except Exception:
+        return False  # a list that must be parsed; objects of the caller may raise anything
 
 
 async def _segment(

@@ -1,10 +1,17 @@
 """One open key session."""
 
-from typing import Any
+from typing import Any, Protocol
 
 from huks_async.crypto.operation import Operation
 from huks_async.model.showing import shown
 from huks_async.model.uncopied import Uncopied
+
+
+class KnownLists(Protocol):
+    """Lists of parameters that were parsed without error for other sessions on the same key."""
+
+    def recognise(self, properties: list[Any], /) -> object | None:
+        """Anything but None for such a list; may raise anything for a list that must be parsed."""
 
 
 class Session(Uncopied):
@@ -19,9 +26,21 @@ class Session(Uncopied):
         free_for: the owner, or None while a call is running; says at once who may call.
         held: bytes that the operation kept after its last call.
         context: what the keystore needs at finish (the rules for a derived key), or None.
+        known_lists: by which a call that repeats the parameters of a session is recognised, where the operation does
+            not read the parameters of calls; else None.
     """
 
-    __slots__ = ("context", "free_for", "handle", "held", "operation", "order", "owner", "used")
+    __slots__ = (
+        "context",
+        "free_for",
+        "handle",
+        "held",
+        "known_lists",
+        "operation",
+        "order",
+        "owner",
+        "used",
+    )
 
     handle: int
     owner: str
@@ -31,6 +50,7 @@ class Session(Uncopied):
     context: Any
     free_for: str | None
     held: int
+    known_lists: KnownLists | None
 
     @property
     def busy(self) -> bool:

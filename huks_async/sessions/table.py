@@ -16,7 +16,7 @@ from huks_async.model.showing import shown
 from huks_async.runtime.randomness import ForkWatch, random_bytes
 from huks_async.sessions.eviction import OpeningOrder
 from huks_async.sessions.fates import Fates
-from huks_async.sessions.session import Session
+from huks_async.sessions.session import KnownLists, Session
 
 logger: Logger = getLogger("huks_async")
 
@@ -167,7 +167,9 @@ class SessionTable:
         """How many sessions have finished so far."""
         return self._order - len(self.sessions) - self._unfinished
 
-    def open(self, owner: str, operation: Operation, context: Any = None) -> Session:
+    def open(
+        self, owner: str, operation: Operation, context: Any = None, known_lists: KnownLists | None = None
+    ) -> Session:
         """Enter a running operation, making room for it if the limits ask for that.
 
         Raises:
@@ -189,6 +191,7 @@ class SessionTable:
         session.context = context
         session.free_for = owner
         session.held = 0
+        session.known_lists = known_lists
         self.sessions[handle] = session  # `compact` may have replaced the dictionary, called from on_purge
         if self._notes:
             self._note(session)

@@ -2,14 +2,16 @@
 
 `python -m tests.adversity.remembered_options [PAIRS] [SEED]`: both keystores have the same keys. The one that
 remembers has just opened sessions with a list of either form; then the list, what is in it or the key is changed
-in some way, and both open a session with it. Outcome, code and message must be the same.
+in some way, and both open a session with it; or the session is opened as before, and the calls on it have the changed
+list. Outcome, code and message must be the same.
 """
 
+import copy
 import random
 import sys
 import tempfile
 from decimal import Decimal
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 
 import anyio
 
@@ -151,6 +153,23 @@ async def outcome(keystore, alias, properties):
     return result.outData
 
 
+async def outcome_of_calls(keystore, alias, begun_with, called_with, form=dict):
+    """What a session gives whose calls have parameters of their own, and whether it lives on after each of them."""
+    outcomes = []
+    try:
+        handle = (await keystore.initSession(alias, {"properties": begun_with})).handle
+    except huks.BusinessError as error:
+        return [(error.code, error.message)]
+    for call in (keystore.updateSession, keystore.finishSession):
+        for properties in (called_with, []):
+            try:
+                result = await call(handle, form({"properties": properties, "inData": DATA}))
+                outcomes.append(result.outData)
+            except huks.BusinessError as error:
+                outcomes.append((error.code, error.message.replace(str(handle), "")))
+    return outcomes
+
+
 async def import_keys(keystore, key):
     """One key at two levels, and one that may do less."""
     for level, purpose in ((DEVICE, 3), (CREDENTIAL, 3)):
@@ -180,6 +199,7 @@ async def compare(pairs, seed, folder):
             alias = rng.choice(["key", "key", "key", "bound", "absent"])
             for _ in range(rng.randrange(1, 3)):
                 await outcome(warm, alias, properties)
+            begun_with = [copy.copy(param) for param in properties]
             for _ in range(rng.choice([0, 1, 1, 1, 2])):
                 changed = change(rng, properties if isinstance(properties, list) else list(properties))
                 properties = changed
@@ -199,7 +219,12 @@ async def compare(pairs, seed, folder):
             else:  # an iterator gives its content once
                 content = list(properties)
                 both = iter(content), iter(content)
-            ours, theirs = await outcome(warm, alias, both[0]), await outcome(cold, alias, both[1])
+            if rng.random() < 0.4:
+                ours = await outcome_of_calls(warm, alias, begun_with, both[0])
+                # Neither a tuple nor options of a class of their own are recognised.
+                theirs = await outcome_of_calls(cold, alias, tuple(begun_with), both[1], MappingProxyType)
+            else:
+                ours, theirs = await outcome(warm, alias, both[0]), await outcome(cold, alias, both[1])
             if ours != theirs:
                 differences += 1
                 print(

@@ -303,6 +303,61 @@ def test_a_replaced_key_is_used_at_once_and_a_deleted_one_never(address, tmp_pat
     anyio.run(main)
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_calls_may_repeat_the_parameters_of_their_session(form):
+    """As programs for devices do: the same list, or the same objects in another, in each of the calls."""
+
+    async def main(keystore):
+        properties = listed(NUMBERS, BLOBS, form=form)
+        whole = AESGCM(KEY).encrypt(NONCE, DATA * 3, AAD)
+        for repeated in (properties, list(properties), listed(NUMBERS, BLOBS, form=form), tuple(properties)):
+            handle = (await keystore.initSession("key", {"properties": properties})).handle
+            parts = [
+                (await call(handle, options)).outData
+                for call, options in (
+                    (keystore.updateSession, {"properties": repeated, "inData": DATA}),
+                    (keystore.updateSession, huks.HuksOptions(repeated, DATA)),
+                    (keystore.finishSession, {"properties": repeated, "inData": DATA}),
+                )
+            ]
+            assert b"".join(parts) == whole
+
+    use(main)
+
+
+@pytest.mark.parametrize("alias", [{Tag.HUKS_TAG_KEY_ALIAS: b"result"}, {}], ids=["alias", "no alias"])
+@pytest.mark.parametrize("form", FORMS)
+def test_an_agreement_reads_the_parameters_of_finish_though_they_are_those_of_its_session(form, alias):
+    """They say that the secret is stored, so it is never given out."""
+
+    async def main(keystore):
+        curve = {
+            Tag.HUKS_TAG_ALGORITHM: huks.HuksKeyAlg.HUKS_ALG_X25519,
+            Tag.HUKS_TAG_KEY_SIZE: 256,
+            Tag.HUKS_TAG_PURPOSE: huks.HuksKeyPurpose.HUKS_KEY_PURPOSE_AGREE,
+        }
+        await keystore.generateKeyItem("pair", {"properties": listed(curve)})
+        peer = (await keystore.exportKeyItem("pair", {"properties": []})).outData
+        stored = huks.HuksKeyStorageType.HUKS_STORAGE_ONLY_USED_IN_HUKS
+        flag = {Tag.HUKS_TAG_DERIVED_AGREED_KEY_STORAGE_FLAG: stored}
+        properties = listed(curve | flag | alias, form=form)
+        outcomes = []
+        for repeated in (properties, properties, tuple(properties)):
+            handle = (await keystore.initSession("pair", {"properties": properties})).handle
+            await keystore.updateSession(handle, {"properties": repeated, "inData": peer})
+            try:
+                secret = (
+                    await keystore.finishSession(handle, {"properties": repeated, "inData": b""})
+                ).outData
+            except huks.BusinessError as error:
+                secret = error.code
+            outcomes.append(secret)
+        assert outcomes == [outcomes[2]] * 3
+        assert outcomes[2] == b"" or isinstance(outcomes[2], int)
+
+    use(main)
+
+
 VALUES = st.sampled_from(
     [
         *NUMBERS.values(),

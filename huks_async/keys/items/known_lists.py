@@ -4,7 +4,7 @@ Must never give another answer than parsing would.
 """
 
 from collections.abc import Collection
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from huks_async.model.params import HuksParam, ParamSet
 
@@ -29,14 +29,14 @@ class KnownLists(Generic[T]):
         """Forget everything."""
         self._lists.clear()
 
-    def recognise(self, properties: list[Any]) -> tuple[T, dict[int, bytes]] | None:
+    def recognise(self, properties: list[Any]) -> tuple[T, dict[int, bytes], Self] | None:
         """Find an earlier list of the same form whose tags and numbers are the same objects as those of this list.
 
         Objects of other classes with the attributes of `HuksParam` are for the parser, which refuses them.
 
         Returns:
-            the meaning that was kept with the earlier list, and this list's own byte strings by tag; None if there
-            is no such list.
+            the meaning that was kept with the earlier list, this list's own byte strings by tag, and these lists;
+            None if there is no such list.
 
         Raises:
             Exception: of any class, if the list holds something that only the parser can judge.
@@ -61,7 +61,7 @@ class KnownLists(Generic[T]):
                         if type(value) is not bytes or len(value) > _LONGEST_VALUE:
                             return None
                         blobs[name] = value
-                    return known.meaning, blobs
+                    return known.meaning, blobs, self
                 continue
             for place, tag, number in known.numbers:
                 param = properties[place]
@@ -75,7 +75,7 @@ class KnownLists(Generic[T]):
                     if param["tag"] is not tag or type(value) is not bytes or len(value) > _LONGEST_VALUE:
                         return None
                     blobs[name] = value
-                return known.meaning, blobs
+                return known.meaning, blobs, self
         return None
 
     def keep_list(self, properties: object, params: ParamSet, meaning: T) -> None:

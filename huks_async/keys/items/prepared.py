@@ -33,12 +33,9 @@ class Plan(NamedTuple):
 # A service uses few combinations of parameters with one key, so few plans are kept; others are made again.
 _MAX_PLANS = 32
 
-Prepared: TypeAlias = tuple[Plan, dict[int, bytes]]
-"""A plan for the numbers of a session's parameters, and the byte strings that belong to this session alone."""
-
 
 class PreparedSessions(KnownLists[Plan]):
-    """Remembers the plans of one key. It belongs to the opened key, so no plan outlives that key."""
+    """Remembers the plans of one key. It belongs to the opened key and to sessions that it began, and goes with them."""
 
     __slots__ = ("_plans",)
 
@@ -60,3 +57,7 @@ class PreparedSessions(KnownLists[Plan]):
         if len(self._plans) >= _MAX_PLANS:
             self.clear()
         self._plans[key] = plan
+
+
+Prepared: TypeAlias = tuple[Plan, dict[int, bytes], PreparedSessions]
+"""A plan for the numbers of a session's parameters, the byte strings that belong to this session alone, and whose it is."""
