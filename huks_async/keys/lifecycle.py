@@ -68,6 +68,23 @@ def is_stored(params: ParamSet) -> bool:
     )
 
 
+def check_fate(base: ParamSet, *, stored: bool) -> None:
+    """Check that a key lets what is agreed or derived with it be stored, or be given out: 12000012 otherwise.
+
+    Args:
+        base: the parameters of the key.
+        stored: whether the result is stored as a key, and not given out.
+    """
+    rule = base.number(_STORED_FLAG)
+    if (rule == _ONLY_IN_HUKS and not stored) or (rule == _EXPORTABLE and stored):
+        wanted = "stored as a key" if stored else "given out"
+        raise BusinessError(
+            12000012,
+            f"the result was to be {wanted}, but its base key was made with "
+            f"{HuksKeyStorageType(rule).name}; finish must agree with that",
+        )
+
+
 def refuse_one_stage(item: KeyItem) -> None:
     """Refuse a key bound to a user for work without a session, which no token could come with: 12000001."""
     if item.demand is not None and (item.demand.needs_user or item.demand.password):
@@ -283,14 +300,7 @@ class KeyMaker:
             the secret, or nothing when it was stored as a key.
         """
         stored = is_stored(params)
-        rule = base.number(_STORED_FLAG)
-        if (rule == _ONLY_IN_HUKS and not stored) or (rule == _EXPORTABLE and stored):
-            wanted = "stored as a key" if stored else "given out"
-            raise BusinessError(
-                12000012,
-                f"the result was to be {wanted}, but its base key was made with "
-                f"{HuksKeyStorageType(rule).name}; finish must agree with that",
-            )
+        check_fate(base, stored=stored)
         if not stored:
             return secret
         alias, material = self._check_result(params, secret)

@@ -11,7 +11,7 @@ from huks_async.crypto.family import Starter
 from huks_async.crypto.operation import Operation
 from huks_async.keys.items.aliases import DEFAULT_LEVEL, check_alias, storage_level
 from huks_async.keys.items.item import KeyItem
-from huks_async.keys.lifecycle import refuse_one_stage
+from huks_async.keys.lifecycle import check_fate, refuse_one_stage
 from huks_async.keystore.open_state import KeystoreFunctions, OpenState, state_for, state_of_named
 from huks_async.messages import uses
 from huks_async.messages.header import HEADER_BYTES
@@ -311,7 +311,8 @@ class MessageFunctions(KeystoreFunctions):
 
         Raises:
             BusinessError: 12000006 for a length beyond that; 401 for one that is not between 1 and the most that
-                HUKS_TAG_DERIVE_KEY_SIZE takes.
+                HUKS_TAG_DERIVE_KEY_SIZE takes; 12000012 for a key made with HUKS_STORAGE_ONLY_USED_IN_HUKS, whose
+                results a session stores.
         """
         state = self._open_state()
         item = await _find(state, alias, level, uses.DERIVE)
@@ -400,7 +401,11 @@ def _authorise(state: OpenState, item: KeyItem, use: Use, length: int = 0) -> St
     numbers = item.params.numbers
     session = uses.session_numbers(item.alias, numbers, use, length)
     try:
-        return engine.prepare(numbers, item.material, session, state.limits, device=state.device)
+        starter = engine.prepare(numbers, item.material, session, state.limits, device=state.device)
+        if use.gives_secret:
+            # what a session's finish checks, too, before it gives a derived secret out
+            check_fate(item.params, stored=False)
+        return starter
     except BusinessError as error:
         raise uses.explained(error, item.alias, use) from None
 

@@ -41,6 +41,11 @@ class Use(NamedTuple):
     algorithms: frozenset[int]
     wants: str
 
+    @property
+    def gives_secret(self) -> bool:
+        """Whether it gives out what is derived with the key, which the key may forbid."""
+        return self.purpose == _P.HUKS_KEY_PURPOSE_DERIVE
+
 
 def _use(name: str, purpose: HuksKeyPurpose, algorithms: tuple[HuksKeyAlg, ...], wants: str) -> Use:
     return Use(name, int(purpose), frozenset(map(int, algorithms)), wants)

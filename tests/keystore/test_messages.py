@@ -28,6 +28,7 @@ from huks_async import (
     HuksAuthStorageLevel,
     HuksKeyDigest,
     HuksKeyPadding,
+    HuksKeyStorageType,
     HuksLegacyWarning,
     Keystore,
     Limits,
@@ -510,6 +511,42 @@ async def test_keys_keep_to_their_purposes_and_modes(keystore: Keystore) -> None
         "public", options(await public_of(keystore, "x"), **key(A.HUKS_ALG_X25519, 256, AGREE))
     )
     assert "private half" in (await refused(keystore.unseal("public", sealed), 401)).message
+
+
+@pytest.mark.parametrize("flag", [None, *(int(each) for each in HuksKeyStorageType)])
+async def test_what_a_key_keeps_inside_no_message_gives_out(keystore: Keystore, flag: int | None) -> None:
+    """A key says where its results go: a message gives out what a session would, and ends alike where it may not."""
+    kept = {} if flag is None else {"DERIVED_AGREED_KEY_STORAGE_FLAG": flag}
+    secret = os.urandom(32)
+    base = key(A.HUKS_ALG_AES, 256, DERIVE, DIGEST=int(D.HUKS_DIGEST_SHA256), **kept)
+    await keystore.importKeyItem("base", options(secret, **base))
+    values = {"DIGEST": int(D.HUKS_DIGEST_SHA256), "DERIVE_KEY_SIZE": 32, "INFO": b"context"}
+
+    async def derived() -> bytes:
+        opened = options(**key(A.HUKS_ALG_HKDF, 256, DERIVE, **values))
+        async with keystore.session("base", opened) as session:
+            await session.update(b"")
+            return await session.finish()
+
+    if flag == HuksKeyStorageType.HUKS_STORAGE_ONLY_USED_IN_HUKS:
+        await refused(derived(), 12000012)
+        for _ in range(2):
+            message = (await refused(keystore.derive("base", b"context", 32), 12000012)).message
+            assert "ONLY_USED_IN_HUKS" in message, message
+    else:
+        expected = HKDF(hashes.SHA256(), 32, None, b"context").derive(secret)
+        assert await derived() == await keystore.derive("base", b"context", 32) == expected
+    # what is no secret of the key goes out whatever the flag says, as from a session
+    for alias, values in {
+        "flagged-x": key(A.HUKS_ALG_X25519, 256, AGREE, **kept),
+        "flagged-mac": key(A.HUKS_ALG_HMAC, 256, MAC, **kept),
+        "flagged-aes": AES | kept,
+    }.items():
+        await keystore.generateKeyItem(alias, options(**values))
+    sealed = await keystore.seal_to(await public_of(keystore, "flagged-x"), b"data")
+    assert await keystore.unseal("flagged-x", sealed) == b"data"
+    assert await keystore.unseal("flagged-aes", await keystore.seal("flagged-aes", b"data")) == b"data"
+    assert len(await keystore.mac("flagged-mac", b"data")) == 32
 
 
 async def test_public_keys_that_are_none_are_named(keystore: Keystore) -> None:
