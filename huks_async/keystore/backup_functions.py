@@ -52,7 +52,7 @@ class BackupFunctions(KeystoreFunctions):
         Raises:
             BusinessError: 401 for a path where there is anything already, also a link, pipe or device, for something
                 that is not a path, and for a name that is too long or ends as those of files that belong to a database
-                do (`-wal`, `-shm`, `-journal`, `.lock`, `.backup-draft`); 12000001 for a store that is not in a file;
+                do (`-wal`, `-shm`, `-journal`, `.lock`, those of drafts); 12000001 for a store that is not in a file;
                 12000004 when the file cannot be written, e.g. on a full disk, or the store cannot be read; 12000012
                 when a key in it does not open (the message names the key), or when the keystore is closed meanwhile.
                 After an error, and when this is cancelled, nothing is left of the copy.

@@ -16,6 +16,7 @@ import huks_async as huks
 from huks_async.keys.items.sealing import Sealer
 from huks_async.stores import ItemName, MemoryStore, SqliteStore
 from huks_async.stores.sqlite import backup, drafts
+from huks_async.stores.sqlite.companions import BACKUP_DRAFT
 from tests.keystore.test_seal_formats import AES
 from tests.threads import threads_begun
 
@@ -308,7 +309,7 @@ async def test_a_cancelled_backup_leaves_nothing(tmp_path, target, held, how):
             await keystore.generateKeyItem(f"key {number}", AES)
         task = asyncio.create_task(keystore.backup(target))
         await _wait(arrived)
-        assert [name for name in _files(target.parent) if not name.endswith(backup.DRAFT)] == []
+        assert [name for name in _files(target.parent) if not name.endswith(BACKUP_DRAFT)] == []
 
         async def let_go():
             while not all(stop.is_set() for stop in keystore._store._backups):
@@ -365,11 +366,11 @@ async def test_what_a_killed_backup_left_is_removed_by_the_next(tmp_path, target
     """A draft without a lock; one that is locked, and files of other names, stay."""
     import fcntl
 
-    stale = target.with_name(f"copy.db.{'0' * 16}{backup.DRAFT}")
-    busy = target.with_name(f"copy.db.{'1' * 16}{backup.DRAFT}")
+    stale = target.with_name(f"copy.db.{'0' * 16}{BACKUP_DRAFT}")
+    busy = target.with_name(f"copy.db.{'1' * 16}{BACKUP_DRAFT}")
     others = [
         target.with_name(name)
-        for name in (f"else.db.{'0' * 16}{backup.DRAFT}", "copy.db.old", f"copy.db.{backup.DRAFT}")
+        for name in (f"else.db.{'0' * 16}{BACKUP_DRAFT}", "copy.db.old", f"copy.db.{BACKUP_DRAFT}")
     ]
     for file in (stale, busy, *others):
         file.write_text("x")

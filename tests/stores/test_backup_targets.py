@@ -41,13 +41,33 @@ def _files(target):
     return sorted(file.name for file in target.parent.iterdir())
 
 
-@pytest.mark.parametrize("ending", ["-wal", "-shm", "-journal", ".lock", ".0123456789abcdef.backup-draft"])
+@pytest.mark.parametrize(
+    "ending",
+    [
+        *("-wal", "-shm", "-journal", ".lock", ".0123456789abcdef.backup-draft", ".0123456789abcdef.new"),
+        ".0123456789abcdef.new-journal",
+    ],
+)
 async def test_a_backup_has_no_name_of_a_file_that_belongs_to_a_database(store, target, ending):
     """SQLite or a store would remove or overwrite it when that database is opened."""
     with pytest.raises(BusinessError, match="does not end in -wal") as refused:
         await store.backup(f"{target}{ending}", _nothing, _nothing)
     assert refused.value.code == 401
     assert _files(target) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["keys.db.before-migration.new", "copy.backup-draft", "copy.new", ".lock", "-wal"]
+)
+async def test_other_names_do_for_backups_and_stay(store, target, name):
+    """Those that only look like a companion's, also when a store is made anew beside them."""
+    beside = target.with_name(name)
+    assert (await store.backup(str(beside), _nothing, _nothing)).rows == 1
+    other = SqliteStore(target.with_name("keys.db"))
+    await other.open()
+    assert (await other.backup(str(target), _nothing, _nothing)).rows == 0
+    await other.aclose()
+    assert _files(target) == sorted([name, "keys.db", "copy.db"])
 
 
 @pytest.mark.parametrize("slashes", ["/", "//", "///"])

@@ -307,6 +307,11 @@ def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path):
     left = [f"{path}.{middle}.new{tail}" for tail in ("", "-wal", "-journal")]
     left.append(f"{path}.fedcba9876543210.new-shm")
     others = [f"{path}.new", f"{path}.{middle}.newer", f"{path}.{middle}.new-other", f"{path}2.{middle}.new"]
+    others += [
+        f"{path}.before-migration.new",
+        f"{path}.{middle.upper()}.new",
+        f"{path}.before-migration.new-wal",
+    ]
     for file in left + others:
         with open(file, "x"):
             pass

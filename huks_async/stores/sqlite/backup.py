@@ -10,6 +10,7 @@ backup to the same target removes it.
 
 import errno
 import os
+import re
 import sqlite3
 import stat
 from collections.abc import Callable
@@ -21,16 +22,12 @@ from huks_async.runtime.folders import sync_folder
 from huks_async.runtime.new_names import name_new
 from huks_async.stores.base import Copied, ItemName
 from huks_async.stores.sqlite import drafts
+from huks_async.stores.sqlite.companions import BACKUP_DRAFT, TAILS, refuse_companion
 from huks_async.stores.sqlite.connections import MAX_VALUE_BYTES
 from huks_async.stores.sqlite.creation import open_still
 from huks_async.stores.sqlite.faults import foreign_value, storage_error
 from huks_async.stores.sqlite.files import Inode, inode, left_log
 from huks_async.stores.sqlite.snapshot import Snapshot
-
-DRAFT = ".backup-draft"
-
-_COMPANIONS = ("-wal", "-shm", "-journal", ".lock", DRAFT)
-"""How the names of files end that a store or SQLite makes beside a database, and removes there."""
 
 _PAGES = 1000
 """How many pages are copied before it is checked whether to stop: some 4 MB, which take 10 to 40 ms."""
@@ -84,7 +81,7 @@ class Backup:
         try:
             # made absolute here and not earlier, because this asks the system and so must run in a worker thread
             self._target = os.path.abspath(self._target)
-            self._refuse_companion()
+            refuse_companion(self._target, f"the backup {self._target}")
             if os.path.lexists(self._target):
                 raise self._exists()
             self._refuse_left_log()
@@ -95,7 +92,7 @@ class Backup:
                 keys = self._look_over(draft, check_item, check_meta)
                 size = self._publish(descriptor, draft)
             finally:
-                for name in (draft, f"{draft}-wal", f"{draft}-shm", f"{draft}-journal"):
+                for name in (draft, *(draft + tail for tail in TAILS)):
                     with suppress(OSError):
                         os.unlink(name)
                 os.close(descriptor)
@@ -116,7 +113,7 @@ class Backup:
                 os.unlink(self._target)
 
     def _begin(self) -> tuple[int, str]:
-        descriptor, draft = drafts.begin(self._target, DRAFT)
+        descriptor, draft = drafts.begin(self._target, BACKUP_DRAFT)
         try:
             mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
             if mode & 0o077:
@@ -220,20 +217,10 @@ class Backup:
             entries = os.listdir(folder)
         except PermissionError:  # a folder that may be written and not read, where nobody can look for them
             return
+        left = re.compile(drafts.pattern_of(name, BACKUP_DRAFT))
         for entry in entries:
-            middle = entry.removeprefix(f"{name}.")
-            if middle != entry and len(middle) == 16 + len(DRAFT) and middle.endswith(DRAFT):
+            if left.fullmatch(entry):
                 drafts.remove_if_stale(os.path.join(folder, entry))
-
-    def _refuse_companion(self) -> None:
-        ending = next((ending for ending in _COMPANIONS if self._target.endswith(ending)), None)
-        if ending is not None:
-            raise BusinessError(
-                401,
-                f"the backup {self._target} would have the name of a file that belongs to the database "
-                f"{self._target.removesuffix(ending)}, and would be removed or overwritten by whoever opens that; choose "
-                f"a name that does not end in {', '.join(_COMPANIONS)}",
-            )
 
     def _refuse_left_log(self) -> None:
         # SQLite would take it for the copy's own, and write it over the copy.

@@ -1,6 +1,7 @@
 """Creating a database: it is complete, synced and checked before it gets its name."""
 
 import os
+import re
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
@@ -8,11 +9,9 @@ from pathlib import Path
 from huks_async.runtime.folders import sync_folder
 from huks_async.runtime.new_names import name_new
 from huks_async.stores.sqlite import drafts
+from huks_async.stores.sqlite.companions import NEW, TAILS
 from huks_async.stores.sqlite.connections import bound_values, close, connect
 from huks_async.stores.sqlite.schema import migrate
-
-_DRAFT = ".new"
-_TAILS = ("-wal", "-shm", "-journal")
 
 
 def create(path: str, busy_timeout: float) -> None:
@@ -22,7 +21,7 @@ def create(path: str, busy_timeout: float) -> None:
     draft has no write-ahead log, because the checkpoint that would copy the log at the close may fail silently.
     """
     remove_drafts(path)
-    descriptor, draft = drafts.begin(path, _DRAFT)
+    descriptor, draft = drafts.begin(path, NEW)
     try:
         connection = connect(draft, busy_timeout)
         try:
@@ -42,7 +41,7 @@ def create(path: str, busy_timeout: float) -> None:
 
 
 def _remove(draft: str) -> None:
-    for name in (draft, *(draft + tail for tail in _TAILS)):
+    for name in (draft, *(draft + tail for tail in TAILS)):
         with suppress(FileNotFoundError):
             os.unlink(name)
 
@@ -57,12 +56,12 @@ def remove_drafts(path: str) -> None:
         entries = os.listdir(folder)
     except PermissionError:  # a folder that may be written and not read, where nobody can look for them
         return
+    left = re.compile(rf"({drafts.pattern_of(name, NEW)})(?:{'|'.join(TAILS)})?")
     for entry in entries:
-        middle = entry.removeprefix(f"{name}.")
-        tail = next((tail for tail in _TAILS if middle.endswith(tail)), "")
-        if middle == entry or middle[16:] != _DRAFT + tail:
+        found = left.fullmatch(entry)
+        if found is None:
             continue
-        draft = os.path.join(folder, entry.removesuffix(tail))
+        draft = os.path.join(folder, found[1])
         with suppress(OSError):
             if drafts.remove_if_stale(draft) or not os.path.lexists(draft):
                 _remove(draft)

@@ -6,6 +6,7 @@ process, and which on Linux does not touch the POSIX locks that SQLite has on a 
 
 import fcntl
 import os
+import re
 import stat
 from contextlib import suppress
 
@@ -13,6 +14,8 @@ from huks_async.runtime.randomness import random_bytes
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _MODE = 0o600
+NUMBER = "[0-9a-f]{16}"
+"""The random number in the name of a draft, as a pattern."""
 _LOOK = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
@@ -23,6 +26,11 @@ def begin(path: str, suffix: str) -> tuple[int, str]:
         descriptor = make(draft)
         if descriptor is not None:
             return descriptor, draft
+
+
+def pattern_of(name: str, suffix: str) -> str:
+    """Return the pattern of the names that drafts have for a file of this name. Other files are somebody's own."""
+    return rf"{re.escape(name)}\.{NUMBER}{re.escape(suffix)}"
 
 
 def make(draft: str) -> int | None:

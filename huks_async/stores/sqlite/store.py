@@ -21,6 +21,7 @@ from huks_async.runtime.paths import is_usable, text_of
 from huks_async.runtime.workers import WorkerPool
 from huks_async.stores.base import MAX_NAME_BYTES, Copied, ItemName, Row, Store, check_level, encode_name
 from huks_async.stores.sqlite.backup import Backup, StoppedError
+from huks_async.stores.sqlite.companions import refuse_companion
 from huks_async.stores.sqlite.engine import Engine
 from huks_async.stores.sqlite.faults import foreign_value, storage_error
 from huks_async.stores.sqlite.snapshot import Snapshot
@@ -50,7 +51,8 @@ class SqliteStore(Store):
 
     Args:
         path: the database file; the first `open` makes a relative path absolute. If there is no such file, it is
-            created with mode 0600; missing directories are created with mode 0700.
+            created with mode 0600; missing directories are created with mode 0700. Its name is none that a file beside
+            a database has: it does not end in `-wal`, `-shm`, `-journal` or `.lock`.
         busy_timeout: seconds to wait for other processes that write, up to 1,000,000.
 
     """
@@ -66,6 +68,7 @@ class SqliteStore(Store):
             raise BusinessError(
                 401, f"the store {self.address!r} has no usable path; write sqlite:///path/to/file"
             )
+        refuse_companion(text, f"the store {self.address}")
         self.path: str = text
         self._busy_timeout = check_seconds(busy_timeout, "busy_timeout", zero=True, most=_LONGEST_TIMEOUT)
         self._threads: Threads | None = None
@@ -110,6 +113,7 @@ class SqliteStore(Store):
         try:
             # made absolute here, because this asks the system and so must run in a worker thread
             self.path = os.path.abspath(self.path)
+            refuse_companion(os.path.realpath(self.path), f"the file that the store {self.address} leads to")
             engine = Engine(self.path, self.address, self._busy_timeout, self._known, show)
             engine.open()
         except (sqlite3.Error, OSError) as error:
