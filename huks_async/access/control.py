@@ -165,9 +165,9 @@ class AccessControl:
             return None
         now = await self._enrolled(user_id)
         if access_type & CLEAR_PASSWORD and now.secure_uid != bound.secure_uid:
-            raise _void("is of no use any more: the user's PIN was cleared since the key was made")
+            raise _void("the key is of no use any more: the user's PIN was cleared since it was made")
         if access_type & NEW_BIO_ENROLL and not (bound.enrolled or frozenset()) & now.enrolled.items():
-            raise _void("is of no use any more: something was enrolled since the key was made")
+            raise _void("the key is of no use any more: something was enrolled since it was made")
         return now
 
     # --- tokens -------------------------------------------------------------------------------
@@ -256,11 +256,19 @@ class AccessControl:
                 f"the auth token has trust level {token.trust_level}, the key asks for "
                 f"{demand.trust_level * TRUST_STEP}",
             )
+        # Before the key is compared: what a token of before a change says does not tell whether the key is void.
+        if token.time < self._voidings.latest(token.user_id):
+            raise BusinessError(
+                12000008,
+                "the auth token was made before the user's credentials were changed; authenticate again",
+            )
         if access_type == ALWAYS_VALID:
-            _compare(bound.user_id, token.user_id, "is of another user than the key's")
+            _compare(bound.user_id, token.user_id, "the auth token is of another user than the key's")
         if access_type & CLEAR_PASSWORD:
             _compare(
-                bound.secure_uid, token.secure_uid, "is of another user, or the user's PIN was cleared since"
+                bound.secure_uid,
+                token.secure_uid,
+                "the auth token is of another user than the key's, or the user's PIN was cleared since",
             )
         if access_type & NEW_BIO_ENROLL:
             if bound.enrolled is None:
@@ -270,9 +278,9 @@ class AccessControl:
             if credential not in bound.enrolled or (
                 now is not None and credential not in now.enrolled.items()
             ):
-                raise _void("is of a credential of which something was enrolled since the key was made")
-        if token.time < self._voidings.latest(token.user_id):
-            raise _void("was made before the user's credentials were changed")
+                raise _void(
+                    "the auth token is of a credential of which something was enrolled since the key was made"
+                )
 
     async def learn_voidings(self, user_id: int) -> None:
         """Look whether another process, or an earlier keystore, voided tokens of the user.
@@ -352,7 +360,7 @@ def _compare(noted: int | None, given: int, what: str) -> None:
 
 
 def _void(what: str) -> BusinessError:
-    return BusinessError(12000007, f"the auth token {what}")
+    return BusinessError(12000007, what)
 
 
 def _not_noted() -> BusinessError:

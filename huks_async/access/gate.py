@@ -124,8 +124,9 @@ class Gate:
 
         Raises:
             BusinessError: 401 without a token or for one of a wrong length; 12000008 for one that is not genuine, or is
-                for another challenge or credential; 12000001 for one of a type that the key does not take; 12000006 if
-                it does not decrypt; 12000009 outside the time window; 12000007 if the key is void for its user.
+                for another challenge or credential, or of before a change of the user's credentials; 12000001 for one
+                of a type that the key does not take; 12000006 if it does not decrypt; 12000009 outside the time
+                window; 12000007 if the key is void for its user, or another user's.
         """
         if token is None:
             raise BusinessError(

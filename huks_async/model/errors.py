@@ -215,14 +215,14 @@ ERRORS: dict[int, ErrorFact] = dict(
         _fact(
             _X.HUKS_ERR_CODE_KEY_AUTH_PERMANENTLY_INVALIDATED,
             KeyAuthError,
-            "the credential that the key is bound to is void",
-            "make a new key",
+            "the credential that the key is bound to is void, or the token is another user's",
+            "authenticate as the key's user; if the credential is void, make a new key",
         ),
         _fact(
             _X.HUKS_ERR_CODE_KEY_AUTH_VERIFY_FAILED,
             KeyAuthError,
             "the auth token is not valid for this session",
-            "authenticate again with this session's challenge",
+            "open a new session and authenticate with its challenge",
         ),
         _fact(
             _X.HUKS_ERR_CODE_KEY_AUTH_TIME_OUT,

@@ -165,7 +165,7 @@ async def test_tokens_of_the_moment_of_a_change(
         token = await keystore.authenticate(b"", "x")
         await finish(keystore, await open_session(keystore), token)
         keystore.auth_host.credentials_changed(100)
-        await refused(finish(keystore, await open_session(keystore), token), 12000007)
+        await refused(finish(keystore, await open_session(keystore), token), 12000008)
 
 
 @pytest.mark.parametrize("token_keys", [None, "store"])
@@ -186,8 +186,8 @@ async def test_a_change_through_another_keystore_of_the_process(tmp_path: Path, 
         bound = await open_session(other, "bound")
         answer = await other.authenticate(bound.challenge, "pin one")
         await pin.clear(one, 100)
-        await refused(finish(other, bound, answer), 12000007)
-        await refused(finish(other, await open_session(other), token), 12000007)
+        await refused(finish(other, bound, answer), 12000008)
+        await refused(finish(other, await open_session(other), token), 12000008)
         await finish(stranger, await open_session(stranger), foreign)
 
 
@@ -209,7 +209,7 @@ async def test_a_removal_that_is_cancelled_once_it_is_written() -> None:
             await totp.clear(Handle(), 100)
         with pytest.raises(BusinessError):
             await totp.clear(keystore, 100)
-        await refused(finish(keystore, await open_session(keystore), token), 12000007)
+        await refused(finish(keystore, await open_session(keystore), token), 12000008)
 
 
 @pytest.mark.parametrize("user", ["100", -1, 2**31, True])

@@ -54,7 +54,7 @@ async def test_a_restart_makes_no_token_good_again(processes: Processes, token_k
         await pin.clear(keystore, 100)
         await pin.enroll(keystore, 100, "pin two")
     async with processes.opened(pin, token_keys) as keystore:
-        await refused(finish(keystore, await open_session(keystore), token), 12000007)
+        await refused(finish(keystore, await open_session(keystore), token), 12000008)
         token = await keystore.authenticate(b"", "pin two")
         await finish(keystore, await open_session(keystore), token)
 
@@ -74,9 +74,9 @@ async def test_another_process_on_the_store(processes: Processes, vouches: bool)
             await finish(other, await open_session(other), token)
         begun = await open_session(other)
         await pin.clear(keystore, 100)
-        await refused(finish(other, begun, token), 12000007)
+        await refused(finish(other, begun, token), 12000008)
         await pin.enroll(keystore, 100, "pin one")
-        await refused(finish(other, await open_session(other), token), 12000007)
+        await refused(finish(other, await open_session(other), token), 12000008)
         await finish(other, await open_session(other), await keystore.authenticate(b"", "pin one"))
 
 
@@ -123,7 +123,7 @@ async def test_a_process_that_ends_in_the_midst_of_a_change(processes: Processes
         await finish(keystore, await open_session(keystore), token)
         await PinAuthenticator().clear(Ended(keystore), 100)
     async with processes.opened(pin) as keystore:
-        await refused(finish(keystore, await open_session(keystore), token), 12000007)
+        await refused(finish(keystore, await open_session(keystore), token), 12000008)
 
 
 async def test_moments_of_other_starts_of_the_machine(
@@ -145,7 +145,7 @@ async def test_moments_of_other_starts_of_the_machine(
     clock.now = starts[start]
     monkeypatch.setattr(attempts, "boot_id", lambda: start)
     async with processes.opened(quick, GIVEN, clock=clock) as keystore:
-        await refused(finish(keystore, await open_session(keystore), token), 12000007)
+        await refused(finish(keystore, await open_session(keystore), token), 12000008)
 
 
 async def test_the_store_is_asked_only_after_writes(

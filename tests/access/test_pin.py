@@ -122,7 +122,7 @@ async def test_a_changed_pin_voids_the_tokens_of_the_old_one() -> None:
         await pin.change(keystore, 100, "the old one", "the new one")
         pin.go.set()
         await refused(under_way, 12000008)
-        await refused(finish(keystore, await open_session(keystore), token), 12000007)
+        await refused(finish(keystore, await open_session(keystore), token), 12000008)
         token = await keystore.authenticate(b"", "the new one")
         await finish(keystore, await open_session(keystore), token)
 

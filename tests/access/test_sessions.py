@@ -308,9 +308,23 @@ async def test_tokens_made_before_a_change_are_void(keystore: Keystore, clock: C
     token = await keystore.authenticate(session.challenge, "x")
     clock.now += 1
     keystore.auth_host.credentials_changed(100)
-    await refused(finish(keystore, session, token), 12000007)
+    await refused(finish(keystore, session, token), 12000008)
     session = await open_session(keystore)
     await finish(keystore, session, await keystore.authenticate(session.challenge, "x"))
+
+
+async def test_a_void_token_says_nothing_of_the_key(
+    keystore: Keystore, authenticator: EverybodyAuthenticator
+) -> None:
+    """A token of an identity that has ended, shown to a sound key of the next one: it asks for another token."""
+    old = await keystore.authenticate(b"", "x")
+    authenticator.clear_pin(100)
+    authenticator.enroll(100)
+    keystore.auth_host.credentials_changed(100)
+    await generate(keystore, CHALLENGE_TYPE=NONE, AUTH_TIMEOUT=3600)
+    error = await refused(finish(keystore, await open_session(keystore), old), 12000008)
+    assert "authenticate again" in error.message
+    await finish(keystore, await open_session(keystore), await keystore.authenticate(b"", "x"))
 
 
 async def test_a_key_of_tokens_of_any_time_is_asked_about_once(keystore: Keystore) -> None:

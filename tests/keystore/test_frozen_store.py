@@ -87,7 +87,7 @@ async def test_a_token_and_one_that_was_voided(opened: Opened) -> None:
             if user == 100:
                 assert len((await call).outData) == len(contents.TEXT)
             else:
-                assert "changed" in (await refused(call, 12000007)).message
+                assert "changed" in (await refused(call, 12000008)).message
 
 
 async def test_a_pin(opened: Opened) -> None:

@@ -190,7 +190,7 @@ def report(message: str, hint: str | None = None) -> None:
 
 _WAYS_OUT = {
     12000007: "the PIN was cleared since the key was made; make a new key",
-    12000008: "a token of --token-file serves keys with --auth-challenge none alone; the others ask for the PIN",
+    12000008: "for a key with --auth-challenge none, huks access token writes a new token; other keys ask for the PIN",
     12000009: "huks access token writes a new token",
     12000011: "check the name of the key, --store, --namespace and --level; huks keys list shows what is there",
     12000013: "huks access enroll gives the user a PIN",
