@@ -51,6 +51,7 @@ class SealedReader(Uncopied):
         self._cipher = ChunkCipher(header.chunk_key(file_key), header.chunk_bytes)
         self._kept: tuple[int, bytes] | None = None
         self._position = 0
+        self._moves = 0
         self._closed = False
         self.size: int = self._extent.size
         self.chunks_opened: int = 0
@@ -105,11 +106,12 @@ class SealedReader(Uncopied):
         start = self._position
         end = max(start, self.size if size is None or size < 0 else min(start + size, self.size))
         # moved before the bytes are there, so that a call that begins meanwhile begins behind them
-        self._position = end
+        move = self._move(end)
         try:
             return await self.read_at(start, end - start)
         except BaseException:
-            if self._position == end:
+            # Where it was moved again, it is no longer this call's, even if it is at the same place.
+            if self._moves == move:
                 self._position = start
             raise
 
@@ -122,8 +124,14 @@ class SealedReader(Uncopied):
             raise BusinessError(
                 401, f"seek: got {shown(offset)}, {shown(whence)}, which is no place in a file"
             )
-        self._position = base + offset
+        self._move(base + offset)
         return self._position
+
+    def _move(self, position: int) -> int:
+        """Set the position, and return which of all moves this is."""
+        self._position = position
+        self._moves += 1
+        return self._moves
 
     def tell(self) -> int:
         """The position of `read`."""

@@ -163,6 +163,18 @@ async def test_reads_at_once_get_bytes_of_their_own() -> None:
             await asyncio.wait([cancelled])
             assert cancelled.cancelled()
             assert reader.tell() == 7
+            await reader.seek(0)
+            cancelled = asyncio.create_task(reader.read(10 * CHUNK))
+            await asyncio.sleep(0)
+            await reader.seek(0)
+            other = asyncio.create_task(reader.read(10 * CHUNK))
+            await asyncio.sleep(0)
+            cancelled.cancel()
+            await asyncio.wait([cancelled, other])
+            assert cancelled.cancelled()
+            assert await other == DATA[: 10 * CHUNK]
+            assert reader.tell() == 10 * CHUNK, "the other read moved it to the same place"
+            await reader.seek(7)
             for wrong in ("x", [], 1.5, True, b"1"):
                 with pytest.raises(BusinessError, match="size must be an int") as caught:
                     await reader.read(wrong)  # type: ignore[arg-type]
