@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 
 from huks_async.files.chunks import ChunkCipher, Extent, extent
 from huks_async.files.header import PREFIX_BYTES, Header, header_length, version_of
-from huks_async.files.seekable import SeekableFile
+from huks_async.files.seekable import CLOSED, SeekableFile
 from huks_async.model.errors import BusinessError
 from huks_async.model.memory import memory_for
 from huks_async.model.showing import shown
@@ -73,7 +73,7 @@ class SealedReader(Uncopied):
 
         Raises:
             BusinessError: 12000006 if a chunk was changed, and then nothing of the range is returned; 401 for negative
-                numbers; 12000012 when the reader is closed.
+                numbers; 12000012 when the reader is closed, also before all chunks have been read.
         """
         for name, number in (("offset", offset), ("length", length)):
             if type(number) is bool or not isinstance(number, int) or number < 0:
@@ -144,7 +144,7 @@ class SealedReader(Uncopied):
 
     def _check_open(self) -> None:
         if self._closed:
-            raise BusinessError(12000012, "the sealed file is closed: read it within its `async with` block")
+            raise BusinessError(12000012, CLOSED)
 
     async def _chunks(self, first: int, last: int) -> list[bytes]:
         kept = self._kept
@@ -172,7 +172,7 @@ class SealedReader(Uncopied):
                 job.take_back()
             # A coroutine that is being discarded must not await again.
             if not isinstance(error, GeneratorExit):
-                # No worker may still be reading when the block is left and the file is closed.
+                # Who cancels a read and then closes the file must find no worker still reading.
                 async with AsyncExitStack() as steps:
                     for job in jobs:
                         steps.push_async_callback(job.drop)

@@ -5,20 +5,26 @@ import io
 import os
 import stat
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from huks_async.model.errors import BusinessError
 from huks_async.model.showing import type_name
 
+CLOSED = "the sealed file is closed: read it within its `async with` block"
 _NO_PLACES = "file cannot seek; use decrypt_stream for pipes and sockets"
 
 
 class SeekableFile:
-    """Reads a file at any offset. All methods block, and must be called in a worker.
+    """Reads a file at any offset. `open`, `read_at`, `wait` and `close` block, and must be called in a worker.
 
     It takes a path, or a binary file object that can seek: a plain one, one of anyio, or an upload of Starlette. It
     closes only what it has opened itself. A file with a descriptor is read without moving its position, by several
     reads at a time; with other files the position moves, and one read waits for another.
+
+    Attributes:
+        under_way: how many calls of `open` and `read_at` have begun and not ended.
     """
 
     def __init__(self, file: Any) -> None:
@@ -27,14 +33,78 @@ class SeekableFile:
         self._file: Any = None
         self._descriptor: int | None = None
         self._lock = threading.Lock()
+        self.under_way: int = 0
+        self._refused = False
+        # taken again by the same thread where the garbage collector ends an abandoned task that closes this
+        self._count_lock = threading.RLock()
+        self._busy = threading.Lock()
 
     def open(self) -> int:
         """Open the file, and return its length in bytes.
 
         Raises:
-            BusinessError: 401 for something that cannot be read at any offset.
+            BusinessError: 401 for something that cannot be read at any offset; 12000012 after `refuse`.
             OSError: as `open` raises it.
         """
+        with self._counted():
+            return self._open()
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Read exactly that many bytes, fewer only at the end of the file.
+
+        Raises:
+            BusinessError: 12000012 after `refuse`.
+        """
+        if self._descriptor is None:
+            with self._lock, self._counted():
+                self._file.seek(offset)
+                return _whole(lambda left, _: self._file.read(left), length)
+        descriptor = self._descriptor
+        with self._counted():
+            return _whole(lambda left, done: os.pread(descriptor, left, offset + done), length)
+
+    def refuse(self) -> None:
+        """Let no further call begin. Does not block."""
+        with self._count_lock:
+            self._refused = True
+
+    def wait(self) -> None:
+        """Wait for the end of the calls that are under way, after `refuse`."""
+        with self._busy:
+            pass
+
+    def close(self) -> None:
+        """Close the file, if it was opened here: now, or by the last of the calls that are under way."""
+        with self._count_lock:
+            self._refused = True
+            if not self.under_way:
+                self._close_own()
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Count a call, so that the file is not closed under it."""
+        with self._count_lock:
+            if not self.under_way:
+                self._busy.acquire()
+            self.under_way += 1
+        try:
+            # looked at when this counts already, because whoever refuses looks at the count after that
+            if self._refused:
+                raise BusinessError(12000012, CLOSED)
+            yield
+        finally:
+            with self._count_lock:
+                self.under_way -= 1
+                if not self.under_way:
+                    self._busy.release()
+                    if self._refused:
+                        self._close_own()
+
+    def _close_own(self) -> None:
+        if self._own is not None:
+            self._own.close()
+
+    def _open(self) -> int:
         file = self._given
         if isinstance(file, (str, bytes, os.PathLike)):
             file = self._own = _open_path(file)
@@ -65,20 +135,6 @@ class SeekableFile:
             raise BusinessError(401, _NO_PLACES) from None
         except ValueError as error:
             raise BusinessError(401, f"file is closed or detached ({error}); open it with 'rb'") from None
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        """Read exactly that many bytes, fewer only at the end of the file."""
-        if self._descriptor is None:
-            with self._lock:
-                self._file.seek(offset)
-                return _whole(lambda left, _: self._file.read(left), length)
-        descriptor = self._descriptor
-        return _whole(lambda left, done: os.pread(descriptor, left, offset + done), length)
-
-    def close(self) -> None:
-        """Close the file, if it was opened here."""
-        if self._own is not None:
-            self._own.close()
 
     def _length(self) -> int:
         with self._lock:

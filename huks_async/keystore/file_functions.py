@@ -96,7 +96,8 @@ class FileFunctions(SessionFunctions):
 
         Returns:
             a `SealedReader`: `size`, `read_at(offset, length)`, `read`, `seek`. It opens only the chunks that it
-            needs, after the last one, which proves the size.
+            needs, after the last one, which proves the size. Reads that are under way when the block is left end
+            with 12000012, unless all their chunks have been read.
 
         Raises:
             BusinessError: on entering, as `decrypt_stream`; 12000001 for a file of format 1, which can only be

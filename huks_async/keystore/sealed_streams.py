@@ -1,9 +1,11 @@
 """What the functions on sealed files do; `FileFunctions` loads this module at its first call."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from functools import partial
 from typing import Any
+
+from anyio import CancelScope
 
 from huks_async.files.chunks import ChunkCipher
 from huks_async.files.header import PREFIX_BYTES, Header, header_length, read_header, version_of
@@ -18,7 +20,7 @@ from huks_async.keystore.session_functions import SessionFunctions
 from huks_async.model.errors import BusinessError
 from huks_async.model.memory import memory_for
 from huks_async.model.params import BytesLike, Options
-from huks_async.runtime.workers import close_in_worker
+from huks_async.runtime.workers import close_in_worker, run_to_its_end
 
 
 async def seal_stream(
@@ -97,8 +99,23 @@ async def open_file(
     finally:
         if reader is not None:
             reader.close()
-        # in a worker, because closing may wait for a disk
-        await close_in_worker(pool, opened.close)
+        opened.refuse()
+        try:
+            if opened.under_way:
+                await _wait_for_reads(opened)
+        finally:
+            # in a worker, because closing may wait for a disk
+            await close_in_worker(pool, opened.close)
+
+
+async def _wait_for_reads(opened: SeekableFile) -> None:
+    """Wait until no worker reads, also when cancelled: a file that was given may be closed after the block.
+
+    Where there is no thread to wait in, the last read closes a file that was opened here.
+    """
+    with CancelScope(shield=True), suppress(BusinessError):
+        # in a thread of its own, because the keystore may be closed by now
+        await run_to_its_end(opened.wait, name="huks-last-reads")
 
 
 async def _gather(pieces: AsyncIterator[BytesLike], start: bytearray, length: int) -> bool:
