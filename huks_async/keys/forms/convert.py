@@ -369,7 +369,7 @@ def from_pem(text: str | bytes, password: bytes | None = None) -> KeyMaterial:
         foreign = identify_label(block.label)
         if foreign is not None:
             raise invalid(str(foreign))
-    labels = ", ".join(block.label[:40] for block in found[:4]) or "no block at all"
+    labels = ", ".join(block.name for block in found[:4]) or "no block at all"
     raise invalid(
         f"the PEM text holds no key: {labels}; a key is a PRIVATE KEY, a PUBLIC KEY or a CERTIFICATE"
     )
@@ -413,7 +413,7 @@ def _from_private_block(block: pem.Block, password: bytes | None) -> KeyMaterial
 
 def _unread_cipher(block: pem.Block) -> BusinessError:
     return invalid(
-        f"a block {block.label} encrypted in the old way (DEK-Info) with a cipher that is not read; {_OLD_ENCRYPTION}"
+        f"{block.name} encrypted in the old way (DEK-Info) with a cipher that is not read; {_OLD_ENCRYPTION}"
     )
 
 

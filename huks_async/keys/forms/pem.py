@@ -8,6 +8,65 @@ from huks_async.keys.forms.layouts import invalid
 
 BEGIN = b"-----BEGIN "
 _DASHES = b"-----"
+# of the labels that programs write; a text of which dashes were lost has its body where a label belongs
+_WORDS = frozenset(
+    [
+        "AES",
+        "AGE",
+        "ANY",
+        "ATTRIBUTE",
+        "BLOCK",
+        "CERTIFICATE",
+        "CHAIN",
+        "CMS",
+        "CRL",
+        "DES",
+        "DH",
+        "DSA",
+        "EC",
+        "ED25519",
+        "ED448",
+        "ENCRYPTED",
+        "FILE",
+        "GOST",
+        "HMAC",
+        "KEY",
+        "LIST",
+        "MESSAGE",
+        "ML-DSA",
+        "ML-KEM",
+        "NEW",
+        "OPENSSH",
+        "OPENVPN",
+        "PARAMETERS",
+        "PGP",
+        "PKCS",
+        "PKCS12",
+        "PKCS7",
+        "PKCS8",
+        "PRIVATE",
+        "PUBLIC",
+        "REQUEST",
+        "RSA",
+        "SECRET",
+        "SESSION",
+        "SIGNATURE",
+        "SIGNED",
+        "SM2",
+        "SM4",
+        "SSH",
+        "SSH2",
+        "SSL",
+        "STATIC",
+        "TRUSTED",
+        "TSS2",
+        "V1",
+        "X25519",
+        "X448",
+        "X509",
+        "X9.42",
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +83,11 @@ class Block:
     label: str
     body: bytes = field(repr=False)
     headers: bytes
+
+    @property
+    def name(self) -> str:
+        """The label for messages: whole, or nothing of one that no program writes, which may be a piece of a key."""
+        return _name(self.label)
 
     @property
     def is_encrypted_in_old_way(self) -> bool:
@@ -67,11 +131,12 @@ def blocks(data: bytes) -> list[Block]:
             raise invalid("the PEM text is damaged: a line BEGIN without its dashes")
         label = data[start:stop]
         end = data.find(b"-----END " + label + _DASHES, stop)
-        # messages show it, and a terminal takes commands by characters that it does not print
-        name = "".join(char if char.isprintable() else "?" for char in label.decode("ascii", "replace"))
+        text = label.decode("ascii", "replace")
         if end < 0:
-            raise invalid(f"the PEM text is damaged: {name} begins and does not end; copy the whole file")
-        found.append(_block(name, data[stop + len(_DASHES) : end]))
+            raise invalid(
+                f"the PEM text is damaged: {_name(text)} begins and does not end; copy the whole file"
+            )
+        found.append(_block(text, data[stop + len(_DASHES) : end]))
         start = data.find(BEGIN, end)
     return found
 
@@ -106,4 +171,8 @@ def _block(label: str, content: bytes) -> Block:
     try:
         return Block(label, base64.b64decode(body, validate=True), headers)
     except binascii.Error:
-        raise invalid(f"the body of the PEM {label} is no base64") from None
+        raise invalid(f"the body of {_name(label)} in PEM is no base64") from None
+
+
+def _name(label: str) -> str:
+    return label if _WORDS.issuperset(label.split(" ")) else "a block with an unknown label"

@@ -251,7 +251,8 @@ NAMED = {
     "cut der": (None, "damaged DER", "binary mode"),
     "cut pem": (None, "does not end", "whole file"),
     "no base64": (b"-----BEGIN PRIVATE KEY-----\n*\n-----END PRIVATE KEY-----\n", "no base64", ""),
-    "other pem": (b"-----BEGIN SOMETHING-----\nAAAA\n-----END SOMETHING-----\n", "SOMETHING", "PRIVATE KEY"),
+    "other pem": (b"-----BEGIN AES KEY-----\nAAAA\n-----END AES KEY-----\n", "AES KEY", "PRIVATE KEY"),
+    "new pem": (b"-----BEGIN SOMETHING-----\nAAAA\n-----END SOMETHING-----\n", "unknown label", "PRIVATE KEY"),
     "crl": (b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n", "CRL", "own file"),
     "tpm": (b"-----BEGIN TSS2 PRIVATE KEY-----\nAAAA\n-----END TSS2 PRIVATE KEY-----\n", "TPM", "in the keystore"),
     "three primes": (b'{"kty": "RSA", "n": "AQAB", "e": "AQAB", "oth": []}', "two primes", "new key"),
@@ -274,6 +275,32 @@ def test_what_is_no_key_is_named(name: str) -> None:
     if data:
         told = describe(data)
         assert what in told.form + told.note
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-----BEGIN PRIVATE KEY{body}-----END PRIVATE KEY-----",
+        "-----BEGIN PRIVATE KEY {body}-----END PRIVATE KEY-----",
+        "-----BEGIN {body}-----\nAAAA\n-----END {body}-----",
+        "-----BEGIN {body}-----\n*\n-----END {body}-----",
+        "-----BEGIN {body} PRIVATE KEY-----\nDEK-Info: X,00\n\nAAAA\n-----END {body} PRIVATE KEY-----",
+        "-----BEGIN AES KEY----\n{body}\n-----END AES KEY-----\n",
+        "-----BEGIN KEY\r\n{body}\r\n-----END KEY-----\r\n",
+    ],
+)
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.b32encode, base64.b16encode])
+def test_damaged_pem_shows_nothing_of_the_key(text: str, encode: Callable[[bytes], bytes]) -> None:
+    """Where dashes are lost, the body stands in the place of the label, which messages and descriptions name."""
+    body = encode(bytes(range(101, 133))).decode()
+    file = text.format(body=body).encode()
+    for told in (
+        refused(lambda: key_files.read(file)),
+        refused(lambda: convert.from_pem(file)),
+        refused(lambda: convert.from_pem(file, b"passphrase")),
+        repr(describe(file)),
+    ):
+        assert not any(body[start : start + 6] in told for start in range(len(body) - 5)), told
 
 
 @pytest.mark.parametrize("kind", ["sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com"])
