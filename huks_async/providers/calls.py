@@ -9,9 +9,10 @@ from huks_async.model.errors import ERRORS, BusinessError
 from huks_async.model.external_crypto import HuksExternalErrorInfo
 from huks_async.model.showing import shown, type_name
 from huks_async.providers.protocol import HuksCryptoExtensionResult, HuksCryptoExtensionResultCode
-from huks_async.runtime.cancellation import raise_unless_foreign
+from huks_async.runtime.cancellation import raise_unless_failures, raise_unless_foreign
 
 _R = HuksCryptoExtensionResultCode
+NO_MEMORY = 12000014
 FAILED = 12000020
 BUSY = 12000024
 
@@ -141,7 +142,10 @@ class Asker:
                 self._note(caller, HuksExternalErrorInfo())
                 raise
             except MemoryError as error:
-                raise BusinessError(12000014, f"{who}: no memory for {method}") from error
+                raise BusinessError(NO_MEMORY, f"{who}: no memory for {method}") from error
+            except BaseExceptionGroup as error:
+                await raise_unless_failures(error)
+                raise self._failed(caller, f"{who}: {method} raised {type_name(error)}") from error
             except Exception as error:
                 # the exception's text is not shown, because it may contain anything, even a PIN
                 raise self._failed(caller, f"{who}: {method} raised {type_name(error)}") from error

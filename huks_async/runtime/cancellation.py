@@ -63,3 +63,27 @@ async def raise_unless_foreign(error: BaseException) -> None:
     if was_cancelled():
         await anyio.lowlevel.checkpoint_if_cancelled()
         raise error
+
+
+async def raise_unless_failures(group: BaseExceptionGroup[BaseException]) -> None:
+    """Raise what a group that was caught has in it beside failures of the code that was awaited; else return.
+
+    The task group of such code, when it is cancelled, raises what failed in it meanwhile: in trio together with the
+    cancellation, in asyncio in its place. So a cancelled scope around the task is asked, too.
+
+    Raises:
+        BaseException: a cancellation of the running task, never in a group; or the group, if it has something in it
+            that is neither an `Exception` nor a cancellation, such as a KeyboardInterrupt.
+    """
+    await anyio.lowlevel.checkpoint_if_cancelled()
+    cancelled, others = group.split(anyio.get_cancelled_exc_class())
+    if others is not None and not isinstance(others, Exception):
+        raise group
+    if cancelled is not None:
+        await raise_unless_foreign(_first(cancelled))
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

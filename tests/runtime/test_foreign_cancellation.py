@@ -5,7 +5,7 @@ import asyncio
 import anyio
 import pytest
 
-from huks_async.runtime.cancellation import raise_unless_foreign, was_cancelled
+from huks_async.runtime.cancellation import raise_unless_failures, raise_unless_foreign, was_cancelled
 
 pytestmark = pytest.mark.asyncio
 
@@ -52,3 +52,13 @@ async def test_a_scope_that_is_cancelled_ends() -> None:
             scope.cancel()
             await raise_unless_foreign(error)
     assert scope.cancelled_caught
+
+
+async def test_a_group_that_ends_the_process_goes_on() -> None:
+    """Whatever else is in it; a group of failures, and of what somebody else had cancelled, is told by return."""
+    group = BaseExceptionGroup("all", [RuntimeError(), asyncio.CancelledError(), SystemExit(3)])
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await raise_unless_failures(group)
+    assert caught.value is group
+    await raise_unless_failures(ExceptionGroup("all", [RuntimeError()]))
+    await raise_unless_failures(BaseExceptionGroup("all", [RuntimeError(), asyncio.CancelledError()]))
