@@ -11,7 +11,7 @@ import anyio
 from huks_async.model.errors import BusinessError
 from huks_async.model.external_crypto import HuksExternalErrorInfo
 from huks_async.model.params import HuksOptions, as_bytes
-from huks_async.providers.calls import BUSY, FAILED, Asker, ResultCodeError
+from huks_async.providers.calls import BUSY, FAILED, NO_MEMORY, Asker, ResultCodeError
 from huks_async.providers.key_sessions import ProviderSession, ProviderSessions
 from huks_async.providers.parameters import ExternalParams, with_uid
 from huks_async.providers.protocol import HuksCryptoExtensionResult
@@ -30,6 +30,8 @@ _NO_MATTER_AT_ABORT = (12000011, 12000021, 12000023)
 _ABSENT = 12000006
 # codes after which a handle is no longer valid
 _GONE = (_ABSENT, 12000011)
+# codes that, without a result code, leave open whether the provider has taken the data
+_LEAVE_IT_OPEN = (FAILED, NO_MEMORY)
 
 
 class ExternalProviders:
@@ -233,7 +235,7 @@ class ExternalProviders:
                 self.sessions.drop(session)
         except BusinessError as error:
             told = _of_result_code(error)
-            if error.code in (*_GONE, BUSY) or (error.code == FAILED and not told):
+            if error.code in (*_GONE, BUSY) or (error.code in _LEAVE_IT_OPEN and not told):
                 self.sessions.drop(session)
                 if error.code == BUSY or not told:
                     await self._farewell(self.end_at_provider(session))

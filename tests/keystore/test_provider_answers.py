@@ -7,7 +7,7 @@ import pytest
 
 import huks_async as huks
 from huks_async.model.errors import ERRORS
-from huks_async.providers import HuksCryptoExtensionResult
+from huks_async.providers import HuksCryptoExtensionResult, service
 from huks_async.providers.protocol import HuksCryptoExtensionCertInfo, HuksCryptoExtensionResultCode
 from huks_async.testing.memory_provider import MemoryProvider
 from tests.keystore.test_provider_functions import MAKE, SIGN, _call
@@ -225,17 +225,41 @@ async def test_output_is_the_callers_own():
 
 
 @pytest.mark.parametrize(
-    "error", [RuntimeError("x"), huks.BusinessError(12000020, "the driver failed")], ids=["any", "12000020"]
+    ("error", "code"),
+    [
+        (RuntimeError("x"), 12000020),
+        (huks.BusinessError(12000020, "the driver failed"), 12000020),
+        (MemoryError(), 12000014),
+    ],
+    ids=["any", "12000020", "no memory"],
 )
-async def test_a_failure_after_the_data_was_taken_ends_the_session(error):
+async def test_a_failure_after_the_data_was_taken_ends_the_session(error, code):
     """Whoever repeated the call would have the data twice in the signature."""
     token = Tampered()
     async with keystore_with(token) as keystore:
         handle = (await keystore.initSession(rid(), SIGN)).handle
         token.method, token.answer = "onUpdateSession", raising(error)
-        with refused(12000020):
+        with refused(code):
             await keystore.updateSession(handle, external(b"data"))
         token.method = ""
+        assert token.sessions == 0
+        with refused(12000011):
+            await keystore.finishSession(handle, external(b""))
+
+
+async def test_output_that_there_is_no_memory_for_ends_the_session(monkeypatch):
+    """As the data was taken."""
+    token = Tampered()
+    async with keystore_with(token) as keystore:
+        handle = (await keystore.initSession(rid(), SIGN)).handle
+        token.method, token.answer = "onUpdateSession", changed(outData=bytearray(b"large"))
+
+        def no_copy(value, what, most):
+            raise huks.BusinessError(12000014, "no memory for the output")
+
+        monkeypatch.setattr(service, "as_bytes", no_copy)
+        with refused(12000014):
+            await keystore.updateSession(handle, external(b"data"))
         assert token.sessions == 0
         with refused(12000011):
             await keystore.finishSession(handle, external(b""))
