@@ -13,7 +13,7 @@ from huks_async.rootkeys.base import KEY_SIZE
 from huks_async.rootkeys.secret import SecretRootKey, identify
 from huks_async.runtime.folders import make_folder, sync_folder
 from huks_async.runtime.new_names import name_new
-from huks_async.runtime.paths import path_text
+from huks_async.runtime.paths import absolute, path_text
 from huks_async.runtime.randomness import random_bytes
 from huks_async.runtime.secret_files import chmod_for, too_open
 from huks_async.runtime.threads import run_in_thread
@@ -87,7 +87,7 @@ class FileRootKey(SecretRootKey):
 
     def _settled(self) -> str:
         """The file's absolute path."""
-        return os.path.abspath(self.path)
+        return absolute(self.path)
 
     def _read(self) -> bytes:
         descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)

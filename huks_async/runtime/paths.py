@@ -27,3 +27,15 @@ def is_usable(path: str) -> bool:
         return bool(path) and b"\0" not in os.fsencode(path)
     except UnicodeEncodeError:
         return False
+
+
+def absolute(path: str) -> str:
+    """The absolute path of what a path names; it asks the system, and so belongs in a worker thread.
+
+    A `..` behind a symbolic link leads up from where the link leads to. `os.path.abspath` alone would take both away as
+    text, and name another file.
+    """
+    if os.pardir in path.split(os.sep):
+        folder, name = os.path.split(path)
+        path = os.path.join(os.path.realpath(folder), name)
+    return os.path.abspath(path)

@@ -22,6 +22,7 @@ from huks_async.crypto.openssl_random import CAN_STIR
 from huks_async.crypto.sm2.backend import sm2_backend
 from huks_async.keystore.open_arguments import choose_store, home_folder
 from huks_async.model.errors import BusinessError
+from huks_async.runtime.paths import absolute
 from huks_async.runtime.secret_files import too_open
 from huks_async.sessions.pressure import SensorStatus, open_sensor
 from huks_async.stores import SqliteStore
@@ -157,7 +158,7 @@ def _rights(place: Place) -> Iterator[Finding]:
 
 def _files_of(store: SqliteStore) -> Iterator[Path]:
     """The files of a store that hold keys, or what they are sealed under; those of SQLite are where links lead."""
-    given = os.path.abspath(store.path)
+    given = absolute(store.path)
     database = os.path.realpath(given)
     yield from (Path(database + suffix) for suffix in ("", "-wal", "-shm"))
     yield from (Path(name + ROOT_KEY_SUFFIX) for name in dict.fromkeys((given, database)))

@@ -20,6 +20,7 @@ from threading import Event
 from huks_async.model.errors import BusinessError
 from huks_async.runtime.folders import sync_folder
 from huks_async.runtime.new_names import name_new
+from huks_async.runtime.paths import absolute
 from huks_async.stores.base import Copied, ItemName
 from huks_async.stores.sqlite import drafts
 from huks_async.stores.sqlite.companions import BACKUP_DRAFT, TAILS, refuse_companion
@@ -80,7 +81,7 @@ class Backup:
         """
         try:
             # made absolute here and not earlier, because this asks the system and so must run in a worker thread
-            self._target = os.path.abspath(self._target)
+            self._target = absolute(self._target)
             refuse_companion(self._target, f"the backup {self._target}")
             if os.path.lexists(self._target):
                 raise self._exists()

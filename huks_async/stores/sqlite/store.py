@@ -17,7 +17,7 @@ from huks_async.model.settings import check_seconds
 from huks_async.model.showing import shown
 from huks_async.rootkeys.file import FileRootKey
 from huks_async.runtime.forks import generation, notice_fork, tell_after_fork
-from huks_async.runtime.paths import is_usable, text_of
+from huks_async.runtime.paths import absolute, is_usable, text_of
 from huks_async.runtime.workers import WorkerPool
 from huks_async.stores.base import MAX_NAME_BYTES, Copied, ItemName, Row, Store, check_level, encode_name
 from huks_async.stores.sqlite.backup import Backup, StoppedError
@@ -112,7 +112,7 @@ class SqliteStore(Store):
     def _open_engine(self, show: ShowView) -> Engine:
         try:
             # made absolute here, because this asks the system and so must run in a worker thread
-            self.path = os.path.abspath(self.path)
+            self.path = absolute(self.path)
             refuse_companion(os.path.realpath(self.path), f"the file that the store {self.address} leads to")
             engine = Engine(self.path, self.address, self._busy_timeout, self._known, show)
             engine.open()
