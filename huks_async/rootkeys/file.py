@@ -1,5 +1,6 @@
 """A root key in a file that only its owner can read."""
 
+import errno
 import os
 import stat
 from contextlib import suppress
@@ -20,6 +21,7 @@ from huks_async.runtime.threads import run_in_thread
 
 _MAGIC = b"HUKSROOT\x00\x00\x00\x01"
 _CHECKSUM_SIZE = 16
+_DRAFT_BYTES = 21
 FILE_SIZE = len(_MAGIC) + KEY_SIZE + _CHECKSUM_SIZE
 """60 bytes: magic with format version (12), the key (32), the first 16 bytes of SHA-256 over both."""
 
@@ -79,6 +81,12 @@ class FileRootKey(SecretRootKey):
                 self._make()
                 return self._read()
         except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise BusinessError(
+                    401,
+                    f"the name of {self._name} is too long: until it is complete, it has {_DRAFT_BYTES} bytes more behind "
+                    "it; choose a shorter one",
+                ) from None
             raise BusinessError(
                 12000004,
                 f"{self._name} cannot be read or created: {error.strerror or error}; check that its directory "

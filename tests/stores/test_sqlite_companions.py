@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from huks_async import BusinessError
+from huks_async import BusinessError, FileRootKey, Keystore
 from huks_async.stores import SqliteStore
 from tests.stores.peer import name
 
@@ -80,3 +80,66 @@ async def test_other_names_do_and_their_keys_stay(tmp_path: Path, odd: str) -> N
     await store.open()
     assert await store.aliases("app", 2) == ["a"]
     await store.aclose()
+
+
+def _path(folder: Path, length: int) -> str:
+    """A path of that many bytes, with names of a hundred."""
+    path = str(folder.resolve())
+    while length - len(path) > 201:
+        path += "/" + "f" * 100
+    return f"{path}/{'n' * (length - len(path) - 1)}"
+
+
+async def test_a_name_that_is_too_long_for_the_files_beside_it_is_told_before_anything_is_made(
+    tmp_path: Path,
+) -> None:
+    """Of the file, of the longest path that SQLite opens, and of a folder."""
+    too_long = [
+        "n" * 226,
+        "n" * 250,
+        "n" * 1000,
+        f"folder/{'n' * 226}",
+        f"folder/{'f' * 256}/keys.db",
+        "f/" * 300 + "k",
+    ]
+    for path in (*(f"{tmp_path}/{long}" for long in too_long), _path(tmp_path, 484)):
+        with pytest.raises(BusinessError, match=r"too long.*choose a shorter one") as refused:
+            async with Keystore.open(f"sqlite:///{path}"):
+                pass
+        assert refused.value.code == 401
+        assert os.listdir(tmp_path) == []
+    for path in (f"{tmp_path}/{'n' * 225}", _path(tmp_path, 483)):
+        async with Keystore.open(f"sqlite:///{path}") as keystore:
+            assert (await keystore.backup(tmp_path / f"copy-{len(path)}.db")).keys == 0
+
+
+async def test_a_path_that_is_too_long_for_a_backup_is_told(tmp_path: Path) -> None:
+    """By the longest path that SQLite opens."""
+    target = _path(tmp_path, 475)
+    os.makedirs(os.path.dirname(target))
+    store = SqliteStore(tmp_path / "keys.db")
+    await store.open()
+    with pytest.raises(BusinessError, match="choose a shorter one") as refused:
+        await store.backup(target, lambda *_: None, lambda *_: None)
+    assert refused.value.code == 401
+    assert (await store.backup(target[:-1], lambda *_: None, lambda *_: None)).rows == 0
+    await store.aclose()
+
+
+async def test_a_store_whose_name_became_too_long_is_told_so(tmp_path: Path) -> None:
+    """One that was renamed, so that its lock has no room."""
+    store = SqliteStore(tmp_path / "keys.db")
+    await store.open()
+    await store.aclose()
+    (tmp_path / "keys.db").rename(tmp_path / ("n" * 255))
+    with pytest.raises(BusinessError, match="too long; give it a shorter name"):
+        await SqliteStore(tmp_path / ("n" * 255)).open()
+    assert os.listdir(tmp_path) == ["n" * 255]
+
+
+async def test_a_root_key_file_whose_name_is_too_long_is_told(tmp_path: Path) -> None:
+    """Its draft has a longer one."""
+    with pytest.raises(BusinessError, match=r"too long.*choose a shorter one") as refused:
+        await FileRootKey(tmp_path / ("n" * 240)).open()
+    assert refused.value.code == 401
+    assert os.listdir(tmp_path) == []

@@ -8,7 +8,6 @@ The process that makes it holds a lock on it. So a draft without a lock was left
 backup to the same target removes it.
 """
 
-import errno
 import os
 import re
 import sqlite3
@@ -23,7 +22,7 @@ from huks_async.runtime.new_names import name_new
 from huks_async.runtime.paths import absolute
 from huks_async.stores.base import Copied, ItemName
 from huks_async.stores.sqlite import drafts
-from huks_async.stores.sqlite.companions import BACKUP_DRAFT, TAILS, refuse_companion
+from huks_async.stores.sqlite.companions import BACKUP_DRAFT, TAILS, refuse_companion, refuse_too_long
 from huks_async.stores.sqlite.connections import MAX_VALUE_BYTES
 from huks_async.stores.sqlite.creation import open_still
 from huks_async.stores.sqlite.faults import foreign_value, storage_error
@@ -83,6 +82,7 @@ class Backup:
             # made absolute here and not earlier, because this asks the system and so must run in a worker thread
             self._target = absolute(self._target)
             refuse_companion(self._target, f"the backup {self._target}")
+            refuse_too_long(self._target, BACKUP_DRAFT, f"the backup {self._target}")
             if os.path.lexists(self._target):
                 raise self._exists()
             self._refuse_left_log()
@@ -102,8 +102,6 @@ class Backup:
         except sqlite3.Error as error:
             raise self._failed(str(error)) from error
         except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:
-                raise self._too_long() from None
             raise self._failed(error.strerror or type(error).__name__) from error
         return Copied(self._target, keys, size)
 
@@ -242,13 +240,6 @@ class Backup:
             401,
             f"there is something at {self._target} already, and a backup never replaces anything; name a file that is "
             "not there, or remove it first",
-        )
-
-    def _too_long(self) -> BusinessError:
-        return BusinessError(
-            401,
-            f"the name of the backup {self._target} is too long, because until it is complete its file has some 40 bytes "
-            "more behind it; choose a shorter one",
         )
 
     def _failed(self, how: str) -> BusinessError:

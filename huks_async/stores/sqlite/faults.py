@@ -1,5 +1,6 @@
 """What failures of SQLite and of the file system mean to the caller."""
 
+import errno
 import sqlite3
 
 from huks_async.model.errors import BusinessError
@@ -76,10 +77,11 @@ def storage_error(address: str, error: sqlite3.Error | OSError) -> BusinessError
     """Make the BusinessError 12000004 that says which store failed, how, and what helps."""
     if isinstance(error, OSError):
         detail = error.strerror or type(error).__name__
+        way_out = "check that the directory exists, that this user may write it, and that the disk has space"
+        if error.errno == errno.ENAMETOOLONG:
+            way_out = "give it a shorter name, as the files beside it have longer ones"
         return BusinessError(
-            12000004,
-            f"the store {address} cannot be opened or written: {detail}; check that the directory exists, "
-            "that this user may write it, and that the disk has space",
+            12000004, f"the store {address} cannot be opened or written: {detail}; {way_out}"
         )
     code = getattr(error, "sqlite_errorcode", 0)
     what, way_out = _MEANINGS.get(code & 0xFF, _OTHER)

@@ -21,7 +21,7 @@ from huks_async.runtime.paths import absolute, is_usable, text_of
 from huks_async.runtime.workers import WorkerPool
 from huks_async.stores.base import MAX_NAME_BYTES, Copied, ItemName, Row, Store, check_level, encode_name
 from huks_async.stores.sqlite.backup import Backup, StoppedError
-from huks_async.stores.sqlite.companions import refuse_companion
+from huks_async.stores.sqlite.companions import NEW, refuse_companion, refuse_too_long
 from huks_async.stores.sqlite.engine import Engine
 from huks_async.stores.sqlite.faults import foreign_value, storage_error
 from huks_async.stores.sqlite.snapshot import Snapshot
@@ -89,7 +89,12 @@ class SqliteStore(Store):
         return _RootKeyBeside(self.path)
 
     async def open(self) -> None:
-        """Open the database, creating it if there is none. Does nothing when it is open."""
+        """Open the database, creating it if there is none. Does nothing when it is open.
+
+        Raises:
+            BusinessError: 401 where the path leads to the name of a file that belongs to another database, or has no
+                room for the names of the files beside a new one; else see `Store.open`.
+        """
         threads = self._threads
         if threads is None:
             notice_fork()
@@ -113,7 +118,10 @@ class SqliteStore(Store):
         try:
             # made absolute here, because this asks the system and so must run in a worker thread
             self.path = absolute(self.path)
-            refuse_companion(os.path.realpath(self.path), f"the file that the store {self.address} leads to")
+            file = os.path.realpath(self.path)
+            refuse_companion(file, f"the file that the store {self.address} leads to")
+            if not os.path.lexists(file):
+                refuse_too_long(file, NEW, f"the store {self.address}")
             engine = Engine(self.path, self.address, self._busy_timeout, self._known, show)
             engine.open()
         except (sqlite3.Error, OSError) as error:
