@@ -2,10 +2,19 @@
 
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
 from huks_async.cli.shell import interrupts
+
+
+@pytest.fixture(autouse=True)
+def nothing_received() -> Iterator[None]:
+    """A command that a signal ended remembers that until the next one begins, and tests of its parts begin none."""
+    yield
+    with interrupts.watching():
+        pass
 
 
 def test_a_signal_right_after_the_look_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
