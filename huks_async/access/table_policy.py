@@ -1,7 +1,7 @@
 """A policy as data: a table of callers, and for each what it may do. It is read strictly, from TOML or a mapping.
 
-A caller that the table does not name may do nothing. A caller that it names may do with its own keys what the keys
-allow, unless the table restricts that.
+A caller that the table does not name may use and make no keys, register no providers and have nobody authenticated. A
+caller that it names may do with its own keys what the keys allow, unless the table restricts that.
 """
 
 import math
@@ -120,8 +120,9 @@ class TablePolicy:
             `namespaces`, `groups`, `levels`, `as_user` and `keys`. The page docs/access.md describes each.
         source: names the table in messages.
 
-    A caller has the entry of its exact name, else the first whose pattern matches. A caller without an entry may do
-    nothing: 201. A table never changes: to change the policy, open the keystore with another one.
+    A caller has the entry of its exact name, else the first whose pattern matches. A caller without an entry may use
+    and make no keys, register no providers and have nobody authenticated: 201. A table never changes: to change the
+    policy, open the keystore with another one.
 
     Raises:
         BusinessError: 401 for anything in the table that is not understood; the message names the place.
@@ -188,6 +189,15 @@ class TablePolicy:
         """`namespaces` of the caller's entry."""
         entry = self._entry_of(caller)
         return () if entry is None else entry.namespaces
+
+    def may_authenticate(self, caller: Caller, user_id: int) -> bool:
+        """Whether the caller has an entry, and the user is its own or one of `as_user`."""
+        entry = self._entry_of(caller)
+        return entry is not None and (user_id == caller.user_id or _has(entry.other_users, user_id))
+
+    def may_register_providers(self, caller: Caller) -> bool:
+        """Whether the caller has an entry."""
+        return self._entry_of(caller) is not None
 
     def may_use(self, request: AccessRequest) -> bool:
         """Whether every part of the caller's entry permits this request."""

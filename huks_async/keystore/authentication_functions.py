@@ -41,7 +41,7 @@ class AuthenticationFunctions(KeystoreFunctions):
         Raises:
             BusinessError: 12000008 for a wrong credential, and while guesses are locked out; 12000013 for a user who
                 has not enrolled it, and without an authenticator; 12000015 if the authenticator fails; 401 for a
-                wrong argument; 201 and 202 for another user.
+                wrong argument; 201 and 202 for another user; 201 if the policy does not let the caller try.
         """
         from huks_async.access.tokens import CHALLENGE_BYTES  # late: few services authenticate users
 
@@ -54,9 +54,14 @@ class AuthenticationFunctions(KeystoreFunctions):
         user = state.user_id
         if user_id is not None and user_id != user:
             user = state_of_user(state, user_id).user_id
+        # A guess counts against the user, whoever makes it: enough of them lock its keys for every caller.
+        state.keyrings.permissions.check_authentication(state.keyrings.caller, user)
         return await state.access.authenticate(given, int(auth_type), user, credential)
 
     @property
     def auth_host(self) -> "AuthHost":
-        """What this keystore lends to its authenticator, for enrolment: `PinAuthenticator.enroll(keystore, …)`."""
+        """What this keystore lends to its authenticator, for enrolment: `PinAuthenticator.enroll(keystore, …)`.
+
+        It is for whoever administers users: it reaches all of them, and no policy is asked.
+        """
         return self._open_state().access.host

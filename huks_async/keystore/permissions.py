@@ -89,6 +89,16 @@ class Permissions:
             return True
         return self._ask("may_register_providers", caller) is True
 
+    def check_authentication(self, caller: Caller, user_id: int) -> None:
+        """Refuse a caller that may not have this user authenticated: 201 if the policy says no.
+
+        A policy that does not know this question lets every caller have its own user authenticated.
+        """
+        if getattr(self._policy, "may_authenticate", None) is None:
+            return
+        if self._ask("may_authenticate", caller, user_id) is not True:
+            raise _denied(caller, f"authenticating user {user_id}", "the policy does not allow it")
+
     def check_use(self, request: AccessRequest) -> None:
         """Refuse a call that the caller may not make: 201 if the policy says no."""
         if self._holds and (known := self._answers.get(request)) is not None and known[0] > self._clock():

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 import huks_async as huks
 from huks_async import AccessRequest, BusinessError, Caller, Keystore, TablePolicy
+from huks_async.access import PinAuthenticator
 from huks_async.access.table_policy import FUNCTIONS
 from huks_async.keystore.provider_functions import ProviderFunctions
+from huks_async.testing import EverybodyAuthenticator
 from tests.access import tables
 from tests.access.tables import ALIASES, GROUPS, NAMES, USERS, CodePolicy
 from tests.keystore.support import AES_CBC, AGREE, DECRYPT, ENCRYPT, A, key, options, params, refused, run
@@ -190,7 +192,8 @@ def test_the_functions_a_table_knows_are_those_that_ask() -> None:
 
 # the operator's: they work on the store as a whole, or on what is open; those on external providers work on resources
 ASKS_NOBODY = {
-    "aopen", "aclose", "backup", "monitor_low_memory", "purge_stale_sessions", "attestation_root", "seal_to", "authenticate",
+    "aopen", "aclose", "backup", "monitor_low_memory", "purge_stale_sessions", "attestation_root", "seal_to",
+    "authenticate",  # `may_authenticate`, as it is about a user and no key
     "updateSession", "finishSession", "abortSession", "update", "finish", "abort",
 }  # fmt: skip
 
@@ -245,6 +248,63 @@ def test_no_function_goes_around_the_policy(owner: str) -> None:
             assert (await keystore.listAliases(options())).keyAliases == ["k", "pair", "w"]
 
     anyio.run(main)
+
+
+class Doorkeeper(Recording):
+    """Also asked who may have whom authenticated."""
+
+    may: Any = True
+
+    def may_authenticate(self, caller: Caller, user_id: int) -> Any:
+        self.asked.append((caller, user_id))
+        return self.may
+
+
+def test_who_may_have_whom_authenticated() -> None:
+    """A policy that knows the question is asked before a guess is counted; one that does not changes nothing."""
+
+    async def main() -> None:
+        vouching = EverybodyAuthenticator()
+        vouching.enroll(100)
+        vouching.enroll(101)
+        policy: Any = Doorkeeper()
+        async with Keystore.open("memory:", policy=policy, authenticator=vouching, monitor=False) as keystore:
+            caller = keystore.for_caller("a", user_id=101)
+            assert len(await caller.authenticate(b"", "x")) == 280
+            assert len(await caller.authenticate(b"", "x", user_id=100)) == 280
+            assert policy.asked == [(Caller("a", 101), 101), (Caller("a", 101), 100)]
+            for policy.may, code in ((False, 201), (1, 201), (None, 201)):
+                await refused(caller.authenticate(b"", "x"), code)
+                await refused(keystore.authenticate(b"", "x"), code)
+            assert len(vouching.requests) == 2
+        async with Keystore.open(
+            "memory:", policy=Recording(), authenticator=vouching, monitor=False
+        ) as keystore:
+            assert len(await keystore.for_caller("a", user_id=101).authenticate(b"", "x")) == 280
+
+    asyncio.run(main())
+
+
+def test_strangers_to_a_table_lock_nobody_out() -> None:
+    """Who has no entry for the user tries no PIN of it; who has one for another user alone neither."""
+    policy = TablePolicy(
+        {"version": 1, "callers": {"default": {}, "b": {"users": ["200-299"], "as_user": {"users": [100]}}}}
+    )
+
+    async def main() -> None:
+        pin = PinAuthenticator()
+        async with Keystore.open("memory:", policy=policy, authenticator=pin, monitor=False) as keystore:
+            await pin.enroll(keystore, 100, "1234")
+            for name in ("stranger", "b"):
+                for _ in range(6):
+                    await refused(keystore.for_caller(name, user_id=100).authenticate(b"", "0000"), 201)
+            await refused(keystore.for_caller("b", user_id=200).authenticate(b"", "0000", user_id=101), 201)
+            assert await keystore.authenticate(b"", "1234")
+            assert await keystore.for_caller("b", user_id=200).authenticate(b"", "1234", user_id=100)
+
+    asyncio.run(main())
+    assert policy.may_register_providers(Caller("default", 100))
+    assert not policy.may_register_providers(Caller("stranger", 100))
 
 
 LEGACY = ("generateKey", "deleteKey", "importKey", "exportKey", "getKeyProperties", "isKeyExist", "init")
