@@ -59,14 +59,17 @@ def home_folder() -> "Path":
     return data / "huks_async"
 
 
-def choose_profile(profile: str | None) -> Profile:
-    """The profile that was given, else that of $HUKS_ASYNC_PROFILE, else `server`."""
-    name = profile or os.environ.get(PROFILE_VARIABLE) or "server"
-    if name == "server":
-        return "server"
-    if name == "device":
-        return "device"
-    raise BusinessError(401, f"profile: got {shown(name)}, accepted 'server' and 'device'")
+def choose_profile(profile: Any) -> Profile:
+    """The profile that was given, else that of $HUKS_ASYNC_PROFILE where it is set and not empty, else `server`."""
+    what, name = "profile", profile
+    if name is None:
+        what, name = f"${PROFILE_VARIABLE}", os.environ.get(PROFILE_VARIABLE) or "server"
+    if issubclass(type(name), str):
+        if str.__eq__(name, "server"):
+            return "server"
+        if str.__eq__(name, "device"):
+            return "device"
+    raise BusinessError(401, f"{what}: got {shown(name)}, accepted 'server' and 'device'")
 
 
 def choose_limits(limits: Limits | None, profile: Profile) -> Limits:

@@ -105,6 +105,19 @@ def test_doctor(huks: Huks, home: Path) -> None:
     assert [one["text"] for one in told["findings"] if not one["good"]]
 
 
+def test_doctor_tells_the_profile_that_counts(huks: Huks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the library takes the variable."""
+    for value, profile in (("", "server"), ("device", "device")):
+        monkeypatch.setenv("HUKS_ASYNC_PROFILE", value)
+        assert _document(huks, "doctor")["versions"]["profile"] == profile
+    monkeypatch.setenv("HUKS_ASYNC_PROFILE", "Server")
+    told = _document(huks, "doctor", code=1)
+    assert told["versions"]["profile"].startswith("none; $HUKS_ASYNC_PROFILE: got 'Server'")
+    assert any(
+        "$HUKS_ASYNC_PROFILE: got 'Server'" in one["text"] for one in told["findings"] if not one["good"]
+    )
+
+
 @pytest.mark.parametrize("device", [(), ("--device",)])
 def test_algorithms(huks: Huks, device: tuple[str, ...]) -> None:
     """The document says what the table says, in the words that `keys generate` takes."""

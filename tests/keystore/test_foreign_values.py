@@ -113,3 +113,25 @@ def test_arguments_of_a_keystore(argument: str) -> None:
             huks.Keystore.open(**{"store": "memory:", argument: value})
         assert caught.value.code == 401
         assert len(caught.value.message) < 500
+
+
+def test_a_profile_is_one_of_two_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None leaves it to the variable, of which an empty one counts as not set; nothing else counts as not given."""
+    released = memoryview(b"")
+    released.release()
+    for wrong in ("", "Server", " device", False, 0, [], {}, b"", released):
+        with pytest.raises(
+            huks.BusinessError, match=r"401: profile: got .*, accepted 'server' and 'device'"
+        ) as caught:
+            huks.Keystore.open("memory:", profile=wrong)  # type: ignore[arg-type]
+        assert caught.value.code == 401
+    for value, profile in (("", "server"), ("server", "server"), ("device", "device")):
+        monkeypatch.setenv("HUKS_ASYNC_PROFILE", value)
+        assert huks.Keystore.open("memory:")._profile == profile
+    monkeypatch.setenv("HUKS_ASYNC_PROFILE", "Server")
+    assert huks.Keystore.open("memory:", profile="device")._profile == "device"
+    with pytest.raises(
+        huks.BusinessError, match=r"401: \$HUKS_ASYNC_PROFILE: got 'Server', accepted"
+    ) as caught:
+        huks.Keystore.open("memory:")
+    assert caught.value.code == 401

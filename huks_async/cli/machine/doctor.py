@@ -20,7 +20,7 @@ from huks_async.cli.words.arguments import HERE, Json, Place
 from huks_async.cli.words.parameters import KINDS, options
 from huks_async.crypto.openssl_random import CAN_STIR
 from huks_async.crypto.sm2.backend import sm2_backend
-from huks_async.keystore.open_arguments import choose_store, home_folder
+from huks_async.keystore.open_arguments import choose_profile, choose_store, home_folder
 from huks_async.model.errors import BusinessError
 from huks_async.runtime.paths import absolute
 from huks_async.runtime.secret_files import too_open
@@ -84,7 +84,7 @@ def _versions() -> dict[str, str]:
         "sqlite": sqlite3.sqlite_version,
         "sqlite_reset_fault": _reset_fault(),
         "openssl_command": _openssl_command(),
-        "profile": os.environ.get("HUKS_ASYNC_PROFILE", "server"),
+        "profile": _profile(),
     }
 
 
@@ -114,6 +114,13 @@ def _sm2() -> str:
         return sm2_backend().name
     except BusinessError as error:
         # nothing is wrong with a keystore that has no use for it
+        return f"none; {error.message}"
+
+
+def _profile() -> str:
+    try:
+        return choose_profile(None)
+    except BusinessError as error:
         return f"none; {error.message}"
 
 
