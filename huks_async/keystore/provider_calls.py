@@ -5,6 +5,7 @@ from typing import Any
 
 from huks_async.access.callers import Caller
 from huks_async.keystore.open_state import OpenState
+from huks_async.keystore.provider_failures import noting_failures
 from huks_async.keystore.provider_functions import ExternalParameters
 from huks_async.model.errors import BusinessError
 from huks_async.model.external_crypto import (
@@ -28,17 +29,17 @@ _MAX_PROPERTY_BYTES = 100
 _PIN_EXPORT = "SKF_ExportPublicKey"
 
 
+@noting_failures
 async def register(state: OpenState, providerName: str, params: ExternalParameters) -> None:
     """Make a provider known."""
     name, given = check_name(providerName), parse_external(params)
     _check_may_register(state)
     ability = given.text(_T.HUKS_EXT_CRYPTO_TAG_ABILITY_NAME, "the ability's name")
     providers = state.providers
-    await providers.registry.register(
-        name, ability, _owner(state), lambda provider: providers.connect(state.session_owner, provider)
-    )
+    await providers.registry.register(name, ability, _owner(state), providers.connect)
 
 
+@noting_failures
 async def unregister(state: OpenState, providerName: str, params: ExternalParameters | None = None) -> None:
     """Forget a provider, and close all of its resources."""
     name, given = check_name(providerName), parse_external(params)
@@ -49,6 +50,7 @@ async def unregister(state: OpenState, providerName: str, params: ExternalParame
     await state.providers.forget(state.providers.registry.unregister(name, ability, _owner(state)))
 
 
+@noting_failures
 async def make_resource_id(state: OpenState, providerName: str, params: ExternalParameters) -> str:
     """The resource id of a key."""
     name, given = check_name(providerName), parse_external(params)
@@ -59,9 +61,7 @@ async def make_resource_id(state: OpenState, providerName: str, params: External
             12000002, f"{_T.HUKS_EXT_CRYPTO_TAG_RESOURCE_INFO.name} is absent: it names the key"
         )
     provider = state.providers.registry.find(name, ability, bundle, _caller(state).user_id)
-    result = await state.providers.ask(
-        state.session_owner, provider, "onGetResourceId", given.to_provider(_uid(state))
-    )
+    result = await state.providers.ask(provider, "onGetResourceId", given.to_provider(_uid(state)))
     if not isinstance(result.resourceId, str):
         raise BusinessError(12000020, f"{provider.who}: onGetResourceId gave no resourceId")
     try:
@@ -70,18 +70,21 @@ async def make_resource_id(state: OpenState, providerName: str, params: External
         raise BusinessError(12000020, f"{provider.who}: {error.message}") from None
 
 
+@noting_failures
 async def open_resource(state: OpenState, resourceId: str, params: ExternalParameters | None = None) -> None:
     """Open a key for the caller."""
     resource, given = parse_resource_id(resourceId), parse_external(params)
     await state.providers.open(_provider(state, resource), state.session_owner, resource, given)
 
 
+@noting_failures
 async def close_resource(state: OpenState, resourceId: str, params: ExternalParameters | None = None) -> None:
     """Close it."""
     resource, given = parse_resource_id(resourceId), parse_external(params)
     await state.providers.close(state.session_owner, resource, given)
 
 
+@noting_failures
 async def prove_pin(state: OpenState, resourceId: str, params: ExternalParameters) -> None:
     """Prove the PIN of a token."""
     resource = parse_resource_id(resourceId)
@@ -99,6 +102,7 @@ async def prove_pin(state: OpenState, resourceId: str, params: ExternalParameter
         )
 
 
+@noting_failures
 async def pin_state(
     state: OpenState, resourceId: str, params: ExternalParameters | None = None
 ) -> HuksExternalPinAuthState:
@@ -117,12 +121,14 @@ async def pin_state(
         ) from None
 
 
+@noting_failures
 async def clear_pin_state(state: OpenState, resourceId: str) -> None:
     """Forget that the caller has proved the PIN."""
     opened = state.providers.resources.find(state.session_owner, parse_resource_id(resourceId))
     await state.providers.ask_resource(opened, "onClearUkeyPinAuthState", [with_uid(opened.uid)])
 
 
+@noting_failures
 async def get_property(
     state: OpenState, resourceId: str, propertyId: str, params: ExternalParameters | None = None
 ) -> list[HuksExternalCryptoParam]:
@@ -134,6 +140,7 @@ async def get_property(
     return _checked_property(opened.provider, result)
 
 
+@noting_failures
 async def set_property(
     state: OpenState, resourceId: str, propertyId: str, params: ExternalParameters | None = None
 ) -> None:
@@ -147,6 +154,7 @@ def last_error(state: OpenState) -> HuksExternalErrorInfo:
     return state.providers.last_error(state.session_owner)
 
 
+@noting_failures
 async def export_certificates(
     state: OpenState, resourceId: str, params: ExternalParameters | None = None
 ) -> list[HuksCryptoExtensionCertInfo]:
@@ -154,15 +162,12 @@ async def export_certificates(
     resource, given = parse_resource_id(resourceId), parse_external(params)
     provider = _provider(state, resource)
     result = await state.providers.ask(
-        state.session_owner,
-        provider,
-        "onExportCertificate",
-        resource.index,
-        given.to_provider(_uid(state)),
+        provider, "onExportCertificate", resource.index, given.to_provider(_uid(state))
     )
     return _checked_certificates(provider, result)
 
 
+@noting_failures
 async def list_certificates(
     state: OpenState, providerName: str, params: ExternalParameters
 ) -> list[HuksCryptoExtensionCertInfo]:
@@ -171,9 +176,7 @@ async def list_certificates(
     ability = given.text(_T.HUKS_EXT_CRYPTO_TAG_ABILITY_NAME, "the ability's name")
     bundle = given.text(_T.HUKS_EXT_CRYPTO_TAG_BUNDLE_NAME, "the namespace that registered the provider")
     provider = state.providers.registry.find(name, ability, bundle, _caller(state).user_id)
-    result = await state.providers.ask(
-        state.session_owner, provider, "onEnumCertificates", given.to_provider(_uid(state))
-    )
+    result = await state.providers.ask(provider, "onEnumCertificates", given.to_provider(_uid(state)))
     return _checked_certificates(provider, result)
 
 

@@ -158,7 +158,11 @@ class ProviderFunctions(KeystoreFunctions):
         await provider_calls.set_property(self._open_state(), resourceId, propertyId, params)
 
     def getErrorInfo(self) -> "HuksExternalErrorInfo":
-        """Give a provider's own error for this caller's last failed call: 0 and no text if it gave none."""
+        """Give a provider's own error for this caller's last failed call about providers: 0 and no text if it gave none.
+
+        Such calls are those of these functions, and others on keys of providers. What fails in a clean-up that nobody
+        asked for does not count.
+        """
         from huks_async.keystore import provider_calls  # late: few services use providers
 
         return provider_calls.last_error(self._open_state())

@@ -8,6 +8,7 @@ from typing import Any
 
 from huks_async.access.policy import AccessRequest
 from huks_async.keystore.open_state import OpenState
+from huks_async.keystore.provider_failures import noting_failures
 from huks_async.model.enums import HuksAuthStorageLevel, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, HuksOptions, HuksParam, ParamSet, as_bytes
@@ -21,12 +22,14 @@ _PURPOSE = int(HuksTag.HUKS_TAG_PURPOSE)
 _AUTH_TOKEN = int(HuksTag.HUKS_TAG_AUTH_TOKEN)
 
 
+@noting_failures
 async def generate(state: OpenState, alias: Any, params: ParamSet) -> None:
     """Have a provider make a key at the place that an open resource names."""
     opened = _find(state, alias, "generateKeyItem", params.numbers.get(_PURPOSE, 0))
     await state.providers.ask_resource(opened, "onGenerateKeyItem", _to_provider(params, opened))
 
 
+@noting_failures
 async def export(state: OpenState, alias: Any, params: ParamSet) -> bytes:
     """The public half of a key."""
     opened = _find(state, alias, "exportKeyItem", 0)
@@ -34,6 +37,7 @@ async def export(state: OpenState, alias: Any, params: ParamSet) -> bytes:
     return checked_output(opened.provider, "onExportKeyItem", result)
 
 
+@noting_failures
 async def import_wrapped(
     state: OpenState, alias: Any, wrapping_alias: Any, params: ParamSet, data: BytesLike
 ) -> None:
@@ -52,6 +56,7 @@ async def import_wrapped(
     )
 
 
+@noting_failures
 async def init_session(state: OpenState, alias: Any, params: ParamSet) -> int:
     """Open a session; it has no challenge."""
     purpose = params.numbers.get(_PURPOSE)
@@ -61,18 +66,21 @@ async def init_session(state: OpenState, alias: Any, params: ParamSet) -> int:
     return await state.providers.init_session(opened, _options(params, opened, b""))
 
 
+@noting_failures
 async def update_session(state: OpenState, handle: int, params: ParamSet, data: BytesLike) -> bytes:
     """Feed a segment."""
     state.driver.check_size(data, what="inData")
     return await _feed(state, handle, "onUpdateSession", params, data, last=False)
 
 
+@noting_failures
 async def finish_session(state: OpenState, handle: int, params: ParamSet, data: BytesLike) -> bytes:
     """Feed the last segment. After an error that leaves the provider's session alive (of the PIN), ours stays, too."""
     state.driver.check_size(data, what="inData")
     return await _feed(state, handle, "onFinishSession", params, data, last=True)
 
 
+@noting_failures
 async def abort_session(state: OpenState, handle: int) -> None:
     """End a session by the provider's finish without data. Errors of its PIN or handle are ignored."""
     session = state.providers.sessions.take_idle(handle, state.session_owner)
@@ -89,6 +97,7 @@ async def fail_session(state: OpenState, handle: int, error: BusinessError) -> B
     except BusinessError as refused:
         return None if refused.code == 12000011 else refused
     await state.providers.leave_session(session)
+    state.providers.note_failure(state.session_owner, error)
     return error
 
 

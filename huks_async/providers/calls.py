@@ -62,10 +62,10 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int) and type(value) is not bool
 
 
-def _told(info: object) -> HuksExternalErrorInfo | None:
+def _told(info: object) -> HuksExternalErrorInfo:
     """A copy of what a provider says about a failure, with what is no number and no text left out."""
     if not isinstance(info, HuksExternalErrorInfo):
-        return None
+        return HuksExternalErrorInfo()
     errno = int.__int__(info.errno) if _is_number(info.errno) else 0
     return HuksExternalErrorInfo(
         errno, str.__str__(info.errorDesc) if isinstance(info.errorDesc, str) else ""
@@ -73,7 +73,22 @@ def _told(info: object) -> HuksExternalErrorInfo | None:
 
 
 class ResultCodeError(Exception):
-    """The cause of an error made from a provider's result code. An error that the provider raised has another cause."""
+    """The cause of an error made from a provider's result code. An error that the provider raised has another cause.
+
+    Args:
+        code: the result code.
+        info: what the provider says about it.
+    """
+
+    def __init__(self, code: int, info: HuksExternalErrorInfo) -> None:
+        super().__init__(shown(code))
+        self.info = info
+
+
+def told_of(error: BusinessError) -> HuksExternalErrorInfo:
+    """What a provider says about a failure: 0 and no text if it says nothing, or has nothing to do with it."""
+    cause = error.__cause__
+    return cause.info if isinstance(cause, ResultCodeError) else HuksExternalErrorInfo()
 
 
 class Asker:
@@ -81,20 +96,15 @@ class Asker:
 
     Args:
         timeout: seconds that one call may take.
-        note: called with what a provider says about a failure.
     """
 
-    def __init__(self, timeout: float, note: Callable[[str, HuksExternalErrorInfo], None]) -> None:
+    def __init__(self, timeout: float) -> None:
         self.timeout = timeout
-        self._note = note
 
-    async def ask(
-        self, caller: str, who: str, ability: object, method: str, *args: object
-    ) -> HuksCryptoExtensionResult:
+    async def ask(self, who: str, ability: object, method: str, *args: object) -> HuksCryptoExtensionResult:
         """Call a method and return its result, if that is a success.
 
         Args:
-            caller: whose call it is, for `getErrorInfo`.
             who: the provider's name, for messages.
             ability: the provider.
             method: the name of the method.
@@ -104,63 +114,55 @@ class Asker:
             BusinessError: the code for the provider's `resultCode`; 12000020 if it fails otherwise or its answer is
                 not a result; 12000024 if it has no such method or does not answer in time.
         """
-        result = await self.call(caller, who, ability, method, *args)
+        result = await self.call(who, ability, method, *args)
         if not isinstance(result, HuksCryptoExtensionResult) or not _is_number(result.resultCode):
-            raise self._failed(
-                caller, f"{who}: {method} gave {type_name(result)}, which is no HuksCryptoExtensionResult"
+            raise BusinessError(
+                FAILED, f"{who}: {method} gave {type_name(result)}, which is no HuksCryptoExtensionResult"
             )
         code = int.__int__(result.resultCode)
         if code == 0:
             return result
         info = _told(result.errInfo)
-        self._note(caller, info or HuksExternalErrorInfo())
         known = _CODES[method].get(code, FAILED)  # type: ignore[call-overload]
         cause = _CAUSES.get(known, f"{method} failed with resultCode {shown(code)}")
         detail = ""
-        if info and (info.errno or info.errorDesc):
+        if info.errno or info.errorDesc:
             detail = f" (it says: {f'{shown(info.errno)} {info.errorDesc[:200]}'.rstrip()})"
         retries = result.retryCount if known == 12000022 and type(result.retryCount) is int else None
-        raise BusinessError(known, f"{who}: {cause}{detail}", data=retries) from ResultCodeError(shown(code))
+        raise BusinessError(known, f"{who}: {cause}{detail}", data=retries) from ResultCodeError(code, info)
 
-    async def call(self, caller: str, who: str, ability: object, method: str, *args: object) -> Any:
+    async def call(self, who: str, ability: object, method: str, *args: object) -> Any:
         """Call a method with the time limit and return what it returns; its exceptions become documented ones."""
         function: Callable[..., Awaitable[Any]] | None = getattr(ability, method, None)
         if function is None:
             raise BusinessError(BUSY, f"{who} has no method {method}")
-        with anyio.move_on_after(self.timeout) as scope:
+        with anyio.move_on_after(self.timeout):
             try:
                 return await function(*args)
             except NotImplementedError:
                 raise BusinessError(BUSY, f"{who} has no method {method}") from None
             except BusinessError as error:
                 if type(error.code) is not int or error.code not in ERRORS:
-                    raise self._failed(
-                        caller,
+                    raise BusinessError(
+                        FAILED,
                         f"{who}: {method} raised a BusinessError with the code {shown(error.code)}, "
                         "which is not documented",
                     ) from error
-                self._note(caller, HuksExternalErrorInfo())
                 raise
             except MemoryError as error:
                 raise BusinessError(NO_MEMORY, f"{who}: no memory for {method}") from error
             except BaseExceptionGroup as error:
                 await raise_unless_failures(error)
-                raise self._failed(caller, f"{who}: {method} raised {type_name(error)}") from error
+                raise BusinessError(FAILED, f"{who}: {method} raised {type_name(error)}") from error
             except Exception as error:
                 # the exception's text is not shown, because it may contain anything, even a PIN
-                raise self._failed(caller, f"{who}: {method} raised {type_name(error)}") from error
+                raise BusinessError(FAILED, f"{who}: {method} raised {type_name(error)}") from error
             except anyio.get_cancelled_exc_class() as error:
                 await raise_unless_foreign(error)
-                raise self._failed(
-                    caller,
+                raise BusinessError(
+                    FAILED,
                     f"{who}: {method} raised {type_name(error)}, although nobody had cancelled the call",
                 ) from error
-        if scope.cancelled_caught:
-            self._note(caller, HuksExternalErrorInfo())
         raise BusinessError(
             BUSY, f"{who}: {method} did not answer within {self.timeout:g} s; is the token busy, or stuck?"
         )
-
-    def _failed(self, caller: str, message: str) -> BusinessError:
-        self._note(caller, HuksExternalErrorInfo())
-        return BusinessError(FAILED, message)

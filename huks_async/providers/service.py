@@ -11,7 +11,7 @@ import anyio
 from huks_async.model.errors import BusinessError
 from huks_async.model.external_crypto import HuksExternalErrorInfo
 from huks_async.model.params import HuksOptions, as_bytes
-from huks_async.providers.calls import BUSY, FAILED, NO_MEMORY, Asker, ResultCodeError
+from huks_async.providers.calls import BUSY, FAILED, NO_MEMORY, Asker, ResultCodeError, told_of
 from huks_async.providers.key_sessions import ProviderSession, ProviderSessions
 from huks_async.providers.parameters import ExternalParams, with_uid
 from huks_async.providers.protocol import HuksCryptoExtensionResult
@@ -46,7 +46,7 @@ class ExternalProviders:
         self.registry: Registry = Registry(abilities)
         self.resources: OpenResources = OpenResources()
         self.sessions: ProviderSessions = ProviderSessions()
-        self._asker = Asker(timeout, self._note)
+        self._asker = Asker(timeout)
         self._errors: dict[str, HuksExternalErrorInfo] = {}
         self._uids: dict[str, int] = {}
         self._closed = False
@@ -67,36 +67,35 @@ class ExternalProviders:
         info = self._errors.get(caller)
         return HuksExternalErrorInfo() if info is None else HuksExternalErrorInfo(info.errno, info.errorDesc)
 
-    def _note(self, caller: str, info: HuksExternalErrorInfo) -> None:
+    def note_failure(self, caller: str, error: BusinessError) -> None:
+        """Remember what a provider said about the error with which a caller's call ends."""
         self._errors.pop(caller, None)
-        self._errors[caller] = info  # as the latest
+        self._errors[caller] = told_of(error)  # as the latest
         if len(self._errors) > _MOST_CALLERS:
             del self._errors[next(iter(self._errors))]
 
-    async def connect(self, caller: str, provider: Provider) -> None:
+    async def connect(self, provider: Provider) -> None:
         """Connect to a provider that is being registered; any failure becomes 12000020."""
         if getattr(provider.ability, "onConnect", None) is None:
             return
         try:
-            await self._asker.call(caller, provider.who, provider.ability, "onConnect")
+            await self._asker.call(provider.who, provider.ability, "onConnect")
         except BusinessError as error:
             raise BusinessError(12000020, f"{provider.who} cannot be reached: {error.message}") from error
         if self._closed:
             await self._disconnect([provider])
             raise BusinessError(12000012, f"the keystore was closed before {provider.who} was registered")
 
-    async def ask(
-        self, caller: str, provider: Provider, method: str, *args: object
-    ) -> HuksCryptoExtensionResult:
+    async def ask(self, provider: Provider, method: str, *args: object) -> HuksCryptoExtensionResult:
         """Call a method of a provider itself."""
-        return await self._asker.ask(caller, provider.who, provider.ability, method, *args)
+        return await self._asker.ask(provider.who, provider.ability, method, *args)
 
     async def ask_resource(
         self, opened: OpenResource, method: str, *args: object
     ) -> HuksCryptoExtensionResult:
         """Call a method on an open resource; it is forgotten with its sessions if the token or the handle is gone."""
         try:
-            return await self.ask(opened.caller, opened.provider, method, opened.open_handle, *args)
+            return await self.ask(opened.provider, method, opened.open_handle, *args)
         except BusinessError as error:
             if error.code in _GONE and _of_result_code(error):
                 self._let_go(opened)
@@ -111,7 +110,7 @@ class ExternalProviders:
         """
         opened = session.opened
         try:
-            return await self.ask(session.caller, opened.provider, method, session.open_handle, options)
+            return await self.ask(opened.provider, method, session.open_handle, options)
         except BusinessError as error:
             if error.code == _ABSENT and _of_result_code(error):
                 self._let_go(opened)
@@ -128,9 +127,7 @@ class ExternalProviders:
         """Open a resource for a caller. A failure or cancellation leaves nothing open."""
         entry = self.resources.reserve(provider, caller, self.uid_of(caller), resource)
         try:
-            result = await self.ask(
-                caller, provider, "onOpenResource", resource.index, params.to_provider(entry.uid)
-            )
+            result = await self.ask(provider, "onOpenResource", resource.index, params.to_provider(entry.uid))
             entry.handle = checked_handle(provider, "onOpenResource", result)
         finally:
             if entry.handle is None or provider.gone:
@@ -155,14 +152,10 @@ class ExternalProviders:
         given = params.to_provider(entry.uid)
         with suppress(BusinessError):
             await self.ask(
-                entry.caller,
-                entry.provider,
-                "onClearUkeyPinAuthState",
-                entry.open_handle,
-                [with_uid(entry.uid)],
+                entry.provider, "onClearUkeyPinAuthState", entry.open_handle, [with_uid(entry.uid)]
             )
         try:
-            await self.ask(entry.caller, entry.provider, "onCloseResource", entry.open_handle, given)
+            await self.ask(entry.provider, "onCloseResource", entry.open_handle, given)
         except BusinessError as error:
             if error.code != 12000011:  # a handle that the provider does not know any more counts as closed
                 raise
@@ -272,7 +265,7 @@ class ExternalProviders:
                 self.resources.drop(entry)
             self.sessions.drop_of(provider)
             if getattr(provider.ability, "onDisconnect", None) is not None:
-                await self._farewell(self._asker.call("", provider.who, provider.ability, "onDisconnect"))
+                await self._farewell(self._asker.call(provider.who, provider.ability, "onDisconnect"))
         finally:
             await self._disconnect(others)
 

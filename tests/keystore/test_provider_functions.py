@@ -1337,3 +1337,83 @@ async def test_options_of_a_blocks_finish_may_name_the_key_class(ready, token):
         with refused(401):
             await session.finish(b"text", {"properties": [KEY_CLASS, KEY_CLASS]})
         assert token.sessions == 0
+
+
+# --- a provider's own errors ---------------------------------------------------------------------
+
+
+_INFO = ext.HuksExternalErrorInfo(63, "wrong PIN")
+_NOTHING = ext.HuksExternalErrorInfo()
+
+
+async def _fail_with_info(keystore):
+    with refused(12000022):
+        await keystore.authUkeyPin(rid(), pin(b"wrong"))
+    await keystore.authUkeyPin(rid(), pin())
+    assert keystore.getErrorInfo() == _INFO
+
+
+@pytest.mark.parametrize(
+    ("method", "answer", "code"),
+    [
+        ("onGetProperty", NotImplementedError(), 12000024),
+        ("onGetProperty", MemoryError(), 12000014),
+        ("onGetProperty", ValueError(), 12000020),
+        ("onGetProperty", huks.BusinessError(12000001, "not on this token"), 12000001),
+        ("onGetProperty", HuksCryptoExtensionResult(property=[3]), 12000020),
+        ("onGetProperty", HuksCryptoExtensionResult(_FAIL), 12000020),
+        ("onGetProperty", "text", 12000020),
+        ("onExportCertificate", HuksCryptoExtensionResult(certs=[3]), 12000020),
+        ("onGetUkeyPinAuthState", HuksCryptoExtensionResult(authState=9), 12000020),
+        ("onAuthUkeyPin", HuksCryptoExtensionResult(), 12000020),
+        ("onOpenResource", HuksCryptoExtensionResult(), 12000020),
+        ("onInitSession", HuksCryptoExtensionResult(), 12000020),
+        ("onExportKeyItem", HuksCryptoExtensionResult(outData="text"), 12000020),
+        ("onUpdateSession", HuksCryptoExtensionResult(outData=3), 12000020),
+        ("onGetResourceId", HuksCryptoExtensionResult(), 12000020),
+    ],
+    ids=str,
+)
+async def test_a_failure_of_which_a_provider_says_nothing_has_no_error_of_its_own(
+    ready, token, method, answer, code
+):
+    """It is not told with what an earlier one was about."""
+    call = await _call(ready, method)
+    await _fail_with_info(ready)
+    token.answers = {method: answer}
+    with refused(code):
+        await call()
+    assert ready.getErrorInfo() == _NOTHING
+
+
+async def test_refusals_by_the_keystore_itself_have_no_error_of_a_provider(ready, token):
+    """Neither of an argument, nor of what is not open, nor of a set of parameters that ends a session."""
+    handle = (await ready.initSession(rid(), SIGN)).handle
+    for call, code in (
+        (lambda: ready.openResource("no id"), 12000018),
+        (lambda: ready.getProperty(rid("closed"), "p"), 12000011),
+        (lambda: ready.updateSession(handle, {"properties": [KEY_CLASS, KEY_CLASS]}), 401),
+    ):
+        await _fail_with_info(ready)
+        with pytest.raises(huks.BusinessError) as caught:
+            await call()
+        assert caught.value.code == code
+        assert ready.getErrorInfo() == _NOTHING
+
+
+async def test_a_clean_up_leaves_the_error_of_what_failed(ready, token):
+    """What fails when a block is left, or a key is closed, comes out of no call, and so its error does not either."""
+    own, other = ext.HuksExternalErrorInfo(77, "the real one"), ext.HuksExternalErrorInfo(5, "at the end")
+    with refused(12000023):
+        async with ready.session(rid(), SIGN) as session:
+            token.answers = {
+                "onUpdateSession": HuksCryptoExtensionResult(_NO_AUTH, errInfo=own),
+                "onFinishSession": HuksCryptoExtensionResult(_NO_HANDLE, errInfo=other),
+                "onClearUkeyPinAuthState": HuksCryptoExtensionResult(_FAIL, errInfo=other),
+            }
+            await session.update(b"x")
+    assert ready.getErrorInfo() == own
+    handle = (await ready.initSession(rid(), SIGN)).handle
+    await ready.abortSession(handle, external())
+    await ready.closeResource(rid())
+    assert ready.getErrorInfo() == own
