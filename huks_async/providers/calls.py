@@ -58,6 +58,11 @@ _CAUSES = {
 }
 
 
+def _cause(method: str, error: BaseException) -> BaseException | None:
+    """The exception to show as the cause: none of the method that is given the PIN, since its text may repeat it."""
+    return None if method == "onAuthUkeyPin" else error
+
+
 def _is_number(value: object) -> bool:
     return isinstance(value, int) and type(value) is not bool
 
@@ -147,22 +152,26 @@ class Asker:
                         FAILED,
                         f"{who}: {method} raised a BusinessError with the code {shown(error.code)}, "
                         "which is not documented",
-                    ) from error
+                    ) from _cause(method, error)
                 raise
             except MemoryError as error:
-                raise BusinessError(NO_MEMORY, f"{who}: no memory for {method}") from error
+                raise BusinessError(NO_MEMORY, f"{who}: no memory for {method}") from _cause(method, error)
             except BaseExceptionGroup as error:
                 await raise_unless_failures(error)
-                raise BusinessError(FAILED, f"{who}: {method} raised {type_name(error)}") from error
+                raise BusinessError(FAILED, f"{who}: {method} raised {type_name(error)}") from _cause(
+                    method, error
+                )
             except Exception as error:
                 # the exception's text is not shown, because it may contain anything, even a PIN
-                raise BusinessError(FAILED, f"{who}: {method} raised {type_name(error)}") from error
+                raise BusinessError(FAILED, f"{who}: {method} raised {type_name(error)}") from _cause(
+                    method, error
+                )
             except anyio.get_cancelled_exc_class() as error:
                 await raise_unless_foreign(error)
                 raise BusinessError(
                     FAILED,
                     f"{who}: {method} raised {type_name(error)}, although nobody had cancelled the call",
-                ) from error
+                ) from _cause(method, error)
         raise BusinessError(
             BUSY, f"{who}: {method} did not answer within {self.timeout:g} s; is the token busy, or stuck?"
         )

@@ -22,7 +22,14 @@ _TAGS = frozenset(HuksExternalCryptoTag)
 
 
 class ExternalParams(dict[int, Any]):
-    """Parsed parameters by tag: ints and bytes."""
+    """Parsed parameters by tag: ints and bytes.
+
+    Their `repr`, which tracebacks may show, tells of bytes the length alone: they may be a PIN.
+    """
+
+    def __repr__(self) -> str:
+        parts = (f"{external_tag_name(tag)}={shown(value)}" for tag, value in self.items())
+        return f"ExternalParams({', '.join(parts)})"
 
     def text(self, tag: HuksExternalCryptoTag, what: str) -> str:
         """A byte string parameter as text.

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import json
+import traceback
 from math import inf
 
 import pytest
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 import huks_async as huks
 from huks_async.providers import HuksCryptoExtensionCertInfo, HuksCryptoExtensionResult, service
 from huks_async.providers.key_sessions import MAX_SESSIONS_PER_CALLER
+from huks_async.providers.parameters import parse_external
 from huks_async.sessions.pressure import SilentSensor
 from huks_async.testing.memory_provider import MemoryProvider, value_of
 from tests.providers.support import (
@@ -793,6 +795,27 @@ async def test_pins_are_not_shown():
     assert "sesame" not in repr(param)
     assert "UKEY_PIN" in repr(param)
     assert "sesame" not in repr(HuksCryptoExtensionResult(outData=b"sesame"))
+    assert repr(parse_external([param])) == "ExternalParams(HUKS_EXT_CRYPTO_TAG_UKEY_PIN=<6 bytes>)"
+
+
+async def test_pins_are_not_in_tracebacks(ready, token):
+    """Neither among the values of local variables, which reports of errors may have, nor as what a provider said."""
+    wrong = pin(b"sesame")[0]
+    param = ext.HuksExternalCryptoParam(wrong["tag"], wrong["value"])
+    for answer in (
+        None,
+        ValueError("sesame"),
+        MemoryError("sesame"),
+        ExceptionGroup("sesame", [ValueError("sesame")]),
+        huks.BusinessError(999, "sesame"),
+    ):
+        token.answers = {"onAuthUkeyPin": answer}
+        with pytest.raises(huks.BusinessError) as caught:
+            await ready.authUkeyPin(rid(), [param])
+        told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+        here = told.stack.pop(0)
+        assert here.name == "test_pins_are_not_in_tracebacks"
+        assert "sesame" not in "".join(told.format())
 
 
 # --- properties and certificates -----------------------------------------------------------------
