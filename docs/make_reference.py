@@ -12,7 +12,7 @@ import huks_async as huks
 HEAD = """\
 # Reference
 
-Every name of `huks_async` itself. The first sentence of each docstring stands here; `help(huks_async.NAME)` has the rest: arguments with their units, results, errors and what cancellation does.
+Every name of `huks_async` itself. The first sentence of each docstring stands here; `help(huks_async.NAME)` has the rest: arguments with their units, results, errors and, for calls that change something, what one that is cancelled may have done.
 Functions of `Keystore` that HUKS documents are there at module level, too, on the current keystore: `await huks_async.generateKeyItem(…)`.
 Public names of other modules have docstrings of the same form: authenticators in `huks_async.access`, stores in `huks_async.stores`, root keys in `huks_async.rootkeys`, external providers in `huks_async.providers` and `huks_async.huksExternalCrypto`, sensors in `huks_async.sessions.pressure`, forms of keys in `huks_async.keys.forms`, what helps tests in `huks_async.testing`.
 

@@ -72,6 +72,8 @@ class PinAuthenticator(KeptUsers):
         Raises:
             BusinessError: 12000017 when the user has a PIN: `change` it, or `clear` it first; 401 for one that is
                 too short; 12000012 when the keystore is closed.
+
+        A call that is cancelled has given the PIN or not; `enrolled` tells.
         """
         host, user_id = keystore.auth_host, check_user_id(user_id)
         data = await self._hash(host, self._new_pin(pin))
@@ -93,6 +95,8 @@ class PinAuthenticator(KeptUsers):
 
         Raises:
             BusinessError: as `enroll` and `authenticate`.
+
+        A call that is cancelled has replaced the PIN or not, and may have counted a guess.
         """
         host, user_id = keystore.auth_host, check_user_id(user_id)
         wanted = self._new_pin(new_pin)
@@ -118,6 +122,8 @@ class PinAuthenticator(KeptUsers):
 
         Raises:
             BusinessError: 12000013 when the user has none.
+
+        A call that is cancelled has removed the PIN or not; `enrolled` tells.
         """
         await clear_credential(keystore, user_id, _pin_of, new_identity=True)
 

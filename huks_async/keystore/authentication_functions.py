@@ -38,6 +38,8 @@ class AuthenticationFunctions(KeystoreFunctions):
             the token, 280 bytes. It is valid for the challenge it was made for, in this keystore, until that is closed;
             see `Keystore.open(token_keys=…)`.
 
+        A call that is cancelled may have counted a guess, or used a code up.
+
         Raises:
             BusinessError: 12000008 for a wrong credential, and while guesses are locked out; 12000013 for a user who
                 has not enrolled it, and without an authenticator; 12000015 if the authenticator fails; 401 for a

@@ -49,7 +49,9 @@ class ItemFunctions(KeystoreFunctions):
                 impossible parameter, 12000017 when the alias exists and may not be replaced,
                 12000001 for what is not supported, 12000004 when the store fails.
 
-        A key is stored durably when the call returns. Until then an older one stays.
+        A key is stored durably when the call returns. A call that raises BusinessError leaves an older one as it was. One
+        that is cancelled, by a timeout too, has stored the key whole, in place of the older one, or not at all: its
+        caller cannot tell which, so keys are best replaced under new aliases.
         """
         state = self._open_state()
         properties = options.get("properties") if type(options) is dict else split_options(options)[0]
@@ -78,6 +80,9 @@ class ItemFunctions(KeystoreFunctions):
 
         Raises:
             BusinessError: as `generateKeyItem`; 401 for bytes that are not a key of this kind.
+
+        A call that is cancelled has stored the key whole, in place of an older one, or not at all; its caller cannot
+        tell which.
         """
         state = self._open_state()
         alias = check_alias(keyAlias)
@@ -121,6 +126,8 @@ class ItemFunctions(KeystoreFunctions):
 
         Raises:
             BusinessError: 12000011 for an unknown alias, 12000004 when the store fails.
+
+        A call that is cancelled has deleted the key durably, or not at all; its caller cannot tell which.
         """
         state = self._open_state()
         alias = check_alias(keyAlias)

@@ -40,7 +40,8 @@ class KemFunctions(KeystoreFunctions):
                 its user to have a PIN, and there is none; 12000017 if the shared key exists and may not be
                 replaced.
 
-        A stored key's HUKS_TAG_KEY_FLAG says that it was generated.
+        A stored key's HUKS_TAG_KEY_FLAG says that it was generated. A call that is cancelled has stored the key whole, in
+        place of an older one, or not at all; the ciphertext that goes with it is lost.
         """
         from huks_async.keys.wrapping import encapsulation  # late: few services use ML-KEM
 
@@ -84,7 +85,8 @@ class KemFunctions(KeystoreFunctions):
             BusinessError: as `encapsulate`; 12000018 for a ciphertext of another length.
 
         A ciphertext that was changed gives another secret, not an error (FIPS 203). A stored key's
-        HUKS_TAG_KEY_FLAG says that it was imported.
+        HUKS_TAG_KEY_FLAG says that it was imported. A call that is cancelled has stored the key whole, in place of an
+        older one, or not at all; its caller cannot tell which.
         """
         from huks_async.keys.wrapping import encapsulation
 

@@ -195,7 +195,8 @@ class SessionFunctions(KeystoreFunctions):
         Raises:
             BusinessError: 12000006 for a wrong signature, tag or padding; otherwise as `updateSession`.
 
-        The session is gone afterwards, whatever happens.
+        The session is gone afterwards, whatever happens. A call that is cancelled while it stores its result has stored
+        the key whole, in place of an older one, or not at all; its caller cannot tell which.
         """
         state = self._direct or self._open_state()
         if get_ident() != state.thread:

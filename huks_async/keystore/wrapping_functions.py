@@ -37,6 +37,9 @@ class WrappingFunctions(KeystoreFunctions):
         Raises:
             BusinessError: as `importKeyItem`; 12000002 without a suite; 12000003 for an unknown one, or a
                 wrapping key of another purpose; 401 for a malformed container; 12000006 if it does not decrypt.
+
+        A call that is cancelled has stored the key whole, in place of an older one, or not at all; its caller cannot
+        tell which.
         """
         state = self._open_state()
         params, data = parse_options(options)
@@ -68,7 +71,8 @@ class WrappingFunctions(KeystoreFunctions):
                 12000018 for a wrong argument or without KEY_WRAP_TYPE, 12000012 for another value of it
                 or a key that must not be wrapped; 12000011 for an unknown alias.
 
-        The blob opens under the same operator's key, in the same namespace, in any store.
+        The blob opens under the same operator's key, in the same namespace, in any store. The call writes nothing into
+        the store, cancelled or not.
         """
         from huks_async.keys.wrapping.operator_wrap import (  # late: few services wrap
             check_wrap_type,
@@ -103,6 +107,9 @@ class WrappingFunctions(KeystoreFunctions):
                 key or namespace; 12000017 if the alias exists and may not be replaced; 12000018 for
                 another storage level than the key had; 201 if the policy does not allow the key's
                 purposes or storage level, which is asked when the blob is open, because they stand there.
+
+        A call that is cancelled has stored the key whole, in place of an older one, or not at all; its caller cannot
+        tell which.
         """
         from huks_async.keys.wrapping.operator_wrap import (
             MAX_BLOB_BYTES,
