@@ -72,6 +72,7 @@ from huks_async.model.uncopied import Uncopied
 from huks_async.rootkeys import RootKey
 from huks_async.runtime.background import Background
 from huks_async.runtime.forks import no_fork, notice_fork, tell_after_fork
+from huks_async.runtime.jobs import current_home
 from huks_async.runtime.outside_calls import OutsideCalls
 from huks_async.runtime.owner import Owner
 from huks_async.runtime.process_pool import ProcessPool
@@ -473,7 +474,12 @@ class Keystore(
         caller = self._caller
         keyrings = Keyrings(open_keyring, caller, caller.namespace, self._permissions)
         table = SessionTable(
-            self._limits, self._clock, device=device, debug=self._debug, on_purge=self._on_purge
+            self._limits,
+            self._clock,
+            device=device,
+            debug=self._debug,
+            on_purge=self._on_purge,
+            post=current_home(None).post,
         )
         owner = Owner()
         dispatcher = Dispatcher(pool, processes, owner)
@@ -701,6 +707,7 @@ class Keystore(
 
         state = self._open_state()
         table = state.table
+        table.catch_up()
         counts = table.counts
         return KeystoreStatistics(
             open=len(table),

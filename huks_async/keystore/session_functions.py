@@ -1,6 +1,5 @@
 """The documented functions on key sessions."""
 
-import sys
 from collections.abc import Mapping
 from functools import partial
 from threading import get_ident
@@ -41,6 +40,7 @@ from huks_async.model.params import (
 from huks_async.model.results import HuksReturnResult, HuksSessionHandle
 from huks_async.model.showing import type_name
 from huks_async.model.tags import HuksTag
+from huks_async.runtime.closing import being_closed
 from huks_async.sessions.context import KeySession, SessionParts
 
 if TYPE_CHECKING:
@@ -253,7 +253,7 @@ class SessionFunctions(KeystoreFunctions):
             return
         # A coroutine that is closed may not wait, and the task that runs meanwhile, as in the garbage collector, is
         # another's, whose scope this is not to change.
-        if not isinstance(sys.exception(), GeneratorExit):
+        if not being_closed():
             # Shielded, because a block that is cancelled may have several sessions to abort.
             with anyio.CancelScope(shield=True):
                 await dispatcher.give_turn()

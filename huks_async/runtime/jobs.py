@@ -59,14 +59,15 @@ class _EventWaiter:
 class Home:
     """An event loop whose tasks wait for jobs. Jobs that finish close together share one wake-up."""
 
-    __slots__ = ("_finished", "_post", "_posted", "key", "new_waiter")
+    __slots__ = ("_finished", "_posted", "key", "new_waiter", "post")
 
     def __init__(
         self, key: object, post: Callable[[Callable[[], None]], object], new_waiter: Callable[[], Waiter]
     ):
         self.key: object = key
         self.new_waiter: Callable[[], Waiter] = new_waiter
-        self._post = post
+        self.post: Callable[[Callable[[], None]], object] = post
+        """Has a function called in the event loop, from any thread; RuntimeError where that has ended."""
         self._finished: deque[Wakeable] = deque()
         self._posted = 0.0  # when; 0 if nothing is
 
@@ -88,7 +89,7 @@ class Home:
     def _post_once(self) -> None:
         self._posted = time.monotonic()
         try:
-            self._post(self._wake_all)
+            self.post(self._wake_all)
         except RuntimeError:  # the loop is closed, so no task waits any more
             self._posted = 0.0
             self._finished.clear()

@@ -141,6 +141,9 @@ class KeySession(Uncopied):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if kind is not None and issubclass(kind, GeneratorExit) and self._key_class is None:
+            # first, because the coroutine is being closed, and goes no further than the first wait of a source
+            self._end()
         try:
             async with AsyncExitStack() as steps:
                 for stream in self._streams:

@@ -23,10 +23,12 @@ class OpeningOrder:
             self._opened.setdefault(whose, OrderedDict())[session.handle] = session
 
     def drop(self, session: Session) -> None:
-        """Forget a session that ended."""
+        """Forget a session that ended, if it is noted."""
         for whose in (None, session.owner):
-            opened = self._opened[whose]
-            del opened[session.handle]
+            opened = self._opened.get(whose)
+            if opened is None:
+                continue
+            opened.pop(session.handle, None)
             if not opened:
                 del self._opened[whose]
 

@@ -6,6 +6,9 @@ from huks_async.crypto.operation import Operation
 from huks_async.model.showing import shown
 from huks_async.model.uncopied import Uncopied
 
+GIVEN_UP = object()
+"""`Session.free_for` of one that ends as soon as nothing else is under way in its table."""
+
 
 class KnownLists(Protocol):
     """Lists of parameters that were parsed without error for other sessions on the same key."""
@@ -23,7 +26,7 @@ class Session(Uncopied):
         operation: the running operation, or the guard in front of it.
         order: position in the order of opening.
         used: clock time of the last call.
-        free_for: the owner, or None while a call is running; says at once who may call.
+        free_for: the owner, None while a call is running, or `GIVEN_UP`; says at once who may call.
         held: bytes that the operation kept after its last call.
         context: what the keystore needs at finish (the rules for a derived key), or None.
         known_lists: by which a call that repeats the parameters of a session is recognised, where the operation does
@@ -48,7 +51,7 @@ class Session(Uncopied):
     order: int
     used: float
     context: Any
-    free_for: str | None
+    free_for: object
     held: int
     known_lists: KnownLists | None
 

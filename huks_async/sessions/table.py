@@ -5,6 +5,7 @@ import struct
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import filterfalse, islice
 from logging import Logger, getLogger
 from typing import Any
@@ -13,10 +14,11 @@ from huks_async.crypto.operation import Operation
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
 from huks_async.model.showing import shown
+from huks_async.runtime.closing import Leftovers, Post
 from huks_async.runtime.randomness import ForkWatch, random_bytes
 from huks_async.sessions.eviction import OpeningOrder
 from huks_async.sessions.fates import Fates
-from huks_async.sessions.session import KnownLists, Session
+from huks_async.sessions.session import GIVEN_UP, KnownLists, Session
 
 logger: Logger = getLogger("huks_async")
 
@@ -60,7 +62,19 @@ class SessionCounts:
 
 
 class SessionTable:
-    """All open sessions of a keystore, least recently used first."""
+    """All open sessions of a keystore, least recently used first.
+
+    All of its functions are for one thread, and are not called while another of them runs; but `abort`, `abandon` and
+    `fail` do later what a coroutine that is being closed asks for, which may be at any moment and in any thread.
+
+    Args:
+        limits: how many sessions and bytes there may be.
+        clock: gives seconds.
+        device: whether handles are as small as on a device.
+        debug: whether places are noted at which sessions are opened.
+        on_purge: told how many sessions were ended to free memory or for their idleness.
+        post: has a function called in the event loop, from any thread.
+    """
 
     # CPython finds attributes in slots faster than in an object that has as many of them.
     __slots__ = (
@@ -77,6 +91,7 @@ class SessionTable:
         "_handles",
         "_last_fate",
         "_latest_fates",
+        "_leftovers",
         "_mark",
         "_mask",
         "_max_per_caller",
@@ -109,6 +124,7 @@ class SessionTable:
         device: bool = False,
         debug: bool = False,
         on_purge: Callable[[int], object] | None = None,
+        post: Post | None = None,
     ) -> None:
         self.limits: Limits = limits
         self.counts: SessionCounts = SessionCounts()
@@ -134,6 +150,7 @@ class SessionTable:
         self._last_fate = _NO_FATE
         self._places: dict[int, str] = {}
         self._abandoned: set[int] = set()
+        self._leftovers = Leftovers(post)
         self._busy = 0
         self._opened = OpeningOrder() if limits.evict_oldest_idle else None
         # whether opening and removing a session takes more bookkeeping than the table itself
@@ -258,6 +275,7 @@ class SessionTable:
         Raises:
             BusinessError: 12000011 when it is gone, is another caller's, or has a call running.
         """
+        self.catch_up()
         session = self.sessions.get(handle)
         if session is None or session.owner != owner:
             raise self.gone(handle, owner)
@@ -324,30 +342,62 @@ class SessionTable:
 
     def fail(self, session: Session, why: str) -> None:
         """Remove a session whose operation failed or was cancelled."""
+        if self._leftovers.in_the_way():
+            self._leave(session, partial(self._fail, session, why))
+        else:
+            self._fail(session, why)
+
+    def _fail(self, session: Session, why: str) -> None:
         if self.remove(session, f"it failed: {why}"):
             self.counts.failed += 1
 
     def abort(self, handle: int, owner: str) -> None:
         """Remove a session that is not in a call; anything else is left as it is."""
         session = self.sessions.get(handle)
-        if session is not None and session.owner == owner and not session.busy:
+        if session is None or session.owner != owner or session.busy:
+            return
+        if self._leftovers.in_the_way():
+            self._leave(session, partial(self._abort, session))
+        else:
+            self._abort(session)
+
+    def _abort(self, session: Session) -> None:
+        if self.remove(session, ABORTED):
             self.counts.aborted += 1
-            self.remove(session, ABORTED)
 
     def abandon(self, handle: int, owner: str) -> None:
         """Abort a session; one that is in a call is aborted when the call ends."""
         session = self.sessions.get(handle)
-        if session is not None and session.owner == owner and session.busy:
-            self._abandoned.add(handle)
-            self._notes = True
+        if session is None or session.owner != owner:
+            return
+        if self._leftovers.in_the_way():
+            self._leave(session, partial(self._abandon, session))
         else:
-            self.abort(handle, owner)
+            self._abandon(session)
+
+    def _abandon(self, session: Session) -> None:
+        if not session.busy:
+            self._abort(session)
+        elif session.handle in self.sessions:
+            self._abandoned.add(session.handle)
+            self._notes = True
+
+    def _leave(self, session: Session, step: Callable[[], None]) -> None:
+        """Have a session ended later. Where calls on it come from this thread, none finds it any more."""
+        if session.free_for is not None and self._leftovers.is_home:
+            session.free_for = GIVEN_UP
+        self._leftovers.leave(step)
+
+    def catch_up(self) -> None:
+        """End what coroutines have left to be ended when they were closed."""
+        self._leftovers.take()
 
     def purge_stale(self, at_most: int, idle_longer_than: float, cause: str) -> int:
         """End up to `at_most` sessions idle for longer than the given seconds, longest idle first.
 
         Sessions in a call are never touched. The cost does not grow with the number of open sessions.
         """
+        self.catch_up()
         now = self.clock()
         ended = 0
         while ended < at_most:
@@ -363,6 +413,7 @@ class SessionTable:
 
     def compact(self) -> None:
         """Let go of the table's own memory after a purge, because a dictionary does not shrink by itself."""
+        self.catch_up()
         if len(self.sessions) <= _QUICKLY_COPIED:
             self.sessions = OrderedDict(self.sessions)
             if self._opened is not None:
@@ -410,6 +461,7 @@ class SessionTable:
         Returns:
             in debug mode, a line for each session that was left, with the place where it was opened.
         """
+        self.catch_up()
         self._closed = True
         self._max_sessions = self._mark = 0  # so that `open` asks to make room, which a closed table refuses
         left = [
@@ -469,6 +521,7 @@ class SessionTable:
 
     def _make_room(self, owner: str) -> None:
         """Make room for one more session if a limit is reached; note a new peak."""
+        self.catch_up()
         if len(self.sessions) >= self._max_sessions or self.count_of(owner) >= self._max_per_caller:
             self._end_some(owner)
             self._check_open()  # on_purge may have closed the keystore
@@ -538,8 +591,10 @@ class SessionTable:
     def _evict(self, victim: Session | None, owner: str, limit: int) -> None:
         if victim is None:
             raise self._limit_reached(owner)
-        self.counts.evicted += 1
-        self.remove(victim, f"it was evicted as the oldest idle session at the limit of {limit}")
+        if self.remove(victim, f"it was evicted as the oldest idle session at the limit of {limit}"):
+            self.counts.evicted += 1
+        elif self._opened is not None:
+            self._opened.drop(victim)  # or it would be the oldest for ever
 
     def _limit_reached(self, owner: str) -> BusinessError:
         limits = self.limits

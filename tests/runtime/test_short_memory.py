@@ -101,12 +101,12 @@ async def test_a_loop_that_loses_a_call_is_told_again(monkeypatch, call):
     monkeypatch.setattr("huks_async.runtime.jobs._LOST", 0.02)
     worker, run = call
     assert await run() == 3
-    posted, post = [], worker._home._post
-    worker._home._post = posted.append
+    posted, post = [], worker._home.post
+    worker._home.post = posted.append
     lost = asyncio.ensure_future(run())
     while not posted:
         await asyncio.sleep(0.001)
-    worker._home._post = post
+    worker._home.post = post
     await asyncio.sleep(0.05)
     assert not lost.done()
     assert await run() == 3

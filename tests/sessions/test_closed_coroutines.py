@@ -1,0 +1,227 @@
+"""Sessions of coroutines that are closed, as the garbage collector does it: at any moment, in any thread."""
+
+import sys
+import threading
+import types
+from collections import OrderedDict
+from contextlib import suppress
+
+import anyio
+import pytest
+
+import huks_async as huks
+from huks_async.crypto.operation import Operation
+from huks_async.model.errors import BusinessError
+from huks_async.model.limits import Limits
+from huks_async.sessions import table as module
+from huks_async.sessions.table import SessionTable
+from tests.adversity import support
+
+
+class Held(Operation):
+    kind = "aes-gcm"
+    held = 0
+
+
+@types.coroutine
+def pause():
+    yield
+
+
+def here(close):
+    close()
+
+
+def elsewhere(close):
+    thread = threading.Thread(target=close)
+    thread.start()
+    thread.join()
+
+
+def to_close(end):
+    """What closes a coroutine that then calls `end`."""
+
+    async def left():
+        try:
+            await pause()
+        finally:
+            end()
+
+    coroutine = left()
+    coroutine.send(None)
+    return coroutine.close
+
+
+def make(**how):
+    posted = []
+    return SessionTable(Limits(), lambda: 0.0, post=posted.append, **how), posted
+
+
+WAYS = {
+    "abandon": lambda table, session: table.abandon(session.handle, session.owner),
+    "abort": lambda table, session: table.abort(session.handle, session.owner),
+    "fail": lambda table, session: table.fail(session, "its call was cancelled"),
+}
+
+
+@pytest.fixture(params=WAYS)
+def way(request):
+    return request.param
+
+
+@pytest.fixture(params=[here, elsewhere], ids=["this thread", "another thread"])
+def run(request):
+    return request.param
+
+
+def test_a_session_ends_when_nothing_else_is_under_way_in_its_table(way, run):
+    """The collector may be at work between any two steps of the table, which then looked through what had changed."""
+    table, posted = make()
+    sessions = [table.open("app", Held()) for _ in range(4)]
+    kept = iter(table.sessions.values())
+    next(kept)
+    for session in sessions[:2]:
+        for _ in range(2):
+            run(to_close(lambda session=session: WAYS[way](table, session)))
+    assert [*kept] == sessions[1:]
+    assert len(posted) == 1
+    posted[0]()
+    assert [*table.sessions.values()] == sessions[2:]
+    ended = table.counts.failed if way == "fail" else table.counts.aborted
+    assert (ended, table.finished) == (2, 0)
+    with pytest.raises(BusinessError, match="cancelled" if way == "fail" else "aborted"):
+        table.find(sessions[0].handle, "app")
+    run(to_close(lambda: WAYS[way](table, sessions[2])))
+    assert len(posted) == 2
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda table: table.purge_stale(10, 1e9, "x"),
+        lambda table: table.compact(),
+        lambda table: table.find(next(reversed(table.sessions)), "app"),
+        lambda table: table.close(),
+        lambda table: table.open("app", Held()),
+    ],
+    ids=["purge", "compact", "find", "close", "open"],
+)
+def test_calls_find_it_ended(call, run, way):
+    """Whoever looks before the event loop's turn sees no session that was given up."""
+    table, _ = make()
+    session, _ = [table.open("app", Held()) for _ in range(2)]
+    run(to_close(lambda: WAYS[way](table, session)))
+    call(table)
+    assert session.handle not in table.sessions
+    assert table.counts.failed + table.counts.aborted == 1
+
+
+def test_a_call_finds_at_once_that_its_session_was_given_up(way):
+    """A generator that is closed by a task that goes on: the handle is gone for what this does next."""
+    table, _ = make()
+    session = table.open("app", Held())
+    to_close(lambda: WAYS[way](table, session))()
+    assert session.free_for != "app"
+    with pytest.raises(BusinessError) as gone:
+        table.take(session.handle, "app")
+    assert gone.value.code == 12000011
+
+
+def test_one_in_a_call_ends_with_the_call(run):
+    """That another task is making."""
+    table, posted = make()
+    session = table.take(table.open("app", Held()).handle, "app")
+    run(to_close(lambda: table.abandon(session.handle, "app")))
+    posted[0]()
+    assert (table.count_busy(), len(table)) == (1, 1)
+    table.give_back(session)
+    assert (table.count_busy(), len(table), table.counts.aborted) == (0, 0, 1)
+
+
+def test_a_session_that_ends_while_memory_is_given_back_stays_ended(monkeypatch):
+    """It was in the copy of the table already, and came back."""
+    table, posted = make()
+    session = table.open("app", Held())
+    close = to_close(lambda: table.abandon(session.handle, "app"))
+
+    class Copied(OrderedDict):
+        def __init__(self, *args):
+            super().__init__(*args)
+            elsewhere(close)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "OrderedDict", Copied)
+        table.compact()
+    posted[0]()
+    assert (len(table), table.counts.aborted, table.finished) == (0, 1, 0)
+
+
+def test_room_is_made_although_the_oldest_session_has_gone():
+    """It looked for ever at one that no table had."""
+    table = SessionTable(
+        Limits(max_sessions=3, max_sessions_per_caller=3, evict_oldest_idle=True), lambda: 0.0
+    )
+    first, *_ = [table.open("app", Held()) for _ in range(3)]
+    del table.sessions[first.handle]
+    table.open("app", Held())
+    table.open("app", Held())
+    assert (len(table), table.counts.evicted) == (3, 1)
+
+
+@pytest.mark.parametrize("loop", support.LOOPS)
+def test_an_abandoned_block_ends_its_session_in_the_loop(loop, run):
+    """Without any further call on the keystore; and whatever its stream's source waits for at its end."""
+
+    async def source():
+        try:
+            yield b"text"
+        finally:
+            await pause()
+
+    async def left(block, parts):
+        try:
+            await pause()
+        finally:
+            await block.__aexit__(*sys.exc_info())
+
+    async def main():
+        async with huks.Keystore.open("memory:", monitor=False) as keystore:
+            await keystore.importKeyItem("aes", support.imported(support.AES_KEY, support.KEY))
+            for _ in range(2):
+                block = keystore.session("aes", support.GCM_ENCRYPT)
+                await block.__aenter__()
+                parts = block.stream(source())
+                await anext(parts)
+                coroutine = left(block, parts)
+                coroutine.send(None)
+
+                def close(coroutine=coroutine):
+                    with suppress(RuntimeError):  # as a source that waits makes it
+                        coroutine.close()
+
+                run(close)
+                table = keystore._state.table
+                with anyio.fail_after(60):
+                    while len(table):
+                        await anyio.sleep(0.001)
+            seen = keystore.statistics()
+            assert (seen.open, seen.busy, seen.aborted, seen.finished) == (0, 0, 2, 0)
+
+    support.runner(loop)(main)
+
+
+def test_a_call_that_is_abandoned_ends_its_session(run):
+    """It was waiting for a worker; its session counts as failed, once."""
+
+    async def main():
+        async with huks.Keystore.open("memory:", monitor=False) as keystore:
+            await keystore.importKeyItem("aes", support.imported(support.AES_KEY, support.KEY))
+            handle = (await keystore.initSession("aes", support.GCM_ENCRYPT)).handle
+            call = keystore.updateSession(handle, {"inData": bytes(4_000_000)})
+            call.send(None)
+            run(call.close)
+            assert handle in keystore._state.table.sessions
+            seen = keystore.statistics()
+            assert (seen.open, seen.busy, seen.failed) == (0, 0, 1)
+
+    anyio.run(main)
