@@ -445,7 +445,7 @@ class Keystore(
 
     def _make_state(self, store_key: bytes) -> OpenState:
         device = self._profile == "device"
-        pool = WorkerPool(self._workers, nice=WORKER_NICE)
+        pool = WorkerPool(self._workers, nice=WORKER_NICE, owner="the keystore")
         processes = ProcessPool(self._workers, "the keystore")
         outside = OutsideCalls()
         sealer = Sealer(store_key)

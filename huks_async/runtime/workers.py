@@ -73,16 +73,20 @@ class Crew:
         name: for the threads and for messages.
         work: what a thread does; it ends when it finds None in the queue.
         args: further arguments of `work`.
+        owner: the name of what the crew is closed with, for messages.
 
     """
 
-    def __init__(self, size: int, name: str, work: Callable[[Desk, *Args], None], *args: *Args) -> None:
+    def __init__(
+        self, size: int, name: str, work: Callable[[Desk, *Args], None], *args: *Args, owner: str = ""
+    ) -> None:
         if size < 1:
             raise ValueError(f"a crew needs at least 1 thread, got {size}")
         self._size = size
         self._name = name
         self._work = work
         self._work_args = args
+        self._owner = owner
         self._desk = Desk()
         # Taken again by the same thread where the garbage collector ends an abandoned task that submits a last job.
         self._lock = threading.RLock()
@@ -162,7 +166,10 @@ class Crew:
     def _refuse_closed(self) -> None:
         if self._closed:
             raise BusinessError(
-                12000012, f"the worker pool '{self._name}' is closed; open the keystore or store again"
+                12000012,
+                f"{self._owner} was closed meanwhile"
+                if self._owner
+                else f"the worker pool '{self._name}' is closed; open the keystore or store again",
             )
 
     def _submit(self, function: Callable[..., T] | None, args: tuple[Any, ...]) -> Job[T]:
@@ -291,11 +298,12 @@ class WorkerPool(Crew):
         nice: by how much the threads' priority is lowered, in the units of `nice`; on Linux only. With as many busy
             threads as processors, an event loop of the same priority wakes up to 20 ms late; with 5 it is up to
             5 ms, and the threads lose nothing while the loop is idle.
+        owner: the name of what the pool is closed with, for messages.
 
     """
 
-    def __init__(self, size: int, *, name: str = "huks-worker", nice: int = 0) -> None:
-        super().__init__(size, name, _work, nice)
+    def __init__(self, size: int, *, name: str = "huks-worker", nice: int = 0, owner: str = "") -> None:
+        super().__init__(size, name, _work, nice, owner=owner)
 
     async def run(self, function: Callable[[*Args], T], *args: *Args) -> T:
         """Call `function(*args)` in a thread and give its result, or raise its exception.

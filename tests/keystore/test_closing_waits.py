@@ -1,7 +1,7 @@
 """Calls that wait for what the program has implemented itself end when the keystore closes."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 import huks_async as huks
+from huks_async import HuksCipherMode
 from huks_async.testing import EverybodyAuthenticator
 from tests.access.support import PIN, data, generate, open_session
 from tests.keystore.support import AES_CBC, options
@@ -245,3 +246,30 @@ def test_a_cancellation_of_somebody_else_at_the_moment_of_closing_ends_no_task()
         assert told.value.code == 12000012
 
     asyncio.run(main())
+
+
+@pytest.mark.asyncio
+async def test_a_stream_that_is_overtaken_names_the_keystore() -> None:
+    """Not the worker pool, which nobody opens or closes by itself."""
+    begun, proceed = asyncio.Event(), asyncio.Event()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield bytes(3_000_000)
+        begun.set()
+        await proceed.wait()
+        yield bytes(3_000_000)
+
+    async def sealed(keystore: huks.Keystore) -> None:
+        async for _ in keystore.encrypt_stream("key", pieces()):
+            pass
+
+    keystore = huks.Keystore.open("memory:", huks.EphemeralRootKey(), monitor=False)
+    await keystore.aopen()
+    await keystore.generateKeyItem("key", options(**AES_CBC | {"BLOCK_MODE": HuksCipherMode.HUKS_MODE_GCM}))
+    call = asyncio.create_task(sealed(keystore))
+    await begun.wait()
+    await keystore.aclose()
+    proceed.set()
+    with pytest.raises(huks.BusinessError, match="the keystore was closed meanwhile") as caught:
+        await call
+    assert caught.value.code == 12000012

@@ -180,11 +180,16 @@ async def test_writes_go_on_in_order_until_the_close(path):
     writes = [asyncio.ensure_future(store.put(name, b"x")) for name in names]
     reads = [asyncio.ensure_future(store.get(name)) for name in names]
     await asyncio.sleep(0)
+    engine = store._threads.engine
     await store.aclose()
     for call in (store.get(A), store.put(A, b""), store.count("app", 2), store.get_meta("m")):
-        with pytest.raises(BusinessError, match="is not open") as caught:
+        with pytest.raises(
+            BusinessError, match="it was closed meanwhile, or the keystore that used it"
+        ) as caught:
             await call
         assert caught.value.code == 12000012
+    with pytest.raises(BusinessError, match="it was closed meanwhile"):
+        engine.select("SELECT 1", ())  # as a call does that the close has overtaken
     assert store.stamp() is None
     versions = await asyncio.gather(*writes)
     assert versions == sorted(versions)

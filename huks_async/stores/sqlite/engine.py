@@ -23,6 +23,7 @@ from huks_async.stores.sqlite.connections import set_busy_timeout
 from huks_async.stores.sqlite.creation import create
 from huks_async.stores.sqlite.database import Database
 from huks_async.stores.sqlite.faults import (
+    closed,
     gone,
     log_not_mended,
     not_acknowledged,
@@ -398,7 +399,7 @@ class Engine:
 
     def _current(self) -> Database | None:
         if self._closed:
-            raise BusinessError(12000012, f"the store {self._address} is not open; open it before use")
+            raise closed(self._address)
         return self._database
 
     # --- following the path ------------------------------------------------------------------------

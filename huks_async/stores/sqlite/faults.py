@@ -73,6 +73,13 @@ def foreign_value(
     )
 
 
+def closed(address: str) -> BusinessError:
+    """Make the BusinessError 12000012 of a call to a store that was open before."""
+    return BusinessError(
+        12000012, f"the store {address} is not open: it was closed meanwhile, or the keystore that used it"
+    )
+
+
 def storage_error(address: str, error: sqlite3.Error | OSError) -> BusinessError:
     """Make the BusinessError 12000004 that says which store failed, how, and what helps."""
     if isinstance(error, OSError):

@@ -23,7 +23,7 @@ from huks_async.stores.base import MAX_NAME_BYTES, Copied, ItemName, Row, Store,
 from huks_async.stores.sqlite.backup import Backup, StoppedError
 from huks_async.stores.sqlite.companions import NEW, refuse_companion, refuse_too_long
 from huks_async.stores.sqlite.engine import Engine
-from huks_async.stores.sqlite.faults import foreign_value, storage_error
+from huks_async.stores.sqlite.faults import closed, foreign_value, storage_error
 from huks_async.stores.sqlite.snapshot import Snapshot
 from huks_async.stores.sqlite.threads import ShowView, Threads
 from huks_async.stores.sqlite.walindex import HEADER
@@ -321,7 +321,11 @@ class SqliteStore(Store):
             )
 
     def _closed(self) -> BusinessError:
-        return BusinessError(12000012, f"the store {self.address} is not open; open it before use")
+        return (
+            closed(self.address)
+            if self._process
+            else BusinessError(12000012, f"the store {self.address} is not open; open it before use")
+        )
 
 
 @contextmanager
