@@ -1,6 +1,7 @@
 """Reading a file object at any offset, always in a worker."""
 
 import errno
+import inspect
 import io
 import os
 import stat
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
+from huks_async.files.file_calls import as_piece, refuse_misfit
 from huks_async.model.errors import BusinessError
 from huks_async.model.showing import type_name
 
@@ -57,8 +59,8 @@ class SeekableFile:
         """
         if self._descriptor is None:
             with self._lock, self._counted():
-                self._file.seek(offset)
-                return _whole(lambda left, _: self._file.read(left), length)
+                self._call("seek", offset)
+                return _whole(lambda left, _: self._read(left), length)
         descriptor = self._descriptor
         with self._counted():
             return _whole(lambda left, done: os.pread(descriptor, left, offset + done), length)
@@ -121,8 +123,7 @@ class SeekableFile:
             raise BusinessError(401, "file was opened as text; open it with 'rb'")
         self._file = file
         try:
-            readable = getattr(file, "readable", None)
-            if callable(readable) and not readable():
+            if callable(getattr(file, "readable", None)) and not self._call("readable"):
                 raise BusinessError(401, "file was not opened for reading; open it with 'rb'")
             if _is_of_descriptor(file):
                 if isinstance(file, io.BufferedRandom):
@@ -138,11 +139,38 @@ class SeekableFile:
 
     def _length(self) -> int:
         with self._lock:
-            before = self._file.tell()
-            end = self._file.seek(0, os.SEEK_END)
-            end = self._file.tell() if end is None else end  # some classes return None from `seek`
-            self._file.seek(before)
-            return int(end)
+            before = self._tell()
+            self._call("seek", 0, os.SEEK_END)
+            end = self._tell()  # not what `seek` gives, which is None in some classes
+            self._call("seek", before)
+            return end
+
+    def _tell(self) -> int:
+        place = self._call("tell")
+        if not isinstance(place, int):
+            raise BusinessError(401, f"file: its tell must give an int, got {type_name(place)}")
+        return place
+
+    def _read(self, length: int) -> bytes:
+        return bytes(as_piece(self._call("read", length), "file")[:length])
+
+    def _call(self, name: str, *args: int) -> Any:
+        """Call a method of the file."""
+        method = getattr(self._file, name)
+        try:
+            given = method(*args)
+        except TypeError as error:
+            refuse_misfit(
+                error, method, *args, what=f"file: its {name}", way_out="give its path, or io.BytesIO"
+            )
+            raise
+        if inspect.isawaitable(given):
+            if inspect.iscoroutine(given):
+                given.close()
+            raise BusinessError(
+                401, f"file: its {name} is a coroutine; give its path, or the plain file that it reads"
+            )
+        return given
 
 
 def _is_of_descriptor(file: Any) -> bool:

@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import Any, Protocol, TypeAlias
 
 from huks_async.files.cutting import slices
+from huks_async.files.file_calls import as_piece, refuse_misfit
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, as_buffer
 from huks_async.model.showing import type_name
@@ -15,6 +16,8 @@ from huks_async.runtime.workers import WorkerPool
 READ_BYTES = 1024 * 1024
 SLICE_BYTES = 2 * 1024 * 1024
 """Longer pieces are cut into slices of this size, so that copying one does not hold up the event loop."""
+
+_GENERATOR = "give a generator that yields the pieces"
 
 
 class Readable(Protocol):
@@ -86,13 +89,15 @@ async def _given(source: Any, pool: WorkerPool) -> AsyncGenerator[Any, None]:
 async def _read(file: Readable, pool: WorkerPool) -> AsyncGenerator[BytesLike, None]:
     waits = not inspect.iscoroutinefunction(file.read)
     while True:
-        piece = await pool.run_shielded(file.read, READ_BYTES) if waits else await file.read(READ_BYTES)
+        try:
+            piece = await pool.run_shielded(file.read, READ_BYTES) if waits else await file.read(READ_BYTES)
+        except TypeError as error:
+            refuse_misfit(error, file.read, READ_BYTES, what="source: its read", way_out=_GENERATOR)
+            raise
         if inspect.isawaitable(piece):
             waits = False
             piece = await piece
-        if piece is None:
-            raise BusinessError(401, "source: the file does not wait for data (O_NONBLOCK); make it blocking")
-        piece = as_buffer(piece, "what the source's read gives")
+        piece = as_piece(piece, "source")
         if not len(piece):
             return
         yield piece

@@ -91,7 +91,8 @@ class FileFunctions(SessionFunctions):
         Args:
             alias: a key that the file was sealed for.
             file: a path, or a binary file object that can seek: plain, of `anyio.open_file`, or Starlette's
-                `UploadFile`. A file object is left open.
+                `UploadFile`. A file object is left open. Others whose `seek`, `tell` or `read` is a coroutine are not
+                taken (401); `decrypt_stream` takes them.
             options: where the key is, as for `encrypt_stream`.
 
         Returns:

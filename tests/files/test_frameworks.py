@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -102,6 +103,35 @@ async def test_an_aiohttp_service_seals_what_it_is_sent_and_opens_it_again() -> 
             assert await gathered(keystore.decrypt_stream("uploads", io.BytesIO(files.sealed))) == DATA
             async with client.get(address) as answer:
                 assert await answer.read() == DATA
+
+
+async def test_an_aiohttp_service_seals_a_part_of_a_multipart_upload() -> None:
+    """By the generator of the page; the part itself is refused with what to do."""
+    page = (Path(__file__).parents[2] / "docs" / "services.md").read_text()
+    block = re.search(r"```python\n(async def pieces\(part\):\n.*?)```", page, re.DOTALL)
+    assert block is not None
+    names: dict[str, Any] = {}
+    exec(block[1], names)
+    refused: list[huks.BusinessError] = []
+
+    async with opened() as keystore:
+        files = Files(keystore)
+
+        async def put(request: aiohttp.web.Request) -> aiohttp.web.StreamResponse:
+            part = await (await request.multipart()).next()
+            with pytest.raises(huks.BusinessError, match="give a generator") as caught:
+                await gathered(keystore.encrypt_stream("uploads", part))  # type: ignore[arg-type]
+            refused.append(caught.value)
+            files.sealed = await gathered(keystore.encrypt_stream("uploads", names["pieces"](part)))
+            return aiohttp.web.Response()
+
+        async with served(put, files.get) as address, aiohttp.ClientSession() as client:
+            form = aiohttp.FormData()
+            form.add_field("file", io.BytesIO(DATA), filename="photo")
+            async with client.put(address, data=form) as answer:
+                assert answer.status == 200
+            assert [error.code for error in refused] == [401]
+            assert await gathered(keystore.decrypt_stream("uploads", io.BytesIO(files.sealed))) == DATA
 
 
 async def test_an_aiohttp_client_sends_and_receives_sealed_files() -> None:

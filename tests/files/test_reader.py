@@ -8,6 +8,7 @@ import random
 import tarfile
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -281,6 +282,83 @@ async def test_files_of_a_class_of_ones_own(tmp_path: Path) -> None:
             with file:
                 async with opened.open_sealed("key", file) as reader:
                     assert await reader.read_at(CHUNK - 2, 5) == DATA[CHUNK - 2 : CHUNK + 3]
+
+
+class _Odd:
+    """A file object whose methods give what was chosen."""
+
+    def __init__(self, **methods: Callable[..., Any]) -> None:
+        self._file = io.BytesIO(FILE)
+        self._methods = methods
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(self._file, name)
+        change = self._methods.get(name)
+        return real if change is None else lambda *args: change(real(*args))
+
+
+@pytest.mark.parametrize(
+    "read", [bytearray, memoryview, lambda data: data + b"more"], ids=["bytearray", "memoryview", "more"]
+)
+async def test_buffers_of_all_kinds_that_a_read_gives(read: Callable[..., Any]) -> None:
+    """As in `decrypt_stream`; what is more than asked for is left."""
+    async with keystore() as opened:
+        await import_aes(opened, "key", KEY)
+        async with opened.open_sealed("key", _Odd(read=read)) as reader:
+            assert await reader.read() == DATA
+
+
+async def _later(value: Any) -> Any:
+    return value
+
+
+def _none(_: object) -> None:
+    return None
+
+
+@pytest.mark.parametrize(
+    ("methods", "message"),
+    [
+        ({"read": _none}, "does not wait for data"),
+        ({"read": lambda data: data.decode("latin-1")}, "encode text first"),
+        ({"read": _later}, "its read is a coroutine"),
+        ({"seek": _later}, "its seek is a coroutine"),
+        ({"tell": _later}, "its tell is a coroutine"),
+        ({"readable": _later}, "its readable is a coroutine"),
+        ({"tell": _none}, "its tell must give an int"),
+    ],
+    ids=["none", "str", "read", "seek", "tell", "readable", "no place"],
+)
+async def test_file_objects_that_give_something_else(methods: dict[str, Any], message: str) -> None:
+    """401, and no coroutine is left that was never awaited."""
+    async with keystore() as opened:
+        await import_aes(opened, "key", KEY)
+        with pytest.raises(BusinessError, match=message) as caught:
+            async with opened.open_sealed("key", _Odd(**methods)):
+                pass
+        assert caught.value.code == 401
+
+
+async def test_file_objects_whose_methods_take_something_else() -> None:
+    """401 where a call does not fit; what goes wrong in a method of the object's own is not hidden."""
+
+    class Narrow(io.BytesIO):
+        def seek(self, offset: int) -> int:  # type: ignore[override]
+            return super().seek(offset)
+
+    class Broken(io.BytesIO):
+        def tell(self) -> int:
+            raise TypeError("of its own")
+
+    async with keystore() as opened:
+        await import_aes(opened, "key", KEY)
+        with pytest.raises(BusinessError, match="its seek cannot be called") as caught:
+            async with opened.open_sealed("key", Narrow(FILE)):
+                pass
+        assert caught.value.code == 401
+        with pytest.raises(TypeError, match="of its own"):
+            async with opened.open_sealed("key", Broken(FILE)):
+                pass
 
 
 async def test_pipes_are_refused_at_once(tmp_path: Path) -> None:

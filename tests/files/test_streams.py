@@ -1,6 +1,7 @@
 """`encrypt_stream` and `decrypt_stream`: what goes in comes out, from any source, for every kind of key."""
 
 import asyncio
+import functools
 import io
 import os
 import random
@@ -251,6 +252,47 @@ async def test_what_is_no_source_is_refused(source: Any) -> None:
             async for _ in opened.encrypt_stream("aes-gcm", source):
                 pass
         assert caught.value.code == 401
+
+
+class _Whole:
+    """Reads all at once only; `plain` and `later` take no number of bytes, `own` fails by itself."""
+
+    def plain(self) -> bytes:
+        return b""
+
+    async def later(self, *, decode: bool = False) -> bytes:
+        return b""
+
+    def own(self, size: int) -> bytes:
+        return self.plain(size)  # type: ignore[call-arg,no-any-return]
+
+    @staticmethod
+    def given(*args: int) -> bytes:
+        raise TypeError("of its own")
+
+
+@pytest.mark.asyncio
+async def test_a_read_that_takes_no_number_is_refused() -> None:
+    """401 where the call does not fit; a TypeError of the source's own is not hidden, whatever wraps its `read`."""
+    source = _Whole()
+
+    @functools.wraps(source.plain)
+    def wrapped(*args: int) -> bytes:
+        return source.given(*args)
+
+    async with keystore("aes-gcm") as opened:
+        for stream in (opened.encrypt_stream, opened.decrypt_stream):
+            for read in (source.plain, source.later):
+                with pytest.raises(
+                    BusinessError, match=r"its read cannot be called.*give a generator"
+                ) as caught:
+                    async for _ in stream("aes-gcm", SimpleNamespace(read=read)):
+                        pass
+                assert caught.value.code == 401
+            for read in (source.own, source.given, wrapped):
+                with pytest.raises(TypeError):
+                    async for _ in stream("aes-gcm", SimpleNamespace(read=read)):
+                        pass
 
 
 @pytest.mark.parametrize("kind", ["generator", "file", "reader", "iterator"])
