@@ -27,12 +27,9 @@ from huks_async.crypto.sm2 import encoding as sm2_encoding
 from huks_async.keys.forms import curves, encrypted, openssh, pem, pkcs8, pkcs12, sm2_keys
 from huks_async.keys.forms.certificates import public_key_of
 from huks_async.keys.forms.der import (
-    BITS,
-    EXPLICIT,
     INTEGER,
     OCTETS,
     SEQUENCE,
-    elements,
     sequence,
     shape,
 )
@@ -437,13 +434,10 @@ def _from_encrypted(data: bytes, sealed: encrypted.Encrypted, password: bytes | 
 
 def _with_unnamed_curve(data: bytes) -> KeyMaterial | None:
     """An ECPrivateKey without the parameters of its curve, as GnuTLS writes it, by its public point."""
-    parts = sequence(data)
-    if shape(parts) != (INTEGER, OCTETS, EXPLICIT + 1):
+    fields = curves.private_fields(sequence(data))
+    if fields is None or fields.parameters is not None or not fields.point:
         return None
-    scalar, bits = parts[1][1], elements(parts[2][1])
-    if shape(bits) != (BITS,):
-        return None
-    point = bits[0][1][1:]
+    scalar, point = fields.scalar, fields.point
     found = unnamed_curve_material(scalar, point)
     if found is not None or len(point) not in _SM2_POINTS:
         return found

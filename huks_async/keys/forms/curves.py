@@ -22,10 +22,19 @@ from huks_async.keys.forms.der import (
     sequence,
     shape,
     tlv,
+    whole_bytes,
 )
 
 EC_PUBLIC_KEY = bytes.fromhex("2a8648ce3d0201")
 """1.2.840.10045.2.1"""
+_PRIVATE_SHAPES = (
+    (INTEGER, OCTETS),
+    (INTEGER, OCTETS, EXPLICIT),
+    (INTEGER, OCTETS, EXPLICIT + 1),
+    (INTEGER, OCTETS, EXPLICIT, EXPLICIT + 1),
+)
+_PRIVATE_VERSION = b"\x01"
+_PKCS8_VERSIONS = (b"\0", b"\x01")
 _PRIME_FIELD = bytes.fromhex("2a8648ce3d0101")
 
 
@@ -71,6 +80,35 @@ _CURVES: tuple[tuple[type[ec.EllipticCurve], bytes, int], ...] = (
 )
 
 
+class PrivateFields(NamedTuple):
+    """What stands in an ECPrivateKey (RFC 5915): the scalar, the parameters of the curve, and the point, if any."""
+
+    scalar: bytes
+    parameters: tuple[int, bytes] | None
+    point: bytes
+
+
+def private_fields(parts: list[tuple[int, bytes]]) -> PrivateFields | None:
+    """Take the elements of an ECPrivateKey, each at its place and once; None for others.
+
+    Raises:
+        BusinessError: 401 for a point that is no whole number of bytes.
+
+    """
+    if shape(parts) not in _PRIVATE_SHAPES or parts[0][1] != _PRIVATE_VERSION:
+        return None
+    parameters, point = None, b""
+    for tag, content in parts[2:]:
+        inner = elements(content)
+        if tag == EXPLICIT and len(inner) == 1:
+            parameters = inner[0]
+        elif tag == EXPLICIT + 1 and shape(inner) == (BITS,):
+            point = whole_bytes(inner[0][1])
+        else:
+            return None
+    return PrivateFields(parts[1][1], parameters, point)
+
+
 def in_library_form(der: bytes) -> bytes | None:
     """The same key with its curve named and its scalar at full width.
 
@@ -87,7 +125,7 @@ def in_library_form(der: bytes) -> bytes | None:
     if tags == (SEQUENCE, BITS):
         named = _named_algorithm(parts[0][1])
         found = None if named is None else tlv(SEQUENCE, named[1], tlv(BITS, parts[1][1]))
-    elif tags[:3] == (INTEGER, SEQUENCE, OCTETS):
+    elif tags[:3] == (INTEGER, SEQUENCE, OCTETS) and parts[0][1] in _PKCS8_VERSIONS:
         named = _named_algorithm(parts[1][1])
         inner = None if named is None else _private_key(sequence(parts[2][1]), named[0])
         if named is not None and inner is not None:
@@ -126,26 +164,19 @@ def _named_algorithm(identifier: bytes) -> tuple[bytes, bytes] | None:
 
 def _private_key(parts: list[tuple[int, bytes]], outer: bytes | None) -> bytes | None:
     """An ECPrivateKey of these elements, whose curve is named by them or around them."""
-    if shape(parts)[:2] != (INTEGER, OCTETS):
+    fields = private_fields(parts)
+    if fields is None:
         return None
-    oid, public = outer, b""
-    for tag, content in parts[2:]:
-        inner = elements(content)
-        if tag == EXPLICIT and len(inner) == 1:
-            inside = _curve(*inner[0])
-            if inside is None or (outer is not None and inside != outer):
-                return None
-            oid = inside
-        elif tag == EXPLICIT + 1:
-            public = tlv(tag, content)
-    if oid is None:
+    oid = outer if fields.parameters is None else _curve(*fields.parameters)
+    if oid is None or (outer is not None and oid != outer):
         return None
-    width, scalar = _parameters(oid).width, parts[1][1].lstrip(b"\0")
+    width, scalar = _parameters(oid).width, fields.scalar.lstrip(b"\0")
     if len(scalar) > width:
         return None
+    public = tlv(EXPLICIT + 1, tlv(BITS, b"\0", fields.point)) if fields.point else b""
     return tlv(
         SEQUENCE,
-        tlv(INTEGER, b"\x01"),
+        tlv(INTEGER, _PRIVATE_VERSION),
         tlv(OCTETS, scalar.rjust(width, b"\0")),
         tlv(EXPLICIT, tlv(OID, oid)),
         public,

@@ -77,6 +77,18 @@ def sequence(data: bytes) -> list[tuple[int, bytes]]:
     return elements(data[whole[1] :])
 
 
+def whole_bytes(bits: bytes) -> bytes:
+    """The bytes of a BIT STRING, whose content begins with the number of bits that its last byte does not use.
+
+    Raises:
+        BusinessError: 401 where they are no whole number of bytes.
+
+    """
+    if bits[:1] != b"\0":
+        raise invalid("DER: a BIT STRING that is no whole number of bytes")
+    return bits[1:]
+
+
 def shape(parts: list[tuple[int, bytes]]) -> tuple[int, ...]:
     """The tags of some elements."""
     return tuple(tag for tag, _ in parts)

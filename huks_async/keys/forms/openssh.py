@@ -7,7 +7,12 @@ import struct
 from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_ssh_private_key, load_ssh_public_identity
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_ssh_private_key,
+    load_ssh_public_identity,
+)
 from cryptography.hazmat.primitives.serialization.ssh import SSHCertificate
 
 from huks_async.crypto.key_material import KeyMaterial
@@ -109,7 +114,10 @@ def read_private(block: Block, password: bytes | None) -> KeyMaterial:
             "is damaged" if cipher == b"none" else "does not open: the passphrase is wrong, or it is damaged"
         )
         raise invalid(f"the OpenSSH private key {why}; ssh-keygen -y -f FILE tells which") from None
-    return private_material(key)
+    material = private_material(key)
+    if _blob_of(key.public_key())[4:] != public:
+        raise invalid("the public half of the OpenSSH private key is of another key")
+    return material
 
 
 def holds_rsa_or_dsa(block: Block) -> bool:
@@ -150,6 +158,11 @@ def read_public(data: bytes) -> KeyMaterial:
         refuse_out_of_memory(error, "reading a key")
         raise invalid("the OpenSSH public key is damaged; ssh-keygen -l -f FILE reads a good one") from None
     return public_material(key)
+
+
+def _blob_of(key: Any) -> bytes:
+    """A public key of the library's as files of OpenSSH hold it: the kind and the numbers, each with its length."""
+    return base64.b64decode(key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).split(b" ")[1])
 
 
 def _shown(kind: bytes) -> str:

@@ -18,6 +18,7 @@ from huks_async.keys.forms.der import (
     shape,
     take,
     tlv,
+    whole_bytes,
 )
 from huks_async.keys.forms.layouts import ML_DSA_BYTES, ML_KEM_BYTES, invalid
 from huks_async.model.enums import HuksKeyAlg
@@ -87,11 +88,13 @@ def read(data: bytes) -> PrivateKeyInfo | None:
         return None
     public = b""
     for tag, content in parts[3:]:
+        if tag != EXPLICIT and public:
+            raise invalid("PKCS#8: two public halves beside the key")
         # RFC 5958 asks for [1] IMPLICIT; some writers put a whole BIT STRING into a constructed [1]
         if tag == IMPLICIT + 1:
-            public = _bits(content)
+            public = whole_bytes(content)
         elif tag == EXPLICIT + 1 and shape(elements(content)) == (BITS,):
-            public = _bits(elements(content)[0][1])
+            public = whole_bytes(elements(content)[0][1])
         elif tag != EXPLICIT:
             raise invalid(f"PKCS#8: an element with tag {tag:#04x} after the key")
     return PrivateKeyInfo(parts[1][1], parts[2][1], public)
@@ -134,12 +137,6 @@ def ml_pkcs8(algorithm: int, size: int, expanded: bytes) -> bytes:
 def ml_seed_pkcs8(algorithm: int, size: int, seed: bytes) -> bytes:
     """PKCS#8 of the seed of an ML-DSA or ML-KEM key, the `seed` choice of the same documents."""
     return _pkcs8(_ML_OIDS[algorithm, size], tlv(_SEED_TAG, seed))
-
-
-def _bits(content: bytes) -> bytes:
-    if content[:1] != b"\0":
-        raise invalid("PKCS#8: the public half beside the key is no whole number of bytes")
-    return content[1:]
 
 
 def _ml_private_key(algorithm: int, size: int, key: bytes) -> tuple[bytes, bytes]:

@@ -5,18 +5,16 @@ the place of the algorithm), how they write a point (whole or compressed), and w
 """
 
 from huks_async.crypto.sm2 import encoding as curve
-from huks_async.keys.forms.curves import EC_PUBLIC_KEY, Parameters
+from huks_async.keys.forms.curves import EC_PUBLIC_KEY, Parameters, private_fields
 from huks_async.keys.forms.der import (
     BITS,
-    EXPLICIT,
-    INTEGER,
     NULL,
-    OCTETS,
     OID,
     SEQUENCE,
     elements,
     sequence,
     shape,
+    whole_bytes,
 )
 from huks_async.keys.forms.layouts import invalid
 from huks_async.model.errors import BusinessError
@@ -49,17 +47,17 @@ def public_key(spki: bytes) -> bytes | None:
     """SubjectPublicKeyInfo in the one form that the engine takes, of an SM2 key in any; None for others.
 
     Raises:
-        BusinessError: 401 for a point that is not on the curve.
+        BusinessError: 401 for a point that is malformed or not on the curve.
 
     """
     parts = sequence(spki)
     if shape(parts) != (SEQUENCE, BITS) or not is_sm2(parts[0][1]):
         return None
-    return curve.spki_from_point(point(parts[1][1][1:]))
+    return curve.spki_from_point(point(whole_bytes(parts[1][1])))
 
 
 def point(octets: bytes) -> bytes:
-    """The coordinates x ‖ y, 64 bytes, of a point of SEC 1, 2.3.3: whole or compressed.
+    """The coordinates x ‖ y, 64 bytes, of a point of SEC 1, 2.3.3: whole, compressed or both.
 
     Raises:
         BusinessError: 401 for anything else, or a point off the curve.
@@ -67,7 +65,7 @@ def point(octets: bytes) -> bytes:
     """
     lead, rest = octets[:1], octets[1:]
     if lead in (b"\x04", b"\x06", b"\x07") and len(rest) == 2 * _FIELD:
-        if not curve.is_on_curve(rest):
+        if not curve.is_on_curve(rest) or (lead != b"\x04" and lead[0] % 2 != rest[-1] % 2):
             raise _off_the_curve()
         return rest
     if lead in (b"\x02", b"\x03") and len(rest) == _FIELD:
@@ -96,26 +94,17 @@ def private_key(der: bytes, *, in_pkcs8: bool) -> tuple[bytes, bytes] | None:
         BusinessError: 401 for a malformed key.
 
     """
-    parts = sequence(der)
-    if shape(parts)[:2] != (INTEGER, OCTETS):
+    fields = private_fields(sequence(der))
+    if fields is None:
         if in_pkcs8:
             raise invalid("PKCS#8: no ECPrivateKey in it")
         return None
-    named, octets = in_pkcs8, b""
-    for tag, content in parts[2:]:
-        inner = elements(content)
-        if tag == EXPLICIT and len(inner) == 1:
-            if not is_curve(*inner[0]):
-                return None
-            named = True
-        elif tag == EXPLICIT + 1 and shape(inner) == (BITS,):
-            octets = inner[0][1][1:]
-    if not named:
+    if not (in_pkcs8 if fields.parameters is None else is_curve(*fields.parameters)):
         return None
-    scalar = parts[1][1]
+    scalar = fields.scalar
     if not any(scalar[:-_FIELD]):
         # zeros before its 32 bytes, as some writers put them
         scalar = scalar[-_FIELD:]
     if not 0 < len(scalar) <= _FIELD:
         raise invalid(f"PKCS#8: an SM2 scalar has up to {_FIELD} bytes, got {len(scalar)}")
-    return scalar.rjust(_FIELD, b"\0"), point(octets) if octets else b""
+    return scalar.rjust(_FIELD, b"\0"), point(fields.point) if fields.point else b""

@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -175,6 +176,86 @@ def test_ec_keys_that_name_no_curve(name: str) -> None:
     assert "without the parameters of its curve" in refused(lambda: key_files.read(tlv(0x30, head)))
     wrong = tlv(2, b"\x01") + tlv(4, scalar[:-1] + bytes((scalar[-1] ^ 1,)))
     assert refused(lambda: key_files.read(tlv(0x30, wrong, tlv(0xA1, tlv(3, b"\0", point)))))
+
+
+EC_PUBLIC_KEY = bytes.fromhex("06072a8648ce3d0201")
+CURVE_OIDS = {"sm2": bytes.fromhex("06082a811ccf5501822d"), "p256": bytes.fromhex("06082a8648ce3d030107")}
+
+
+@pytest.mark.parametrize("place", ["named inside", "named around", "not named"])
+@pytest.mark.parametrize("name", CURVE_OIDS)
+def test_malformed_ec_private_keys(name: str, place: str) -> None:
+    """Every element of an ECPrivateKey is at its place, once, with the version 1 and a point of whole bytes."""
+    key, curve = known(name), CURVE_OIDS[name]
+    point = b"\x04" + key.public[-64:]
+    scalar = tlv(4, key.secret if name == "sm2" else convert.parts_of(key)["z"])
+    version, named = tlv(2, b"\x01"), tlv(0xA0, curve) if place == "named inside" else b""
+    public, other = constructed(point), constructed(b"\x04" + known("p384").public[-64:])
+
+    def file(*elements: bytes, outer: int = 0) -> bytes:
+        inner = tlv(0x30, *elements)
+        if place != "named around":
+            return inner
+        return tlv(0x30, tlv(2, bytes((outer,))), tlv(0x30, EC_PUBLIC_KEY, curve), tlv(4, inner))
+
+    assert key_files.read(file(version, scalar, named, public)) == key
+    hybrid = constructed(bytes((6 + point[-1] % 2,)) + point[1:])
+    if name == "sm2" or place != "not named":
+        assert key_files.read(file(version, scalar, named, hybrid)) == key
+    for wrong in (
+        file(tlv(2, b"\x09"), scalar, named, public),
+        file(version, scalar, named, other, public),
+        file(version, scalar, named, public, public),
+        file(version, scalar, named, tlv(0xA1, tlv(4, b"\0", point))),
+        file(version, scalar, named, tlv(0xA1, tlv(3, b"\x07", point))),
+        file(version, scalar, named, tlv(0xA1, tlv(3, b"\xff", point))),
+        file(version, scalar, named, constructed(bytes((7 - point[-1] % 2,)) + point[1:])),
+        file(version, scalar, public, tlv(0xA0, curve)),
+        *([file(version, scalar, public, outer=9)] if place == "named around" else []),
+    ):
+        refused(partial(key_files.read, wrong, "pkcs8"))
+
+
+@pytest.mark.parametrize("name", CURVE_OIDS)
+def test_malformed_public_points(name: str) -> None:
+    """Bits that belong to no byte, and the hybrid form with the parity of the other y."""
+    key = known(name)
+    coordinates = key.public[-64:]
+    algorithm, odd = tlv(0x30, EC_PUBLIC_KEY, CURVE_OIDS[name]), coordinates[-1] % 2
+
+    def spki(unused: int, lead: int) -> bytes:
+        return tlv(0x30, algorithm, tlv(3, bytes((unused, lead)), coordinates))
+
+    assert key_files.read(spki(0, 4)).public == key_files.read(spki(0, 6 + odd)).public == key.public
+    for wrong in (spki(1, 4), spki(255, 4), spki(0, 7 - odd)):
+        refused(partial(key_files.read, wrong))
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "p256", "rsa"])
+def test_an_openssh_key_with_the_public_half_of_another(kind: str) -> None:
+    """The file has the public half twice, and both may be of another key than the private one."""
+    make: dict[str, Callable[[], Any]] = {
+        "ed25519": ed25519.Ed25519PrivateKey.generate,
+        "p256": lambda: ec.generate_private_key(ec.SECP256R1()),
+        "rsa": lambda: rsa.generate_private_key(65537, 2048),
+    }
+
+    def blob(key: Any) -> bytes:
+        return key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+
+    def parts(key: Any) -> tuple[bytes, bytes]:
+        """Everything before the private half, and what OpenSSH has of the point or of the modulus."""
+        public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).split(b" ")[1]
+        return base64.b64decode(blob(key).split(b"-----")[2]), openssh._strings(base64.b64decode(public))[-1]
+
+    first, second = make[kind](), make[kind]()
+    (file, point), (_, other) = parts(first), parts(second)
+    assert len(point) == len(other)
+
+    assert key_files.read(openssh_file(file)).secret
+    assert file.count(point) >= 2
+    refused(lambda: key_files.read(openssh_file(file.replace(point, other))))
+    refused(lambda: key_files.read(openssh_file(file.replace(point, other, 1))))
 
 
 @pytest.mark.parametrize(
