@@ -125,7 +125,11 @@ def _from_ec(members: Mapping[str, Any], curve: object) -> KeyMaterial:
         )
     x, y = _octets(members, "x"), _octets(members, "y")
     if "d" in members:
-        return material_from_parts(KeyParts(_ECC, size, {"x": x, "y": y, "z": _octets(members, "d")}))
+        numbers = {"x": x, "y": y, "z": _octets(members, "d")}
+        width = (size + 7) // 8
+        # as of RSA: writers put zeros before a number, or leave out those that fill it up
+        parts = {name: value.lstrip(b"\0").rjust(width, b"\0") for name, value in numbers.items()}
+        return material_from_parts(KeyParts(_ECC, size, parts))
     return elliptic.material_from_parts(size, x, y, b"")
 
 
@@ -196,6 +200,9 @@ def _octets(members: Mapping[str, Any], name: str) -> bytes:
         raise invalid(f"JWK: member {name!r} is no base64url text") from None
     if not value:
         raise invalid(f"JWK: member {name!r} is empty")
+    # the library also takes the other alphabet's + and /, and bits at the end that belong to no byte
+    if _text(value) != text.rstrip("="):
+        raise invalid(f"JWK: member {name!r} is no base64url text")
     return value
 
 

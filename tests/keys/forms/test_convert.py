@@ -3,6 +3,7 @@
 import base64
 import ctypes
 import hashlib
+import itertools
 import json
 from typing import Any
 
@@ -142,6 +143,45 @@ def test_jwk_of_rfc_7515() -> None:
     loaded = serialization.load_der_public_key(material.public)
     assert isinstance(loaded, ec.EllipticCurvePublicKey)
     assert loaded.public_numbers().x.to_bytes(32, "big") == base64.urlsafe_b64decode(jwk["x"] + "=")
+
+
+def test_jwk_numbers_of_another_width() -> None:
+    """Zeros before a number of a private or public EC key are no part of it, and may be left out."""
+    for scalar in itertools.count(1):
+        key = ec.derive_private_key(scalar, ec.SECP256R1())
+        numbers = key.public_key().public_numbers()
+        if numbers.x < 1 << 248:
+            break
+    values = {"x": numbers.x, "y": numbers.y, "d": scalar}
+
+    def jwk(*zeros: int, names: str = "xyd") -> dict[str, str]:
+        members = {name: values[name].to_bytes(32, "big").lstrip(b"\0") for name in names}
+        told = {name: bytes(count) + members[name] for name, count in zip(names, zeros, strict=True)}
+        text = {name: base64.urlsafe_b64encode(value).decode().rstrip("=") for name, value in told.items()}
+        return {"kty": "EC", "crv": "P-256"} | text
+
+    expected = convert.from_jwk(jwk(0, 0, 0))
+    written = convert.to_jwk(expected, private=True)
+    assert {name: len(written[name]) for name in "xyd"} == dict.fromkeys("xyd", 43)
+    for zeros in itertools.product((0, 1, 2, 40), repeat=3):
+        assert convert.from_jwk(jwk(*zeros)) == expected
+        assert convert.from_jwk(jwk(*zeros[:2], names="xy")).public == expected.public
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "AAECAwQFBgcICQoLDA0OD+",
+        "AAECAwQFBgcICQoLDA0OD/",
+        "AAECAwQFBgcICQoLDA0ODx",
+        "AAECAwQFBgcICQoLDA0O Dw",
+        "AAECAwQFBgcICQoLDA0ODw======",
+    ],
+)
+def test_jwk_members_that_are_no_base64url(text: str) -> None:
+    """The other alphabet, and bits at the end that belong to no byte."""
+    assert code_of(convert.from_jwk, {"kty": "oct", "k": text}) == 401
+    assert convert.from_jwk({"kty": "oct", "k": "AAECAwQFBgcICQoLDA0ODw=="}).secret == bytes(range(16))
 
 
 def test_jwk_of_symmetric_keys() -> None:
