@@ -167,6 +167,8 @@ class _Group(NamedTuple):
 
 def _group(algorithm: int, size: int | None) -> _Group:
     bits = size if isinstance(size, int) else None
+    if not isinstance(algorithm, int):
+        raise _no_pair(algorithm)  # 2.0 equals HUKS_ALG_ECC
     if algorithm == _SM2 and (size is None or bits == encoding.BITS):
         return _Group("SM2", encoding.N, encoding.FIELD)
     if algorithm == _ECC and bits in _CURVE_ORDERS:
@@ -181,7 +183,11 @@ def _group(algorithm: int, size: int | None) -> _Group:
     for number, wanted in accepted.items():
         if algorithm == number:
             raise BusinessError(_PARAMETER, f"size is {shown(size)}; {wanted}")
-    raise BusinessError(
+    raise _no_pair(algorithm)
+
+
+def _no_pair(algorithm: object) -> BusinessError:
+    return BusinessError(
         _PARAMETER,
         f"algorithm is {shown(algorithm)}; signatures of HUKS_ALG_ECC, HUKS_ALG_SM2 and HUKS_ALG_DSA are two numbers; "
         "those of RSA, Ed25519 and ML-DSA have one form, which all programs share",

@@ -49,7 +49,7 @@ def pack_wrapped_key(
 
     Args:
         key: what `importKeyItem` takes as `inData`: a raw symmetric key, or a private key or key pair
-            in the header form. 1 … 10,000 bytes; for suite 5 symmetric keys a multiple of 16.
+            in the header form. 1 … 10,000 bytes in suites 1 and 2; of symmetric keys in suite 5 a multiple of 16.
         wrapping_public_key: what `exportKeyItem` of the wrapping key gave. It settles the suite: X25519
             (32 raw bytes) suite 1, ECC P-256 suite 2, SM2 suite 5.
         import_type: IMPORT_KEY_TYPE of the import; suite 5 must tell key pairs from symmetric keys.

@@ -132,6 +132,8 @@ def test_what_is_no_der_signature(der: bytes, said: str) -> None:
         (HuksKeyAlg.HUKS_ALG_ED25519, None, "one form"),
         (None, None, "HUKS_ALG_ECC"),
         ("ECDSA", 256, "HUKS_ALG_ECC"),
+        (float(ECC), 256, "HUKS_ALG_ECC"),
+        (float(SM2), None, "HUKS_ALG_ECC"),
     ],
 )
 def test_other_algorithms_and_sizes(algorithm: Any, size: Any, said: str) -> None:

@@ -669,13 +669,30 @@ async def test_an_alias_at_several_levels(keystore: Keystore) -> None:
                 assert await keystore.unseal("many", sealed, level=other) == b"data"
             else:
                 await refused(keystore.unseal("many", sealed, level=other), 12000006)
-            for wrong in (True, 1.0, 0.0, "1", None):
+            for wrong in (True, 1.0, 0.0, "1", None, 3, -(10**5000)):
                 await refused(keystore.seal("many", b"data", level=wrong), 401)
     await keystore.deleteKeyItem("many", options(AUTH_STORAGE_LEVEL=2))
     await refused(keystore.seal("many", b"data", level=2), 12000011)
     for level in (0, 1, 1, 0):
         sealed = await keystore.seal("many", b"data", level=level)
         assert await keystore.unseal("many", sealed, level=level) == b"data"
+
+
+async def test_a_level_beyond_printing(keystore: Keystore) -> None:
+    """Of thousands of digits, which the interpreter refuses to print: 401, as for any other wrong level."""
+    level = 10**5000
+    for call in (
+        keystore.seal("aes", b"", level=level),
+        keystore.unseal("aes", b"", level=level),
+        keystore.data_key("aes", level=level),
+        keystore.seal_deterministic("aes", b"", level=level),
+        keystore.sign("ecc", b"", level=level),
+        keystore.verify("ecc", b"", b"", level=level),
+        keystore.mac("hmac", b"", level=level),
+        keystore.check_mac("hmac", b"", b"", level=level),
+        keystore.derive("derive", b"", 16, level=level),
+    ):
+        assert "int of" in (await refused(call, 401)).message
 
 
 async def test_arguments_of_wrong_types_are_named(keystore: Keystore) -> None:

@@ -2,8 +2,9 @@
 
 import base64
 import pickle
+from array import array
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 import pytest
@@ -274,18 +275,38 @@ def test_time() -> None:
     assert caught.value.refusal is R.EXPIRED
 
 
+class NoZone(tzinfo):
+    """A time zone that does not say how far it is from UTC."""
+
+    def utcoffset(self, _: datetime | None) -> None:
+        return None
+
+
 def test_arguments() -> None:
     """Wrong types are 401, not a refusal."""
+    released = memoryview(CHAIN[0])
+    released.release()
     calls: list[tuple[Any, Any, Any, Any]] = [
         (CHAIN[0], CHALLENGE, ROOTS, NOW),
         (CHAIN, "text", ROOTS, NOW),
         (CHAIN, CHALLENGE, CHAIN[-1], NOW),
         (CHAIN, CHALLENGE, ROOTS, NOW.replace(tzinfo=None)),
+        (CHAIN, CHALLENGE, ROOTS, NOW.replace(tzinfo=NoZone())),
+        (CHAIN, CHALLENGE, ROOTS, "now"),
+        (released, CHALLENGE, ROOTS, NOW),
+        (memoryview(CHAIN[0]), CHALLENGE, ROOTS, NOW),
+        (bytearray(CHAIN[0]), CHALLENGE, ROOTS, NOW),
+        (array("B", CHAIN[0][:5]), CHALLENGE, ROOTS, NOW),
+        (CHAIN, CHALLENGE, released, NOW),
+        ([123], CHALLENGE, ROOTS, NOW),
+        ([None, *CHAIN[1:]], CHALLENGE, ROOTS, NOW),
+        ([released], CHALLENGE, ROOTS, NOW),
+        (CHAIN, CHALLENGE, [123], NOW),
     ]
     for chain, challenge, roots, at in calls:
         with pytest.raises(BusinessError) as caught:
             verify_attestation(chain, challenge, roots=roots, at=at)
-        assert caught.value.code == 401
+        assert caught.value.code == 401, (chain, at)
 
 
 def test_errors_cross_processes() -> None:

@@ -183,6 +183,19 @@ async def test_long_aliases_and_lengths_beyond_printing() -> None:
 
 
 @pytest.mark.asyncio
+async def test_more_aliases_than_are_listed() -> None:
+    """The message names the limit, which a server may have set, too."""
+    limits = huks.Limits(max_listed_aliases=2)
+    async with huks.Keystore.open("memory:", limits=limits, monitor=False) as keystore:
+        for alias in "abc":
+            await keystore.generateKeyItem(alias, s.options(**DERIVING))
+        with s.refused(401, "Limits.max_listed_aliases"):
+            await keystore.listAliases({})
+        await keystore.deleteKeyItem("a", s.NOTHING)
+        assert sorted((await keystore.listAliases({})).keyAliases) == ["b", "c"]
+
+
+@pytest.mark.asyncio
 async def test_long_pins_and_resource_ids(monkeypatch: pytest.MonkeyPatch) -> None:
     """A PIN is measured before it is normalized, a resource id before it is encoded."""
 

@@ -16,7 +16,7 @@ from huks_async.keys.attestation.report import AttestationError, AttestationRefu
 from huks_async.keys.forms.der import take
 from huks_async.model.errors import BusinessError
 from huks_async.model.memory import refuse_out_of_memory
-from huks_async.model.params import as_bytes
+from huks_async.model.params import as_buffer, as_bytes
 from huks_async.model.showing import shown
 
 MAX_CHAIN = 8
@@ -54,9 +54,11 @@ class Leaf:
 
 
 def read_certificate(data: Trusted, what: str) -> x509.Certificate:
-    """A certificate from PEM or DER; MALFORMED_CERTIFICATE otherwise."""
+    """A certificate from PEM or DER; MALFORMED_CERTIFICATE otherwise, and 401 for what is neither text nor bytes."""
     if isinstance(data, x509.Certificate):
         return data
+    if not isinstance(data, str):
+        data = as_buffer(data, what)
     try:
         # PEM is ASCII; of a text, no more is encoded than shows that it is too long
         given = data[: MAX_CERTIFICATE_BYTES + 1].encode() if isinstance(data, str) else data

@@ -19,6 +19,8 @@ from huks_async.model.params import BytesLike, as_bytes
 from huks_async.model.showing import type_name
 
 _R = AttestationRefusal
+# sequences too, and of none of these is an element a certificate
+_NO_LISTS = (str, bytes, bytearray, memoryview)
 
 
 def verify_attestation(
@@ -46,15 +48,15 @@ def verify_attestation(
         AttestationError: with `refusal`, a reason of its own for each condition.
         BusinessError: 401 for arguments of the wrong type.
     """
-    if isinstance(chain, (str, bytes)) or not isinstance(chain, Sequence):
+    if isinstance(chain, _NO_LISTS) or not isinstance(chain, Sequence):
         raise BusinessError(401, f"chain must be a list of certificates, got {type_name(chain)}")
-    if isinstance(roots, (str, bytes)) or not isinstance(roots, Iterable):
+    if isinstance(roots, _NO_LISTS) or not isinstance(roots, Iterable):
         raise BusinessError(401, f"roots must be a list of certificates, got {type_name(roots)}")
     if at is not None and not isinstance(at, datetime):
         raise BusinessError(401, f"at must be a datetime, got {type_name(at)}")
     expected = as_bytes(challenge, "challenge")
     when = at or datetime.now(UTC)
-    if when.tzinfo is None:
+    if when.utcoffset() is None:  # a time zone may be given and say nothing
         raise BusinessError(401, "at must have a time zone")
     if not chain:
         raise AttestationError(_R.EMPTY_CHAIN, "0 certificates")

@@ -5,7 +5,7 @@ from typing import Any
 from huks_async.model.enums import HuksAuthStorageLevel
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import ParamSet
-from huks_async.model.showing import type_name
+from huks_async.model.showing import shown, type_name
 from huks_async.model.tags import HuksTag
 
 MAX_ALIAS_BYTES = 128
@@ -45,7 +45,7 @@ def storage_level(params: ParamSet) -> int:
     if level not in _LEVELS:
         raise BusinessError(
             401,
-            f"HUKS_TAG_AUTH_STORAGE_LEVEL: got {level}, accepted "
+            f"HUKS_TAG_AUTH_STORAGE_LEVEL: got {shown(level)}, accepted "
             + ", ".join(f"{int(member)} ({member.name})" for member in HuksAuthStorageLevel),
         )
     return level

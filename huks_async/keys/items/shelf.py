@@ -201,7 +201,8 @@ class KeyShelf:
             found += page
             if at_most is not None and len(found) > at_most:
                 raise BusinessError(
-                    401, f"there are more than {at_most} aliases, and a device lists no more at once"
+                    401,
+                    f"there are more than {at_most} aliases, and Limits.max_listed_aliases lists no more at once",
                 )
             if len(page) < 1000:
                 return found
