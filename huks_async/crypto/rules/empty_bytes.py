@@ -19,7 +19,8 @@ _PURPOSE, _ALGORITHM, _MODE = (
     int(_T.HUKS_TAG_BLOCK_MODE),
 )
 _DERIVE = int(HuksKeyPurpose.HUKS_KEY_PURPOSE_DERIVE)
-_CIPHER = (int(HuksKeyPurpose.HUKS_KEY_PURPOSE_ENCRYPT), int(HuksKeyPurpose.HUKS_KEY_PURPOSE_DECRYPT))
+_ENCRYPT = int(HuksKeyPurpose.HUKS_KEY_PURPOSE_ENCRYPT)
+_CIPHER = (_ENCRYPT, int(HuksKeyPurpose.HUKS_KEY_PURPOSE_DECRYPT))
 _BLOCK_CIPHERS = frozenset(
     {
         int(HuksKeyAlg.HUKS_ALG_AES),
@@ -32,8 +33,10 @@ _BLOCK_CIPHERS = frozenset(
 # salt and info may be empty by RFC 5869, the context of ML-DSA by FIPS 204
 _OF_DERIVATION = frozenset({int(_T.HUKS_TAG_SALT), int(_T.HUKS_TAG_INFO)})
 _OF_ML_DSA = frozenset({int(_T.HUKS_TAG_CONTEXT)})
-_OF_AEAD = frozenset({int(_T.HUKS_TAG_NONCE), int(_T.HUKS_TAG_ASSOCIATED_DATA), int(_T.HUKS_TAG_AE_TAG)})
-_OF_MODE = frozenset({int(_T.HUKS_TAG_IV), int(_T.HUKS_TAG_NONCE)})
+# of CCM they are looked at at finish
+_OF_SEALING = frozenset({int(_T.HUKS_TAG_NONCE), int(_T.HUKS_TAG_ASSOCIATED_DATA)})
+_OF_OPENING = _OF_SEALING | {int(_T.HUKS_TAG_AE_TAG)}
+_OF_MODE = frozenset({int(_T.HUKS_TAG_IV)})
 _NONE: frozenset[int] = frozenset()
 
 
@@ -43,7 +46,9 @@ def used_bytes(numbers: Mapping[int, int]) -> frozenset[int]:
     if purpose == _DERIVE:
         return _OF_DERIVATION
     if purpose in _CIPHER and algorithm in _BLOCK_CIPHERS and mode != HuksCipherMode.HUKS_MODE_ECB:
-        return _OF_AEAD if mode in AUTHENTICATED_MODES else _OF_MODE
+        if mode not in AUTHENTICATED_MODES:
+            return _OF_MODE
+        return _OF_SEALING if purpose == _ENCRYPT else _OF_OPENING
     return _OF_ML_DSA if algorithm == HuksKeyAlg.HUKS_ALG_ML_DSA else _NONE
 
 
