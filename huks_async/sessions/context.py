@@ -194,12 +194,13 @@ class KeySession(Uncopied):
                 return [*(self._key_class or ()), *given]
         return given
 
-    def stream(self, source: Source) -> AsyncGenerator[bytes, None]:
+    def stream(self, source: Source, *, token: BytesLike | None = None) -> AsyncGenerator[bytes, None]:
         """Feed all chunks of `source`, finish, and yield the output in parts as it comes.
 
         Args:
             source: chunks of any size; those larger than one call accepts are cut, and empty ones are left out, but
                 for a derivation. An asynchronous generator is closed when the stream ends.
+            token: an auth token, for keys bound to user authentication; shown with the first segment.
 
         Decryption with GCM or CCM yields nothing until the tag has been verified: the plaintext waits in a
         spool of bounded memory, on disk only in encrypted form. An iteration that is left early ends with
@@ -209,15 +210,15 @@ class KeySession(Uncopied):
             BusinessError: as `update` and `finish`; 12000011 when it is asked for more after it was cancelled or has
                 failed, or its block was left, before all was given. What the source raises is passed on.
         """
-        parts = self._held_back(source) if self._holds_back() else self._feed(source)
+        parts = self._held_back(source, token) if self._holds_back() else self._feed(source, token)
         stream = Stream(parts)
         self._streams.append(stream)
         return stream
 
-    async def _held_back(self, source: Source) -> AsyncGenerator[bytes, None]:
+    async def _held_back(self, source: Source, token: BytesLike | None) -> AsyncGenerator[bytes, None]:
         spool = Spool(self._found().pool)
         try:
-            async with aclosing(self._feed(source)) as parts:
+            async with aclosing(self._feed(source, token)) as parts:
                 async for part in parts:
                     await spool.add(part)
             async with aclosing(spool.release()) as parts:
@@ -226,7 +227,7 @@ class KeySession(Uncopied):
         finally:
             await spool.aclose()
 
-    async def _feed(self, source: Source) -> AsyncGenerator[bytes, None]:
+    async def _feed(self, source: Source, token: BytesLike | None) -> AsyncGenerator[bytes, None]:
         most = min(self._found().limits.max_call_bytes, _MAX_SEGMENT)
         derives = self._numbers().get(HuksTag.HUKS_TAG_PURPOSE) == HuksKeyPurpose.HUKS_KEY_PURPOSE_DERIVE
         async with aclosing(_chunks(source)) as chunks:
@@ -236,16 +237,18 @@ class KeySession(Uncopied):
                     await anyio.lowlevel.checkpoint()  # a source of many empty chunks gives others turns
                     continue
                 if len(chunk) <= most:
-                    part = await self.update(chunk)
+                    part = await self.update(chunk, token=token)
+                    token = None  # the session remembers
                     if part:
                         yield part
                     continue
                 view = memoryview(chunk)
                 for start in range(0, len(view), most):
-                    part = await self.update(view[start : start + most])
+                    part = await self.update(view[start : start + most], token=token)
+                    token = None
                     if part:
                         yield part
-        last = await self.finish()
+        last = await self.finish(token=token)
         if last:
             yield last
 

@@ -45,8 +45,6 @@ async def pump_verified(
     """The same for decryption to where every byte is seen at once: none is written before all are verified."""
     async with keystore.session(alias, session_options) as session:
         token = None if place is None else await place.token(keystore, alias, session, session_options)
-        if token is not None:
-            await session.update(b"", token=token)
-        async with contextlib.aclosing(session.stream(pieces)) as outputs:
+        async with contextlib.aclosing(session.stream(pieces, token=token)) as outputs:
             async for output in outputs:
                 write(output)
