@@ -279,7 +279,9 @@ async def test_an_idle_store_of_the_process_that_holds_up_a_busy_one_is_named(pa
     await idle.open()
     await busy.put(name("before"), b"x")
     os.unlink(f"{path}-wal")
-    with pytest.raises(BusinessError, match="or other keystores or backups of this process"):
+    with pytest.raises(
+        BusinessError, match="or other keystores, backups or SQLite connections of this process"
+    ):
         await busy.put(name("after"), b"x")
     assert await idle.get(name("before")) is not None
     await busy.put(name("after"), b"x")

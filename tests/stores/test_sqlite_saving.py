@@ -264,7 +264,7 @@ def test_an_idle_store_of_the_process_does_not_keep_a_removed_log_from_being_sav
         peer.ask("idle.open()")
         peer.ask("put('acknowledged')")
         os.unlink(f"{path}-wal")
-        assert "other keystores or backups of this process" in peer.ask("put('more')")[1]
+        assert "other keystores, backups or SQLite connections of this process" in peer.ask("put('more')")[1]
         peer.kill()
     assert rows(path) == {"acknowledged"}
 

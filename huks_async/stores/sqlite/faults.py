@@ -164,7 +164,7 @@ def unsettled(address: str) -> BusinessError:
     """Make the error for files that other processes have not noticed to be gone."""
     return BusinessError(
         12000004,
-        f"files of the store {address} were removed or replaced while other processes, or other keystores "
-        "or backups of this process, have it open, and these have not noticed yet; nothing of this call was acknowledged; "
-        "try again once they have used the store, or end or close them",
+        f"files of the store {address} were removed or replaced while other processes, or other keystores, "
+        "backups or SQLite connections of this process, have it open, and these have not noticed yet; nothing of this "
+        "call was acknowledged; try again once they have used the store, or end or close them",
     )

@@ -38,6 +38,8 @@ DATABASE_USERS: Final = (0x40000002, 510)
 """First byte and length of the range that every user of a database file locks as shared."""
 INDEX_USERS: Final = (128, 1)
 """The same for its shared memory."""
+_WRITER: Final = (120, 1)
+"""The byte of the shared memory that SQLite locks exclusively while a connection writes (wal.c, WAL_WRITE_LOCK)."""
 _CHECKPOINTS: Final = (121, 1)
 """The byte of the shared memory that SQLite locks exclusively during a checkpoint (wal.c, WAL_CKPT_LOCK)."""
 _READERS_FROM: Final = 123
@@ -134,11 +136,14 @@ def _set(descriptor: int, kind: int, where: tuple[int, int]) -> bool:
 
 
 def _others(descriptor: int, where: tuple[int, int]) -> bool:
-    if not AVAILABLE:
-        return True
+    return not AVAILABLE or _conflict(descriptor, where) is not None
+
+
+def _conflict(descriptor: int, where: tuple[int, int]) -> int | None:
+    """Return the process of a lock that conflicts with an exclusive one here; -1 if no process owns it."""
     asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, *where, 0)
-    answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, asked)
-    return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
+    kind, *_, process = _FLOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, asked))
+    return None if kind == fcntl.F_UNLCK else process
 
 
 def _entry(path: str) -> tuple[Inode, _Kept]:
@@ -220,6 +225,10 @@ class Guard:
     def is_read(self, number: int) -> bool:
         """On the shared memory: whether somebody holds one of the reader's locks, as far as the system tells."""
         return AVAILABLE and _others(self._entry.descriptor, (_READERS_FROM + number, 1))
+
+    def is_written_here(self) -> bool:
+        """On the shared memory: whether SQLite in this process holds the lock of a writer. Only if `AVAILABLE`."""
+        return _conflict(self._entry.descriptor, _WRITER) == os.getpid()
 
     def reserve(self, length: int) -> None:
         """Make the file at least so long, on space of the disk that is its own from then on.

@@ -76,18 +76,19 @@ def open_database(path: str, address: str, busy_timeout: float, *, settled: bool
             raise UnsettledError  # the connection may have the earlier ones
         if not ready and not file.hold():
             raise UnsettledError
+        index = index_made.enter_context(_guard_of_index(path))
+        if not (index.hold() and _uses(written, index)):
+            raise UnsettledError
         migrate(written, address)
         if left:
             _write_back(written)
         read = _connect(path, busy_timeout)
         made.callback(connections.close, read)
-        read.execute("PRAGMA query_only = ON")
-        # a first read makes SQLite open the log
-        read.execute("SELECT version FROM sequence").fetchall()
-        seen = time.monotonic()
-        index = index_made.enter_context(_guard_of_index(path))
-        if not index.hold():
+        # this makes SQLite open the log, too, and query_only would refuse it
+        if not _uses(read, index):
             raise UnsettledError
+        read.execute("PRAGMA query_only = ON")
+        seen = time.monotonic()
         try:
             database = Database(path, address, written, read, (file, index), busy_timeout)
         except FileNotFoundError as error:  # the log, which was there a moment ago
@@ -192,15 +193,23 @@ def _check_settled(path: str, file: Guard) -> bool:
 
     Raises:
         UnsettledError: the database is in use, but its log or shared memory is missing: its users will write the
-            log back at their next use. Or the shared memory is in use, but by users of another database.
+            log back at their next use. Or the shared memory is in use, but by users of another database; or users of
+            this process have another one.
 
     """
-    if not AVAILABLE:
-        return False
     names = look(path)
     if names.database != file.inode:
         raise UnsettledError
-    if file.used_here() or file.used_by_others():
+    if file.used_here():
+        if None in names:
+            raise UnsettledError
+        with _guard_of_index(path) as index:  # see _uses; this tells it before anything is opened
+            if not index.used_here():
+                raise UnsettledError
+        return False
+    if not AVAILABLE:
+        return False
+    if file.used_by_others():
         if None in names:
             raise UnsettledError
         return False
@@ -232,6 +241,23 @@ def _use_log(connection: sqlite3.Connection, address: str) -> None:
         )
     # a first read in this mode makes SQLite open the log and the WAL index
     connections.pragma(connection, "user_version")
+
+
+def _uses(connection: sqlite3.Connection, index: Guard) -> bool:
+    """Whether a connection has this shared memory open, which the path names; True where the system cannot tell.
+
+    SQLite opens the shared memory of a database once in a process, and every later connection has the same for as long
+    as one of them is open, whatever the name says since. The log is opened by its name each time. So where a keystore,
+    a backup or the application itself still has a connection from before the files were replaced, a new one would read
+    and write the log of others by an index that is not theirs: it misses their keys and writes over them.
+
+    The lock of a writer tells it, which SQLite sets in the shared memory that the connection has. Nothing is written.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        return not AVAILABLE or index.is_written_here()
+    finally:
+        connection.execute("ROLLBACK")
 
 
 def is_same_store(path: str, known: Mapping[bytes, bytes]) -> bool:

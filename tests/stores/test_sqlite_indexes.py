@@ -1,0 +1,140 @@
+"""SQLite keeps one shared memory of a database for a whole process, also when its name has gone to another file."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from huks_async import BusinessError
+from huks_async.stores import SqliteStore
+from huks_async.stores.sqlite import opening
+from huks_async.stores.sqlite.guards import AVAILABLE
+from tests.stores.peer import Peer, name
+
+pytestmark = pytest.mark.skipif(not AVAILABLE, reason="no such locks on this system")
+THEIRS = [f"theirs{number}" for number in range(30)]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """The file of a store."""
+    return tmp_path / "keys.db"
+
+
+@pytest.fixture
+def other(path: Path) -> Iterator[Peer]:
+    """Another process that has the store open."""
+    with Peer(path) as peer:
+        assert peer.ask("opened()") is True
+        assert peer.ask("put('first')") is True
+        yield peer
+
+
+def _read(connection: sqlite3.Connection) -> None:
+    connection.execute("SELECT count(*) FROM item").fetchall()
+
+
+def _follow(other: Peer, path: Path, part: str) -> None:
+    """Remove a file, and let the other process make new ones."""
+    os.unlink(f"{path}{part}")
+    assert other.ask(f"put(*{THEIRS})") is True
+
+
+def _content(path: Path) -> list[bytes]:
+    return [Path(f"{path}{part}").read_bytes() for part in ("", "-wal")]
+
+
+async def _refused(store: SqliteStore) -> None:
+    for call in (lambda: store.get(name("first")), lambda: store.put(name("lost"), b"x")) * 2:
+        with pytest.raises(BusinessError, match="have it open, and these have not noticed yet") as error:
+            await call()
+        assert error.value.code == 12000004
+
+
+async def _agree(store: SqliteStore, other: Peer, path: Path) -> None:
+    """Check that both see all that was acknowledged, each what the other writes, and that a kill loses nothing."""
+    expected = {"first", *THEIRS}
+    assert set(await store.aliases("app", 2)) == expected == set(other.ask("aliases()"))
+    await store.put(name("mine"), b"x")
+    assert other.ask("put('last')") is True
+    expected |= {"mine", "last"}
+    assert set(await store.aliases("app", 2)) == expected == set(other.ask("aliases()"))
+    other.kill()
+    await store.aclose()
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert {alias.decode() for (alias,) in connection.execute("SELECT alias FROM item")} == expected
+
+
+@pytest.mark.parametrize("part", ["-wal", "-shm"])
+@pytest.mark.asyncio
+async def test_an_idle_store_of_the_process_keeps_no_other_one_on_the_files_of_before(
+    path: Path, other: Peer, part: str
+) -> None:
+    """What others have written to new files since is neither hidden by the shared memory of before nor written over."""
+    store, idle, late = (SqliteStore(path, busy_timeout=0.2) for _ in range(3))
+    await store.open()
+    await idle.open()
+    await store.put(name("first"), b"x")
+    _follow(other, path, part)
+    await _refused(store)
+    with pytest.raises(BusinessError, match="have not noticed yet"):
+        await late.open()
+    assert await idle.get(name("theirs0")) is not None
+    assert await store.get(name("theirs0")) is not None
+    await late.open()
+    await idle.aclose()
+    await late.aclose()
+    await _agree(store, other, path)
+
+
+@pytest.mark.parametrize("part", ["-wal", "-shm"])
+@pytest.mark.asyncio
+async def test_a_connection_of_the_application_keeps_no_store_on_the_files_of_before(
+    path: Path, other: Peer, part: str
+) -> None:
+    """It is told until the connection is closed, both to a store that was open and to one that is opened then."""
+    store, late = (SqliteStore(path, busy_timeout=0.2) for _ in range(2))
+    await store.open()
+    with closing(sqlite3.connect(path)) as plain:
+        _read(plain)
+        _follow(other, path, part)
+        await _refused(store)
+        with pytest.raises(BusinessError, match="have not noticed yet"):
+            await late.open()
+    await late.open()
+    await late.aclose()
+    await _agree(store, other, path)
+
+
+@pytest.mark.asyncio
+async def test_the_lock_of_another_writer_is_not_taken_for_the_own(path: Path, other: Peer) -> None:
+    """Another program may write to the new files at the moment in which a connection is asked for its index."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as plain:
+        _read(plain)
+        _follow(other, path, "-wal")
+        other.ask("store._threads.engine._database.written.execute('BEGIN IMMEDIATE') and None")
+        with opening.Guard(f"{path}-shm", opening.INDEX_USERS) as index:
+            assert not opening._uses(plain, index)
+        other.ask("store._threads.engine._database.written.execute('ROLLBACK') and None")
+
+
+@pytest.mark.asyncio
+async def test_asking_for_the_index_changes_nothing(path: Path) -> None:
+    """Keys that are kept stay valid, and others see no commit."""
+    store = SqliteStore(path)
+    await store.open()
+    await store.put(name("first"), b"x")
+    before = _content(path)
+    with (
+        closing(sqlite3.connect(path, isolation_level=None)) as plain,
+        opening.Guard(f"{path}-shm", opening.INDEX_USERS) as index,
+    ):
+        header = index.read(0, 96)
+        assert opening._uses(plain, index)
+        assert index.read(0, 96) == header
+    assert _content(path) == before
+    await store.aclose()
