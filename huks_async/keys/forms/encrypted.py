@@ -190,6 +190,8 @@ def _derivation(key: Encrypted) -> tuple[bytes, list[tuple[int, bytes]]]:
 def _derive(kdf: bytes, values: list[tuple[int, bytes]], length: int, password: bytes) -> bytes | None:
     tags = shape(values)
     if kdf == _SCRYPT and tags[:4] == (OCTETS, INTEGER, INTEGER, INTEGER):
+        if not _gives(values[4:], length):
+            return None
         cost, block, lanes = (number(content) for _, content in values[1:4])
         try:
             return Scrypt(values[0][1], length, cost, block, lanes).derive(password)
@@ -198,9 +200,14 @@ def _derive(kdf: bytes, values: list[tuple[int, bytes]], length: int, password: 
     if kdf != _PBKDF2 or tags[:2] != (OCTETS, INTEGER) or number(values[1][1]) == 0:
         return None
     prf = _prf(values)
-    if prf is None:
+    if prf is None or not _gives(values[2:], length):
         return None
     return PBKDF2HMAC(prf, length, values[0][1], number(values[1][1])).derive(password)
+
+
+def _gives(options: list[tuple[int, bytes]], length: int) -> bool:
+    """Whether a derivation makes a key of this length: it may say so behind what it needs."""
+    return shape(options)[:1] != (INTEGER,) or number(options[0][1]) == length
 
 
 def _prf(values: list[tuple[int, bytes]]) -> hashes.HashAlgorithm | None:

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from huks_async.crypto import engine
 from huks_async.keys.forms import convert, key_files
+from huks_async.keys.forms import encrypted as encrypted_form
 from huks_async.keys.forms import pkcs12 as pkcs12_form
 from huks_async.keys.forms.der import INTEGER, OCTETS, sequence, tlv
 from tests.keys.forms.test_odd_files import refused
@@ -177,3 +179,26 @@ def test_the_public_half_beside_a_key_is_compared_in_every_carrier(
             assert read() == key
         else:
             assert "public half beside" in refused(read)
+
+
+@pytest.mark.parametrize(("said", "opens"), [(None, True), (32, True), (16, False), (0, False), (33, False)])
+def test_the_length_of_the_derived_key_is_that_of_the_cipher(said: int | None, opens: bool) -> None:
+    """PBKDF2 and scrypt may say it; another one is a damaged file, as for OpenSSL."""
+    told = b"" if said is None else _integer(said)
+    plain = rsa_pkcs8(rsa_of(1024))
+    left = 16 - len(plain) % 16
+    cipher = tlv(0x30, oid("60864801650304012a"), tlv(OCTETS, bytes(16)))
+    pbkdf2 = tlv(
+        0x30, tlv(OCTETS, bytes(8)), _integer(1), told, tlv(0x30, oid("2a864886f70d0209"), tlv(0x05))
+    )
+    scrypt = tlv(0x30, tlv(OCTETS, bytes(8)), _integer(2), _integer(1), _integer(1), told)
+    for kdf, values, key in (
+        ("2a864886f70d01050c", pbkdf2, PBKDF2HMAC(SHA256(), 32, bytes(8), 1).derive(PHRASE)),
+        ("2b06010401da47040b", scrypt, Scrypt(bytes(8), 32, 2, 1, 1).derive(PHRASE)),
+    ):
+        encryptor = Cipher(algorithms.AES(key), modes.CBC(bytes(16))).encryptor()
+        sealed = encryptor.update(plain + bytes([left]) * left) + encryptor.finalize()
+        scheme = tlv(0x30, oid("2a864886f70d01050d"), tlv(0x30, tlv(0x30, oid(kdf), values), cipher))
+        found = encrypted_form.read(tlv(0x30, scheme, tlv(OCTETS, sealed)))
+        assert found is not None
+        assert encrypted_form.decrypt(found, PHRASE) == (plain if opens else None)
