@@ -71,8 +71,9 @@ class FileFunctions(SessionFunctions):
 
         Raises:
             BusinessError: 12000006 at a chunk that was changed, moved, removed or added, and for a header that
-                was changed; 12000011 for an unknown alias, and if the file was not sealed for that key; otherwise
-                as `encrypt_stream`.
+                was changed; 12000011 for an unknown alias, and if the file was not sealed for that key, which
+                is also what a changed header comes to that names no recipient of this key any more (its salt
+                was changed, say); otherwise as `encrypt_stream`.
         """
         from huks_async.keystore import sealed_streams  # late: few services seal files
 

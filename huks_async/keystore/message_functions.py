@@ -206,7 +206,8 @@ class MessageFunctions(KeystoreFunctions):
             the message for `unseal` with the private key. It does not prove who made it: sign it if that matters.
 
         Raises:
-            BusinessError: 401 for bytes that are not a public key; 12000003 for a key of another kind.
+            BusinessError: 401 for bytes that are not a public key; 12000003 for a key of another kind; 12000006 for a
+                point of X25519 with which everybody agrees on the same secret.
         """
         from huks_async.messages import recipients  # late: HPKE, for those who use it
 

@@ -33,8 +33,13 @@ SMALLEST_GENERATED = 1024
 STRONG = 2048
 
 
+def has_size(bits: int) -> bool:
+    """Whether HUKS has RSA keys with a modulus of so many bits."""
+    return bits in (512, 768, 3072, 4096) or (1024 <= bits <= 2048 and bits % 8 == 0)
+
+
 def _check_size(size: int, code: int) -> None:
-    if size in (512, 768, 3072, 4096) or (1024 <= size <= 2048 and size % 8 == 0):
+    if has_size(size):
         return
     raise BusinessError(
         code,

@@ -172,7 +172,8 @@ def from_spki(der: bytes) -> KeyMaterial:
     """Read SubjectPublicKeyInfo DER of any algorithm, or an RSAPublicKey (PKCS#1).
 
     Raises:
-        BusinessError: 401 for bytes that are none, 12000001 for an algorithm that HUKS does not have.
+        BusinessError: 401 for bytes that are none, 12000001 for an algorithm, curve, group or size that HUKS does
+            not have.
 
     """
     data = bytes(der)

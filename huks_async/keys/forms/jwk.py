@@ -21,6 +21,7 @@ from huks_async.keys.forms.fields import parts_of, public_fields
 from huks_async.keys.forms.identify import THREE_PRIMES, identify_members
 from huks_async.keys.forms.importing import material_from_import, material_from_parts
 from huks_async.keys.forms.layouts import KeyParts, algorithm_name, invalid
+from huks_async.keys.forms.number_bounds import check_rsa_size
 from huks_async.model.enums import HuksKeyAlg
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import ParamSet
@@ -76,7 +77,7 @@ def from_jwk(
 
     Raises:
         BusinessError: 401 for what is no JWK or what an import would refuse, 12000001 for a key
-            type or curve that HUKS does not have.
+            type, a curve or a size of RSA that HUKS does not have.
 
     """
     members = _members(jwk)
@@ -102,13 +103,14 @@ def _from_rsa(members: Mapping[str, Any]) -> KeyMaterial:
     # some writers put zeros before a number
     n, e = _octets(members, "n").lstrip(b"\0"), _octets(members, "e").lstrip(b"\0")
     modulus, exponent = int.from_bytes(n, "big"), int.from_bytes(e, "big")
-    if "d" in members:
-        parts = {"n": n, "e": e, "d": _octets(members, "d").lstrip(b"\0")}
-        return material_from_parts(KeyParts(_RSA, modulus.bit_length(), parts))
     try:
         public = rsa.RSAPublicNumbers(exponent, modulus).public_key()
     except ValueError:
         raise invalid("JWK: the numbers are no RSA public key") from None
+    check_rsa_size(public.key_size, _half(members))
+    if "d" in members:
+        parts = {"n": n, "e": e, "d": _octets(members, "d").lstrip(b"\0")}
+        return material_from_parts(KeyParts(_RSA, public.key_size, parts))
     spki = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return material_from_import(_numbers(_RSA, public.key_size), spki)
 

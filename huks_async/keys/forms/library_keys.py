@@ -33,8 +33,8 @@ from huks_async.keys.forms.number_bounds import (
     check_dh_group,
     check_dsa_bits,
     check_identifier,
-    check_rsa_bits,
     check_rsa_numbers,
+    check_rsa_size,
     unsupported,
 )
 from huks_async.model.enums import HuksKeyAlg
@@ -155,7 +155,7 @@ def _identified(key: Any, half: str) -> tuple[int, int, bytes]:
     der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     match key:
         case rsa.RSAPublicKey():
-            check_rsa_bits(key.key_size, half)
+            check_rsa_size(key.key_size, half)
             return HuksKeyAlg.HUKS_ALG_RSA, key.key_size, der
         case ec.EllipticCurvePublicKey() if key.curve.name in _NIST_CURVES:
             return HuksKeyAlg.HUKS_ALG_ECC, key.key_size, der

@@ -100,6 +100,21 @@ def check_rsa_bits(bits: int, half: str = "private") -> None:
         )
 
 
+def check_rsa_size(bits: int, half: str) -> None:
+    """Refuse a key that was read, whose modulus has a size that HUKS does not have.
+
+    Raises:
+        BusinessError: 12000001.
+
+    """
+    check_rsa_bits(bits, half)
+    if not rsa.has_size(bits):
+        raise unsupported(
+            f"an RSA {half} key of {bits} bits",
+            "it has 512, 768, 1024 to 2048 in steps of 8, 3072 and 4096: openssl genrsa 3072",
+        )
+
+
 def check_dh_group(prime: int, generator: int, half: str = "private") -> None:
     """Refuse a group that no DH key of HUKS has, before anything is computed with it.
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -182,6 +183,25 @@ def test_jwk_members_that_are_no_base64url(text: str) -> None:
     """The other alphabet, and bits at the end that belong to no byte."""
     assert code_of(convert.from_jwk, {"kty": "oct", "k": text}) == 401
     assert convert.from_jwk({"kty": "oct", "k": "AAECAwQFBgcICQoLDA0ODw=="}).secret == bytes(range(16))
+
+
+@pytest.mark.parametrize("bits", [504, 1000, 2050, 2056, 8192])
+def test_rsa_sizes_that_huks_does_not_have(bits: int) -> None:
+    """12000001 in every form of the public key, and before the primes of a private one are looked for."""
+    public = rsa.RSAPublicNumbers(65537, (1 << (bits - 1)) + 15).public_key()
+    encoded = (
+        public.public_bytes(Encoding.DER, form)
+        for form in (PublicFormat.SubjectPublicKeyInfo, PublicFormat.PKCS1)
+    )
+    for der in encoded:
+        assert code_of(convert.from_spki, der) == 12000001
+    n = (
+        base64.urlsafe_b64encode(public.public_numbers().n.to_bytes((bits + 7) // 8, "big"))
+        .decode()
+        .rstrip("=")
+    )
+    for half in ({}, {"d": "AQAB"}):
+        assert code_of(convert.from_jwk, {"kty": "RSA", "n": n, "e": "AQAB"} | half) == 12000001
 
 
 def test_jwk_of_symmetric_keys() -> None:
