@@ -72,6 +72,32 @@ async def test_another_process_removes_what_is_being_checked(issuer: Issuer, kin
         await refused(checked.authenticate(Meddler(keystore, last, once), request, shown), 12000008)
 
 
+@pytest.mark.parametrize("shown", ["pin one", "pin two"])
+async def test_another_process_gives_a_new_pin_before_the_guess_is_compared(shown: str) -> None:
+    """The guess is compared with the PIN as it is once it was counted: the old one is wrong, and stays counted."""
+    pin = PinAuthenticator()
+    async with Keystore.open("memory:", authenticator=pin, monitor=False) as keystore:
+        await pin.enroll(keystore, 100, "pin one")
+        happened = False
+
+        async def once() -> None:
+            nonlocal happened
+            if not happened:
+                happened = True
+                await pin.clear(keystore, 100)
+                await pin.enroll(keystore, 100, "pin two")
+
+        host: Any = Meddler(keystore, "pin-attempts/100", once)
+        checking = pin.authenticate(host, AuthRequest(CHALLENGE, PIN, 100), shown)
+        if shown == "pin one":
+            await refused(checking, 12000008)
+        else:
+            assert (await checking).trust_level == 3
+        assert happened
+        counted = await keystore.auth_host.vault.get("pin-attempts/100")
+        assert (counted is None) == (shown == "pin two")
+
+
 class Slow(EverybodyAuthenticator):
     """Waits before it answers for user 100, and has looked at what is enrolled before."""
 

@@ -215,6 +215,25 @@ async def test_setting_the_clock_changes_nothing(tmp_path: Path) -> None:
         assert await guess(keystore, "1234") == "right"
 
 
+async def test_a_clock_that_runs_backwards_between_two_starts_of_the_machine() -> None:
+    """As that of a virtual machine that was put back: the wait begins anew, and where there is none, none comes."""
+    clocks = Clocks()
+    clocks.since = 10_000_000.0
+    pin = clocks.authenticator()
+    async with Keystore.open("memory:", authenticator=pin, monitor=False) as keystore:
+        await pin.enroll(keystore, 100, "1234")
+        assert await guess(keystore, "0000") == "wrong"
+        clocks.since -= 1_000_000
+        assert await guess(keystore, "1234") == "right"
+        assert [await guess(keystore, "0000") for _ in range(6)] == ["wrong"] * 5 + ["locked"]
+        clocks.since -= 1_000_000
+        assert await guess(keystore, "1234") == "locked"
+        clocks.go_on(29)
+        assert await guess(keystore, "1234") == "locked"
+        clocks.go_on(1)
+        assert await guess(keystore, "1234") == "right"
+
+
 async def test_fifty_tasks_guess_at_once(tmp_path: Path) -> None:
     """Of 50 wrong guesses at the same moment 5 are looked at, and the right one behind them is not let in."""
     clocks = Clocks()
