@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -106,6 +106,14 @@ class MemoryProvider(CryptoExtensionAbility):
 
     def _has_proved(self, opened: _Opened) -> bool:
         return not opened.cleared and opened.uid in self._authenticated
+
+    async def onConnect(self) -> None:
+        """Raise, if a test has this method do so; a token that was pulled out does not hinder it."""
+        self._answer("onConnect", [])
+
+    async def onDisconnect(self) -> None:
+        """Likewise."""
+        self._answer("onDisconnect", [])
 
     async def onGetResourceId(self, params: Params) -> HuksCryptoExtensionResult:
         """The index is the text of RESOURCE_INFO."""
@@ -220,10 +228,11 @@ class MemoryProvider(CryptoExtensionAbility):
         if answer is not None:
             return answer
         opened, wrapping = self._find(handle, params), self._find(wrappingHandle, params)
-        if opened is None or wrapping is None:
+        if opened is None or wrapping is None or wrapping.index not in self.keys:
             return _failure(_R.HUKS_CRYPTO_EXTENSION_ERR_HANDLE_NOT_EXIST)
-        key = self.keys[wrapping.index].decrypt(wrappedKey[:_NONCE], wrappedKey[_NONCE:], None)
-        self.keys[opened.index] = AESGCM(key)
+        if not self._has_proved(opened) or not self._has_proved(wrapping):
+            return _failure(_R.HUKS_CRYPTO_EXTENSION_ERR_PIN_NO_AUTH)
+        self.keys[opened.index] = AESGCM(_decrypted(self.keys[wrapping.index], wrappedKey))
         return HuksCryptoExtensionResult()
 
     async def onExportKeyItem(self, handle: str, params: Params) -> HuksCryptoExtensionResult:
@@ -313,10 +322,16 @@ def _work(key: Any, session: _Session, last: bytes) -> bytes:
             ciphertext: bytes = key.encrypt(nonce, data + last, None)
             return nonce + ciphertext
         case HuksKeyPurpose.HUKS_KEY_PURPOSE_DECRYPT:
-            whole = data + last
-            plaintext: bytes = key.decrypt(whole[:_NONCE], whole[_NONCE:], None)
-            return plaintext
+            return _decrypted(key, data + last)
     raise BusinessError(12000003, f"HUKS_TAG_PURPOSE: got {session.purpose}")
+
+
+def _decrypted(key: Any, sealed: bytes) -> bytes:
+    try:
+        plaintext: bytes = key.decrypt(sealed[:_NONCE], sealed[_NONCE:], None)
+    except (InvalidTag, ValueError):  # ValueError: it is shorter than a nonce
+        raise BusinessError(12000006, "the ciphertext was changed, or is of another key") from None
+    return plaintext
 
 
 def _failure(code: int, text: str = "") -> HuksCryptoExtensionResult:

@@ -385,6 +385,50 @@ async def test_a_failing_connection_is_12000020(keystore, token):
                     await other.registerProvider(NAME, [ABILITY_PARAM])
 
 
+async def test_a_provider_in_memory_fails_to_connect_when_it_is_told_to(keystore, token):
+    """As any other of its methods; what `onDisconnect` raises is nobody's concern."""
+    token.answers["onConnect"] = RuntimeError("x")
+    with refused(12000020, "cannot be reached"):
+        await keystore.registerProvider(NAME, [ABILITY_PARAM])
+    del token.answers["onConnect"]
+    token.answers["onDisconnect"] = RuntimeError("x")
+    await keystore.registerProvider(NAME, [ABILITY_PARAM])
+    await keystore.unregisterProvider(NAME)
+    assert [method for method, _ in token.calls] == ["onConnect", "onConnect", "onDisconnect"]
+
+
+async def test_a_provider_in_memory_opens_no_changed_ciphertext(ready):
+    """12000006 in a session and in a wrapped import, after which all is open as before."""
+    await ready.openResource(rid("kek"))
+    await ready.openResource(rid("new"))
+    await ready.generateKeyItem(rid("kek"), external(ALGORITHM=20, KEY_SIZE=256, PURPOSE=3))
+    async with ready.session(rid("kek"), external(ALGORITHM=20, PURPOSE=1)) as session:
+        wrapped = await session.finish(b"\x07" * 32)
+    for wrong in (wrapped[:-1] + bytes([wrapped[-1] ^ 1]), wrapped[:20], b"x"):
+        with refused(12000006, "was changed"):
+            async with ready.session(rid("kek"), external(ALGORITHM=20, PURPOSE=2)) as session:
+                await session.finish(wrong)
+        with refused(12000006, "was changed"):
+            await ready.importWrappedKeyItem(rid("new"), rid("kek"), external(wrong, ALGORITHM=20))
+    async with ready.session(rid("kek"), external(ALGORITHM=20, PURPOSE=2)) as session:
+        assert await session.finish(wrapped) == b"\x07" * 32
+
+
+@pytest.mark.parametrize("cleared", ["new", "kek"])
+async def test_a_provider_in_memory_asks_for_the_pin_at_a_wrapped_import(ready, cleared):
+    """12000023 where it is gone for the key that unwraps, or for the new one, as in a session."""
+    await ready.openResource(rid("kek"))
+    await ready.openResource(rid("new"))
+    await ready.generateKeyItem(rid("kek"), external(ALGORITHM=20, KEY_SIZE=256, PURPOSE=3))
+    async with ready.session(rid("kek"), external(ALGORITHM=20, PURPOSE=1)) as session:
+        wrapped = await session.finish(b"\x07" * 32)
+    await ready.clearUkeyPinAuthState(rid(cleared))
+    with refused(12000023):
+        await ready.importWrappedKeyItem(rid("new"), rid("kek"), external(wrapped, ALGORITHM=20))
+    await ready.authUkeyPin(rid(cleared), pin())
+    await ready.importWrappedKeyItem(rid("new"), rid("kek"), external(wrapped, ALGORITHM=20))
+
+
 @pytest.mark.parametrize("failure", [None, OSError("x"), "hang"], ids=str)
 async def test_a_provider_learns_when_it_is_no_longer_used(failure):
     """Once for each connection that succeeded; what goes wrong there is nobody's concern any more."""
