@@ -297,3 +297,44 @@ async def test_a_folder_that_cannot_be_synced_after_a_log_was_saved_is_no_loss(p
     await store.aclose()
     assert not caplog.records
     assert rows(path) == {"in the database", "in the log"}
+
+
+# --- a folder that may be written, but not read -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def unreadable(monkeypatch):
+    """Refuse to list a folder, as the system does where this user may only write it; gives what ends that."""
+
+    def denied(folder):
+        raise PermissionError(13, "Permission denied", folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "listdir", denied)
+        yield patch.undo
+
+
+@pytest.mark.asyncio
+async def test_a_removed_log_is_saved_in_a_folder_that_cannot_be_read(path, unreadable):
+    """The store goes on with new files."""
+    store = await _written(path)
+    os.unlink(f"{path}-wal")
+    assert await store.get(name("in the log")) is not None
+    await store.put(name("after"), b"x")
+    await store.aclose()
+    unreadable()
+    assert rows(path) == {"in the database", "in the log", "after"}
+
+
+@pytest.mark.asyncio
+async def test_a_saved_log_leaves_no_name_in_a_folder_that_cannot_be_read(path, unreadable):
+    """Nobody but the process that gave it knows it there."""
+    store, backup = await _used(path)
+    replaced = path.with_name("replaced")
+    os.rename(path, replaced)
+    os.rename(backup, path)
+    assert await store.get(name("last 0")) is None
+    await store.aclose()
+    unreadable()
+    assert files(path) == ["keys.db", "replaced"]
+    assert "last 4" in rows(replaced)

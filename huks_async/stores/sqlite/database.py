@@ -49,6 +49,8 @@ class Database:
         self.read = read
         self.lost: bool = False
         """Whether a commit went to other files than those that are named: the connection that writes has them open."""
+        self.aside: str | None = None
+        """The name that this process has given the log, which was beside another database."""
         self._file, self._index = guards
         self.header: mmap | None = self._index.map(MAPPED_SIZE)
         connections.sync_later(written)

@@ -48,7 +48,7 @@ def save(path: str, address: str, old: Database, patience: float) -> bool:
     if not same and names.database is not None and names.log == old.files.log:
         # First of all, because whoever opens the other database after a kill would read the log into it.
         with suppress(OSError):
-            _move_aside(log)
+            _move_aside(log, old)
     saved = False
     with suppress(sqlite3.Error, OSError):
         saved = old.write_back(patience)
@@ -63,7 +63,7 @@ def save(path: str, address: str, old: Database, patience: float) -> bool:
         return saved
     # Files of the old set must not be mixed with those of the new one.
     if names.log == old.files.log:
-        _move_aside(log)
+        _move_aside(log, old)
     aside = _find_aside(log, old)
     if lost and aside is not None:
         _tell_loss(
@@ -88,15 +88,20 @@ def _is_written_anew(path: str, names: Files, old: Database) -> bool:
         return False
 
 
-def _move_aside(log: str) -> None:
+def _move_aside(log: str, old: Database) -> None:
     # needs no space, unlike all else that could keep it
-    os.rename(log, f"{log}.{random_bytes(8).hex()}{_UNSAVED}")
+    aside = f"{log}.{random_bytes(8).hex()}{_UNSAVED}"
+    os.rename(log, aside)
+    old.aside = aside
 
 
 def _find_aside(log: str, old: Database) -> str | None:
     """Find the name that this or another process has given the log."""
     folder, name = os.path.split(log)
-    for found in os.listdir(folder):
+    names = [] if old.aside is None else [os.path.basename(old.aside)]
+    with suppress(PermissionError):  # a folder that may be written, but not read
+        names += os.listdir(folder)
+    for found in names:
         if found.startswith(f"{name}.") and found.endswith(_UNSAVED):
             aside = os.path.join(folder, found)
             if inode(aside) == old.files.log:
