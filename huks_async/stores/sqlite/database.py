@@ -10,7 +10,7 @@ from mmap import mmap
 
 from huks_async.stores.sqlite import connections
 from huks_async.stores.sqlite.checkpoints import Checkpoints
-from huks_async.stores.sqlite.files import Files, Names, file_names, look
+from huks_async.stores.sqlite.files import Files, Inode, Names, file_names, look
 from huks_async.stores.sqlite.guards import Guard, close_unused, release_collected
 from huks_async.stores.sqlite.log import LogFile
 from huks_async.stores.sqlite.schema import has_values
@@ -49,6 +49,8 @@ class Database:
         self.read = read
         self.lost: bool = False
         """Whether a commit went to other files than those that are named: the connection that writes has them open."""
+        self.saved_from: Inode | None = None
+        """The other database from beside which the log was saved, as far as that was possible; these files stay open."""
         self.aside: str | None = None
         """The name that this process has given the log, which was beside another database."""
         self._file, self._index = guards

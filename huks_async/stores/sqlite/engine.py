@@ -452,7 +452,7 @@ class Engine:
     def _renew(self, old: Database, names: Files) -> bool:
         """Leave files that the path does not name; return whether the database stays, with its log written back."""
         if names.database != old.files.database:
-            self._exchange(old)
+            self._exchange(old, names)
             return False
         if old.lost:
             # Which files the connections have is unknown, so nothing is written back. What is lost was not acknowledged.
@@ -468,13 +468,16 @@ class Engine:
         self._leave(old)
         return written_back
 
-    def _exchange(self, old: Database) -> None:
+    def _exchange(self, old: Database, names: Files) -> None:
         """Leave a database file that was replaced by another one, if the new one is the same store."""
         if not is_same_store(self._path, self._known):
             # The files may be put back, so they stay open. But if this process is killed before that, whoever opens the
-            # other store must not read the log into it.
-            with suppress(OSError):
-                save(self._path, self._address, old, min(self._busy_timeout, _CLOSING))
+            # other store must not read the log into it. Once is enough: what cannot be saved has a name of its own then,
+            # and the close tries again.
+            if old.saved_from != names.database or names.log == old.files.log:
+                with suppress(OSError):
+                    save(self._path, self._address, old, min(self._busy_timeout, _CLOSING))
+                    old.saved_from = names.database
             raise other_store(self._address)
         self._save(old)
         self._leave(old)

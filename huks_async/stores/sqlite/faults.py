@@ -147,7 +147,8 @@ def other_store(address: str) -> BusinessError:
     return BusinessError(
         12000004,
         f"another store was put in the place of {address} while it was open; nothing of this call was "
-        "acknowledged; close the keystore and open it anew to use that one, or put the files back",
+        "acknowledged; close the keystore and open it anew to use that one, or put the files back, and use each keystore "
+        "once that has them open",
     )
 
 
