@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 
 from huks_async.files.sources import Turns
 from huks_async.runtime.jobs import PAUSE, Call, Waiter, current_home
+from huks_async.runtime.taking import taking
 from huks_async.runtime.workers import WorkerPool
 
 T = TypeVar("T")
@@ -135,20 +136,23 @@ class SharedWork(Generic[T]):
             self._awaited = None
 
     def _call_helper(self) -> None:
-        # the lock not by `with`, whose end may need memory, without which it would stay taken
-        self._lock.acquire()
-        try:
-            if not self._todo or self._helpers >= self.most_helpers:
-                return
-            self._helpers += 1
-        finally:
-            self._lock.release()
+        for _ in taking(self._lock):
+            try:
+                if not self._todo or self._helpers >= self.most_helpers:
+                    return
+                self._helpers += 1
+            finally:
+                self._lock.release()
+            break
         try:
             self._pool.start(self._help)
         except BaseException:
-            self._lock.acquire()
-            self._helpers -= 1
-            self._lock.release()
+            for _ in taking(self._lock):
+                try:
+                    self._helpers -= 1
+                finally:
+                    self._lock.release()
+                break
             raise
 
     def _help(self) -> None:
@@ -178,6 +182,7 @@ class SharedWork(Generic[T]):
                 error = failure
 
     def _next(self, calls: int) -> Call[T] | None:
+        # no `with`, whose end may need memory; and no `taking`, because no thread but the main one handles signals
         self._lock.acquire()
         try:
             call = None

@@ -22,6 +22,7 @@ from huks_async.model.errors import BusinessError
 from huks_async.runtime.daemons import DaemonThread
 from huks_async.runtime.forks import generation, notice_fork, refuse_after_fork
 from huks_async.runtime.jobs import PAUSE, Home, Job, current_home
+from huks_async.runtime.taking import taking
 
 logger: logging.Logger = logging.getLogger("huks_async")
 
@@ -35,12 +36,13 @@ class Desk:
     The threads refer to this and not to the crew, so that a crew that was forgotten can be garbage-collected.
     """
 
-    __slots__ = ("_lock", "_unfinished", "jobs", "threads")
+    __slots__ = ("_lock", "_taking", "_unfinished", "jobs", "threads")
 
     def __init__(self) -> None:
         self.jobs: queue.SimpleQueue[Job[Any] | None] = queue.SimpleQueue()
         self.threads: int = 0
         self._lock = threading.Lock()
+        self._taking = taking(self._lock)
         self._unfinished = 0
 
     @property
@@ -50,13 +52,13 @@ class Desk:
 
     def count(self, change: int) -> int:
         """Add to the number of unfinished jobs, and return the number before."""
-        # not by `with`, whose end may need memory, without which the lock would stay taken; nor is that as fast
-        self._lock.acquire()
-        try:
-            before = self._unfinished
-            self._unfinished = before + change
-        finally:
-            self._lock.release()
+        for _ in self._taking:
+            try:
+                before = self._unfinished
+                self._unfinished = before + change
+            finally:
+                self._lock.release()
+            break
         return before
 
     def stop(self) -> None:
@@ -133,13 +135,14 @@ class Crew:
 
         It does not wait: the job's thread may be the one that calls this before its first step, which is waited for.
         """
-        if self._lock.acquire(blocking=False):
+        for _ in taking(self._lock, blocking=False):
             try:
                 if self._stop.detach() is not None:
                     self._home = None
                     self._desk.stop()
             finally:
                 self._lock.release()
+            break
 
     def finish(self, last: Callable[[], T]) -> Job[T]:
         """Close, and have a last call made after the jobs that are waiting. For crews of one thread.
@@ -176,26 +179,27 @@ class Crew:
         self._refuse_elsewhere()
         home = current_home(self._home)
         job = Job(home, function, args)
-        self._lock.acquire()
-        try:
-            # Wherever memory is allocated, the collector may end a task that submits a job, too, or closes this. So a
-            # thread counts before it is made, and nothing is allocated between the last look and the put.
-            before = self._desk.count(1)
+        for _ in taking(self._lock):
             try:
-                if before >= self._desk.threads and self._desk.threads < self._size and not self._closed:
-                    self._desk.threads += 1
-                    self._start()
-                self._refuse_closed()
-                self._desk.jobs.put(job)
-            except BaseException:
-                self._desk.count(-1)
-                raise
-            self._home = home
-        finally:
-            self._lock.release()
-            # The order matters: who closes says so before it looks whether the lock is free.
-            if self._closed:
-                self._end()
+                # Wherever memory is allocated, the collector may end a task that submits a job, too, or closes this. So
+                # a thread counts before it is made, and nothing is allocated between the last look and the put.
+                before = self._desk.count(1)
+                try:
+                    if before >= self._desk.threads and self._desk.threads < self._size and not self._closed:
+                        self._desk.threads += 1
+                        self._start()
+                    self._refuse_closed()
+                    self._desk.jobs.put(job)
+                except BaseException:
+                    self._desk.count(-1)
+                    raise
+                self._home = home
+            finally:
+                self._lock.release()
+                # The order matters: who closes says so before it looks whether the lock is free.
+                if self._closed:
+                    self._end()
+            break
         return job
 
     def _start(self) -> None:

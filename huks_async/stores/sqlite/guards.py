@@ -32,6 +32,7 @@ from collections.abc import Iterable
 from typing import Final, Self
 
 from huks_async.model.errors import BusinessError
+from huks_async.runtime.taking import taking
 from huks_async.stores.sqlite.files import Inode
 
 DATABASE_USERS: Final = (0x40000002, 510)
@@ -316,11 +317,13 @@ def release_collected(guards: Iterable[Guard]) -> None:
     A collection may begin at any allocation, also in a thread that has the lock; then the next who takes it does this.
     """
     _forgotten.extend(guards)
-    if _lock.acquire(blocking=False):
+    lock = _lock
+    for _ in taking(lock, blocking=False):
         try:
             _close_unused()
         finally:
-            _lock.release()
+            lock.release()
+        break
 
 
 def _release_forgotten() -> None:
