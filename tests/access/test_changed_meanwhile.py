@@ -72,12 +72,20 @@ async def test_another_process_removes_what_is_being_checked(issuer: Issuer, kin
         await refused(checked.authenticate(Meddler(keystore, last, once), request, shown), 12000008)
 
 
-@pytest.mark.parametrize("shown", ["pin one", "pin two"])
-async def test_another_process_gives_a_new_pin_before_the_guess_is_compared(shown: str) -> None:
-    """The guess is compared with the PIN as it is once it was counted: the old one is wrong, and stays counted."""
-    pin = PinAuthenticator()
-    async with Keystore.open("memory:", authenticator=pin, monitor=False) as keystore:
-        await pin.enroll(keystore, 100, "pin one")
+@pytest.mark.parametrize("is_new", [False, True], ids=["the old one", "the new one"])
+@pytest.mark.parametrize("kind", ["pin", "totp"])
+async def test_another_process_gives_a_new_one_before_the_guess_is_compared(kind: str, is_new: bool) -> None:
+    """A guess is compared with what is there once it was counted: the old one is wrong, and stays counted."""
+    now = Now()
+    pin, totp = PinAuthenticator(), now.authenticator()
+    checked: Any = pin if kind == "pin" else totp
+    secrets = [SECRET, SECRET[::-1]]
+    async with Keystore.open("memory:", authenticator=checked, monitor=False) as keystore:
+
+        async def enroll(which: int) -> None:
+            await pin.enroll(keystore, 100, f"pin {which}")
+            await totp.enroll(keystore, 100, account="a", issuer="b", secret=secrets[which])
+
         happened = False
 
         async def once() -> None:
@@ -85,17 +93,20 @@ async def test_another_process_gives_a_new_pin_before_the_guess_is_compared(show
             if not happened:
                 happened = True
                 await pin.clear(keystore, 100)
-                await pin.enroll(keystore, 100, "pin two")
+                await totp.clear(keystore, 100)
+                await enroll(1)
 
-        host: Any = Meddler(keystore, "pin-attempts/100", once)
-        checking = pin.authenticate(host, AuthRequest(CHALLENGE, PIN, 100), shown)
-        if shown == "pin one":
-            await refused(checking, 12000008)
+        await enroll(0)
+        shown = f"pin {int(is_new)}" if kind == "pin" else code_at(now.wall, secrets[is_new])
+        host: Any = Meddler(keystore, f"{kind}-attempts/100", once)
+        checking = checked.authenticate(host, AuthRequest(CHALLENGE, PIN, 100), shown)
+        if is_new:
+            assert (await checking).trust_level > 0
         else:
-            assert (await checking).trust_level == 3
+            await refused(checking, 12000008)
         assert happened
-        counted = await keystore.auth_host.vault.get("pin-attempts/100")
-        assert (counted is None) == (shown == "pin two")
+        counted = await keystore.auth_host.vault.get(f"{kind}-attempts/100")
+        assert (counted is None) == is_new
 
 
 class Slow(EverybodyAuthenticator):
