@@ -18,7 +18,8 @@ without its public half has no `public`, although the engine may compute one for
 
 from dataclasses import dataclass, field
 
-from huks_async.model.enums import HuksKeyAlg
+from huks_async.model.enums import HuksErrorCode, HuksKeyAlg
+from huks_async.model.errors import BusinessError
 
 SYMMETRIC_ALGORITHMS: frozenset[int] = frozenset(
     {
@@ -47,3 +48,10 @@ class KeyMaterial:
     def is_symmetric(self) -> bool:
         """Whether the key has no public half at all."""
         return self.algorithm in SYMMETRIC_ALGORITHMS
+
+
+def wrong_size(code: int, message: str) -> BusinessError:
+    """The error for a size that no key of the algorithm has: 12000003, or 401 where the bytes of a key are at hand."""
+    # HUKS has the finer number under 12000003 alone
+    finer = HuksErrorCode.HUKS_ERROR_INVALID_KEY_SIZE if code == 12000003 else None
+    return BusinessError(code, message, reason=finer)

@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 import huks_async as huks
-from huks_async import HuksCipherMode, HuksKeyAlg, HuksKeyDigest, HuksKeyPadding, HuksKeyPurpose, HuksTag
+from huks_async import (
+    HuksCipherMode,
+    HuksErrorCode,
+    HuksKeyAlg,
+    HuksKeyDigest,
+    HuksKeyPadding,
+    HuksKeyPurpose,
+    HuksTag,
+)
 
 Params = dict[str, Any]
 
@@ -98,12 +106,28 @@ async def is_gone(keystore: huks.Keystore, handle: int) -> bool:
     return False
 
 
+REASONS_OF_401 = frozenset(
+    HuksErrorCode[f"HUKS_ERROR_{name}"]
+    for name in (
+        "INVALID_ARGUMENT",
+        "INSUFFICIENT_DATA",
+        "BUFFER_TOO_SMALL",
+        "NULL_POINTER",
+        "INVALID_PUBLIC_KEY",
+        "INVALID_KEY_INFO",
+        "PARAM_NOT_EXIST",
+    )
+)
+"""The conditions that HUKS reports as 401; under the deprecated functions callers see their numbers."""
+
+
 @contextmanager
 def refused(code: int, *words: str) -> Iterator[pytest.ExceptionInfo[huks.BusinessError]]:
     """The block ends with a BusinessError of this code, whose message holds all of `words`."""
     with pytest.raises(huks.BusinessError) as caught:
         yield caught
     assert caught.value.code == code, caught.value
+    assert code != 401 or caught.value.reason in REASONS_OF_401, (caught.value, caught.value.reason)
     assert_helpful(caught.value)
     for word in words:
         assert word in caught.value.message, caught.value

@@ -192,6 +192,25 @@ async def test_messages_name_tag_got_and_accepted(
         await keystore.generateKeyItem("key", {"properties": given})
 
 
+@pytest.mark.parametrize("size", [0, 9])
+@pytest.mark.parametrize("algorithm", [s.HMAC, s.SM3_MAC])
+async def test_sizes_of_mac_keys_are_arguments(keystore: huks.Keystore, algorithm: int, size: int) -> None:
+    """401 with a number that HUKS has under 401, which the deprecated form gives out."""
+    given = options(ALGORITHM=algorithm, KEY_SIZE=size, PURPOSE=s.MAC)
+    with refused(401, "HUKS_TAG_KEY_SIZE"):
+        await keystore.generateKeyItem("key", given)
+    assert (await keystore.generateKey("key", given)).errorCode == -3
+
+
+async def test_sizes_of_an_agreement_are_arguments(keystore: huks.Keystore) -> None:
+    """The same at the update of a session."""
+    await keystore.generateKeyItem("key", options(ALGORITHM=s.ECC, KEY_SIZE=256, PURPOSE=s.AGREE))
+    public = (await keystore.exportKeyItem("key", NOTHING)).outData
+    session = await keystore.initSession("key", options(ALGORITHM=s.ECDH, KEY_SIZE=255, PURPOSE=s.AGREE))
+    with refused(401, "HUKS_TAG_KEY_SIZE"):
+        await keystore.updateSession(session.handle, data(public))
+
+
 async def test_key_bytes_are_in_no_message(keystore: huks.Keystore) -> None:
     """A mistake with key bytes in the options does not show them."""
     secret = b"\xabSECRET-key-bytes-\xcd" * 2

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from huks_async.crypto.asymmetric import signing
 from huks_async.crypto.asymmetric.agreement import Agreement, wrong_peer
 from huks_async.crypto.family import OperationSpec, Starter
-from huks_async.crypto.key_material import KeyMaterial
+from huks_async.crypto.key_material import KeyMaterial, wrong_size
 from huks_async.crypto.operation import Operation
 from huks_async.model.enums import HuksErrorCode, HuksKeyAlg, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
@@ -98,11 +98,7 @@ def material_from_spki(spki: bytes, algorithm: int, size: int) -> KeyMaterial:
 
 def _check_size(size: int, code: int) -> None:
     if size != 8 * KEY_BYTES:
-        raise BusinessError(
-            code,
-            f"HUKS_TAG_KEY_SIZE {size} is no size of a 25519 key; accepted: 256",
-            reason=HuksErrorCode.HUKS_ERROR_INVALID_KEY_SIZE,
-        )
+        raise wrong_size(code, f"HUKS_TAG_KEY_SIZE {size} is no size of a 25519 key; accepted: 256")
 
 
 def starter(spec: OperationSpec) -> Starter:

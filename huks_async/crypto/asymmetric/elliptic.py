@@ -21,7 +21,7 @@ from huks_async.crypto.asymmetric import signing
 from huks_async.crypto.asymmetric.agreement import Agreement, load_peer, wrong_peer
 from huks_async.crypto.digests import warn_weak_digest
 from huks_async.crypto.family import OperationSpec, Starter
-from huks_async.crypto.key_material import KeyMaterial
+from huks_async.crypto.key_material import KeyMaterial, wrong_size
 from huks_async.crypto.operation import Operation
 from huks_async.crypto.spki import load_spki
 from huks_async.model.enums import HuksErrorCode, HuksKeyAlg, HuksKeyDigest, HuksKeyPurpose
@@ -52,10 +52,8 @@ def _curve(size: int, code: int) -> ec.EllipticCurve:
     try:
         return CURVES[size]
     except KeyError:
-        raise BusinessError(
-            code,
-            f"HUKS_TAG_KEY_SIZE {size} is no ECC size; accepted: 224, 256, 384, 521",
-            reason=HuksErrorCode.HUKS_ERROR_INVALID_KEY_SIZE,
+        raise wrong_size(
+            code, f"HUKS_TAG_KEY_SIZE {size} is no ECC size; accepted: 224, 256, 384, 521"
         ) from None
 
 

@@ -18,7 +18,7 @@ from huks_async.crypto.asymmetric.rsa_factors import factors
 from huks_async.crypto.asymmetric.rsa_key import RsaKey
 from huks_async.crypto.caller_warnings import warn_legacy
 from huks_async.crypto.family import OperationSpec, Starter
-from huks_async.crypto.key_material import KeyMaterial
+from huks_async.crypto.key_material import KeyMaterial, wrong_size
 from huks_async.crypto.spki import load_spki
 from huks_async.model.enums import HuksErrorCode, HuksKeyAlg, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
@@ -41,10 +41,9 @@ def has_size(bits: int) -> bool:
 def _check_size(size: int, code: int) -> None:
     if has_size(size):
         return
-    raise BusinessError(
+    raise wrong_size(
         code,
         f"HUKS_TAG_KEY_SIZE {size} is no RSA size; accepted: 512, 768, multiples of 8 from 1024 to 2048, 3072, 4096",
-        reason=HuksErrorCode.HUKS_ERROR_INVALID_KEY_SIZE,
     )
 
 

@@ -5,6 +5,7 @@ Codes and the order of checks follow the documented tables; the first mistake fo
 
 from collections.abc import Mapping
 
+from huks_async.crypto.key_material import wrong_size
 from huks_async.crypto.rules.matrix import (
     AGREE,
     ALGORITHMS,
@@ -127,12 +128,11 @@ def check_key(
     if not has_size(sizes, size):
         # In HUKS it is the engine that notices a MAC key of a wrong size, and it has the general code alone.
         code = 401 if algorithm.number in (HuksKeyAlg.HUKS_ALG_HMAC, HuksKeyAlg.HUKS_ALG_SM3) else 12000003
-        raise BusinessError(
-            code,
-            f"HUKS_TAG_KEY_SIZE: got {size}, {algorithm.number.name} accepts {list_sizes(sizes)}",
+        message = f"HUKS_TAG_KEY_SIZE: got {size}, {algorithm.number.name} accepts {list_sizes(sizes)}"
+        if raw:
             # as the deprecated functions of devices were seen to answer
-            reason=_E.HUKS_ERROR_INVALID_KEY_INFO if raw else _E.HUKS_ERROR_INVALID_KEY_SIZE,
-        )
+            raise BusinessError(code, message, reason=_E.HUKS_ERROR_INVALID_KEY_INFO)
+        raise wrong_size(code, message)
     if usage is None:
         raise _bad_purpose(algorithm, purposes)
     _check_fixed_values(algorithm, usage, numbers)
