@@ -51,9 +51,7 @@ async def import_wrapped(
     wrapping = _find(state, wrapping_alias, function, opens, "wrappingKeyAlias")
     if wrapping.provider is not opened.provider:
         raise BusinessError(12000018, "keyAlias and wrappingKeyAlias name keys of different providers")
-    await state.providers.ask_resource(
-        opened, "onImportWrappedKeyItem", wrapping.open_handle, _to_provider(params, opened), wrapped
-    )
+    await state.providers.import_wrapped(opened, wrapping, _to_provider(params, opened), wrapped)
 
 
 @noting_failures

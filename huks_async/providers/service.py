@@ -101,6 +101,21 @@ class ExternalProviders:
                 self._let_go(opened)
             raise
 
+    async def import_wrapped(
+        self, opened: OpenResource, wrapping: OpenResource, params: list[Any], wrapped: bytes
+    ) -> None:
+        """Import a key that is wrapped for another one; if the token or a handle is gone, both keys are forgotten."""
+        try:
+            await self.ask_resource(opened, "onImportWrappedKeyItem", wrapping.open_handle, params, wrapped)
+        except BusinessError as error:
+            if error.code in _GONE and _of_result_code(error):
+                self._let_go(wrapping)
+                if error.code != _ABSENT:
+                    # nobody can tell which of the two handles is gone, and the other one is not to stay open
+                    for resource in {opened, wrapping}:
+                        await self._farewell(self._close_at_provider(resource, ExternalParams()))
+            raise
+
     async def _ask_session(
         self, session: ProviderSession, method: str, options: HuksOptions
     ) -> HuksCryptoExtensionResult:

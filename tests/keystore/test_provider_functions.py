@@ -161,6 +161,40 @@ async def test_wrapped_import_takes_two_keys_of_one_provider(ready, token):
         await ready.importWrappedKeyItem(rid("new"), rid("absent"), external(wrapped))
 
 
+class Pulled(MemoryProvider):
+    """A token that knows no handle of before it was pulled out."""
+
+    def pull(self, *indexes):
+        self._opened = {handle: key for handle, key in self._opened.items() if key.index not in indexes}
+
+
+@pytest.mark.parametrize("gone", [("kek", "new"), ("kek",), ("new",)], ids="+".join)
+@pytest.mark.parametrize("met", ["absent", "back"])
+async def test_a_wrapped_import_after_which_both_keys_can_be_opened_again(gone, met):
+    """Its code does not tell which of the two the provider misses; none stays open there."""
+    token = Pulled()
+    async with huks.Keystore.open(
+        "memory:", monitor=False, load_all=False, abilities={ABILITY: token}
+    ) as keystore:
+        await keystore.registerProvider(NAME, [ABILITY_PARAM])
+        for index in ("kek", "new"):
+            await keystore.openResource(rid(index))
+        await keystore.authUkeyPin(rid("kek"), pin())
+        await keystore.generateKeyItem(rid("kek"), external(ALGORITHM=20, PURPOSE=3))
+        async with keystore.session(rid("kek"), external(ALGORITHM=20, PURPOSE=1)) as session:
+            wrapped = external(await session.finish(b"\x07" * 32), ALGORITHM=20)
+        token.pull(*gone)
+        token.present = met == "back"
+        with refused(12000011 if token.present else 12000006, "open the resource again"):
+            await keystore.importWrappedKeyItem(rid("new"), rid("kek"), wrapped)
+        if token.present:
+            assert token.open_resources == 0
+        token.present = True
+        for index in ("kek", "new"):
+            await keystore.openResource(rid(index))
+        await keystore.importWrappedKeyItem(rid("new"), rid("kek"), wrapped)
+
+
 async def test_data_for_a_key_of_a_provider_has_the_limits_of_a_call(token):
     """More than one call takes is 401 before the handle, is not copied, and leaves the session."""
     limits = huks.Limits(max_call_bytes=1000)
