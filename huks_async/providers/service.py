@@ -18,6 +18,7 @@ from huks_async.providers.protocol import HuksCryptoExtensionResult
 from huks_async.providers.registry import Provider, Registry
 from huks_async.providers.resource_ids import ResourceId
 from huks_async.providers.resources import OpenResource, OpenResources
+from huks_async.runtime.cancellation import is_being_cancelled
 
 # Numbers of callers are used once in a process, because keystores may share a provider: what the provider keeps for
 # a number, such as a PIN that was proved, must not count for another keystore's caller.
@@ -162,8 +163,11 @@ class ExternalProviders:
                 raise
 
     async def _close_at_provider(self, entry: OpenResource, params: ExternalParams) -> None:
-        for session in self.sessions.take_of(entry):
-            await self.end_at_provider(session)
+        sessions = self.sessions.take_of(entry)
+        # Together they may take as long as one call; `onCloseResource` ends those that are left.
+        with anyio.move_on_after(self._asker.timeout):
+            for session in sessions:
+                await self.end_at_provider(session)
         given = params.to_provider(entry.uid)
         with suppress(BusinessError):
             await self.ask(
@@ -190,8 +194,11 @@ class ExternalProviders:
 
     async def leave_session(self, session: ProviderSession) -> None:
         """End a session whose block is left. Raises nothing but a cancellation."""
-        with suppress(BusinessError):
-            await self._end_surely(session)
+        if is_being_cancelled():
+            await self._farewell(self._finish_without_data(session))
+        else:
+            with suppress(BusinessError):
+                await self._end_surely(session)
 
     async def _end_surely(self, session: ProviderSession) -> None:
         try:

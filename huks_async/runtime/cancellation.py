@@ -39,18 +39,25 @@ async def run_to_end(function: Callable[[*Args], Awaitable[T]], *args: *Args) ->
     raise cancelled
 
 
-def was_cancelled() -> bool:
-    """Whether the running task is being cancelled: by `Task.cancel()`, or by a cancel scope around it.
-
-    asyncio raises `CancelledError` also in a task that awaits another task or future which somebody has cancelled.
-    Where foreign code is awaited, that is a failure of this code, and must not end the task that awaits it.
-    """
-    if not on_asyncio() or anyio.current_effective_deadline() == -math.inf:
-        return True  # trio gives nobody else's cancellation to a task
+def is_being_cancelled() -> bool:
+    """Whether the running task is being cancelled: by `Task.cancel()`, or by a cancel scope around it."""
+    if anyio.current_effective_deadline() == -math.inf:
+        return True
+    if not on_asyncio():
+        return False
     import asyncio  # loaded already: its loop is running
 
     task = asyncio.current_task()
     return task is None or task.cancelling() > 0
+
+
+def was_cancelled() -> bool:
+    """Whether a cancellation that was caught may be one of the running task.
+
+    asyncio raises `CancelledError` also in a task that awaits another task or future which somebody has cancelled.
+    Where foreign code is awaited, that is a failure of this code, and must not end the task that awaits it.
+    """
+    return not on_asyncio() or is_being_cancelled()  # trio gives nobody else's cancellation to a task
 
 
 async def raise_unless_foreign(error: BaseException) -> None:

@@ -153,9 +153,7 @@ class KeySession(Uncopied):
                 self._end()
             elif not self._ended and self._open is not None:
                 self._ended = True
-                # The shield cannot hang: calls to a provider have a time limit.
-                with anyio.CancelScope(shield=True):
-                    await self._parts.leave(self._open.handle)
+                await self._parts.leave(self._open.handle)
 
     def _end(self) -> None:
         if not self._ended and self._open is not None:

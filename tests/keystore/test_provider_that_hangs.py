@@ -1,0 +1,132 @@
+"""How often a provider that hangs is waited for, when a key is closed or a session's block is left."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+import pytest
+
+import huks_async as huks
+from huks_async.providers import HuksCryptoExtensionResult, service
+from huks_async.testing.memory_provider import MemoryProvider
+from tests.keystore.test_loops import BACKENDS, run
+from tests.keystore.test_provider_functions import MAKE, SIGN
+from tests.providers.support import ABILITY, ABILITY_PARAM, NAME, pin, rid
+
+
+class Hangs(MemoryProvider):
+    """When it hangs, no session ends until it is cancelled."""
+
+    hangs = False
+    ending = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.began = anyio.Event()
+
+    async def onFinishSession(self, *args: Any) -> HuksCryptoExtensionResult:
+        if self.hangs:
+            self.ending += 1
+            self.began.set()
+            await anyio.sleep_forever()
+        return await super().onFinishSession(*args)
+
+
+async def with_key(provider: Hangs, use: Callable[[huks.Keystore], Awaitable[None]]) -> None:
+    async with huks.Keystore.open(
+        "memory:", monitor=False, load_all=False, abilities={ABILITY: provider}, provider_timeout=60
+    ) as keystore:
+        await keystore.registerProvider(NAME, [ABILITY_PARAM])
+        await keystore.openResource(rid())
+        await keystore.authUkeyPin(rid(), pin())
+        await keystore.generateKeyItem(rid(), MAKE)
+        await use(keystore)
+        provider.hangs = False
+
+
+@pytest.mark.parametrize(("backend", "settings"), BACKENDS)
+def test_the_sessions_of_a_key_that_is_closed_have_one_limit_together(
+    backend: str, settings: dict[str, Any]
+) -> None:
+    """The first takes all of the time; closing the key ends the others."""
+
+    async def main() -> None:
+        provider = Hangs()
+
+        async def close(keystore: huks.Keystore) -> None:
+            for _ in range(5):
+                await keystore.initSession(rid(), SIGN)
+            provider.hangs = True
+            # from here on only: what came before may take its time
+            keystore._open_state().providers._asker.timeout = 0.05
+            await keystore.closeResource(rid())
+            assert provider.ending == 1
+            assert (provider.sessions, provider.open_resources) == (0, 0)
+
+        await with_key(provider, close)
+
+    run(main, backend, settings)
+
+
+@pytest.mark.parametrize(("backend", "settings"), BACKENDS)
+@pytest.mark.parametrize("when", ["before", "while"])
+def test_a_block_that_is_cancelled_is_left_after_a_farewell(
+    when: str, backend: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it was cancelled before it was left or while it is; the limit of a call, a minute here, is longer."""
+    monkeypatch.setattr(service, "_LONGEST_FAREWELL", 0.05)
+
+    async def main() -> None:
+        provider = Hangs()
+
+        async def leave(keystore: huks.Keystore) -> None:
+            with anyio.fail_after(50):
+                async with anyio.create_task_group() as tasks:
+                    with anyio.CancelScope() as scope:
+
+                        async def cancel() -> None:
+                            await provider.began.wait()
+                            scope.cancel()
+
+                        async with keystore.session(rid(), SIGN):
+                            provider.hangs = True
+                            if when == "before":
+                                scope.cancel()
+                                await anyio.sleep_forever()
+                            tasks.start_soon(cancel)
+                    assert scope.cancelled_caught
+            # a call that was cancelled is made again, and one that was not begun is made once
+            assert provider.ending == (1 if when == "before" else 2)
+
+        await with_key(provider, leave)
+
+    run(main, backend, settings)
+
+
+@pytest.mark.asyncio
+async def test_a_block_of_a_task_that_is_cancelled_is_left_after_a_farewell(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also by `Task.cancel()`, which cancels no scope."""
+    monkeypatch.setattr(service, "_LONGEST_FAREWELL", 0.05)
+    provider = Hangs()
+
+    async def leave(keystore: huks.Keystore) -> None:
+        inside = anyio.Event()
+
+        async def work() -> None:
+            async with keystore.session(rid(), SIGN):
+                provider.hangs = True
+                inside.set()
+                await anyio.sleep_forever()
+
+        task = asyncio.ensure_future(work())
+        await inside.wait()
+        task.cancel()
+        done, _ = await asyncio.wait([task], timeout=50)
+        assert done
+        assert task.cancelled()
+        assert provider.ending == 1
+
+    await with_key(provider, leave)
