@@ -20,7 +20,7 @@ class ProviderFunctions(KeystoreFunctions):
     """Register providers, open their keys, and prove PINs."""
 
     async def registerProvider(self, providerName: str, params: ExternalParameters) -> None:
-        """Make a provider known to all callers of this keystore.
+        """Make a provider known to all callers of this keystore that have the same user.
 
         Args:
             providerName: 1 … 128 bytes, unique for its vendor.

@@ -133,7 +133,8 @@ class Registry:
         if provider is None:
             raise BusinessError(
                 12000011,
-                f"the provider is not found: {shown(name)} with ability {shown(ability_name)} of {shown(bundle)}",
+                f"the provider is not found: {shown(name)} with ability {shown(ability_name)} of {shown(bundle)} is not "
+                f"registered for user {user_id}",
             )
         return provider
 

@@ -365,6 +365,18 @@ async def test_registration_and_its_codes(keystore, token):
     await register("one more", [ABILITY_PARAM])
 
 
+async def test_a_provider_serves_callers_of_the_user_who_registered_it(keystore):
+    """Of any name; for those of another user it is registered again."""
+    await keystore.registerProvider(NAME, [ABILITY_PARAM])
+    with huks.as_caller("other"):
+        await keystore.openResource(rid())
+    with huks.as_caller("default", 101):
+        with refused(12000011, "user 101"):
+            await keystore.openResource(rid())
+        await keystore.registerProvider(NAME, [ABILITY_PARAM])
+        await keystore.openResource(rid())
+
+
 async def test_who_may_register(token):
     """An application that declares no abilities is told 201, and so is one that its policy does not let."""
 
