@@ -57,11 +57,10 @@ def read_certificate(data: Trusted, what: str) -> x509.Certificate:
     """A certificate from PEM or DER; MALFORMED_CERTIFICATE otherwise, and 401 for what is neither text nor bytes."""
     if isinstance(data, x509.Certificate):
         return data
-    if not isinstance(data, str):
-        data = as_buffer(data, what)
+    found = data if isinstance(data, str) else as_buffer(data, what)
     try:
         # PEM is ASCII; of a text, no more is encoded than shows that it is too long
-        given = data[: MAX_CERTIFICATE_BYTES + 1].encode() if isinstance(data, str) else data
+        given = found[: MAX_CERTIFICATE_BYTES + 1].encode() if isinstance(found, str) else found
         raw = as_bytes(given, what, MAX_CERTIFICATE_BYTES)
         if raw[:1] == b"\x30":
             certificate = x509.load_der_x509_certificate(raw)
