@@ -5,11 +5,12 @@ import inspect
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
+from cyclopts.exceptions import UnusedCliTokensError
 
 from huks_async._version import __version__
 from huks_async.cli.commands import GROUPS, TOP, Commands
 from huks_async.cli.shell import console
-from huks_async.cli.shell.interrupts import Interrupted, drive, interruptible, watching
+from huks_async.cli.shell.interrupts import Interrupted, drive, watching
 from huks_async.model.errors import BusinessError
 
 _ROOM = "huks_async.cli"
@@ -56,6 +57,13 @@ def _asks_for_help(arguments: Sequence[str]) -> bool:
     )
 
 
+def _told(error: CycloptsError) -> str:
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        words = error.unused_tokens
+        return f"{'a word' if len(words) == 1 else 'words'} too many: {', '.join(map(repr, words))}"
+    return str(error).strip()
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run one command to its exit code."""
     console.quiet_warnings()
@@ -65,13 +73,16 @@ def run(arguments: Sequence[str]) -> int:
             list(arguments), exit_on_error=False, print_error=False
         )
     except CycloptsError as error:
-        console.report(str(error).strip(), "huks --help, or huks COMMAND --help")
+        console.report(_told(error), "huks --help, or huks COMMAND --help")
         return console.WRONG_USAGE
+    except console.CommandError as error:
+        console.report(error.message, error.hint)
+        return error.status
     try:
         with watching():
             # what the parser writes itself leaves nothing half done
             writes = isinstance(getattr(command, "__self__", None), App)
-            with interruptible() if writes else contextlib.nullcontext():
+            with console.writing() if writes else contextlib.nullcontext():
                 result = command(*bound.args, **bound.kwargs)
             if inspect.iscoroutine(result):
                 result = drive(result)

@@ -81,16 +81,17 @@ def test_what_does_not_verify(huks: Huks, attested: tuple[Path, Path], tmp_path:
 
 
 def test_wrong_usage(huks: Huks, attested: tuple[Path, Path], document: Path) -> None:
-    """A challenge that is no number and a file without certificates are wrong usage; no root is, too."""
+    """A challenge that is no number and no root are wrong usage; a file without certificates is not."""
     chain, root = attested
     for words in (
         (chain, "-c", "xyz", "-r", root),
         (chain, "-c", "", "-r", root),
-        (document, "-c", CHALLENGE, "-r", root),
-        (chain, "-c", CHALLENGE, "-r", document),
         (chain, "-c", CHALLENGE),
     ):
         assert huks("verify-attestation", *words).code == 2
+    for words in ((document, "-c", CHALLENGE, "-r", root), (chain, "-c", CHALLENGE, "-r", document)):
+        done = huks("verify-attestation", *words)
+        assert (done.code, "has no certificates in PEM" in done.err) == (1, True)
     for word in (["--root=-"], ["--root", "-"], ["-r", "-"]):
         done = huks("verify-attestation", "-", "-c", CHALLENGE, *word)
         assert done.code == 2

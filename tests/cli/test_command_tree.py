@@ -68,5 +68,5 @@ def test_a_named_store_is_used_and_no_other(huks: Huks, home: Path, tmp_path: Pa
     assert not home.exists()
     for address in ("nonsense", "redis://host", "sqlite:///"):
         done = huks("keys", "list", "--store", address)
-        assert (done.code, done.out) == (1, b"")
+        assert (done.code, done.out) == (2, b"")
         assert done.err.startswith("error: ")

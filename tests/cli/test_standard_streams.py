@@ -38,6 +38,10 @@ async def _make_keys(*aliases: str) -> None:
     ("words", "streams", "closed"),
     [
         (("keys", "list"), ">&-", "output"),
+        ((), ">&-", "output"),
+        (("--help",), ">&-", "output"),
+        (("keys", "generate", "--help"), ">&-", "output"),
+        (("--version",), ">&-", "output"),
         (("doctor",), ">&-", "output"),
         (("demo", "--size", "1KB"), ">&-", "output"),
         (("encrypt", "k", "SEALED"), ">&-", "output"),
@@ -104,6 +108,9 @@ def test_messages_that_nobody_can_take_change_no_code(huks: Huks, words: tuple[s
 @pytest.mark.parametrize(
     "words",
     [
+        (),
+        ("--help",),
+        ("--version",),
         ("keys", "list"),
         ("algorithms",),
         ("encrypt", "k", "DOCUMENT"),

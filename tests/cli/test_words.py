@@ -87,3 +87,42 @@ def test_an_empty_name_of_an_input(huks: Huks, tmp_path: Path, words: tuple[str,
     done = huks(*(names.get(word, word) for word in words))
     assert (done.code, done.out) == (2, b""), done.err
     assert "the name of the input is empty" in done.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("keys", "list", "--store", "foo"),
+        ("keys", "list", "--store", "sqlite://keys.db"),
+        ("store", "backup", "copy.db", "--store", "foo"),
+        ("store", "backup", ""),
+        ("keys", "generate", ""),
+        ("keys", "generate", "k" * 5000),
+        ("keys", "generate", "\udcff"),
+        ("keys", "show", ""),
+        ("keys", "delete", "", "--yes"),
+        ("keys", "import-wrapped", "k", "x", "--with", "", "--algorithm", "aes"),
+        ("encrypt", "", "x"),
+        ("decrypt", "-k", "k", "-k", "", "x"),
+        ("sign", "", "x"),
+        ("keys", "list", "--namespace", ""),
+        ("keys", "list", "--namespace", "\udcff"),
+    ],
+    ids=ascii,
+)
+def test_names_that_nothing_can_have(huks: Huks, words: tuple[str, ...]) -> None:
+    """Code 2 and a line: the words alone show that they are wrong."""
+    done = huks(*words)
+    assert (done.code, done.out) == (2, b""), done.err
+    assert done.err.startswith("error: ")
+    assert len(done.err) < 400
+
+
+@pytest.mark.parametrize(
+    ("more", "told"), [(("f",), "a word too many: 'f'"), (("f", "g"), "words too many: 'f', 'g'")]
+)
+def test_words_too_many(huks: Huks, document: Path, more: tuple[str, ...], told: str) -> None:
+    """They are named in words, and the code is 2."""
+    done = huks("encrypt", "k", document, *more)
+    assert (done.code, done.out) == (2, b"")
+    assert done.err.startswith(f"error: {told}\n")

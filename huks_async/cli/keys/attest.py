@@ -183,7 +183,7 @@ def _read(name: str) -> str:
 def _certificates(text: str, name: str) -> list[str]:
     found = _CERTIFICATE.findall(text)
     if not found:
-        raise usage_error(f"{name} has no certificates in PEM")
+        raise CommandError(f"{name} has no certificates in PEM")
     return found
 
 

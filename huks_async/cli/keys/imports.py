@@ -12,6 +12,7 @@ from huks_async.cli.words.arguments import (
     Place,
     Replace,
     check_standard_input,
+    key_name,
     naming_replace,
     no_option,
 )
@@ -69,7 +70,10 @@ async def import_wrapped(
     file: InputName,
     /,
     *,
-    wrapping: Annotated[str, Parameter(name=["--with", "-w"], help="The key that it was encrypted for.")],
+    wrapping: Annotated[
+        str,
+        Parameter(name=["--with", "-w"], help="The key that it was encrypted for.", validator=key_name),
+    ],
     algorithm: Annotated[
         str, Parameter(name=["--algorithm", "-a"], help=f"Of the new key: {', '.join(ALGORITHM_NAMES)}.")
     ],

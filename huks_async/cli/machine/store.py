@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from huks_async.cli.shell.console import CommandError, say, show_json, usage_error
 from huks_async.cli.shell.files import STANDARD
-from huks_async.cli.words.arguments import HERE, Json, Place, no_option
+from huks_async.cli.words.arguments import HERE, Json, Place, no_option, wrong_words
 from huks_async.keystore.open_arguments import choose_store
 from huks_async.stores import SqliteStore
 
@@ -29,6 +29,8 @@ async def backup(
     """Copy the store to a new file while it is in use. The root key is not in the copy: keep it elsewhere."""
     if target == STANDARD:
         raise usage_error("a backup is a file, not a stream", hint="name the file to make")
+    if not target:
+        raise usage_error("the name of the backup is empty", hint="name the file to make")
     _refuse_missing(place.store)
     async with place.open() as keystore:
         made = await keystore.backup(target)
@@ -41,7 +43,8 @@ async def backup(
 
 
 def _refuse_missing(address: str | None) -> None:
-    store = choose_store(address)
+    with wrong_words():
+        store = choose_store(address)
     if isinstance(store, SqliteStore) and not os.path.exists(store.path):
         # opening would make a new store, and the backup of a mistyped address would be empty
         raise CommandError(f"there is no store {store.address}", hint="correct the address")

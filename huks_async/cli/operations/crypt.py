@@ -21,6 +21,7 @@ from huks_async.cli.words.arguments import (
     TO_STANDARD_OUTPUT,
     Destination,
     Place,
+    check_key_names,
     check_standard_input,
     no_option,
 )
@@ -224,6 +225,7 @@ def _keys_and_file(first: str | None, second: str | None, keys: list[str] | None
         )
     else:
         keys, file = list(dict.fromkeys(keys)), first
+    check_key_names(*keys)
     if file == "":
         # said before anybody is asked for a PIN
         raise empty_input()

@@ -89,13 +89,13 @@ def standard_output() -> TextIO:
 
 def show(text: str, *, flush: bool = False) -> None:
     """A line of data."""
-    with _writing():
+    with writing():
         print(text, file=standard_output(), flush=flush)
 
 
 def show_json(document: Mapping[str, object]) -> None:
     """One JSON document as the whole of the data; characters beyond ASCII are escaped."""
-    with _writing():
+    with writing():
         output = standard_output()
         # written as it is made: the whole text of a million keys takes half a gigabyte on the way
         pieces = json.JSONEncoder(indent=2).iterencode(document)
@@ -107,12 +107,19 @@ def show_json(document: Mapping[str, object]) -> None:
 def flush_output() -> None:
     """Write what standard output still holds."""
     if sys.stdout is not None:
-        with _writing():
+        with writing():
             sys.stdout.flush()
 
 
 @contextlib.contextmanager
-def _writing() -> Iterator[None]:
+def writing() -> Iterator[None]:
+    """Name standard output in the errors of writing to it, and let signals break that.
+
+    Raises:
+        CommandError: the command was started without standard output.
+
+    """
+    standard_output()
     try:
         with interruptible(), naming(STANDARD_OUTPUT):
             yield

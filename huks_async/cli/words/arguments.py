@@ -15,10 +15,11 @@ from huks_async.cli.shell.descriptors import named_descriptor
 from huks_async.cli.shell.files import STANDARD, Way, open_output, prepare_output, refuse_terminal
 from huks_async.cli.shell.targets import Output
 from huks_async.cli.words.parameters import Tags
+from huks_async.keys.items.aliases import check_alias
 from huks_async.keystore.open_arguments import DEFAULT_NAMESPACE
 from huks_async.model.errors import BusinessError
 
-_EXISTS = 12000017
+_ILLEGAL, _EXISTS = 401, 12000017
 
 
 def no_option(type_: object, value: str | list[str] | None) -> None:
@@ -29,7 +30,35 @@ def no_option(type_: object, value: str | list[str] | None) -> None:
             raise ValueError(f"there is no option {name}; a file of this name is ./{name}")
 
 
-Alias = Annotated[str, Parameter(help="The key's name.")]
+@contextmanager
+def wrong_words() -> Iterator[None]:
+    """Tell what the library refuses of the command's words alone, before it has done anything, as wrong usage.
+
+    Raises:
+        CommandError: in place of code 401.
+
+    """
+    try:
+        yield
+    except BusinessError as error:
+        if error.code != _ILLEGAL:
+            raise
+        raise usage_error(f"{error.message} (code {error.code})") from error
+
+
+def check_key_names(*names: str) -> None:
+    """Refuse what cannot be the name of a key, as wrong usage."""
+    with wrong_words():
+        for name in names:
+            check_alias(name, "the key's name")
+
+
+def key_name(type_: object, value: str) -> None:
+    """Validate the name of a key."""
+    check_key_names(value)
+
+
+Alias = Annotated[str, Parameter(help="The key's name.", validator=key_name)]
 InputName = Annotated[
     str,
     Parameter(help="The file to read; - is standard input.", allow_leading_hyphen=True, validator=no_option),
@@ -129,7 +158,7 @@ class Place:
         """The keystore, by these options, the environment and the defaults.
 
         Raises:
-            CommandError: the namespace is empty.
+            CommandError: the namespace is none, or the store's address.
 
         """
         if self.namespace == "":
@@ -139,14 +168,16 @@ class Place:
         # of the library
         from huks_async.access.pin import PinAuthenticator
 
-        return huks_async.Keystore.open(
-            self.store,
-            namespace=DEFAULT_NAMESPACE if self.namespace is None else self.namespace,
-            authenticator=PinAuthenticator(),
-            token_keys="store",  # noqa: S106 - no password; so that one command takes the token that another one wrote
-            monitor=False,
-            load_all=False,
-        )
+        with wrong_words():  # nothing is opened yet
+            return huks_async.Keystore.open(
+                self.store,
+                namespace=DEFAULT_NAMESPACE if self.namespace is None else self.namespace,
+                authenticator=PinAuthenticator(),
+                # so that one command takes the token that another one wrote
+                token_keys="store",  # noqa: S106 - no password
+                monitor=False,
+                load_all=False,
+            )
 
     @property
     def tags(self) -> Tags:
