@@ -57,7 +57,11 @@ HOT = "hot"
 
 
 class Writer:
-    """Makes keys, uses one that others change, and reads the store's files, until it is told to end."""
+    """Makes keys, uses one that others change, and reads the store's files, until it is told to end.
+
+    Sometimes its process has the store open otherwise, too: by a second keystore, which is seldom used, or by a
+    connection of its own to SQLite, which only reads. These keep files open that lost their names.
+    """
 
     def __init__(self, home: str, record: Record, prefix: str, seed: int) -> None:
         self.home, self.record, self.prefix = home, record, prefix
@@ -73,12 +77,13 @@ class Writer:
         while not self.ending:
             end = time.monotonic() + self.rng.uniform(0.05, 0.8)
             try:
-                store = SqliteStore(f"{self.home}/{NAME}", busy_timeout=5)
-                async with huks.Keystore.open(store, monitor=False) as keystore:
+                async with contextlib.AsyncExitStack() as opened:
+                    keystore = await opened.enter_async_context(self._keystore())
+                    second = await self._open_otherwise(opened)
                     failures = 0
                     while not self.ending and time.monotonic() < end and failures < 5:
                         try:
-                            await self._act(keystore)
+                            await self._act(second if second and self.rng.random() < 0.02 else keystore)
                         except huks.BusinessError as error:
                             failures += 1
                             self.record.failed(self.prefix, error)
@@ -86,6 +91,21 @@ class Writer:
             except Exception as error:
                 self.record.failed(self.prefix, error)
                 await asyncio.sleep(0.02)
+
+    def _keystore(self) -> huks.Keystore:
+        return huks.Keystore.open(SqliteStore(f"{self.home}/{NAME}", busy_timeout=5), monitor=False)
+
+    async def _open_otherwise(self, opened: contextlib.AsyncExitStack) -> huks.Keystore | None:
+        chance = self.rng.random()
+        if chance < 0.3:
+            return await opened.enter_async_context(self._keystore())
+        if chance < 0.5:
+            # one that may write would take away, when it is closed as the last one, a log that killed writers have left
+            with contextlib.suppress(sqlite3.Error):
+                plain = sqlite3.connect(f"file:{self.home}/{NAME}?mode=ro", uri=True)
+                opened.callback(plain.close)
+                plain.execute("SELECT count(*) FROM item").fetchall()
+        return None
 
     async def _act(self, keystore: huks.Keystore) -> None:
         chance = self.rng.random()
