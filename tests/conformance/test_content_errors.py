@@ -234,6 +234,10 @@ async def test_init_refuses(either: huks.Keystore, row: Row) -> None:
             (RSA_CIPHER | {"DIGEST": s.SHA256}, OAEP | {"PADDING": s.PKCS1, "DIGEST": None}),
             id="PKCS1 DIGEST",
         ),
+        pytest.param(
+            (RSA_CIPHER | {"DIGEST": s.SHA256}, OAEP | {"PADDING": s.PKCS1, "DIGEST": s.SHA512}),
+            id="PKCS1 with another DIGEST",
+        ),
         pytest.param((key(s.AES, 256, s.MAC), MAC), id="HMAC over an AES key"),
         pytest.param((BASE, HKDF | {"SALT": b"", "INFO": b""}), id="empty SALT and INFO"),
         pytest.param(
