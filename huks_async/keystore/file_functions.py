@@ -40,6 +40,7 @@ class FileFunctions(SessionFunctions):
             BusinessError: 12000011 for an unknown alias; 12000001 for a key that cannot seal files; 401 for
                 something that is not a source, and for a key that is bound to a user's authentication, because
                 only sessions accept an auth token; what `initSession` raises for a key that does not allow it;
+                12000012 for a key to derive that was made with HUKS_STORAGE_ONLY_USED_IN_HUKS;
                 12000011 when it is asked for more after it was cancelled or has failed. What the source raises is
                 passed on.
 
