@@ -6,12 +6,15 @@ from typing import Any
 
 import anyio
 
+from huks_async.runtime.cancellation import raise_unless_foreign
 from huks_async.runtime.rounds import on_asyncio
 
 logger: logging.Logger = logging.getLogger("huks_async")
 
 Function = Callable[[], Coroutine[Any, Any, None]]
 Stop = Callable[[], Awaitable[None]]
+
+_FAILED = "a background task of huks_async failed and has ended"
 
 _PATIENCE = 5.0
 """Seconds after which a task is cancelled again: what it awaits may have lost the first time, as `asyncio.wait_for` of
@@ -53,10 +56,15 @@ class Background:
 
 
 async def _logged(function: Function) -> None:
+    # looked up before it is needed, because the event loop may have gone when this is closed
+    cancelled = anyio.get_cancelled_exc_class()
     try:
         await function()
+    except cancelled as error:
+        await raise_unless_foreign(error)
+        logger.exception(_FAILED)
     except Exception:
-        logger.exception("a background task of huks_async failed and has ended")
+        logger.exception(_FAILED)
 
 
 def _start_asyncio(function: Function) -> Stop:

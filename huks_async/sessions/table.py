@@ -452,7 +452,9 @@ class SessionTable:
         if self._on_purge is not None:
             try:
                 self._on_purge(ended)
-            except Exception:
+            except (KeyboardInterrupt, SystemExit, GeneratorExit):
+                raise
+            except BaseException:  # a cancellation, too, which cannot be that of the task: nothing is awaited
                 logger.exception("on_purge failed; the sessions were ended all the same")
 
     def close(self) -> list[str]:

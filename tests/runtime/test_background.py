@@ -70,3 +70,35 @@ def test_a_task_that_ends_at_once_is_no_hindrance():
         assert len(asyncio.all_tasks()) == 1
 
     asyncio.run(main())
+
+
+def test_one_that_meets_the_cancellation_of_another_task_says_that_it_has_ended(caplog):
+    """It ended in silence, as if it had been stopped."""
+
+    async def main() -> None:
+        lost = asyncio.get_running_loop().create_future()
+        lost.cancel()
+
+        async def meets() -> None:
+            await lost
+
+        runs = background.Background()
+        runs.start(meets)
+        await asyncio.sleep(0.001)
+        assert "background task of huks_async failed" in caplog.text
+        await runs.stop()
+
+    asyncio.run(main())
+
+
+def test_one_that_is_stopped_says_nothing(caplog):
+    """Its cancellation is its own."""
+
+    async def main() -> None:
+        runs = background.Background()
+        runs.start(anyio.sleep_forever)
+        await asyncio.sleep(0.001)
+        await runs.stop()
+
+    asyncio.run(main())
+    assert not caplog.text

@@ -1,7 +1,9 @@
 """The table of sessions: limits, order of use, staleness, fates, counters."""
 
+import asyncio
 import random
 import weakref
+from contextlib import nullcontext
 
 import pytest
 
@@ -387,6 +389,22 @@ def test_on_purge_is_told_of_every_purge_and_may_fail(caplog):
     assert told == [1, 2, 1]
     assert table.counts.purged == {"purged to make room": 1, "purged": 2, IDLE: 1}
     assert caplog.text.count("on_purge failed") == 3
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_on_purge_ends_its_caller_only_by_what_ends_a_program(caplog, ends):
+    """A cancellation that comes out of it is somebody else's, and ended a task that nobody had cancelled."""
+    clock = Clock()
+
+    def on_purge(count):
+        raise SystemExit if ends else asyncio.CancelledError("somebody else's")
+
+    table = make(clock, on_purge=on_purge)
+    open_some(table, 2)
+    clock.now += 61
+    with pytest.raises(SystemExit) if ends else nullcontext():
+        assert table.purge_stale(5, 60.0, "purged") == 2
+    assert (len(table), caplog.text.count("on_purge failed")) == (0, not ends)
 
 
 def test_at_the_limit_a_server_refuses_unless_one_is_stale():
