@@ -26,6 +26,7 @@ from huks_async.keystore.open_state import (
 from huks_async.model.enums import HuksKeyFlag, HuksKeyPurpose
 from huks_async.model.errors import BusinessError, ParameterSetError
 from huks_async.model.params import (
+    MAX_PARAM_BYTES,
     NO_PARAMETERS,
     BytesLike,
     HuksOptions,
@@ -163,7 +164,7 @@ class SessionFunctions(KeystoreFunctions):
         data = _ordinary_data(state, handle, options)
         if data is not None and token is None:
             out = state.driver.start_update(state.session_owner, handle, data)
-        elif data is not None and type(token) is bytes:
+        elif data is not None and type(token) is bytes and len(token) <= MAX_PARAM_BYTES:
             params = ParamSet({}, {_AUTH_TOKEN: token})
             out = state.driver.start_update(state.session_owner, handle, data, params)
         else:
@@ -205,7 +206,7 @@ class SessionFunctions(KeystoreFunctions):
         if data is not None and token is None:
             params = NO_PARAMETERS
             out = state.driver.start_finish(state.session_owner, handle, data)
-        elif data is not None and type(token) is bytes:
+        elif data is not None and type(token) is bytes and len(token) <= MAX_PARAM_BYTES:
             params = ParamSet({}, {_AUTH_TOKEN: token})
             out = state.driver.start_finish(state.session_owner, handle, data, params)
         else:

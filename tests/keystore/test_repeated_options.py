@@ -472,3 +472,65 @@ def test_a_kept_key_is_read_again_when_its_time_is_over():
                 assert (when, store.reads) == (when, reads)
 
     anyio.run(main)
+
+
+class Equal:
+    """Taken for a text by whoever compares, and none."""
+
+    def __hash__(self):
+        return hash("key")
+
+    def __eq__(self, other):
+        return other == "key"
+
+
+class Text(str):
+    """A text of another class."""
+
+
+@pytest.mark.parametrize(
+    ("alias", "expected"), [("key", None), (Text("key"), None), (Equal(), 401), (5, 401)]
+)
+@pytest.mark.parametrize("parsed", [False, True])
+def test_an_alias_is_judged_alike_whether_the_list_is_known(alias, expected, parsed):
+    """Of the known list in the first way, and of one that is parsed."""
+
+    async def main(keystore):
+        known = listed(NUMBERS, BLOBS)
+        await seal(keystore, known)
+        try:
+            session = await keystore.initSession(alias, {"properties": tuple(known) if parsed else known})
+        except huks.BusinessError as error:
+            assert error.code == expected
+        else:
+            assert expected is None
+            await keystore.abortSession(session.handle, {})
+        # functions on messages, too, which keep what they made with a key
+        await keystore.seal("key", DATA)
+        if expected:
+            with pytest.raises(huks.BusinessError) as refused:
+                await keystore.seal(alias, DATA)
+            assert refused.value.code == expected
+        else:
+            assert await keystore.unseal("key", await keystore.seal(alias, DATA)) == DATA
+
+    use(main)
+
+
+@pytest.mark.parametrize("finishes", [False, True])
+@pytest.mark.parametrize("form", [bytes, bytearray], ids=["known", "parsed"])
+@pytest.mark.parametrize(("length", "expected"), [(4 << 20, None), ((4 << 20) + 1, 401)])
+def test_a_token_is_judged_alike_whatever_its_form(finishes, form, length, expected):
+    """Bytes are passed on as they are, and a buffer is copied: no more of the one than of the other."""
+
+    async def main(keystore):
+        session = await keystore.initSession("key", {"properties": listed(NUMBERS, BLOBS)})
+        call = keystore.finishSession if finishes else keystore.updateSession
+        try:
+            await call(session.handle, {"inData": DATA}, form(length))
+        except huks.BusinessError as error:
+            assert error.code == expected
+        else:
+            assert expected is None
+
+    use(main)

@@ -78,6 +78,8 @@ class KeyShelf:
 
         Does not wait; takes any object for an alias, and any list. See `PreparedSessions.recognise`.
         """
+        if type(alias) is not str:
+            return None  # an object may equal a text, and be none
         try:
             kept = self._latest[alias]
             prepared = kept.item.prepared.recognise(properties)
@@ -90,6 +92,8 @@ class KeyShelf:
 
     def recall_guarded(self, alias: str, properties: list[Any]) -> Prepared | None:
         """The same as `recall` for keys with demands, whose sessions begin behind a gate; `recall` never finds those."""
+        if type(alias) is not str:
+            return None
         try:
             kept = self._latest[alias]
             prepared = None if kept.item.demand is None else kept.item.guarded.recognise(properties)
@@ -104,6 +108,8 @@ class KeyShelf:
 
         Does not wait; takes any objects for alias and level.
         """
+        if type(alias) is not str:
+            return None
         try:
             kept = self._latest[alias]
             if kept.level is not level:
