@@ -1,5 +1,7 @@
 """docs/command-line.md says what is true: its examples run, and it names every command."""
 
+import importlib
+import inspect
 import os
 import re
 import shutil
@@ -58,6 +60,18 @@ def test_every_command_is_named(words: tuple[str, ...]) -> None:
     # several commands of one group may stand in one cell, which names the group once
     in_group = rf"`huks {groups[0]} [^|]*" if groups and word not in TOP else ""
     assert re.search(rf"{in_group}\b{re.escape(word)}\b", table.replace("\\|", ""))
+
+
+def test_every_document_is_named() -> None:
+    """The table of documents has each command that takes --json."""
+    table = PAGE.partition("## For programs: `--json`")[2].partition("\n## ")[0]
+    commands = [(word, place) for word, place in TOP.items()] + [
+        (f"{group} {word}", place) for group, (_, inner) in GROUPS.items() for word, place in inner.items()
+    ]
+    for words, place in commands:
+        module, _, name = place.partition(":")
+        function = getattr(importlib.import_module(f"huks_async.cli.{module}"), name)
+        assert ("json" in inspect.signature(function).parameters) == (f"| `{words}` |" in table), words
 
 
 @pytest.mark.parametrize(
