@@ -7,6 +7,7 @@ import anyio
 import anyio.lowlevel
 
 from huks_async.keystore.keystore import Keystore, open_keystores
+from huks_async.model.errors import BusinessError
 
 
 class _Default:
@@ -30,7 +31,10 @@ def open_current_keystore() -> Keystore | None:
     """The keystore that `current_keystore` would give, if it is open; for functions that do not wait."""
     if named := open_keystores.get():
         return named[-1] if named[-1].is_open or named[-1].was_forked else None
-    default = _default.get(None)
+    try:
+        default = _default.get(None)
+    except anyio.NoEventLoopError:
+        return None
     return default.keystore if default is not None and default.keystore.is_open else None
 
 
@@ -43,11 +47,20 @@ async def current_keystore() -> Keystore:
 
     Each event loop has a default keystore of its own, on the same store. It is opened at its first use,
     and closed with the loop.
+
+    Raises:
+        BusinessError: 12000012 outside of an event loop; otherwise as `Keystore.open`.
     """
     if named := open_keystores.get():
         return named[-1]
     try:
         default = _default.get()
+    except anyio.NoEventLoopError:
+        raise BusinessError(
+            12000012,
+            "no event loop is running here. A process that was forked from within one has none: start processes by "
+            "spawn or forkserver, or fork before the loop begins",
+        ) from None
     except LookupError:
         default = _Default()
         _default.set(default)

@@ -7,6 +7,7 @@ import pytest
 
 import huks_async as huks
 from huks_async import huksExternalCrypto
+from tests.conformance.support import refused
 from tests.keystore.support import AES_CBC, options
 
 
@@ -67,3 +68,12 @@ async def test_a_block_whose_keystore_was_closed_has_no_other(tmp_path: Path) ->
     # outside of all blocks there is the default keystore
     assert not await huks.hasKeyItem("key", options())
     assert _made(tmp_path)
+
+
+def test_outside_of_an_event_loop_there_is_none(tmp_path: Path) -> None:
+    """As in a child that was forked from within one: the call says so, and getErrorInfo knows of no failure."""
+    assert huksExternalCrypto.getErrorInfo() == huksExternalCrypto.HuksExternalErrorInfo()
+    call = huks.hasKeyItem("key", options())
+    with refused(12000012, "event loop", "fork"):
+        call.send(None)
+    assert not _made(tmp_path)

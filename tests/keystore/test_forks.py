@@ -102,6 +102,34 @@ print(json.dumps([len(first), len(child), len(asyncio.run(serve()))]))
     ) == [1, 2, 2]
 
 
+def test_a_child_of_a_running_loop_has_no_default_keystore(tmp_path: Path) -> None:
+    """It has neither the loop nor the keystore of its parent; a loop of its own is told about the store."""
+    told, info, later = run(
+        """
+os.environ["HUKS_ASYNC_HOME"] = os.getcwd()
+def use():
+    try:
+        huks.hasKeyItem("key", AES).send(None)
+    except huks.BusinessError as error:
+        told = str(error)
+    info = huks.huksExternalCrypto.getErrorInfo()
+    return told, info.errno, asyncio.run(told_of_default())
+async def told_of_default():
+    return await told(huks.hasKeyItem("key", AES))
+async def main():
+    await huks.generateKeyItem("key", AES)
+    return in_child(use)
+print(json.dumps(asyncio.run(main())))
+""",
+        tmp_path,
+    )
+    assert told.startswith("12000012: ")
+    assert "event loop" in told
+    assert "fork" in told
+    assert info == 0
+    assert later.startswith("12000012: ")
+
+
 @pytest.mark.parametrize("store", ["sqlite:///keys.db", "memory:"])
 def test_opened_before_is_refused_in_the_child(tmp_path: Path, store: str) -> None:
     """Every way to use it is refused with what to do, the module's functions too; the parent goes on."""
