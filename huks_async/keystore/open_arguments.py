@@ -157,6 +157,10 @@ def check_abilities(abilities: Any) -> dict[str, Any]:
     for name, ability in abilities.items():
         if isinstance(ability, type):
             raise BusinessError(401, f"abilities: {shown(name)} is a class; give an object of it")
+        if ability is None:
+            raise BusinessError(
+                401, f"abilities: {shown(name)} is None; give a provider, or leave the name out"
+            )
     return dict(abilities)
 
 

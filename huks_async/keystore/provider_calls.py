@@ -95,10 +95,10 @@ async def prove_pin(state: OpenState, resourceId: str, params: ExternalParameter
         raise BusinessError(12000018, f"{_T.HUKS_EXT_CRYPTO_TAG_UKEY_PIN.name} is absent or empty")
     opened = state.providers.resources.find(state.session_owner, resource)
     result = await state.providers.ask_resource(opened, "onAuthUkeyPin", given.to_provider(opened.uid))
-    if result.authState != HuksExternalPinAuthState.HUKS_EXT_CRYPTO_PIN_AUTH_SUCCEEDED:
+    proved = _checked_pin_state(opened.provider, "onAuthUkeyPin", result)
+    if proved is not HuksExternalPinAuthState.HUKS_EXT_CRYPTO_PIN_AUTH_SUCCEEDED:
         raise BusinessError(
-            12000020,
-            f"{opened.provider.who}: onAuthUkeyPin gave success with authState {shown(result.authState)}",
+            12000020, f"{opened.provider.who}: onAuthUkeyPin gave success with authState {shown(proved)}"
         )
 
 
@@ -112,13 +112,7 @@ async def pin_state(
     result = await state.providers.ask_resource(
         opened, "onGetUkeyPinAuthState", given.to_provider(opened.uid)
     )
-    try:
-        return HuksExternalPinAuthState(result.authState)  # type: ignore[arg-type]
-    except ValueError:
-        raise BusinessError(
-            12000020,
-            f"{opened.provider.who}: onGetUkeyPinAuthState gave authState {shown(result.authState)}",
-        ) from None
+    return _checked_pin_state(opened.provider, "onGetUkeyPinAuthState", result)
 
 
 @noting_failures
@@ -225,6 +219,20 @@ def _check_may_register(state: OpenState) -> None:
             201,
             f"no policy allows {shown(_caller(state).namespace)} to register providers; see Keystore.open(policy=…)",
         )
+
+
+def _checked_pin_state(
+    provider: Provider, method: str, result: HuksCryptoExtensionResult
+) -> HuksExternalPinAuthState:
+    try:
+        return HuksExternalPinAuthState(result.authState)  # type: ignore[arg-type]
+    except Exception as error:
+        # it may be any object of the provider's, whose comparison may raise anything
+        if is_out_of_memory(error):
+            raise out_of_memory(f"authState from {provider.who}") from error
+        raise BusinessError(
+            12000020, f"{provider.who}: {method} gave authState {shown(result.authState)}"
+        ) from None
 
 
 def _checked_property(provider: Provider, result: HuksCryptoExtensionResult) -> list[HuksExternalCryptoParam]:

@@ -196,8 +196,12 @@ class SessionFunctions(KeystoreFunctions):
         Raises:
             BusinessError: 12000006 for a wrong signature, tag or padding; otherwise as `updateSession`.
 
-        The session is gone afterwards, whatever happens. A call that is cancelled while it stores its result has stored
-        the key whole, in place of an older one, or not at all; its caller cannot tell which.
+        The session is gone afterwards, whatever happens, if its key is one of the keystore's own. A call that is
+        cancelled while it stores its result has stored the key whole, in place of an older one, or not at all; its
+        caller cannot tell which.
+
+        A session on a key of a provider stays where the provider has taken nothing: after 401 for a token or too much
+        data, and after a refusal by a code that is not about the token or the handle (of the PIN: 12000021, 12000023).
         """
         state = self._direct or self._open_state()
         if get_ident() != state.thread:

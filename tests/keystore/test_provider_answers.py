@@ -305,6 +305,26 @@ async def test_lists_of_something_else_are_12000020(method, fields):
             await call()
 
 
+@pytest.mark.parametrize("method", ["onAuthUkeyPin", "onGetUkeyPinAuthState"])
+async def test_a_state_that_cannot_be_compared_is_12000020(method):
+    """As one that is none of the three."""
+
+    class Odd:
+        def __eq__(self, other):
+            raise RuntimeError
+
+        def __hash__(self):
+            return hash(1)
+
+    token = Tampered()
+    async with keystore_with(token) as keystore:
+        call = await _call(keystore, method)
+        for state in (Odd(), Broken(), [], 7, 0.5):
+            token.method, token.answer = method, changed(authState=state)
+            with refused(12000020, "authState"):
+                await call()
+
+
 @pytest.mark.parametrize(
     ("method", "field"), [("onGetProperty", "property"), ("onExportCertificate", "certs")]
 )

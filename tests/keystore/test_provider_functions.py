@@ -192,6 +192,7 @@ async def test_a_wrapped_import_after_which_both_keys_can_be_opened_again(gone, 
         token.present = True
         for index in ("kek", "new"):
             await keystore.openResource(rid(index))
+        await keystore.authUkeyPin(rid("new"), pin())
         await keystore.importWrappedKeyItem(rid("new"), rid("kek"), wrapped)
 
 
@@ -375,6 +376,13 @@ async def test_a_provider_serves_callers_of_the_user_who_registered_it(keystore)
             await keystore.openResource(rid())
         await keystore.registerProvider(NAME, [ABILITY_PARAM])
         await keystore.openResource(rid())
+
+
+async def test_what_is_no_provider_is_not_declared():
+    """Neither a class nor nothing; a name that is declared can be registered."""
+    for wrong, word in ((MemoryProvider, "class"), (None, "None")):
+        with refused(401, ABILITY, word):
+            huks.Keystore.open("memory:", monitor=False, abilities={ABILITY: wrong})
 
 
 async def test_who_may_register(token):
@@ -1303,6 +1311,9 @@ async def test_no_token_of_authentication_is_taken(ready):
     session = await ready.initSession(rid(), SIGN)
     with refused(401, "token"):
         await ready.updateSession(session.handle, external(b"x"), b"t" * 280)
+    with refused(401, "token"):
+        await ready.finishSession(session.handle, external(b"x"), b"t" * 280)
+    assert (await ready.finishSession(session.handle, external(b"x"))).outData
 
 
 async def test_callers_are_kept_apart(token):
