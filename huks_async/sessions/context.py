@@ -95,6 +95,7 @@ class KeySession(Uncopied):
         self._ended = False
         self._place = place
         self._streams: list[Stream] = []
+        self._spools: list[Spool] = []
 
     def __del__(self) -> None:
         if not getattr(self, "_ended", True) and self._place is not None:
@@ -141,9 +142,12 @@ class KeySession(Uncopied):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is not None and issubclass(kind, GeneratorExit) and self._key_class is None:
+        if kind is not None and issubclass(kind, GeneratorExit):
             # first, because the coroutine is being closed, and goes no further than the first wait of a source
-            self._end()
+            for spool in self._spools:
+                spool.leave()
+            if self._key_class is None:
+                self._end()
         try:
             async with AsyncExitStack() as steps:
                 for stream in self._streams:
@@ -215,6 +219,7 @@ class KeySession(Uncopied):
 
     async def _held_back(self, source: Source, token: BytesLike | None) -> AsyncGenerator[bytes, None]:
         spool = Spool(self._found().pool)
+        self._spools.append(spool)
         try:
             async with aclosing(self._feed(source, token)) as parts:
                 async for part in parts:

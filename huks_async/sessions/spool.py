@@ -68,6 +68,16 @@ class Spool:
             # in a worker, because the system may take tens of milliseconds to free the blocks of a large file
             await close_in_worker(self._pool, file.close)
 
+    def leave(self) -> None:
+        """Drop what is left without waiting, for a coroutine that is being closed. `aclose` does nothing then."""
+        self._parts.clear()
+        file, self._file = self._file, None
+        if file is not None:
+            try:
+                self._pool.start(file.close)
+            except Exception:  # the pool is closed, or this is no thread of an event loop
+                file.close()
+
     def _write(self, block: bytes) -> None:
         if self._file is None:
             import tempfile  # late: most programs never fill a spool

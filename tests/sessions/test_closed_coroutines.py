@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import anyio
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 import huks_async as huks
 from huks_async.crypto.operation import Operation
@@ -36,6 +37,15 @@ def elsewhere(close):
     thread = threading.Thread(target=close)
     thread.start()
     thread.join()
+
+
+def errors_of(function):
+    """What it raises, which would be lost with another thread."""
+    try:
+        function()
+    except BaseException as error:
+        return [error]
+    return []
 
 
 def to_close(end):
@@ -208,6 +218,40 @@ def test_an_abandoned_block_ends_its_session_in_the_loop(loop, run):
             assert (seen.open, seen.busy, seen.aborted, seen.finished) == (0, 0, 2, 0)
 
     support.runner(loop)(main)
+
+
+@pytest.mark.parametrize("closed", [False, True], ids=["pool", "closed pool"])
+def test_an_abandoned_stream_gives_up_its_file(run, closed):
+    """Without waiting: Python reported that the coroutine ignored its end, and left it where it was."""
+
+    async def left(block):
+        try:
+            await pause()
+        finally:
+            await block.__aexit__(*sys.exc_info())
+
+    async def main():
+        async with huks.Keystore.open("memory:", monitor=False) as keystore:
+            await keystore.importKeyItem("aes", support.imported(support.AES_KEY, support.KEY))
+            sealed = AESGCM(support.KEY).encrypt(support.NONCE, bytes(3 << 20), None)
+            block = keystore.session("aes", support.gcm_decrypt(sealed[-16:]))
+            await block.__aenter__()
+            await anext(block.stream([sealed[:-16]]))
+            (spool,) = block._spools
+            file = spool._file
+            coroutine = left(block)
+            coroutine.send(None)
+            if closed:
+                keystore._state.pool.close()
+            raised = []
+            run(lambda: raised.extend(errors_of(coroutine.close)))
+            assert not raised
+            with anyio.fail_after(60):
+                while not file.closed:
+                    await anyio.sleep(0.001)
+            assert keystore.statistics().open == 0
+
+    anyio.run(main)
 
 
 def test_a_call_that_is_abandoned_ends_its_session(run):
