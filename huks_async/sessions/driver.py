@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import TypeVar
 
 from huks_async.crypto.operation import Operation
-from huks_async.model.errors import BusinessError
+from huks_async.model.errors import BusinessError, HuksWarning
 from huks_async.model.memory import is_out_of_memory, out_of_memory
 from huks_async.model.params import NO_PARAMETERS, BytesLike, ParamSet
 from huks_async.runtime.process_pool import LONG_SECONDS
@@ -276,7 +276,7 @@ class SessionDriver:
             return self.call_once(operation, function, data)
         try:
             return await self._call(operation, estimate, function, data)
-        except BusinessError:
+        except (BusinessError, HuksWarning):
             raise
         except Exception as error:
             raise _known(operation, error) from error
@@ -286,7 +286,7 @@ class SessionDriver:
         """Run, without waiting, a function of an operation that belongs to no session."""
         try:
             return function(data)
-        except BusinessError:
+        except (BusinessError, HuksWarning):
             raise
         except Exception as error:
             raise _known(operation, error) from error
@@ -357,6 +357,8 @@ class SessionDriver:
             raise out_of_memory(
                 f"a call of the session, which was ended ({session.operation.kind})"
             ) from error
+        elif isinstance(error, HuksWarning):  # which the caller has made an error by a filter
+            self.table.fail(session, str(error))
         elif isinstance(error, Exception):
             self.table.fail(session, "the engine failed unexpectedly")
             raise BusinessError(

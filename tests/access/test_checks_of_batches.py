@@ -1,11 +1,12 @@
 """An operation of a batch names a purpose of its own: it passes by no check that a session for it would meet."""
 
+import warnings
 from collections.abc import Collection
 from typing import Any
 
 import pytest
 
-from huks_async import AccessRequest, Caller, Keystore
+from huks_async import AccessRequest, Caller, HuksLegacyWarning, Keystore
 from huks_async.access import demand
 from huks_async.testing import EverybodyAuthenticator
 from tests.access.support import (
@@ -32,6 +33,8 @@ from tests.access.test_secure_sign_and_batches import BATCH, token_for
 pytestmark = pytest.mark.asyncio
 
 CTR = 3
+ECB = 1
+PKCS7 = 5
 
 
 class Purposes:
@@ -102,6 +105,19 @@ async def test_a_batch_signs_nothing_that_should_name_somebody(
     await keystore.generateKeyItem("s", options(**{**secure, "BATCH_PURPOSE": 12}))
     session = await keystore.initSession("s", options(**{**sign, "PURPOSE": 8}, IS_BATCH_OPERATION=True))
     await refused(keystore.updateSession(session.handle, options(b"x", **sign), token_for(session)), 12000001)
+
+
+async def test_a_weak_operation_that_a_filter_refuses_ends_the_batch(keystore: Keystore) -> None:
+    """By the warning itself, as it comes out of `initSession`; the session tells why it has gone."""
+    ecb = {**GCM_KEY, "PURPOSE": ENCRYPT, "BLOCK_MODE": ECB, "PADDING": PKCS7}
+    await keystore.generateKeyItem("k", options(**ecb, BATCH_PURPOSE=ENCRYPT))
+    handle = (await keystore.initSession("k", options(**ecb, IS_BATCH_OPERATION=True))).handle
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", HuksLegacyWarning)
+        with pytest.raises(HuksLegacyWarning, match="weak today"):
+            await keystore.updateSession(handle, options(b"text", **ecb))
+    gone = await refused(keystore.updateSession(handle, options(b"text", **ecb)), 12000011)
+    assert "weak today" in gone.message
 
 
 @pytest.mark.parametrize("kind", [NORMAL, CUSTOM])
