@@ -665,4 +665,5 @@ class SessionTable:
 
 
 def _fate(cause: str, idle: float) -> str:
-    return f"it {'' if cause == IDLE else 'was '}{cause} after {idle:.0f} s idle"
+    seconds = f"{idle:.0f}" if idle >= 1 else f"{idle:.2g}"
+    return f"it {'' if cause == IDLE else 'was '}{cause} after {seconds} s idle"

@@ -391,6 +391,16 @@ def test_on_purge_is_told_of_every_purge_and_may_fail(caplog):
     assert caplog.text.count("on_purge failed") == 3
 
 
+@pytest.mark.parametrize(("idle", "told"), [(0.3125, "0.31"), (0.05, "0.05"), (1.25, "1"), (7.0, "7")])
+def test_why_a_session_has_gone_tells_how_long_it_idled(idle, told):
+    """Also where that was no whole second."""
+    clock = Clock()
+    table = make(clock, max_idle=0.03)
+    (handle,) = open_some(table, 1)
+    clock.now += idle
+    assert f"it timed out after {told} s idle" in why_gone(table, handle)
+
+
 @pytest.mark.parametrize("ends", [False, True])
 def test_on_purge_ends_its_caller_only_by_what_ends_a_program(caplog, ends):
     """A cancellation that comes out of it is somebody else's, and ended a task that nobody had cancelled."""
