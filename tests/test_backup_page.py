@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -24,14 +25,20 @@ PAGE = Path(__file__).parent.parent / "docs" / "backup.md"
 
 
 def test_the_commands_back_up_and_restore(tmp_path: Path) -> None:
-    """Keys made before the backup are there again after the restore, one made later is in what was moved away."""
+    """Keys made before the backup are there again after the restore, one made later is in what was moved away.
+
+    Each block is run in a shell of its own, which has nothing of what an earlier one has set.
+    """
     bin_folder = tmp_path / "bin"
     bin_folder.mkdir()
     huks = bin_folder / "huks"
     huks.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m huks_async.cli "$@"\n')
     huks.chmod(0o755)
-    environment = os.environ | {
-        "HUKS_ASYNC_HOME": str(tmp_path / "home"),
+    data = tmp_path / "data"
+    home = data / "huks_async"
+    environment = {name: value for name, value in os.environ.items() if name != "HUKS_ASYNC_HOME"} | {
+        # on macOS the data folder is not asked of the environment
+        **({"HUKS_ASYNC_HOME": str(home)} if sys.platform == "darwin" else {"XDG_DATA_HOME": str(data)}),
         "PATH": f"{bin_folder}:{os.environ['PATH']}",
         "PYTHONPATH": str(PAGE.parent.parent),
     }
@@ -57,7 +64,7 @@ def test_the_commands_back_up_and_restore(tmp_path: Path) -> None:
     run("huks keys generate third; huks keys delete --yes first")
     assert run(look) == "first\nsecond\n"
     assert run("huks keys list") == "second\nthird\n"
-    run('rm "$HUKS_ASYNC_HOME/root.key"')
+    (home / "root.key").unlink()
     assert run(restore).startswith("first\nsecond\nversions\n")
     assert (tmp_path / "before-restore" / "keystore.db").exists()
     assert not (tmp_path / "trial").exists()
@@ -70,7 +77,6 @@ def test_the_commands_back_up_and_restore(tmp_path: Path) -> None:
 
     (tmp_path / "killed.py").write_text(_KILLED)
     run(f"{shlex.quote(sys.executable)} killed.py")
-    run(
-        'cp "$HUKS_ASYNC_HOME/keystore.db" before-restore; cd "$HUKS_ASYNC_HOME"; mv keystore.db-wal keystore.db-wal.0f.unsaved'
-    )
+    shutil.copy(home / "keystore.db", tmp_path / "before-restore")
+    (home / "keystore.db-wal").rename(home / "keystore.db-wal.0f.unsaved")
     assert run(read_in) == "first\nlate\nsecond\n"
