@@ -15,7 +15,7 @@ from huks_async.cli.machine import doctor
 from huks_async.cli.words.parameters import KINDS
 from huks_async.crypto.rules import matrix
 from huks_async.model.errors import BusinessError
-from tests.cli.command_line import Huks, command
+from tests.cli.command_line import Done, Huks, command
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -183,12 +183,69 @@ def test_doctor_tells_of_sm2(huks: Huks, monkeypatch: pytest.MonkeyPatch) -> Non
     assert json.loads(huks("doctor", "--json").out)["versions"]["sm2"].startswith("none; ")
 
 
-def test_a_missing_key_gets_advice_for_commands(huks: Huks) -> None:
-    """Which has no sessions to open."""
+def test_a_missing_key_gets_advice_for_commands(huks: Huks, home: Path) -> None:
+    """Which has no sessions to open, and names the store that was looked in."""
+    assert huks("keys", "generate", "k").code == 0
     done = huks("keys", "show", "nobody")
     assert (done.code, "12000011" in done.err) == (1, True)
     hint = done.err.splitlines()[-1]
     assert ("--level" in hint, "--namespace" in hint, "session" in hint) == (True, True, False)
+    assert f"the store is sqlite:///{home}/keystore.db; " in hint
+
+
+LOOKS = [
+    ("keys", "show", "a"),
+    ("keys", "delete", "--yes", "a"),
+    ("keys", "export", "a"),
+    ("keys", "attest", "a", "-c", "00"),
+    ("keys", "import-wrapped", "b", "FILE", "--with", "a", "--algorithm", "aes", "--size", "256"),
+    ("encrypt", "a", "FILE", "-o", "OUTPUT"),
+    ("sign", "a", "FILE", "-o", "OUTPUT"),
+    ("verify", "a", "FILE", "--signature", "FILE"),
+    ("mac", "a", "FILE"),
+    ("derive", "a", "--bytes", "32", "-o", "OUTPUT"),
+    ("agree", "a", "FILE", "-o", "OUTPUT"),
+]
+
+
+@pytest.mark.parametrize("words", LOOKS, ids=lambda words: " ".join(words[:2]))
+@pytest.mark.parametrize("place", ["default", "address"])
+def test_a_look_makes_no_store(
+    huks: Huks, home: Path, tmp_path: Path, words: tuple[str, ...], place: str
+) -> None:
+    """A mistyped folder or address is told, and stays as it was."""
+    (tmp_path / "FILE").write_bytes(b"x" * 100)
+    named = [str(tmp_path / word) if word in {"FILE", "OUTPUT"} else word for word in words]
+    store = home / "keystore.db" if place == "default" else tmp_path / "none" / "keys.db"
+    if place == "address":
+        named += ["--store", f"sqlite:///{store}"]
+    done = huks(*named)
+    assert (done.code, "(code 12000011)" in done.err) == (1, True), done.err
+    assert done.err.splitlines()[-1].startswith(f"hint: there is no store sqlite:///{store}; check --store")
+    assert os.listdir(tmp_path) == ["FILE"]
+
+
+def test_of_no_store_the_list_is_empty(huks: Huks, home: Path, tmp_path: Path) -> None:
+    """Nor is there a PIN; and nothing is made."""
+    assert huks("keys", "list") == Done(0, b"", "")
+    assert huks("keys", "list", "--json").out == b'{\n  "keys": []\n}\n'
+    assert huks("access", "status").out == b"user 100: no PIN\n"
+    assert "12000013" in huks("access", "clear", "--yes").err
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_cannot_be_looked_at_is_not_taken_for_an_empty_store(
+    huks: Huks, home: Path, tmp_path: Path
+) -> None:
+    """A log without its database, a file in place of a folder."""
+    home.mkdir(mode=0o700)
+    (home / "keystore.db-wal").write_bytes(b"x")
+    for words in (("keys", "list"), ("store", "backup", tmp_path / "copy.db")):
+        done = huks(*words)
+        assert (done.code, done.out, "its log is there" in done.err) == (1, b"", True)
+    done = huks("keys", "list", "--store", f"sqlite:///{home}/keystore.db-wal/keys.db")
+    assert (done.code, "12000004" in done.err) == (1, True)
+    assert not (home / "keystore.db").exists()
 
 
 def test_doctor_passes_over_files_that_have_gone_meanwhile(

@@ -64,14 +64,14 @@ async def clear(
     """Take the PIN away. Keys with --auth-access clear-password can never be used again."""
     if not yes:
         raise usage_error("keys that are bound to the PIN would end for good", hint="add --yes")
-    async with place.open() as keystore:
+    async with place.open(new=False) as keystore:
         await PinAuthenticator().clear(keystore, FIRST_USER)
     say("the user has no PIN any more")
 
 
 async def status(*, json: Json = False, place: Place = HERE) -> None:
     """Tell whether the user has a PIN."""
-    async with place.open() as keystore:
+    async with place.open(new=False) as keystore:
         there = await has_pin(keystore)
     if json:
         show_json({"user": FIRST_USER, "pin": there})
@@ -83,7 +83,7 @@ async def token(*, destination: Destination = TO_STANDARD_OUTPUT, place: Place =
     """Ask for the PIN, and write a token for keys with --auth-challenge none: good until their timeout."""
     destination.refuse_terminal("the token", nature="secret")
     opening = destination.prepare(private=True)
-    async with place.open() as keystore:
+    async with place.open(new=False) as keystore:
         pin = ask_secret("PIN", hint=_AT_A_TERMINAL)
         with guessing():
             made = await keystore.authenticate(b"", pin)

@@ -52,7 +52,7 @@ async def attest(
     if key_id is not None:
         # whatever the locale, text is UTF-8; bytes that are no text stay as they are
         tags["ATTESTATION_ID_ALIAS"] = key_id.encode("utf-8", "surrogateescape")
-    async with place.open() as keystore:
+    async with place.open(new=False) as keystore:
         if form == "offline":
             result = await keystore.anonAttestKeyItemOffline(alias, properties(**tags))
         elif form == "anonymous":

@@ -27,7 +27,7 @@ async def export(
     """Write the public half of a key pair."""
     if form != "pem":
         destination.refuse_terminal("the key in this form")
-    async with place.open() as keystore:
+    async with place.open(new=False) as keystore:
         data = (await keystore.exportKeyItem(alias, options(**place.tags))).outData
         if form != "huks":
             stored = (await keystore.getKeyItemProperties(alias, options(**place.tags))).properties

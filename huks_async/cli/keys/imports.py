@@ -103,7 +103,7 @@ async def import_wrapped(
     if public_key is not None:
         tags["ASYMMETRIC_PUBLIC_KEY_DATA"] = await _public_half(file, public_key, algorithm)
     data = read_key_file(file)
-    async with place.open() as keystore:
+    async with place.open(new=False) as keystore:
         found = (await keystore.getKeyItemProperties(wrapping, options(**place.tags))).properties
         suite = _SUITES.get(next(p.value for p in found if p.tag == HuksTag.HUKS_TAG_ALGORITHM))
         if suite is None:

@@ -25,7 +25,7 @@ from huks_async.cli.words.parameters import describe, options, to_json
 
 async def list_keys(*, json: Json = False, place: Place = HERE) -> None:
     """Print the names of all keys, one a line; characters that do not print are escaped."""
-    async with place.open() as keystore:
+    async with place.open(new=False) as keystore:
         aliases = (await keystore.listAliases(options(**place.tags))).keyAliases
     if json:
         show_json({"keys": [{"alias": alias} for alias in sorted(aliases)]})
@@ -36,7 +36,7 @@ async def list_keys(*, json: Json = False, place: Place = HERE) -> None:
 
 async def show_key(alias: Alias, /, *, json: Json = False, place: Place = HERE) -> None:
     """Print what a key is and may do."""
-    async with place.open() as keystore:
+    async with place.open(new=False) as keystore:
         stored = (await keystore.getKeyItemProperties(alias, options(**place.tags))).properties
     if json:
         show_json({"alias": alias, "properties": [to_json(param) for param in stored]})
@@ -55,7 +55,7 @@ async def delete(
     """Delete a key for good. What it encrypted cannot be read any more."""
     if not yes:
         _confirm(f"delete the key {alias!r} for good?")
-    async with place.open() as keystore:
+    async with place.open(new=False) as keystore:
         await keystore.deleteKeyItem(alias, options(**place.tags))
     say(f"deleted the key {alias!r}")
 

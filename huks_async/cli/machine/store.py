@@ -1,15 +1,12 @@
 """`huks store`: the file that holds the keys, as a whole."""
 
-import os
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from huks_async.cli.shell.console import CommandError, say, show_json, usage_error
 from huks_async.cli.shell.files import STANDARD
-from huks_async.cli.words.arguments import HERE, Json, Place, no_option, wrong_words
-from huks_async.keystore.open_arguments import choose_store
-from huks_async.stores import SqliteStore
+from huks_async.cli.words.arguments import HERE, Json, Place, no_option
 
 
 async def backup(
@@ -31,7 +28,11 @@ async def backup(
         raise usage_error("a backup is a file, not a stream", hint="name the file to make")
     if not target:
         raise usage_error("the name of the backup is empty", hint="name the file to make")
-    _refuse_missing(place.store)
+    if place.is_missing():
+        # opening would make a new store, and the backup of a mistyped address would be empty
+        raise CommandError(
+            f"there is no store {place.address}", hint="check --store, or HUKS_ASYNC_HOME for the default one"
+        )
     async with place.open() as keystore:
         made = await keystore.backup(target)
     if json:
@@ -40,11 +41,3 @@ async def backup(
         keys = "1 key" if made.keys == 1 else f"{made.keys} keys"
         say(f"copied the store to {made.path}: {keys}, each opened in the copy; {made.size} bytes")
         say("the root key is not in it; keep a copy of that, apart")
-
-
-def _refuse_missing(address: str | None) -> None:
-    with wrong_words():
-        store = choose_store(address)
-    if isinstance(store, SqliteStore) and not os.path.exists(store.path):
-        # opening would make a new store, and the backup of a mistyped address would be empty
-        raise CommandError(f"there is no store {store.address}", hint="correct the address")

@@ -93,7 +93,7 @@ async def encrypt(
             f"{'--format 1' if version else '--sm2-form'} takes one key, {len(aliases)} are given"
         )
     with contextlib.ExitStack() as stack:
-        async with place.open() as keystore:
+        async with place.open(new=False) as keystore:
             if version != "2" and len(aliases) == 1:
                 bare = version is None and await _is_sm2(keystore, aliases[0], place, form)
                 if bare or version == "1":
@@ -155,7 +155,7 @@ async def decrypt(
     if wanted is not None and (whole or form is not None):
         raise usage_error(f"--range and {'--whole' if whole else '--sm2-form'} exclude each other")
     with contextlib.ExitStack() as stack:
-        async with place.open() as keystore:
+        async with place.open(new=False) as keystore:
             opened = stack.enter_context(open_input(name))
             # before anybody is asked for a PIN; and what the file is now is what its result may replace
             opening = destination.prepare(source=opened, part=wanted is not None)

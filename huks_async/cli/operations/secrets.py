@@ -66,7 +66,7 @@ async def mac(
         destination.refuse_terminal("the code")
     opening = destination.prepare() if check is None else None
     given = b"" if check is None else _read_code(check)
-    async with place.open() as keystore:
+    async with place.open(new=False) as keystore:
         tags = await _tags(keystore, alias, place, _P.HUKS_KEY_PURPOSE_MAC, digest)
         if tags["ALGORITHM"] == HuksKeyAlg.HUKS_ALG_CMAC:
             # the only IV that CMAC has; the API asks for it all the same
@@ -122,7 +122,7 @@ async def derive(
     if iterations is not None:
         choices["ITERATION"] = iterations
     opening = destination.prepare(private=True)
-    async with place.open() as keystore:
+    async with place.open(new=False) as keystore:
         tags = await _tags(keystore, alias, place, _P.HUKS_KEY_PURPOSE_DERIVE, digest)
         derived = await _whole(keystore, alias, tags | choices, b"", place)
     _write(derived, opening)
@@ -143,7 +143,7 @@ async def agree(
     check_standard_input(peer, place.token_file)
     destination.refuse_terminal("what is agreed", nature="secret")
     opening = destination.prepare(private=True)
-    async with place.open() as keystore:
+    async with place.open(new=False) as keystore:
         tags = await _tags(keystore, alias, place, _P.HUKS_KEY_PURPOSE_AGREE, None)
         key = _ECC if tags["ALGORITHM"] == HuksKeyAlg.HUKS_ALG_ECDH else int(tags["ALGORITHM"])
         public = (await read_key(peer, Reading(algorithm=algorithm_word(key)))).public

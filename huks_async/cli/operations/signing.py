@@ -50,7 +50,7 @@ async def sign(
     """Sign a file. The output is the bare signature."""
     check_standard_input(file, place.token_file)
     destination.refuse_terminal("the signature")
-    async with place.open() as keystore:
+    async with place.open(new=False) as keystore:
         tags = await _tags(keystore, alias, place, HuksKeyPurpose.HUKS_KEY_PURPOSE_SIGN)
         group = await _group(keystore, alias, place, tags) if form == "raw" else None
         made = bytearray()
@@ -83,7 +83,7 @@ async def verify(
     """Verify a file's signature. A bad one ends with code 1."""
     check_standard_input(signature, file, place.token_file)
     given = _read_signature(signature)
-    async with place.open() as keystore:
+    async with place.open(new=False) as keystore:
         tags = await _tags(keystore, alias, place, HuksKeyPurpose.HUKS_KEY_PURPOSE_VERIFY)
         if form == "raw":
             given = interchange.signature_from_raw(given, *await _group(keystore, alias, place, tags))

@@ -199,7 +199,6 @@ _WAYS_OUT = {
     12000007: "the PIN was cleared since the key was made; make a new key",
     12000008: "for a key with --auth-challenge none, huks access token writes a new token; other keys ask for the PIN",
     12000009: "huks access token writes a new token",
-    12000011: "check the name of the key, --store, --namespace and --level; huks keys list shows what is there",
     12000013: "huks access enroll gives the user a PIN",
     12000016: "huks access enroll gives the user a PIN",
     12000017: "choose another name, or take away what has it",

@@ -1,8 +1,8 @@
 """The arguments that commands share, among them where the keystore is."""
 
 import io
-from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Annotated
@@ -16,10 +16,10 @@ from huks_async.cli.shell.files import STANDARD, Way, open_output, prepare_outpu
 from huks_async.cli.shell.targets import Output
 from huks_async.cli.words.parameters import Tags
 from huks_async.keys.items.aliases import check_alias
-from huks_async.keystore.open_arguments import DEFAULT_NAMESPACE
+from huks_async.keystore.open_arguments import DEFAULT_NAMESPACE, choose_store
 from huks_async.model.errors import BusinessError
 
-_ILLEGAL, _EXISTS = 401, 12000017
+_ILLEGAL, _NOT_FOUND, _EXISTS = 401, 12000011, 12000017
 
 
 def no_option(type_: object, value: str | list[str] | None) -> None:
@@ -154,11 +154,15 @@ class Place:
     )
     level: Annotated[Level | None, Parameter(help="Storage level; the keystore's default is ce.")] = None
 
-    def open(self) -> AbstractAsyncContextManager["huks_async.Keystore"]:
+    @asynccontextmanager
+    async def open(self, *, new: bool = True) -> AsyncIterator["huks_async.Keystore"]:
         """The keystore, by these options, the environment and the defaults.
 
+        Args:
+            new: whether a store that is not there is made. If not, it is as an empty one, and nothing is made.
+
         Raises:
-            CommandError: the namespace is none, or the store's address.
+            CommandError: the namespace is none, or the store's address; or, in the block, there is no such key.
 
         """
         if self.namespace == "":
@@ -168,9 +172,10 @@ class Place:
         # of the library
         from huks_async.access.pin import PinAuthenticator
 
+        missing = not new and self.is_missing()
         with wrong_words():  # nothing is opened yet
-            return huks_async.Keystore.open(
-                self.store,
+            described = huks_async.Keystore.open(
+                "memory:" if missing else self.store,
                 namespace=DEFAULT_NAMESPACE if self.namespace is None else self.namespace,
                 authenticator=PinAuthenticator(),
                 # so that one command takes the token that another one wrote
@@ -178,6 +183,36 @@ class Place:
                 monitor=False,
                 load_all=False,
             )
+        try:
+            async with described as keystore:
+                yield keystore
+        except BusinessError as error:
+            if error.code != _NOT_FOUND:
+                raise
+            if missing:
+                hint = (
+                    f"there is no store {self.address}; check --store, or HUKS_ASYNC_HOME for the default one"
+                )
+            else:
+                hint = (
+                    f"the store is {self.address}; check the name of the key, --store, --namespace and --level; "
+                    "huks keys list shows what is there"
+                )
+            raise CommandError(f"{error.message} (code {error.code})", hint=hint) from error
+
+    @property
+    def address(self) -> str:
+        """The address of the store, also of the default one."""
+        return choose_store(self.store).address
+
+    def is_missing(self) -> bool:
+        """Whether there is nothing of the store, which opening it would make."""
+        from huks_async.stores import SqliteStore
+        from huks_async.stores.sqlite.files import is_missing
+
+        with wrong_words():
+            store = choose_store(self.store)
+        return isinstance(store, SqliteStore) and is_missing(store.path)
 
     @property
     def tags(self) -> Tags:

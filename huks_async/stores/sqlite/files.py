@@ -98,6 +98,18 @@ def left_log(path: str) -> str | None:
     return None
 
 
+def is_missing(path: str) -> bool:
+    """Whether a path names no database, and no log was left there; False also where that cannot be looked at."""
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        with suppress(OSError):
+            return left_log(os.path.realpath(path)) is None
+    except OSError:
+        pass
+    return False
+
+
 class Names:
     """Paths and the files that they should name, to be looked at often."""
 
