@@ -138,3 +138,18 @@ async def test_asking_for_the_index_changes_nothing(path: Path) -> None:
         assert index.read(0, 96) == header
     assert _content(path) == before
     await store.aclose()
+
+
+@pytest.mark.asyncio
+async def test_an_empty_log_beside_the_shared_memory_of_another_is_not_written(
+    path: Path, other: Peer
+) -> None:
+    """An opening leaves it that met the removal of the log. What the index tells of is in the log that lost its name."""
+    os.unlink(f"{path}-wal")
+    os.close(os.open(f"{path}-wal", os.O_CREAT | os.O_WRONLY, 0o600))
+    store = SqliteStore(path, busy_timeout=0.2)
+    with pytest.raises(BusinessError, match="have not noticed yet"):
+        await store.open()
+    assert other.ask(f"put(*{THEIRS})") is True
+    await store.open()
+    await _agree(store, other, path)

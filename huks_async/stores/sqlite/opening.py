@@ -14,6 +14,7 @@ from huks_async.stores.sqlite.database import Database
 from huks_async.stores.sqlite.files import left_log, look, wait_until_noticed
 from huks_async.stores.sqlite.guards import AVAILABLE, DATABASE_USERS, INDEX_USERS, Guard, refuse_inherited
 from huks_async.stores.sqlite.schema import APPLICATION_ID, migrate
+from huks_async.stores.sqlite.walindex import MAPPED_SIZE, frames
 
 _OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
 _SMALLEST_FILE = 512  # one page of the smallest size
@@ -97,7 +98,7 @@ def open_database(path: str, address: str, busy_timeout: float, *, settled: bool
         made.callback(database.close, tidy=False)
         # Each connection opens the log by its name. If somebody has removed it in between, they have two, and what the
         # one writes into the first would be synced and looked for in the second.
-        if database.files != opened or not database.is_named():
+        if database.files != opened or not database.is_named() or database.log.is_missing_frames():
             raise UnsettledError
         made.pop_all()
     wait_until_noticed(seen)
@@ -194,30 +195,39 @@ def _check_settled(path: str, file: Guard) -> bool:
     Raises:
         UnsettledError: the database is in use, but its log or shared memory is missing: its users will write the
             log back at their next use. Or the shared memory is in use, but by users of another database; or users of
-            this process have another one.
+            this process have another one; or it is of another log.
 
     """
     names = look(path)
     if names.database != file.inode:
         raise UnsettledError
-    if file.used_here():
+    used_here = file.used_here() > 0
+    if not (used_here or AVAILABLE):
+        return False
+    if used_here or file.used_by_others():
         if None in names:
             raise UnsettledError
-        with _guard_of_index(path) as index:  # see _uses; this tells it before anything is opened
-            if not index.used_here():
+        with _guard_of_index(path) as index:
+            # _uses asks it, too, but only when SQLite has read the log
+            if used_here and not index.used_here():
                 raise UnsettledError
-        return False
-    if not AVAILABLE:
-        return False
-    if file.used_by_others():
-        if None in names:
-            raise UnsettledError
+            if _is_missing_frames(path, index):
+                raise UnsettledError
         return False
     if names.shared is not None:
         with _guard_of_index(path) as index:
             if index.used_here() or index.used_by_others():
                 raise UnsettledError
     return True
+
+
+def _is_missing_frames(path: str, index: Guard) -> bool:
+    """Whether the log is empty, although the index tells of pages in it: an opening has made it that met a removal."""
+    header = index.read(0, MAPPED_SIZE)
+    try:
+        return len(header) == MAPPED_SIZE and frames(header)[0] > 0 and os.path.getsize(f"{path}-wal") == 0
+    except FileNotFoundError as error:  # it was there a moment ago
+        raise UnsettledError from error
 
 
 def _write_back(connection: sqlite3.Connection) -> None:

@@ -31,7 +31,7 @@ _READERS_AT = 104
 """How much of the log is visible to those who hold the reader's locks 1 to 4."""
 
 
-def frames(memory: mmap.mmap) -> tuple[int, int]:
+def frames(memory: mmap.mmap | bytes) -> tuple[int, int]:
     """Return how many pages the log holds, and how many of them are in the database file already."""
     return _FRAMES.unpack_from(memory, _LAST_FRAME_AT)[0], _FRAMES.unpack_from(memory, _BACKFILLED_AT)[0]
 
