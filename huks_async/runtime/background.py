@@ -7,6 +7,7 @@ from typing import Any
 import anyio
 
 from huks_async.runtime.cancellation import raise_unless_foreign
+from huks_async.runtime.loops import asyncio_loop
 from huks_async.runtime.rounds import on_asyncio
 
 logger: logging.Logger = logging.getLogger("huks_async")
@@ -53,6 +54,26 @@ class Background:
     def forget(self) -> None:
         """Forget the task without ending it: for a child process after a fork, where the task is the parent's."""
         self._stop = None
+
+
+_running: set[Any] = set()
+"""Tasks that nothing else refers to. An event loop of asyncio does not keep its tasks alive."""
+
+
+def run_by_itself(function: Function) -> None:
+    """Have `function()` run in a task that nobody waits for. Called in the thread of an event loop, in any task or none.
+
+    What it raises is logged.
+    """
+    loop = asyncio_loop()
+    if loop is None:
+        import trio
+
+        trio.lowlevel.spawn_system_task(_logged, function)
+        return
+    task = loop.create_task(_logged(function))
+    _running.add(task)
+    task.add_done_callback(_running.discard)
 
 
 async def _logged(function: Function) -> None:

@@ -356,6 +356,17 @@ async def close_in_worker(pool: WorkerPool, close: Callable[[], object]) -> None
         close()  # `Task.cancel()` ends the wait in spite of the shield, before the call has begun
 
 
+def close_later(pool: WorkerPool, close: Callable[[], object]) -> None:
+    """Have `close()` called in a thread of a pool without waiting, for a coroutine that is being closed itself.
+
+    Called here where the pool is closed, or this is no thread of an event loop.
+    """
+    try:
+        pool.start(close)
+    except Exception:
+        close()
+
+
 class SerialWorker(WorkerPool):
     """One thread: calls run one after the other, in the order in which they came."""
 

@@ -62,8 +62,9 @@ class SessionParts(NamedTuple):
     pool: WorkerPool
     limits: Limits
     abandon: Callable[[int], None]
-    # the same for a key in an external provider
+    # the same for a key in an external provider, and where nothing may be awaited
     leave: Callable[[int], Awaitable[None]]
+    leave_later: Callable[[int], None]
 
 
 class KeySession(Uncopied):
@@ -148,6 +149,9 @@ class KeySession(Uncopied):
                 spool.leave()
             if self._key_class is None:
                 self._end()
+            elif not self._ended and self._open is not None:
+                self._ended = True
+                self._parts.leave_later(self._open.handle)
         try:
             async with AsyncExitStack() as steps:
                 for stream in self._streams:

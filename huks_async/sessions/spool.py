@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from huks_async.model.errors import BusinessError
 from huks_async.runtime.randomness import random_bytes
-from huks_async.runtime.workers import WorkerPool, close_in_worker
+from huks_async.runtime.workers import WorkerPool, close_in_worker, close_later
 
 MEMORY_BYTES = 1024 * 1024
 """How much is kept in memory; also the size of the blocks that `release` yields."""
@@ -73,10 +73,7 @@ class Spool:
         self._parts.clear()
         file, self._file = self._file, None
         if file is not None:
-            try:
-                self._pool.start(file.close)
-            except Exception:  # the pool is closed, or this is no thread of an event loop
-                file.close()
+            close_later(self._pool, file.close)
 
     def _write(self, block: bytes) -> None:
         if self._file is None:

@@ -388,6 +388,10 @@ class SessionTable:
             session.free_for = GIVEN_UP
         self._leftovers.leave(step)
 
+    def do_later(self, step: Callable[[], None]) -> None:
+        """Have a step done in the thread of this table when nothing else is under way. Called from any thread."""
+        self._leftovers.leave(step)
+
     def catch_up(self) -> None:
         """End what coroutines have left to be ended when they were closed."""
         self._leftovers.take()

@@ -5,10 +5,13 @@ import gzip
 import io
 import os
 import random
+import sys
 import tarfile
 import tempfile
 import threading
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Generator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -427,3 +430,47 @@ async def test_a_read_cancelled_before_its_chunks_have_begun_ends(monkeypatch: p
             await pool.run(len, b"")
             assert before == []
             pool.close()
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["this thread", "another thread"])
+async def test_the_block_of_a_task_that_the_collector_ends_closes_its_file(
+    elsewhere: bool, tmp_path: Path
+) -> None:
+    """Without waiting, which a coroutine that is being closed must not: Python reported that it ignored its end."""
+    path = tmp_path / "sealed"
+    path.write_bytes(FILE)
+    raised: list[BaseException] = []
+
+    @types.coroutine
+    def pause() -> Generator[None, None, None]:
+        yield
+
+    async def left(block: AbstractAsyncContextManager[Any]) -> None:
+        try:
+            await pause()
+        finally:
+            await block.__aexit__(*sys.exc_info())
+
+    def close() -> None:
+        try:
+            coroutine.close()
+        except BaseException as error:
+            raised.append(error)
+
+    async with keystore() as opened:
+        await import_aes(opened, "key", KEY)
+        block = opened.open_sealed("key", path)
+        reader = await block.__aenter__()
+        own: Any = reader._file._own
+        coroutine = left(block)
+        coroutine.send(None)
+        if elsewhere:
+            thread = threading.Thread(target=close)
+            thread.start()
+            thread.join()
+        else:
+            close()
+        assert not raised
+        with anyio.fail_after(60):
+            while not own.closed:
+                await anyio.sleep(0.001)

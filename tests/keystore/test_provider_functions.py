@@ -3,7 +3,10 @@
 import asyncio
 import inspect
 import json
+import sys
+import threading
 import traceback
+import types
 from math import inf
 
 import pytest
@@ -142,6 +145,38 @@ async def test_a_block_whose_abort_fails_still_raises_what_ended_it(ready, token
             async for part in session.stream(source()):
                 assert part
                 break
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["this thread", "another thread"])
+async def test_a_block_of_a_task_that_the_collector_ends_tells_the_provider(ready, token, elsewhere):
+    """A coroutine that is being closed cannot wait for that; the event loop does it."""
+    await ready.openResource(rid("aes"))
+    await ready.generateKeyItem(rid("aes"), external(ALGORITHM=20, KEY_SIZE=256, PURPOSE=3))
+    block = ready.session(rid("aes"), external(ALGORITHM=20, PURPOSE=1))
+    await block.__aenter__()
+
+    @types.coroutine
+    def pause():
+        yield
+
+    async def left():
+        try:
+            await pause()
+        finally:
+            await block.__aexit__(*sys.exc_info())
+
+    coroutine = left()
+    coroutine.send(None)
+    if elsewhere:
+        thread = threading.Thread(target=coroutine.close)
+        thread.start()
+        thread.join()
+    else:
+        coroutine.close()
+    async with asyncio.timeout(60):
+        while token.sessions:
+            await asyncio.sleep(0.001)
+    assert len(ready._state.providers.sessions) == 0
 
 
 async def test_wrapped_import_takes_two_keys_of_one_provider(ready, token):

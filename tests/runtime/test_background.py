@@ -6,6 +6,7 @@ import anyio
 import pytest
 
 from huks_async.runtime import background
+from huks_async.runtime.jobs import current_home
 from tests.keystore.test_loops import BACKENDS, run
 
 
@@ -102,3 +103,28 @@ def test_one_that_is_stopped_says_nothing(caplog):
 
     asyncio.run(main())
     assert not caplog.text
+
+
+@pytest.mark.parametrize("posted", [False, True], ids=["in a task", "in a callback"])
+@pytest.mark.parametrize(("backend", "settings"), BACKENDS)
+def test_one_that_runs_by_itself_runs_to_its_end(backend, settings, posted, caplog):
+    """Wherever it was begun; what it raises is logged."""
+
+    async def main() -> None:
+        ended = anyio.Event()
+
+        async def runs() -> None:
+            await anyio.sleep(0.001)
+            ended.set()
+            raise LookupError
+
+        def begin() -> None:
+            background.run_by_itself(runs)
+
+        current_home(None).post(begin) if posted else begin()
+        with anyio.fail_after(60):
+            await ended.wait()
+        await anyio.sleep(0.01)
+
+    run(main, backend, settings)
+    assert "LookupError" in caplog.text
