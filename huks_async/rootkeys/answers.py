@@ -8,7 +8,7 @@ import anyio
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import as_buffer
 from huks_async.rootkeys.base import KEY_SIZE, RootKey
-from huks_async.runtime.cancellation import raise_unless_foreign
+from huks_async.runtime.cancellation import raise_unless_failures, raise_unless_foreign
 
 T = TypeVar("T")
 
@@ -74,8 +74,17 @@ async def _answer(root_key: RootKey, method: str, answer: Awaitable[T]) -> T:
         return await answer
     except cancelled as error:
         await raise_unless_foreign(error)
-        who = f"{type(root_key).__name__}.{method}"
-        raise BusinessError(12000004, f"{who} awaited what somebody else had cancelled") from error
+        raise _not_ours(root_key, method) from error
+    except BaseExceptionGroup as error:
+        await raise_unless_failures(error)
+        if isinstance(error, Exception):
+            raise
+        raise _not_ours(root_key, method) from error
+
+
+def _not_ours(root_key: RootKey, method: str) -> BusinessError:
+    who = f"{type(root_key).__name__}.{method}"
+    return BusinessError(12000004, f"{who} awaited what somebody else had cancelled")
 
 
 def _checked(root_key: RootKey, method: str, answer: object, least: int, most: int) -> bytes:

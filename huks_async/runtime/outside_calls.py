@@ -6,7 +6,7 @@ from typing import TypeVar
 import anyio
 
 from huks_async.model.errors import BusinessError
-from huks_async.runtime.cancellation import raise_unless_foreign
+from huks_async.runtime.cancellation import raise_unless_failures, raise_unless_foreign
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ class OutsideCalls:
 
         Raises:
             BusinessError: 12000012 when this is closed before there is an answer; otherwise what the call raises.
-            RuntimeError: it raises a cancellation that is not one of the running task.
+            RuntimeError: it raises a cancellation that is not one of the running task, alone or in a group.
         """
         with anyio.CancelScope() as scope:
             if self._closed:
@@ -37,6 +37,11 @@ class OutsideCalls:
                 return await answer
             except anyio.get_cancelled_exc_class() as error:
                 await raise_unless_foreign(error)
+                raise RuntimeError(f"{who} awaited what somebody else had cancelled") from error
+            except BaseExceptionGroup as error:
+                await raise_unless_failures(error)
+                if isinstance(error, Exception):
+                    raise
                 raise RuntimeError(f"{who} awaited what somebody else had cancelled") from error
             finally:
                 self._scopes.discard(scope)

@@ -11,7 +11,7 @@ import anyio
 import anyio.lowlevel
 
 from huks_async.model.settings import check_seconds, check_whole
-from huks_async.runtime.cancellation import was_cancelled
+from huks_async.runtime.cancellation import raise_unless_failures, was_cancelled
 from huks_async.runtime.workers import run_to_its_end
 from huks_async.sessions.pressure.base import (
     Clock,
@@ -192,7 +192,7 @@ class LowMemoryMonitor:
             logger.warning("no sensor of memory pressure: %s; next try in %g s", error, self._reopen_after)
             return
         except BaseException as error:
-            self._survive(error, "the choice of a sensor")
+            await self._survive(error, "the choice of a sensor")
             return
         self._sensor = sensor
         try:
@@ -207,7 +207,7 @@ class LowMemoryMonitor:
             await sensor.aclose()
             raise
         except BaseException as error:
-            self._survive(error, "a sensor of memory pressure")
+            await self._survive(error, "a sensor of memory pressure")
         finally:
             self._note(sensor=sensor.name, under_pressure=False)
             await self._close_sensor()
@@ -223,12 +223,12 @@ class LowMemoryMonitor:
             if scope.cancelled_caught:
                 logger.error("a sensor of memory pressure did not close within %g s", _LONGEST_CLOSING)
         except BaseException as error:
-            _raise_unless_foreign(error)
+            await _raise_unless_foreign(error)
             logger.exception("a sensor of memory pressure could not be closed")
 
-    def _survive(self, error: BaseException, what: str) -> None:
+    async def _survive(self, error: BaseException, what: str) -> None:
         """Log a failure, because a bug in a sensor must not end the protection; raise what does end it."""
-        _raise_unless_foreign(error)
+        await _raise_unless_foreign(error)
         self._note(broken=self._seen.broken + 1)
         logger.error("%s failed; next try in %g s", what, self._reopen_after, exc_info=error)
 
@@ -304,9 +304,12 @@ class LowMemoryMonitor:
         logger.exception("%s failed; the monitor goes on", what)
 
 
-def _raise_unless_foreign(error: BaseException) -> None:
+async def _raise_unless_foreign(error: BaseException) -> None:
     """Raise what ends a task; return for any other exception, also if it is one of a cancellation that is not ours."""
     if isinstance(error, Exception):
+        return
+    if isinstance(error, BaseExceptionGroup):
+        await raise_unless_failures(error)
         return
     ends = isinstance(error, (GeneratorExit, KeyboardInterrupt, SystemExit))
     if ends or not isinstance(error, anyio.get_cancelled_exc_class()) or was_cancelled():

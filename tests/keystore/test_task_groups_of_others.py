@@ -1,0 +1,157 @@
+"""Authenticators, sensors and root keys with task groups of their own, of which a task fails when it is cancelled."""
+
+import asyncio
+from typing import Any
+
+import anyio
+import pytest
+
+import huks_async as huks
+from huks_async.rootkeys.answers import unwrap_key
+from huks_async.runtime.outside_calls import OutsideCalls
+from huks_async.sessions.pressure import PressureEvent, SilentSensor
+from huks_async.testing import EverybodyAuthenticator
+from tests.keystore.support import refused
+from tests.keystore.test_loops import BACKENDS, run
+
+in_each_loop = pytest.mark.parametrize(("backend", "settings"), BACKENDS)
+
+
+class Groups:
+    """What waits for ever in two tasks; one fails when it is cancelled."""
+
+    def __init__(self) -> None:
+        self.began = anyio.Event()
+
+    async def wait(self) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(anyio.sleep_forever)
+            group.start_soon(self._hang_up)
+        raise AssertionError("nobody has cancelled it")
+
+    async def _hang_up(self) -> None:
+        self.began.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            raise RuntimeError("could not hang up")
+
+
+class Waits(EverybodyAuthenticator):
+    """Never knows."""
+
+    def __init__(self, groups: Groups) -> None:
+        super().__init__()
+        self.groups = groups
+
+    async def authenticate(self, *args: Any) -> Any:
+        await self.groups.wait()
+
+
+class Root(huks.RootKey):
+    """Never unwraps."""
+
+    key_id = "root"
+
+    def __init__(self, groups: Groups) -> None:
+        self.groups = groups
+
+    async def wrap(self, key: bytes) -> bytes:
+        raise AssertionError("nobody asks")
+
+    async def unwrap(self, wrapped: bytes) -> bytes:
+        await self.groups.wait()
+        raise AssertionError("nobody waits")
+
+
+class Senses(SilentSensor):
+    """Never senses anything."""
+
+    def __init__(self, groups: Groups) -> None:
+        super().__init__("a test")
+        self.groups = groups
+
+    async def wait(self) -> PressureEvent:
+        await self.groups.wait()
+        raise AssertionError("nobody waits")
+
+
+@in_each_loop
+@pytest.mark.parametrize("what", ["authenticator", "root key"])
+def test_a_caller_that_is_cancelled_stays_cancelled(
+    what: str, backend: str, settings: dict[str, Any]
+) -> None:
+    """What fails meanwhile does not take the place of the cancellation, nor hides it in a group."""
+
+    async def main() -> None:
+        groups = Groups()
+        async with (
+            huks.Keystore.open("memory:", authenticator=Waits(groups), monitor=False) as keystore,
+            anyio.create_task_group() as tasks,
+        ):
+            with anyio.CancelScope() as scope:
+
+                async def cancel() -> None:
+                    await groups.began.wait()
+                    scope.cancel()
+
+                tasks.start_soon(cancel)
+                if what == "authenticator":
+                    await keystore.authenticate(b"", "x")
+                else:
+                    await unwrap_key(Root(groups), b"wrapped")
+            assert scope.cancelled_caught
+
+    run(main, backend, settings)
+
+
+@in_each_loop
+def test_a_keystore_that_closes_meanwhile_says_so(backend: str, settings: dict[str, Any]) -> None:
+    """The question that it cancels is 12000012, whatever the authenticator makes of that."""
+
+    async def main() -> None:
+        groups = Groups()
+        keystore = huks.Keystore.open("memory:", authenticator=Waits(groups), monitor=False)
+        await keystore.aopen()
+        async with anyio.create_task_group() as tasks:
+
+            async def ask() -> None:
+                await refused(keystore.authenticate(b"", "x"), 12000012)
+
+            tasks.start_soon(ask)
+            await groups.began.wait()
+            await keystore.aclose()
+
+    run(main, backend, settings)
+
+
+@in_each_loop
+def test_a_sensor_of_such_kind_ends_with_its_keystore(backend: str, settings: dict[str, Any]) -> None:
+    """In trio its group was an internal error of the event loop, which ended the program."""
+
+    async def main() -> None:
+        groups = Groups()
+        async with huks.Keystore.open("memory:", sensor=lambda: Senses(groups)):
+            await groups.began.wait()
+
+    run(main, backend, settings)
+
+
+@pytest.mark.asyncio
+async def test_groups_of_failures_and_of_somebody_else_s_cancellations() -> None:
+    """They are failures of what was asked; a group of failures alone stays as it is."""
+
+    class Fails(Root):
+        async def unwrap(self, wrapped: bytes) -> bytes:
+            raise error
+
+    outside = OutsideCalls()
+    error: BaseException = BaseExceptionGroup("all", [RuntimeError(), asyncio.CancelledError()])
+    await refused(unwrap_key(Fails(Groups()), b""), 12000004)
+    with pytest.raises(RuntimeError, match="it awaited what somebody else had cancelled"):
+        await outside.ask(Fails(Groups()).unwrap(b""), "it")
+    error = ExceptionGroup("all", [RuntimeError()])
+    for call in (unwrap_key(Fails(Groups()), b""), outside.ask(Fails(Groups()).unwrap(b""), "it")):
+        with pytest.raises(ExceptionGroup) as caught:
+            await call
+        assert caught.value is error
