@@ -11,6 +11,7 @@ _DASHES = b"-----"
 # of the labels that programs write; a text of which dashes were lost has its body where a label belongs
 _WORDS = frozenset(
     [
+        "#7",
         "AES",
         "AGE",
         "ANY",
@@ -18,8 +19,10 @@ _WORDS = frozenset(
         "BLOCK",
         "CERTIFICATE",
         "CHAIN",
+        "CLIENT",
         "CMS",
         "CRL",
+        "DATA",
         "DES",
         "DH",
         "DSA",
@@ -49,6 +52,7 @@ _WORDS = frozenset(
         "REQUEST",
         "RSA",
         "SECRET",
+        "SERVER",
         "SESSION",
         "SIGNATURE",
         "SIGNED",
@@ -58,6 +62,7 @@ _WORDS = frozenset(
         "SSH2",
         "SSL",
         "STATIC",
+        "TLS-CRYPT-V2",
         "TRUSTED",
         "TSS2",
         "V1",
@@ -175,4 +180,7 @@ def _block(label: str, content: bytes) -> Block:
 
 
 def _name(label: str) -> str:
-    return label if _WORDS.issuperset(label.split(" ")) else "a block with an unknown label"
+    words = label.split()
+    # OpenVPN writes small letters
+    known = _WORDS.issuperset(word.upper() for word in words)
+    return " ".join(words) if words and known else "a block with an unknown label"

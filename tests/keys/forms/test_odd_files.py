@@ -6,6 +6,7 @@ import random
 import struct
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_der_private_key,
 )
+from cryptography.utils import CryptographyDeprecationWarning
 
 from huks_async.crypto.asymmetric import dsa
 from huks_async.crypto.key_material import KeyMaterial
@@ -258,6 +260,32 @@ def test_an_openssh_key_with_the_public_half_of_another(kind: str) -> None:
     refused(lambda: key_files.read(openssh_file(file.replace(point, other, 1))))
 
 
+def test_an_openssh_key_of_dsa_is_read_with_the_warning_of_the_library_alone() -> None:
+    """Once, and as itself where a filter makes it an error: the key is not damaged. The halves belong together."""
+    made = dsa_key("L=1024, N=160")  # OpenSSH has no other
+    key: Any = load_der_private_key(convert.to_pkcs8(made), None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        text = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    with pytest.warns(CryptographyDeprecationWarning) as warned:
+        assert convert.from_pem(text) == made
+    assert len(warned) == 1
+    with pytest.raises(CryptographyDeprecationWarning):
+        convert.from_pem(text)
+    body = base64.b64decode(text.split(b"-----")[2])
+    numbers = key.private_numbers().public_numbers
+    group = numbers.parameter_numbers
+    powers = (pow(group.g, exponent, group.p) for exponent in range(2, 1000))
+    # as long, and with as many zeros in front
+    second = next(y for y in powers if y != numbers.y and y.bit_length() == numbers.y.bit_length())
+    own, other = (y.to_bytes((y.bit_length() + 7) // 8, "big") for y in (numbers.y, second))
+    assert body.count(own) == 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        refused(lambda: convert.from_pem(openssh_file(body.replace(own, other))))
+        refused(lambda: convert.from_pem(openssh_file(body.replace(own, other, 1))))
+
+
 @pytest.mark.parametrize(
     "disguise",
     [
@@ -356,6 +384,18 @@ def test_what_is_no_key_is_named(name: str) -> None:
     if data:
         told = describe(data)
         assert what in told.form + told.note
+
+
+@pytest.mark.parametrize(
+    "label",
+    ["OpenVPN Static key V1", "OpenVPN tls-crypt-v2 server key", "PKCS #7 SIGNED DATA", " RSA  KEY "],
+)
+def test_labels_of_other_programs_are_named(label: str) -> None:
+    """OpenVPN writes small letters; old programs a number sign. Spaces that an editor added do not matter."""
+    told = refused(
+        lambda: convert.from_pem(f"-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n".encode())
+    )
+    assert f": {' '.join(label.split())};" in told
 
 
 @pytest.mark.parametrize(
@@ -625,6 +665,15 @@ def test_private_keys_whose_check_takes_long_are_read_apart(name: str) -> None:
     assert not any(map(key_files.may_take_long, quick))
 
 
+def dsa_key(group: str) -> KeyMaterial:
+    """A published key pair of that size."""
+    case = next(case for name, case in records("DSA/FIPS_186-3/SigGen.txt", "Y") if group in name)
+    numbers = [
+        bytes.fromhex(case[name].rjust(len(case[name]) + len(case[name]) % 2, "0")) for name in "XYPQG"
+    ]
+    return dsa.material_from_parts(int(group[2:6]), *numbers)
+
+
 def openssh_file(body: bytes) -> bytes:
     """The text of a private key file of OpenSSH."""
     text = base64.encodebytes(body)
@@ -634,11 +683,7 @@ def openssh_file(body: bytes) -> bytes:
 @pytest.mark.parametrize("group", ["L=1024, N=160", "L=2048, N=224", "L=2048, N=256", "L=3072, N=256"])
 def test_every_dsa_group_that_is_imported_is_read_from_files(group: str) -> None:
     """What an import takes, and so an export gives, goes through each form of files."""
-    case = next(case for name, case in records("DSA/FIPS_186-3/SigGen.txt", "Y") if group in name)
-    numbers = [
-        bytes.fromhex(case[name].rjust(len(case[name]) + len(case[name]) % 2, "0")) for name in "XYPQG"
-    ]
-    key = dsa.material_from_parts(int(group[2:6]), *numbers)
+    key = dsa_key(group)
     assert convert.from_spki(convert.to_spki(key)).public == key.public
     for file in (convert.to_pkcs8(key), convert.to_layout(key), convert.to_pem(key, private=True).encode()):
         assert key_files.read(file) == key
