@@ -53,9 +53,10 @@ class KeyPolicy(Policy, Protocol):
 
     The keystore looks for these methods by name in every `Policy`; one that has only some of them is fine, too.
     Without `namespaces_of`, nobody works in another namespace; without `may_use`, every caller may do with the keys
-    within its reach what the keys allow. Two further ones: `may_register_providers(caller)` is asked about
+    within its reach what the keys allow. Three further ones: `may_register_providers(caller)` is asked about
     `registerProvider`; without it, every caller may register what the operator has declared.
-    `may_authenticate(caller, user_id)` is asked about `authenticate`, for another user after `may_act_for`; without
+    `may_use_providers(caller)` is asked where a caller opens a resource of a provider, or asks for an id or
+    certificates; without it, every caller may, and try the PIN. `may_authenticate(caller, user_id)` is asked about `authenticate`, for another user after `may_act_for`; without
     it, every caller may have its own user authenticated.
 
     Attributes:

@@ -1,7 +1,7 @@
 """A policy as data: a table of callers, and for each what it may do. It is read strictly, from TOML or a mapping.
 
-A caller that the table does not name may use and make no keys, register no providers and have nobody authenticated. A
-caller that it names may do with its own keys what the keys allow, unless the table restricts that.
+A caller that the table does not name may use and make no keys, register and use no providers and have nobody
+authenticated. A caller that it names may do with its own keys what the keys allow, unless the table restricts that.
 """
 
 import math
@@ -121,8 +121,8 @@ class TablePolicy:
         source: names the table in messages.
 
     A caller has the entry of its exact name, else the first whose pattern matches. A caller without an entry may use
-    and make no keys, register no providers and have nobody authenticated: 201. A table never changes: to change the
-    policy, open the keystore with another one.
+    and make no keys, register and use no providers and have nobody authenticated: 201. A table never changes: to change
+    the policy, open the keystore with another one.
 
     Raises:
         BusinessError: 401 for anything in the table that is not understood; the message names the place.
@@ -196,6 +196,10 @@ class TablePolicy:
         return entry is not None and (user_id == caller.user_id or _has(entry.other_users, user_id))
 
     def may_register_providers(self, caller: Caller) -> bool:
+        """Whether the caller has an entry."""
+        return self._entry_of(caller) is not None
+
+    def may_use_providers(self, caller: Caller) -> bool:
         """Whether the caller has an entry."""
         return self._entry_of(caller) is not None
 

@@ -89,6 +89,16 @@ class Permissions:
             return True
         return self._ask("may_register_providers", caller) is True
 
+    def check_providers(self, caller: Caller) -> None:
+        """Refuse a caller that may use no providers: 201 if the policy says no.
+
+        A policy that does not know this question lets every caller use them.
+        """
+        if getattr(self._policy, "may_use_providers", None) is None:
+            return
+        if self._ask("may_use_providers", caller) is not True:
+            raise _denied(caller, "using external providers", "the policy does not allow it")
+
     def check_authentication(self, caller: Caller, user_id: int) -> None:
         """Refuse a caller that may not have this user authenticated: 201 if the policy says no.
 

@@ -60,7 +60,7 @@ async def make_resource_id(state: OpenState, providerName: str, params: External
         raise BusinessError(
             12000002, f"{_T.HUKS_EXT_CRYPTO_TAG_RESOURCE_INFO.name} is absent: it names the key"
         )
-    provider = state.providers.registry.find(name, ability, bundle, _caller(state).user_id)
+    provider = _find_provider(state, name, ability, bundle)
     result = await state.providers.ask(provider, "onGetResourceId", given.to_provider(_uid(state)))
     if not isinstance(result.resourceId, str):
         raise BusinessError(12000020, f"{provider.who}: onGetResourceId gave no resourceId")
@@ -169,7 +169,7 @@ async def list_certificates(
     name, given = check_name(providerName), parse_external(params)
     ability = given.text(_T.HUKS_EXT_CRYPTO_TAG_ABILITY_NAME, "the ability's name")
     bundle = given.text(_T.HUKS_EXT_CRYPTO_TAG_BUNDLE_NAME, "the namespace that registered the provider")
-    provider = state.providers.registry.find(name, ability, bundle, _caller(state).user_id)
+    provider = _find_provider(state, name, ability, bundle)
     result = await state.providers.ask(provider, "onEnumCertificates", given.to_provider(_uid(state)))
     return _checked_certificates(provider, result)
 
@@ -203,9 +203,15 @@ def _uid(state: OpenState) -> int:
 
 
 def _provider(state: OpenState, resource: ResourceId) -> Provider:
-    return state.providers.registry.find(
-        resource.providerName, resource.abilityName, resource.bundleName, _caller(state).user_id
-    )
+    return _find_provider(state, resource.providerName, resource.abilityName, resource.bundleName)
+
+
+def _find_provider(state: OpenState, name: str, ability: str, bundle: str) -> Provider:
+    """A registered provider, for a caller that the policy lets use providers: 201 for others, 12000011 if there is none."""
+    caller = _caller(state)
+    # first, because wrong PINs lock a token for everybody, and opening a resource is what lets a caller try one
+    state.keyrings.permissions.check_providers(caller)
+    return state.providers.registry.find(name, ability, bundle, caller.user_id)
 
 
 def _check_may_register(state: OpenState) -> None:

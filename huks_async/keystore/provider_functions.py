@@ -60,8 +60,8 @@ class ProviderFunctions(KeystoreFunctions):
                 it; HUKS_EXT_CRYPTO_TAG_RESOURCE_INFO, which the provider understands.
 
         Raises:
-            BusinessError: 12000002 without one of these; 12000011 for an unknown provider; 401, 12000018, 12000020,
-                12000024.
+            BusinessError: 12000002 without one of these; 201 if the policy lets the caller use no providers; 12000011
+                for an unknown one; 401, 12000018, 12000020, 12000024.
         """
         from huks_async.keystore import provider_calls  # late: few services use providers
 
@@ -72,7 +72,8 @@ class ProviderFunctions(KeystoreFunctions):
 
         Raises:
             BusinessError: 12000017 if the caller has it open already; 12000025 if 100 keys of the provider are open;
-                12000011 for an unknown provider; 12000006 if the token is absent; 401, 12000018, 12000020, 12000024.
+                12000011 for an unknown provider; 12000006 if the token is absent; 201 if the policy lets the caller
+                use no providers; 401, 12000018, 12000020, 12000024.
         """
         from huks_async.keystore import provider_calls  # late: few services use providers
 
@@ -175,7 +176,8 @@ class ProviderFunctions(KeystoreFunctions):
         The resource need not be open. The `resourceId` of a certificate is that of its key.
 
         Raises:
-            BusinessError: 12000011 for an unknown provider; 401, 12000006, 12000018, 12000020, 12000024.
+            BusinessError: 12000011 for an unknown provider; 201, as `openResource`; 401, 12000006, 12000018, 12000020,
+                12000024.
         """
         from huks_async.keystore import provider_calls  # late: few services use providers
 

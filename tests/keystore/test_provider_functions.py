@@ -450,6 +450,56 @@ async def test_who_may_register(token):
                     await keystore.registerProvider(NAME, [ABILITY_PARAM])
 
 
+async def test_who_may_open_resources_and_try_pins(token):
+    """Who has no entry in a table learns of no provider; a policy that does not know the question lets everybody."""
+
+    class Unasked:
+        def may_act_for(self, caller, user_id):
+            return False
+
+        def groups_of(self, caller):
+            return ()
+
+    class Asked(Unasked):
+        answer = True
+
+        def may_use_providers(self, caller):
+            return caller.namespace != "stranger" or self.answer
+
+    place = [ABILITY_PARAM, {"tag": TAG.HUKS_EXT_CRYPTO_TAG_BUNDLE_NAME, "value": b"default"}]
+    table = huks.TablePolicy({"version": 1, "callers": {"default": {}, "app": {"keys": []}}})
+    asked = Asked()
+    for policy in (table, asked, Unasked()):
+        async with huks.Keystore.open(
+            "memory:", monitor=False, abilities={ABILITY: token}, policy=policy
+        ) as keystore:
+            await keystore.registerProvider(NAME, [ABILITY_PARAM])
+            for name in ("default", "app"):
+                caller = keystore.for_caller(name)
+                await caller.openResource(rid())
+                await caller.authUkeyPin(rid(), pin())
+            stranger = keystore.for_caller("stranger")
+            if policy is not table:
+                await stranger.openResource(rid())
+                await stranger.closeResource(rid())
+            for asked.answer in () if type(policy) is Unasked else (False, 1, None):
+                calls = (
+                    stranger.openResource(rid()),
+                    stranger.openResource(rid(name="unknown")),
+                    stranger.getResourceId(
+                        NAME, [*place, {"tag": TAG.HUKS_EXT_CRYPTO_TAG_RESOURCE_INFO, "value": b"x"}]
+                    ),
+                    stranger.export_certificates(rid()),
+                    stranger.list_certificates(NAME, place),
+                )
+                for call in calls:
+                    with refused(201, "stranger"):
+                        await call
+                with refused(12000011):
+                    await stranger.authUkeyPin(rid(), pin(b"0000"))
+            asked.answer = True
+
+
 async def test_a_failing_connection_is_12000020(keystore, token):
     """Whatever the ability raises, or if it does not answer; it can be registered later."""
 
