@@ -5,6 +5,11 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from threading import get_ident
+from types import FrameType
+from typing import Final
+
+# of coroutines, generators and asynchronous generators; `inspect`, which has the names, takes long to be imported
+_CAN_WAIT: Final = 0x20 | 0x80 | 0x100 | 0x200
 
 Step = Callable[[], None]
 Post = Callable[[Step], object]
@@ -18,17 +23,38 @@ def being_closed() -> bool:
     return isinstance(sys.exception(), GeneratorExit)
 
 
+def _interrupts(package: str) -> bool:
+    """Whether the coroutine that is being closed runs in the middle of a function of a package.
+
+    One that the garbage collector closes may; an asynchronous generator that its user closes does not, and may go on
+    with calls of the package.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and not frame.f_code.co_flags & _CAN_WAIT:
+        frame = frame.f_back  # what the coroutine has called
+    while frame is not None and frame.f_code.co_flags & _CAN_WAIT:
+        frame = frame.f_back  # itself, and those that await it
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith(package) and not frame.f_code.co_flags & _CAN_WAIT:
+            return True
+        frame = frame.f_back
+    return False
+
+
 class Leftovers:
     """Steps that coroutines leave at their close, until the code that owns what they change is in no other step.
 
     Args:
+        package: with the functions that make up the steps of the owner.
         post: has a function called in the event loop of the owner, from any thread; None without a loop.
     """
 
-    __slots__ = ("_post", "_steps", "_thread")
+    __slots__ = ("_package", "_post", "_posted", "_steps", "_thread")
 
-    def __init__(self, post: Post | None) -> None:
+    def __init__(self, package: str, post: Post | None) -> None:
+        self._package = f"{package}."
         self._post = post
+        self._posted = False
         self._steps: deque[Step] = deque()
         self._thread = get_ident()
 
@@ -43,13 +69,22 @@ class Leftovers:
 
     def leave(self, step: Step) -> None:
         """Have a step done by `take`, or else soon by the event loop. From any thread."""
+        # The order matters. Here a step is appended before the flag is read; in `take` the flag is cleared before the
+        # steps are read. So a step is either seen by a call of `take` that is posted already, or posts one.
         self._steps.append(step)
-        # Who finds others there need not post: the first of them has done so, or is about to.
-        if len(self._steps) == 1 and self._post is not None:
+        if not self._posted:
+            self._posted = True
+            self.post(self.take)
+
+    def post(self, step: Step) -> None:
+        """Have a step done by the event loop, if that has not ended. From any thread."""
+        if self._post is not None:
             with suppress(RuntimeError):  # the loop has ended
-                self._post(self.take)
+                self._post(step)
 
     def take(self) -> None:
-        """Do all steps that were left."""
-        while self._steps and not being_closed():
-            self._steps.popleft()()
+        """Do all steps that were left, unless this runs in the middle of another one."""
+        self._posted = False
+        if self._steps and not (being_closed() and _interrupts(self._package)):
+            while self._steps:
+                self._steps.popleft()()

@@ -150,7 +150,7 @@ class SessionTable:
         self._last_fate = _NO_FATE
         self._places: dict[int, str] = {}
         self._abandoned: set[int] = set()
-        self._leftovers = Leftovers(post)
+        self._leftovers = Leftovers(__package__, post)
         self._busy = 0
         self._opened = OpeningOrder() if limits.evict_oldest_idle else None
         # whether opening and removing a session takes more bookkeeping than the table itself
@@ -277,7 +277,7 @@ class SessionTable:
         """
         self.catch_up()
         session = self.sessions.get(handle)
-        if session is None or session.owner != owner:
+        if session is None or session.owner != owner or session.free_for is GIVEN_UP:
             raise self.gone(handle, owner)
         if session.busy:
             raise BusinessError(
@@ -389,8 +389,8 @@ class SessionTable:
         self._leftovers.leave(step)
 
     def do_later(self, step: Callable[[], None]) -> None:
-        """Have a step done in the thread of this table when nothing else is under way. Called from any thread."""
-        self._leftovers.leave(step)
+        """Have a step done in the event loop, when nothing else is under way. Called from any thread."""
+        self._leftovers.post(step)
 
     def catch_up(self) -> None:
         """End what coroutines have left to be ended when they were closed."""

@@ -3,8 +3,9 @@
 import sys
 import threading
 import types
-from collections import OrderedDict
-from contextlib import suppress
+import warnings
+from collections import OrderedDict, deque
+from contextlib import aclosing, suppress
 
 import anyio
 import pytest
@@ -14,6 +15,7 @@ import huks_async as huks
 from huks_async.crypto.operation import Operation
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
+from huks_async.runtime.closing import Leftovers
 from huks_async.sessions import table as module
 from huks_async.sessions.table import SessionTable
 from tests.adversity import support
@@ -135,6 +137,114 @@ def test_a_call_finds_at_once_that_its_session_was_given_up(way):
     with pytest.raises(BusinessError) as gone:
         table.take(session.handle, "app")
     assert gone.value.code == 12000011
+
+
+def test_a_coroutine_that_interrupts_the_table_does_not_catch_up(way):
+    """It looks at the table, too: what it left is in the way of the step that it is in the middle of."""
+    table, posted = make()
+    session, other = [table.open("app", Held()) for _ in range(2)]
+    seen = []
+
+    def end():
+        WAYS[way](table, session)
+        with pytest.raises(BusinessError) as gone:
+            table.take(session.handle, "app")
+        assert table.take(other.handle, "app") is other
+        seen.append((gone.value.code, [*table.sessions.values()]))
+
+    table.clock = lambda: to_close(end)() or 0.0
+    table.purge_stale(10, 1e9, "x")
+    assert seen == [(12000011, [session, other])]
+    table.clock = lambda: 0.0
+    posted[0]()
+    assert [*table.sessions.values()] == [other]
+
+
+def test_one_that_does_not_interrupt_it_finds_what_it_ended_gone(way):
+    """An asynchronous generator that its user closes goes on with calls while it is closed."""
+    table, _ = make()
+    session = table.open("app", Held())
+    seen = []
+
+    def end():
+        WAYS[way](table, session)
+        with pytest.raises(BusinessError, match="cancelled" if way == "fail" else "aborted"):
+            table.take(session.handle, "app")
+        seen.append(len(table))
+
+    to_close(end)()
+    assert seen == [0]
+
+
+def test_steps_that_two_threads_leave_at_once_are_posted():
+    """Each found the other's there, and took it for posted."""
+    posted, done = [], []
+    left = Leftovers("nothing", posted.append)
+
+    class Raced(deque):
+        def append(self, step):
+            super().append(step)
+            if len(self) == 1:
+                elsewhere(lambda: left.leave(lambda: done.append(2)))
+
+    left._steps = Raced()
+    left.leave(lambda: done.append(1))
+    posted.pop()()
+    assert done == [1, 2]
+
+
+def test_a_step_is_posted_after_a_turn_that_found_none():
+    """Because a call had taken what was left."""
+    posted, done = [], []
+    left = Leftovers("nothing", posted.append)
+    for number in (1, 2):
+        left.leave(lambda number=number: done.append(number))
+        left.take()
+        posted.pop()()
+        assert done[-1] == number
+    left.leave(lambda: done.append(3))
+    posted.pop()()
+    assert done == [1, 2, 3]
+
+
+@pytest.mark.parametrize("loop", support.LOOPS)
+def test_a_generator_that_is_left_early_sees_its_sessions_ended(loop):
+    """It may wait, and go on with the keystore."""
+
+    async def parts(keystore, seen):
+        handle = (await keystore.initSession("aes", support.GCM_ENCRYPT)).handle
+        try:
+            async with keystore.session("aes", support.GCM_ENCRYPT):
+                yield
+        finally:
+            await keystore.abortSession(handle, {})
+            for call in (keystore.updateSession, keystore.finishSession):
+                with pytest.raises(BusinessError, match="it was aborted") as gone:
+                    await call(handle, {"inData": b"text"})
+                assert gone.value.code == 12000011
+            counts = keystore.statistics()
+            seen.append((counts.open, counts.aborted, counts.finished))
+
+    async def within(seen):
+        async with huks.Keystore.open("memory:", monitor=False, debug=True) as keystore:
+            await keystore.importKeyItem("aes", support.imported(support.AES_KEY, support.KEY))
+            async with aclosing(parts(keystore, seen)) as generator:
+                async for _ in generator:
+                    break
+            async with keystore.session("aes", support.GCM_ENCRYPT):
+                yield
+
+    async def main():
+        seen = []
+        with warnings.catch_warnings():
+            # as one would say that the keystore was closed before the session had ended
+            warnings.simplefilter("error", ResourceWarning)
+            async with aclosing(within(seen)) as generator:
+                async for _ in generator:
+                    break
+        assert seen == [(0, 2, 0)]
+
+    support.runner(loop)(main)
 
 
 def test_one_in_a_call_ends_with_the_call(run):
