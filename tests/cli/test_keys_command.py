@@ -234,6 +234,16 @@ def test_of_no_store_the_list_is_empty(huks: Huks, home: Path, tmp_path: Path) -
     assert os.listdir(tmp_path) == []
 
 
+def test_a_look_finds_the_store_that_a_new_key_goes_to(huks: Huks, tmp_path: Path) -> None:
+    """Also by an address that leads up from a folder which is missing."""
+    there = f"sqlite:///{tmp_path}/keys.db"
+    up = f"sqlite:///{tmp_path}/none/../keys.db"
+    assert huks("keys", "generate", "a", "--store", there).code == 0
+    assert huks("keys", "generate", "b", "--store", up).code == 0
+    assert huks("keys", "list", "--store", up).out == huks("keys", "list", "--store", there).out == b"a\nb\n"
+    assert huks("store", "backup", tmp_path / "copy.db", "--store", up).code == 0
+
+
 def test_what_cannot_be_looked_at_is_not_taken_for_an_empty_store(
     huks: Huks, home: Path, tmp_path: Path
 ) -> None:

@@ -100,11 +100,12 @@ def left_log(path: str) -> str | None:
 
 def is_missing(path: str) -> bool:
     """Whether a path names no database, and no log was left there; False also where that cannot be looked at."""
+    file = os.path.realpath(path)  # as it is opened, also with `..` behind a folder that is missing
     try:
-        os.stat(path)
+        os.stat(file)
     except FileNotFoundError:
         with suppress(OSError):
-            return left_log(os.path.realpath(path)) is None
+            return left_log(file) is None
     except OSError:
         pass
     return False
