@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 from huks_async.files.file_calls import as_piece, refuse_misfit
 from huks_async.model.errors import BusinessError
 from huks_async.model.showing import type_name
+from huks_async.runtime.forks import generation
 
 CLOSED = "the sealed file is closed: read it within its `async with` block"
 _NO_PLACES = "file cannot seek; use decrypt_stream for pipes and sockets"
@@ -40,6 +41,7 @@ class SeekableFile:
         # taken again by the same thread where the garbage collector ends an abandoned task that closes this
         self._count_lock = threading.RLock()
         self._busy = threading.Lock()
+        self._born = generation()
 
     def open(self) -> int:
         """Open the file, and return its length in bytes.
@@ -67,8 +69,7 @@ class SeekableFile:
 
     def refuse(self) -> None:
         """Let no further call begin. Does not block."""
-        with self._count_lock:
-            self._refused = True
+        self._refused = True
 
     def wait(self) -> None:
         """Wait for the end of the calls that are under way, after `refuse`."""
@@ -77,8 +78,12 @@ class SeekableFile:
 
     def close(self) -> None:
         """Close the file, if it was opened here: now, or by the last of the calls that are under way."""
+        self._refused = True
+        if self._born != generation():
+            # in a child process, the calls and the lock may be those of threads that stayed in the parent
+            self._close_own()
+            return
         with self._count_lock:
-            self._refused = True
             if not self.under_way:
                 self._close_own()
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -130,3 +132,40 @@ def test_the_last_read_closes_where_nobody_waited(tmp_path: Path, monkeypatch: p
     thread.join(60)
     assert found == [FILE[:100]]
     assert own.closed
+
+
+FORKED = """
+import os, signal, sys, threading, warnings
+warnings.simplefilter("ignore")
+from huks_async.files.seekable import SeekableFile
+
+file = SeekableFile(sys.argv[1])
+file.open()
+held, let_go = threading.Event(), threading.Event()
+
+def hold():
+    with file._counted(), file._count_lock:
+        held.set()
+        let_go.wait()
+
+threading.Thread(target=hold, daemon=True).start()
+held.wait()
+child = os.fork()
+if not child:
+    signal.alarm(60)
+    file.refuse()
+    file.close()
+    os._exit(0 if file._own.closed else 1)
+assert os.waitpid(child, 0)[1] == 0
+assert not file._own.closed
+let_go.set()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_child_process_waits_for_no_thread_of_its_parent(tmp_path: Path) -> None:
+    """The collector may end the parent's task there, while a worker of the parent was reading or counting."""
+    path = tmp_path / "sealed"
+    path.write_bytes(FILE)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    subprocess.run([sys.executable, "-c", FORKED, str(path)], env=environment, timeout=120, check=True)
