@@ -77,11 +77,15 @@ def check_fate(base: ParamSet, *, stored: bool) -> None:
     """
     rule = base.number(_STORED_FLAG)
     if (rule == _ONLY_IN_HUKS and not stored) or (rule == _EXPORTABLE and stored):
-        wanted = "stored as a key" if stored else "given out"
+        wanted, way_out = (
+            ("stored as a key", "finish the session without storing it")
+            if stored
+            else ("given out", "finish a session with parameters that store it as a key")
+        )
         raise BusinessError(
             12000012,
             f"the result was to be {wanted}, but its base key was made with "
-            f"{HuksKeyStorageType(rule).name}; finish must agree with that",
+            f"{HuksKeyStorageType(rule).name}; {way_out}",
         )
 
 

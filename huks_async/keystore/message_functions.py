@@ -403,12 +403,12 @@ def _authorise(state: OpenState, item: KeyItem, use: Use, length: int = 0) -> St
     session = uses.session_numbers(item.alias, numbers, use, length)
     try:
         starter = engine.prepare(numbers, item.material, session, state.limits, device=state.device)
-        if use.gives_secret:
-            # what a session's finish checks, too, before it gives a derived secret out
-            check_fate(item.params, stored=False)
-        return starter
     except BusinessError as error:
         raise uses.explained(error, item.alias, use) from None
+    if use.gives_secret:
+        # what a session's finish checks, too, before it gives a derived secret out
+        check_fate(item.params, stored=False)
+    return starter
 
 
 class _Signer(NamedTuple):

@@ -533,6 +533,8 @@ async def test_what_a_key_keeps_inside_no_message_gives_out(keystore: Keystore, 
         for _ in range(2):
             message = (await refused(keystore.derive("base", b"context", 32), 12000012)).message
             assert "ONLY_USED_IN_HUKS" in message, message
+            assert "store it as a key" in message, "the way out, and not that it takes another key"
+            assert "it takes" not in message
     else:
         expected = HKDF(hashes.SHA256(), 32, None, b"context").derive(secret)
         assert await derived() == await keystore.derive("base", b"context", 32) == expected
