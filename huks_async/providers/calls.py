@@ -147,11 +147,17 @@ class Asker:
             except NotImplementedError:
                 raise BusinessError(BUSY, f"{who} has no method {method}") from None
             except BusinessError as error:
-                if type(error.code) is not int or error.code not in ERRORS:
+                # fields may have been changed, and a subclass may have set none
+                code, reason = getattr(error, "code", None), getattr(error, "reason", None)
+                if type(code) is not int or code not in ERRORS:
                     raise BusinessError(
                         FAILED,
-                        f"{who}: {method} raised a BusinessError with the code {shown(error.code)}, "
+                        f"{who}: {method} raised a BusinessError with the code {shown(code)}, "
                         "which is not documented",
+                    ) from _cause(method, error)
+                if not _is_number(reason):
+                    raise BusinessError(
+                        FAILED, f"{who}: {method} raised a BusinessError with the reason {shown(reason)}"
                     ) from _cause(method, error)
                 raise
             except MemoryError as error:

@@ -102,13 +102,22 @@ METHODS = [
 
 @pytest.mark.parametrize("method", METHODS)
 async def test_errors_of_no_documented_kind_are_12000020(method):
-    """Codes that HUKS does not have, and a cancellation of something that the provider awaited."""
+    """Errors without a code or reason of HUKS, and a cancellation of something that the provider awaited."""
+
+    class Empty(huks.BusinessError):
+        def __init__(self) -> None:
+            """Set nothing."""
+
+    no_reason = huks.BusinessError(12000006, "changed by whoever raised it")
+    no_reason.reason = None  # type: ignore[assignment]
     unknown = huks.BusinessError(12000006, "changed by whoever raised it")
     unknown.code = "PIN"  # type: ignore[assignment]
     for error in (
         huks.BusinessError(999, "x"),
         huks.BusinessError(-1, "x"),
         unknown,
+        no_reason,
+        Empty(),
         asyncio.CancelledError("of a task of the provider's own"),
     ):
         token = Tampered()
@@ -119,6 +128,7 @@ async def test_errors_of_no_documented_kind_are_12000020(method):
                 await call()
             assert type(told.value.code) is int
             assert told.value.code in ERRORS
+            assert isinstance(told.value.reason, int)
 
 
 async def test_a_caller_that_is_cancelled_stays_cancelled():
