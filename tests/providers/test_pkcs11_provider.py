@@ -6,6 +6,7 @@ import json
 import os
 import threading
 import time
+import traceback
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -23,6 +24,7 @@ import huks_async as huks
 from huks_async.model.tags import InnerTag
 from huks_async.providers import Pkcs11Provider
 from huks_async.providers.pkcs11.objects import asks_each_time
+from huks_async.providers.pkcs11.token import Token
 from huks_async.rootkeys import Pkcs11RootKey
 from tests.providers.softhsm import (
     DEVICE_MEMORY,
@@ -90,6 +92,26 @@ async def run(keystore, label, *segments, last=b"", **tags):
     for segment in segments:
         out += (await keystore.updateSession(handle, external(segment))).outData
     return out + (await keystore.finishSession(handle, external(last))).outData
+
+
+async def test_the_pin_is_not_among_the_local_variables_of_a_traceback(keystore, monkeypatch):
+    """Reports of errors may show them, those of the token's thread, too."""
+
+    def fail(token, session):
+        raise huks.BusinessError(12000012, "a failure of no token")
+
+    label = "unshown"
+    await keystore.openResource(rid(label))
+    param = huks.huksExternalCrypto.HuksExternalCryptoParam(TAG.HUKS_EXT_CRYPTO_TAG_UKEY_PIN, b"sesame")
+    monkeypatch.setattr(Token, "_log_out", fail)
+    with pytest.raises(huks.BusinessError, match="of no token") as caught:
+        await keystore.authUkeyPin(rid(label), [param])
+    told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    names = [frame.name for frame in told.stack]
+    assert {"onAuthUkeyPin", "prove", "_prove"} <= set(names)
+    here = told.stack.pop(0)
+    assert here.name == "test_the_pin_is_not_among_the_local_variables_of_a_traceback"
+    assert "sesame" not in "".join(told.format())
 
 
 def unique(name):

@@ -21,7 +21,7 @@ from huks_async.providers.pkcs11.locators import Locator, parse_locator
 from huks_async.providers.pkcs11.objects import certificates, export_public, generate, look_at_token
 from huks_async.providers.pkcs11.operations import Operation, make_operation
 from huks_async.providers.pkcs11.protection import refuse_protection
-from huks_async.providers.pkcs11.token import Abandoned, Token, TokenFailure
+from huks_async.providers.pkcs11.token import Abandoned, Pin, Token, TokenFailure
 from huks_async.providers.protocol import (
     CertificatePurpose,
     CryptoExtensionAbility,
@@ -152,12 +152,12 @@ class Pkcs11Provider(CryptoExtensionAbility):
         if resource is None:
             return _failed(_R.HUKS_CRYPTO_EXTENSION_ERR_HANDLE_NOT_EXIST)
         try:
-            pin = bytes(value_of(params, _T.HUKS_EXT_CRYPTO_TAG_UKEY_PIN)).decode()
+            pin = Pin(bytes(value_of(params, _T.HUKS_EXT_CRYPTO_TAG_UKEY_PIN)).decode())
         except UnicodeDecodeError:
             raise BusinessError(12000018, "the PIN of a PKCS#11 token is text in UTF-8") from None
         return await self._answer(self._prove(resource, pin), handle=handle)
 
-    async def _prove(self, resource: _Resource, pin: str) -> HuksCryptoExtensionResult:
+    async def _prove(self, resource: _Resource, pin: Pin) -> HuksCryptoExtensionResult:
         clearings = resource.clearings
 
         def count() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from threading import Event, RLock
 from typing import Any, TypeVar
 
@@ -49,6 +50,13 @@ _REFUSALS = (
 )
 _NOT_PERMITTED = "code 0x68"  # CKR_KEY_FUNCTION_NOT_PERMITTED, for which python-pkcs11 has no class
 _TEXT_OF_CRYPTOKI = "Cryptoki"
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A user PIN. Its `repr`, which reports of errors may show with the values of local variables, leaves it out."""
+
+    text: str = field(repr=False)
 
 
 class TokenFailure(Exception):
@@ -195,7 +203,7 @@ class Token:
         """Check that the library can be loaded and the token is present."""
         await self.run(lambda session: None)
 
-    async def prove(self, uid: int, pin: str, count: Callable[[], None]) -> None:
+    async def prove(self, uid: int, pin: Pin, count: Callable[[], None]) -> None:
         """Prove the PIN for a caller, at the token itself.
 
         The token is logged out first, because it checks no PIN while the process is logged in. A wrong PIN leaves it
@@ -232,7 +240,7 @@ class Token:
         self._marks.pop(uid, None)
         self._proved.discard(uid)
 
-    def _prove(self, session: Any, uid: int, pin: str, mark: object, count: Callable[[], None]) -> None:
+    def _prove(self, session: Any, uid: int, pin: Pin, mark: object, count: Callable[[], None]) -> None:
         before = self._log_out(session)
         try:
             self._log_in(before, pin)
@@ -253,11 +261,11 @@ class Token:
         if not self._proved:
             self._log_out(session)
 
-    def _log_in(self, session: Any, pin: str) -> None:
+    def _log_in(self, session: Any, pin: Pin) -> None:
         pkcs11 = python_pkcs11()
         try:
             # the session that logs in stays open, because closing it would log out
-            self._session = session.token.open(rw=True, user_pin=pin)
+            self._session = session.token.open(rw=True, user_pin=pin.text)
         except pkcs11.PinLocked:
             self._locked = True
             raise TokenFailure(_R.HUKS_CRYPTO_EXTENSION_ERR_PIN_LOCKED, "the PIN is locked") from None
