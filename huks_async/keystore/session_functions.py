@@ -41,7 +41,6 @@ from huks_async.model.params import (
 from huks_async.model.results import HuksReturnResult, HuksSessionHandle
 from huks_async.model.showing import type_name
 from huks_async.model.tags import HuksTag
-from huks_async.runtime.background import run_by_itself
 from huks_async.runtime.closing import being_closed
 from huks_async.sessions.context import KeySession, SessionParts
 
@@ -292,7 +291,9 @@ class SessionFunctions(KeystoreFunctions):
             await provider_keys.leave_session(state, handle)
 
         def leave_later(handle: int) -> None:
-            state.table.do_later(partial(run_by_itself, partial(leave, handle)))
+            from huks_async.keystore import provider_keys  # late: few services use providers
+
+            state.table.do_later(partial(provider_keys.leave_session_soon, state, handle))
 
         abandon = partial(state.table.abandon, owner=state.session_owner)
         return SessionParts(state.pool, state.limits, abandon, leave, leave_later)

@@ -23,11 +23,11 @@ def being_closed() -> bool:
     return isinstance(sys.exception(), GeneratorExit)
 
 
-def _interrupts(package: str) -> bool:
-    """Whether the coroutine that is being closed runs in the middle of a function of a package.
+def _interrupts(packages: tuple[str, ...]) -> bool:
+    """Whether the coroutine that is being closed runs in the middle of a function of one of these packages.
 
     One that the garbage collector closes may; an asynchronous generator that its user closes does not, and may go on
-    with calls of the package.
+    with calls of them.
     """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and not frame.f_code.co_flags & _CAN_WAIT:
@@ -35,7 +35,7 @@ def _interrupts(package: str) -> bool:
     while frame is not None and frame.f_code.co_flags & _CAN_WAIT:
         frame = frame.f_back  # itself, and those that await it
     while frame is not None:
-        if frame.f_globals.get("__name__", "").startswith(package) and not frame.f_code.co_flags & _CAN_WAIT:
+        if frame.f_globals.get("__name__", "").startswith(packages) and not frame.f_code.co_flags & _CAN_WAIT:
             return True
         frame = frame.f_back
     return False
@@ -45,14 +45,14 @@ class Leftovers:
     """Steps that coroutines leave at their close, until the code that owns what they change is in no other step.
 
     Args:
-        package: with the functions that make up the steps of the owner.
+        packages: how the names of the modules begin whose functions make up the steps of the owner.
         post: has a function called in the event loop of the owner, from any thread; None without a loop.
     """
 
-    __slots__ = ("_package", "_post", "_posted", "_steps", "_thread")
+    __slots__ = ("_packages", "_post", "_posted", "_steps", "_thread")
 
-    def __init__(self, package: str, post: Post | None) -> None:
-        self._package = f"{package}."
+    def __init__(self, packages: tuple[str, ...], post: Post | None) -> None:
+        self._packages = packages
         self._post = post
         self._posted = False
         self._steps: deque[Step] = deque()
@@ -85,6 +85,6 @@ class Leftovers:
     def take(self) -> None:
         """Do all steps that were left, unless this runs in the middle of another one."""
         self._posted = False
-        if self._steps and not (being_closed() and _interrupts(self._package)):
+        if self._steps and not (being_closed() and _interrupts(self._packages)):
             while self._steps:
                 self._steps.popleft()()

@@ -45,6 +45,9 @@ ABORTED = "it was aborted"
 IDLE = "timed out"
 MAKE_ROOM = "purged to make room"
 
+# the functions that a coroutine, which ends sessions of the table or of providers, must not interrupt
+_UNDER_WAY = ("huks_async.sessions.", "huks_async.providers.")
+
 # owner, fate and number of the session that ended last, while there is none
 _NO_FATE = ("", "", 0)
 
@@ -150,7 +153,7 @@ class SessionTable:
         self._last_fate = _NO_FATE
         self._places: dict[int, str] = {}
         self._abandoned: set[int] = set()
-        self._leftovers = Leftovers(__package__, post)
+        self._leftovers = Leftovers(_UNDER_WAY, post)
         self._busy = 0
         self._opened = OpeningOrder() if limits.evict_oldest_idle else None
         # whether opening and removing a session takes more bookkeeping than the table itself
@@ -389,7 +392,11 @@ class SessionTable:
         self._leftovers.leave(step)
 
     def do_later(self, step: Callable[[], None]) -> None:
-        """Have a step done in the event loop, when nothing else is under way. Called from any thread."""
+        """Have a step done in the thread of this table when nothing else is under way. Called from any thread."""
+        self._leftovers.leave(step)
+
+    def post(self, step: Callable[[], None]) -> None:
+        """Have a step done in the event loop, for what needs one that runs. Called from any thread."""
         self._leftovers.post(step)
 
     def catch_up(self) -> None:

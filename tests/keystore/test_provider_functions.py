@@ -7,6 +7,7 @@ import sys
 import threading
 import traceback
 import types
+from contextlib import aclosing
 from math import inf
 
 import pytest
@@ -177,6 +178,28 @@ async def test_a_block_of_a_task_that_the_collector_ends_tells_the_provider(read
         while token.sessions:
             await asyncio.sleep(0.001)
     assert len(ready._state.providers.sessions) == 0
+
+
+async def test_a_generator_that_is_left_early_frees_the_place_of_its_session(ready, token):
+    """The next session found the limit reached."""
+    await ready.openResource(rid("aes"))
+    await ready.generateKeyItem(rid("aes"), external(ALGORITHM=20, KEY_SIZE=256, PURPOSE=3))
+    encrypt = external(ALGORITHM=20, PURPOSE=1)
+    for _ in range(MAX_SESSIONS_PER_CALLER - 1):
+        await ready.initSession(rid("aes"), encrypt)
+
+    async def parts():
+        async with ready.session(rid("aes"), encrypt):
+            yield
+
+    async with aclosing(parts()) as generator:
+        async for _ in generator:
+            break
+    await ready.initSession(rid("aes"), encrypt)
+    async with asyncio.timeout(60):
+        while token.sessions > MAX_SESSIONS_PER_CALLER:
+            await asyncio.sleep(0.001)
+    assert len(ready._state.providers.sessions) == MAX_SESSIONS_PER_CALLER
 
 
 async def test_wrapped_import_takes_two_keys_of_one_provider(ready, token):

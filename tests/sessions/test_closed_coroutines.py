@@ -179,7 +179,7 @@ def test_one_that_does_not_interrupt_it_finds_what_it_ended_gone(way):
 def test_steps_that_two_threads_leave_at_once_are_posted():
     """Each found the other's there, and took it for posted."""
     posted, done = [], []
-    left = Leftovers("nothing", posted.append)
+    left = Leftovers((), posted.append)
 
     class Raced(deque):
         def append(self, step):
@@ -196,7 +196,7 @@ def test_steps_that_two_threads_leave_at_once_are_posted():
 def test_a_step_is_posted_after_a_turn_that_found_none():
     """Because a call had taken what was left."""
     posted, done = [], []
-    left = Leftovers("nothing", posted.append)
+    left = Leftovers((), posted.append)
     for number in (1, 2):
         left.leave(lambda number=number: done.append(number))
         left.take()
