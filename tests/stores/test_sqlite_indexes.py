@@ -10,7 +10,7 @@ import pytest
 
 from huks_async import BusinessError
 from huks_async.stores import SqliteStore
-from huks_async.stores.sqlite import opening
+from huks_async.stores.sqlite import guards, opening
 from huks_async.stores.sqlite.guards import AVAILABLE
 from tests.stores.peer import Peer, name
 
@@ -120,6 +120,25 @@ async def test_the_lock_of_another_writer_is_not_taken_for_the_own(path: Path, o
         with opening.Guard(f"{path}-shm", opening.INDEX_USERS) as index:
             assert not opening._uses(plain, index)
         other.ask("store._threads.engine._database.written.execute('ROLLBACK') and None")
+
+
+@pytest.mark.asyncio
+async def test_a_file_system_that_does_not_tell_whose_a_lock_is_has_stores(
+    path: Path, other: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As FUSE with locks of its own: F_OFD_GETLK gives -1 there. That nobody has the lock is told there, too."""
+    ask = guards._conflict
+    monkeypatch.setattr(guards, "_conflict", lambda *lock: None if ask(*lock) is None else -1)
+    store = SqliteStore(path, busy_timeout=0)
+    await store.open()
+    await store.put(name("second"), b"x")
+    assert set(other.ask("aliases()")) == {"first", "second"}
+    await store.aclose()
+    with closing(sqlite3.connect(path, isolation_level=None)) as plain:
+        _read(plain)
+        _follow(other, path, "-wal")
+        with pytest.raises(BusinessError, match="have not noticed yet"):
+            await store.open()
 
 
 @pytest.mark.asyncio

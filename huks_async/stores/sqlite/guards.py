@@ -46,6 +46,8 @@ _CHECKPOINTS: Final = (121, 1)
 _READERS_FROM: Final = 123
 """The byte of the shared memory that readers lock as shared who do not read the log; four for those who do follow."""
 _WHOLE = (0, 0)
+_UNTOLD = -1
+"""The process of a lock that belongs to an open file description, or that the file system does not tell."""
 
 AVAILABLE: Final = hasattr(fcntl, "F_OFD_SETLK")
 """Whether this system has such locks. Linux has; elsewhere the application must not close files of an open store."""
@@ -141,7 +143,7 @@ def _others(descriptor: int, where: tuple[int, int]) -> bool:
 
 
 def _conflict(descriptor: int, where: tuple[int, int]) -> int | None:
-    """Return the process of a lock that conflicts with an exclusive one here; -1 if no process owns it."""
+    """Return the process of a lock that conflicts with an exclusive one here, `_UNTOLD` included; None if there is none."""
     asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, *where, 0)
     kind, *_, process = _FLOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, asked))
     return None if kind == fcntl.F_UNLCK else process
@@ -228,8 +230,12 @@ class Guard:
         return AVAILABLE and _others(self._entry.descriptor, (_READERS_FROM + number, 1))
 
     def is_written_here(self) -> bool:
-        """On the shared memory: whether SQLite in this process holds the lock of a writer. Only if `AVAILABLE`."""
-        return _conflict(self._entry.descriptor, _WRITER) == os.getpid()
+        """On the shared memory: whether SQLite in this process holds the lock of a writer. Only if `AVAILABLE`.
+
+        File systems that keep locks themselves (FUSE with locks) tell that somebody holds it, and never who.
+        There it is taken for the own: whoever else could have it is another program that writes at this moment.
+        """
+        return _conflict(self._entry.descriptor, _WRITER) in {os.getpid(), _UNTOLD}
 
     def reserve(self, length: int) -> None:
         """Make the file at least so long, on space of the disk that is its own from then on.
