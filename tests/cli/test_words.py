@@ -118,6 +118,17 @@ def test_names_that_nothing_can_have(huks: Huks, words: tuple[str, ...]) -> None
     assert len(done.err) < 400
 
 
+@pytest.mark.parametrize("words", [("keys", "list"), ("keys", "generate", "k"), ("doctor",)], ids=ascii)
+def test_a_wrong_variable_is_no_wrong_usage(
+    huks: Huks, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No word shows it, so the code is 1; the doctor reports it among the rest."""
+    monkeypatch.setenv("HUKS_ASYNC_PROFILE", "Server")
+    done = huks(*words)
+    assert done.code == 1
+    assert "$HUKS_ASYNC_PROFILE: got 'Server'" in (done.out.decode() if words == ("doctor",) else done.err)
+
+
 @pytest.mark.parametrize(
     ("more", "told"), [(("f",), "a word too many: 'f'"), (("f", "g"), "words too many: 'f', 'g'")]
 )

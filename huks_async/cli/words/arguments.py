@@ -10,6 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 import huks_async
+from huks_async.access.callers import check_namespace
 from huks_async.cli.shell.console import STANDARD_INPUT, CommandError, naming, usage_error
 from huks_async.cli.shell.descriptors import named_descriptor
 from huks_async.cli.shell.files import STANDARD, Way, open_output, prepare_output, refuse_terminal
@@ -172,17 +173,21 @@ class Place:
         # of the library
         from huks_async.access.pin import PinAuthenticator
 
+        namespace = DEFAULT_NAMESPACE if self.namespace is None else self.namespace
         missing = not new and self.is_missing()
-        with wrong_words():  # nothing is opened yet
-            described = huks_async.Keystore.open(
-                "memory:" if missing else self.store,
-                namespace=DEFAULT_NAMESPACE if self.namespace is None else self.namespace,
-                authenticator=PinAuthenticator(),
-                # so that one command takes the token that another one wrote
-                token_keys="store",  # noqa: S106 - no password
-                monitor=False,
-                load_all=False,
-            )
+        with wrong_words():
+            check_namespace(namespace)
+            choose_store(self.store)
+        # What is refused from here on is no wrong usage: the environment says it.
+        described = huks_async.Keystore.open(
+            "memory:" if missing else self.store,
+            namespace=namespace,
+            authenticator=PinAuthenticator(),
+            # so that one command takes the token that another one wrote
+            token_keys="store",  # noqa: S106 - no password
+            monitor=False,
+            load_all=False,
+        )
         try:
             async with described as keystore:
                 yield keystore
