@@ -106,6 +106,19 @@ def _lock_threads():
 
 
 @pytest.mark.asyncio
+async def test_an_opening_that_gives_up_names_the_busy_timeout_that_was_set(path):
+    """And not what was left of it when it came to wait."""
+    descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with pytest.raises(BusinessError, match=r"longer than the busy timeout of 0\.25 s;") as error:
+            await SqliteStore(path, busy_timeout=0.25).open()
+        assert error.value.code == 12000004
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.asyncio
 async def test_a_write_that_gave_up_is_never_carried_out(path):
     """A refused write does not happen later, when the holder goes on; a write that is called meanwhile does."""
     store = SqliteStore(path, busy_timeout=0.3)

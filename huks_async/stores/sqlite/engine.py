@@ -129,7 +129,8 @@ class Engine:
             raise
 
     def _open_settled(self) -> None:
-        deadline = time.monotonic() + self._busy_timeout
+        patience = self._busy_timeout  # as it is told, at the first try
+        deadline = time.monotonic() + patience
         folder = os.path.dirname(self._path)
         if os.path.lexists(self._path):
             refuse_foreign(self._path, self._address)
@@ -139,12 +140,13 @@ class Engine:
             elif not os.path.lexists(self._path):
                 raise gone(self._address)
             try:
-                self._lock.call(self._open, max(deadline - time.monotonic(), 0.0))
+                self._lock.call(self._open, patience)
                 return
             except UnsettledError:
                 if time.monotonic() > deadline:
                     raise unsettled(self._address) from None
             time.sleep(_PAUSE)
+            patience = max(deadline - time.monotonic(), 0.0)
 
     def _open(self) -> None:
         with self._change:
