@@ -108,6 +108,7 @@ def _lock_threads():
 @pytest.mark.asyncio
 async def test_an_opening_that_gives_up_names_the_busy_timeout_that_was_set(path):
     """And not what was left of it when it came to wait."""
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
