@@ -1,5 +1,6 @@
 """SQLite keeps one shared memory of a database for a whole process, also when its name has gone to another file."""
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -110,8 +111,7 @@ async def test_a_connection_of_the_application_keeps_no_store_on_the_files_of_be
     await _agree(store, other, path)
 
 
-@pytest.mark.asyncio
-async def test_the_lock_of_another_writer_is_not_taken_for_the_own(path: Path, other: Peer) -> None:
+def test_the_lock_of_another_writer_is_not_taken_for_the_own(path: Path, other: Peer) -> None:
     """Another program may write to the new files at the moment in which a connection is asked for its index."""
     with closing(sqlite3.connect(path, isolation_level=None)) as plain:
         _read(plain)
@@ -148,13 +148,17 @@ async def test_asking_for_the_index_changes_nothing(path: Path) -> None:
     await store.open()
     await store.put(name("first"), b"x")
     before = _content(path)
-    with (
-        closing(sqlite3.connect(path, isolation_level=None)) as plain,
-        opening.Guard(f"{path}-shm", opening.INDEX_USERS) as index,
-    ):
-        header = index.read(0, 96)
-        assert opening._uses(plain, index)
-        assert index.read(0, 96) == header
+
+    def ask() -> None:
+        with (
+            closing(sqlite3.connect(path, isolation_level=None)) as plain,
+            opening.Guard(f"{path}-shm", opening.INDEX_USERS) as index,
+        ):
+            header = index.read(0, 96)
+            assert opening._uses(plain, index)
+            assert index.read(0, 96) == header
+
+    await asyncio.to_thread(ask)
     assert _content(path) == before
     await store.aclose()
 
