@@ -676,5 +676,7 @@ class SessionTable:
 
 
 def _fate(cause: str, idle: float) -> str:
-    seconds = f"{idle:.0f}" if idle >= 1 else f"{idle:.2g}"
+    # Whole seconds, so that the many sessions of a purge share few texts: what is made for more of them settles between the
+    # freed sessions, and keeps their memory from going back to the system.
+    seconds = f"{idle:.0f}" if idle >= 1 else "less than 1"
     return f"it {'' if cause == IDLE else 'was '}{cause} after {seconds} s idle"
