@@ -53,11 +53,14 @@ class KeyPolicy(Policy, Protocol):
 
     The keystore looks for these methods by name in every `Policy`; one that has only some of them is fine, too.
     Without `namespaces_of`, nobody works in another namespace; without `may_use`, every caller may do with the keys
-    within its reach what the keys allow. Three further ones: `may_register_providers(caller)` is asked about
-    `registerProvider`; without it, every caller may register what the operator has declared.
-    `may_use_providers(caller)` is asked where a caller opens a resource of a provider, or asks for an id or
-    certificates; without it, every caller may, and try the PIN. `may_authenticate(caller, user_id)` is asked about `authenticate`, for another user after `may_act_for`; without
-    it, every caller may have its own user authenticated.
+    within its reach what the keys allow. Three further ones:
+
+    - `may_register_providers(caller)` is asked about `registerProvider`; without it, every caller may register what
+      the operator has declared.
+    - `may_use_providers(caller)` is asked where a caller opens a resource of a provider, or asks for an id or
+      certificates; without it, every caller may, and so try the PIN.
+    - `may_authenticate(caller, user_id)` is asked about `authenticate`, for another user after `may_act_for`; without
+      it, every caller may have its own user authenticated.
 
     Attributes:
         cache_seconds: for how long an answer of `may_use` is reused for an equal request. Without this attribute,
