@@ -1,6 +1,8 @@
 """What the functions on external providers do; `ProviderFunctions` loads this module at its first call."""
 
 import operator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from huks_async.access.callers import Caller
@@ -227,22 +229,37 @@ def _check_may_register(state: OpenState) -> None:
         )
 
 
+@contextmanager
+def _judging(provider: Provider, what: str, wrong: str) -> Iterator[None]:
+    """A block that looks at what a provider gave: objects of the provider's, which may raise anything.
+
+    Args:
+        provider: whose objects they are.
+        what: what they are, for the error of a lack of memory.
+        wrong: what the provider did if they are something else.
+
+    Raises:
+        BusinessError: 12000020 for objects that raise; 12000014 where the system gives no memory.
+    """
+    try:
+        yield
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise out_of_memory(f"{what} from {provider.who}") from error
+        raise BusinessError(12000020, wrong) from None
+
+
 def _checked_pin_state(
     provider: Provider, method: str, result: HuksCryptoExtensionResult
 ) -> HuksExternalPinAuthState:
-    try:
-        return HuksExternalPinAuthState(result.authState)  # type: ignore[arg-type]
-    except Exception as error:
-        # it may be any object of the provider's, whose comparison may raise anything
-        if is_out_of_memory(error):
-            raise out_of_memory(f"authState from {provider.who}") from error
-        raise BusinessError(
-            12000020, f"{provider.who}: {method} gave authState {shown(result.authState)}"
-        ) from None
+    state = result.authState
+    with _judging(provider, "authState", f"{provider.who}: {method} gave authState {shown(state)}"):
+        return HuksExternalPinAuthState(state)  # type: ignore[arg-type]
 
 
 def _checked_property(provider: Provider, result: HuksCryptoExtensionResult) -> list[HuksExternalCryptoParam]:
-    try:
+    wrong = f"{provider.who}: onGetProperty gave a property that is no list of parameters"
+    with _judging(provider, "a property", wrong):
         return [
             HuksExternalCryptoParam(
                 param.tag,
@@ -252,19 +269,12 @@ def _checked_property(provider: Provider, result: HuksCryptoExtensionResult) -> 
             )
             for param in result.property or ()
         ]
-    except Exception as error:
-        # the list and what is in it are objects of the provider's, which may raise anything
-        if is_out_of_memory(error):
-            raise out_of_memory(f"a property from {provider.who}") from error
-        raise BusinessError(
-            12000020, f"{provider.who}: onGetProperty gave a property that is no list of parameters"
-        ) from None
 
 
 def _checked_certificates(
     provider: Provider, result: HuksCryptoExtensionResult
 ) -> list[HuksCryptoExtensionCertInfo]:
-    try:
+    with _judging(provider, "certificates", f"{provider.who} gave certs that are no certificates"):
         return [
             HuksCryptoExtensionCertInfo(
                 operator.index(cert.purpose),
@@ -273,8 +283,3 @@ def _checked_certificates(
             )
             for cert in result.certs or ()
         ]
-    except Exception as error:
-        # the list and what is in it are objects of the provider's, which may raise anything
-        if is_out_of_memory(error):
-            raise out_of_memory(f"certificates from {provider.who}") from error
-        raise BusinessError(12000020, f"{provider.who} gave certs that are no certificates") from None

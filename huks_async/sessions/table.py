@@ -345,10 +345,7 @@ class SessionTable:
 
     def fail(self, session: Session, why: str) -> None:
         """Remove a session whose operation failed or was cancelled."""
-        if self._leftovers.in_the_way():
-            self._leave(session, partial(self._fail, session, why))
-        else:
-            self._fail(session, why)
+        self._now_or_later(session, partial(self._fail, session, why))
 
     def _fail(self, session: Session, why: str) -> None:
         if self.remove(session, f"it failed: {why}"):
@@ -357,12 +354,8 @@ class SessionTable:
     def abort(self, handle: int, owner: str) -> None:
         """Remove a session that is not in a call; anything else is left as it is."""
         session = self.sessions.get(handle)
-        if session is None or session.owner != owner or session.busy:
-            return
-        if self._leftovers.in_the_way():
-            self._leave(session, partial(self._abort, session))
-        else:
-            self._abort(session)
+        if session is not None and session.owner == owner and not session.busy:
+            self._now_or_later(session, partial(self._abort, session))
 
     def _abort(self, session: Session) -> None:
         if self.remove(session, ABORTED):
@@ -371,12 +364,8 @@ class SessionTable:
     def abandon(self, handle: int, owner: str) -> None:
         """Abort a session; one that is in a call is aborted when the call ends."""
         session = self.sessions.get(handle)
-        if session is None or session.owner != owner:
-            return
-        if self._leftovers.in_the_way():
-            self._leave(session, partial(self._abandon, session))
-        else:
-            self._abandon(session)
+        if session is not None and session.owner == owner:
+            self._now_or_later(session, partial(self._abandon, session))
 
     def _abandon(self, session: Session) -> None:
         if not session.busy:
@@ -385,8 +374,11 @@ class SessionTable:
             self._abandoned.add(session.handle)
             self._notes = True
 
-    def _leave(self, session: Session, step: Callable[[], None]) -> None:
-        """Have a session ended later. Where calls on it come from this thread, none finds it any more."""
+    def _now_or_later(self, session: Session, step: Callable[[], None]) -> None:
+        """End a session by a step, later where this may interrupt another one. Calls of this thread find it no more."""
+        if not self._leftovers.in_the_way():
+            step()
+            return
         if session.free_for is not None and self._leftovers.is_home:
             session.free_for = GIVEN_UP
         self._leftovers.leave(step)

@@ -60,4 +60,4 @@ class PreparedSessions(KnownLists[Plan]):
 
 
 Prepared: TypeAlias = tuple[Plan, dict[int, bytes], PreparedSessions]
-"""A plan for the numbers of a session's parameters, the byte strings that belong to this session alone, and whose it is."""
+"""A plan for the numbers of a session's parameters, the byte strings that belong to this session alone, and the key's others."""
