@@ -11,7 +11,7 @@ import anyio
 import anyio.lowlevel
 
 from huks_async.model.settings import check_seconds, check_whole
-from huks_async.runtime.cancellation import raise_unless_failures, was_cancelled
+from huks_async.runtime.cancellation import is_being_cancelled, raise_unless_failures, was_cancelled
 from huks_async.runtime.workers import run_to_its_end
 from huks_async.sessions.pressure.base import (
     Clock,
@@ -231,6 +231,11 @@ class LowMemoryMonitor:
         await _raise_unless_foreign(error)
         self._note(broken=self._seen.broken + 1)
         logger.error("%s failed; next try in %g s", what, self._reopen_after, exc_info=error)
+        if (
+            is_being_cancelled()
+        ):  # the failure took the place of the cancellation, as that of a task group may
+            await anyio.lowlevel.checkpoint_if_cancelled()
+            raise anyio.get_cancelled_exc_class()
 
     async def _relieve(self, event: PressureEvent, sensor: Sensor) -> None:
         """One episode: from the event until memory is not short any more."""

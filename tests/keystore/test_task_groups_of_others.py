@@ -9,6 +9,7 @@ import pytest
 import huks_async as huks
 from huks_async.rootkeys.answers import unwrap_key
 from huks_async.runtime.outside_calls import OutsideCalls
+from huks_async.sessions.monitor import LowMemoryMonitor
 from huks_async.sessions.pressure import PressureEvent, SilentSensor
 from huks_async.testing import EverybodyAuthenticator
 from tests.keystore.support import refused
@@ -135,6 +136,22 @@ def test_a_sensor_of_such_kind_ends_with_its_keystore(backend: str, settings: di
             await groups.began.wait()
 
     run(main, backend, settings)
+
+
+@pytest.mark.asyncio
+async def test_a_monitor_ends_when_its_sensor_fails_in_place_of_being_cancelled() -> None:
+    """It waited for the next sensor first, so that a keystore took five seconds to close."""
+
+    async def goes_on(seconds: float) -> None:
+        raise AssertionError("it was cancelled")
+
+    groups = Groups()
+    monitor = LowMemoryMonitor(lambda most: 0, lambda: Senses(groups), sleep=goes_on)
+    running = asyncio.create_task(monitor.run())
+    await groups.began.wait()
+    running.cancel()
+    await asyncio.wait([running])
+    assert running.cancelled()
 
 
 @pytest.mark.asyncio
