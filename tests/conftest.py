@@ -1,5 +1,6 @@
 """What Hypothesis draws, which threads a test answers for, and the switch `--blockbuster`."""
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -55,3 +56,13 @@ def _no_blocking_call(_loops_are_guarded: list[str] | None) -> Iterator[None]:
     yield
     if _loops_are_guarded:
         pytest.fail("\n".join(["blocking calls on an event loop:", *_loops_are_guarded]))
+
+
+def pytest_collection_finish() -> None:
+    """Look no more at what collecting made.
+
+    The objects of some ten thousand tests live until the end. Each full collection would go through them, and many
+    tests ask for some.
+    """
+    gc.collect()
+    gc.freeze()

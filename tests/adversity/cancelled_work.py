@@ -17,6 +17,7 @@ from typing import NamedTuple
 import anyio
 
 import huks_async as huks
+from tests import loops
 from tests.adversity import support
 
 ROUNDS = 2**31 - 1
@@ -81,8 +82,8 @@ async def cancelled(calls: int, *, running: bool) -> Left:
 def main(calls: int) -> int:
     """Print what each kind of loop leaves; 1 where it is too much."""
     wrong = 0
-    for parameters in support.LOOPS:
-        run = support.runner(parameters.values[0])
+    for parameters in loops.LOOPS:
+        run = loops.runner(parameters.values[0])
         for running in (False, True):
             left = run(functools.partial(cancelled, calls, running=running))
             when = "while they run" if running else "while they start"

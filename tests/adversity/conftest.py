@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.adversity.support import LOOPS, runner
+from tests.loops import LOOPS, runner
 
 
 @pytest.fixture(params=LOOPS)

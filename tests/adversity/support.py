@@ -1,4 +1,4 @@
-"""What the tests under hard conditions share: options of the usual operations, loops, a look at resources."""
+"""What the tests under hard conditions share: options of the usual operations, a look at resources."""
 
 import os
 import threading
@@ -6,9 +6,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
-
-import anyio
-import pytest
 
 import huks_async as huks
 from huks_async import HuksTag as T
@@ -109,21 +106,6 @@ def data(content: bytes) -> huks.HuksOptions:
 def imported(key_options: huks.HuksOptions, key: bytes) -> huks.HuksOptions:
     """The same parameters with key bytes, for `importKeyItem`."""
     return huks.HuksOptions(key_options.properties, key)
-
-
-LOOPS = [
-    pytest.param(("asyncio", {}), id="asyncio"),
-    pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
-    pytest.param(("trio", {}), id="trio"),
-]
-
-
-def runner(loop: tuple[str, dict[str, Any]]) -> Any:
-    """Give a function that runs an async function without arguments on this kind of event loop."""
-    backend, backend_options = loop
-    if backend_options or backend == "trio":
-        pytest.importorskip("uvloop" if backend_options else "trio")
-    return lambda function: anyio.run(function, backend=backend, backend_options=backend_options)
 
 
 @asynccontextmanager

@@ -8,16 +8,17 @@ import anyio
 import pytest
 
 import huks_async as huks
+from tests import loops
 from tests.adversity import support
 
 PIECE = bytes(300_000)
 PIECES = 8
 
 
-@pytest.fixture(params=support.LOOPS)
+@pytest.fixture(params=loops.LOOPS)
 def run(request):
     """Run an async function in each kind of event loop."""
-    return support.runner(request.param)
+    return loops.runner(request.param)
 
 
 def opened():

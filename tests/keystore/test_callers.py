@@ -20,7 +20,7 @@ import huks_async as huks
 from huks_async import Caller, Keystore, Limits
 from huks_async.access import callers
 from huks_async.keystore.keyrings import caller_named
-from tests.adversity import support
+from tests import loops
 from tests.garbage import collect_until
 from tests.keystore.support import (
     AES_CBC,
@@ -43,10 +43,10 @@ BLOCK = b"sixteen bytes ok"
 Main = Callable[[Keystore], Awaitable[object]]
 
 
-@pytest.fixture(params=support.LOOPS)
+@pytest.fixture(params=loops.LOOPS)
 def use(request: pytest.FixtureRequest) -> Callable[..., None]:
     """Run an async function with an open keystore, on each kind of event loop."""
-    loop = support.runner(request.param)
+    loop = loops.runner(request.param)
 
     def with_keystore(function: Main, **how: Any) -> None:
         async def main() -> None:

@@ -11,7 +11,7 @@ import huks_async as huks
 from huks_async import Keystore
 from huks_async.keys.items.item import KeyItem
 from huks_async.keystore.caller_functions import CallerStates
-from tests.adversity import support
+from tests import loops
 from tests.keystore.support import AES_CBC, ENCRYPT, T, options
 
 SESSION = options(**{**AES_CBC, "PURPOSE": ENCRYPT, "IV": bytes(16)})
@@ -43,12 +43,12 @@ class Time:
         await self._slept.wait()
 
 
-@pytest.fixture(params=support.LOOPS)
+@pytest.fixture(params=loops.LOOPS)
 def use(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[Callable[[Keystore, Time], Awaitable[None]], huks.KeyCache], None]:
     """Run an async function with an open keystore and its time, on each kind of event loop."""
-    loop = support.runner(request.param)
+    loop = loops.runner(request.param)
 
     def with_keystore(function: Callable[[Keystore, Time], Awaitable[None]], cache: huks.KeyCache) -> None:
         async def main() -> None:

@@ -13,7 +13,8 @@ import pytest
 
 from huks_async.model.errors import BusinessError
 from huks_async.runtime.process_pool import LONG_SECONDS, ProcessPool, run_in_process
-from tests.adversity.support import LOOPS, descriptors, runner, wait_until
+from tests.adversity.support import descriptors, wait_until
+from tests.loops import LOOPS, runner
 
 LONG = 2 * LONG_SECONDS
 

@@ -18,6 +18,7 @@ from huks_async.model.limits import Limits
 from huks_async.runtime.closing import Leftovers
 from huks_async.sessions import table as module
 from huks_async.sessions.table import SessionTable
+from tests import loops
 from tests.adversity import support
 
 
@@ -207,7 +208,7 @@ def test_a_step_is_posted_after_a_turn_that_found_none():
     assert done == [1, 2, 3]
 
 
-@pytest.mark.parametrize("loop", support.LOOPS)
+@pytest.mark.parametrize("loop", loops.LOOPS)
 def test_a_generator_that_is_left_early_sees_its_sessions_ended(loop):
     """It may wait, and go on with the keystore."""
 
@@ -244,7 +245,7 @@ def test_a_generator_that_is_left_early_sees_its_sessions_ended(loop):
                     break
         assert seen == [(0, 2, 0)]
 
-    support.runner(loop)(main)
+    loops.runner(loop)(main)
 
 
 def test_one_in_a_call_ends_with_the_call(run):
@@ -288,7 +289,7 @@ def test_room_is_made_although_the_oldest_session_has_gone():
     assert (len(table), table.counts.evicted) == (3, 1)
 
 
-@pytest.mark.parametrize("loop", support.LOOPS)
+@pytest.mark.parametrize("loop", loops.LOOPS)
 def test_an_abandoned_block_ends_its_session_in_the_loop(loop, run):
     """Without any further call on the keystore; and whatever its stream's source waits for at its end."""
 
@@ -327,7 +328,7 @@ def test_an_abandoned_block_ends_its_session_in_the_loop(loop, run):
             seen = keystore.statistics()
             assert (seen.open, seen.busy, seen.aborted, seen.finished) == (0, 0, 2, 0)
 
-    support.runner(loop)(main)
+    loops.runner(loop)(main)
 
 
 @pytest.mark.parametrize("closed", [False, True], ids=["pool", "closed pool"])

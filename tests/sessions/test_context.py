@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 import huks_async as huks
 from huks_async.keystore.session_functions import SessionFunctions
+from tests import loops
 from tests.adversity import support
 from tests.conformance import support as s
 from tests.garbage import collect_until
@@ -17,10 +18,10 @@ from tests.garbage import collect_until
 MIB = 1024 * 1024
 
 
-@pytest.fixture(params=support.LOOPS)
+@pytest.fixture(params=loops.LOOPS)
 def use(request):
     """Run an async function with an open keystore that has an AES key, on each kind of event loop."""
-    run = support.runner(request.param)
+    run = loops.runner(request.param)
 
     def with_keystore(function, **how):
         async def main():

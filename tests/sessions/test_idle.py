@@ -8,6 +8,7 @@ from huks_async.crypto.operation import Operation
 from huks_async.model.limits import Limits
 from huks_async.sessions.idle import end_idle_sessions
 from huks_async.sessions.table import SessionTable
+from tests import loops
 from tests.adversity import support
 
 
@@ -100,10 +101,10 @@ async def test_many_due_sessions_end_in_batches():
     assert len({count for count in seen if 0 < count < 5000}) >= 10
 
 
-@pytest.mark.parametrize("loop", support.LOOPS)
+@pytest.mark.parametrize("loop", loops.LOOPS)
 def test_a_keystore_ends_idle_sessions_by_itself(loop):
     """Without a call, without a shortage of memory, and on_purge is told."""
-    run, told = support.runner(loop), []
+    run, told = loops.runner(loop), []
 
     async def main():
         limits = huks.Limits(max_idle=0.05)
