@@ -1,4 +1,8 @@
-"""The keystore itself: opens its parts, and closes them."""
+"""The keystore itself: opens its parts, and closes them.
+
+Longer than other files: a third is what `Keystore.open` takes and says of it, and the rest is one thought, since each step
+of opening has its counterpart in closing, in the end of the event loop, and in a fork.
+"""
 
 import os
 import time
@@ -38,6 +42,7 @@ from huks_async.keystore.kem_functions import KemFunctions
 from huks_async.keystore.keyrings import Keyring, Keyrings
 from huks_async.keystore.legacy_functions import LegacyFunctions
 from huks_async.keystore.loading import load_everything, not_loaded
+from huks_async.keystore.low_memory_functions import PURGE_BATCH, LowMemoryFunctions
 from huks_async.keystore.message_functions import MessageFunctions
 from huks_async.keystore.open_arguments import (
     DEFAULT_NAMESPACE,
@@ -87,16 +92,12 @@ if TYPE_CHECKING:
     from huks_async.access.authenticator import Authenticator
     from huks_async.access.tokens import AuthTokenKeys
     from huks_async.keys.attestation import AttestationCa
-    from huks_async.keystore.statistics import KeystoreStatistics
     from huks_async.sessions.monitor import LowMemoryMonitor
     from huks_async.sessions.pressure import Sensor
 
 MAX_WORKERS = 4
 WORKER_NICE = 5
 PROVIDER_TIMEOUT = 10.0
-LOW_MEMORY = "purged on low memory"
-PURGED_BY_CALL = "purged as stale by the service"
-_PURGE_BATCH = 500
 
 logger: Logger = getLogger("huks_async")
 
@@ -118,6 +119,7 @@ class Keystore(
     MessageFunctions,
     AuthenticationFunctions,
     FileFunctions,
+    LowMemoryFunctions,
     Uncopied,
 ):
     """A HUKS keystore: the documented functions as coroutines, on one store and one root key.
@@ -253,10 +255,8 @@ class Keystore(
         return keystore
 
     _profile: str
-    _limits: Limits
     _caller: Caller
     _permissions: Permissions
-    _callers: CallerStates
     _wrapping_key: RootKey | None
     _attestation_ca: "AttestationCa | None"
     _abilities: Mapping[str, Any]
@@ -268,22 +268,17 @@ class Keystore(
     _parts: Parts
     _key_cache: KeyCache
     _workers: int
-    _clock: Callable[[], float]
     _debug: bool
     _with_monitor: bool
     _callers_named = False
     _forked = False
     _on_purge: Callable[[int], object] | None
-    _sensor: "Callable[[], Awaitable[Sensor] | Sensor] | None"
     _load_all: bool
-    _background: Background
     _idle_timer: Background
     _keeper: Background
     _ends_with_loop: bool
-    _monitor_scope: "anyio.CancelScope | None"  # quoted: half of anyio comes with it
     _changing: Owner | None  # who opens or closes it
     _closing: "tuple[Owner, anyio.Event, OpenState] | None"
-    _monitor: "LowMemoryMonitor"
 
     @property
     def is_open(self) -> bool:
@@ -362,20 +357,6 @@ class Keystore(
             self._background.start(partial(self._run_monitor, monitor))
         if self._limits.max_idle is not None:
             self._idle_timer.start(partial(end_idle_sessions, state.table, self._limits.max_idle))
-
-    def _make_monitor(self) -> "LowMemoryMonitor":
-        # late: programs that only import names of this library need no sensors
-        try:
-            with no_fork():
-                from huks_async.sessions.monitor import LowMemoryMonitor
-                from huks_async.sessions.pressure import open_sensor
-        except (ImportError, OSError) as error:
-            raise not_loaded(error) from error
-
-        monitor = LowMemoryMonitor(self._purge_on_low_memory, self._sensor or open_sensor, clock=self._clock)
-        monitor.add_shrinker(self._shrink)
-        monitor.add_last_shrinker(self._forget_fates)
-        return monitor
 
     async def _run_monitor(self, monitor: "LowMemoryMonitor") -> None:
         _part_of.set((*_part_of.get(), self))
@@ -556,7 +537,7 @@ class Keystore(
                         self._monitor_scope = None
                     if first is not None:
                         steps.push_async_callback(first)
-                while state.table.release(_PURGE_BATCH):
+                while state.table.release(PURGE_BATCH):
                     await anyio.lowlevel.checkpoint()
         finally:
             self._changed(changing)
@@ -634,98 +615,3 @@ class Keystore(
 
     def _pinned(self) -> CallerKeystore:
         return CallerKeystore(self._state_of, current_acting())
-
-    # --- low memory -----------------------------------------------------------------------------
-
-    async def monitor_low_memory(self) -> None:
-        """Purge stale sessions whenever memory is short, until cancelled or the keystore closes.
-
-        To be run in a task group of the program's own, with `Keystore.open(monitor=False)`. If the keystore runs
-        a monitor itself, that one is ended first.
-        """
-        self._open_state()
-        if self._monitor_scope is not None:
-            raise BusinessError(12000012, "this keystore's memory is monitored already, by another task")
-        monitor = self._monitor
-        with anyio.CancelScope() as scope:
-            self._monitor_scope = scope
-            try:
-                await self._background.stop()
-                await monitor.run()
-            finally:
-                # else the keystore was closed, and may be open and monitored again
-                if self._monitor_scope is scope:
-                    self._monitor_scope = None
-
-    async def purge_stale_sessions(self) -> int:
-        """End all sessions idle for longer than `Limits.stale_after`, and give memory back.
-
-        For services that learn of short memory in a way of their own. Works in small batches, between which
-        other tasks run.
-
-        Returns:
-            how many were ended.
-        """
-        state = self._open_state()
-        ended = 0
-        while True:
-            batch = state.table.purge_stale(_PURGE_BATCH, self._limits.stale_after, PURGED_BY_CALL)
-            ended += batch
-            if batch < _PURGE_BATCH:
-                break
-            await anyio.lowlevel.checkpoint()
-        if ended:
-            # the C library keeps freed memory until it is told to return it to the system
-            from huks_async.sessions.monitor import trim_heap
-
-            state.table.compact()
-            try:
-                await state.pool.run(trim_heap)
-            except Exception:
-                # when memory is short, the system may refuse even the thread
-                logger.exception("giving memory back failed; the sessions were ended all the same")
-        return ended
-
-    def _purge_on_low_memory(self, at_most: int) -> int:
-        if self._state is None:
-            return 0
-        return self._state.table.purge_stale(at_most, self._limits.stale_after, LOW_MEMORY)
-
-    def _forget_fates(self) -> None:
-        if self._state is not None:
-            self._state.table.forget_fates()
-
-    def _shrink(self) -> None:
-        if self._state is not None:
-            self._callers.shrink()
-            self._state.table.compact()
-
-    def statistics(self) -> "KeystoreStatistics":
-        """Give a snapshot of counters."""
-        # late: not every service asks
-        from huks_async.keystore.statistics import CountsByCaller, KeystoreStatistics
-
-        state = self._open_state()
-        table = state.table
-        table.catch_up()
-        counts = table.counts
-        return KeystoreStatistics(
-            open=len(table),
-            busy=table.count_busy(),
-            stale=table.count_stale(),
-            bytes_held=table.held,
-            opened=table.opened,
-            finished=table.finished,
-            aborted=counts.aborted,
-            failed=counts.failed,
-            evicted=counts.evicted,
-            purged=dict(counts.purged),
-            peak_open=counts.peak_open,
-            peak_bytes_held=counts.peak_bytes,
-            open_by_caller=CountsByCaller(table.owners()),
-            cached_keys=self._callers.count_keys(),
-            jobs=state.pool.active,
-            processes=state.processes.running,
-            processes_waited_for=state.processes.waiting,
-            memory=self._monitor.statistics(),
-        )

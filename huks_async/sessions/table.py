@@ -1,4 +1,8 @@
-"""The table of open sessions: handles, owners, limits, staleness, and why a session is gone."""
+"""The table of open sessions: handles, owners, limits, staleness, and why a session is gone.
+
+Longer than other files, and one class: every way in which a session comes, rests or goes keeps the same order, counts,
+deadlines and fates in step, in as few steps as can be, because each call on a session passes here.
+"""
 
 import math
 import struct
