@@ -3,6 +3,7 @@
 import gc
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -20,6 +21,37 @@ settings.load_profile("same")
 # A service manager that turns the watching off for what it runs, or names a file of its own for it, means no test.
 os.environ.pop("MEMORY_PRESSURE_WATCH", None)
 os.environ.pop("MEMORY_PRESSURE_WRITE", None)
+
+
+LONG = (
+    "adversity",
+    "cli/test_access_command.py",
+    "cli/test_documentation.py",
+    "cli/test_interrupts.py",
+    "cli/test_key_material_commands.py",
+    "cli/test_outputs.py",
+    "cli/test_outputs_by_descriptor.py",
+    "cli/test_sealed_files_command.py",
+    "cli/test_standard_streams.py",
+    "examples",
+    "interchange",
+    "keys/forms/test_key_files.py",
+    "keystore/test_ended_loops.py",
+    "keystore/test_forks.py",
+    "keystore/test_loading.py",
+    "keystore/test_old_keys.py",
+    "runtime/test_abandoned_tasks.py",
+    "runtime/test_process_pool.py",
+    "sessions/test_memory_returned.py",
+    "stores/test_sqlite_creation.py",
+    "stores/test_sqlite_files.py",
+    "stores/test_sqlite_forks.py",
+    "stores/test_sqlite_guards.py",
+    "stores/test_sqlite_processes.py",
+    "stores/test_sqlite_syncs.py",
+    "test_backup_page.py",
+)
+"""Rooms and files whose tests are marked `long`. Together they take about as long as all others."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -56,6 +88,18 @@ def _no_blocking_call(_loops_are_guarded: list[str] | None) -> Iterator[None]:
     yield
     if _loops_are_guarded:
         pytest.fail("\n".join(["blocking calls on an event loop:", *_loops_are_guarded]))
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what takes long."""
+    here = Path(__file__).parent
+    long = {here / name for name in LONG}
+    if gone := sorted(str(path) for path in long if not path.exists()):
+        raise pytest.UsageError(f"LONG in {__file__} names what is not there: {', '.join(gone)}")
+    for item in items:
+        if not long.isdisjoint((item.path, *item.path.parents)):
+            item.add_marker("long")
 
 
 def pytest_collection_finish() -> None:

@@ -87,18 +87,20 @@ def test_a_source_distribution_has_what_readme_needs() -> None:
 def test_ci_runs_readmes_commands() -> None:
     """CI takes its commands from README, so that the two cannot differ, and comes to the tests last.
 
-    It names pytest by itself once, for what the Pythons between run beside the tests in debug mode.
+    It names pytest by itself once, for the tests that README's second command leaves to a run of their own there.
     """
     if not (TOP / ".ci").exists():
         pytest.skip(".ci is not part of this copy of the project")
     script = (TOP / ".ci" / "run").read_text()
     assert len(re.findall(r"-m pytest", script)) == 1
     assert '$(readme_command "$2")' in script
-    assert 'if [ "$newest" != "$oldest" ]; then readme "$newest" 2; fi\n}\nbeside second' in script
+    assert """PYTEST_ADDOPTS='-m "not long"' readme "$version" 2 || return\n""" in script
+    assert '.venv/bin/python -m pytest -q --basetemp=.venv/tmp -m long "$@"\n}\n' in script
+    assert '        readme_tests "$newest" tests/cli\n    fi\n}\nbeside second second_lane\n' in script
     assert script.rstrip().splitlines()[-5:] == [
         "status=0",
-        "(debug_mode) || status=$?",
-        'if [ "$status" = 0 ]; then (readme "$oldest" 2) || status=$?; fi',
+        'if [ "$newest" = "$oldest" ]; then debug_mode; fi',
+        '(readme_tests "$oldest" --ignore=tests/cli) || status=$?',
         "joined second",
         'exit "$status"',
     ]
