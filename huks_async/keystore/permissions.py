@@ -80,14 +80,15 @@ class Permissions:
         if not known or namespace not in self._names("namespaces_of", caller):
             raise _denied(caller, f"keys of the namespace {shown(namespace)}", "no policy allows it")
 
-    def may_register_providers(self, caller: Caller) -> bool:
-        """Whether the caller may register the abilities that the keystore was opened with.
+    def check_registering(self, caller: Caller, what: str) -> None:
+        """Refuse a caller that may not register the abilities that the keystore was opened with: 201 if the policy says no.
 
-        The operator chose them already, so a policy that does not know this question allows it.
+        The operator chose them already, so a policy that does not know this question lets every caller register them.
         """
         if getattr(self._policy, "may_register_providers", None) is None:
-            return True
-        return self._ask("may_register_providers", caller) is True
+            return
+        if self._ask("may_register_providers", caller) is not True:
+            raise _denied(caller, what, "the policy does not allow it")
 
     def check_providers(self, caller: Caller) -> None:
         """Refuse a caller that may use no providers: 201 if the policy says no.

@@ -35,7 +35,7 @@ _PIN_EXPORT = "SKF_ExportPublicKey"
 async def register(state: OpenState, providerName: str, params: ExternalParameters) -> None:
     """Make a provider known."""
     name, given = check_name(providerName), parse_external(params)
-    _check_may_register(state)
+    _check_may_register(state, f"registering the provider {shown(name)}")
     ability = given.text(_T.HUKS_EXT_CRYPTO_TAG_ABILITY_NAME, "the ability's name")
     providers = state.providers
     await providers.registry.register(name, ability, _owner(state), providers.connect)
@@ -45,7 +45,7 @@ async def register(state: OpenState, providerName: str, params: ExternalParamete
 async def unregister(state: OpenState, providerName: str, params: ExternalParameters | None = None) -> None:
     """Forget a provider, and close all of its resources."""
     name, given = check_name(providerName), parse_external(params)
-    _check_may_register(state)
+    _check_may_register(state, f"unregistering the provider {shown(name)}")
     ability = None
     if _T.HUKS_EXT_CRYPTO_TAG_ABILITY_NAME in given:
         ability = check_ability_name(given.text(_T.HUKS_EXT_CRYPTO_TAG_ABILITY_NAME, "the ability's name"))
@@ -216,17 +216,13 @@ def _find_provider(state: OpenState, name: str, ability: str, bundle: str) -> Pr
     return state.providers.registry.find(name, ability, bundle, caller.user_id)
 
 
-def _check_may_register(state: OpenState) -> None:
+def _check_may_register(state: OpenState, what: str) -> None:
     if not state.providers.registry.declares_any:
         raise BusinessError(
             201,
             "this application declares no abilities, so it has none to register: Keystore.open(abilities=…)",
         )
-    if not state.keyrings.permissions.may_register_providers(_caller(state)):
-        raise BusinessError(
-            201,
-            f"no policy allows {shown(_caller(state).namespace)} to register providers; see Keystore.open(policy=…)",
-        )
+    state.keyrings.permissions.check_registering(_caller(state), what)
 
 
 @contextmanager

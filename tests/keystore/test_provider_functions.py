@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import json
+import logging
 import sys
 import threading
 import traceback
@@ -443,8 +444,9 @@ async def test_what_is_no_provider_is_not_declared():
             huks.Keystore.open("memory:", monitor=False, abilities={ABILITY: wrong})
 
 
-async def test_who_may_register(token):
-    """An application that declares no abilities is told 201, and so is one that its policy does not let."""
+async def test_who_may_register(token, caplog):
+    """An application that declares no abilities is told 201, and so is one that its policy does not let: a denial."""
+    caplog.set_level(logging.INFO, "huks_async.access")
 
     class Asked:
         def may_act_for(self, caller, user_id):
@@ -471,6 +473,12 @@ async def test_who_may_register(token):
             else:
                 with refused(201, "policy"):
                     await keystore.registerProvider(NAME, [ABILITY_PARAM])
+                with refused(201, "policy"):
+                    await keystore.unregisterProvider(NAME)
+    assert [record.getMessage() for record in caplog.records if record.name == "huks_async.access"] == [
+        f"denied: 'app' of user 100: {what} the provider '{NAME}'"
+        for what in ("registering", "unregistering")
+    ]
 
 
 async def test_who_may_open_resources_and_try_pins(token):
