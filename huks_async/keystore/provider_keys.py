@@ -17,7 +17,7 @@ from huks_async.model.tags import HuksTag
 from huks_async.providers.parameters import with_uid
 from huks_async.providers.resource_ids import parse_resource_id
 from huks_async.providers.resources import OpenResource
-from huks_async.providers.service import checked_output
+from huks_async.providers.service import ExternalProviders, checked_output
 from huks_async.runtime.background import run_by_itself
 
 _PURPOSE = int(HuksTag.HUKS_TAG_PURPOSE)
@@ -63,8 +63,7 @@ async def init_session(state: OpenState, alias: Any, params: ParamSet) -> int:
     if not purpose:
         raise BusinessError(401, "HUKS_TAG_PURPOSE is absent: a session has exactly one purpose")
     opened = _find(state, alias, "initSession", purpose)
-    state.table.catch_up()  # what was given up takes no place
-    return await state.providers.init_session(opened, _options(params, opened, b""))
+    return await _caught_up(state).init_session(opened, _options(params, opened, b""))
 
 
 @noting_failures
@@ -84,14 +83,14 @@ async def finish_session(state: OpenState, handle: int, params: ParamSet, data: 
 @noting_failures
 async def abort_session(state: OpenState, handle: int) -> None:
     """End a session by the provider's finish without data. Errors of its PIN or handle are ignored."""
-    session = state.providers.sessions.take_idle(handle, state.session_owner)
+    session = _caught_up(state).sessions.take_idle(handle, state.session_owner)
     if session is not None:
         await state.providers.abort_session(session)
 
 
 async def fail_session(state: OpenState, handle: int, error: BusinessError) -> BusinessError | None:
     """End a session whose call was refused for its parameters; return the error to raise, None if there is none."""
-    sessions = state.providers.sessions
+    sessions = _caught_up(state).sessions
     try:
         with sessions.using(handle, state.session_owner) as session:
             sessions.drop(session)
@@ -119,10 +118,16 @@ def leave_session_soon(state: OpenState, handle: int) -> None:
 async def _feed(
     state: OpenState, handle: int, method: str, params: ParamSet, data: BytesLike, *, last: bool
 ) -> bytes:
-    async with state.providers.using_session(handle, state.session_owner) as session:
+    async with _caught_up(state).using_session(handle, state.session_owner) as session:
         options = _options(params, session.opened, await state.driver.copy(data))
-        state.providers.sessions.check_open(session)
+        _caught_up(state).sessions.check_open(session)
         return await state.providers.feed_session(session, method, options, last=last)
+
+
+def _caught_up(state: OpenState) -> ExternalProviders:
+    """The providers, without the sessions whose blocks were left where nothing may be awaited, as in a closing generator."""
+    state.table.catch_up()
+    return state.providers
 
 
 def _find(state: OpenState, alias: Any, function: str, purposes: int, what: str = "keyAlias") -> OpenResource:

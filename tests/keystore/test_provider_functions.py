@@ -203,6 +203,32 @@ async def test_a_generator_that_is_left_early_frees_the_place_of_its_session(rea
     assert len(ready._state.providers.sessions) == MAX_SESSIONS_PER_CALLER
 
 
+@pytest.mark.parametrize("call", ["update", "finish", "abort", "illegal"])
+async def test_a_generator_that_is_left_early_sees_the_provider_s_session_ended(ready, token, call):
+    """As one on a key of the keystore; the session could still be fed."""
+
+    async def parts():
+        async with ready.session(rid(), SIGN) as session:
+            yield session.handle
+
+    async with aclosing(parts()) as generator:
+        handle = await anext(generator)
+    token.calls.clear()
+    match call:
+        case "abort":
+            await ready.abortSession(handle, external())
+        case "illegal":
+            await ready.abortSession(handle, TWICE)
+        case _:
+            with refused(12000011):
+                await getattr(ready, f"{call}Session")(handle, external(b"x"))
+    assert token.calls == []  # the event loop tells the provider in a later turn
+    async with asyncio.timeout(60):
+        while token.sessions:
+            await asyncio.sleep(0.001)
+    assert [method for method, _ in token.calls] == ["onFinishSession"]
+
+
 async def test_wrapped_import_takes_two_keys_of_one_provider(ready, token):
     """Both aliases are resource ids; another provider's wrapping key is 12000018."""
     for index in ("kek", "new"):
