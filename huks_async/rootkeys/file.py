@@ -12,6 +12,7 @@ from huks_async.model.errors import BusinessError
 from huks_async.model.showing import shown
 from huks_async.rootkeys.base import KEY_SIZE
 from huks_async.rootkeys.secret import SecretRootKey, identify
+from huks_async.runtime.companions import NEW, refuse_companion
 from huks_async.runtime.folders import make_folder, sync_folder
 from huks_async.runtime.new_names import name_new
 from huks_async.runtime.paths import absolute, path_text
@@ -35,6 +36,7 @@ class FileRootKey(SecretRootKey):
 
     Args:
         path: the file; a relative one is settled by the first use. A directory that is missing is created with mode 0700.
+            Its name is none that a file beside a database has: it does not end in `-wal`, `-shm`, `-journal` or `.lock`.
         create: whether a missing file may be created.
 
     """
@@ -43,6 +45,7 @@ class FileRootKey(SecretRootKey):
         text = path_text(path)
         if text is None:
             raise BusinessError(401, f"a root key file needs a path, got {shown(path)}")
+        refuse_companion(text, f"the root key file {text}")
         super().__init__(f"the root key file {text}")
         self.path: str = text
         self._create = create
@@ -68,6 +71,7 @@ class FileRootKey(SecretRootKey):
     def _read_or_create(self, create: bool) -> bytes:
         try:
             self.path = self._settled()  # asks the system, and so belongs in a thread
+            refuse_companion(os.path.realpath(self.path), f"the file that {self._name} leads to")
             try:
                 return self._read()
             except FileNotFoundError:
@@ -140,7 +144,7 @@ class FileRootKey(SecretRootKey):
         directory = os.path.dirname(self.path)
         make_folder(directory)
         body = _MAGIC + random_bytes(KEY_SIZE)
-        draft = f"{self.path}.{os.urandom(8).hex()}.new"
+        draft = f"{self.path}.{os.urandom(8).hex()}{NEW}"
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as file:

@@ -14,9 +14,9 @@ import pytest
 
 import huks_async as huks
 from huks_async.keys.items.sealing import Sealer
+from huks_async.runtime.companions import BACKUP_DRAFT
 from huks_async.stores import ItemName, MemoryStore, SqliteStore
 from huks_async.stores.sqlite import backup, drafts
-from huks_async.stores.sqlite.companions import BACKUP_DRAFT
 from tests.keystore.test_seal_formats import AES
 from tests.threads import threads_begun
 

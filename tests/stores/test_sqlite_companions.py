@@ -137,6 +137,33 @@ async def test_a_store_whose_name_became_too_long_is_told_so(tmp_path: Path) -> 
     assert os.listdir(tmp_path) == ["n" * 255]
 
 
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("behind", ["", "/", "/."])
+async def test_a_root_key_file_has_no_name_of_a_file_that_belongs_to_a_store(
+    tmp_path: Path, ending: str, behind: str
+) -> None:
+    """It would be removed or written over, and all keys be lost with it."""
+    with pytest.raises(BusinessError, match="belongs to the database 'keys") as refused:
+        FileRootKey(f"{tmp_path}/keys.db{ending}{behind}")
+    assert refused.value.code == 401
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("there", [False, True])
+async def test_nor_does_a_link_to_a_root_key_lead_to_one(tmp_path: Path, ending: str, there: bool) -> None:
+    """Whether there is a file or not."""
+    if there:
+        await FileRootKey(tmp_path / "root.key").open()
+        (tmp_path / "root.key").rename(tmp_path / f"keys.db{ending}")
+    link = tmp_path / "link.key"
+    link.symlink_to(f"keys.db{ending}")
+    before = sorted(os.listdir(tmp_path))
+    with pytest.raises(BusinessError, match="leads to has the name") as refused:
+        await FileRootKey(link).open()
+    assert refused.value.code == 401
+    assert sorted(os.listdir(tmp_path)) == before
+
+
 async def test_a_root_key_file_whose_name_is_too_long_is_told(tmp_path: Path) -> None:
     """Its draft has a longer one."""
     with pytest.raises(BusinessError, match=r"too long.*choose a shorter one") as refused:

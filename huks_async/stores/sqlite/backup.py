@@ -17,12 +17,12 @@ from contextlib import AbstractContextManager, closing, suppress
 from threading import Event
 
 from huks_async.model.errors import BusinessError
+from huks_async.runtime.companions import BACKUP_DRAFT, TAILS, refuse_companion, refuse_too_long
 from huks_async.runtime.folders import sync_folder
 from huks_async.runtime.new_names import name_new
 from huks_async.runtime.paths import absolute
 from huks_async.stores.base import Copied, ItemName
 from huks_async.stores.sqlite import drafts
-from huks_async.stores.sqlite.companions import BACKUP_DRAFT, TAILS, refuse_companion, refuse_too_long
 from huks_async.stores.sqlite.connections import MAX_VALUE_BYTES
 from huks_async.stores.sqlite.creation import open_still
 from huks_async.stores.sqlite.faults import foreign_value, storage_error

@@ -6,10 +6,10 @@ import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 
+from huks_async.runtime.companions import NEW, TAILS
 from huks_async.runtime.folders import sync_folder
 from huks_async.runtime.new_names import name_new
 from huks_async.stores.sqlite import drafts
-from huks_async.stores.sqlite.companions import NEW, TAILS
 from huks_async.stores.sqlite.connections import bound_values, close, connect
 from huks_async.stores.sqlite.schema import migrate
 

@@ -10,12 +10,11 @@ import re
 import stat
 from contextlib import suppress
 
+from huks_async.runtime.companions import NUMBER
 from huks_async.runtime.randomness import random_bytes
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _MODE = 0o600
-NUMBER = "[0-9a-f]{16}"
-"""The random number in the name of a draft, as a pattern."""
 _LOOK = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 

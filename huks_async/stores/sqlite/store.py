@@ -16,12 +16,12 @@ from huks_async.model.memory import out_of_memory
 from huks_async.model.settings import check_seconds
 from huks_async.model.showing import shown
 from huks_async.rootkeys.file import FileRootKey
+from huks_async.runtime.companions import NEW, refuse_companion, refuse_too_long
 from huks_async.runtime.forks import generation, notice_fork, tell_after_fork
 from huks_async.runtime.paths import absolute, is_usable, text_of
 from huks_async.runtime.workers import WorkerPool
 from huks_async.stores.base import MAX_NAME_BYTES, Copied, ItemName, Row, Store, check_level, encode_name
 from huks_async.stores.sqlite.backup import Backup, StoppedError
-from huks_async.stores.sqlite.companions import NEW, refuse_companion, refuse_too_long
 from huks_async.stores.sqlite.engine import Engine
 from huks_async.stores.sqlite.faults import closed, foreign_value, storage_error
 from huks_async.stores.sqlite.snapshot import Snapshot

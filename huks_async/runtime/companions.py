@@ -9,8 +9,9 @@ import os
 import re
 
 from huks_async.model.errors import BusinessError
-from huks_async.stores.sqlite.drafts import NUMBER
 
+NUMBER = "[0-9a-f]{16}"
+"""The random number in the name of a draft, as a pattern."""
 TAILS = ("-wal", "-shm", "-journal")
 """How the names of SQLite's own files end: the log, the shared memory, the log of rollback mode."""
 NEW = ".new"
