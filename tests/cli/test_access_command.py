@@ -10,12 +10,12 @@ import select
 import subprocess
 import termios
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pytest
 
-from huks_async import BusinessError, Keystore
+from huks_async import BusinessError, Caller, Keystore
 from huks_async.access import Lockout, PinAuthenticator
 from huks_async.cli.words.parameters import KINDS, options
 from tests.cli.command_line import Huks
@@ -299,6 +299,36 @@ def test_a_token_in_a_file(huks: Huks, document: Path, tmp_path: Path) -> None:
     done = without_terminal("sign", "timed", document, "-o", tmp_path / "x", "--token-file", token)
     assert done.returncode == 1
     assert not (tmp_path / "x").exists()
+
+
+class _AnyUser:
+    """Lets programs act for any user."""
+
+    def may_act_for(self, caller: Caller, user_id: int) -> bool:
+        return True
+
+    def groups_of(self, caller: Caller) -> Collection[str]:
+        return ()
+
+
+async def _token_of_user(user_id: int) -> bytes:
+    """Give another user a PIN, and make a token of it, as a program does that serves several users."""
+    pin = PinAuthenticator()
+    async with Keystore.open(authenticator=pin, token_keys="store", policy=_AnyUser()) as keystore:
+        await pin.enroll(keystore, user_id, OTHER)
+        return await keystore.authenticate(b"", OTHER, user_id=user_id)
+
+
+@pytest.mark.usefixtures("enrolled")
+def test_a_token_of_another_user(huks: Huks, document: Path, tmp_path: Path) -> None:
+    """The key is sound, and the first advice is not to replace it."""
+    demands = ("--auth", "pin", "--auth-access", "always", "--auth-challenge", "none", "--auth-timeout", 600)
+    assert huks("keys", "generate", "k", "--kind", "ed25519", *demands).code == 0
+    token = tmp_path / "token"
+    token.write_bytes(asyncio.run(_token_of_user(101)))
+    done = huks("sign", "k", document, "-o", tmp_path / "signature", "--token-file", token)
+    assert (done.code, "of another user than the key's (code 12000007)" in done.err) == (1, True), done.err
+    assert "hint: give a token of the key's user;" in done.err
 
 
 @pytest.mark.usefixtures("enrolled")

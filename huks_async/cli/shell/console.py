@@ -196,7 +196,7 @@ def report(message: str, hint: str | None = None) -> None:
 
 
 _WAYS_OUT = {
-    12000007: "the PIN was cleared since the key was made; make a new key",
+    12000007: "give a token of the key's user; if the key itself is void for its user, make a new key",
     12000008: "for a key with --auth-challenge none, huks access token writes a new token; other keys ask for the PIN",
     12000009: "huks access token writes a new token",
     12000013: "huks access enroll gives the user a PIN",
