@@ -35,8 +35,9 @@ class FileRootKey(SecretRootKey):
     mode 0600 or less, or 0640 or less if it is root's; symbolic links are followed, as a Kubernetes secret has them.
 
     Args:
-        path: the file; a relative one is settled by the first use. A directory that is missing is created with mode 0700.
-            Its name is none that a file beside a database has: it does not end in `-wal`, `-shm`, `-journal` or `.lock`.
+        path: the file; a relative one is settled by the first use, and where links lead is looked at by each load. A
+            directory that is missing is created with mode 0700. Its name is none that a file beside a database has: it
+            does not end in `-wal`, `-shm`, `-journal` or `.lock`.
         create: whether a missing file may be created.
 
     """
@@ -70,10 +71,12 @@ class FileRootKey(SecretRootKey):
 
     def _read_or_create(self, create: bool) -> bytes:
         try:
-            self.path = self._settled()  # asks the system, and so belongs in a thread
-            refuse_companion(os.path.realpath(self.path), f"the file that {self._name} leads to")
+            # both ask the system, and so belong in a thread
+            self.path = absolute(self.path)
+            file = self._file()
+            refuse_companion(os.path.realpath(file), f"the file that {self._name} leads to")
             try:
-                return self._read()
+                return self._read(file)
             except FileNotFoundError:
                 if not create:
                     raise BusinessError(
@@ -82,8 +85,8 @@ class FileRootKey(SecretRootKey):
                         "with create=False: restore it from a backup. A store that was made with another root key "
                         "is opened with that (Keystore.open(root_key=…)), and not by the command huks",
                     ) from None
-                self._make()
-                return self._read()
+                self._make(file)
+                return self._read(file)
         except OSError as error:
             if error.errno == errno.ENAMETOOLONG:
                 raise BusinessError(
@@ -97,28 +100,28 @@ class FileRootKey(SecretRootKey):
                 "exists and that this user may use it",
             ) from error
 
-    def _settled(self) -> str:
-        """The file's absolute path."""
-        return absolute(self.path)
+    def _file(self) -> str:
+        """The absolute path of the file that is to be read or made now."""
+        return self.path
 
-    def _read(self) -> bytes:
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    def _read(self, path: str) -> bytes:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             facts = os.fstat(descriptor)
-            self._judge(facts)
+            self._judge(path, facts)
             content = os.read(descriptor, FILE_SIZE + 1)
         finally:
             os.close(descriptor)
         return self._decode(content)
 
-    def _judge(self, facts: os.stat_result) -> None:
+    def _judge(self, path: str, facts: os.stat_result) -> None:
         if not stat.S_ISREG(facts.st_mode):
             raise BusinessError(12000004, f"{self._name} is not a regular file; give the path of a file")
         wrong = too_open(facts)
         if wrong is not None:
             raise BusinessError(
                 12000004,
-                f"{self._name} {wrong}. If nobody has read it, run: chmod {chmod_for(facts)} '{self.path}' "
+                f"{self._name} {wrong}. If nobody has read it, run: chmod {chmod_for(facts)} '{path}' "
                 "(in a volume of Kubernetes: defaultMode: 0440)",
             )
 
@@ -140,11 +143,11 @@ class FileRootKey(SecretRootKey):
             )
         return body[len(_MAGIC) :]
 
-    def _make(self) -> None:
-        directory = os.path.dirname(self.path)
+    def _make(self, path: str) -> None:
+        directory = os.path.dirname(path)
         make_folder(directory)
         body = _MAGIC + random_bytes(KEY_SIZE)
-        draft = f"{self.path}.{os.urandom(8).hex()}{NEW}"
+        draft = f"{path}.{os.urandom(8).hex()}{NEW}"
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as file:
@@ -152,7 +155,7 @@ class FileRootKey(SecretRootKey):
                 file.flush()
                 os.fsync(file.fileno())
             with suppress(FileExistsError):  # another process was faster: its key counts
-                name_new(draft, self.path)
+                name_new(draft, path)
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(draft)

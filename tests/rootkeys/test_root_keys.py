@@ -384,7 +384,8 @@ async def test_a_link_to_a_database_finds_its_root_key(tmp_path, first):
         store = SqliteStore(one)
         root_key = store.default_root_key()
         await root_key.open()
-        assert root_key.path == f"{database.resolve()}.root-key"
+        assert database.with_name("keys.db.root-key").exists()
+        assert not link.with_name("link.db.root-key").exists()
         keys.append(root_key.key_id)
     assert keys[0] == keys[1]
     own = tmp_path / "link.db.root-key"
@@ -392,6 +393,27 @@ async def test_a_link_to_a_database_finds_its_root_key(tmp_path, first):
     own.chmod(0o600)
     with pytest.raises(BusinessError, match=r"link\.db\.root-key is damaged"):
         await SqliteStore(link).default_root_key().open()
+
+
+@pytest.mark.asyncio
+async def test_a_keystore_opened_again_uses_the_root_key_of_where_its_link_leads_now(tmp_path):
+    """Also for a store that is made then: it gets one of its own, under which whoever else opens it finds its keys."""
+    for name in ("one", "two"):
+        async with Keystore.open(f"sqlite:///{tmp_path}/{name}.db"):
+            pass
+    link = tmp_path / "link.db"
+    link.symlink_to("one.db")
+    keystore = Keystore.open(f"sqlite:///{link}")
+    async with keystore:
+        pass
+    for name in ("two", "three"):
+        link.unlink()
+        link.symlink_to(f"{name}.db")
+        async with keystore:
+            pass
+        assert (tmp_path / f"{name}.db.root-key").exists()
+        async with Keystore.open(f"sqlite:///{tmp_path}/{name}.db"):
+            pass
 
 
 @pytest.mark.asyncio

@@ -343,15 +343,16 @@ def _snapshot(opened: Engine, wait: Callable[[float], None]) -> Iterator[Snapsho
 class _RootKeyBeside(FileRootKey):
     """A root key in a file beside a database, where the symbolic links to that lead, so that every name of it will do.
 
+    That is looked at by each load: a link may lead to another store since the last.
     A file beside the link is used where there is one: a root key that somebody put there is theirs to place.
     """
 
     def __init__(self, database: str) -> None:
         super().__init__(f"{database}{ROOT_KEY_SUFFIX}")
 
-    def _settled(self) -> str:
-        given = super()._settled()
-        if not os.path.lexists(given):
-            given = f"{os.path.realpath(given.removesuffix(ROOT_KEY_SUFFIX))}{ROOT_KEY_SUFFIX}"
-        self._name = f"the root key file {given}"
-        return given
+    def _file(self) -> str:
+        file = super()._file()
+        if not os.path.lexists(file):
+            file = f"{os.path.realpath(file.removesuffix(ROOT_KEY_SUFFIX))}{ROOT_KEY_SUFFIX}"
+        self._name = f"the root key file {file}"
+        return file
