@@ -13,7 +13,7 @@ from huks_async.keystore.provider_failures import noting_failures
 from huks_async.model.enums import HuksAuthStorageLevel, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, HuksOptions, HuksParam, ParamSet, as_bytes
-from huks_async.model.tags import HuksTag
+from huks_async.model.tags import HuksTag, InnerTag
 from huks_async.providers.parameters import with_uid
 from huks_async.providers.resource_ids import parse_resource_id
 from huks_async.providers.resources import OpenResource
@@ -22,6 +22,8 @@ from huks_async.runtime.background import run_by_itself
 
 _PURPOSE = int(HuksTag.HUKS_TAG_PURPOSE)
 _AUTH_TOKEN = int(HuksTag.HUKS_TAG_AUTH_TOKEN)
+_SPECIFIC_USER = int(InnerTag.SPECIFIC_USER_ID)
+_ACCESS_GROUP = int(HuksTag.HUKS_TAG_KEY_ACCESS_GROUP)
 
 
 @noting_failures
@@ -153,6 +155,15 @@ def _find(state: OpenState, alias: Any, function: str, purposes: int, what: str 
 
 
 def _to_provider(params: ParamSet, opened: OpenResource) -> list[Any]:
+    # a provider that heeds them would take the caller's word for what the policy decides about other keys
+    if _SPECIFIC_USER in params.numbers:
+        raise BusinessError(
+            12000001, "SPECIFIC_USER_ID: keys of external providers have no user: leave it out"
+        )
+    if _ACCESS_GROUP in params.blobs:
+        raise BusinessError(
+            12000001, "HUKS_TAG_KEY_ACCESS_GROUP: keys of external providers have no group: leave it out"
+        )
     return [*params.to_params(), with_uid(opened.uid)]
 
 

@@ -1355,6 +1355,37 @@ async def test_functions_without_a_form_for_providers_say_so(ready):
         await ready.listAliases(external())
 
 
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"tag": huks.InnerTag.SPECIFIC_USER_ID, "value": 200},
+        {"tag": huks.HuksTag.HUKS_TAG_KEY_ACCESS_GROUP, "value": b"ledger"},
+    ],
+    ids=["user", "group"],
+)
+async def test_a_user_or_group_by_tag_is_refused(ready, token, named):
+    """A provider is never told one, which nobody has asked the policy about; an open session stays."""
+
+    def naming(options):
+        return {**options, "properties": [*options["properties"], named]}
+
+    handle = (await ready.initSession(rid(), SIGN)).handle
+    told = len(token.calls)
+    word = "USER" if "USER" in named["tag"].name else "GROUP"
+    for call in (
+        ready.generateKeyItem(rid(), naming(MAKE)),
+        ready.exportKeyItem(rid(), naming(external())),
+        ready.importWrappedKeyItem(rid(), rid(), naming(external(b"x"))),
+        ready.initSession(rid(), naming(SIGN)),
+        ready.updateSession(handle, naming(external(b"x"))),
+        ready.finishSession(handle, naming(external(b"x"))),
+    ):
+        with refused(12000001, word):
+            await call
+    assert len(token.calls) == told
+    assert (await ready.finishSession(handle, external(b"x"))).outData
+
+
 async def test_finish_can_be_repeated_after_the_pin(ready, token):
     """A missing PIN leaves the session; it finishes once the PIN is there."""
     session = await ready.initSession(rid(), SIGN)
