@@ -104,16 +104,30 @@ def library_of(path: str | os.PathLike[str]) -> Library:
 
     python-pkcs11 keeps what it has loaded by the text of the path. So a path from the present folder is made whole, and
     a path that leads to another file since is still the library that was loaded by it.
+
+    Raises:
+        BusinessError: 12000020 where there is no present folder.
     """
     name = file = os.fspath(path)
     if os.path.dirname(name):  # else the system looks for it in its own folders
         if not os.path.isabs(name):
-            name = os.path.join(os.getcwd(), name)
+            name = os.path.join(_present_folder(name), name)
         file = os.path.realpath(name)
     with _making:
         if name not in _libraries:
             _libraries[name] = _libraries.setdefault(file, Library(name))
         return _libraries[name]
+
+
+def _present_folder(name: str) -> str:
+    try:
+        return os.getcwd()
+    except OSError as error:
+        raise BusinessError(
+            12000020,
+            f"the PKCS#11 library {shown(name)} is named from the present folder, which this process cannot find "
+            f"({error.strerror}); give the library's absolute path",
+        ) from error
 
 
 def _renew() -> None:

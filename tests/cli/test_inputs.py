@@ -122,6 +122,23 @@ def test_an_input_in_a_working_folder_that_was_removed(
     assert (done.code, done.err) == (1, "error: FILE: No such file or directory\n")
 
 
+@pytest.mark.parametrize(
+    "words", [("keys", "list"), ("doctor",), ("keys", "delete", "a", "--yes")], ids=" ".join
+)
+def test_a_store_in_a_working_folder_that_was_removed(
+    huks: Huks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    """The error names the store, and all that `huks doctor` has to tell is told."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    done = huks(*words, "--store", "sqlite:///keys.db")
+    assert done.code == 1
+    told = done.out.decode() if words == ("doctor",) else done.err
+    assert "the store sqlite:///keys.db cannot be opened" in told
+
+
 @pytest.mark.usefixtures("keys")
 def test_a_descriptor_that_only_says_which_file_it_is(huks: Huks, tmp_path: Path) -> None:
     """Sandboxes hand files over so, and nothing can be read there: the file is opened."""

@@ -226,6 +226,21 @@ def test_a_path_is_the_library_that_was_loaded_by_it(token, tmp_path, monkeypatc
 
 
 @pytest.mark.asyncio
+async def test_a_library_named_from_a_working_folder_that_was_removed(tmp_path, monkeypatch):
+    """It is refused with the way out; one of the system's own folders is looked for as ever."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(
+        BusinessError, match=r"'\./p\.so' is named from the present folder.*absolute path"
+    ) as caught:
+        await Pkcs11RootKey("./p.so", "one", PIN).open()
+    assert caught.value.code == 12000020
+    assert library_of("no-such-library.so") is not None
+
+
+@pytest.mark.asyncio
 async def test_without_the_extra_the_error_names_it(monkeypatch):
     """The module is imported late, and what is missing is said."""
     let_threads_end()  # without the module they would leave their sessions open

@@ -158,7 +158,11 @@ def _rights(place: Place) -> Iterator[Finding]:
     if place.store is None:
         yield from _home(looked_at)
     if isinstance(store, SqliteStore):
-        for path in _files_of(store):
+        try:
+            files = list(_files_of(store))
+        except OSError:  # the present folder is gone, which opening the store tells
+            files = []
+        for path in files:
             if os.path.realpath(path) not in looked_at:
                 yield from _file(path)
 

@@ -100,7 +100,10 @@ def left_log(path: str) -> str | None:
 
 def is_missing(path: str) -> bool:
     """Whether a path names no database, and no log was left there; False also where that cannot be looked at."""
-    file = os.path.realpath(path)  # as it is opened, also with `..` behind a folder that is missing
+    try:
+        file = os.path.realpath(path)  # as it is opened, also with `..` behind a folder that is missing
+    except OSError:  # the present folder is gone
+        return False
     try:
         os.stat(file)
     except FileNotFoundError:
