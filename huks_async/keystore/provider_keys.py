@@ -103,11 +103,11 @@ async def fail_session(state: OpenState, handle: int, error: BusinessError) -> B
     return error
 
 
-async def leave_session(state: OpenState, handle: int) -> None:
-    """End a session whose block is left; one with a call running ends with this call."""
+async def leave_session(state: OpenState, handle: int, error: BaseException | None) -> None:
+    """End a session whose block is left by an error, or None; one with a call running ends with this call."""
     session = state.providers.sessions.abandon(handle, state.session_owner)
     if session is not None:
-        await state.providers.leave_session(session)
+        await state.providers.leave_session(session, error)
 
 
 def leave_session_soon(state: OpenState, handle: int) -> None:

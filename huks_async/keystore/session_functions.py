@@ -285,10 +285,10 @@ class SessionFunctions(KeystoreFunctions):
     def _session_parts(self) -> SessionParts:
         state = self._open_state()
 
-        async def leave(handle: int) -> None:
+        async def leave(handle: int, error: BaseException | None) -> None:
             from huks_async.keystore import provider_keys  # late: few services use providers
 
-            await provider_keys.leave_session(state, handle)
+            await provider_keys.leave_session(state, handle, error)
 
         def leave_later(handle: int) -> None:
             from huks_async.keystore import provider_keys  # late: few services use providers

@@ -18,7 +18,7 @@ from huks_async.providers.protocol import HuksCryptoExtensionResult
 from huks_async.providers.registry import Provider, Registry
 from huks_async.providers.resource_ids import ResourceId
 from huks_async.providers.resources import OpenResource, OpenResources
-from huks_async.runtime.cancellation import is_being_cancelled
+from huks_async.runtime.cancellation import is_cancelled_by
 
 # Numbers of callers are used once in a process, because keystores may share a provider: what the provider keeps for
 # a number, such as a PIN that was proved, must not count for another keystore's caller.
@@ -192,9 +192,9 @@ class ExternalProviders:
             if error.code not in _NO_MATTER_AT_ABORT:
                 raise
 
-    async def leave_session(self, session: ProviderSession) -> None:
-        """End a session whose block is left. Raises nothing but a cancellation."""
-        if is_being_cancelled():
+    async def leave_session(self, session: ProviderSession, error: BaseException | None = None) -> None:
+        """End a session whose block is left by an error, or None. Raises nothing but a cancellation."""
+        if is_cancelled_by(error):
             await self._farewell(self._finish_without_data(session))
         else:
             with suppress(BusinessError):

@@ -51,6 +51,17 @@ def is_being_cancelled() -> bool:
     return task is None or task.cancelling() > 0
 
 
+def is_cancelled_by(error: BaseException | None) -> bool:
+    """Whether what leaves a block of the running task, None if nothing is raised, is a cancellation of this task.
+
+    So it is in a cancelled scope, whatever is raised. A cancellation that came before the block and was swallowed, or
+    one that a shield keeps off the block, is none of the block's.
+    """
+    if anyio.current_effective_deadline() == -math.inf:
+        return True
+    return isinstance(error, anyio.get_cancelled_exc_class()) and is_being_cancelled()
+
+
 def was_cancelled() -> bool:
     """Whether a cancellation that was caught may be one of the running task.
 

@@ -62,8 +62,8 @@ class SessionParts(NamedTuple):
     pool: WorkerPool
     limits: Limits
     abandon: Callable[[int], None]
-    # the same for a key in an external provider, and where nothing may be awaited
-    leave: Callable[[int], Awaitable[None]]
+    # the same for a key in an external provider, with what the block raises; and where nothing may be awaited
+    leave: Callable[[int, BaseException | None], Awaitable[None]]
     leave_later: Callable[[int], None]
 
 
@@ -156,12 +156,15 @@ class KeySession(Uncopied):
             async with AsyncExitStack() as steps:
                 for stream in self._streams:
                     steps.push_async_callback(stream.leave)
+        except BaseException as of_stream:
+            error = of_stream
+            raise
         finally:
             if self._key_class is None:
                 self._end()
             elif not self._ended and self._open is not None:
                 self._ended = True
-                await self._parts.leave(self._open.handle)
+                await self._parts.leave(self._open.handle, error)
 
     def _end(self) -> None:
         if not self._ended and self._open is not None:

@@ -33,7 +33,7 @@ class Hangs(MemoryProvider):
         return await super().onFinishSession(*args)
 
 
-async def with_key(provider: Hangs, use: Callable[[huks.Keystore], Awaitable[None]]) -> None:
+async def with_key(provider: "Hangs | Late", use: Callable[[huks.Keystore], Awaitable[None]]) -> None:
     async with huks.Keystore.open(
         "memory:", monitor=False, load_all=False, abilities={ABILITY: provider}, provider_timeout=60
     ) as keystore:
@@ -128,5 +128,77 @@ async def test_a_block_of_a_task_that_is_cancelled_is_left_after_a_farewell(
         assert done
         assert task.cancelled()
         assert provider.ending == 1
+
+    await with_key(provider, leave)
+
+
+class Late(MemoryProvider):
+    """When it hangs, it does so for a moment, which is longer than the farewell of a cancelled block that has no time."""
+
+    hangs = False
+
+    async def onFinishSession(self, *args: Any) -> HuksCryptoExtensionResult:
+        if self.hangs:
+            await anyio.sleep(0.001)
+        return await super().onFinishSession(*args)
+
+
+@pytest.fixture
+def no_farewell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block that is left as a cancelled one has no time at all for a provider that waits."""
+    monkeypatch.setattr(service, "_LONGEST_FAREWELL", 0.0)
+
+
+@pytest.mark.usefixtures("no_farewell")
+@pytest.mark.parametrize(("backend", "settings"), BACKENDS)
+def test_a_block_behind_a_shield_is_not_left_as_a_cancelled_one(
+    backend: str, settings: dict[str, Any]
+) -> None:
+    """Whatever was cancelled around it; its session stayed at the provider."""
+
+    async def main() -> None:
+        provider = Late()
+
+        async def leave(keystore: huks.Keystore) -> None:
+            with anyio.CancelScope() as scope:
+                scope.cancel()
+                try:
+                    await anyio.sleep_forever()
+                finally:
+                    with anyio.CancelScope(shield=True), pytest.raises(ZeroDivisionError):
+                        async with keystore.session(rid(), SIGN):
+                            provider.hangs = True
+                            raise ZeroDivisionError
+            assert scope.cancelled_caught
+            assert provider.sessions == 0
+
+        await with_key(provider, leave)
+
+    run(main, backend, settings)
+
+
+@pytest.mark.usefixtures("no_farewell")
+@pytest.mark.asyncio
+async def test_a_block_after_a_swallowed_cancellation_is_not_left_as_a_cancelled_one() -> None:
+    """The task goes on, as if it had not been cancelled."""
+    provider = Late()
+
+    async def leave(keystore: huks.Keystore) -> None:
+        begun = anyio.Event()
+
+        async def work() -> None:
+            begun.set()
+            with pytest.raises(asyncio.CancelledError):
+                await anyio.sleep_forever()
+            with pytest.raises(ZeroDivisionError):
+                async with keystore.session(rid(), SIGN):
+                    provider.hangs = True
+                    raise ZeroDivisionError
+            assert provider.sessions == 0
+
+        task = asyncio.ensure_future(work())
+        await begun.wait()
+        task.cancel()
+        await task
 
     await with_key(provider, leave)
