@@ -39,16 +39,29 @@ async def run_to_end(function: Callable[[*Args], Awaitable[T]], *args: *Args) ->
     raise cancelled
 
 
-def is_being_cancelled() -> bool:
-    """Whether the running task is being cancelled: by `Task.cancel()`, or by a cancel scope around it."""
+def is_being_cancelled(since: int = 0) -> bool:
+    """Whether the running task is being cancelled: by `Task.cancel()`, or by a cancel scope around it.
+
+    Args:
+        since: how many calls of `Task.cancel()` do not count, as `cancel_calls` gave it at an earlier time.
+    """
     if anyio.current_effective_deadline() == -math.inf:
         return True
+    calls = cancel_calls()
+    return calls is None or calls > since
+
+
+def cancel_calls() -> int | None:
+    """How many calls of `Task.cancel()` the running task has had and not taken back; None outside of any task.
+
+    A task that swallows a cancellation keeps the number. 0 in trio.
+    """
     if not on_asyncio():
-        return False
+        return 0
     import asyncio  # loaded already: its loop is running
 
     task = asyncio.current_task()
-    return task is None or task.cancelling() > 0
+    return None if task is None else task.cancelling()
 
 
 def is_cancelled_by(error: BaseException | None) -> bool:

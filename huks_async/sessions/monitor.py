@@ -11,7 +11,12 @@ import anyio
 import anyio.lowlevel
 
 from huks_async.model.settings import check_seconds, check_whole
-from huks_async.runtime.cancellation import is_being_cancelled, raise_unless_failures, was_cancelled
+from huks_async.runtime.cancellation import (
+    cancel_calls,
+    is_being_cancelled,
+    raise_unless_failures,
+    was_cancelled,
+)
 from huks_async.runtime.workers import run_to_its_end
 from huks_async.sessions.pressure.base import (
     Clock,
@@ -134,6 +139,8 @@ class LowMemoryMonitor:
         self._seen = MonitorStatistics()
         self._scope: anyio.CancelScope | None = None
         self._closed = False
+        # those of the task of `run` that came before, and were swallowed
+        self._cancel_calls = 0
 
     def add_shrinker(self, shrink: Shrinker) -> None:
         """Have `shrink()` called when memory is short, so that a cache drops what it can make again."""
@@ -172,6 +179,7 @@ class LowMemoryMonitor:
         """Watch until cancelled or closed. Survives sensors that break and callbacks that raise."""
         if self._scope:
             raise RuntimeError("this monitor runs already")
+        self._cancel_calls = cancel_calls() or 0
         with anyio.CancelScope() as self._scope:
             try:
                 while not self._closed:
@@ -231,9 +239,8 @@ class LowMemoryMonitor:
         await _raise_unless_foreign(error)
         self._note(broken=self._seen.broken + 1)
         logger.error("%s failed; next try in %g s", what, self._reopen_after, exc_info=error)
-        if (
-            is_being_cancelled()
-        ):  # the failure took the place of the cancellation, as that of a task group may
+        if is_being_cancelled(self._cancel_calls):
+            # the failure took the place of the cancellation, as that of a task group may
             await anyio.lowlevel.checkpoint_if_cancelled()
             raise anyio.get_cancelled_exc_class()
 

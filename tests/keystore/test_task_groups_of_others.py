@@ -155,6 +155,34 @@ async def test_a_monitor_ends_when_its_sensor_fails_in_place_of_being_cancelled(
 
 
 @pytest.mark.asyncio
+async def test_a_monitor_outlives_a_broken_sensor_in_a_task_that_swallowed_a_cancellation() -> None:
+    """The task goes on, as if it had not been cancelled; the next broken sensor ended the protection."""
+    begun = anyio.Event()
+    slept = []
+
+    def broken() -> SilentSensor:
+        raise RuntimeError("no sensor")
+
+    async def to_next(seconds: float) -> None:
+        slept.append(seconds)
+        monitor.close()
+
+    monitor = LowMemoryMonitor(lambda most: 0, broken, sleep=to_next)
+
+    async def work() -> None:
+        begun.set()
+        with pytest.raises(asyncio.CancelledError):
+            await anyio.sleep_forever()
+        await monitor.run()
+
+    task = asyncio.create_task(work())
+    await begun.wait()
+    task.cancel()
+    await task
+    assert len(slept) == 1
+
+
+@pytest.mark.asyncio
 async def test_groups_of_failures_and_of_somebody_else_s_cancellations() -> None:
     """They are failures of what was asked; a group of failures alone stays as it is."""
 
