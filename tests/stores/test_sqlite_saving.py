@@ -1,15 +1,18 @@
 """What a log holds that the path no longer names: saved, or kept under another name and told, but never lost in silence."""
 
+import asyncio
 import fcntl
 import os
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import pytest
 
+from huks_async.model.errors import BusinessError
 from huks_async.stores import SqliteStore
 from huks_async.stores.sqlite import saving
 from huks_async.stores.sqlite.commitlock import CommitLock
+from huks_async.stores.sqlite.connections import pragma
 from huks_async.stores.sqlite.database import Database
 from tests.stores.peer import Peer, name
 from tests.stores.test_sqlite_closing import _look_by_another_program, _sound_rows, _used
@@ -101,6 +104,52 @@ async def test_a_close_without_the_lock_tells_of_a_log_beside_another_database(p
     with _lock_held(path):
         await store.aclose()
     assert f"the log '{path}-wal' is beside another database now" in caplog.text
+
+
+# --- a database that was moved away ---------------------------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+async def test_calls_of_a_store_that_was_moved_away_hold_the_lock_briefly(path, monkeypatch):
+    """One waits for whoever keeps the log from being saved, and each tries it. What is put back is used as before."""
+    store, tries = await _written(path, busy_timeout=1_000_000), []
+    database = store._threads.engine._database
+
+    def write_back(self, patience):
+        tries.append((patience, pragma(self.written, "busy_timeout") / 1000))
+        return False
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "write_back", write_back)
+        os.rename(path, path.with_name("moved.db"))
+        for _ in range(3):
+            with pytest.raises(BusinessError, match="no longer at its path"):
+                await store.get(name("in the log"))
+    (first, *later) = tries
+    assert 0 < first[0] == first[1] < 1
+    assert later == [(0, 0), (0, 0)]
+    os.rename(path.with_name("moved.db"), path)
+    assert await store.get(name("in the log")) is not None
+    assert await asyncio.to_thread(pragma, database.written, "busy_timeout") == 1_000_000_000
+    await store.aclose()
+
+
+@pytest.mark.parametrize("lock", [True, False])
+@pytest.mark.asyncio
+async def test_a_close_says_which_log_belongs_to_a_database_that_was_moved(path, monkeypatch, caplog, lock):
+    """Nothing is lost: where both are together again, all is there."""
+    store = await _written(path, busy_timeout=0)
+    moved = path.with_name("moved.db")
+    os.rename(path, moved)
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "write_back", lambda *_: False)
+        with _lock_held(path) if lock else nullcontext():
+            await store.aclose()
+    (told,) = caplog.messages
+    assert f"the log '{path}-wal', which holds what was written to it last, belongs to the database" in told
+    assert LOST not in told
+    os.rename(f"{path}-wal", f"{moved}-wal")
+    assert rows(moved) == {"in the database", "in the log"}
 
 
 # --- following ----------------------------------------------------------------------------------------------------

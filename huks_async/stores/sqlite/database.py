@@ -51,6 +51,8 @@ class Database:
         """Whether a commit went to other files than those that are named: the connection that writes has them open."""
         self.saved_from: Inode | None = None
         """The other database from beside which the log was saved, as far as that was possible; these files stay open."""
+        self.waited: bool = False
+        """Whether a use has waited for others to save the log from where no database is; these files stay open."""
         self.aside: str | None = None
         """The name that this process has given the log, which was beside another database."""
         self._file, self._index = guards

@@ -54,7 +54,10 @@ logger: logging.Logger = logging.getLogger("huks_async")
 
 _PAUSE = 0.01
 _CLOSING = 0.25
-"""Seconds that a close waits for the lock. If it does not get it, the log stays for the next user of the store."""
+"""Seconds that a close waits for the lock. If it does not get it, the log stays for the next user of the store.
+
+Files that the path does not name are waited for no longer, where they stay open because they may be put back.
+"""
 _READS = 3
 _numbers = count(1)
 """Of the views, each used once in a process: a cache may outlast the engine that it was filled through."""
@@ -89,6 +92,7 @@ class Engine:
         self._link = given if given != self._path else None
         self._address = address
         self._busy_timeout = busy_timeout
+        self._briefly = min(busy_timeout, _CLOSING)
         self._show = show
         self._lock = CommitLock(self._path, address)
         self._change = threading.Lock()
@@ -169,7 +173,7 @@ class Engine:
         Waits only briefly for other processes, and for as long as any call does where the path does not name the files.
         """
         self._read_closed.wait()
-        close, briefly = partial(self._close, tidy=True), min(self._busy_timeout, _CLOSING)
+        close, briefly = partial(self._close, tidy=True), self._briefly
         try:
             try:
                 self._lock.call(close, briefly)
@@ -217,9 +221,7 @@ class Engine:
             if self._is_named(database):
                 return True
             if self._is_left(database):
-                patience = min(self._busy_timeout, _CLOSING)
-                set_busy_timeout(database.written, patience)
-                save(self._path, self._address, database, patience)
+                self._save_left(database, self._briefly)
         except (BusinessError, OSError, sqlite3.Error) as error:
             tell_left(self._path, self._address, database, error)
         return False
@@ -300,7 +302,7 @@ class Engine:
         Whoever opens the store later is not told of the failure, and would write behind what is not on the disk.
         """
         with suppress(BusinessError, OSError, sqlite3.Error):
-            self._lock.call(self._settle, min(self._busy_timeout, _CLOSING))
+            self._lock.call(self._settle, self._briefly)
 
     def _mend(self, database: Database) -> None:
         """After a sync that failed, move everything from the log into the database. Under the commit lock.
@@ -435,7 +437,8 @@ class Engine:
         if names.database is None:
             if old is not None:
                 with suppress(BusinessError):  # the next use and the close try again
-                    self._save(old)
+                    self._save_left(old, 0.0 if old.waited else self._briefly)
+                old.waited = True
             raise gone(self._address)
         if self._link is not None and inode(self._link) != names.database:
             raise other_link(self._address)
@@ -478,7 +481,7 @@ class Engine:
             # and the close tries again.
             if old.saved_from != names.database or names.log == old.files.log:
                 with suppress(OSError):
-                    save(self._path, self._address, old, min(self._busy_timeout, _CLOSING))
+                    self._save_left(old, self._briefly)
                     old.saved_from = names.database
             raise other_store(self._address)
         self._save(old)
@@ -486,6 +489,14 @@ class Engine:
 
     def _save(self, old: Database) -> bool:
         return save(self._path, self._address, old, self._busy_timeout)
+
+    def _save_left(self, old: Database, patience: float) -> None:
+        """Save the log of files that stay open, because they may be put back, under the lock of all processes."""
+        set_busy_timeout(old.written, patience)
+        try:
+            save(self._path, self._address, old, patience)
+        finally:
+            set_busy_timeout(old.written, self._busy_timeout)
 
     def _leave(self, old: Database) -> None:
         self._use(None)

@@ -125,17 +125,26 @@ def tell_left(path: str, address: str, old: Database, error: Exception) -> None:
 
     """
     why = getattr(error, "strerror", None) or error
-    names = None
+    names = Files(None, None, None)
     with suppress(OSError):
         names = look(path)
-    beside_another = names is not None and names.database not in {None, old.files.database}
-    if beside_another and names is not None and names.log == old.files.log:
+    has_its_name = names.log == old.files.log
+    if has_its_name and names.database not in {None, old.files.database}:
         _tell(
             address,
             f"the log '{path}-wal' is beside another database now; move it away before that is opened",
             why,
         )
-    elif not (old.is_written_back() or (names is not None and names[:2] == old.files[:2])):
+    elif old.is_written_back() or names[:2] == old.files[:2]:
+        return
+    elif has_its_name and names.database is None:
+        _tell(
+            address,
+            f"the log '{path}-wal', which holds what was written to it last, belongs to the database that was there; "
+            "put that back, or move the log to where it is now, before that is opened",
+            why,
+        )
+    else:
         _tell_loss(address, why)
 
 
