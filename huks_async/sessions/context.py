@@ -95,8 +95,8 @@ class KeySession(Uncopied):
         self._key_class: list[HuksParam] | None = None
         self._ended = False
         self._place = place
-        self._streams: list[Stream] = []
-        self._spools: list[Spool] = []
+        # with the spool of each, once it has begun and holds its output back
+        self._streams: list[tuple[Stream, list[Spool]]] = []
 
     def __del__(self) -> None:
         if not getattr(self, "_ended", True) and self._place is not None:
@@ -145,8 +145,12 @@ class KeySession(Uncopied):
     ) -> None:
         if kind is not None and issubclass(kind, GeneratorExit):
             # first, because the coroutine is being closed, and goes no further than the first wait of a source
-            for spool in self._spools:
-                spool.leave()
+            for stream, spools in self._streams:
+                if (
+                    not stream.ag_running
+                ):  # one that another task is running is that task's, as for `Stream.leave`
+                    for spool in spools:
+                        spool.leave()
             if self._key_class is None:
                 self._end()
             elif not self._ended and self._open is not None:
@@ -154,7 +158,7 @@ class KeySession(Uncopied):
                 self._parts.leave_later(self._open.handle)
         try:
             async with AsyncExitStack() as steps:
-                for stream in self._streams:
+                for stream, _ in self._streams:
                     steps.push_async_callback(stream.leave)
         except BaseException as of_stream:
             error = of_stream
@@ -219,14 +223,17 @@ class KeySession(Uncopied):
             BusinessError: as `update` and `finish`; 12000011 when it is asked for more after it was cancelled or has
                 failed, or its block was left, before all was given. What the source raises is passed on.
         """
-        parts = self._held_back(source, token) if self._holds_back() else self._feed(source, token)
+        spools: list[Spool] = []
+        parts = self._held_back(source, token, spools) if self._holds_back() else self._feed(source, token)
         stream = Stream(parts)
-        self._streams.append(stream)
+        self._streams.append((stream, spools))
         return stream
 
-    async def _held_back(self, source: Source, token: BytesLike | None) -> AsyncGenerator[bytes, None]:
+    async def _held_back(
+        self, source: Source, token: BytesLike | None, spools: list[Spool]
+    ) -> AsyncGenerator[bytes, None]:
         spool = Spool(self._found().pool)
-        self._spools.append(spool)
+        spools.append(spool)
         try:
             async with aclosing(self._feed(source, token)) as parts:
                 async for part in parts:

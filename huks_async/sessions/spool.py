@@ -6,6 +6,7 @@ lives in this object only.
 """
 
 from collections.abc import AsyncGenerator
+from threading import RLock
 from typing import IO, Any
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -26,11 +27,20 @@ class Spool:
         self._parts: list[bytes] = []
         self._size = 0
         self._file: IO[bytes] | None = None
+        self._left = False
+        # No worker closes the file beside one that uses it, whose descriptor could be another file's by then. Taken
+        # again by the same thread where the garbage collector ends an abandoned task that leaves this.
+        self._busy = RLock()
         self._cipher = Cipher(algorithms.AES(random_bytes(32)), modes.CTR(random_bytes(16)))
         self._encryptor = self._cipher.encryptor()
 
     async def add(self, data: bytes) -> None:
-        """Keep `data`."""
+        """Keep `data`.
+
+        Raises:
+            BusinessError: 12000011 after `leave` or `aclose`; 12000004 when the temporary file fails.
+        """
+        self._check()
         self._parts.append(data)
         self._size += len(data)
         if self._size >= MEMORY_BYTES:
@@ -43,9 +53,13 @@ class Spool:
                 raise _file_error(error) from error
 
     async def release(self) -> AsyncGenerator[bytes, None]:
-        """Yield everything that was added, in order."""
+        """Yield everything that was added, in order.
+
+        Raises:
+            BusinessError: as `add`, so that a part is never taken for the whole.
+        """
         if self._file is not None:
-            await self._pool.run_shielded(self._file.seek, 0)
+            await self._pool.run_shielded(self._rewind)
             decryptor = self._cipher.decryptor()
             while True:
                 try:
@@ -55,38 +69,67 @@ class Spool:
                 if not block:
                     break
                 yield block
-        if self._parts:
-            rest = b"".join(self._parts)
-            self._parts.clear()
+        rest = b"".join(self._parts)
+        self._parts.clear()
+        self._check()  # after the look at both, because another thread may leave this at any moment
+        if rest:
             yield rest
 
     async def aclose(self) -> None:
-        """Drop what is left, also when cancelled. Does nothing the second time."""
+        """Drop what is left, also when cancelled. Does nothing the second time, or after `leave`."""
+        if self._left:
+            return
+        self._left = True
         self._parts.clear()
-        file, self._file = self._file, None
-        if file is not None:
+        if self._file is not None:
             # in a worker, because the system may take tens of milliseconds to free the blocks of a large file
-            await close_in_worker(self._pool, file.close)
+            await close_in_worker(self._pool, self._close)
 
     def leave(self) -> None:
-        """Drop what is left without waiting, for a coroutine that is being closed. `aclose` does nothing then."""
+        """Drop what is left without waiting, for a coroutine that is being closed. From any thread."""
+        self._left = True
         self._parts.clear()
-        file, self._file = self._file, None
-        if file is not None:
-            close_later(self._pool, file.close)
+        if self._file is not None:
+            close_later(self._pool, self._close)
+
+    def _check(self) -> None:
+        if self._left:
+            raise BusinessError(
+                12000011,
+                "the block of the session was left before its stream had ended, so what the stream gave is not all of "
+                "it; read it to its end within the block",
+            )
 
     def _write(self, block: bytes) -> None:
-        if self._file is None:
-            import tempfile  # late: most programs never fill a spool
+        with self._busy:
+            self._check()
+            if self._file is None:
+                import tempfile  # late: most programs never fill a spool
 
-            self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed by `aclose`
-        view = memoryview(self._encryptor.update(block))
-        while view:
-            view = view[self._file.write(view) :]
+                self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed by `_close`
+            view = memoryview(self._encryptor.update(block))
+            while view:
+                view = view[self._file.write(view) :]
+            if self._left:  # meanwhile, perhaps before there was a file to close
+                self._close()
+
+    def _rewind(self) -> None:
+        with self._busy:
+            self._check()
+            assert self._file is not None
+            self._file.seek(0)
 
     def _read(self, decryptor: Any) -> bytes:
-        assert self._file is not None
-        return bytes(decryptor.update(self._file.read(MEMORY_BYTES)))
+        with self._busy:
+            self._check()
+            assert self._file is not None
+            return bytes(decryptor.update(self._file.read(MEMORY_BYTES)))
+
+    def _close(self) -> None:
+        with self._busy:
+            file, self._file = self._file, None
+            if file is not None:
+                file.close()
 
 
 def _file_error(error: OSError) -> BusinessError:

@@ -8,6 +8,7 @@ from collections import OrderedDict, deque
 from contextlib import aclosing, suppress
 
 import anyio
+import anyio.to_thread
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -17,6 +18,7 @@ from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
 from huks_async.runtime.closing import Leftovers
 from huks_async.sessions import table as module
+from huks_async.sessions.spool import Spool
 from huks_async.sessions.table import SessionTable
 from tests import loops
 from tests.adversity import support
@@ -331,6 +333,58 @@ def test_an_abandoned_block_ends_its_session_in_the_loop(loop, run):
     loops.runner(loop)(main)
 
 
+@pytest.mark.parametrize("loop", loops.LOOPS)
+@pytest.mark.parametrize("step", ["_write", "_read"])
+def test_a_generator_that_is_left_early_takes_nothing_from_a_stream_that_runs(loop, step, monkeypatch):
+    """Another task reads it: what that had not read yet was missing in silence."""
+    size, using, go_on = (5 << 20) // 2, threading.Event(), threading.Event()
+    work = getattr(Spool, step)
+
+    def held(*args):
+        using.set()
+        go_on.wait(60)
+        return work(*args)
+
+    async def holder(keystore, sealed, streams):
+        async with keystore.session("aes", support.gcm_decrypt(sealed[-16:])) as session:
+            streams.append(
+                session.stream([sealed[:-16][start : start + 500_000] for start in range(0, size, 500_000)])
+            )
+            yield
+
+    async def main():
+        given, refused = [], []
+
+        async def consume(parts):
+            try:
+                given.extend([len(part) async for part in parts])
+            except BusinessError as error:
+                refused.append(error.code)
+
+        async with huks.Keystore.open("memory:", monitor=False) as keystore:
+            await keystore.importKeyItem("aes", support.imported(support.AES_KEY, support.KEY))
+            sealed = AESGCM(support.KEY).encrypt(support.NONCE, bytes(size), None)
+            streams = []
+            generator = holder(keystore, sealed, streams)
+            await anext(generator)
+            monkeypatch.setattr(Spool, step, held)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(consume, streams[0])
+                await anyio.to_thread.run_sync(using.wait, 60)
+                closing = anyio.Event()
+                tasks.start_soon(close, generator, closing)
+                await closing.wait()
+                go_on.set()
+            # the session of one that still feeds it has gone with its block
+            assert (sum(given), refused) == ((size, []) if step == "_read" else (0, [12000011]))
+
+    async def close(generator, closing):
+        closing.set()
+        await generator.aclose()
+
+    loops.runner(loop)(main)
+
+
 @pytest.mark.parametrize("closed", [False, True], ids=["pool", "closed pool"])
 def test_an_abandoned_stream_gives_up_its_file(run, closed):
     """Without waiting: Python reported that the coroutine ignored its end, and left it where it was."""
@@ -348,7 +402,7 @@ def test_an_abandoned_stream_gives_up_its_file(run, closed):
             block = keystore.session("aes", support.gcm_decrypt(sealed[-16:]))
             await block.__aenter__()
             await anext(block.stream([sealed[:-16]]))
-            (spool,) = block._spools
+            ((_, (spool,)),) = block._streams
             file = spool._file
             coroutine = left(block)
             coroutine.send(None)

@@ -2,10 +2,13 @@
 
 import os
 import tempfile
+import threading
 
 import anyio
+import anyio.to_thread
 import pytest
 
+from huks_async.model.errors import BusinessError
 from huks_async.runtime.workers import WorkerPool
 from huks_async.sessions.spool import MEMORY_BYTES, Spool
 
@@ -81,3 +84,86 @@ async def test_closing_closes_the_file_also_when_cancelled(pool, closed):
         scope.cancel()
         await spool.aclose()
     assert file.closed
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("sizes", [[5], [MEMORY_BYTES, MEMORY_BYTES, 5]], ids=["memory", "file"])
+async def test_nothing_ends_in_silence_after_leaving(pool, sizes):
+    """What had not been given yet was missing, as if it had never been added."""
+    spool = Spool(pool)
+    for size in sizes:
+        await spool.add(bytes(size))
+    released = spool.release()
+    if len(sizes) > 1:
+        await anext(released)
+    spool.leave()
+    for step in (lambda: anext(released), lambda: all_of(spool), lambda: spool.add(b"more")):
+        with pytest.raises(BusinessError, match="not all of it") as caught:
+            await step()
+        assert caught.value.code == 12000011
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("step", ["write", "first write", "read"])
+@pytest.mark.parametrize("way", ["leave", "aclose"])
+async def test_the_file_is_closed_after_the_worker_that_uses_it(step, way, monkeypatch):
+    """Its descriptor could be another file's by then. A file that is only being made is closed, too."""
+    files, make, using, go_on = [], tempfile.TemporaryFile, threading.Event(), threading.Event()
+
+    class Slow:
+        def __init__(self):
+            self.file = make(buffering=0)
+            self.beside = None
+
+        def __getattr__(self, name):
+            return getattr(self.file, name)
+
+        def _use(self, call, *args):
+            if self.beside is None:
+                self.beside = False
+                using.set()
+                go_on.wait(60)
+                self.beside = self.file.closed
+            return call(*args)
+
+        def write(self, data):
+            return self._use(self.file.write, data) if "write" in step else self.file.write(data)
+
+        def read(self, size):
+            return self._use(self.file.read, size)
+
+    def note(**how):
+        files.append(Slow())
+        if step == "write":
+            files[-1].beside = False  # the first one passes
+        return files[-1]
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", note)
+    pool = WorkerPool(2)
+    spool = Spool(pool)
+
+    async def use():
+        with pytest.raises(BusinessError) if step == "read" else anyio.CancelScope():
+            if step == "read":
+                await all_of(spool)
+            else:
+                await spool.add(bytes(MEMORY_BYTES))
+
+    if step != "first write":
+        await spool.add(bytes(MEMORY_BYTES))
+        files[0].beside = None
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(use)
+        await anyio.to_thread.run_sync(using.wait, 60)
+        if way == "leave":
+            spool.leave()
+        else:
+            tasks.start_soon(spool.aclose)
+            await anyio.wait_all_tasks_blocked()
+        go_on.set()
+    (file,) = files
+    with anyio.fail_after(60):
+        while not file.closed:
+            await anyio.sleep(0.001)
+    assert file.beside is False
+    pool.close()
