@@ -5,7 +5,7 @@ from typing import Any
 from huks_async.keys.items.aliases import check_alias, storage_level
 from huks_async.keys.items.sealing import FORMAT_VERSION
 from huks_async.keystore.key_class import is_external
-from huks_async.keystore.open_state import KeystoreFunctions, check_security_level, state_for
+from huks_async.keystore.open_state import KeystoreFunctions, check_security_level, read_call, state_for
 from huks_async.model.enums import HuksErrorCode, HuksKeyAlg
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import (
@@ -54,14 +54,17 @@ class ItemFunctions(KeystoreFunctions):
         caller cannot tell which, so keys are best replaced under new aliases.
         """
         state = self._open_state()
-        properties = options.get("properties") if type(options) is dict else split_options(options)[0]
+        if type(options) is dict:
+            properties = options.get("properties")
+        else:
+            properties = read_call(state, split_options, options)[0]
         # Parameters that passed the checks for one key need not be checked again for the next.
         recipe = state.recall_recipe(properties) if type(properties) is list else None
         if recipe is not None:
             await state.maker.generate_like(check_alias(keyAlias), recipe)
             return
-        params = parse_properties(properties)
-        if is_external(params):
+        params = read_call(state, parse_properties, properties)
+        if read_call(state, is_external, params):
             from huks_async.keystore import provider_keys  # late: few services use providers
 
             await provider_keys.generate(state, keyAlias, params)
@@ -99,8 +102,8 @@ class ItemFunctions(KeystoreFunctions):
         """
         state = self._open_state()
         await state.dispatcher.turn()
-        params = parse_parameters(options)
-        if is_external(params):
+        params = read_call(state, parse_parameters, options)
+        if read_call(state, is_external, params):
             from huks_async.keystore import provider_keys  # late: few services use providers
 
             return HuksReturnResult(await provider_keys.export(state, keyAlias, params))

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from huks_async.access.callers import FIRST_USER
 from huks_async.access.policy import AccessRequest
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from huks_async.access.control import AccessControl
     from huks_async.keys.attestation import AttestationCa, Mode
     from huks_async.providers.service import ExternalProviders
+
+_Given = TypeVar("_Given")
+_Read = TypeVar("_Read")
 
 _SPECIFIC_USER = int(InnerTag.SPECIFIC_USER_ID)
 _ACCESS_GROUP = int(HuksTag.HUKS_TAG_KEY_ACCESS_GROUP)
@@ -147,6 +150,18 @@ def view_of(keyrings: Keyrings) -> dict[str, Any]:
     }
 
 
+def read_call(state: OpenState, read: Callable[[_Given], _Read], given: _Given) -> _Read:
+    """Read the arguments of a call that may be about a key of a provider.
+
+    A refusal counts as one about providers, because nobody can tell whose key a call is about that cannot be read.
+    """
+    try:
+        return read(given)
+    except BusinessError as error:
+        state.providers_on_demand.note_refusal(state.session_owner, error)
+        raise
+
+
 def state_for(
     state: OpenState, params: ParamSet, function: str, alias: str | None = None, purposes: int | None = None
 ) -> OpenState:
@@ -178,10 +193,12 @@ def keys_for(state: OpenState, params: ParamSet) -> OpenState:
             handle them before they call this.
     """
     if params.numbers.get(KEY_CLASS):
-        raise BusinessError(
+        error = BusinessError(
             12000001,
             "HUKS_TAG_KEY_CLASS: this function has no form for keys of external providers; leave the tag out",
         )
+        state.providers_on_demand.note_refusal(state.session_owner, error)
+        raise error
     keyrings = state.keyrings
     if keyrings.namespace != keyrings.caller.namespace:
         keyrings.permissions.check_namespace(keyrings.caller, keyrings.namespace)

@@ -12,7 +12,7 @@ from huks_async.keystore.attestation_functions import AttestationFunctions
 from huks_async.keystore.item_functions import ItemFunctions
 from huks_async.keystore.key_class import KEY_CLASS
 from huks_async.keystore.keyrings import check_user_id
-from huks_async.keystore.open_state import KeystoreFunctions, OpenState, newer_codes, state_of_user
+from huks_async.keystore.open_state import KeystoreFunctions, OpenState, newer_codes, read_call, state_of_user
 from huks_async.keystore.session_functions import SessionFunctions
 from huks_async.keystore.wrapping_functions import WrappingFunctions
 from huks_async.model.enums import HuksKeyClassType
@@ -48,7 +48,7 @@ class OtherUserFunctions(KeystoreFunctions):
         check_user_id(user_id)
         for name, alias in aliases.items():
             check_alias_type(alias, name)
-        _check_types(options)
+        read_call(state, _check_types, options)
         return _UserKeys(state_of_user(state, user_id))
 
     async def generateKeyItemAsUser(self, userId: int, keyAlias: str, huksOptions: Options) -> None:

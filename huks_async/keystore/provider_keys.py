@@ -99,7 +99,6 @@ async def fail_session(state: OpenState, handle: int, error: BusinessError) -> B
     except BusinessError as refused:
         return None if refused.code == 12000011 else refused
     await state.providers.leave_session(session)
-    state.providers.note_failure(state.session_owner, error)
     return error
 
 

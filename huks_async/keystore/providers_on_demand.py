@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from huks_async.model.errors import BusinessError
     from huks_async.providers.service import ExternalProviders
 
 
@@ -32,6 +33,11 @@ class ProvidersOnDemand:
     def made(self) -> "ExternalProviders | None":
         """The providers, if anybody has asked for them."""
         return self._made
+
+    def note_refusal(self, caller: str, error: "BusinessError") -> None:
+        """Have `getErrorInfo` forget an older failure: a call was refused, and no provider was asked about it."""
+        if self._made is not None:
+            self._made.note_failure(caller, error)
 
     async def aclose(self) -> None:
         """Close all of their resources."""

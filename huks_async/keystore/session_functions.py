@@ -20,6 +20,7 @@ from huks_async.keystore.open_state import (
     KeystoreFunctions,
     OpenState,
     check_security_level,
+    read_call,
     state_for,
     state_of_named,
 )
@@ -97,9 +98,11 @@ class SessionFunctions(KeystoreFunctions):
             try:
                 properties = options.properties
             except AttributeError:
-                properties = split_options(options)[0]  # which refuses them
+                properties = read_call(state, split_options, options)[0]  # which refuses them
+        elif type(options) is dict:
+            properties = options.get("properties")
         else:
-            properties = options.get("properties") if type(options) is dict else split_options(options)[0]
+            properties = read_call(state, split_options, options)[0]
         # Parameters that were checked for this key once need not be checked again for its next session.
         # A function in a slot is slower to call in one step.
         recall = state.recall
@@ -112,8 +115,8 @@ class SessionFunctions(KeystoreFunctions):
                 plan, own, _ = bound
                 return _enter_guarded(state, plan.context.begin(plan, own))
             try:
-                params = parse_properties(properties)
-                external = is_external(params)
+                params = read_call(state, parse_properties, properties)
+                external = read_call(state, is_external, params)
                 prepared = None if external else await _prepare(state, keyAlias, properties, params)
             except BusinessError:
                 await dispatcher.turn()  # whoever goes on with sessions that are refused holds up nobody
@@ -241,13 +244,13 @@ class SessionFunctions(KeystoreFunctions):
         state = self._open_state()
         handle = _check_handle(handle)
         try:
-            params = parse_parameters(options)
+            params = read_call(state, parse_parameters, options)
         except ParameterSetError as error:
             failure = await _fail_any(state, handle, error)
             if failure is not error:
                 return  # there is no session to end, or a call is running in it
             raise error from None
-        if is_external(params):
+        if read_call(state, is_external, params):
             from huks_async.keystore import provider_keys  # late: few services use providers
 
             await provider_keys.abort_session(state, handle)
@@ -408,14 +411,10 @@ async def _segment(
 ) -> tuple[ParamSet, BytesLike]:
     """Check the arguments of a call on a session; a set of parameters that is illegal as a whole ends the session."""
     try:
-        params, data = parse_options(options)
-        if token is not None:
-            if _AUTH_TOKEN in params.blobs:
-                raise ParameterSetError(401, "HUKS_TAG_AUTH_TOKEN is given twice: as a tag and as the token")
-            params = ParamSet(params.numbers, params.blobs | {_AUTH_TOKEN: as_bytes(token, "token")})
+        params, data = read_call(state, _parse_segment, (options, token))
     except ParameterSetError as error:
         raise await _fail_any(state, handle, error) from None
-    if is_external(params):
+    if read_call(state, is_external, params):
         return params, data  # the provider judges the parameters
     try:
         check_security_level(params)
@@ -425,6 +424,17 @@ async def _segment(
         state.owner.check("this keystore")
         state.table.give_back(state.table.take(handle, state.session_owner))
         raise
+    return params, data
+
+
+def _parse_segment(given: tuple[object, BytesLike | None]) -> tuple[ParamSet, BytesLike]:
+    """Parse options and the token beside them, which becomes one of the parameters."""
+    options, token = given
+    params, data = parse_options(options)
+    if token is not None:
+        if _AUTH_TOKEN in params.blobs:
+            raise ParameterSetError(401, "HUKS_TAG_AUTH_TOKEN is given twice: as a tag and as the token")
+        params = ParamSet(params.numbers, params.blobs | {_AUTH_TOKEN: as_bytes(token, "token")})
     return params, data
 
 

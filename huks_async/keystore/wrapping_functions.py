@@ -10,6 +10,7 @@ from huks_async.keystore.open_state import (
     check_security_level,
     keys_for,
     newer_codes,
+    read_call,
     state_for,
 )
 from huks_async.model.enums import HuksKeyPurpose, HuksUnwrapSuite
@@ -42,8 +43,8 @@ class WrappingFunctions(KeystoreFunctions):
         tell which.
         """
         state = self._open_state()
-        params, data = parse_options(options)
-        if is_external(params):
+        params, data = read_call(state, parse_options, options)
+        if read_call(state, is_external, params):
             from huks_async.keystore import provider_keys  # late: few services use providers
 
             await provider_keys.import_wrapped(state, keyAlias, wrappingKeyAlias, params, data)

@@ -1698,6 +1698,35 @@ async def test_refusals_by_the_keystore_itself_have_no_error_of_a_provider(ready
         assert ready.getErrorInfo() == _NOTHING
 
 
+@pytest.mark.parametrize(
+    ("call", "code"),
+    [
+        (lambda k, h: k.generateKeyItem(rid(), "text"), 401),
+        (lambda k, h: k.generateKeyItem(rid(), {"properties": [KEY_CLASS, KEY_CLASS]}), 401),
+        (lambda k, h: k.exportKeyItem(rid(), {"properties": "text"}), 401),
+        (lambda k, h: k.importWrappedKeyItem(rid(), rid(), {"properties": [KEY_CLASS, KEY_CLASS]}), 401),
+        (lambda k, h: k.initSession(rid(), "text"), 401),
+        (lambda k, h: k.initSession(rid(), {"properties": [KEY_CLASS, KEY_CLASS]}), 401),
+        (lambda k, h: k.initSession(rid(), {"properties": [{**KEY_CLASS, "value": 7}]}), 401),
+        (lambda k, h: k.updateSession(h, {"properties": [KEY_CLASS], "inData": "text"}), 401),
+        (lambda k, h: k.updateSession(h, external(b""), "text"), 401),
+        (lambda k, h: k.updateSession(h, {"properties": [{**KEY_CLASS, "value": 7}]}), 401),
+        (lambda k, h: k.finishSession(h, {"properties": [KEY_CLASS, KEY_CLASS]}), 401),
+        (lambda k, h: k.abortSession(h, {"properties": "text"}), 401),
+        (lambda k, h: k.abortSession(h, {"properties": [KEY_CLASS, KEY_CLASS]}), 401),
+        (lambda k, h: k.getKeyItemProperties("k", external()), 12000001),
+        (lambda k, h: k.initSessionAsUser(101, rid(), SIGN), 12000001),
+    ],
+)
+async def test_what_is_refused_while_it_is_read_has_no_error_of_a_provider(ready, call, code):
+    """It may have been meant for a provider; what an earlier call failed of is not its failure."""
+    handle = (await ready.initSession(rid(), SIGN)).handle
+    await _fail_with_info(ready)
+    with refused(code):
+        await call(ready, handle)
+    assert ready.getErrorInfo() == _NOTHING
+
+
 async def test_a_clean_up_leaves_the_error_of_what_failed(ready, token):
     """What fails when a block is left, or a key is closed, comes out of no call, and so its error does not either."""
     own, other = ext.HuksExternalErrorInfo(77, "the real one"), ext.HuksExternalErrorInfo(5, "at the end")
