@@ -2,9 +2,9 @@
 
 import itertools
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, TypeVarTuple
 
 import anyio
 
@@ -19,6 +19,8 @@ from huks_async.providers.registry import Provider, Registry
 from huks_async.providers.resource_ids import ResourceId
 from huks_async.providers.resources import OpenResource, OpenResources
 from huks_async.runtime.cancellation import is_cancelled_by
+
+Args = TypeVarTuple("Args")
 
 # Numbers of callers are used once in a process, because keystores may share a provider: what the provider keeps for
 # a number, such as a PIN that was proved, must not count for another keystore's caller.
@@ -113,9 +115,19 @@ class ExternalProviders:
                 self._let_go(wrapping)
                 if error.code != _ABSENT:
                     # nobody can tell which of the two handles is gone, and the other one is not to stay open
-                    for resource in {opened, wrapping}:
-                        await self._farewell(self._close_at_provider(resource, ExternalParams()))
+                    await self._close_all_at_provider({opened, wrapping})
             raise
+
+    async def _close_all_at_provider(self, resources: Iterable[OpenResource]) -> None:
+        """Close resources that are forgotten here. If that is cancelled, the others have their farewells, too."""
+        cancelled: BaseException | None = None
+        for resource in resources:
+            try:
+                await self._tell(cancelled, self._close_at_provider, resource, ExternalParams())
+            except anyio.get_cancelled_exc_class() as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
 
     async def _ask_session(
         self, session: ProviderSession, method: str, options: HuksOptions
@@ -149,18 +161,14 @@ class ExternalProviders:
             if entry.handle is None or provider.gone:
                 self.resources.drop(entry)
         if provider.gone:
-            await self._farewell(self._close_at_provider(entry, params))
+            await self._tell(None, self._close_at_provider, entry, params)
             raise BusinessError(12000011, f"{provider.who} was unregistered meanwhile")
 
     async def close(self, caller: str, resource: ResourceId, params: ExternalParams) -> None:
         """Close a resource with its sessions and its PIN state; does nothing if it is not open."""
         entry = self.resources.take(caller, resource)
         if entry is not None:
-            try:
-                await self._close_at_provider(entry, params)
-            except anyio.get_cancelled_exc_class():
-                await self._farewell(self._close_at_provider(entry, params))
-                raise
+            await self._surely(self._close_at_provider, entry, params)
 
     async def _close_at_provider(self, entry: OpenResource, params: ExternalParams) -> None:
         sessions = self.sessions.take_of(entry)
@@ -187,25 +195,14 @@ class ExternalProviders:
     async def abort_session(self, session: ProviderSession) -> None:
         """End a session; errors because its PIN or its handle is gone are ignored."""
         try:
-            await self._end_surely(session)
+            await self._surely(self._finish_without_data, session)
         except BusinessError as error:
             if error.code not in _NO_MATTER_AT_ABORT:
                 raise
 
     async def leave_session(self, session: ProviderSession, error: BaseException | None = None) -> None:
         """End a session whose block is left by an error, or None. Raises nothing but a cancellation."""
-        if is_cancelled_by(error):
-            await self._farewell(self._finish_without_data(session))
-        else:
-            with suppress(BusinessError):
-                await self._end_surely(session)
-
-    async def _end_surely(self, session: ProviderSession) -> None:
-        try:
-            await self._finish_without_data(session)
-        except anyio.get_cancelled_exc_class():
-            await self._farewell(self._finish_without_data(session))
-            raise
+        await self._tell(error, self.end_at_provider, session)
 
     async def _finish_without_data(self, session: ProviderSession) -> None:
         options = HuksOptions([with_uid(session.opened.uid)], b"")  # type: ignore[list-item]
@@ -221,7 +218,7 @@ class ExternalProviders:
             self.sessions.drop(session)
             raise
         if not self.sessions.opened(session, handle):
-            await self._farewell(self.end_at_provider(session))
+            await self._tell(None, self.end_at_provider, session)
             raise BusinessError(12000011, "the resource was closed before the session was open")
         return session.handle
 
@@ -233,11 +230,15 @@ class ExternalProviders:
             BusinessError: as `ProviderSessions.using`.
         """
         with self.sessions.using(handle, caller) as session:
+            left_by: BaseException | None = None
             try:
                 yield session
+            except BaseException as error:
+                left_by = error
+                raise
             finally:
                 if session.abandoned and self.sessions.drop(session):
-                    await self._farewell(self.end_at_provider(session))
+                    await self._tell(left_by, self.end_at_provider, session)
 
     async def feed_session(
         self, session: ProviderSession, method: str, options: HuksOptions, *, last: bool
@@ -252,12 +253,14 @@ class ExternalProviders:
             told = _of_result_code(error)
             if error.code in (*_GONE, BUSY) or (error.code in _LEAVE_IT_OPEN and not told):
                 self.sessions.drop(session)
-                if error.code == BUSY or not told:
-                    await self._farewell(self.end_at_provider(session))
+                if error.code == BUSY:
+                    await self._farewell(self.end_at_provider, session)  # it has had its time
+                elif not told:
+                    await self._tell(error, self.end_at_provider, session)
             raise
         except BaseException:
             self.sessions.drop(session)
-            await self._farewell(self.end_at_provider(session))
+            await self._farewell(self.end_at_provider, session)
             raise
         return out
 
@@ -287,7 +290,7 @@ class ExternalProviders:
                 self.resources.drop(entry)
             self.sessions.drop_of(provider)
             if getattr(provider.ability, "onDisconnect", None) is not None:
-                await self._farewell(self._asker.call(provider.who, provider.ability, "onDisconnect"))
+                await self._farewell(self._asker.call, provider.who, provider.ability, "onDisconnect")
         finally:
             await self._disconnect(others)
 
@@ -296,10 +299,38 @@ class ExternalProviders:
         self._closed = True
         await self.forget(self.registry.all())
 
-    async def _farewell(self, words: Any) -> None:
+    async def _tell(
+        self, error: BaseException | None, words: Callable[[*Args], Awaitable[object]], *args: *Args
+    ) -> None:
+        """Tell a provider, in the time of one call, that something ends here. Raises nothing but a cancellation.
+
+        Args:
+            error: what is being raised where it ends, or None.
+            words: what tells it.
+            args: its arguments.
+        """
+        if is_cancelled_by(error):
+            await self._farewell(words, *args)
+        else:
+            await self._surely(self._in_time, words, *args)
+
+    async def _in_time(self, words: Callable[[*Args], Awaitable[object]], *args: *Args) -> None:
+        with anyio.move_on_after(self._asker.timeout), suppress(BusinessError):
+            await words(*args)
+
+    async def _surely(self, words: Callable[[*Args], Awaitable[object]], *args: *Args) -> None:
+        """Tell a provider something; if that is cancelled, once more, as a farewell."""
+        try:
+            await words(*args)
+        except anyio.get_cancelled_exc_class():
+            await self._farewell(words, *args)
+            raise
+
+    async def _farewell(self, words: Callable[[*Args], Awaitable[object]], *args: *Args) -> None:
+        """Tell a provider something, for a cancelled call: within a second, and whatever is cancelled."""
         with anyio.move_on_after(min(self._asker.timeout, _LONGEST_FAREWELL), shield=True):
             with suppress(BusinessError):
-                await words
+                await words(*args)
 
 
 def _of_result_code(error: BusinessError) -> bool:

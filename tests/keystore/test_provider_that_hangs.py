@@ -8,11 +8,11 @@ import anyio
 import pytest
 
 import huks_async as huks
-from huks_async.providers import HuksCryptoExtensionResult, service
+from huks_async.providers import HuksCryptoExtensionResult, HuksCryptoExtensionResultCode, service
 from huks_async.testing.memory_provider import MemoryProvider
 from tests.keystore.test_loops import BACKENDS, run
 from tests.keystore.test_provider_functions import MAKE, SIGN
-from tests.providers.support import ABILITY, ABILITY_PARAM, NAME, pin, rid
+from tests.providers.support import ABILITY, ABILITY_PARAM, NAME, external, pin, refused, rid
 
 
 class Hangs(MemoryProvider):
@@ -142,6 +142,11 @@ class Late(MemoryProvider):
             await anyio.sleep(0.001)
         return await super().onFinishSession(*args)
 
+    async def onClearUkeyPinAuthState(self, *args: Any) -> HuksCryptoExtensionResult:
+        if self.hangs:
+            await anyio.sleep(0.001)
+        return await super().onClearUkeyPinAuthState(*args)
+
 
 @pytest.fixture
 def no_farewell(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,3 +207,101 @@ async def test_a_block_after_a_swallowed_cancellation_is_not_left_as_a_cancelled
         await task
 
     await with_key(provider, leave)
+
+
+HANDLE_IS_GONE = HuksCryptoExtensionResult(
+    HuksCryptoExtensionResultCode.HUKS_CRYPTO_EXTENSION_ERR_HANDLE_NOT_EXIST
+)
+
+
+async def import_with_a_handle_gone(keystore: huks.Keystore, provider: MemoryProvider) -> None:
+    """An import after which nobody knows which of its two keys the provider does not know any more."""
+    await keystore.openResource(rid("new"))
+    provider.answers["onImportWrappedKeyItem"] = HANDLE_IS_GONE
+    provider.hangs = True  # type: ignore[attr-defined]
+    await keystore.importWrappedKeyItem(rid("new"), rid(), external(b"wrapped", ALGORITHM=20))
+
+
+@pytest.mark.usefixtures("no_farewell")
+@pytest.mark.parametrize(("backend", "settings"), BACKENDS)
+def test_the_keys_of_a_failed_import_are_closed_at_a_provider_that_takes_its_time(
+    backend: str, settings: dict[str, Any]
+) -> None:
+    """Nobody has cancelled it; keys of a provider that took more than a second stayed open there."""
+
+    async def main() -> None:
+        provider = Late()
+
+        async def fail(keystore: huks.Keystore) -> None:
+            with refused(12000011):
+                await import_with_a_handle_gone(keystore, provider)
+            assert provider.open_resources == 0
+
+        await with_key(provider, fail)
+
+    run(main, backend, settings)
+
+
+@pytest.mark.usefixtures("no_farewell")
+@pytest.mark.parametrize(("backend", "settings"), BACKENDS)
+@pytest.mark.parametrize("how", ["it raised", "its block was left"])
+def test_a_session_that_ends_with_a_call_ends_at_a_provider_that_takes_its_time(
+    how: str, backend: str, settings: dict[str, Any]
+) -> None:
+    """Nobody has cancelled it; a session of a provider that took more than a second stayed open there."""
+
+    async def main() -> None:
+        provider = Late()
+
+        async def fail(keystore: huks.Keystore) -> None:
+            handle = (await keystore.initSession(rid(), SIGN)).handle
+            provider.hangs = True
+
+            async def leave(*args: Any) -> HuksCryptoExtensionResult:
+                if how == "it raised":
+                    raise RuntimeError
+                await keystore._session_parts().leave(handle, None)
+                return HuksCryptoExtensionResult()
+
+            provider.onUpdateSession = leave  # type: ignore[method-assign]
+            if how == "it raised":
+                with refused(12000020):
+                    await keystore.updateSession(handle, external(b"x"))
+            else:
+                await keystore.updateSession(handle, external(b"x"))
+            assert provider.sessions == 0
+
+        await with_key(provider, fail)
+
+    run(main, backend, settings)
+
+
+@pytest.mark.asyncio
+async def test_both_keys_of_a_failed_import_are_closed_if_its_task_is_cancelled_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By `Task.cancel()` while the first one is being closed; the second one stayed open at the provider."""
+    monkeypatch.setattr(service, "_LONGEST_FAREWELL", 50)
+
+    class Once(Late):
+        """It hangs once."""
+
+        began = asyncio.Event()
+
+        async def onClearUkeyPinAuthState(self, *args: Any) -> HuksCryptoExtensionResult:
+            if self.hangs and not self.began.is_set():
+                self.began.set()
+                await anyio.sleep_forever()
+            return await super().onClearUkeyPinAuthState(*args)
+
+    provider = Once()
+
+    async def fail(keystore: huks.Keystore) -> None:
+        task = asyncio.ensure_future(import_with_a_handle_gone(keystore, provider))
+        await provider.began.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert provider.open_resources == 0
+
+    await with_key(provider, fail)
