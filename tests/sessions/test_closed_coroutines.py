@@ -434,3 +434,40 @@ def test_a_call_that_is_abandoned_ends_its_session(run):
             assert (seen.open, seen.busy, seen.failed) == (0, 0, 1)
 
     anyio.run(main)
+
+
+@pytest.mark.parametrize("loop", loops.LOOPS)
+@pytest.mark.parametrize("name", ["init", "update", "finish", "abort", "seal"])
+def test_a_call_of_an_abandoned_task_takes_no_turn(loop, name):
+    """It never gave it back, so that all other calls waited for theirs."""
+
+    async def left(keystore, call, done):
+        try:
+            await pause()
+        finally:
+            await call(keystore)
+            done.append(name)
+
+    async def main():
+        async with huks.Keystore.open("memory:", monitor=False) as keystore:
+            await keystore.importKeyItem("aes", support.imported(support.AES_KEY, support.KEY))
+            handle = (await keystore.initSession("aes", support.GCM_ENCRYPT)).handle
+            calls = {
+                "init": lambda keystore: keystore.initSession("aes", support.GCM_ENCRYPT),
+                "update": lambda keystore: keystore.updateSession(handle, {"inData": b"text"}),
+                "finish": lambda keystore: keystore.finishSession(handle, {"inData": b"text"}),
+                "abort": lambda keystore: keystore.abortSession(handle, {}),
+                "seal": lambda keystore: keystore.seal("aes", b"text"),
+            }
+            done = []
+            coroutine = left(keystore, calls[name], done)
+            coroutine.send(None)
+            dispatcher = keystore._state.dispatcher
+            dispatcher.turn_ends = 0.0  # a turn is due
+            coroutine.close()
+            assert done == [name]
+            dispatcher.turn_ends = 0.0
+            with anyio.fail_after(60):
+                await keystore.seal("aes", b"text")
+
+    loops.runner(loop)(main)
