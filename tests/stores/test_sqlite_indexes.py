@@ -11,7 +11,9 @@ import pytest
 
 from huks_async import BusinessError
 from huks_async.stores import SqliteStore
+from huks_async.stores.sqlite import engine as engine_module
 from huks_async.stores.sqlite import guards, opening
+from huks_async.stores.sqlite.files import Files
 from huks_async.stores.sqlite.guards import AVAILABLE
 from tests.stores.peer import Peer, name
 
@@ -139,6 +141,60 @@ async def test_a_file_system_that_does_not_tell_whose_a_lock_is_has_stores(
         _follow(other, path, "-wal")
         with pytest.raises(BusinessError, match="have not noticed yet"):
             await store.open()
+
+
+@pytest.mark.asyncio
+async def test_a_backup_is_made_beside_a_program_that_writes(path: Path, other: Peer) -> None:
+    """Its connections cannot be asked then, but the store's have been, and SQLite gives those of a process the same."""
+    store = SqliteStore(path, busy_timeout=0)
+    await store.open()
+    other.ask("store._threads.engine._database.written.execute('BEGIN IMMEDIATE') and None")
+    other.ask("store._threads.engine._database.written.execute('DELETE FROM item') and None")
+    made = await store.backup(str(path.with_name("copy.db")), lambda *_: None, lambda *_: None)
+    assert made.rows == 1
+    other.ask("store._threads.engine._database.written.execute('ROLLBACK') and None")
+    await store.aclose()
+
+
+@pytest.mark.asyncio
+async def test_only_a_database_on_the_same_files_vouches_for_a_connection(path: Path, other: Peer) -> None:
+    """Beside a program that writes, others are not opened."""
+    store = SqliteStore(path, busy_timeout=0)
+    await store.open()
+    engine = store._threads.engine  # type: ignore[union-attr]
+    files = engine._database.files  # type: ignore[union-attr]
+    other.ask("store._threads.engine._database.written.execute('BEGIN IMMEDIATE') and None")
+
+    def open_beside(vouching: Files) -> None:
+        opening.open_database(str(path), "sqlite:", 0, vouching=vouching).close(tidy=False)
+
+    await asyncio.to_thread(open_beside, files)
+    for part in ("database", "log", "shared"):
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            await asyncio.to_thread(open_beside, files._replace(**{part: (0, 0)}))
+    other.ask("store._threads.engine._database.written.execute('ROLLBACK') and None")
+    await store.aclose()
+
+
+@pytest.mark.asyncio
+async def test_a_backup_that_meets_a_locked_store_says_so(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder and the space of the target are no matter then."""
+    store = SqliteStore(path, busy_timeout=0)
+    await store.open()
+
+    def locked(*_: object, **__: object) -> None:
+        error = sqlite3.OperationalError("database is locked")
+        error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+        raise error
+
+    monkeypatch.setattr(engine_module, "open_database", locked)
+    with pytest.raises(BusinessError, match=r"locked by another process.*keeps a transaction open") as error:
+        await store.backup(str(path.with_name("copy.db")), lambda *_: None, lambda *_: None)
+    assert error.value.code == 12000004
+    assert not list(path.parent.glob("copy*"))
+    await store.aclose()
 
 
 @pytest.mark.asyncio

@@ -100,6 +100,10 @@ class Backup:
         except sqlite3.DataError as error:  # a value that is too long for a store
             raise storage_error(self._address, error) from error
         except sqlite3.Error as error:
+            if (
+                getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+            ):  # of the store: nobody uses the draft
+                raise storage_error(self._address, error) from error
             raise self._failed(str(error)) from error
         except OSError as error:
             raise self._failed(error.strerror or type(error).__name__) from error

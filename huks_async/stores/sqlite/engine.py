@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from itertools import count
 from typing import Any, TypeVar
@@ -110,29 +110,31 @@ class Engine:
             sqlite3.Error, OSError: it cannot be opened.
 
         """
-        self._locked(self._settle)
         engine = Engine(self._path, self._address, self._busy_timeout, {}, lambda _: None)
         engine._creates = False
-        engine.open()
+        engine.open(beside=self)
         return engine
 
     # --- opening and closing -----------------------------------------------------------------------
 
-    def open(self) -> None:
+    def open(self, *, beside: "Engine | None" = None) -> None:
         """Open the database, creating it if there is none.
+
+        Args:
+            beside: has it open already. Nobody who writes at that moment is waited for then.
 
         Raises:
             BusinessError, sqlite3.Error, OSError: it cannot be opened.
 
         """
         try:
-            self._open_settled()
+            self._open_settled(beside)
         except BaseException:
             self._lock.close()
             close_unused()
             raise
 
-    def _open_settled(self) -> None:
+    def _open_settled(self, beside: "Engine | None") -> None:
         patience = self._busy_timeout  # as it is told, at the first try
         deadline = time.monotonic() + patience
         folder = os.path.dirname(self._path)
@@ -144,7 +146,7 @@ class Engine:
             elif not os.path.lexists(self._path):
                 raise gone(self._address)
             try:
-                self._lock.call(self._open, patience)
+                (beside or self)._lock.call(partial(self._open, beside), patience)
                 return
             except UnsettledError:
                 if time.monotonic() > deadline:
@@ -152,16 +154,25 @@ class Engine:
             time.sleep(_PAUSE)
             patience = max(deadline - time.monotonic(), 0.0)
 
-    def _open(self) -> None:
-        with self._change:
+    def _open(self, beside: "Engine | None") -> None:
+        with self._change, beside._kept_open() if beside else nullcontext() as vouching:
             if self._creates and not os.path.lexists(self._path):
                 refuse_left_log(self._path, self._address)
                 create(self._path, self._busy_timeout)
-            database = open_database(self._path, self._address, self._busy_timeout)
+            database = open_database(self._path, self._address, self._busy_timeout, vouching=vouching)
             if not database.holds(self._known):
                 database.close(tidy=True)
                 raise other_store(self._address)
             self._use(database)
+
+    @contextmanager
+    def _kept_open(self) -> Iterator[Files]:
+        """The files that the path names now, which stay open here to the end of the block. Under the commit lock."""
+        database = self._settle()
+        with self._change:
+            if self._current() is not database:
+                raise closed(self._address)
+            yield database.files
 
     def close_read(self) -> None:
         """Note that no more reads will come."""

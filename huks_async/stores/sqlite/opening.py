@@ -11,7 +11,7 @@ from huks_async.model.errors import BusinessError
 from huks_async.stores.sqlite import connections, schema
 from huks_async.stores.sqlite.creation import open_still, remove_drafts
 from huks_async.stores.sqlite.database import Database
-from huks_async.stores.sqlite.files import left_log, look, wait_until_noticed
+from huks_async.stores.sqlite.files import Files, left_log, look, wait_until_noticed
 from huks_async.stores.sqlite.guards import AVAILABLE, DATABASE_USERS, INDEX_USERS, Guard, refuse_inherited
 from huks_async.stores.sqlite.schema import APPLICATION_ID, migrate
 from huks_async.stores.sqlite.walindex import MAPPED_SIZE, frames
@@ -39,7 +39,9 @@ def check_version(address: str) -> None:
         )
 
 
-def open_database(path: str, address: str, busy_timeout: float, *, settled: bool = False) -> Database:
+def open_database(
+    path: str, address: str, busy_timeout: float, *, settled: bool = False, vouching: Files | None = None
+) -> Database:
     """Open the database at an absolute path, and bring its schema up to date. The caller holds the commit lock.
 
     Args:
@@ -47,6 +49,7 @@ def open_database(path: str, address: str, busy_timeout: float, *, settled: bool
         address: the store's address for messages.
         busy_timeout: seconds to wait for the locks of other programs.
         settled: the caller has just written back the log that the other users still have open.
+        vouching: the files of a database of this process that was opened here and stays open meanwhile.
 
     Raises:
         UnsettledError: see there.
@@ -78,7 +81,8 @@ def open_database(path: str, address: str, busy_timeout: float, *, settled: bool
         if not ready and not file.hold():
             raise UnsettledError
         index = index_made.enter_context(_guard_of_index(path))
-        if not (index.hold() and _uses(written, index)):
+        vouched = opened == vouching
+        if not (index.hold() and _uses(written, index, vouched=vouched)):
             raise UnsettledError
         migrate(written, address)
         if left:
@@ -86,7 +90,7 @@ def open_database(path: str, address: str, busy_timeout: float, *, settled: bool
         read = _connect(path, busy_timeout)
         made.callback(connections.close, read)
         # this makes SQLite open the log, too, and query_only would refuse it
-        if not _uses(read, index):
+        if not _uses(read, index, vouched=vouched):
             raise UnsettledError
         read.execute("PRAGMA query_only = ON")
         seen = time.monotonic()
@@ -253,7 +257,7 @@ def _use_log(connection: sqlite3.Connection, address: str) -> None:
     connections.pragma(connection, "user_version")
 
 
-def _uses(connection: sqlite3.Connection, index: Guard) -> bool:
+def _uses(connection: sqlite3.Connection, index: Guard, *, vouched: bool = False) -> bool:
     """Whether a connection has this shared memory open, which the path names; True where the system cannot tell.
 
     SQLite opens the shared memory of a database once in a process, and every later connection has the same for as long
@@ -262,8 +266,26 @@ def _uses(connection: sqlite3.Connection, index: Guard) -> bool:
     and write the log of others by an index that is not theirs: it misses their keys and writes over them.
 
     The lock of a writer tells it, which SQLite sets in the shared memory that the connection has. Nothing is written.
+
+    Args:
+        connection: has read.
+        index: the guard of what the path names.
+        vouched: whether a connection of this process that stays open meanwhile was asked before, and the path names the
+            same files still. SQLite gives this one the shared memory of that, so where another program is writing just
+            now, this one need not be asked.
+
     """
-    connection.execute("BEGIN IMMEDIATE")
+    patience = connections.pragma(connection, "busy_timeout") / 1000
+    if vouched:
+        connections.set_busy_timeout(connection, 0)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if vouched and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+            return True
+        raise
+    finally:
+        connections.set_busy_timeout(connection, patience)
     try:
         return not AVAILABLE or index.is_written_here()
     finally:
