@@ -184,7 +184,7 @@ class LowMemoryMonitor:
             try:
                 while not self._closed:
                     await self._watch()
-                    await self._sleep(self._reopen_after)
+                    await self._rest(self._reopen_after)
             finally:
                 self._scope = None
                 self._note(under_pressure=False)
@@ -239,10 +239,13 @@ class LowMemoryMonitor:
         await _raise_unless_foreign(error)
         self._note(broken=self._seen.broken + 1)
         logger.error("%s failed; next try in %g s", what, self._reopen_after, exc_info=error)
+
+    async def _rest(self, seconds: float) -> None:
+        """Sleep. Raises a cancellation in whose place something has failed before, as a task group may in asyncio."""
         if is_being_cancelled(self._cancel_calls):
-            # the failure took the place of the cancellation, as that of a task group may
             await anyio.lowlevel.checkpoint_if_cancelled()
             raise anyio.get_cancelled_exc_class()
+        await self._sleep(seconds)
 
     async def _relieve(self, event: PressureEvent, sensor: Sensor) -> None:
         """One episode: from the event until memory is not short any more."""
@@ -259,7 +262,7 @@ class LowMemoryMonitor:
             if nothing_left and self._last_shrinkers and sensor.under_pressure():
                 await self._give_back(self._last_shrinkers)
             first = False
-            await self._sleep(self._retry_every)
+            await self._rest(self._retry_every)
             if not sensor.under_pressure():
                 break
         self._note(under_pressure=False)
@@ -275,7 +278,7 @@ class LowMemoryMonitor:
             if not more or not sensor.under_pressure():
                 return
             give_back = False
-            await self._sleep(self._pause)
+            await self._rest(self._pause)
 
     async def _round(self) -> tuple[int, bool]:
         """Purge a few batches; return how many sessions ended, and whether there may be more."""

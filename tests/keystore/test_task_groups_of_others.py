@@ -1,6 +1,7 @@
 """Authenticators, sensors and root keys with task groups of their own, of which a task fails when it is cancelled."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -10,7 +11,7 @@ import huks_async as huks
 from huks_async.rootkeys.answers import unwrap_key
 from huks_async.runtime.outside_calls import OutsideCalls
 from huks_async.sessions.monitor import LowMemoryMonitor
-from huks_async.sessions.pressure import PressureEvent, SilentSensor
+from huks_async.sessions.pressure import PressureEvent, SensorBroken, SensorUnavailable, SilentSensor
 from huks_async.testing import EverybodyAuthenticator
 from tests.keystore.support import refused
 from tests.keystore.test_loops import BACKENDS, run
@@ -138,15 +139,59 @@ def test_a_sensor_of_such_kind_ends_with_its_keystore(backend: str, settings: di
     run(main, backend, settings)
 
 
+class Breaks(Senses):
+    """Says in its own words what came of its group."""
+
+    async def wait(self) -> PressureEvent:
+        try:
+            return await super().wait()
+        except* RuntimeError:
+            raise SensorBroken("nothing comes") from None
+        raise AssertionError("unreachable")
+
+
+class Closes(Senses):
+    """Breaks at once, and its group is that of its closing."""
+
+    async def wait(self) -> PressureEvent:
+        raise SensorBroken("nothing comes")
+
+    async def aclose(self) -> None:
+        await self.groups.wait()
+
+
+class Short(SilentSensor):
+    """Senses that memory is short."""
+
+    async def wait(self) -> PressureEvent:
+        return PressureEvent(self.name, "a test", 0.0)
+
+
+async def unavailable(groups: Groups) -> Senses:
+    try:
+        await groups.wait()
+    except* RuntimeError:
+        raise SensorUnavailable("there is none") from None
+    raise AssertionError("unreachable")
+
+
 @pytest.mark.asyncio
-async def test_a_monitor_ends_when_its_sensor_fails_in_place_of_being_cancelled() -> None:
-    """It waited for the next sensor first, so that a keystore took five seconds to close."""
+@pytest.mark.parametrize(
+    "make",
+    [Senses, Breaks, Closes, unavailable, lambda _: Short("a test")],
+    ids=["fails", "breaks", "closes", "is unavailable", "is well, but a shrinker fails"],
+)
+async def test_a_monitor_ends_when_something_fails_in_place_of_being_cancelled(
+    make: Callable[[Groups], Any],
+) -> None:
+    """It slept first, before the next sensor or round, so that a keystore took five seconds to close."""
 
     async def goes_on(seconds: float) -> None:
         raise AssertionError("it was cancelled")
 
     groups = Groups()
-    monitor = LowMemoryMonitor(lambda most: 0, lambda: Senses(groups), sleep=goes_on)
+    monitor = LowMemoryMonitor(lambda most: 0, lambda: make(groups), sleep=goes_on, trim=None)
+    monitor.add_shrinker(groups.wait)
     running = asyncio.create_task(monitor.run())
     await groups.began.wait()
     running.cancel()
