@@ -114,14 +114,20 @@ async def test_a_name_that_is_too_long_for_the_files_beside_it_is_told_before_an
 
 
 async def test_a_path_that_is_too_long_for_a_backup_is_told(tmp_path: Path) -> None:
-    """By the longest path that SQLite opens."""
+    """By the longest path that SQLite opens, where links lead."""
     target = _path(tmp_path, 475)
     os.makedirs(os.path.dirname(target))
     store = SqliteStore(tmp_path / "keys.db")
     await store.open()
-    with pytest.raises(BusinessError, match="choose a shorter one") as refused:
-        await store.backup(target, lambda *_: None, lambda *_: None)
-    assert refused.value.code == 401
+    link = tmp_path / "link"
+    link.symlink_to(os.path.dirname(target))
+    for path in (target, f"{link}/{os.path.basename(target)}"):
+        with pytest.raises(BusinessError, match="choose a shorter one") as refused:
+            await store.backup(path, lambda *_: None, lambda *_: None)
+        assert refused.value.code == 401
+    back = os.path.join(os.path.dirname(target), "back")
+    os.symlink(tmp_path, back)
+    assert (await store.backup(f"{back}/copy.db", lambda *_: None, lambda *_: None)).rows == 0
     assert (await store.backup(target[:-1], lambda *_: None, lambda *_: None)).rows == 0
     await store.aclose()
 

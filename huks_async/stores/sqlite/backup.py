@@ -82,7 +82,10 @@ class Backup:
             # made absolute here and not earlier, because this asks the system and so must run in a worker thread
             self._target = absolute(self._target)
             refuse_companion(self._target, f"the backup {self._target}")
-            refuse_too_long(self._target, BACKUP_DRAFT, f"the backup {self._target}")
+            folder, name = os.path.split(self._target)
+            # SQLite opens the draft by where links lead
+            there = os.path.join(os.path.realpath(folder), name)
+            refuse_too_long(there, BACKUP_DRAFT, f"the backup {self._target}")
             if os.path.lexists(self._target):
                 raise self._exists()
             self._refuse_left_log()
