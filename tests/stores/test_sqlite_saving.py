@@ -14,6 +14,7 @@ from huks_async.stores.sqlite import saving
 from huks_async.stores.sqlite.commitlock import CommitLock
 from huks_async.stores.sqlite.connections import pragma
 from huks_async.stores.sqlite.database import Database
+from huks_async.stores.sqlite.opening import UnsettledError
 from tests.stores.peer import Peer, name
 from tests.stores.test_sqlite_closing import _look_by_another_program, _sound_rows, _used
 from tests.stores.test_sqlite_files import files, rows
@@ -68,11 +69,11 @@ async def test_a_close_waits_for_the_lock_where_the_log_would_be_lost(path, monk
     os.unlink(f"{path}-wal")
     call, timeouts = CommitLock.call, []
 
-    def noted(self, function, timeout):
+    def noted(self, function, timeout, **more):
         timeouts.append(timeout)
         if len(timeouts) == 2:
             fcntl.flock(held, fcntl.LOCK_UN)
-        return call(self, function, timeout)
+        return call(self, function, timeout, **more)
 
     with _lock_held(path) as held:
         monkeypatch.setattr(CommitLock, "call", noted)
@@ -94,6 +95,34 @@ async def test_a_close_that_does_not_get_the_lock_says_what_it_could_not_save(pa
     assert (LOST in caplog.text) == replaced
     assert bool(caplog.records) == replaced
     assert rows(path) == {"in the database"} | (set() if replaced else {"in the log"})
+
+
+@pytest.mark.asyncio
+async def test_a_close_tells_the_busy_timeout_as_it_was_set(path, caplog):
+    """Also where a part of it had passed when the lock was waited for again."""
+    store = await _written(path, busy_timeout=0.3)
+    with _lock_held(path):
+        os.unlink(f"{path}-wal")
+        await store.aclose()
+    assert "for longer than the busy timeout of 0.3 s" in caplog.text
+
+
+@pytest.mark.asyncio
+async def test_an_opening_that_tries_again_tells_the_busy_timeout_as_it_was_set(path, monkeypatch):
+    """It waits for what is left of it."""
+    store = SqliteStore(path, busy_timeout=1_000)
+    call = CommitLock.call
+
+    def settled_late(*_, **__):
+        monkeypatch.setattr(CommitLock, "call", lambda *given, **more: call(given[0], given[1], 0, **more))
+        raise UnsettledError
+
+    await store.open()
+    await store.aclose()
+    monkeypatch.setattr(CommitLock, "call", settled_late)
+    os.close(os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR, 0o600))
+    with _lock_held(path), pytest.raises(BusinessError, match="for longer than the busy timeout of 1000 s"):
+        await store.open()
 
 
 @pytest.mark.asyncio

@@ -59,12 +59,13 @@ class CommitLock:
         self._state = threading.Lock()
         self._lines.clear()
 
-    def call(self, function: Callable[[], R], timeout: float) -> R:
+    def call(self, function: Callable[[], R], timeout: float, *, told: float | None = None) -> R:
         """Call `function()` while holding the lock, and return its result or raise its exception.
 
         Args:
             function: may be called in another thread.
             timeout: seconds to wait for the lock at most.
+            told: the busy timeout of which these are what is left, for the message; None if they are all of it.
 
         Raises:
             BusinessError: 12000004 when the lock is not acquired in time; 12000014 when the system gives no thread
@@ -88,7 +89,7 @@ class CommitLock:
                     raise request.error
                 return cast("R", request.result)
             if time.monotonic() >= deadline:
-                raise self._timed_out(timeout)
+                raise self._timed_out(timeout if told is None else told)
 
     def _wait(self, request: "_Request", line: "_Line", deadline: float) -> bool:
         """Wait until the request was served; False if it was given up, because it is too late or in a dead line."""

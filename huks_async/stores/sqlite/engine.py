@@ -135,7 +135,7 @@ class Engine:
             raise
 
     def _open_settled(self, beside: "Engine | None") -> None:
-        patience = self._busy_timeout  # as it is told, at the first try
+        patience = self._busy_timeout
         deadline = time.monotonic() + patience
         folder = os.path.dirname(self._path)
         if os.path.lexists(self._path):
@@ -146,7 +146,7 @@ class Engine:
             elif not os.path.lexists(self._path):
                 raise gone(self._address)
             try:
-                (beside or self)._lock.call(partial(self._open, beside), patience)
+                (beside or self)._lock.call(partial(self._open, beside), patience, told=self._busy_timeout)
                 return
             except UnsettledError:
                 if time.monotonic() > deadline:
@@ -191,7 +191,7 @@ class Engine:
             except BusinessError:  # another process keeps the lock
                 if not self._is_left(self._database):
                     raise
-                self._lock.call(close, max(self._busy_timeout - briefly, 0.0))
+                self._lock.call(close, max(self._busy_timeout - briefly, 0.0), told=self._busy_timeout)
         except (BusinessError, OSError) as error:  # so the files are left as they are
             self._tell_left(error)
             self._close(tidy=False)
