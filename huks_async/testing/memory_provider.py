@@ -286,10 +286,9 @@ class MemoryProvider(CryptoExtensionAbility):
         public = session.purpose == HuksKeyPurpose.HUKS_KEY_PURPOSE_VERIFY
         if not public and not self._has_proved(session.opened):
             return _failure(_R.HUKS_CRYPTO_EXTENSION_ERR_PIN_NO_AUTH)
-        del self._sessions[initHandle]
-        return HuksCryptoExtensionResult(
-            outData=_work(self.keys[session.opened.index], session, bytes(params.inData or b""))
-        )
+        out = _work(self.keys[session.opened.index], session, bytes(params.inData or b""))
+        del self._sessions[initHandle]  # one that was refused stays until the keystore ends it
+        return HuksCryptoExtensionResult(outData=out)
 
     async def onExportCertificate(self, index: str, params: Params) -> HuksCryptoExtensionResult:
         """Give the certificate of a key."""

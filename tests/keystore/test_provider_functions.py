@@ -610,6 +610,17 @@ async def test_a_provider_in_memory_opens_no_changed_ciphertext(ready):
         assert await session.finish(wrapped) == b"\x07" * 32
 
 
+async def test_a_provider_in_memory_keeps_a_session_whose_finish_it_refused(ready, token):
+    """As the keystore does, by this code; an abort ends both."""
+    handle = (await ready.initSession(rid(), external(PURPOSE=64, **ECC))).handle
+    for _ in range(2):
+        with refused(12000003):
+            await ready.finishSession(handle, external(b"x"))
+    assert token.sessions == len(ready._state.providers.sessions) == 1
+    await ready.abortSession(handle, external())
+    assert token.sessions == len(ready._state.providers.sessions) == 0
+
+
 @pytest.mark.parametrize("cleared", ["new", "kek"])
 async def test_a_provider_in_memory_asks_for_the_pin_at_a_wrapped_import(ready, cleared):
     """12000023 where it is gone for the key that unwraps, or for the new one, as in a session."""

@@ -1093,6 +1093,24 @@ async def test_what_was_open_at_a_token_that_failed_is_forgotten(keystore, slot,
         await keystore.finishSession(handle, external(b"x"))
 
 
+async def test_a_finish_that_was_refused_can_be_repeated(keystore):
+    """With data that is complete; the token's half of the session was gone, and the keystore's stayed."""
+    label = unique("finish refused")
+    await make(keystore, label, ALGORITHM=AES, KEY_SIZE=256, PURPOSE=3)
+    tags = {"ALGORITHM": AES, "BLOCK_MODE": 1, "PADDING": 0}
+    handle = (await keystore.initSession(rid(label), external(PURPOSE=1, **tags))).handle
+    with refused(401, "whole blocks"):
+        await keystore.finishSession(handle, external(b"short"))
+    sealed = (await keystore.finishSession(handle, external(b"long enough text"))).outData
+    assert await run(keystore, label, last=sealed, PURPOSE=2, **tags) == b"long enough text"
+
+    handle = (await keystore.initSession(rid(label), external(PURPOSE=1, **tags))).handle
+    with refused(401, "whole blocks"):
+        await keystore.finishSession(handle, external(b"short"))
+    await keystore.abortSession(handle, external())
+    assert not keystore._abilities[ABILITY]._sessions
+
+
 @needs_compiler
 async def test_a_session_whose_update_failed_at_the_token_is_forgotten(keystore, slot):
     """As the keystore forgets it."""

@@ -255,7 +255,11 @@ class Pkcs11Provider(CryptoExtensionAbility):
         return result
 
     async def onFinishSession(self, initHandle: str, params: HuksOptions) -> HuksCryptoExtensionResult:
-        """Feed the last data. With no data, and no parameter but the caller's number, end without a result."""
+        """Feed the last data. With no data, and no parameter but the caller's number, end without a result.
+
+        What is refused with an exception has taken nothing, and may be repeated: the session stays here, too, until the
+        keystore ends it.
+        """
         session = self._session(initHandle)
         if session is None:
             return _failed(_R.HUKS_CRYPTO_EXTENSION_ERR_HANDLE_NOT_EXIST)
@@ -263,7 +267,7 @@ class Pkcs11Provider(CryptoExtensionAbility):
             self._sessions.pop(initHandle, None)
             return HuksCryptoExtensionResult()
         work = self._feed(session, session.operation.finish, bytes(params.inData or b""))
-        result = await self._answer(work, handle=session.resource.handle, session=initHandle)
+        result = await self._answer(work, handle=session.resource.handle)
         if result.resultCode not in _ABOUT_THE_PIN:
             self._sessions.pop(initHandle, None)
         return result
@@ -377,18 +381,13 @@ class Pkcs11Provider(CryptoExtensionAbility):
         self._life = life
 
     async def _answer(
-        self,
-        work: Awaitable[HuksCryptoExtensionResult],
-        *,
-        handle: str | None = None,
-        session: str | None = None,
+        self, work: Awaitable[HuksCryptoExtensionResult], *, handle: str | None = None
     ) -> HuksCryptoExtensionResult:
         """Return the result of the work, or the result that stands for a failure of the token.
 
         Args:
             work: what a method does.
             handle: the open key that it is for; the keystore forgets it after a failure of the token.
-            session: the session that an error ends.
         """
         try:
             return await work
@@ -399,10 +398,6 @@ class Pkcs11Provider(CryptoExtensionAbility):
                     await self._token.log_out_if_unused()
             info = HuksExternalErrorInfo(int(failure.code), failure.text)
             return HuksCryptoExtensionResult(failure.code, retryCount=failure.retries, errInfo=info)
-        except BusinessError:
-            if session is not None:
-                self._sessions.pop(session, None)
-            raise
         finally:
             self._let_go_of_lost()
 
