@@ -2,12 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from huks_async.keys.items.aliases import check_alias, storage_level
+from huks_async.keys.items.aliases import storage_level
 from huks_async.keystore.open_state import (
     KeystoreFunctions,
     OpenState,
     check_security_level,
     newer_codes,
+    own_alias,
     state_for,
 )
 from huks_async.model.errors import BusinessError
@@ -53,8 +54,8 @@ class AttestationFunctions(KeystoreFunctions):
                 a device, which a server does not have.
         """
         state = self._open_state()
-        alias = check_alias(keyAlias)
         params = parse_parameters(options)
+        alias = own_alias(state, keyAlias, params)
         if state.device:
             raise BusinessError(201, "attestKeyItem needs the permission ATTEST_KEY, which applications lack")
         return await _attest(state, alias, params, "device")
@@ -70,8 +71,9 @@ class AttestationFunctions(KeystoreFunctions):
             BusinessError: as `attestKeyItem`; 201 for ids of a device in the device profile.
         """
         state = self._open_state()
-        alias = check_alias(keyAlias)
-        return await _attest(state, alias, parse_parameters(options), "anonymous")
+        params = parse_parameters(options)
+        alias = own_alias(state, keyAlias, params)
+        return await _attest(state, alias, params, "anonymous")
 
     async def anonAttestKeyItemOffline(self, keyAlias: str, params: Properties) -> HuksReturnResult:
         """Certify a key under an authority that is valid for 30 days; `certChains` has four certificates.
@@ -85,8 +87,8 @@ class AttestationFunctions(KeystoreFunctions):
         """
         state = self._open_state()
         with newer_codes():
-            alias = check_alias(keyAlias)
             parsed = parse_properties(params)
+            alias = own_alias(state, keyAlias, parsed)
             if parsed.numbers.get(_ANONYMOUS_MODE, _OFFLINE) != _OFFLINE:
                 raise BusinessError(401, f"tag {_ANONYMOUS_MODE.name}: accepted {_OFFLINE} alone")
             return await _attest(state, alias, parsed, "offline")

@@ -5,7 +5,13 @@ from typing import Any
 from huks_async.keys.items.aliases import check_alias, storage_level
 from huks_async.keys.items.sealing import FORMAT_VERSION
 from huks_async.keystore.key_class import is_external
-from huks_async.keystore.open_state import KeystoreFunctions, check_security_level, read_call, state_for
+from huks_async.keystore.open_state import (
+    KeystoreFunctions,
+    check_security_level,
+    own_alias,
+    read_call,
+    state_for,
+)
 from huks_async.model.enums import HuksErrorCode, HuksKeyAlg
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import (
@@ -88,8 +94,8 @@ class ItemFunctions(KeystoreFunctions):
         tell which.
         """
         state = self._open_state()
-        alias = check_alias(keyAlias)
         params, data = parse_options(options)
+        alias = own_alias(state, keyAlias, params)
         state = state_for(state, params, "importKeyItem", alias)
         await state.maker.import_plain(alias, params, as_buffer(data, "inData"))
 
@@ -133,8 +139,8 @@ class ItemFunctions(KeystoreFunctions):
         A call that is cancelled has deleted the key durably, or not at all; its caller cannot tell which.
         """
         state = self._open_state()
-        alias = check_alias(keyAlias)
         params = parse_parameters(options)
+        alias = own_alias(state, keyAlias, params)
         state = state_for(state, params, "deleteKeyItem", alias, purposes=0)
         await state.shelf.delete(alias, storage_level(params))
 
@@ -142,8 +148,8 @@ class ItemFunctions(KeystoreFunctions):
         """Tell whether a key exists."""
         state = self._open_state()
         await state.dispatcher.turn()
-        alias = check_alias(keyAlias)
         params = parse_parameters(options)
+        alias = own_alias(state, keyAlias, params)
         state = state_for(state, params, "hasKeyItem", alias, purposes=0)
         return await state.shelf.exists(alias, storage_level(params))
 
@@ -155,8 +161,8 @@ class ItemFunctions(KeystoreFunctions):
         """
         state = self._open_state()
         await state.dispatcher.turn()
-        alias = check_alias(keyAlias)
         params = parse_parameters(options)
+        alias = own_alias(state, keyAlias, params)
         state = state_for(state, params, "isKeyItemExist", alias, purposes=0)
         level = storage_level(params)
         if not await state.shelf.exists(alias, level):
@@ -172,8 +178,8 @@ class ItemFunctions(KeystoreFunctions):
         """
         state = self._open_state()
         await state.dispatcher.turn()
-        alias = check_alias(keyAlias)
         params = parse_parameters(options)
+        alias = own_alias(state, keyAlias, params)
         state = state_for(state, params, "getKeyItemProperties", alias, purposes=0)
         check_security_level(params)
         level = storage_level(params)

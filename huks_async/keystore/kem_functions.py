@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
-from huks_async.keys.items.aliases import check_alias, storage_level
+from huks_async.keys.items.aliases import storage_level
 from huks_async.keys.items.item import KeyItem
-from huks_async.keystore.open_state import KeystoreFunctions, OpenState, newer_codes, state_for
+from huks_async.keystore.open_state import KeystoreFunctions, OpenState, newer_codes, own_alias, state_for
 from huks_async.model.enums import HuksKeyFlag, HuksKeyPurpose
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, ParamSet, Properties, as_buffer, as_list, parse_properties
@@ -48,8 +48,8 @@ class KemFunctions(KeystoreFunctions):
         state = self._open_state()
         await state.dispatcher.turn()
         with newer_codes():
-            alias = check_alias(keyAlias)
             own = parse_properties(as_list(params))
+            alias = own_alias(state, keyAlias, own)
             target = _shared_key(state, "encapsulate", sharedKeyAlias, sharedKeyParams)
             state = state_for(state, own, "encapsulate", alias, HuksKeyPurpose.HUKS_KEY_PURPOSE_WRAP)
             if target is not None:
@@ -93,8 +93,8 @@ class KemFunctions(KeystoreFunctions):
         state = self._open_state()
         await state.dispatcher.turn()
         with newer_codes():
-            alias = check_alias(keyAlias)
             own = parse_properties(as_list(params))
+            alias = own_alias(state, keyAlias, own)
             data = as_buffer(encapData, "encapData")
             target = _shared_key(state, "decapsulate", sharedKeyAlias, sharedKeyParams)
             state = state_for(state, own, "decapsulate", alias, HuksKeyPurpose.HUKS_KEY_PURPOSE_UNWRAP)
@@ -144,8 +144,8 @@ def _shared_key(
         raise BusinessError(
             12000018, f"{missing} is missing: a stored secret needs both alias and parameters"
         )
-    name = check_alias(alias, "sharedKeyAlias")
     parsed = parse_properties(params)
+    name = own_alias(state, alias, parsed, "sharedKeyAlias")
     from huks_async.keys.wrapping import encapsulation
 
     encapsulation.check_secret_params(parsed)

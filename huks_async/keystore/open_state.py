@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from huks_async.access.callers import FIRST_USER
 from huks_async.access.policy import AccessRequest
-from huks_async.keys.items.aliases import storage_level
+from huks_async.keys.items.aliases import check_alias, storage_level
 from huks_async.keys.items.prepared import Prepared
 from huks_async.keys.items.shelf import KeyShelf
 from huks_async.keys.lifecycle import KeyMaker, Recipe
@@ -192,6 +192,25 @@ def keys_for(state: OpenState, params: ParamSet) -> OpenState:
             namespace; 12000001 for a key of an external provider, because the functions that can use such keys
             handle them before they call this.
     """
+    _refuse_external(state, params)
+    keyrings = state.keyrings
+    if keyrings.namespace != keyrings.caller.namespace:
+        keyrings.permissions.check_namespace(keyrings.caller, keyrings.namespace)
+    return state_of_named(state, params)
+
+
+def own_alias(state: OpenState, alias: Any, params: ParamSet, what: str = "keyAlias") -> str:
+    """The alias that a function without a form for keys of providers was given, checked.
+
+    Raises:
+        BusinessError: 12000001 for a key of a provider, before 401 for an alias that is none: the resource id that names
+            such a key may be longer than an alias.
+    """
+    _refuse_external(state, params)
+    return check_alias(alias, what)
+
+
+def _refuse_external(state: OpenState, params: ParamSet) -> None:
     if params.numbers.get(KEY_CLASS):
         error = BusinessError(
             12000001,
@@ -199,10 +218,6 @@ def keys_for(state: OpenState, params: ParamSet) -> OpenState:
         )
         state.providers_on_demand.note_refusal(state.session_owner, error)
         raise error
-    keyrings = state.keyrings
-    if keyrings.namespace != keyrings.caller.namespace:
-        keyrings.permissions.check_namespace(keyrings.caller, keyrings.namespace)
-    return state_of_named(state, params)
 
 
 def ask_policy(

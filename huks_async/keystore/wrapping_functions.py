@@ -10,6 +10,7 @@ from huks_async.keystore.open_state import (
     check_security_level,
     keys_for,
     newer_codes,
+    own_alias,
     read_call,
     state_for,
 )
@@ -83,8 +84,8 @@ class WrappingFunctions(KeystoreFunctions):
         state = self._open_state()
         await state.dispatcher.turn()
         with newer_codes():
-            alias = check_alias(keyAlias)
             parsed = parse_parameters(params)
+            alias = own_alias(state, keyAlias, parsed)
             storage_level(parsed)
             check_security_level(parsed)
         check_wrap_type(parsed)
@@ -122,8 +123,8 @@ class WrappingFunctions(KeystoreFunctions):
         state = self._open_state()
         await state.dispatcher.turn()
         with newer_codes():
-            alias = check_alias(keyAlias)
             parsed = parse_parameters(params)
+            alias = own_alias(state, keyAlias, parsed)
             storage_level(parsed)
             check_security_level(parsed)
             blob = as_buffer(wrappedKey, "wrappedKey")

@@ -1350,8 +1350,9 @@ async def test_the_key_class_is_in_every_call(ready, token):
         await ready.generateKeyItem(rid(), {"properties": [*MAKE["properties"], KEY_CLASS]})
 
 
-async def test_functions_without_a_form_for_providers_say_so(ready):
-    """12000001 for each of them with KEY_CLASS = EXTENSION, and for forms with a user."""
+@pytest.mark.parametrize("alias", ["k", rid(), rid("k" * 400)], ids=["alias", "id", "long-id"])
+async def test_functions_without_a_form_for_providers_say_so(ready, alias):
+    """12000001 for each of them with KEY_CLASS = EXTENSION, also where the resource id would be too long an alias."""
     for function in (
         ready.deleteKeyItem,
         ready.hasKeyItem,
@@ -1359,11 +1360,22 @@ async def test_functions_without_a_form_for_providers_say_so(ready):
         ready.getKeyItemProperties,
         ready.importKeyItem,
         ready.attestKeyItem,
+        ready.anonAttestKeyItem,
+        ready.wrapKeyItem,
     ):
         with refused(12000001):
-            await function("k", external())
-    with refused(12000001):
-        await ready.listAliases(external())
+            await function(alias, external())
+    given = external()["properties"]
+    for call in (
+        ready.unwrapKeyItem(alias, external(), b"x"),
+        ready.anonAttestKeyItemOffline(alias, given),
+        ready.encapsulate(alias, given),
+        ready.encapsulate("k", [], alias, given),
+        ready.decapsulate(alias, given, b"x"),
+        ready.listAliases(external()),
+    ):
+        with refused(12000001):
+            await call
 
 
 @pytest.mark.parametrize(
