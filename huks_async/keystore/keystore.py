@@ -317,7 +317,8 @@ class Keystore(
             BusinessError: 12000012 when it is open already, was opened before a fork, a part of this library cannot
                 be loaded, or the root key is not that of the store; 12000004 when the store cannot be opened;
                 12000014 when the system gives no memory or no thread; 12000020 to 12000023 when a token that holds
-                a root key failed, or refused the PIN.
+                a root key failed, or refused the PIN; 401 when the path of the store or of a root key file leads to the
+                name of a file that belongs to another store, or has no room for the files beside it.
         """
         notice_fork()
         if self._forked:

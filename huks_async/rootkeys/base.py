@@ -18,6 +18,7 @@ class RootKey(Uncopied, ABC):
     """Wraps and unwraps the key of a store.
 
     `wrap` and `unwrap` raise `BusinessError` with these codes; `open` raises the same where it reaches the medium:
+        401: the path of a root key file leads to the name of a file that belongs to a store, or is too long.
         12000004: the medium of the root key cannot be read or is damaged.
         12000012: the wrapped key is not one of this root key, or was changed.
         12000020 to 12000023: a token that holds the root key failed, or refused the PIN.
