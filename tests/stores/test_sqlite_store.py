@@ -172,6 +172,25 @@ async def test_without_a_map_of_the_log_there_is_no_stamp(path, monkeypatch):
 
 
 @pytest.mark.asyncio
+async def test_a_store_that_never_was_open_was_not_closed(path):
+    """A call says so while it is being opened, and after an opening that failed."""
+    store = SqliteStore(path)
+    opening = asyncio.ensure_future(store.open())
+    await asyncio.sleep(0)
+    with pytest.raises(BusinessError, match="is not open; open it before use"):
+        await store.get(A)
+    await opening
+    await store.aclose()
+    with pytest.raises(BusinessError, match="it was closed meanwhile"):
+        await store.get(A)
+    failing = SqliteStore(path.parent)
+    with pytest.raises(BusinessError):
+        await failing.open()
+    with pytest.raises(BusinessError, match="is not open; open it before use"):
+        await failing.get(A)
+
+
+@pytest.mark.asyncio
 async def test_writes_go_on_in_order_until_the_close(path):
     """Writes that were under way when the store was closed are there after it; later ones are refused."""
     store = SqliteStore(path)

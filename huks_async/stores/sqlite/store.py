@@ -78,6 +78,7 @@ class SqliteStore(Store):
         # Both identify the process that opened the store; until then it belongs to no process.
         self._born = 0
         self._process = 0
+        self._was_open = False
 
     def after_fork(self) -> None:
         """Drop the view in a child process, so that `stamp` never says there that a cached key is current."""
@@ -113,6 +114,7 @@ class SqliteStore(Store):
             raise
         if self._threads is not threads:
             raise BusinessError(12000012, f"the store {self.address} was closed while it was being opened")
+        self._was_open = True
 
     def _open_engine(self, show: ShowView) -> Engine:
         try:
@@ -323,7 +325,7 @@ class SqliteStore(Store):
     def _closed(self) -> BusinessError:
         return (
             closed(self.address)
-            if self._process
+            if self._was_open
             else BusinessError(12000012, f"the store {self.address} is not open; open it before use")
         )
 
