@@ -40,6 +40,33 @@ def _users(path: Path) -> int:
         return guard.used_here()
 
 
+def test_a_file_that_is_exchanged_while_it_is_opened_is_closed_with_its_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is open already, by the name that it had. The second descriptor is not closed before: that drops SQLite's locks."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.write_bytes(b"x")
+    second.write_bytes(b"x")
+    real = os.stat
+
+    def stat(path: str) -> os.stat_result:
+        found = real(path)
+        second.replace(first)
+        return found
+
+    with Guard(str(second), DATABASE_USERS) as guard:
+        assert guard.hold()
+        with monkeypatch.context() as patch:
+            patch.setattr(guards.os, "stat", stat)
+            with Guard(str(first), DATABASE_USERS) as same:
+                patch.undo()
+                assert same.inode == guard.inode
+        close_unused()
+        assert len(_open_here(tmp_path)) == 2
+    close_unused()
+    assert _open_here(tmp_path) == []
+
+
 @pytest.mark.parametrize("step", ["_check_settled", "_connect", "migrate"])
 @pytest.mark.asyncio
 async def test_a_store_that_closes_takes_nothing_from_one_that_opens(

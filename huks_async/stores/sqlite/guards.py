@@ -56,10 +56,12 @@ _FLOCK = struct.Struct("hhqqi4x")
 
 
 class _Kept:
-    __slots__ = ("barred", "descriptor", "guards", "memory", "users")
+    __slots__ = ("barred", "descriptor", "guards", "memory", "others", "users")
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
+        # opened in spite of that one, because the file had another name a moment before
+        self.others: list[int] = []
         # guards that were not released yet, and those of them that hold the lock
         self.guards = 0
         self.users = 0
@@ -88,12 +90,17 @@ def _after_fork() -> None:
     # Parent and child share these locks, which end only when both have closed their descriptors. The child closes
     # its own now, so that the parent alone decides. Stores that were open drop their maps before anything else runs.
     for entry in kept:
-        os.close(entry.descriptor)
+        _close(entry)
         if entry.memory is not None:
             entry.memory.close()
 
 
 os.register_at_fork(after_in_child=_after_fork)
+
+
+def _close(entry: _Kept) -> None:
+    for descriptor in (entry.descriptor, *entry.others):
+        os.close(descriptor)
 
 
 def _notice_fork() -> None:
@@ -160,6 +167,8 @@ def _entry(path: str) -> tuple[Inode, _Kept]:
         found = os.fstat(descriptor)
         inode = found.st_dev, found.st_ino
         entry = _kept.setdefault(inode, _Kept(descriptor))
+        if entry.descriptor != descriptor:
+            entry.others.append(descriptor)
     return inode, entry
 
 
@@ -345,5 +354,5 @@ def _close_unused() -> None:
             os.fstat(entry.descriptor).st_nlink == 0 or not AVAILABLE or not _others(entry.descriptor, _WHOLE)
         ):
             del _kept[inode]
-            os.close(entry.descriptor)
+            _close(entry)
             # the map's own descriptor is closed when the last reference to the map goes
