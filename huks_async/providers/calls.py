@@ -63,6 +63,21 @@ def _cause(method: str, error: BaseException) -> BaseException | None:
     return None if method == "onAuthUkeyPin" else error
 
 
+def _fault(error: BusinessError) -> str:
+    """What a provider's error has that no BusinessError may have; "" if it is sound.
+
+    Its fields may have been changed, and a subclass may have set none.
+    """
+    code, reason = getattr(error, "code", None), getattr(error, "reason", None)
+    if type(code) is not int or code not in ERRORS:
+        return f"the code {shown(code)}, which is not documented"
+    if not _is_number(reason):
+        return f"the reason {shown(reason)}"
+    if not isinstance(getattr(error, "message", None), str) or not hasattr(error, "data"):
+        return "no message or data"
+    return ""
+
+
 def _is_number(value: object) -> bool:
     return isinstance(value, int) and type(value) is not bool
 
@@ -147,17 +162,10 @@ class Asker:
             except NotImplementedError:
                 raise BusinessError(BUSY, f"{who} has no method {method}") from None
             except BusinessError as error:
-                # fields may have been changed, and a subclass may have set none
-                code, reason = getattr(error, "code", None), getattr(error, "reason", None)
-                if type(code) is not int or code not in ERRORS:
+                fault = _fault(error)
+                if fault:
                     raise BusinessError(
-                        FAILED,
-                        f"{who}: {method} raised a BusinessError with the code {shown(code)}, "
-                        "which is not documented",
-                    ) from _cause(method, error)
-                if not _is_number(reason):
-                    raise BusinessError(
-                        FAILED, f"{who}: {method} raised a BusinessError with the reason {shown(reason)}"
+                        FAILED, f"{who}: {method} raised a BusinessError with {fault}"
                     ) from _cause(method, error)
                 raise
             except MemoryError as error:

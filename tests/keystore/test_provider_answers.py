@@ -102,12 +102,21 @@ METHODS = [
 
 @pytest.mark.parametrize("method", METHODS)
 async def test_errors_of_no_documented_kind_are_12000020(method):
-    """Errors without a code or reason of HUKS, and a cancellation of something that the provider awaited."""
+    """Errors without a code, reason or message of HUKS, and a cancellation of something that the provider awaited."""
 
     class Empty(huks.BusinessError):
         def __init__(self) -> None:
             """Set nothing."""
 
+    class Silent(huks.BusinessError):
+        code = 12000024
+        reason = huks.HuksErrorCode.HUKS_ERROR_BAD_STATE
+
+        def __init__(self) -> None:
+            """Set no message."""
+
+    no_data = huks.BusinessError(12000006, "changed by whoever raised it")
+    del no_data.data
     no_reason = huks.BusinessError(12000006, "changed by whoever raised it")
     no_reason.reason = None  # type: ignore[assignment]
     unknown = huks.BusinessError(12000006, "changed by whoever raised it")
@@ -117,7 +126,9 @@ async def test_errors_of_no_documented_kind_are_12000020(method):
         huks.BusinessError(-1, "x"),
         unknown,
         no_reason,
+        no_data,
         Empty(),
+        Silent(),
         asyncio.CancelledError("of a task of the provider's own"),
     ):
         token = Tampered()
