@@ -20,8 +20,8 @@ from huks_async.keystore.session_functions import SessionFunctions
 from huks_async.model.errors import BusinessError
 from huks_async.model.memory import memory_for
 from huks_async.model.params import BytesLike, Options
-from huks_async.runtime.closing import being_closed
-from huks_async.runtime.workers import close_in_worker, close_later, run_to_its_end
+from huks_async.runtime.closing import abandoned
+from huks_async.runtime.workers import close_in_worker, run_to_its_end
 
 
 async def seal_stream(
@@ -101,15 +101,12 @@ async def open_file(
         if reader is not None:
             reader.close()
         opened.refuse()
-        # in a worker, because closing may wait for a disk
-        if being_closed():  # as the task that has the block may be; nothing may be awaited then
-            close_later(pool, opened.close)
-        else:
-            try:
-                if opened.under_way:
-                    await _wait_for_reads(opened)
-            finally:
-                await close_in_worker(pool, opened.close)
+        try:
+            if opened.under_way and not abandoned():
+                await _wait_for_reads(opened)
+        finally:
+            # in a worker, because closing may wait for a disk
+            await close_in_worker(pool, opened.close)
 
 
 async def _wait_for_reads(opened: SeekableFile) -> None:

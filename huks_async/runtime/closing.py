@@ -4,23 +4,77 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from opcode import opmap
 from threading import get_ident
 from types import FrameType
-from typing import Final
+from typing import Any, Final
+
+from huks_async.runtime.loops import asyncio_loop
 
 # of coroutines, generators and asynchronous generators; `inspect`, which has the names, takes long to be imported
 _CAN_WAIT: Final = 0x20 | 0x80 | 0x100 | 0x200
+
+# where a frame stands that awaits another one: SEND, or YIELD_VALUE while an exception is thrown into what it awaits
+_AWAITS: Final = {opmap["SEND"], opmap["YIELD_VALUE"]}
+_CACHE: Final = opmap["CACHE"]
 
 Step = Callable[[], None]
 Post = Callable[[Step], object]
 
 
 def being_closed() -> bool:
-    """Whether this runs in a coroutine or generator that is being closed, which must not wait.
+    """Whether this runs in a coroutine or generator that is being closed, which often must not wait: see `abandoned`.
 
     The garbage collector closes one that was abandoned: in the middle of any other code, and in any thread.
     """
     return isinstance(sys.exception(), GeneratorExit)
+
+
+def abandoned() -> bool:
+    """Whether this runs in a coroutine or generator that is being closed and must not wait, since no task awaits it.
+
+    The garbage collector closes so, and `close` of a coroutine. An asynchronous generator that its user closes (`aclose`)
+    runs in the user's task instead, and may wait.
+    """
+    return being_closed() and not _runs_in_task(sys._getframe(1))
+
+
+def _runs_in_task(frame: FrameType | None) -> bool:
+    """Whether the coroutine that a frame belongs to is awaited by the running task, through any number of others.
+
+    One that is closed by the collector has the frame above it that was interrupted, which may be a coroutine's, too; but
+    that one does not await at this moment.
+    """
+    while frame is not None and not frame.f_code.co_flags & _CAN_WAIT:
+        frame = frame.f_back  # what the coroutine has called
+    while frame is not None and frame.f_back is not None and _awaits(frame.f_back):
+        frame = frame.f_back
+    return frame is not None and frame is _frame_of_task()
+
+
+def _awaits(frame: FrameType) -> bool:
+    if not frame.f_code.co_flags & _CAN_WAIT:
+        return False
+    code, place = frame.f_code.co_code, frame.f_lasti
+    while place > 0 and code[place] == _CACHE:  # which belongs to the instruction before it
+        place -= 2
+    return code[place] in _AWAITS
+
+
+def _frame_of_task() -> FrameType | None:
+    """The frame with which the running task has begun; None without one."""
+    loop = asyncio_loop()
+    coroutine: Any = None
+    if loop is not None:
+        import asyncio  # loaded already: its loop is running
+
+        task = asyncio.current_task(loop)
+        coroutine = None if task is None else task.get_coro()
+    elif (trio := sys.modules.get("trio")) is not None:
+        with suppress(RuntimeError):  # it does not run in this thread
+            coroutine = trio.lowlevel.current_task().coro
+    frame: FrameType | None = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)
+    return frame
 
 
 def _interrupts(packages: tuple[str, ...]) -> bool:

@@ -19,6 +19,7 @@ from typing import Any, TypeVar, TypeVarTuple
 import anyio
 
 from huks_async.model.errors import BusinessError
+from huks_async.runtime.closing import abandoned
 from huks_async.runtime.daemons import DaemonThread
 from huks_async.runtime.forks import generation, notice_fork, refuse_after_fork
 from huks_async.runtime.jobs import PAUSE, Home, Job, current_home
@@ -347,8 +348,12 @@ async def run_to_its_end(function: Callable[[], T], *, name: str) -> T:
 async def close_in_worker(pool: WorkerPool, close: Callable[[], object]) -> None:
     """Call `close()` in a thread of a pool and wait for its end, also when cancelled; here if the pool is closed.
 
-    It is called twice, and must do nothing the second time.
+    It is called twice, and must do nothing the second time. In a coroutine that the garbage collector closes, this is
+    `close_later`.
     """
+    if abandoned():
+        close_later(pool, close)
+        return
     try:
         with anyio.CancelScope(shield=True), contextlib.suppress(BusinessError):
             await pool.run_shielded(close)

@@ -5,10 +5,10 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import anyio
 import pytest
@@ -51,12 +51,12 @@ class Held:
 @pytest.mark.parametrize("kind", ["path", "file"])
 @pytest.mark.parametrize(
     ("backend", "how"),
-    [(backend, how) for backend in ("asyncio", "trio") for how in ("return", "scope", "task")][:-1],
+    [(backend, how) for backend in ("asyncio", "trio") for how in ("return", "aclose", "scope", "task")][:-1],
 )
 def test_no_worker_reads_when_the_block_was_left(
     backend: str, how: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What has begun is waited for, also when cancelled; what has not ends the read with 12000012."""
+    """What has begun is waited for, also when cancelled or by a generator that is closed early; what has not ends the read with 12000012."""
     pytest.importorskip(backend)
     path = tmp_path / "sealed"
     path.write_bytes(FILE)
@@ -85,17 +85,24 @@ def test_no_worker_reads_when_the_block_was_left(
         ):
             await import_aes(opened, "key", KEY)
 
+            async def hold(given: BinaryIO, scope: anyio.CancelScope) -> AsyncGenerator[None, None]:
+                async with opened.open_sealed("key", path if kind == "path" else given) as reader:
+                    readers.append(reader)
+                    held.holds = True
+                    tasks.start_soon(read, reader)
+                    await anyio.to_thread.run_sync(held.begun.wait)
+                    if how == "scope":
+                        scope.cancel()
+                        await anyio.sleep_forever()
+                    yield
+
             async def leave() -> None:
                 with path.open("rb") as given, anyio.CancelScope() as scope:
                     try:
-                        async with opened.open_sealed("key", path if kind == "path" else given) as reader:
-                            readers.append(reader)
-                            held.holds = True
-                            tasks.start_soon(read, reader)
-                            await anyio.to_thread.run_sync(held.begun.wait)
-                            if how == "scope":
-                                scope.cancel()
-                                await anyio.sleep_forever()
+                        async with aclosing(hold(given, scope)) as held_open:
+                            async for _ in held_open:
+                                if how == "aclose":  # in the middle of the block; else at its end
+                                    break
                     finally:
                         held.events.append("left")
 

@@ -5,7 +5,7 @@ import threading
 import types
 import warnings
 from collections import OrderedDict, deque
-from contextlib import aclosing, suppress
+from contextlib import aclosing, nullcontext, suppress
 
 import anyio
 import anyio.to_thread
@@ -385,13 +385,15 @@ def test_a_generator_that_is_left_early_takes_nothing_from_a_stream_that_runs(lo
     loops.runner(loop)(main)
 
 
+@pytest.mark.parametrize("closes", [False, True], ids=["block", "closing"])
 @pytest.mark.parametrize("closed", [False, True], ids=["pool", "closed pool"])
-def test_an_abandoned_stream_gives_up_its_file(run, closed):
+def test_an_abandoned_stream_gives_up_its_file(run, closed, closes):
     """Without waiting: Python reported that the coroutine ignored its end, and left it where it was."""
 
-    async def left(block):
+    async def left(block, stream):
         try:
-            await pause()
+            async with aclosing(stream) if closes else nullcontext():
+                await pause()
         finally:
             await block.__aexit__(*sys.exc_info())
 
@@ -401,10 +403,11 @@ def test_an_abandoned_stream_gives_up_its_file(run, closed):
             sealed = AESGCM(support.KEY).encrypt(support.NONCE, bytes(3 << 20), None)
             block = keystore.session("aes", support.gcm_decrypt(sealed[-16:]))
             await block.__aenter__()
-            await anext(block.stream([sealed[:-16]]))
+            stream = block.stream([sealed[:-16]])
+            await anext(stream)
             ((_, (spool,)),) = block._streams
             file = spool._file
-            coroutine = left(block)
+            coroutine = left(block, stream)
             coroutine.send(None)
             if closed:
                 keystore._state.pool.close()
