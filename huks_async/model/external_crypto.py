@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import IntEnum
 
-from huks_async.model.showing import shown
+from huks_async.model.showing import shown, shown_value
 
 
 class HuksExternalCryptoTagType(IntEnum):
@@ -38,14 +38,17 @@ class HuksExternalPinAuthState(IntEnum):
 class HuksExternalCryptoParam:
     """One parameter of the functions on external providers.
 
-    Its `repr` names the tag, and of bytes tells the length alone: they may be a PIN.
+    Its `repr` names the tag, and of bytes or text tells the length alone: they may be a PIN. Of a PIN that was given as
+    a number it tells nothing.
     """
 
     tag: int
     value: bool | int | bytes | bytearray | memoryview
 
     def __repr__(self) -> str:
-        return f"HuksExternalCryptoParam({external_tag_name(self.tag)}, {shown(self.value)})"
+        name = external_tag_name(self.tag)
+        number = name == "HUKS_EXT_CRYPTO_TAG_UKEY_PIN" and issubclass(type(self.value), int)
+        return f"HuksExternalCryptoParam({name}, {'<a number>' if number else shown_value(self.value)})"
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from huks_async.model.errors import BusinessError, ParameterSetError
 from huks_async.model.memory import out_of_memory
-from huks_async.model.showing import shown, shown_list, type_name
+from huks_async.model.showing import shown, shown_list, shown_value, type_name
 from huks_async.model.tags import INNER_TAGS, SERVICE_TAGS, HuksTag, HuksTagType
 
 BytesLike: TypeAlias = bytes | bytearray | memoryview
@@ -36,7 +36,7 @@ class HuksParam:
     value: bool | int | BytesLike
 
     def __repr__(self) -> str:
-        return f"HuksParam({tag_name(self.tag)}, {_shown_value(self.value)})"
+        return f"HuksParam({tag_name(self.tag)}, {shown_value(self.value)})"
 
 
 @dataclass(slots=True)
@@ -48,12 +48,7 @@ class HuksOptions:
 
     def __repr__(self) -> str:
         properties = shown_list(self.properties, _shown_param)
-        return f"HuksOptions(properties={properties}, inData={_shown_value(self.inData)})"
-
-
-def _shown_value(value: object) -> str:
-    # a text in place of bytes is a mistake, but may be a password all the same
-    return f"<{str.__len__(value)} characters>" if type(value) is str else shown(value)
+        return f"HuksOptions(properties={properties}, inData={shown_value(self.inData)})"
 
 
 def _shown_param(param: object) -> str:

@@ -45,6 +45,14 @@ def shown(value: Any) -> str:
     return f"<{type_name(value)}>"
 
 
+def shown_value(value: Any) -> str:
+    """The value of a parameter, or data, for the `repr` of what holds it: also of a text, its length alone.
+
+    A text in place of bytes is a mistake, but may be a password all the same.
+    """
+    return f"<{str.__len__(value)} characters>" if issubclass(type(value), str) else shown(value)
+
+
 def shown_view(view: memoryview) -> str:
     """A view as its length, as bytes are shown."""
     try:

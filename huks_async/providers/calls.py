@@ -167,6 +167,8 @@ class Asker:
                     raise BusinessError(
                         FAILED, f"{who}: {method} raised a BusinessError with {fault}"
                     ) from _cause(method, error)
+                if _cause(method, error) is None:
+                    raise error from None  # nor what it was raised from, or while that was handled
                 raise
             except MemoryError as error:
                 raise BusinessError(NO_MEMORY, f"{who}: no memory for {method}") from _cause(method, error)

@@ -1049,6 +1049,32 @@ async def test_pins_are_not_shown():
     assert repr(parse_external([param])) == "ExternalParams(HUKS_EXT_CRYPTO_TAG_UKEY_PIN=<6 bytes>)"
 
 
+async def test_pins_that_are_no_bytes_are_not_shown_either():
+    """A mistake, which is refused; the parameter may be in a report all the same."""
+
+    class Text(str):
+        pass
+
+    for mistaken in ("123456", Text("123456"), 123456):
+        param = ext.HuksExternalCryptoParam(TAG.HUKS_EXT_CRYPTO_TAG_UKEY_PIN, mistaken)
+        assert "123456" not in repr(param)
+        with refused(12000018) as told:
+            parse_external([param])
+        assert "123456" not in str(told.value)
+
+
+def from_another(*, cause):
+    """An error of a provider that was raised from another one, or while that was handled."""
+    try:
+        try:
+            raise ValueError("sesame")
+        except ValueError as error:
+            raise huks.BusinessError(12000027, "no network") from (error if cause else None)
+    except huks.BusinessError as error:
+        error.__suppress_context__ = cause
+        return error
+
+
 async def test_pins_are_not_in_tracebacks(ready, token):
     """Neither among the values of local variables, which reports of errors may have, nor as what a provider said."""
     wrong = pin(b"sesame")[0]
@@ -1059,6 +1085,8 @@ async def test_pins_are_not_in_tracebacks(ready, token):
         MemoryError("sesame"),
         ExceptionGroup("sesame", [ValueError("sesame")]),
         huks.BusinessError(999, "sesame"),
+        from_another(cause=True),
+        from_another(cause=False),
     ):
         token.answers = {"onAuthUkeyPin": answer}
         with pytest.raises(huks.BusinessError) as caught:
