@@ -75,7 +75,8 @@ from huks_async.model.settings import check_flag, check_function
 from huks_async.model.showing import shown
 from huks_async.model.uncopied import Uncopied
 from huks_async.rootkeys import RootKey
-from huks_async.runtime.background import Background
+from huks_async.runtime.background import Background, run_by_itself
+from huks_async.runtime.closing import abandoned
 from huks_async.runtime.forks import no_fork, notice_fork, tell_after_fork
 from huks_async.runtime.jobs import current_home
 from huks_async.runtime.outside_calls import OutsideCalls
@@ -493,11 +494,15 @@ class Keystore(
         key or a wrapping key, raise 12000012.
 
         Does nothing if the keystore is closed; waits for its end if another task is closing it. Closes it also when
-        cancelled.
+        cancelled. In a task that the garbage collector ends, where nothing may wait, the event loop closes it soon.
 
         Raises:
             BusinessError: 12000012 in another event loop than the one that opened it, while that one lives.
         """
+        if abandoned():
+            if self._state is not None:
+                self._state.table.post(partial(run_by_itself, self.aclose))
+            return
         if await self._close_for_ended_loop():
             return
         if self._state is None:
