@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from huks_async.files.file_calls import as_piece, refuse_misfit
 from huks_async.model.errors import BusinessError
 from huks_async.model.showing import type_name
-from huks_async.runtime.forks import generation
+from huks_async.runtime.forks import generation, notice_fork
 
 CLOSED = "the sealed file is closed: read it within its `async with` block"
 _NO_PLACES = "file cannot seek; use decrypt_stream for pipes and sockets"
@@ -67,6 +67,12 @@ class SeekableFile:
         with self._counted():
             return _whole(lambda left, done: os.pread(descriptor, left, offset + done), length)
 
+    @property
+    def is_inherited(self) -> bool:
+        """Whether this process is a child of the one that made this."""
+        notice_fork()
+        return self._born != generation()
+
     def refuse(self) -> None:
         """Let no further call begin. Does not block."""
         self._refused = True
@@ -79,7 +85,7 @@ class SeekableFile:
     def close(self) -> None:
         """Close the file, if it was opened here: now, or by the last of the calls that are under way."""
         self._refused = True
-        if self._born != generation():
+        if self.is_inherited:
             # in a child process, the calls and the lock may be those of threads that stayed in the parent
             self._close_own()
             return

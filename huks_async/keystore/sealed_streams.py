@@ -101,12 +101,15 @@ async def open_file(
         if reader is not None:
             reader.close()
         opened.refuse()
-        try:
-            if opened.under_way and not abandoned():
-                await _wait_for_reads(opened)
-        finally:
-            # in a worker, because closing may wait for a disk
-            await close_in_worker(pool, opened.close)
+        if opened.is_inherited:  # the event loop and the workers stayed in the parent
+            opened.close()
+        else:
+            try:
+                if opened.under_way and not abandoned():
+                    await _wait_for_reads(opened)
+            finally:
+                # in a worker, because closing may wait for a disk
+                await close_in_worker(pool, opened.close)
 
 
 async def _wait_for_reads(opened: SeekableFile) -> None:

@@ -333,3 +333,36 @@ go_on.set()
 def test_a_key_that_a_thread_of_the_parent_closes(tmp_path: Path) -> None:
     """The child, which has not that thread, opens the key without waiting for the end of it."""
     assert run(CLOSING_KEY, tmp_path) == 20
+
+
+def test_a_child_that_leaves_the_block_of_a_sealed_file_ends_as_it_means_to(tmp_path: Path) -> None:
+    """It has no event loop and no workers, and its own end must come through the block all the same."""
+    codes = run(
+        """
+async def main():
+    codes = []
+    async with huks.Keystore.open("memory:", monitor=False) as keystore:
+        await keystore.generateKeyItem("files", AES)
+        with open(sys.argv[1], "wb") as file:
+            async for piece in keystore.encrypt_stream("files", [bytes(100)]):
+                file.write(piece)
+        for way in sys.argv[1], open(sys.argv[1], "rb"):
+            child = 1
+            try:
+                async with keystore.open_sealed("files", way) as reader:
+                    child = os.fork()
+                    if not child:
+                        sys.exit(7)
+                    assert await reader.read_at(0, 200) == bytes(100)
+            except BaseException as end:
+                if child:
+                    raise
+                os._exit(end.code if isinstance(end, SystemExit) else 1)  # asyncio's own end would stop the parent's loop
+            codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    return codes
+print(json.dumps(asyncio.run(main())))
+""",
+        tmp_path,
+        str(tmp_path / "sealed"),
+    )
+    assert codes == [7, 7]
