@@ -167,6 +167,10 @@ class Asker:
                     raise BusinessError(
                         FAILED, f"{who}: {method} raised a BusinessError with {fault}"
                     ) from _cause(method, error)
+                if isinstance(error.__cause__, ResultCodeError):
+                    # of another keystore whose provider this one uses: it tells about handles of that one
+                    own = BusinessError(error.code, error.message, reason=error.reason, data=error.data)
+                    raise own from _cause(method, error)
                 if _cause(method, error) is None:
                     raise error from None  # nor what it was raised from, or while that was handled
                 raise

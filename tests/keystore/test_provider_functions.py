@@ -18,7 +18,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 import huks_async as huks
-from huks_async.providers import HuksCryptoExtensionCertInfo, HuksCryptoExtensionResult, service
+from huks_async.providers import (
+    HuksCryptoExtensionCertInfo,
+    HuksCryptoExtensionResult,
+    HuksCryptoExtensionResultCode,
+    service,
+)
 from huks_async.providers.key_sessions import MAX_SESSIONS_PER_CALLER
 from huks_async.providers.parameters import parse_external
 from huks_async.sessions.pressure import SilentSensor
@@ -1275,6 +1280,30 @@ async def test_a_stale_handle_is_forgotten(ready, token):
             await ready.getUkeyPinAuthState(rid())
         token.answers = {}
         await ready.getUkeyPinAuthState(rid())
+
+
+@pytest.mark.parametrize("code", ["HANDLE_NOT_EXIST", "UKEY_NOT_EXIST"])
+async def test_a_result_code_of_another_keystore_s_provider_closes_nothing_of_this_one(ready, token, code):
+    """A provider may use another keystore; what is gone there says nothing about its own handles."""
+
+    class Uses(MemoryProvider):
+        async def onExportKeyItem(self, handle, params):
+            return HuksCryptoExtensionResult(outData=(await ready.exportKeyItem(rid(), external())).outData)
+
+    user = Uses()
+    async with huks.Keystore.open(
+        "memory:", monitor=False, load_all=False, abilities={ABILITY: user}
+    ) as keystore:
+        await keystore.registerProvider(NAME, [ABILITY_PARAM])
+        await keystore.openResource(rid())
+        number = getattr(HuksCryptoExtensionResultCode, f"HUKS_CRYPTO_EXTENSION_ERR_{code}")
+        told = ext.HuksExternalErrorInfo(5, "inner words")
+        token.answers["onExportKeyItem"] = HuksCryptoExtensionResult(number, errInfo=told)
+        with refused(12000011 if code == "HANDLE_NOT_EXIST" else 12000006, "inner words"):
+            await keystore.exportKeyItem(rid(), external())
+        assert keystore.getErrorInfo() == ext.HuksExternalErrorInfo()
+        assert len(keystore._state.providers.resources) == user.open_resources == 1
+        assert len(ready._state.providers.resources) == 0
 
 
 async def test_malformed_results_are_12000020(ready, token):
