@@ -42,7 +42,8 @@ from huks_async.model.params import (
 from huks_async.model.results import HuksReturnResult, HuksSessionHandle
 from huks_async.model.showing import type_name
 from huks_async.model.tags import HuksTag
-from huks_async.runtime.closing import being_closed
+from huks_async.runtime.background import run_by_itself
+from huks_async.runtime.closing import abandoned, being_closed
 from huks_async.sessions.context import KeySession, SessionParts
 
 if TYPE_CHECKING:
@@ -176,6 +177,7 @@ class SessionFunctions(KeystoreFunctions):
             if is_external(params):
                 from huks_async.keystore import provider_keys  # late: few services use providers
 
+                _end_if_abandoned(state, handle)
                 return HuksReturnResult(await provider_keys.update_session(state, handle, params, segment))
             out = state.driver.start_update(state.session_owner, handle, segment, params)
         if not isinstance(out, bytes):
@@ -222,6 +224,7 @@ class SessionFunctions(KeystoreFunctions):
             if is_external(params):
                 from huks_async.keystore import provider_keys  # late: few services use providers
 
+                _end_if_abandoned(state, handle)
                 return HuksReturnResult(await provider_keys.finish_session(state, handle, params, segment))
             out = state.driver.start_finish(state.session_owner, handle, segment, params)
         if not isinstance(out, bytes):
@@ -253,7 +256,11 @@ class SessionFunctions(KeystoreFunctions):
         if read_call(state, is_external, params):
             from huks_async.keystore import provider_keys  # late: few services use providers
 
-            await provider_keys.abort_session(state, handle)
+            if abandoned():
+                abort = partial(provider_keys.abort_session, state, handle)
+                state.table.post(partial(run_by_itself, abort))
+            else:
+                await provider_keys.abort_session(state, handle)
             return
         state.driver.abort(state.session_owner, handle)
         dispatcher = state.dispatcher
@@ -367,6 +374,18 @@ async def _keep_secret(rule: _SecretRule, params: ParamSet, secret: bytes) -> by
     else:
         owner = state_of_named(rule.state, params)
     return await owner.maker.keep_secret(rule.base, params, secret, rule.flag)
+
+
+def _end_if_abandoned(state: OpenState, handle: int) -> None:
+    """End a session at a provider in place of a call on it in a coroutine that may not wait, and the coroutine with it.
+
+    The call would wait in a scope of the task that runs meanwhile, which is another's, and would be cancelled by it.
+    """
+    if abandoned():
+        from huks_async.keystore import provider_keys  # late: few services use providers
+
+        state.table.do_later(partial(provider_keys.leave_session_soon, state, handle))
+        raise GeneratorExit
 
 
 def _ordinary_data(state: OpenState, handle: object, options: object) -> bytes | None:
