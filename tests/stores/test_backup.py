@@ -501,8 +501,8 @@ async def test_a_root_key_that_is_closed_while_a_backup_reads_it_stays_forgotten
     await keystore.generateKeyItem("key", AES)
     read = root_key._read
 
-    def read_slowly():
-        content = read()
+    def read_slowly(path):
+        content = read(path)
         reading.set()
         go_on.wait(120)
         return content
