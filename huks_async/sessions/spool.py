@@ -6,12 +6,14 @@ lives in this object only.
 """
 
 from collections.abc import AsyncGenerator
+from contextlib import nullcontext
 from threading import RLock
 from typing import IO, Any
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from huks_async.model.errors import BusinessError
+from huks_async.runtime.forks import generation
 from huks_async.runtime.randomness import random_bytes
 from huks_async.runtime.workers import WorkerPool, close_in_worker, close_later
 
@@ -31,6 +33,7 @@ class Spool:
         # No worker closes the file beside one that uses it, whose descriptor could be another file's by then. Taken
         # again by the same thread where the garbage collector ends an abandoned task that leaves this.
         self._busy = RLock()
+        self._born = generation()
         self._cipher = Cipher(algorithms.AES(random_bytes(32)), modes.CTR(random_bytes(16)))
         self._encryptor = self._cipher.encryptor()
 
@@ -126,7 +129,8 @@ class Spool:
             return bytes(decryptor.update(self._file.read(MEMORY_BYTES)))
 
     def _close(self) -> None:
-        with self._busy:
+        # in a child process, the lock may be held by a thread that stayed in the parent
+        with self._busy if self._born == generation() else nullcontext():
             file, self._file = self._file, None
             if file is not None:
                 file.close()

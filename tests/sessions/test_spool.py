@@ -1,6 +1,8 @@
 """The spool: order, bounded memory, nothing readable on disk."""
 
 import os
+import subprocess
+import sys
 import tempfile
 import threading
 
@@ -167,3 +169,43 @@ async def test_the_file_is_closed_after_the_worker_that_uses_it(step, way, monke
             await anyio.sleep(0.001)
     assert file.beside is False
     pool.close()
+
+
+FORKED = """
+import asyncio, os, signal, threading, warnings
+warnings.simplefilter("ignore")
+from huks_async.runtime.workers import WorkerPool
+from huks_async.sessions.spool import MEMORY_BYTES, Spool
+
+async def main():
+    pool = WorkerPool(1)
+    spool = Spool(pool)
+    await spool.add(bytes(MEMORY_BYTES))
+    held, let_go = threading.Event(), threading.Event()
+
+    def hold():
+        with spool._busy:
+            held.set()
+            let_go.wait()
+
+    threading.Thread(target=hold, daemon=True).start()
+    held.wait()
+    file = spool._file
+    child = os.fork()
+    if not child:
+        signal.alarm(60)
+        spool.leave()
+        os._exit(0 if file.closed else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert not file.closed
+    let_go.set()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_child_process_waits_for_no_worker_of_its_parent():
+    """One that was using the file at the moment of the fork holds its lock for ever there."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    subprocess.run([sys.executable, "-c", FORKED], env=environment, timeout=120, check=True)
