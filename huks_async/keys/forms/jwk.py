@@ -34,6 +34,7 @@ _RSA, _ECC = HuksKeyAlg.HUKS_ALG_RSA, HuksKeyAlg.HUKS_ALG_ECC
 _CURVES = {256: "P-256", 384: "P-384", 521: "P-521"}
 _OKP: dict[int, str] = {HuksKeyAlg.HUKS_ALG_X25519: "X25519", HuksKeyAlg.HUKS_ALG_ED25519: "Ed25519"}
 _MAX_MEMBER = 2048
+_FACTORS = frozenset({"p", "q", "dp", "dq", "qi"})
 
 
 def to_jwk(material: KeyMaterial, *, private: bool = False) -> dict[str, str]:
@@ -110,9 +111,21 @@ def _from_rsa(members: Mapping[str, Any]) -> KeyMaterial:
     check_rsa_size(public.key_size, _half(members))
     if "d" in members:
         parts = {"n": n, "e": e, "d": _octets(members, "d").lstrip(b"\0")}
+        _check_factors(members, modulus, int.from_bytes(parts["d"], "big"))
         return material_from_parts(KeyParts(_RSA, public.key_size, parts))
     spki = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return material_from_import(_numbers(_RSA, public.key_size), spki)
+
+
+def _check_factors(members: Mapping[str, Any], n: int, d: int) -> None:
+    """Hold the numbers that a private key of RSA may have beside n and d to these; RFC 7518 has all of them or none."""
+    if _FACTORS.isdisjoint(members):
+        return
+    p, q, dp, dq, qi = (
+        int.from_bytes(_octets(members, name), "big") for name in ("p", "q", "dp", "dq", "qi")
+    )
+    if min(p, q) < 2 or p * q != n or (dp, dq) != (d % (p - 1), d % (q - 1)) or qi >= p or q * qi % p != 1:
+        raise invalid("JWK: p, q, dp, dq and qi are not those of n and d (RFC 7518, 6.3.2)")
 
 
 def _from_ec(members: Mapping[str, Any], curve: object) -> KeyMaterial:

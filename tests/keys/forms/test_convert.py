@@ -130,6 +130,22 @@ def test_jwk(algorithm: int, size: int) -> None:
     assert code_of(convert.to_jwk, KeyMaterial(algorithm, size, public=material.public), private=True) == 401
 
 
+@pytest.mark.parametrize("name", ["p", "q", "dp", "dq", "qi"])
+def test_rsa_jwk_whose_factors_are_not_its_own(name: str) -> None:
+    """All of them stand beside n and d, or none; zeros before a number are no part of it, and the order counts."""
+    jwk = convert.to_jwk(imported(RSA, 2048), private=True)
+    raw = base64.urlsafe_b64decode(jwk[name] + "==")
+    padded = base64.urlsafe_b64encode(bytes(3) + raw).decode().rstrip("=")
+    assert convert.from_jwk(jwk | {name: padded}) == imported(RSA, 2048)
+    for foreign in ("AA", "AQ", "AQAB", "*", "", 7, None, jwk["n"], jwk["q" if name == "p" else "p"]):
+        assert code_of(convert.from_jwk, jwk | {name: foreign}) == 401, foreign
+    assert code_of(convert.from_jwk, {key: value for key, value in jwk.items() if key != name}) == 401
+    turned = {"p": jwk["q"], "q": jwk["p"], "dp": jwk["dq"], "dq": jwk["dp"]}
+    assert code_of(convert.from_jwk, jwk | turned) == 401
+    bare = {key: jwk[key] for key in ("kty", "n", "e", "d")}
+    assert convert.from_jwk(bare) == imported(RSA, 2048)
+
+
 def test_jwk_of_rfc_7515() -> None:
     """The P-256 key of RFC 7515 appendix A.3 signs what its own public numbers verify."""
     jwk = {
