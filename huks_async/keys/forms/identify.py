@@ -55,6 +55,9 @@ _PGP = Foreign(
 _PUTTY = Foreign(
     "a private key of PuTTY", "convert it: puttygen FILE -O private-openssh-new -o COPY, and import the copy"
 )
+_PKCS7 = Foreign(
+    "certificates in PKCS#7", "take them out: openssl pkcs7 -in FILE -print_certs -out CERTIFICATES"
+)
 _PUTTY_WORDS = b"PuTTY-User-Key-File-"
 _PARAMETERS = "the key itself is in another block or file"
 
@@ -139,12 +142,8 @@ _LABELS: tuple[tuple[str, Foreign], ...] = (
     ),
     ("X509 CRL", Foreign("a list of revoked certificates (CRL)", "it holds no key; " + _NOT_A_KEY)),
     ("ATTRIBUTE CERTIFICATE", Foreign("an attribute certificate", "it holds no key; " + _NOT_A_KEY)),
-    (
-        "PKCS7",
-        Foreign(
-            "certificates in PKCS#7", "take them out: openssl pkcs7 -in FILE -print_certs -out CERTIFICATES"
-        ),
-    ),
+    ("PKCS7", _PKCS7),
+    ("PKCS #7", _PKCS7),
     ("CMS", Foreign("a message of CMS", "it holds no key that is read; " + _NOT_A_KEY)),
     ("PARAMETERS", Foreign("parameters without a key", _PARAMETERS)),
     ("SSL SESSION", Foreign("a saved TLS session", _NOT_A_KEY)),
@@ -231,7 +230,8 @@ def identify(data: bytes) -> Foreign | None:
 
 def identify_label(label: str) -> Foreign | None:
     """Name a block of PEM that holds no key."""
-    return next((foreign for words, foreign in _LABELS if words in label), None)
+    capitals = " ".join(label.upper().split())  # OpenVPN writes small letters
+    return next((foreign for words, foreign in _LABELS if words in capitals), None)
 
 
 def identify_key(der: bytes, *, is_inner: bool = False) -> Foreign | None:
