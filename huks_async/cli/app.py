@@ -93,6 +93,9 @@ def run(arguments: Sequence[str]) -> int:
     except BusinessError as error:
         console.report_business_error(error)
         return console.FAILED
+    except Warning as warning:  # PYTHONWARNINGS=error makes warnings errors
+        console.report(str(warning))
+        return console.FAILED
     except BrokenPipeError:
         # the reader has gone
         return console.FAILED

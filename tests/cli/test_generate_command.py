@@ -1,6 +1,7 @@
 """`huks keys generate`: every row of the support matrix, and what does not go together."""
 
 import asyncio
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -204,3 +205,12 @@ def test_a_combination_that_no_key_has(huks: Huks) -> None:
     done = huks("keys", "generate", "k", "-a", "ed25519", "--purpose", "encrypt")
     assert (done.code, done.out) == (1, b"")
     assert "code 12000" in done.err
+
+
+def test_a_warning_that_is_an_error_is_told_as_one(huks: Huks) -> None:
+    """As PYTHONWARNINGS=error makes it: the line of a failure, and no traceback."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        done = huks("keys", "generate", "weak", "--algorithm", "cmac", "--size", "128")
+    assert (done.code, done.out, done.err.startswith("error: ")) == (1, b"", True)
+    assert done.err.count("\n") == 1

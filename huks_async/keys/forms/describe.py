@@ -91,6 +91,8 @@ def describe(blob: bytes | str) -> Description:
         return _of_material(name, len(data), key_files.read(content, form))
     except BusinessError as error:
         return Description(name, len(data), note=error.message)
+    except Warning as warning:  # that its algorithm is weak, which a filter of the caller's has made an error
+        return Description(name, len(data), note=str(warning))
 
 
 def _of_material(form: str, length: int, material: KeyMaterial) -> Description:
@@ -115,6 +117,8 @@ def _header_form(data: bytes) -> Description | None:
         material = convert.from_layout(data)
     except BusinessError as error:
         note = error.message
+    except Warning as warning:  # as below
+        note = str(warning)
     else:
         public = material.public
     secret = LAYOUTS[parts.algorithm].private

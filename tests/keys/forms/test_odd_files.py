@@ -272,6 +272,9 @@ def test_an_openssh_key_of_dsa_is_read_with_the_warning_of_the_library_alone() -
     assert len(warned) == 1
     with pytest.raises(CryptographyDeprecationWarning):
         convert.from_pem(text)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "DSA" in describe(text).note
     body = base64.b64decode(text.split(b"-----")[2])
     numbers = key.private_numbers().public_numbers
     group = numbers.parameter_numbers
