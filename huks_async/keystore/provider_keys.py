@@ -113,7 +113,7 @@ def leave_session_soon(state: OpenState, handle: int) -> None:
     """As `leave_session`, without waiting: its place is free at once, and the provider is told by the event loop."""
     session = state.providers.sessions.abandon(handle, state.session_owner)
     if session is not None:
-        state.table.post(partial(run_by_itself, partial(state.providers.leave_session, session)))
+        state.table.post(partial(run_by_itself, partial(state.providers.leave_session_by_itself, session)))
 
 
 async def _feed(

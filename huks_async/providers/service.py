@@ -53,6 +53,8 @@ class ExternalProviders:
         self._errors: dict[str, HuksExternalErrorInfo] = {}
         self._uids: dict[str, int] = {}
         self._closed = False
+        # sessions whose end a task by itself is telling, with what says that it has
+        self._leaving: dict[ProviderSession, anyio.Event] = {}
 
     def uid_of(self, caller: str) -> int:
         """The number by which providers know a caller; it stays the same while the caller has a resource open."""
@@ -204,6 +206,17 @@ class ExternalProviders:
         """End a session whose block is left by an error, or None. Raises nothing but a cancellation."""
         await self._tell(error, self.end_at_provider, session)
 
+    async def leave_session_by_itself(self, session: ProviderSession) -> None:
+        """As `leave_session`, in a task for which only the provider's end waits."""
+        if session.opened.provider.gone:
+            return  # its end closes the resource, and so the session
+        ended = self._leaving[session] = anyio.Event()
+        try:
+            await self.leave_session(session)
+        finally:
+            del self._leaving[session]
+            ended.set()
+
     async def _finish_without_data(self, session: ProviderSession) -> None:
         options = HuksOptions([with_uid(session.opened.uid)], b"")  # type: ignore[list-item]
         await self._ask_session(session, "onFinishSession", options)
@@ -277,6 +290,9 @@ class ExternalProviders:
                             continue
                         with suppress(BusinessError):
                             await self._close_at_provider(entry, ExternalParams())
+                for session, ended in list(self._leaving.items()):
+                    if session.opened.provider in providers:
+                        await ended.wait()
         finally:
             await self._disconnect(providers)
 

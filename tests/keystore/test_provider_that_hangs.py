@@ -1,10 +1,12 @@
 """How often a provider that hangs is waited for, when a key is closed or a session's block is left."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 import huks_async as huks
@@ -33,7 +35,7 @@ class Hangs(MemoryProvider):
         return await super().onFinishSession(*args)
 
 
-async def with_key(provider: "Hangs | Late", use: Callable[[huks.Keystore], Awaitable[None]]) -> None:
+async def with_key(provider: MemoryProvider, use: Callable[[huks.Keystore], Awaitable[None]]) -> None:
     async with huks.Keystore.open(
         "memory:", monitor=False, load_all=False, abilities={ABILITY: provider}, provider_timeout=60
     ) as keystore:
@@ -42,7 +44,7 @@ async def with_key(provider: "Hangs | Late", use: Callable[[huks.Keystore], Awai
         await keystore.authUkeyPin(rid(), pin())
         await keystore.generateKeyItem(rid(), MAKE)
         await use(keystore)
-        provider.hangs = False
+        provider.hangs = False  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(("backend", "settings"), BACKENDS)
@@ -207,6 +209,65 @@ async def test_a_block_after_a_swallowed_cancellation_is_not_left_as_a_cancelled
         await task
 
     await with_key(provider, leave)
+
+
+@pytest.mark.parametrize(("backend", "settings"), BACKENDS)
+@pytest.mark.parametrize("begun", [False, True], ids=["not begun", "begun"])
+@pytest.mark.parametrize("end", ["closed", "unregistered"])
+def test_no_call_at_a_provider_outlives_its_end(
+    end: str, begun: bool, backend: str, settings: dict[str, Any]
+) -> None:
+    """One that the event loop makes for a block in a generator that was left, in a task by itself."""
+
+    class Ends(MemoryProvider):
+        def __init__(self) -> None:
+            super().__init__()
+            self.told: list[str] = []
+            self.began, self.closed = anyio.Event(), anyio.Event()
+
+        async def onFinishSession(self, *args: Any) -> HuksCryptoExtensionResult:
+            self.told.append("finish")
+            self.began.set()
+            await self.closed.wait()
+            for _ in range(20):
+                await anyio.lowlevel.checkpoint()
+            self.told.append("finished")
+            return await super().onFinishSession(*args)
+
+        async def onCloseResource(self, *args: Any) -> HuksCryptoExtensionResult:
+            self.told.append("close")
+            self.closed.set()
+            return await super().onCloseResource(*args)
+
+        async def onDisconnect(self) -> None:
+            self.told.append("disconnect")
+
+    async def main() -> None:
+        provider = Ends()
+
+        async def leave(keystore: huks.Keystore) -> None:
+            async def parts() -> AsyncGenerator[None, None]:
+                async with keystore.session(rid(), SIGN):
+                    yield
+
+            async with aclosing(parts()) as generator:
+                await anext(generator)
+            if begun:
+                await provider.began.wait()
+            else:
+                provider.closed.set()
+            if end == "unregistered":
+                await keystore.unregisterProvider(NAME)
+
+        await with_key(provider, leave)
+        told = list(provider.told)
+        assert told[-1] == "disconnect"
+        assert told == (["finish", "close", "finished", "disconnect"] if begun else told)
+        for _ in range(50):
+            await anyio.lowlevel.checkpoint()
+        assert provider.told == told
+
+    run(main, backend, settings)
 
 
 HANDLE_IS_GONE = HuksCryptoExtensionResult(
