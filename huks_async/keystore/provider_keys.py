@@ -119,10 +119,14 @@ def leave_session_soon(state: OpenState, handle: int) -> None:
 async def _feed(
     state: OpenState, handle: int, method: str, params: ParamSet, data: BytesLike, *, last: bool
 ) -> bytes:
-    async with _caught_up(state).using_session(handle, state.session_owner) as session:
-        options = _options(params, session.opened, await state.driver.copy(data))
-        _caught_up(state).sessions.check_open(session)
-        return await state.providers.feed_session(session, method, options, last=last)
+    try:
+        async with _caught_up(state).using_session(handle, state.session_owner) as session:
+            options = _options(params, session.opened, await state.driver.copy(data))
+            _caught_up(state).sessions.check_open(session)
+            return await state.providers.feed_session(session, method, options, last=last)
+    except GeneratorExit:  # the garbage collector closes it, in the middle of anything
+        state.table.do_later(partial(leave_session_soon, state, handle))
+        raise
 
 
 def _caught_up(state: OpenState) -> ExternalProviders:

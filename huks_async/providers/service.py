@@ -239,6 +239,8 @@ class ExternalProviders:
     async def using_session(self, handle: int, caller: str) -> AsyncIterator[ProviderSession]:
         """A session, busy for the time of one call; one that is abandoned meanwhile ends with the call.
 
+        A coroutine that is closed in the middle of the call can await nothing; its caller has the session ended.
+
         Raises:
             BusinessError: as `ProviderSessions.using`.
         """
@@ -250,7 +252,11 @@ class ExternalProviders:
                 left_by = error
                 raise
             finally:
-                if session.abandoned and self.sessions.drop(session):
+                if (
+                    session.abandoned
+                    and not isinstance(left_by, GeneratorExit)
+                    and self.sessions.drop(session)
+                ):
                     await self._tell(left_by, self.end_at_provider, session)
 
     async def feed_session(
@@ -271,6 +277,8 @@ class ExternalProviders:
                 elif not told:
                     await self._tell(error, self.end_at_provider, session)
             raise
+        except GeneratorExit:
+            raise  # nothing can be awaited: the caller has the session ended
         except BaseException:
             self.sessions.drop(session)
             await self._farewell(self.end_at_provider, session)

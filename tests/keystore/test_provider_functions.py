@@ -186,6 +186,36 @@ async def test_a_block_of_a_task_that_the_collector_ends_tells_the_provider(read
     assert len(ready._state.providers.sessions) == 0
 
 
+@pytest.mark.parametrize("abandoned", [False, True], ids=["in no block", "of a block that was left"])
+@pytest.mark.parametrize("call", ["update", "finish"])
+async def test_a_call_that_is_closed_in_the_middle_has_its_session_ended(
+    ready, token, monkeypatch, call, abandoned
+):
+    """Its coroutine cannot wait for that, and was told to have ignored it; the event loop does it."""
+    handle = (await ready.initSession(rid(), SIGN)).handle
+
+    @types.coroutine
+    def pause():
+        yield
+
+    async def hang(*_):
+        await pause()
+
+    name = f"on{call.capitalize()}Session"
+    with monkeypatch.context() as patched:
+        patched.setattr(token, name, hang)
+        coroutine = getattr(ready, f"{call}Session")(handle, external(b"x"))
+        coroutine.send(None)
+        if abandoned:
+            await ready._session_parts().leave(handle, None)
+        assert token.sessions == 1
+        coroutine.close()
+    async with asyncio.timeout(60):
+        while token.sessions:
+            await asyncio.sleep(0.001)
+    assert len(ready._state.providers.sessions) == 0
+
+
 async def test_a_generator_that_is_left_early_frees_the_place_of_its_session(ready, token):
     """The next session found the limit reached."""
     await ready.openResource(rid("aes"))
