@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from time import perf_counter
 from typing import Any, Protocol, TypeAlias
 
@@ -41,6 +41,11 @@ class Turns(Protocol):
 
     async def give_turn(self) -> None:
         """Let the other tasks of the loop run."""
+
+
+def closing(source: Any) -> AbstractAsyncContextManager[object]:
+    """A block that closes a source which is an asynchronous generator, also where `pieces_of` was not asked for any."""
+    return aclosing(source) if isinstance(source, AsyncGenerator) else nullcontext()
 
 
 async def pieces_of(source: Any, pool: WorkerPool, turns: Turns) -> AsyncGenerator[BytesLike, None]:

@@ -12,7 +12,7 @@ from huks_async.files.header import PREFIX_BYTES, Header, header_length, read_he
 from huks_async.files.pipeline import carry, open_chunks, seal_chunks
 from huks_async.files.reader import SealedReader, read_head
 from huks_async.files.seekable import SeekableFile
-from huks_async.files.sources import FileSource, pieces_of
+from huks_async.files.sources import FileSource, closing, pieces_of
 from huks_async.keystore.file_keys import find_file_key, new_file
 from huks_async.keystore.first_format import SHORTEST, open_first_format
 from huks_async.keystore.open_state import OpenState
@@ -33,7 +33,7 @@ async def seal_stream(
 ) -> AsyncGenerator[bytes, None]:
     """Seal a stream; see `FileFunctions.encrypt_stream`."""
     state = find_state()
-    async with aclosing(pieces_of(source, state.pool, state.dispatcher)) as pieces:
+    async with closing(source), aclosing(pieces_of(source, state.pool, state.dispatcher)) as pieces:
         header, file_key = await new_file(keystore, alias, options)
         cipher = ChunkCipher(header.chunk_key(file_key), header.chunk_bytes)
         yield header.data

@@ -511,3 +511,28 @@ async def test_streams_that_are_older_than_the_opening_of_their_keystore() -> No
         assert b"".join([piece async for piece in opened.decrypt_stream("key", [sealed])]) == b"text"
         async with file as reader:
             assert await reader.read() == b"text"
+
+
+@pytest.mark.asyncio
+async def test_a_generator_is_closed_before_it_was_asked_for_anything() -> None:
+    """Where the key is refused, and where the stream is left after its header."""
+    ended: list[str] = []
+
+    async def pieces(name: str) -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield b"piece"
+        finally:
+            ended.append(name)
+
+    async with keystore("aes-gcm") as opened:
+        refused, left = pieces("refused"), pieces("left")
+        for source in refused, left:
+            await anext(source)
+        with pytest.raises(BusinessError) as caught:
+            await anext(opened.encrypt_stream("unknown", refused))
+        assert caught.value.code == 12000011
+        assert ended == ["refused"]
+        async with aclosing(opened.encrypt_stream("aes-gcm", left)) as sealed:
+            await anext(sealed)
+        assert ended == ["refused", "left"]
