@@ -73,7 +73,7 @@ class SealedReader(Uncopied):
 
         Raises:
             BusinessError: 12000006 if a chunk was changed, and then nothing of the range is returned; 401 for negative
-                numbers; 12000012 when the reader is closed, also before all chunks have been read.
+                numbers; 12000012 when the reader or its file is closed, also before all chunks have been read.
         """
         for name, number in (("offset", offset), ("length", length)):
             if type(number) is bool or not isinstance(number, int) or number < 0:

@@ -16,6 +16,7 @@ from huks_async.model.showing import type_name
 from huks_async.runtime.forks import generation, notice_fork
 
 CLOSED = "the sealed file is closed: read it within its `async with` block"
+_CLOSED_EARLY = "the file was closed by somebody else; keep it open until its `async with` block is left"
 _NO_PLACES = "file cannot seek; use decrypt_stream for pipes and sockets"
 
 
@@ -57,14 +58,16 @@ class SeekableFile:
         """Read exactly that many bytes, fewer only at the end of the file.
 
         Raises:
-            BusinessError: 12000012 after `refuse`.
+            BusinessError: 12000012 after `refuse`, and for a file that somebody else has closed.
         """
         if self._descriptor is None:
             with self._lock, self._counted():
+                self._check_given()
                 self._call("seek", offset)
                 return _whole(lambda left, _: self._read(left), length)
         descriptor = self._descriptor
         with self._counted():
+            self._check_given()  # its descriptor may be another file's by now
             return _whole(lambda left, done: os.pread(descriptor, left, offset + done), length)
 
     @property
@@ -116,6 +119,14 @@ class SeekableFile:
     def _close_own(self) -> None:
         if self._own is not None:
             self._own.close()
+
+    def _check_given(self) -> None:
+        try:
+            closed = getattr(self._file, "closed", False)
+        except ValueError:  # its buffer was detached
+            closed = True
+        if closed is True:
+            raise BusinessError(12000012, _CLOSED_EARLY)
 
     def _open(self) -> int:
         file = self._given
@@ -192,6 +203,12 @@ def _is_of_descriptor(file: Any) -> bool:
 
 
 def _open_path(path: Any) -> BinaryIO:
+    try:
+        path = os.fspath(path)
+    except TypeError as error:  # its __fspath__ gives neither text nor bytes
+        raise BusinessError(
+            401, f"file must be a path or a binary file object that can seek, got {type_name(path)} ({error})"
+        ) from None
     try:
         # a named pipe would be waited for until somebody writes to it
         file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115

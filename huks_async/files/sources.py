@@ -75,7 +75,7 @@ async def _given(source: Any, pool: WorkerPool) -> AsyncGenerator[Any, None]:
             async for piece in source:
                 yield piece
     # Files are tested before iterables, because a file is also an iterable, of lines.
-    elif callable(getattr(source, "read", None)):
+    elif callable(getattr(source, "read", None)) and not isinstance(source, type):
         async with aclosing(_read(source, pool)) as pieces:
             async for piece in pieces:
                 yield piece

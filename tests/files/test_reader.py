@@ -379,6 +379,33 @@ async def test_pipes_are_refused_at_once(tmp_path: Path) -> None:
                 assert caught.value.code == 401
 
 
+@pytest.mark.parametrize("kind", [io.BytesIO, type("Numbered", (), {"__fspath__": lambda self: 7})])
+async def test_classes_and_paths_of_numbers_are_refused(kind: type) -> None:
+    """A class in place of its object, and an `os.PathLike` that gives no path."""
+    async with keystore() as opened:
+        await import_aes(opened, "key", KEY)
+        with pytest.raises(BusinessError, match="file") as caught:
+            async with opened.open_sealed("key", kind if kind is io.BytesIO else kind()):
+                pass
+        assert caught.value.code == 401
+
+
+@pytest.mark.parametrize("kind", ["plain", "memory"])
+async def test_a_file_that_is_closed_within_the_block(kind: str, tmp_path: Path) -> None:
+    """The descriptor may be another file's by then."""
+    path = tmp_path / "sealed"
+    path.write_bytes(LONG_FILE)
+    async with keystore() as opened:
+        await import_aes(opened, "key", KEY)
+        with path.open("rb") as file, io.BytesIO(LONG_FILE) as memory:
+            given = memory if kind == "memory" else file
+            async with opened.open_sealed("key", given) as reader:
+                given.close()
+                with pytest.raises(BusinessError, match="closed by somebody else") as caught:
+                    await reader.read_at(0, 1)
+                assert caught.value.code == 12000012
+
+
 @pytest.mark.parametrize(
     "file", [FILE, b"a\0b", "a\0b", Path("a\0b"), "\ud800" * 3, bytearray(FILE)], ids=type
 )

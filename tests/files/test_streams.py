@@ -243,7 +243,9 @@ async def _close(source: Any) -> None:
         source.close()
 
 
-@pytest.mark.parametrize("source", [b"one buffer", "text", 7, [7], ["text"], io.StringIO("text")], ids=repr)
+@pytest.mark.parametrize(
+    "source", [b"one buffer", "text", 7, [7], ["text"], io.StringIO("text"), io.BytesIO], ids=repr
+)
 @pytest.mark.asyncio
 async def test_what_is_no_source_is_refused(source: Any) -> None:
     """401, and the message says what is one."""
