@@ -27,6 +27,7 @@ from huks_async.model.enums import (
     HuksKeyDigest,
     HuksKeyPadding,
     HuksKeyPurpose,
+    HuksKeyStorageType,
 )
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import HuksParam
@@ -53,6 +54,7 @@ _WIDE = frozenset(
     }
 )
 _OAEP = frozenset(range(int(HuksKeyDigest.HUKS_DIGEST_SHA1), int(HuksKeyDigest.HUKS_DIGEST_SHA512) + 1))
+_STORED_FLAG = int(_T.HUKS_TAG_DERIVED_AGREED_KEY_STORAGE_FLAG)
 _CIPHER_MODES = {int(HuksCipherMode.HUKS_MODE_GCM): GCM, int(HuksCipherMode.HUKS_MODE_CCM): CCM}
 
 
@@ -194,7 +196,8 @@ def way_of(alias: str, key: Mapping[int, int]) -> Way:
     """The way that a key uses, from the number parameters it was made with.
 
     Raises:
-        BusinessError: 12000001 for a key that cannot hide another; the message says which keys can.
+        BusinessError: 12000001 for a key that cannot hide another; the message says which keys can. 12000012 for a
+            key to derive whose results are only stored as keys.
     """
     purposes = key.get(_T.HUKS_TAG_PURPOSE, 0)
     digest = key.get(_T.HUKS_TAG_DIGEST)
@@ -207,6 +210,15 @@ def way_of(alias: str, key: Mapping[int, int]) -> Way:
             wanted = _SM3 if algorithm == HuksKeyAlg.HUKS_ALG_SM3 else _SHA256
             chosen = wanted if digest is None else digest
             if chosen in _WIDE and chosen in usage.digests:
+                if (
+                    purpose == _DERIVE
+                    and key.get(_STORED_FLAG) == HuksKeyStorageType.HUKS_STORAGE_ONLY_USED_IN_HUKS
+                ):
+                    raise BusinessError(
+                        12000012,
+                        f"the key {alias!r} seals no files: it was made with HUKS_STORAGE_ONLY_USED_IN_HUKS, so what "
+                        "is derived with it is only stored as a key; use a key made without it",
+                    )
                 digests = _WIDE.intersection(usage.digests if digest is None else (chosen,))
                 return Way(HKDF if purpose == _DERIVE else HMAC, chosen, algorithm, key, digests)
         elif algorithm == HuksKeyAlg.HUKS_ALG_RSA:

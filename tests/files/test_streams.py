@@ -538,3 +538,13 @@ async def test_a_generator_is_closed_before_it_was_asked_for_anything() -> None:
         async with aclosing(opened.encrypt_stream("aes-gcm", left)) as sealed:
             await anext(sealed)
         assert ended == ["refused", "left"]
+
+
+@pytest.mark.asyncio
+async def test_a_key_whose_results_are_only_stored_seals_no_files() -> None:
+    """The message is about files, and not about the session that the stream would run."""
+    flag = int(huks.HuksKeyStorageType.HUKS_STORAGE_ONLY_USED_IN_HUKS)
+    async with keystore(stored=KINDS["hkdf"] | {"DERIVED_AGREED_KEY_STORAGE_FLAG": flag}) as opened:
+        with pytest.raises(BusinessError, match="seals no files") as caught:
+            await seal(opened, "stored", b"text")
+        assert caught.value.code == 12000012
