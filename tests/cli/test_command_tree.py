@@ -67,6 +67,7 @@ def test_a_named_store_is_used_and_no_other(huks: Huks, home: Path, tmp_path: Pa
     assert huks("doctor", *store).code == 0
     assert not home.exists()
     for address in ("nonsense", "redis://host", "sqlite:///"):
-        done = huks("keys", "list", "--store", address)
-        assert (done.code, done.out) == (2, b"")
-        assert done.err.startswith("error: ")
+        for words in ("keys", "list"), ("doctor",):
+            done = huks(*words, "--store", address)
+            assert (done.code, done.out) == (2, b"")
+            assert done.err.startswith("error: ")

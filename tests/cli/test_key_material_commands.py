@@ -181,10 +181,14 @@ def test_bare_bytes_are_an_aes_key_that_decrypts_elsewhere(
 
 
 def test_bare_bytes_need_a_name(huks: Huks, write: Write) -> None:
-    """Without --algorithm raw bytes are wrong usage, and nothing is guessed."""
+    """Nothing is guessed of raw bytes without --algorithm. The words alone do not show what is wrong: code 1."""
     done = huks("keys", "import", "k", write("key", b"\x07" * 32))
-    assert done.code == 2
+    assert done.code == 1
     assert "--algorithm" in done.err
+    done = huks("keys", "import", "k", write("key", b"\x07" * 32), "--algorithm", "rsa")
+    assert (done.code, "none of the forms of rsa keys" in done.err) == (1, True)
+    done = huks("keys", "import", "k", write("pem", sample(ECC, 256).pem), "--private")
+    assert (done.code, "--private is for raw bytes" in done.err) == (1, True)
     assert huks("keys", "list").out == b""
 
 

@@ -16,7 +16,7 @@ from cryptography.hazmat.backends.openssl import backend
 import huks_async
 from huks_async._version import __version__
 from huks_async.cli.shell.console import show, show_json
-from huks_async.cli.words.arguments import HERE, Json, Place
+from huks_async.cli.words.arguments import HERE, Json, Place, wrong_words
 from huks_async.cli.words.parameters import KINDS, options
 from huks_async.crypto.openssl_random import CAN_STIR
 from huks_async.crypto.sm2.backend import sm2_backend
@@ -44,6 +44,9 @@ class Finding(NamedTuple):
 
 async def doctor(*, json: Json = False, place: Place = HERE) -> int:
     """Look at versions, store, root key and sensors, and try a key out. Code 1: something needs care."""
+    if place.store is not None:
+        with wrong_words():
+            choose_store(place.store)
     versions = _versions()
     sections = {
         "keystore": await _keystore(place),

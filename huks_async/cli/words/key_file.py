@@ -96,12 +96,12 @@ async def parse_key(
     if is_raw and algorithm is not None:
         _check_raw(name, algorithm, private=reading.private)
     elif is_raw and identify(content) is None:
-        raise usage_error(
+        raise CommandError(
             f"{name} has no form that tells what key it is, or it is damaged",
             hint=f"of raw bytes say --algorithm, one of {', '.join(ALGORITHM_NAMES)}",
         )
     elif reading.private:
-        raise usage_error("--private is for raw bytes; the halves of a key in another form are seen")
+        raise CommandError("--private is for raw bytes; the halves of a key in another form are seen")
     try:
         if is_raw:
             material = read_material(data, "raw", algorithm, private=reading.private)
@@ -152,7 +152,7 @@ def _check_raw(name: str, algorithm: int, *, private: bool) -> None:
     """Refuse options that raw bytes of this algorithm do not take."""
     word = algorithm_word(algorithm)
     if algorithm not in SYMMETRIC_ALGORITHMS | _RAW_HALVES | _RAW_POINTS:
-        raise usage_error(f"{name} has none of the forms of {word} keys", hint="huks keys describe FILE")
+        raise CommandError(f"{name} has none of the forms of {word} keys", hint="huks keys describe FILE")
     if private and algorithm not in _RAW_HALVES:
         raise usage_error(f"--private is for x25519 and ed25519; {word} keys have no raw private half")
 
