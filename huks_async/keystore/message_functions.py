@@ -1,4 +1,8 @@
-"""Whole messages in one call: extensions of the documented functions, with the same keys and rules."""
+"""Whole messages in one call: extensions of the documented functions, with the same keys and rules.
+
+Longer than other files: half of it is what the docstrings of ten public functions say, and each function has its step that
+finds or prepares a key below.
+"""
 
 from collections.abc import Sequence
 from threading import get_ident

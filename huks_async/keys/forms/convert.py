@@ -6,6 +6,8 @@ takes it. What a reader refuses it names, and says what helps.
 
 Readers check private RSA, DSA and DH keys, for up to a second, and hash the passphrase of an encrypted file as often
 as the file says, up to some ten seconds: on an event loop, `key_files.read_apart` is the way.
+
+Longer than other files: a reader stands beside its writer, form by form, and what each refuses is told there.
 """
 
 from typing import Any
