@@ -1,4 +1,8 @@
-"""The documented functions on key sessions."""
+"""The documented functions on key sessions.
+
+Longer than other files: four functions with all that their docstrings must say, each with its quick way beside the ordinary
+one, because the two must agree.
+"""
 
 from collections.abc import Mapping
 from functools import partial

@@ -1,4 +1,7 @@
-"""Options and parameters: the forms a caller may pass, and the parsed set that the library works with."""
+"""Options and parameters: the forms a caller may pass, and the parsed set that the library works with.
+
+Longer than other files: the quick way to read parameters and the careful one stand side by side, because they must agree.
+"""
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,6 +1,7 @@
 """What a key's own parameters allow: at generation and import, and for each session.
 
-Codes and the order of checks follow the documented tables; the first mistake found decides.
+Codes and the order of checks follow the documented tables; the first mistake found decides. Longer than other files, so
+that this order can be read from top to bottom.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """Names for files that hold no key which can be imported: what the file is, and the way out.
 
-Only looked at, never trusted: nothing here makes a key.
+Only looked at, never trusted: nothing here makes a key. Longer than other files: half of it are tables of names.
 """
 
 import json

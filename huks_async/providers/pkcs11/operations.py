@@ -3,6 +3,8 @@
 Between two calls of a session, no state of it is in the token. Messages are hashed here and the token signs the
 digest; block ciphers continue from their last block; data that a token can only process as a whole is collected
 here. So any number of sessions share one session of the token, and a removed token holds no unfinished work.
+
+Longer than other files: one short class for each kind of operation, and the functions that several of them use.
 """
 
 import importlib

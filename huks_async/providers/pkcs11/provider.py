@@ -1,4 +1,7 @@
-"""The provider on a PKCS#11 token."""
+"""The provider on a PKCS#11 token.
+
+Longer than other files: one class with a method for each that the protocol of providers has, in its order.
+"""
 
 import json
 import os

@@ -2,6 +2,9 @@
 
 One rule holds throughout: a write is acknowledged only if, under the commit lock, it is in the files that the path
 names at that moment; and what is read comes from these files.
+
+Longer than other files, and one class: all of its steps share which database is open, and change that under the same two
+locks in the same order.
 """
 
 import logging
