@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 from huks_async.access.callers import FIRST_USER
 from huks_async.access.policy import AccessRequest
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from huks_async.keys.attestation import AttestationCa, Mode
     from huks_async.providers.service import ExternalProviders
 
-_Given = TypeVar("_Given")
+_Given = TypeVarTuple("_Given")
 _Read = TypeVar("_Read")
 
 _SPECIFIC_USER = int(InnerTag.SPECIFIC_USER_ID)
@@ -150,13 +150,13 @@ def view_of(keyrings: Keyrings) -> dict[str, Any]:
     }
 
 
-def read_call(state: OpenState, read: Callable[[_Given], _Read], given: _Given) -> _Read:
+def read_call(state: OpenState, read: Callable[[*_Given], _Read], *given: *_Given) -> _Read:
     """Read the arguments of a call that may be about a key of a provider.
 
     A refusal counts as one about providers, because nobody can tell whose key a call is about that cannot be read.
     """
     try:
-        return read(given)
+        return read(*given)
     except BusinessError as error:
         state.providers_on_demand.note_refusal(state.session_owner, error)
         raise

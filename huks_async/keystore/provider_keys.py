@@ -116,6 +116,11 @@ def leave_session_soon(state: OpenState, handle: int) -> None:
         state.table.post(partial(run_by_itself, partial(state.providers.leave_session_by_itself, session)))
 
 
+def leave_session_later(state: OpenState, handle: int) -> None:
+    """As `leave_session_soon`, in a coroutine that may be in the middle of anything, the session table included."""
+    state.table.do_later(partial(leave_session_soon, state, handle))
+
+
 async def _feed(
     state: OpenState, handle: int, method: str, params: ParamSet, data: BytesLike, *, last: bool
 ) -> bytes:
@@ -125,7 +130,7 @@ async def _feed(
             _caught_up(state).sessions.check_open(session)
             return await state.providers.feed_session(session, method, options, last=last)
     except GeneratorExit:  # the garbage collector closes it, in the middle of anything
-        state.table.do_later(partial(leave_session_soon, state, handle))
+        leave_session_later(state, handle)
         raise
 
 

@@ -46,7 +46,6 @@ from huks_async.model.params import (
 from huks_async.model.results import HuksReturnResult, HuksSessionHandle
 from huks_async.model.showing import type_name
 from huks_async.model.tags import HuksTag
-from huks_async.runtime.background import run_by_itself
 from huks_async.runtime.closing import abandoned, being_closed
 from huks_async.sessions.context import KeySession, SessionParts
 
@@ -260,9 +259,8 @@ class SessionFunctions(KeystoreFunctions):
         if read_call(state, is_external, params):
             from huks_async.keystore import provider_keys  # late: few services use providers
 
-            if abandoned():
-                abort = partial(provider_keys.abort_session, state, handle)
-                state.table.post(partial(run_by_itself, abort))
+            if abandoned():  # the event loop ends it, and the closing of the keystore waits for that
+                provider_keys.leave_session_later(state, handle)
             else:
                 await provider_keys.abort_session(state, handle)
             return
@@ -307,7 +305,7 @@ class SessionFunctions(KeystoreFunctions):
         def leave_later(handle: int) -> None:
             from huks_async.keystore import provider_keys  # late: few services use providers
 
-            state.table.do_later(partial(provider_keys.leave_session_soon, state, handle))
+            provider_keys.leave_session_later(state, handle)
 
         abandon = partial(state.table.abandon, owner=state.session_owner)
         return SessionParts(state.pool, state.limits, abandon, leave, leave_later)
@@ -388,7 +386,7 @@ def _end_if_abandoned(state: OpenState, handle: int) -> None:
     if abandoned():
         from huks_async.keystore import provider_keys  # late: few services use providers
 
-        state.table.do_later(partial(provider_keys.leave_session_soon, state, handle))
+        provider_keys.leave_session_later(state, handle)
         raise GeneratorExit
 
 
@@ -434,7 +432,7 @@ async def _segment(
 ) -> tuple[ParamSet, BytesLike]:
     """Check the arguments of a call on a session; a set of parameters that is illegal as a whole ends the session."""
     try:
-        params, data = read_call(state, _parse_segment, (options, token))
+        params, data = read_call(state, _parse_segment, options, token)
     except ParameterSetError as error:
         raise await _fail_any(state, handle, error) from None
     if read_call(state, is_external, params):
@@ -450,9 +448,8 @@ async def _segment(
     return params, data
 
 
-def _parse_segment(given: tuple[object, BytesLike | None]) -> tuple[ParamSet, BytesLike]:
+def _parse_segment(options: object, token: BytesLike | None) -> tuple[ParamSet, BytesLike]:
     """Parse options and the token beside them, which becomes one of the parameters."""
-    options, token = given
     params, data = parse_options(options)
     if token is not None:
         if _AUTH_TOKEN in params.blobs:
