@@ -1,8 +1,20 @@
-"""Garbage whose collection a test waits for."""
+"""Garbage: what the collector does with a coroutine, and a collection that a test waits for."""
 
 import gc
+import threading
 import time
 from collections.abc import Callable
+from typing import Any
+
+
+def close(coroutine: Any, *, elsewhere: bool) -> None:
+    """Close a coroutine as the garbage collector does: here, or in another thread, which has no event loop."""
+    if elsewhere:
+        thread = threading.Thread(target=coroutine.close)
+        thread.start()
+        thread.join()
+    else:
+        coroutine.close()
 
 
 def collect_until(condition: Callable[[], object], what: str = "it") -> None:

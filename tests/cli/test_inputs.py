@@ -100,6 +100,15 @@ def test_an_input_that_cannot_be_read_is_named(huks: Huks, tmp_path: Path, words
     assert (done.code, done.err) == (1, f"error: {_OF_MEMORY}: Input/output error\n")
 
 
+@pytest.fixture
+def _in_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The working folder is one that was removed."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -109,30 +118,19 @@ def test_an_input_that_cannot_be_read_is_named(huks: Huks, tmp_path: Path, words
     ],
     ids=" ".join,
 )
-@pytest.mark.usefixtures("keys")
-def test_an_input_in_a_working_folder_that_was_removed(
-    huks: Huks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
-) -> None:
+@pytest.mark.usefixtures("keys", "_in_no_folder")
+def test_an_input_in_a_working_folder_that_was_removed(huks: Huks, words: tuple[str, ...]) -> None:
     """The error names the file that was to be read."""
-    gone = tmp_path / "gone"
-    gone.mkdir()
-    monkeypatch.chdir(gone)
-    gone.rmdir()
     done = huks(*words)
     assert (done.code, done.err) == (1, "error: FILE: No such file or directory\n")
 
 
+@pytest.mark.usefixtures("_in_no_folder")
 @pytest.mark.parametrize(
     "words", [("keys", "list"), ("doctor",), ("keys", "delete", "a", "--yes")], ids=" ".join
 )
-def test_a_store_in_a_working_folder_that_was_removed(
-    huks: Huks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
-) -> None:
+def test_a_store_in_a_working_folder_that_was_removed(huks: Huks, words: tuple[str, ...]) -> None:
     """The error names the store, and all that `huks doctor` has to tell is told."""
-    gone = tmp_path / "gone"
-    gone.mkdir()
-    monkeypatch.chdir(gone)
-    gone.rmdir()
     done = huks(*words, "--store", "sqlite:///keys.db")
     assert done.code == 1
     told = done.out.decode() if words == ("doctor",) else done.err

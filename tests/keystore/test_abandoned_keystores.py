@@ -1,7 +1,6 @@
 """A keystore whose block is left by a task that the garbage collector ends: there nothing may wait."""
 
 import sys
-import threading
 import types
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 
 import huks_async as huks
 from tests import loops
+from tests.garbage import close
 from tests.keystore.test_loops import use
 
 
@@ -33,20 +33,12 @@ def test_the_event_loop_closes_it(loop: Any, elsewhere: bool) -> None:
             await keystore.aclose()
             ended.append("closed")
 
-    def close(coroutine: Any) -> None:
-        if elsewhere:
-            thread = threading.Thread(target=coroutine.close)
-            thread.start()
-            thread.join()
-        else:
-            coroutine.close()
-
     async def main() -> None:
         keystore = huks.Keystore.open("memory:")
         await keystore.aopen()
         coroutine = left(keystore)
         coroutine.send(None)
-        close(coroutine)
+        close(coroutine, elsewhere=elsewhere)
         assert ended == ["left", "closed"]
         with anyio.fail_after(60):
             while keystore.is_open or "closing" in repr(keystore):

@@ -5,7 +5,6 @@ import inspect
 import json
 import logging
 import sys
-import threading
 import traceback
 import types
 from contextlib import aclosing
@@ -28,6 +27,7 @@ from huks_async.providers.key_sessions import MAX_SESSIONS_PER_CALLER
 from huks_async.providers.parameters import parse_external
 from huks_async.sessions.pressure import SilentSensor
 from huks_async.testing.memory_provider import MemoryProvider, value_of
+from tests.garbage import close
 from tests.providers.support import (
     ABILITY,
     ABILITY_PARAM,
@@ -174,12 +174,7 @@ async def test_a_block_of_a_task_that_the_collector_ends_tells_the_provider(read
 
     coroutine = left()
     coroutine.send(None)
-    if elsewhere:
-        thread = threading.Thread(target=coroutine.close)
-        thread.start()
-        thread.join()
-    else:
-        coroutine.close()
+    close(coroutine, elsewhere=elsewhere)
     async with asyncio.timeout(60):
         while token.sessions:
             await asyncio.sleep(0.001)
