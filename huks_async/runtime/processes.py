@@ -7,8 +7,9 @@ import pickle
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Callable
-from typing import TypeVar, TypeVarTuple, cast
+from typing import Final, NamedTuple, TypeVar, TypeVarTuple, cast
 
 from huks_async.model.errors import BusinessError
 from huks_async.runtime.workers import WorkerPool
@@ -60,29 +61,43 @@ os._exit(0)
 """
 _NICE = 5
 
+_warned: Final[dict[str | tuple[str, type[Warning], int], int]] = {}
+"""What was warned of from here, for filters that show a warning once."""
+
+
+class _Answer(NamedTuple):
+    value: object
+    error: Exception | None
+    warned: list[tuple[Warning, type[Warning], str, int]]
+    """What warnings it gave, each with its class, file and line. The caller's filters decide what becomes of them."""
+
 
 async def call_in_process(
     function: Callable[[*Args], T], args: tuple[*Args]
 ) -> tuple[T | None, Exception | None]:
-    """Call `function(*args)` in a process, and give its result or what it raised.
+    """Call `function(*args)` in a process, and give its result or what it raised. What it warns of is warned of here.
 
     When this await is cancelled, the process is killed, and the await ends when it is gone.
 
     Raises:
         BusinessError: 12000005 when the process could not be started or died, 12000014 if the system has
             no memory or no process left.
+        Warning: one that a filter of this process makes an error.
 
     """
     request = pickle.dumps(sys.path) + pickle.dumps((_call, function, args))
     child = _Child(request)
     job = WorkerPool(1, name="huks-process").finish(child.exchange)
     try:
-        answer = await job.outcome(shield=True, drop=False, when_cancelled=child.end)
+        sent = await job.outcome(shield=True, drop=False, when_cancelled=child.end)
         # it comes from the process that was just started
-        return cast("tuple[T | None, Exception | None]", pickle.loads(answer))  # noqa: S301
+        answer = cast("_Answer", pickle.loads(sent))  # noqa: S301
     except (OSError, EOFError, pickle.UnpicklingError) as broken:
         # the last two: it died before the end of its answer
         raise _broken(function, broken) from broken
+    for warned in answer.warned:
+        warnings.warn_explicit(*warned, registry=_warned)
+    return cast("T | None", answer.value), answer.error
 
 
 def _broken(function: Callable[..., object], broken: Exception) -> BusinessError:
@@ -145,12 +160,17 @@ class _Child:
             process.kill()
 
 
-def _call(function: Callable[..., T], args: tuple[object, ...]) -> tuple[T | None, Exception | None]:
-    # an exception of the function is returned as a value, to be distinguished from a failure of the process
-    try:
-        return function(*args), None
-    except Exception as error:
-        return None, error
+def _call(function: Callable[..., object], args: tuple[object, ...]) -> _Answer:
+    value, error = None, None
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        # an exception of the function is returned as a value, to be distinguished from a failure of the process
+        try:
+            value = function(*args)
+        except Exception as raised:
+            error = raised
+    noted = [(cast("Warning", one.message), one.category, one.filename, one.lineno) for one in warned]
+    return _Answer(value, error, noted)
 
 
 def name_of(function: Callable[..., object]) -> str:

@@ -5,6 +5,7 @@ import functools
 import os
 import pickle
 import signal
+import warnings
 
 import anyio
 import pytest
@@ -104,3 +105,38 @@ def test_a_process_that_dies_in_the_middle_of_its_answer_is_named(monkeypatch, m
         assert caught.value.code == 12000005
 
     anyio.run(main)
+
+
+def warn_and_divide(value: int, by: int) -> float:
+    warnings.warn("of a division", FutureWarning, stacklevel=1)
+    warnings.warn("again", ResourceWarning, stacklevel=1)
+    return value / by
+
+
+def test_what_a_process_warns_of_is_warned_of_here(capfd):
+    """By this process's filters, with the place in the code, whether the call succeeds or fails, and nowhere else."""
+
+    async def main():
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            assert await run_in_process(0.1, warn_and_divide, 6, 3) == 2
+            with pytest.raises(ZeroDivisionError):
+                await run_in_process(0.1, warn_and_divide, 6, 0)
+        assert [(one.category, str(one.message)) for one in warned] == [
+            (FutureWarning, "of a division"),
+            (ResourceWarning, "again"),
+        ] * 2
+        assert {one.filename for one in warned} == {__file__}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            warnings.simplefilter("error", FutureWarning)
+            with pytest.raises(FutureWarning, match="of a division"):
+                await run_in_process(0.1, warn_and_divide, 6, 3)
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("default")  # which shows a warning of one place once
+            for _ in range(2):
+                await run_in_process(0.1, warn_and_divide, 6, 3)
+        assert len(warned) == 2
+
+    anyio.run(main)
+    assert capfd.readouterr() == ("", "")

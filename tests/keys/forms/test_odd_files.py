@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
@@ -272,6 +273,11 @@ def test_an_openssh_key_of_dsa_is_read_with_the_warning_of_the_library_alone() -
     assert len(warned) == 1
     with pytest.raises(CryptographyDeprecationWarning):
         convert.from_pem(text)
+    with pytest.warns(CryptographyDeprecationWarning) as warned:  # in a process of its own
+        assert anyio.run(key_files.read_apart, text) == made
+    assert len(warned) == 1
+    with pytest.raises(CryptographyDeprecationWarning):
+        anyio.run(key_files.read_apart, text)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert "DSA" in describe(text).note
