@@ -119,7 +119,10 @@ class ProviderSessions:
 
     def drop(self, session: ProviderSession) -> bool:
         """Forget a session; return whether it was there."""
-        return self._sessions.pop(session.handle, None) is not None
+        if self._sessions.get(session.handle) is not session:
+            return False
+        del self._sessions[session.handle]
+        return True
 
     def take_of(self, opened: OpenResource) -> list[ProviderSession]:
         """Remove all open sessions of a resource and return them, so that they can be ended at the provider."""

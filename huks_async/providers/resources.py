@@ -69,11 +69,13 @@ class OpenResources:
             )
         return entry
 
-    def drop(self, entry: OpenResource) -> None:
-        """Forget a resource, unless another one has taken its place in the table."""
+    def drop(self, entry: OpenResource) -> bool:
+        """Forget a resource, unless another one has taken its place in the table; return whether it was there."""
         place = _Place(entry.caller, entry.resource)
-        if self._open.get(place) is entry:
-            del self._open[place]
+        if self._open.get(place) is not entry:
+            return False
+        del self._open[place]
+        return True
 
     def take(self, caller: str, resource: ResourceId) -> OpenResource | None:
         """Remove a resource that a caller has open, so that it can be closed; None if it is not open."""

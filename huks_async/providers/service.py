@@ -110,14 +110,16 @@ class ExternalProviders:
         self, opened: OpenResource, wrapping: OpenResource, params: list[Any], wrapped: bytes
     ) -> None:
         """Import a key that is wrapped for another one; if the token or a handle is gone, both keys are forgotten."""
+        method, handles = "onImportWrappedKeyItem", (opened.open_handle, wrapping.open_handle)
         try:
-            await self.ask_resource(opened, "onImportWrappedKeyItem", wrapping.open_handle, params, wrapped)
+            await self.ask(opened.provider, method, *handles, params, wrapped)
         except BusinessError as error:
             if error.code in _GONE and _of_result_code(error):
-                self._let_go(wrapping)
+                # the provider has been told of one that was closed meanwhile, and may use its handle for another one
+                still_open = [resource for resource in {opened, wrapping} if self._let_go(resource)]
                 if error.code != _ABSENT:
                     # nobody can tell which of the two handles is gone, and the other one is not to stay open
-                    await self._close_all_at_provider({opened, wrapping})
+                    await self._close_all_at_provider(still_open)
             raise
 
     async def _close_all_at_provider(self, resources: Iterable[OpenResource]) -> None:
@@ -146,10 +148,13 @@ class ExternalProviders:
                 self._let_go(opened)
             raise
 
-    def _let_go(self, opened: OpenResource) -> None:
-        """Forget a resource and its sessions. The provider is told nothing, whose handles of them have gone with it."""
-        self.resources.drop(opened)
+    def _let_go(self, opened: OpenResource) -> bool:
+        """Forget a resource and its sessions; return whether it was there.
+
+        The provider is told nothing, whose handles of them have gone with it.
+        """
         self.sessions.take_of(opened)
+        return self.resources.drop(opened)
 
     async def open(
         self, provider: Provider, caller: str, resource: ResourceId, params: ExternalParams
@@ -262,7 +267,11 @@ class ExternalProviders:
     async def feed_session(
         self, session: ProviderSession, method: str, options: HuksOptions, *, last: bool
     ) -> bytes:
-        """Feed data. The session ends with `last`, and if it is unknown whether the provider has taken the data."""
+        """Feed data. The session ends with `last`, and if it is unknown whether the provider has taken the data.
+
+        The provider is told so, unless it has been already: a session whose resource was closed meanwhile has gone, and
+        the provider may use its handle for another one.
+        """
         try:
             result = await self._ask_session(session, method, options)
             out = checked_output(session.opened.provider, method, result)
@@ -270,8 +279,8 @@ class ExternalProviders:
                 self.sessions.drop(session)
         except BusinessError as error:
             told = _of_result_code(error)
-            if error.code in (*_GONE, BUSY) or (error.code in _LEAVE_IT_OPEN and not told):
-                self.sessions.drop(session)
+            ends = error.code in (*_GONE, BUSY) or (error.code in _LEAVE_IT_OPEN and not told)
+            if ends and self.sessions.drop(session):
                 if error.code == BUSY:
                     await self._farewell(self.end_at_provider, session)  # it has had its time
                 elif not told:
@@ -280,8 +289,8 @@ class ExternalProviders:
         except GeneratorExit:
             raise  # nothing can be awaited: the caller has the session ended
         except BaseException:
-            self.sessions.drop(session)
-            await self._farewell(self.end_at_provider, session)
+            if self.sessions.drop(session):
+                await self._farewell(self.end_at_provider, session)
             raise
         return out
 
