@@ -4,6 +4,7 @@ Apart from what tests share otherwise, since programs that a test starts need it
 import as the library.
 """
 
+import asyncio
 from typing import Any
 
 import anyio
@@ -22,3 +23,15 @@ def runner(loop: tuple[str, dict[str, Any]]) -> Any:
     if backend_options or backend == "trio":
         pytest.importorskip("uvloop" if backend_options else "trio")
     return lambda function: anyio.run(function, backend=backend, backend_options=backend_options)
+
+
+async def swallow_a_cancellation() -> None:
+    """Have the running task of asyncio cancelled, and go on as if it had not been."""
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    try:
+        await asyncio.sleep(0)
+    except asyncio.CancelledError:
+        return
+    raise AssertionError("it was not cancelled")

@@ -9,7 +9,7 @@ from huks_async.model.errors import ERRORS, BusinessError
 from huks_async.model.external_crypto import HuksExternalErrorInfo
 from huks_async.model.showing import shown, type_name
 from huks_async.providers.protocol import HuksCryptoExtensionResult, HuksCryptoExtensionResultCode
-from huks_async.runtime.cancellation import raise_unless_failures, raise_unless_foreign
+from huks_async.runtime.cancellation import past_cancellations, raise_unless_failures, raise_unless_foreign
 
 _R = HuksCryptoExtensionResultCode
 NO_MEMORY = 12000014
@@ -156,6 +156,7 @@ class Asker:
         function: Callable[..., Awaitable[Any]] | None = getattr(ability, method, None)
         if function is None:
             raise BusinessError(BUSY, f"{who} has no method {method}")
+        since = past_cancellations()
         with anyio.move_on_after(self.timeout):
             try:
                 return await function(*args)
@@ -177,7 +178,7 @@ class Asker:
             except MemoryError as error:
                 raise BusinessError(NO_MEMORY, f"{who}: no memory for {method}") from _cause(method, error)
             except BaseExceptionGroup as error:
-                await raise_unless_failures(error)
+                await raise_unless_failures(error, since)
                 raise BusinessError(FAILED, f"{who}: {method} raised {type_name(error)}") from _cause(
                     method, error
                 )
@@ -187,7 +188,7 @@ class Asker:
                     method, error
                 )
             except anyio.get_cancelled_exc_class() as error:
-                await raise_unless_foreign(error)
+                await raise_unless_foreign(error, since)
                 raise BusinessError(
                     FAILED,
                     f"{who}: {method} raised {type_name(error)}, although nobody had cancelled the call",

@@ -8,7 +8,7 @@ import anyio
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import as_buffer
 from huks_async.rootkeys.base import KEY_SIZE, RootKey
-from huks_async.runtime.cancellation import raise_unless_failures, raise_unless_foreign
+from huks_async.runtime.cancellation import past_cancellations, raise_unless_failures, raise_unless_foreign
 
 T = TypeVar("T")
 
@@ -69,14 +69,14 @@ async def unwrap_key(root_key: RootKey, wrapped: bytes, *, anew: bool = False) -
 
 async def _answer(root_key: RootKey, method: str, answer: Awaitable[T]) -> T:
     # looked up before it is needed: no loop can tell it if the garbage collector ends this task later
-    cancelled = anyio.get_cancelled_exc_class()
+    cancelled, since = anyio.get_cancelled_exc_class(), past_cancellations()
     try:
         return await answer
     except cancelled as error:
-        await raise_unless_foreign(error)
+        await raise_unless_foreign(error, since)
         raise _not_ours(root_key, method) from error
     except BaseExceptionGroup as error:
-        await raise_unless_failures(error)
+        await raise_unless_failures(error, since)
         if isinstance(error, Exception):
             raise
         raise _not_ours(root_key, method) from error

@@ -82,7 +82,7 @@ async def _logged(function: Function) -> None:
     try:
         await function()
     except cancelled as error:
-        await raise_unless_foreign(error)
+        await raise_unless_foreign(error, 0)
         logger.exception(_FAILED)
     except Exception:
         logger.exception(_FAILED)

@@ -43,25 +43,34 @@ def is_being_cancelled(since: int = 0) -> bool:
     """Whether the running task is being cancelled: by `Task.cancel()`, or by a cancel scope around it.
 
     Args:
-        since: how many calls of `Task.cancel()` do not count, as `cancel_calls` gave it at an earlier time.
+        since: how many calls of `Task.cancel()` do not count, as `past_cancellations` gave it at an earlier time.
     """
     if anyio.current_effective_deadline() == -math.inf:
         return True
-    calls = cancel_calls()
-    return calls is None or calls > since
+    if not on_asyncio():
+        return False
+    import asyncio  # loaded already: its loop is running
+
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > since
 
 
-def cancel_calls() -> int | None:
-    """How many calls of `Task.cancel()` the running task has had and not taken back; None outside of any task.
+def past_cancellations() -> int:
+    """How many calls of `Task.cancel()` the running task has met and not taken back; 0 in trio and outside of any task.
 
-    A task that swallows a cancellation keeps the number. 0 in trio.
+    A task that swallows a cancellation keeps the number.
     """
     if not on_asyncio():
         return 0
     import asyncio  # loaded already: its loop is running
 
     task = asyncio.current_task()
-    return None if task is None else task.cancelling()
+    if task is None:
+        return 0
+    # One that came while the task was running, as from a signal's handler, is raised only where the task waits next. A
+    # task of another class than asyncio's may not tell.
+    pending = getattr(task, "_must_cancel", True)
+    return max(0, task.cancelling() - bool(pending))
 
 
 def is_cancelled_by(error: BaseException | None) -> bool:
@@ -75,29 +84,32 @@ def is_cancelled_by(error: BaseException | None) -> bool:
     return isinstance(error, anyio.get_cancelled_exc_class()) and is_being_cancelled()
 
 
-def was_cancelled() -> bool:
-    """Whether a cancellation that was caught may be one of the running task.
+async def raise_unless_foreign(error: BaseException, since: int) -> None:
+    """Raise a cancellation that was caught if it may be one of the running task; return if it is somebody else's.
 
     asyncio raises `CancelledError` also in a task that awaits another task or future which somebody has cancelled.
     Where foreign code is awaited, that is a failure of this code, and must not end the task that awaits it.
-    """
-    return not on_asyncio() or is_being_cancelled()  # trio gives nobody else's cancellation to a task
 
-
-async def raise_unless_foreign(error: BaseException) -> None:
-    """Raise a cancellation that was caught if it is one of the running task; return if it is somebody else's.
+    Args:
+        error: the cancellation.
+        since: what `past_cancellations` gave before the foreign code was awaited; 0 if the task is all about that code.
 
     A cancel scope takes its own exception only. So if a scope around the task is cancelled at the moment at which
     another cancellation comes, the scope's is raised in place of that. (With versions of anyio before 4.16 a task that
     was also cancelled by `Task.cancel()` would go on then.)
     """
-    if was_cancelled():
+    # trio gives nobody else's cancellation to a task
+    if not on_asyncio() or is_being_cancelled(since):
         await anyio.lowlevel.checkpoint_if_cancelled()
         raise error
 
 
-async def raise_unless_failures(group: BaseExceptionGroup[BaseException]) -> None:
+async def raise_unless_failures(group: BaseExceptionGroup[BaseException], since: int) -> None:
     """Raise what a group that was caught has in it beside failures of the code that was awaited; else return.
+
+    Args:
+        group: the group.
+        since: as for `raise_unless_foreign`.
 
     The task group of such code, when it is cancelled, raises what failed in it meanwhile: in trio together with the
     cancellation, in asyncio in its place. So a cancelled scope around the task is asked, too.
@@ -111,7 +123,7 @@ async def raise_unless_failures(group: BaseExceptionGroup[BaseException]) -> Non
     if others is not None and not isinstance(others, Exception):
         raise group
     if cancelled is not None:
-        await raise_unless_foreign(_first(cancelled))
+        await raise_unless_foreign(_first(cancelled), since)
 
 
 def _first(error: BaseException) -> BaseException:

@@ -6,7 +6,7 @@ from typing import TypeVar
 import anyio
 
 from huks_async.model.errors import BusinessError
-from huks_async.runtime.cancellation import raise_unless_failures, raise_unless_foreign
+from huks_async.runtime.cancellation import past_cancellations, raise_unless_failures, raise_unless_foreign
 
 T = TypeVar("T")
 
@@ -33,13 +33,14 @@ class OutsideCalls:
             if self._closed:
                 scope.cancel()
             self._scopes.add(scope)
+            since = past_cancellations()
             try:
                 return await answer
             except anyio.get_cancelled_exc_class() as error:
-                await raise_unless_foreign(error)
+                await raise_unless_foreign(error, since)
                 raise RuntimeError(f"{who} awaited what somebody else had cancelled") from error
             except BaseExceptionGroup as error:
-                await raise_unless_failures(error)
+                await raise_unless_failures(error, since)
                 if isinstance(error, Exception):
                     raise
                 raise RuntimeError(f"{who} awaited what somebody else had cancelled") from error

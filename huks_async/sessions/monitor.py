@@ -12,10 +12,10 @@ import anyio.lowlevel
 
 from huks_async.model.settings import check_seconds, check_whole
 from huks_async.runtime.cancellation import (
-    cancel_calls,
     is_being_cancelled,
+    past_cancellations,
     raise_unless_failures,
-    was_cancelled,
+    raise_unless_foreign,
 )
 from huks_async.runtime.workers import run_to_its_end
 from huks_async.sessions.pressure.base import (
@@ -139,8 +139,8 @@ class LowMemoryMonitor:
         self._seen = MonitorStatistics()
         self._scope: anyio.CancelScope | None = None
         self._closed = False
-        # those of the task of `run` that came before, and were swallowed
-        self._cancel_calls = 0
+        # cancellations of the task of `run` that came before, and were swallowed
+        self._since = 0
 
     def add_shrinker(self, shrink: Shrinker) -> None:
         """Have `shrink()` called when memory is short, so that a cache drops what it can make again."""
@@ -173,13 +173,13 @@ class LowMemoryMonitor:
     async def abandon(self) -> None:
         """Close the sensor after the event loop of `run` has gone without ending `run`."""
         self._scope = None
-        await self._close_sensor()
+        await self._close_sensor(past_cancellations())
 
     async def run(self) -> None:
         """Watch until cancelled or closed. Survives sensors that break and callbacks that raise."""
         if self._scope:
             raise RuntimeError("this monitor runs already")
-        self._cancel_calls = cancel_calls() or 0
+        self._since = past_cancellations()
         with anyio.CancelScope() as self._scope:
             try:
                 while not self._closed:
@@ -218,10 +218,14 @@ class LowMemoryMonitor:
             await self._survive(error, "a sensor of memory pressure")
         finally:
             self._note(sensor=sensor.name, under_pressure=False)
-            await self._close_sensor()
+            await self._close_sensor(self._since)
 
-    async def _close_sensor(self) -> None:
-        """Close the sensor, if there is one. One that fails at this is logged, one that hangs is left alone."""
+    async def _close_sensor(self, since: int) -> None:
+        """Close the sensor, if there is one. One that fails at this is logged, one that hangs is left alone.
+
+        Args:
+            since: of how many cancellations the running task has had the sensor closed none.
+        """
         sensor, self._sensor = self._sensor, None
         if sensor is None:
             return
@@ -231,18 +235,18 @@ class LowMemoryMonitor:
             if scope.cancelled_caught:
                 logger.error("a sensor of memory pressure did not close within %g s", _LONGEST_CLOSING)
         except BaseException as error:
-            await _raise_unless_foreign(error)
+            await _raise_unless_failed(error, since)
             logger.exception("a sensor of memory pressure could not be closed")
 
     async def _survive(self, error: BaseException, what: str) -> None:
         """Log a failure, because a bug in a sensor must not end the protection; raise what does end it."""
-        await _raise_unless_foreign(error)
+        await _raise_unless_failed(error, self._since)
         self._note(broken=self._seen.broken + 1)
         logger.error("%s failed; next try in %g s", what, self._reopen_after, exc_info=error)
 
     async def _rest(self, seconds: float) -> None:
         """Sleep. Raises a cancellation in whose place something has failed before, as a task group may in asyncio."""
-        if is_being_cancelled(self._cancel_calls):
+        if is_being_cancelled(self._since):
             await anyio.lowlevel.checkpoint_if_cancelled()
             raise anyio.get_cancelled_exc_class()
         await self._sleep(seconds)
@@ -319,13 +323,19 @@ class LowMemoryMonitor:
         logger.exception("%s failed; the monitor goes on", what)
 
 
-async def _raise_unless_foreign(error: BaseException) -> None:
-    """Raise what ends a task; return for any other exception, also if it is one of a cancellation that is not ours."""
+async def _raise_unless_failed(error: BaseException, since: int) -> None:
+    """Raise what ends a task; return for any other exception, also if it is one of a cancellation that is not ours.
+
+    Args:
+        error: what was raised.
+        since: as for `raise_unless_foreign`.
+    """
     if isinstance(error, Exception):
         return
     if isinstance(error, BaseExceptionGroup):
-        await raise_unless_failures(error)
+        await raise_unless_failures(error, since)
         return
     ends = isinstance(error, (GeneratorExit, KeyboardInterrupt, SystemExit))
-    if ends or not isinstance(error, anyio.get_cancelled_exc_class()) or was_cancelled():
+    if ends or not isinstance(error, anyio.get_cancelled_exc_class()):
         raise error
+    await raise_unless_foreign(error, since)

@@ -14,6 +14,7 @@ from huks_async.testing import EverybodyAuthenticator
 from tests.access.support import PIN, data, generate, open_session
 from tests.keystore.support import AES_CBC, options
 from tests.keystore.test_loops import BACKENDS, run, threads_of_ours, wait_until
+from tests.loops import swallow_a_cancellation
 
 PORTABLE = options(**AES_CBC, IS_ALLOWED_WRAP=True)
 WRAPPING = options(KEY_WRAP_TYPE=2)
@@ -64,6 +65,8 @@ class SilentRootKey(huks.PassphraseRootKey):
         await self._silence.keep()
         return await super().unwrap(wrapped)
 
+
+swallowed_before = pytest.mark.parametrize("swallowed", [False, True], ids=["", "after one was swallowed"])
 
 CALLS: dict[str, Callable[[huks.Keystore, dict[str, Any]], Awaitable[object]]] = {
     "authenticate": lambda keystore, made: keystore.authenticate(bytes(32), "1234"),
@@ -145,7 +148,8 @@ def test_nothing_waits_for_who_does_not_answer(
     wait_until(lambda: threads_of_ours() == 0)
 
 
-def test_a_cancellation_that_is_not_the_callers_ends_no_task_of_it() -> None:
+@swallowed_before
+def test_a_cancellation_that_is_not_the_callers_ends_no_task_of_it(swallowed: bool) -> None:
     """What the authenticator awaited was cancelled: nobody is let in, and the caller is told why."""
 
     class Lost(EverybodyAuthenticator):
@@ -157,14 +161,19 @@ def test_a_cancellation_that_is_not_the_callers_ends_no_task_of_it() -> None:
     async def main() -> None:
         async with huks.Keystore.open("memory:", authenticator=Lost(), monitor=False) as keystore:
             with pytest.raises(huks.BusinessError, match="nobody was let in") as told:
+                if swallowed:
+                    await swallow_a_cancellation()
                 await keystore.authenticate(bytes(32), "1234")
             assert told.value.code == 12000015
 
     asyncio.run(main())
 
 
+@swallowed_before
 @pytest.mark.parametrize("method", ["open", "wrap", "unwrap", "aclose"])
-def test_a_root_key_that_meets_somebody_elses_cancellation_is_told_as_its_failure(method: str) -> None:
+def test_a_root_key_that_meets_somebody_elses_cancellation_is_told_as_its_failure(
+    method: str, swallowed: bool
+) -> None:
     """12000004 from opening, closing, `wrapKeyItem` and `unwrapKeyItem`; nobody's task is cancelled."""
     lost: list[str] = []
 
@@ -196,6 +205,8 @@ def test_a_root_key_that_meets_somebody_elses_cancellation_is_told_as_its_failur
         assert told.value.code == 12000004
 
     async def main() -> None:
+        if swallowed:
+            await swallow_a_cancellation()
         keys = Lost("secret words", log_n=10), Lost("secret words", log_n=10)
         for root_key, wrapping_key in ((keys[0], None), (huks.EphemeralRootKey(), keys[1])):
             keystore = huks.Keystore.open("memory:", root_key, wrapping_key=wrapping_key, monitor=False)

@@ -11,6 +11,7 @@ from huks_async.providers import HuksCryptoExtensionResult, service
 from huks_async.providers.protocol import HuksCryptoExtensionCertInfo, HuksCryptoExtensionResultCode
 from huks_async.testing.memory_provider import MemoryProvider
 from tests.keystore.test_provider_functions import MAKE, SIGN, _call
+from tests.loops import swallow_a_cancellation
 from tests.providers.support import ABILITY, ABILITY_PARAM, NAME, external, pin, refused, rid
 
 ext = huks.huksExternalCrypto
@@ -157,6 +158,26 @@ async def test_a_caller_that_is_cancelled_stays_cancelled():
                 await keystore.getUkeyPinAuthState(rid())
         token.gate = None
         assert await keystore.getUkeyPinAuthState(rid()) == 1
+
+
+@pytest.mark.parametrize("group", [False, True], ids=["alone", "in a group"])
+async def test_a_cancellation_of_the_providers_own_is_none_of_a_task_that_swallowed_one(group):
+    """The task goes on, as if it had not been cancelled; one that it has not met yet is its own."""
+
+    async def lose(*args):
+        await asyncio.sleep(0)
+        error = asyncio.CancelledError("of a task of the provider's own")
+        raise BaseExceptionGroup("all", [error, RuntimeError()]) if group else error
+
+    token = Tampered()
+    async with keystore_with(token) as keystore:
+        token.onGetUkeyPinAuthState = lose
+        await swallow_a_cancellation()
+        with refused(12000020, NAME):
+            await keystore.getUkeyPinAuthState(rid())
+        asyncio.current_task().cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await keystore.getUkeyPinAuthState(rid())
 
 
 async def test_a_cancellation_that_comes_with_the_end_of_the_time_does_not_end_who_closes():

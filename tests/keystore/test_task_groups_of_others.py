@@ -15,6 +15,7 @@ from huks_async.sessions.pressure import PressureEvent, SensorBroken, SensorUnav
 from huks_async.testing import EverybodyAuthenticator
 from tests.keystore.support import refused
 from tests.keystore.test_loops import BACKENDS, run
+from tests.loops import swallow_a_cancellation
 
 in_each_loop = pytest.mark.parametrize(("backend", "settings"), BACKENDS)
 
@@ -200,31 +201,56 @@ async def test_a_monitor_ends_when_something_fails_in_place_of_being_cancelled(
 
 
 @pytest.mark.asyncio
-async def test_a_monitor_outlives_a_broken_sensor_in_a_task_that_swallowed_a_cancellation() -> None:
+@pytest.mark.parametrize("error", [RuntimeError, asyncio.CancelledError])
+@pytest.mark.parametrize("method", ["made", "wait", "aclose"])
+async def test_a_monitor_outlives_a_broken_sensor_in_a_task_that_swallowed_a_cancellation(
+    method: str, error: type[BaseException]
+) -> None:
     """The task goes on, as if it had not been cancelled; the next broken sensor ended the protection."""
-    begun = anyio.Event()
     slept = []
 
-    def broken() -> SilentSensor:
-        raise RuntimeError("no sensor")
+    async def fail(now: str) -> None:
+        if now == method:
+            raise error("no sensor")
+
+    class Broken(SilentSensor):
+        async def wait(self) -> PressureEvent:
+            await fail("wait")
+            raise SensorBroken("broke by itself")
+
+        async def aclose(self) -> None:
+            await fail("aclose")
+
+    async def broken() -> SilentSensor:
+        await fail("made")
+        return Broken("a test")
 
     async def to_next(seconds: float) -> None:
         slept.append(seconds)
         monitor.close()
 
     monitor = LowMemoryMonitor(lambda most: 0, broken, sleep=to_next)
-
-    async def work() -> None:
-        begun.set()
-        with pytest.raises(asyncio.CancelledError):
-            await anyio.sleep_forever()
-        await monitor.run()
-
-    task = asyncio.create_task(work())
-    await begun.wait()
-    task.cancel()
-    await task
+    await swallow_a_cancellation()
+    await monitor.run()
     assert len(slept) == 1
+
+
+@pytest.mark.asyncio
+async def test_a_monitor_ends_by_a_cancellation_that_its_task_has_not_met() -> None:
+    """It was called while the task ran, as by a signal's handler, and is no earlier one that was swallowed."""
+
+    async def wait() -> SilentSensor:
+        await asyncio.sleep(0)
+        raise AssertionError("it was cancelled")
+
+    async def goes_on(seconds: float) -> None:
+        raise AssertionError("it was cancelled")
+
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await LowMemoryMonitor(lambda most: 0, wait, sleep=goes_on).run()
 
 
 @pytest.mark.asyncio
