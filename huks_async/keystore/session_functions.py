@@ -209,7 +209,8 @@ class SessionFunctions(KeystoreFunctions):
         caller cannot tell which.
 
         A session on a key of a provider stays where the provider has taken nothing: after 401 for a token or too much
-        data, and after a refusal by a code that is not about the token or the handle (of the PIN: 12000021, 12000023).
+        data, and after a refusal by a code that is not about the token or the handle (of the PIN: 12000021, 12000023). A
+        call that is cancelled ends it.
         """
         state = self._direct or self._open_state()
         if get_ident() != state.thread:

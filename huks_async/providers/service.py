@@ -242,7 +242,7 @@ class ExternalProviders:
 
     @asynccontextmanager
     async def using_session(self, handle: int, caller: str) -> AsyncIterator[ProviderSession]:
-        """A session, busy for the time of one call; one that is abandoned meanwhile ends with the call.
+        """A session, busy for the time of one call. It ends with a call that is cancelled, and if it is abandoned meanwhile.
 
         A coroutine that is closed in the middle of the call can await nothing; its caller has the session ended.
 
@@ -257,17 +257,22 @@ class ExternalProviders:
                 left_by = error
                 raise
             finally:
+                # by a cancellation, or what nobody foresaw; a refusal, which may leave the session open, is no such end
+                cut_short = not isinstance(left_by, BusinessError | None)
                 if (
-                    session.abandoned
+                    (session.abandoned or cut_short)
                     and not isinstance(left_by, GeneratorExit)
                     and self.sessions.drop(session)
                 ):
-                    await self._tell(left_by, self.end_at_provider, session)
+                    if cut_short:
+                        await self._farewell(self.end_at_provider, session)
+                    else:
+                        await self._tell(left_by, self.end_at_provider, session)
 
     async def feed_session(
         self, session: ProviderSession, method: str, options: HuksOptions, *, last: bool
     ) -> bytes:
-        """Feed data. The session ends with `last`, and if it is unknown whether the provider has taken the data.
+        """Feed data. The session ends with `last`, and if an error leaves open whether the provider has taken the data.
 
         The provider is told so, unless it has been already: a session whose resource was closed meanwhile has gone, and
         the provider may use its handle for another one.
@@ -285,12 +290,6 @@ class ExternalProviders:
                     await self._farewell(self.end_at_provider, session)  # it has had its time
                 elif not told:
                     await self._tell(error, self.end_at_provider, session)
-            raise
-        except GeneratorExit:
-            raise  # nothing can be awaited: the caller has the session ended
-        except BaseException:
-            if self.sessions.drop(session):
-                await self._farewell(self.end_at_provider, session)
             raise
         return out
 

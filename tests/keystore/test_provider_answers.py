@@ -509,18 +509,31 @@ async def test_a_block_that_is_left_while_data_is_copied_ends_the_session(call, 
         assert (asked.count("onUpdateSession"), asked.count("onFinishSession")) == (0, 1)
 
 
-async def test_a_call_that_is_cancelled_while_its_data_is_copied_leaves_the_session(monkeypatch):
-    """The provider was given nothing, so the call can be repeated."""
+@pytest.mark.parametrize("call", ["updateSession", "finishSession"])
+@pytest.mark.parametrize("error", [None, RuntimeError("unforeseen")], ids=["cancelled", "failed"])
+async def test_a_call_that_ends_while_its_data_is_copied_ends_the_session(call, error, monkeypatch):
+    """As for a key of the keystore's own: its caller cannot tell what the provider was given. The provider is told."""
     token = MemoryProvider()
     async with keystore_with(token) as keystore:
+        driver, began = type(keystore._open_state().driver), asyncio.Event()
+
+        async def copy(driver, data):
+            began.set()
+            if error is not None:
+                raise error
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(driver, "copy", copy)
         handle = (await keystore.initSession(rid(), SIGN)).handle
-        big = bytearray(8 << 20)
-        task = asyncio.ensure_future(keystore.updateSession(handle, external(big)))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
+        task = asyncio.ensure_future(getattr(keystore, call)(handle, external(bytearray(b"data"))))
+        await began.wait()
+        if error is None:
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError if error is None else type(error)):
             await task
-        await keystore.updateSession(handle, external(big))
-        assert (await keystore.finishSession(handle, external(b""))).outData
         assert token.sessions == 0
+        asked = [method for method, _ in token.calls]
+        assert (asked.count("onUpdateSession"), asked.count("onFinishSession")) == (0, 1)
+        for again in (keystore.updateSession, keystore.finishSession):
+            with refused(12000011):
+                await again(handle, external(b"data"))
