@@ -161,9 +161,9 @@ class ProviderFunctions(KeystoreFunctions):
     def getErrorInfo(self) -> "HuksExternalErrorInfo":
         """Give a provider's own error for this caller's last failed call about providers: 0 and no text if it gave none.
 
-        Such calls are those of these functions, and others on keys of providers. Once a provider was used, one of the
-        others counts, too, that is refused while its parameters are read, because it is not known then whose key it is
-        about. What fails in a clean-up that nobody asked for does not count.
+        Such calls are those of these functions, and others on keys of providers. Once a provider was used, a call of a
+        function that takes such keys counts, too, if it is refused while its parameters are read, because it is not known
+        then whose key it is about. What fails in a clean-up that nobody asked for does not count.
         """
         from huks_async.keystore import provider_calls  # late: few services use providers
 

@@ -4,11 +4,11 @@ Longer than other files: four functions with all that their docstrings must say,
 one, because the two must agree.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from threading import get_ident
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import anyio
 
@@ -51,6 +51,8 @@ from huks_async.sessions.context import KeySession, SessionParts
 
 if TYPE_CHECKING:
     from huks_async.keystore.guarded_sessions import GuardedSession
+
+_T = TypeVar("_T")
 
 _PURPOSE = int(HuksTag.HUKS_TAG_PURPOSE)
 _ACCESS_GROUP = int(HuksTag.HUKS_TAG_KEY_ACCESS_GROUP)
@@ -308,8 +310,11 @@ class SessionFunctions(KeystoreFunctions):
 
             provider_keys.leave_session_later(state, handle)
 
+        def read(read_options: Callable[[Options], _T], options: Options) -> _T:
+            return read_call(state, read_options, options)
+
         abandon = partial(state.table.abandon, owner=state.session_owner)
-        return SessionParts(state.pool, state.limits, abandon, leave, leave_later)
+        return SessionParts(state.pool, state.limits, read, abandon, leave, leave_later)
 
 
 async def _prepare(

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, aclosing
 from types import TracebackType
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 import anyio
 import anyio.lowlevel
@@ -32,6 +32,8 @@ from huks_async.runtime.streams import Stream
 from huks_async.runtime.workers import WorkerPool
 from huks_async.sessions.spool import Spool
 
+T = TypeVar("T")
+
 Source: TypeAlias = AsyncIterable[BytesLike] | Iterable[BytesLike]
 """Chunks to stream: an asynchronous or plain iterable of bytes-like objects."""
 
@@ -56,11 +58,19 @@ class SessionApi(Protocol):
         """Finish."""
 
 
+class ReadOptions(Protocol):
+    """Reads options by a function, and has a refusal count as one of a call that may be about a key of a provider."""
+
+    def __call__(self, read: Callable[[Options], T], options: Options, /) -> T:
+        """Give what the function gives, or raise what it raises."""
+
+
 class SessionParts(NamedTuple):
     """What a session block uses of the open keystore that its session is in."""
 
     pool: WorkerPool
     limits: Limits
+    read: ReadOptions
     abandon: Callable[[int], None]
     # the same for a key in an external provider, with what the block raises; and where nothing may be awaited
     leave: Callable[[int, BaseException | None], Awaitable[None]]
@@ -125,7 +135,7 @@ class KeySession(Uncopied):
             # found now, because the keystore may have been closed and opened since the block was made
             self._parts = self._find_parts()
             # Parsed once and kept: an iterator yields its parameters only once, and the caller may change a list.
-            params = parse_parameters(self._options)
+            params = self._parts.read(parse_parameters, self._options)
             self._options = HuksOptions(params.to_params())
             key_class = params.numbers.get(HuksTag.HUKS_TAG_KEY_CLASS)
             if key_class:
@@ -192,7 +202,7 @@ class KeySession(Uncopied):
             token: an auth token.
         """
         handle = self._session().handle
-        properties = None if options is None else split_options(options)[0]
+        properties = None if options is None else self._parts.read(split_options, options)[0]
         if self._key_class is not None:
             properties = self._with_key_class(properties)
         result = await self._api.finishSession(handle, HuksOptions(properties, data), token)

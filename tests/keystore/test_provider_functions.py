@@ -1803,6 +1803,11 @@ async def test_refusals_by_the_keystore_itself_have_no_error_of_a_provider(ready
         assert ready.getErrorInfo() == _NOTHING
 
 
+async def _in_block(keystore, options, options_of_finish=None):
+    async with keystore.session(rid(), options) as session:
+        await session.finish(b"", options_of_finish)
+
+
 @pytest.mark.parametrize(
     ("call", "code"),
     [
@@ -1819,6 +1824,10 @@ async def test_refusals_by_the_keystore_itself_have_no_error_of_a_provider(ready
         (lambda k, h: k.finishSession(h, {"properties": [KEY_CLASS, KEY_CLASS]}), 401),
         (lambda k, h: k.abortSession(h, {"properties": "text"}), 401),
         (lambda k, h: k.abortSession(h, {"properties": [KEY_CLASS, KEY_CLASS]}), 401),
+        (lambda k, h: _in_block(k, {"properties": [KEY_CLASS, KEY_CLASS]}), 401),
+        (lambda k, h: _in_block(k, "text"), 401),
+        (lambda k, h: _in_block(k, SIGN, "text"), 401),
+        (lambda k, h: _in_block(k, SIGN, {"properties": [KEY_CLASS, KEY_CLASS]}), 401),
         (lambda k, h: k.getKeyItemProperties("k", external()), 12000001),
         (lambda k, h: k.initSessionAsUser(101, rid(), SIGN), 12000001),
     ],
@@ -1830,6 +1839,16 @@ async def test_what_is_refused_while_it_is_read_has_no_error_of_a_provider(ready
     with refused(code):
         await call(ready, handle)
     assert ready.getErrorInfo() == _NOTHING
+
+
+async def test_what_can_be_about_no_provider_leaves_the_error_of_what_failed(ready):
+    """Functions without a form for keys of providers, if they do not name such a key."""
+    await _fail_with_info(ready)
+    told = ready.getErrorInfo()
+    for call in (ready.hasKeyItem, ready.deleteKeyItem, ready.getKeyItemProperties, ready.attestKeyItem):
+        with refused(401):
+            await call("k", {"properties": [KEY_CLASS, KEY_CLASS]})
+    assert ready.getErrorInfo() == told != _NOTHING
 
 
 async def test_a_clean_up_leaves_the_error_of_what_failed(ready, token):
