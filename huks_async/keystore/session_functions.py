@@ -46,7 +46,7 @@ from huks_async.model.params import (
 from huks_async.model.results import HuksReturnResult, HuksSessionHandle
 from huks_async.model.showing import type_name
 from huks_async.model.tags import HuksTag
-from huks_async.runtime.closing import abandoned, being_closed
+from huks_async.runtime.closing import abandoned
 from huks_async.sessions.context import KeySession, SessionParts
 
 if TYPE_CHECKING:
@@ -271,9 +271,9 @@ class SessionFunctions(KeystoreFunctions):
         dispatcher = state.dispatcher
         if perf_counter() <= dispatcher.turn_ends or not dispatcher.is_due():
             return
-        # A coroutine that is closed may not wait, and the task that runs meanwhile, as in the garbage collector, is
-        # another's, whose scope this is not to change.
-        if not being_closed():
+        # One that is abandoned may not wait, and the task that runs meanwhile, as in the garbage collector, is another's,
+        # whose scope this is not to change.
+        if not abandoned():
             # Shielded, because a block that is cancelled may have several sessions to abort.
             with anyio.CancelScope(shield=True):
                 await dispatcher.give_turn()

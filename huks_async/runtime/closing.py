@@ -6,17 +6,26 @@ from collections.abc import Callable
 from contextlib import suppress
 from opcode import opmap
 from threading import get_ident
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, Final
 
 from huks_async.runtime.loops import asyncio_loop
 
 # of coroutines, generators and asynchronous generators; `inspect`, which has the names, takes long to be imported
-_CAN_WAIT: Final = 0x20 | 0x80 | 0x100 | 0x200
+_ASYNC_GENERATOR: Final = 0x200
+_CAN_WAIT: Final = 0x20 | 0x80 | 0x100 | _ASYNC_GENERATOR
 
-# where a frame stands that awaits another one: SEND, or YIELD_VALUE while an exception is thrown into what it awaits
-_AWAITS: Final = {opmap["SEND"], opmap["YIELD_VALUE"]}
+_SEND: Final = opmap["SEND"]
+_YIELD_VALUE: Final = opmap["YIELD_VALUE"]
+_RESUME: Final = opmap["RESUME"]
 _CACHE: Final = opmap["CACHE"]
+
+# how a frame is suspended, as the last bits of RESUME tell: at a `yield`, or (from here on) at what it awaits
+_AT_YIELD: Final = 1
+_AT_AWAIT: Final = 2
+
+_LONGEST_CHAIN = 100
+"""How many exceptions, each raised while another one was handled, are looked at. Such a chain may be a circle."""
 
 Step = Callable[[], None]
 Post = Callable[[Step], object]
@@ -27,29 +36,87 @@ def being_closed() -> bool:
 
     The garbage collector closes one that was abandoned: in the middle of any other code, and in any thread.
     """
-    return isinstance(sys.exception(), GeneratorExit)
+    return sys.exception() is not None and _closing_error() is not None
 
 
 def abandoned() -> bool:
     """Whether this runs in a coroutine or generator that is being closed and must not wait, since no task awaits it.
 
     The garbage collector closes so, and `close` of a coroutine. An asynchronous generator that its user closes (`aclose`)
-    runs in the user's task instead, and may wait.
+    runs in the user's task instead, or in one of its own, and may wait; so does one that the event loop closes.
+
+    A coroutine is never closed otherwise than so. What is told from the frames is therefore only who closes an
+    asynchronous generator. There one case is taken for the other: that an abandoned coroutine closes a generator, and
+    itself was dropped at the very step by which another coroutine returns to the one that awaits it.
     """
-    return being_closed() and not _runs_in_task(sys._getframe(1))
+    if sys.exception() is None:
+        return False
+    error, frame = _closing_error(), sys._getframe(1)
+    if error is None:
+        return False
+    return not _runs_in_task(frame) if _thrown_at_yield(error) else _is_handled_in(frame, error)
+
+
+def _closing_error() -> GeneratorExit | None:
+    """What closes the code that runs: the exception that is handled, or one in whose handling it was raised."""
+    error = sys.exception()
+    for _ in range(_LONGEST_CHAIN):
+        if error is None or isinstance(error, GeneratorExit):
+            return error
+        error = error.__context__
+    return None
+
+
+def _thrown_at_yield(error: GeneratorExit) -> bool:
+    """Whether an exception came into an asynchronous generator at a `yield`, as `aclose` has it."""
+    trace = error.__traceback__
+    if trace is None:
+        return True  # somebody has removed it
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    code = trace.tb_frame.f_code
+    return bool(code.co_flags & _ASYNC_GENERATOR) and _suspended(code, trace.tb_lasti) == _AT_YIELD
+
+
+def _is_handled_in(frame: FrameType | None, error: GeneratorExit) -> bool:
+    """Whether a frame, or one that it was called from in the same task, is among those that an exception has reached."""
+    reached, trace = set(), error.__traceback__
+    while trace is not None:
+        reached.add(trace.tb_frame)
+        trace = trace.tb_next
+    first = _frame_of(_coroutine_of_task())
+    while frame is not None and frame not in reached:
+        if frame is first:
+            return False  # a task that begins at once, called by code that is being closed
+        frame = frame.f_back
+    return frame is not None
 
 
 def _runs_in_task(frame: FrameType | None) -> bool:
-    """Whether the coroutine that a frame belongs to is awaited by the running task, through any number of others.
+    """Whether the generator that a frame belongs to is awaited by the running task, through any number of others.
 
-    One that is closed by the collector has the frame above it that was interrupted, which may be a coroutine's, too; but
-    that one does not await at this moment.
+    One that is closed by a coroutine which the collector closes has the frame above that coroutine that was interrupted,
+    which may be a coroutine's, too; but that one does not await at this moment.
     """
     while frame is not None and not frame.f_code.co_flags & _CAN_WAIT:
         frame = frame.f_back  # what the coroutine has called
     while frame is not None and frame.f_back is not None and _awaits(frame.f_back):
         frame = frame.f_back
-    return frame is not None and frame is _frame_of_task()
+    coroutine = _coroutine_of_task()
+    if frame is None or coroutine is None:
+        return False
+    first = _frame_of(coroutine)
+    if first is not None:
+        return frame is first
+    # The task awaits something without a frame, which in turn awaits the generator: `create_task(generator.aclose())`.
+    return bool(frame.f_code.co_flags & _ASYNC_GENERATOR) or not _is_below_a_coroutine(frame)
+
+
+def _is_below_a_coroutine(frame: FrameType) -> bool:
+    above = frame.f_back
+    while above is not None and not above.f_code.co_flags & _CAN_WAIT:
+        above = above.f_back
+    return above is not None
 
 
 def _awaits(frame: FrameType) -> bool:
@@ -58,21 +125,33 @@ def _awaits(frame: FrameType) -> bool:
     code, place = frame.f_code.co_code, frame.f_lasti
     while place > 0 and code[place] == _CACHE:  # which belongs to the instruction before it
         place -= 2
-    return code[place] in _AWAITS
+    # suspended still where an exception is being thrown into what it awaits
+    return code[place] == _SEND or _suspended(frame.f_code, place) >= _AT_AWAIT
 
 
-def _frame_of_task() -> FrameType | None:
-    """The frame with which the running task has begun; None without one."""
+def _suspended(code: CodeType, place: int) -> int:
+    """How a frame is suspended that stands at a place of its code; 0 if it is not."""
+    instructions = code.co_code
+    if instructions[place] == _YIELD_VALUE:
+        place += 2  # where it stands from Python 3.13 on
+    return instructions[place + 1] & 3 if instructions[place] == _RESUME else 0
+
+
+def _coroutine_of_task() -> Any:
+    """What the running task has begun with; None without one."""
     loop = asyncio_loop()
-    coroutine: Any = None
     if loop is not None:
         import asyncio  # loaded already: its loop is running
 
         task = asyncio.current_task(loop)
-        coroutine = None if task is None else task.get_coro()
-    elif (trio := sys.modules.get("trio")) is not None:
+        return None if task is None else task.get_coro()
+    if (trio := sys.modules.get("trio")) is not None:
         with suppress(RuntimeError):  # it does not run in this thread
-            coroutine = trio.lowlevel.current_task().coro
+            return trio.lowlevel.current_task().coro
+    return None
+
+
+def _frame_of(coroutine: Any) -> FrameType | None:
     frame: FrameType | None = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)
     return frame
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
-from huks_async.runtime.closing import being_closed
+from huks_async.runtime.closing import abandoned
 from huks_async.runtime.owner import Owner
 from huks_async.runtime.process_pool import ProcessPool
 from huks_async.runtime.rounds import other_rounds, others_wait
@@ -94,14 +94,14 @@ class Dispatcher:
     async def give_turn(self) -> None:
         """Let the other tasks of the loop run, and take the next turn.
 
-        Does nothing in a coroutine that is being closed: it would never come back from the wait, and whoever waits for
-        its turn would wait for ever.
+        Does nothing in a coroutine that is abandoned: it would never come back from the wait, and whoever waits for its
+        turn would wait for ever.
 
         Raises:
             BusinessError: as `check_owner`.
         """
         self.check_owner()
-        if being_closed():
+        if abandoned():
             return
         if self._taken:
             called = anyio.Event()

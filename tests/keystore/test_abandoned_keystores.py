@@ -1,7 +1,9 @@
 """A keystore whose block is left by a task that the garbage collector ends: there nothing may wait."""
 
+import asyncio
 import sys
 import types
+from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
@@ -47,3 +49,22 @@ def test_the_event_loop_closes_it(loop: Any, elsewhere: bool) -> None:
                 assert await use(keystore) == 16
 
     loops.runner(loop)(main)
+
+
+def test_one_in_a_generator_is_closed_by_the_task_that_closes_the_generator() -> None:
+    """Which is a task of its own; the keystore was still open after it."""
+
+    async def within(opened: list[huks.Keystore]) -> AsyncIterator[None]:
+        async with huks.Keystore.open("memory:", monitor=False) as keystore:
+            opened.append(keystore)
+            yield
+
+    async def main() -> None:
+        opened: list[huks.Keystore] = []
+        generator: Any = within(opened)
+        await anext(generator)
+        await asyncio.create_task(generator.aclose())
+        async with opened[0] as keystore:
+            assert await use(keystore) == 16
+
+    asyncio.run(main())

@@ -439,6 +439,16 @@ def test_a_call_that_is_abandoned_ends_its_session(run):
     anyio.run(main)
 
 
+def calls_on(handle):
+    return {
+        "init": lambda keystore: keystore.initSession("aes", support.GCM_ENCRYPT),
+        "update": lambda keystore: keystore.updateSession(handle, {"inData": b"text"}),
+        "finish": lambda keystore: keystore.finishSession(handle, {"inData": b"text"}),
+        "abort": lambda keystore: keystore.abortSession(handle, {}),
+        "seal": lambda keystore: keystore.seal("aes", b"text"),
+    }
+
+
 @pytest.mark.parametrize("loop", loops.LOOPS)
 @pytest.mark.parametrize("name", ["init", "update", "finish", "abort", "seal"])
 def test_a_call_of_an_abandoned_task_takes_no_turn(loop, name):
@@ -455,15 +465,8 @@ def test_a_call_of_an_abandoned_task_takes_no_turn(loop, name):
         async with huks.Keystore.open("memory:", monitor=False) as keystore:
             await keystore.importKeyItem("aes", support.imported(support.AES_KEY, support.KEY))
             handle = (await keystore.initSession("aes", support.GCM_ENCRYPT)).handle
-            calls = {
-                "init": lambda keystore: keystore.initSession("aes", support.GCM_ENCRYPT),
-                "update": lambda keystore: keystore.updateSession(handle, {"inData": b"text"}),
-                "finish": lambda keystore: keystore.finishSession(handle, {"inData": b"text"}),
-                "abort": lambda keystore: keystore.abortSession(handle, {}),
-                "seal": lambda keystore: keystore.seal("aes", b"text"),
-            }
             done = []
-            coroutine = left(keystore, calls[name], done)
+            coroutine = left(keystore, calls_on(handle)[name], done)
             coroutine.send(None)
             dispatcher = keystore._state.dispatcher
             dispatcher.turn_ends = 0.0  # a turn is due
@@ -472,5 +475,29 @@ def test_a_call_of_an_abandoned_task_takes_no_turn(loop, name):
             dispatcher.turn_ends = 0.0
             with anyio.fail_after(60):
                 await keystore.seal("aes", b"text")
+
+    loops.runner(loop)(main)
+
+
+@pytest.mark.parametrize("loop", loops.LOOPS)
+@pytest.mark.parametrize("name", ["init", "update", "finish", "abort", "seal"])
+def test_a_call_of_a_generator_that_its_user_closes_takes_its_turn(loop, name):
+    """Such calls held up the event loop for as long as the generator made them."""
+
+    async def parts(keystore, call):
+        try:
+            yield
+        finally:
+            keystore._state.dispatcher.turn_ends = 0.0  # a turn is due
+            await call(keystore)
+
+    async def main():
+        async with huks.Keystore.open("memory:", monitor=False) as keystore:
+            await keystore.importKeyItem("aes", support.imported(support.AES_KEY, support.KEY))
+            handle = (await keystore.initSession("aes", support.GCM_ENCRYPT)).handle
+            async with aclosing(parts(keystore, calls_on(handle)[name])) as generator:
+                async for _ in generator:
+                    break
+            assert keystore._state.dispatcher.turn_ends
 
     loops.runner(loop)(main)
