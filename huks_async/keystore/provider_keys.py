@@ -71,14 +71,12 @@ async def init_session(state: OpenState, alias: Any, params: ParamSet) -> int:
 @noting_failures
 async def update_session(state: OpenState, handle: int, params: ParamSet, data: BytesLike) -> bytes:
     """Feed a segment."""
-    state.driver.check_size(data, what="inData")
     return await _feed(state, handle, "onUpdateSession", params, data, last=False)
 
 
 @noting_failures
 async def finish_session(state: OpenState, handle: int, params: ParamSet, data: BytesLike) -> bytes:
     """Feed the last segment. After an error that leaves the provider's session alive (of the PIN), ours stays, too."""
-    state.driver.check_size(data, what="inData")
     return await _feed(state, handle, "onFinishSession", params, data, last=True)
 
 

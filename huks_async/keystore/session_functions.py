@@ -37,8 +37,8 @@ from huks_async.model.params import (
     HuksOptions,
     Options,
     ParamSet,
+    as_buffer,
     as_bytes,
-    parse_options,
     parse_parameters,
     parse_properties,
     split_options,
@@ -438,7 +438,7 @@ async def _segment(
 ) -> tuple[ParamSet, BytesLike]:
     """Check the arguments of a call on a session; a set of parameters that is illegal as a whole ends the session."""
     try:
-        params, data = read_call(state, _parse_segment, options, token)
+        params, data = read_call(state, _parse_segment, state, options, token)
     except ParameterSetError as error:
         raise await _fail_any(state, handle, error) from None
     if read_call(state, is_external, params):
@@ -454,14 +454,21 @@ async def _segment(
     return params, data
 
 
-def _parse_segment(options: object, token: BytesLike | None) -> tuple[ParamSet, BytesLike]:
-    """Parse options and the token beside them, which becomes one of the parameters."""
-    params, data = parse_options(options)
-    if token is not None:
+def _parse_segment(state: OpenState, options: object, token: BytesLike | None) -> tuple[ParamSet, BytesLike]:
+    """Parse options and the token beside them, which becomes one of the parameters.
+
+    The parameters come last: what is wrong beside them leaves a session that an illegal set of them ends.
+    """
+    properties, data = split_options(options)
+    segment = b"" if data is None else as_buffer(data, "inData")
+    state.driver.check_size(segment, what="inData")
+    shown = None if token is None else as_bytes(token, "token")
+    params = parse_properties(properties)
+    if shown is not None:
         if _AUTH_TOKEN in params.blobs:
             raise ParameterSetError(401, "HUKS_TAG_AUTH_TOKEN is given twice: as a tag and as the token")
-        params = ParamSet(params.numbers, params.blobs | {_AUTH_TOKEN: as_bytes(token, "token")})
-    return params, data
+        params = ParamSet(params.numbers, params.blobs | {_AUTH_TOKEN: shown})
+    return params, segment
 
 
 async def _fail_any(state: OpenState, handle: int, error: BusinessError) -> BusinessError:

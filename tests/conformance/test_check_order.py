@@ -304,6 +304,30 @@ async def test_shape_comes_before_the_handle(name: str, wrong: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["updateSession", "finishSession"])
+@pytest.mark.parametrize(
+    ("given", "token", "told"),
+    [(bytes(1001), None, "1001 bytes"), ("text", None, "inData"), (bytes(16), "text", "token")],
+    ids=["too-large", "data", "token"],
+)
+@pytest.mark.parametrize(
+    "wrong",
+    [TWICE, UNKNOWN, inner(KEY_SECURITY_LEVEL=1)],
+    ids=["twice", "unknown", "security-level"],
+)
+async def test_shape_comes_before_the_parameters(
+    name: str, given: Any, token: Any, told: str, wrong: Any
+) -> None:
+    """What is wrong in shape or too large is told before parameters that end the session, and leaves it."""
+    limits = huks.Limits(max_call_bytes=1000)
+    async with huks.Keystore.open("memory:", limits=limits, monitor=False) as small:
+        await small.generateKeyItem("key", options(**AES))
+        handle = (await small.initSession("key", options(**CBC))).handle
+        with refused(401, told):
+            await getattr(small, name)(handle, {"properties": wrong, "inData": given}, token)
+        assert len((await small.finishSession(handle, data(bytes(16)))).outData) == 16
+
+
+@pytest.mark.parametrize("name", ["updateSession", "finishSession"])
 @pytest.mark.parametrize("wrong", [TWICE, UNKNOWN], ids=["twice", "unknown"])
 async def test_an_illegal_set_comes_after_the_handle(keystore: huks.Keystore, name: str, wrong: Any) -> None:
     """A set that is illegal as a whole is told after an unknown handle, and ends the session."""
