@@ -223,12 +223,19 @@ def test_halves_of_bare_25519_keys(huks: Huks, write: Write) -> None:
 
 
 def test_a_jwk_of_a_symmetric_key(huks: Huks, write: Write) -> None:
-    """`oct` is AES unless told otherwise."""
+    """`oct` is AES unless told otherwise, by the file or by an option; where it can be neither, the option is named."""
     path = write("key", b'{"kty": "oct", "k": "AAECAwQFBgcICQoLDA0ODw"}')
     assert huks("keys", "import", "aes", path).code == 0
     assert huks("keys", "import", "mac", path, "--algorithm", "hmac").code == 0
     assert stored(huks, "aes")["algorithm"] == "HUKS_ALG_AES"
     assert stored(huks, "mac")["purpose"] == "mac"
+    webcrypto = write(
+        "webcrypto", b'{"kty": "oct", "k": "AAECAwQFBgcICQoLDA0ODw", "alg": "HS256", "key_ops": ["sign"]}'
+    )
+    assert huks("keys", "import", "hs256", webcrypto).code == 0
+    assert stored(huks, "hs256")["algorithm"] == "HUKS_ALG_HMAC"
+    long = write("long", b'{"kty": "oct", "k": "' + 86 * b"A" + b'"}')
+    assert "--algorithm" in huks("keys", "import", "long", long).err
 
 
 def test_purposes_and_parameters_by_option(huks: Huks, write: Write) -> None:

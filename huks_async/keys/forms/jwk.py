@@ -33,6 +33,7 @@ _NOT_HERE = 12000001
 _RSA, _ECC = HuksKeyAlg.HUKS_ALG_RSA, HuksKeyAlg.HUKS_ALG_ECC
 _CURVES = {256: "P-256", 384: "P-384", 521: "P-521"}
 _OKP: dict[int, str] = {HuksKeyAlg.HUKS_ALG_X25519: "X25519", HuksKeyAlg.HUKS_ALG_ED25519: "Ed25519"}
+_AES_BYTES = (16, 24, 32)
 _MAX_MEMBER = 2048
 _FACTORS = frozenset({"p", "q", "dp", "dq", "qi"})
 
@@ -51,7 +52,9 @@ def to_jwk(material: KeyMaterial, *, private: bool = False) -> dict[str, str]:
     if material.is_symmetric:
         if not private:
             raise invalid("a symmetric key is a secret: ask for it with private=True")
-        return {"kty": "oct", "k": _text(material.secret)}
+        # without it, whoever reads the key takes it for one that encrypts
+        use = {"use": "sig"} if algorithm == HuksKeyAlg.HUKS_ALG_HMAC else {}
+        return {"kty": "oct", "k": _text(material.secret)} | use
     if not (algorithm == _RSA or algorithm in _OKP or (algorithm == _ECC and size in _CURVES)):
         raise BusinessError(_NOT_HERE, f"{algorithm_name(algorithm)} {size} has no registered JWK")
     if not material.public:
@@ -67,14 +70,13 @@ def to_jwk(material: KeyMaterial, *, private: bool = False) -> dict[str, str]:
     return jwk | {"d": _text(material.secret)} if private else jwk
 
 
-def from_jwk(
-    jwk: str | bytes | Mapping[str, Any], *, algorithm: int = HuksKeyAlg.HUKS_ALG_AES
-) -> KeyMaterial:
+def from_jwk(jwk: str | bytes | Mapping[str, Any], *, algorithm: int | None = None) -> KeyMaterial:
     """Read a JWK, public or private.
 
     Args:
         jwk: the object, or its JSON text.
-        algorithm: what an `oct` key is for; a JWK does not say it in HUKS's terms.
+        algorithm: what an `oct` key is for, whatever its members say. Without it, HMAC where `alg`, `use` or `key_ops`
+            says so, else AES.
 
     Raises:
         BusinessError: 401 for what is no JWK or what an import would refuse, 12000001 for a key
@@ -86,8 +88,7 @@ def from_jwk(
     if "oth" in members:
         raise invalid(f"{THREE_PRIMES} (JWK)")
     if kind == "oct":
-        secret = _octets(members, "k")
-        return material_from_import(_numbers(algorithm, 8 * len(secret)), secret)
+        return _from_oct(members, algorithm)
     if kind == "RSA":
         return _from_rsa(members)
     curve = members.get("crv")
@@ -98,6 +99,28 @@ def from_jwk(
     if "kty" not in members:
         raise invalid(str(identify_members(members)))
     raise BusinessError(_NOT_HERE, f"JWK: 'kty' must be RSA, EC, OKP or oct, got {_shown(kind)}")
+
+
+def _from_oct(members: Mapping[str, Any], algorithm: int | None) -> KeyMaterial:
+    secret = _octets(members, "k")
+    if algorithm is None:
+        algorithm = HuksKeyAlg.HUKS_ALG_HMAC if _signs(members) else HuksKeyAlg.HUKS_ALG_AES
+        if algorithm == HuksKeyAlg.HUKS_ALG_AES and len(secret) not in _AES_BYTES:
+            raise invalid(
+                f"a JWK of {len(secret)} secret bytes, which no key of AES has, and nothing in it says that it is one of "
+                "HMAC (alg, use, key_ops); name its --algorithm"
+            )
+    return material_from_import(_numbers(algorithm, 8 * len(secret)), secret)
+
+
+def _signs(members: Mapping[str, Any]) -> bool:
+    """Whether an `oct` key is one of HMAC, by the first of `alg`, `use` and `key_ops` that it has (RFC 7517, 4)."""
+    alg, use, operations = (members.get(name) for name in ("alg", "use", "key_ops"))
+    if isinstance(alg, str):
+        return alg.startswith("HS")  # RFC 7518, 3.1, and HS1 of WebCrypto
+    if isinstance(use, str):
+        return use == "sig"
+    return isinstance(operations, list) and ("sign" in operations or "verify" in operations)
 
 
 def _from_rsa(members: Mapping[str, Any]) -> KeyMaterial:

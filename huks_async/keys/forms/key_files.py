@@ -241,9 +241,7 @@ def _read_as(data: bytes, form: ReadForm, algorithm: int | None, password: bytes
         case "openssh":
             return openssh.read_public(data)
         case "jwk":
-            if algorithm is None or algorithm not in SYMMETRIC_ALGORITHMS:
-                return convert.from_jwk(data)
-            return convert.from_jwk(data, algorithm=algorithm)
+            return convert.from_jwk(data, algorithm=algorithm if algorithm in SYMMETRIC_ALGORITHMS else None)
     return convert.from_layout(data)
 
 

@@ -44,7 +44,7 @@ from tests.keys.key_samples import (
 )
 from tests.skips import skip_unsupported
 
-AES, HMAC = 20, 50
+AES, HMAC, SM4 = 20, 50, 152
 
 pytestmark = pytest.mark.filterwarnings(f"ignore::{HuksLegacyWarning.__module__}.HuksLegacyWarning")
 
@@ -221,12 +221,44 @@ def test_rsa_sizes_that_huks_does_not_have(bits: int) -> None:
 
 
 def test_jwk_of_symmetric_keys() -> None:
-    """An `oct` key is AES unless the caller says otherwise, and is written when asked for alone."""
+    """An `oct` key that says nothing is AES unless the caller says otherwise, and is written when asked for alone."""
     material = convert.from_jwk({"kty": "oct", "k": "AAECAwQFBgcICQoLDA0ODw"})
     assert material == KeyMaterial(AES, 128, secret=bytes(range(16)))
     assert convert.from_jwk({"kty": "oct", "k": "AAE"}, algorithm=HMAC).size == 16
     assert convert.to_jwk(material, private=True) == {"kty": "oct", "k": "AAECAwQFBgcICQoLDA0ODw"}
     assert code_of(convert.to_jwk, material) == 401
+    mac = KeyMaterial(HMAC, 256, secret=bytes(range(32)))
+    assert convert.from_jwk(convert.to_jwk(mac, private=True)) == mac
+
+
+@pytest.mark.parametrize(
+    ("said", "algorithm"),
+    [
+        ({"alg": "HS256"}, HMAC),
+        ({"alg": "HS1"}, HMAC),
+        ({"use": "sig"}, HMAC),
+        ({"key_ops": ["verify"]}, HMAC),
+        ({"alg": "HS512", "use": "enc", "key_ops": ["encrypt"]}, HMAC),
+        ({"alg": "A256GCM", "use": "sig", "key_ops": ["sign"]}, AES),
+        ({"use": "enc", "key_ops": ["sign"]}, AES),
+        ({"key_ops": ["encrypt", "decrypt"]}, AES),
+        ({"alg": 7, "use": ["sig"], "key_ops": "sign"}, AES),
+    ],
+)
+def test_what_a_jwk_says_of_a_symmetric_key(said: dict[str, object], algorithm: int) -> None:
+    """Alg, use and key_ops tell HMAC from AES, in this order; what the caller says goes before them."""
+    jwk = {"kty": "oct", "k": "AAECAwQFBgcICQoLDA0ODw"} | said
+    assert convert.from_jwk(jwk) == KeyMaterial(algorithm, 128, secret=bytes(range(16)))
+    assert convert.from_jwk(jwk, algorithm=SM4).algorithm == SM4
+
+
+def test_a_jwk_of_no_length_of_aes() -> None:
+    """An `oct` key that may be anything is refused with the way out; one that says HMAC is read."""
+    jwk = {"kty": "oct", "k": "AA" * 43}
+    with pytest.raises(BusinessError, match=r"64 secret bytes.*name its --algorithm") as caught:
+        convert.from_jwk(jwk)
+    assert caught.value.code == 401
+    assert convert.from_jwk(jwk | {"alg": "HS512"}).size == 512
 
 
 @pytest.mark.parametrize(
