@@ -17,7 +17,7 @@ from huks_async.runtime.folders import make_folder, sync_folder
 from huks_async.runtime.new_names import name_new
 from huks_async.runtime.paths import absolute, path_text
 from huks_async.runtime.randomness import random_bytes
-from huks_async.runtime.secret_files import chmod_for, too_open
+from huks_async.runtime.secret_files import too_open, way_out
 from huks_async.runtime.threads import run_in_thread
 
 _MAGIC = b"HUKSROOT\x00\x00\x00\x01"
@@ -120,9 +120,7 @@ class FileRootKey(SecretRootKey):
         wrong = too_open(facts)
         if wrong is not None:
             raise BusinessError(
-                12000004,
-                f"{self._name} {wrong}. If nobody has read it, run: chmod {chmod_for(facts)} '{path}' "
-                "(in a volume of Kubernetes: defaultMode: 0440)",
+                12000004, f"{self._name} {wrong}. If nobody has read it, run: {way_out(facts, path)}"
             )
 
     def _decode(self, content: bytes) -> bytes:

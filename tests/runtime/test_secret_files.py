@@ -1,11 +1,12 @@
 """Which owner and mode a file with a secret may have: PostgreSQL's rule, cell by cell."""
 
 import os
+import re
 
 import pytest
 
 from huks_async.runtime import secret_files
-from huks_async.runtime.secret_files import chmod_for, too_open
+from huks_async.runtime.secret_files import too_open, way_out
 
 OWN, OTHER, ROOT = 1000, 1001, 0
 
@@ -39,7 +40,16 @@ def test_the_messages_name_owner_mode_rule_and_way_out(monkeypatch):
     assert "has mode 0640" in too_open(_facts(OWN, 0o640))
     assert "at most 0600 for a file that is not root's" in too_open(_facts(OWN, 0o640))
     assert "at most 0640 for a file of root's" in too_open(_facts(ROOT, 0o644))
-    # what it says to run is accepted
-    for owner in (OWN, ROOT):
-        for mode in range(0o1000):
-            assert too_open(_facts(owner, int(chmod_for(_facts(owner, mode)), 8))) is None
+
+
+def test_what_it_says_to_run_is_accepted(monkeypatch):
+    """By the process's own user and by root: of a stranger's file the owner is changed, then the mode."""
+    command = re.compile(r"(?:chown (\d+) '/k' && )?chmod (\d+) '/k' \(.*\)")
+    for user in (OWN, ROOT):
+        monkeypatch.setattr(secret_files.os, "geteuid", lambda user=user: user)
+        for owner in (OWN, OTHER, ROOT):
+            for mode in range(0o1000):
+                new_owner, new_mode = command.fullmatch(way_out(_facts(owner, mode), "/k")).groups()
+                assert too_open(_facts(int(new_owner or owner), int(new_mode, 8))) is None
+    monkeypatch.setattr(secret_files.os, "geteuid", lambda: OWN)
+    assert way_out(_facts(OTHER, 0o644), "/k") == "chown 1000 '/k' && chmod 600 '/k' (as root)"

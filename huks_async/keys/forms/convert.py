@@ -419,13 +419,18 @@ def _unread_cipher(block: pem.Block) -> BusinessError:
 
 def _from_encrypted(data: bytes, sealed: encrypted.Encrypted, password: bytes | None) -> KeyMaterial:
     encrypted.check_cost(sealed)
-    if not password:
+    if password is None:
         raise invalid("the private key is encrypted; give its passphrase")
     plain = encrypted.decrypt(sealed, password)
     if plain is not None:
         return from_pkcs8(plain)
     if encrypted.is_opened_here(sealed):
         raise _not_opened(is_read=encrypted.is_read(sealed))
+    if not password:  # which the library below takes for none
+        raise invalid(
+            "the private key is encrypted in a way that no empty passphrase is tried with; give another, or "
+            "make a copy that is not: openssl pkey -in FILE -passin pass: -out COPY"
+        )
     try:
         with finite_field.allowed():
             key = load_der_private_key(data, password)

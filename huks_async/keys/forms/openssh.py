@@ -155,11 +155,14 @@ def read_public(data: bytes) -> KeyMaterial:
         raise BusinessError(
             _NOT_HERE,
             f"an OpenSSH public key of the kind {_shown(kind)}, which is not read; "
-            "write it in another form: ssh-keygen -e -m PKCS8 -f FILE",
+            f"write it in another form: {_export_of(data, kind)}",
         ) from None
     except Exception as error:  # as above
         refuse_out_of_memory(error, "reading a key")
-        raise invalid("the OpenSSH public key is damaged; ssh-keygen -l -f FILE reads a good one") from None
+        option = "-i" if _SSH2_BEGIN in data else "-l"
+        raise invalid(
+            f"the OpenSSH public key is damaged; ssh-keygen {option} -f FILE reads a good one"
+        ) from None
     return public_material(key)
 
 
@@ -170,6 +173,14 @@ def _blob_of(key: Any) -> bytes:
 
 def _shown(kind: bytes) -> str:
     return kind.decode() if _KIND.fullmatch(kind) else "that its bytes do not tell"
+
+
+def _export_of(data: bytes, kind: bytes) -> str:
+    """The command that writes a public key in another form: ssh-keygen itself takes no other than bare lines."""
+    if _SSH2_BEGIN in data:
+        return "ssh-keygen -i -f FILE > COPY, then ssh-keygen -e -m PKCS8 -f COPY"
+    bare = "" if data.lstrip().startswith(kind) else ", where FILE holds the line without its options"
+    return f"ssh-keygen -e -m PKCS8 -f FILE{bare}"
 
 
 def _lines(data: bytes) -> list[tuple[bytes, bytes]]:

@@ -117,6 +117,31 @@ def test_encrypted_pem() -> None:
     assert convert.from_pem(key.pem, b"not needed") == imported(ECC, 256)
 
 
+@pytest.mark.parametrize("scheme", [("-v2", "aes-256-cbc"), ("-scrypt",)])
+def test_an_empty_passphrase_opens_what_it_encrypts(scheme: tuple[str, ...]) -> None:
+    """It is a passphrase like any other: wrong for another key, and not that which was not given."""
+    key = sample(ECC, 256)
+    command = ("pkcs8", "-topk8", *scheme, "-passout")
+    sealed = openssl(*command, "pass:", stdin=key.pem)
+    assert convert.from_pem(sealed, b"") == imported(ECC, 256)
+    with pytest.raises(BusinessError, match="give its passphrase"):
+        convert.from_pem(sealed)
+    with pytest.raises(BusinessError, match="passphrase is wrong"):
+        convert.from_pem(openssl(*command, "pass:open me", stdin=key.pem), b"")
+
+
+def test_an_empty_passphrase_that_is_not_tried() -> None:
+    """Older schemes are opened by a library that takes it for none: the command that is named opens them."""
+    sealed = openssl(
+        "pkcs8", "-topk8", "-v1", "PBE-SHA1-3DES", "-passout", "pass:", stdin=sample(ECC, 256).pem
+    )
+    with pytest.raises(BusinessError, match=r"no empty passphrase is tried.*-passin pass:") as caught:
+        convert.from_pem(sealed, b"")
+    assert caught.value.code == 401
+    copy = openssl("pkey", "-passin", "pass:", stdin=sealed)
+    assert convert.from_pem(copy) == imported(ECC, 256)
+
+
 @pytest.mark.parametrize(
     ("algorithm", "size"), [(RSA, 2048), (ECC, 256), (ECC, 521), (X25519, 256), (ED25519, 256)]
 )

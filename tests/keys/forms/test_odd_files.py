@@ -619,6 +619,23 @@ def test_long_texts_of_rfc4716_are_refused() -> None:
     assert "are taken from a file" in describe(text).note
 
 
+def test_the_ways_out_of_public_openssh_keys_are_those_of_their_form() -> None:
+    """`ssh-keygen -e` takes a bare line alone; RFC 4716 is for -i, and options go before."""
+
+    def refusal(kind: bytes, carrier: bytes) -> str:
+        blob = struct.pack(">I", len(kind)) + kind
+        text = base64.b64encode(blob.ljust(64, b"\0"))
+        return refused(lambda: key_files.read(carrier.replace(b"KIND", kind).replace(b"TEXT", text)))
+
+    rfc4716 = b"---- BEGIN SSH2 PUBLIC KEY ----\nTEXT\n---- END SSH2 PUBLIC KEY ----\n"
+    unread = b"ssh-other"
+    assert refusal(unread, b"KIND TEXT\n").endswith("form: ssh-keygen -e -m PKCS8 -f FILE")
+    assert refusal(unread, b"no-pty KIND TEXT\n").endswith("FILE holds the line without its options")
+    assert "ssh-keygen -i -f FILE > COPY, then ssh-keygen -e -m PKCS8 -f COPY" in refusal(unread, rfc4716)
+    assert "damaged; ssh-keygen -l -f FILE" in refusal(b"ssh-ed25519", b"KIND TEXT\n")
+    assert "damaged; ssh-keygen -i -f FILE" in refusal(b"ssh-ed25519", rfc4716)
+
+
 def test_a_long_openssh_key_takes_no_longer_for_each_byte() -> None:
     """Its text is written anew for the library that reads it, in one pass."""
 
