@@ -14,6 +14,7 @@ from anyio.lowlevel import RunVar
 from huks_async.access.authenticator import AuthHost
 from huks_async.model.errors import BusinessError
 from huks_async.model.showing import type_name
+from huks_async.runtime.closing import stop_if_abandoned
 
 Fetch = Callable[[str], Awaitable[bytes | str | Mapping[str, Any]]]
 # several times what large issuers publish; a document of this size is parsed within milliseconds, whatever it holds
@@ -71,6 +72,7 @@ class IssuerKeys:
         """
         found = self._look(key_id, kind)
         if found is None:
+            stop_if_abandoned()
             lock = self._lock.get(None)
             if lock is None:
                 lock = anyio.Lock()

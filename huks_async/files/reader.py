@@ -11,6 +11,7 @@ from huks_async.model.errors import BusinessError
 from huks_async.model.memory import memory_for
 from huks_async.model.showing import shown
 from huks_async.model.uncopied import Uncopied
+from huks_async.runtime.closing import stop_if_abandoned
 from huks_async.runtime.jobs import Job
 from huks_async.runtime.workers import WorkerPool
 
@@ -153,6 +154,7 @@ class SealedReader(Uncopied):
         # the chunk that was used last is kept, for a read that begins or ends in it
         before = [kept[1]] if kept is not None and kept[0] == first else []
         after = [kept[1]] if kept is not None and kept[0] == last else []
+        stop_if_abandoned()
         run = max(1, _RUN_BYTES // self._extent.chunk_bytes)
         begin, end = first + len(before), last - len(after)
         middle: list[bytes] = []

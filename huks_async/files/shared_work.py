@@ -13,6 +13,7 @@ from time import perf_counter, sleep, thread_time
 from typing import Generic, TypeVar
 
 from huks_async.files.sources import Turns
+from huks_async.runtime.closing import stop_if_abandoned
 from huks_async.runtime.jobs import PAUSE, Call, Waiter, current_home
 from huks_async.runtime.taking import taking
 from huks_async.runtime.workers import WorkerPool
@@ -122,6 +123,7 @@ class SharedWork(Generic[T]):
         return True
 
     async def _wait(self, call: Call[T]) -> None:
+        stop_if_abandoned()
         self._pool.check_open()
         self._waiter = self._home.new_waiter()
         # The order matters. Here the call is named before the look whether it was made and whether a helper is there;

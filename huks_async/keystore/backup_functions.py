@@ -9,6 +9,7 @@ from huks_async.keystore.open_state import KeystoreFunctions
 from huks_async.model.errors import BusinessError
 from huks_async.model.showing import shown
 from huks_async.rootkeys import RootKey
+from huks_async.runtime.closing import stop_if_abandoned
 from huks_async.runtime.paths import path_text
 from huks_async.stores.base import STORE_KEY
 
@@ -58,6 +59,7 @@ class BackupFunctions(KeystoreFunctions):
                 After an error, and when this is cancelled, nothing is left of the copy.
         """
         target = _check_path(path)
+        stop_if_abandoned()
         for attempt in range(_ATTEMPTS):
             state = self._open_state()
             wrapped = await state.store.get_meta(STORE_KEY)

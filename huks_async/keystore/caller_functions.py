@@ -1,7 +1,8 @@
 """One open keystore for several callers: the open state of each, and the functions for a single one."""
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -93,12 +94,21 @@ class CallerKeystore(
     It is open as long as its keystore is. `as_caller` blocks have no effect on it.
     """
 
-    def __init__(self, state_of: Callable[[Acting | None], OpenState], acting: Acting | None) -> None:
+    def __init__(
+        self,
+        state_of: Callable[[Acting | None], OpenState],
+        do_soon: Callable[[Callable[[], Coroutine[Any, Any, None]]], None],
+        acting: Acting | None,
+    ) -> None:
         self._state_of = state_of
+        self._have_done = do_soon
         self._acting = acting
 
     def _open_state(self) -> OpenState:
         return self._state_of(self._acting)
+
+    def _do_soon(self, call: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._have_done(call)
 
     def __repr__(self) -> str:
         return f"<CallerKeystore {self._acting!r}>"

@@ -8,6 +8,7 @@ import anyio.lowlevel
 
 from huks_async.keystore.keystore import Keystore, open_keystores
 from huks_async.model.errors import BusinessError
+from huks_async.runtime.closing import stop_if_abandoned
 
 
 class _Default:
@@ -65,6 +66,7 @@ async def current_keystore() -> Keystore:
         default = _Default()
         _default.set(default)
     if not default.keystore.is_open:
+        stop_if_abandoned()
         await default.open()
     return default.keystore
 

@@ -7,7 +7,7 @@ of opening has its counterpart in closing, in the end of the event loop, and in 
 import os
 import time
 import warnings
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from contextvars import ContextVar
 from functools import partial
@@ -76,7 +76,7 @@ from huks_async.model.showing import shown
 from huks_async.model.uncopied import Uncopied
 from huks_async.rootkeys import RootKey
 from huks_async.runtime.background import Background, run_by_itself
-from huks_async.runtime.closing import abandoned
+from huks_async.runtime.closing import abandoned, stop_if_abandoned
 from huks_async.runtime.forks import no_fork, notice_fork, tell_after_fork
 from huks_async.runtime.jobs import current_home
 from huks_async.runtime.outside_calls import OutsideCalls
@@ -321,6 +321,7 @@ class Keystore(
                 a root key failed, or refused the PIN; 401 when the path of the store or of a root key file leads to the
                 name of a file that belongs to another store, or has no room for the files beside it.
         """
+        stop_if_abandoned()
         notice_fork()
         if self._forked:
             raise BusinessError(12000012, f"this keystore cannot be opened: {self._why_closed}")
@@ -500,8 +501,7 @@ class Keystore(
             BusinessError: 12000012 in another event loop than the one that opened it, while that one lives.
         """
         if abandoned():
-            if self._state is not None:
-                self._state.table.post(partial(run_by_itself, self.aclose))
+            self._do_soon(self.aclose)
             return
         if await self._close_for_ended_loop():
             return
@@ -605,7 +605,7 @@ class Keystore(
         An extension of the documented surface; `as_caller` does the same for a block. Arguments and errors are
         those of `as_caller`.
         """
-        return CallerKeystore(self._state_of, check_acting(name, user_id, namespace))
+        return CallerKeystore(self._state_of, self._do_soon, check_acting(name, user_id, namespace))
 
     def _look_for_callers(self) -> None:
         """From now on, look up the caller of each call; so far there was only one."""
@@ -620,4 +620,13 @@ class Keystore(
         return state if acting is None else self._callers.of(acting)
 
     def _pinned(self) -> CallerKeystore:
-        return CallerKeystore(self._state_of, current_acting())
+        return CallerKeystore(self._state_of, self._do_soon, current_acting())
+
+    def _do_soon(self, call: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        state = self._state
+        if state is not None:
+            state.table.post(partial(self._begin, state, call))
+
+    def _begin(self, state: OpenState, call: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        if self._state is state:
+            run_by_itself(call)

@@ -13,6 +13,7 @@ from huks_async.keystore.open_state import KeystoreFunctions
 from huks_async.model.errors import BusinessError
 from huks_async.model.limits import Limits
 from huks_async.runtime.background import Background
+from huks_async.runtime.closing import stop_if_abandoned
 from huks_async.runtime.forks import no_fork
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class LowMemoryFunctions(KeystoreFunctions):
         a monitor itself, that one is ended first.
         """
         self._open_state()
+        stop_if_abandoned()
         if self._monitor_scope is not None:
             raise BusinessError(12000012, "this keystore's memory is monitored already, by another task")
         monitor = self._monitor
@@ -69,6 +71,7 @@ class LowMemoryFunctions(KeystoreFunctions):
             how many were ended.
         """
         state = self._open_state()
+        stop_if_abandoned()
         ended = 0
         while True:
             batch = state.table.purge_stale(PURGE_BATCH, self._limits.stale_after, PURGED_BY_CALL)

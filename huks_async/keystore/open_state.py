@@ -1,8 +1,9 @@
 """The open state that the functions of a keystore work with, and the checks that all of them begin with."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 from huks_async.access.callers import FIRST_USER
@@ -121,6 +122,21 @@ class KeystoreFunctions:
             raise BusinessError(12000012, f"this keystore cannot be used: {self._why_closed}")
         state.owner.check("this keystore")
         return state
+
+    def _pinned(self) -> "KeystoreFunctions":
+        """These functions, bound to the caller of this context even if they are called in another one later."""
+        return self
+
+    def _do_soon(self, call: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Have the keystore's event loop make a call, if the keystore is still open then. From any thread."""
+        raise NotImplementedError
+
+    def _end_soon(self, function: str, *args: Any) -> None:
+        """Have a function that only ends something be called by the event loop, for a coroutine that may not wait.
+
+        What the function raises is logged.
+        """
+        self._do_soon(partial(getattr(self._pinned(), function), *args))
 
 
 def recall_nothing(alias: str, properties: list[Any]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from huks_async.keystore.open_state import KeystoreFunctions
+from huks_async.runtime.closing import abandoned
 
 if TYPE_CHECKING:
     from huks_async.model.external_crypto import (
@@ -39,6 +40,8 @@ class ProviderFunctions(KeystoreFunctions):
     async def unregisterProvider(self, providerName: str, params: ExternalParameters | None = None) -> None:
         """Forget a provider of this application, and close all of its resources.
 
+        In a task that the garbage collector ends, where nothing may wait, the event loop does it soon.
+
         Args:
             providerName: as it was registered.
             params: HUKS_EXT_CRYPTO_TAG_ABILITY_NAME for one ability; without it all of that name.
@@ -47,6 +50,9 @@ class ProviderFunctions(KeystoreFunctions):
             BusinessError: 201, 401 and 12000018 as `registerProvider`; 12000011 if this application has not
                 registered it; 12000012 if no provider is registered at all.
         """
+        if abandoned():
+            self._end_soon("unregisterProvider", providerName, params)
+            return
         from huks_async.keystore import provider_calls  # late: few services use providers
 
         await provider_calls.unregister(self._open_state(), providerName, params)
@@ -82,9 +88,14 @@ class ProviderFunctions(KeystoreFunctions):
     async def closeResource(self, resourceId: str, params: ExternalParameters | None = None) -> None:
         """Close a key of a provider, with its sessions and the state of its PIN. Does nothing if it is not open.
 
+        In a task that the garbage collector ends, where nothing may wait, the event loop does it soon.
+
         Raises:
             BusinessError: 12000006, 401, 12000018, 12000020, 12000024.
         """
+        if abandoned():
+            self._end_soon("closeResource", resourceId, params)
+            return
         from huks_async.keystore import provider_calls  # late: few services use providers
 
         await provider_calls.close_resource(self._open_state(), resourceId, params)
@@ -120,9 +131,14 @@ class ProviderFunctions(KeystoreFunctions):
     async def clearUkeyPinAuthState(self, resourceId: str) -> None:
         """Forget that this caller has proved the PIN.
 
+        In a task that the garbage collector ends, where nothing may wait, the event loop does it soon.
+
         Raises:
             BusinessError: as `getUkeyPinAuthState`.
         """
+        if abandoned():
+            self._end_soon("clearUkeyPinAuthState", resourceId)
+            return
         from huks_async.keystore import provider_calls  # late: few services use providers
 
         await provider_calls.clear_pin_state(self._open_state(), resourceId)

@@ -19,6 +19,7 @@ from huks_async.providers.resource_ids import parse_resource_id
 from huks_async.providers.resources import OpenResource
 from huks_async.providers.service import ExternalProviders, checked_output
 from huks_async.runtime.background import run_by_itself
+from huks_async.runtime.closing import abandoned
 
 _PURPOSE = int(HuksTag.HUKS_TAG_PURPOSE)
 _AUTH_TOKEN = int(HuksTag.HUKS_TAG_AUTH_TOKEN)
@@ -89,7 +90,13 @@ async def abort_session(state: OpenState, handle: int) -> None:
 
 
 async def fail_session(state: OpenState, handle: int, error: BusinessError) -> BusinessError | None:
-    """End a session whose call was refused for its parameters; return the error to raise, None if there is none."""
+    """End a session whose call was refused for its parameters; return the error to raise, None if there is none.
+
+    In a coroutine that may not wait, the event loop ends it.
+    """
+    if abandoned():
+        leave_session_later(state, handle)
+        return error
     sessions = _caught_up(state).sessions
     try:
         with sessions.using(handle, state.session_owner) as session:

@@ -245,12 +245,20 @@ class SessionFunctions(KeystoreFunctions):
     async def abortSession(self, handle: int, options: Options) -> None:
         """End a session without a result.
 
-        Succeeds for a handle that is unknown or gone; does not end a session that has a call running.
+        Succeeds for a handle that is unknown or gone; does not end a session that has a call running. In a task that the
+        garbage collector ends, where nothing may wait, the event loop does it soon.
 
         Raises:
             BusinessError: 401 for wrong arguments.
         """
-        state = self._open_state()
+        try:
+            state = self._open_state()
+        except BusinessError:
+            if not abandoned():
+                raise
+            # the garbage collector ends it in another thread
+            self._end_soon("abortSession", handle, options)
+            return
         handle = _check_handle(handle)
         try:
             params = read_call(state, parse_parameters, options)

@@ -6,6 +6,7 @@ from huks_async.crypto.key_material import KeyMaterial
 from huks_async.keys.items.item import encode_params
 from huks_async.keys.items.sealing import Sealer
 from huks_async.model.params import ParamSet
+from huks_async.runtime.closing import stop_if_abandoned
 from huks_async.stores.base import ItemName, Store, StoreConflictError
 
 # no application can have this namespace, because no application's name contains the separator
@@ -28,6 +29,7 @@ class StoreVault:
 
     async def get(self, name: str) -> Kept | None:
         """Give a value and its version."""
+        stop_if_abandoned()
         row = await self._store.get(_row(name))
         if row is None:
             return None
@@ -35,6 +37,7 @@ class StoreVault:
 
     async def put(self, name: str, data: bytes, *, expect: int) -> int:
         """Write a value if it is at the expected version."""
+        stop_if_abandoned()
         blob = self._sealer.seal(_row(name), _NO_PARAMETERS, KeyMaterial(_NO_ALGORITHM, 0, data))
         try:
             return await self._store.put(_row(name), blob, expect=expect)
@@ -43,6 +46,7 @@ class StoreVault:
 
     async def delete(self, name: str, *, expect: int) -> None:
         """Remove a value if it is at the expected version."""
+        stop_if_abandoned()
         try:
             await self._store.delete(_row(name), expect=expect)
         except StoreConflictError as error:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+from huks_async.runtime.closing import stop_if_abandoned
 from huks_async.runtime.jobs import PAUSE, Job
 from huks_async.runtime.workers import Crew, Desk, hand_in_late
 
@@ -33,7 +34,11 @@ class BatchWorker(Crew, Generic[Q, R]):
         super().__init__(1, name, _work, handler, limit)
 
     async def run(self, request: Q) -> R:
-        """Have a request handled. On cancellation it is dropped if it has not begun; else its end is awaited."""
+        """Have a request handled. On cancellation it is dropped if it has not begun; else its end is awaited.
+
+        In a coroutine that may not wait, it is not handled (GeneratorExit).
+        """
+        stop_if_abandoned()
         return await self.start(request).outcome(shield=True)
 
     def start(self, request: Q) -> Job[R]:

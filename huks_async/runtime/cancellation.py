@@ -7,6 +7,7 @@ from typing import TypeVar, TypeVarTuple
 import anyio
 import anyio.lowlevel
 
+from huks_async.runtime.closing import stop_if_abandoned
 from huks_async.runtime.rounds import on_asyncio
 
 T = TypeVar("T")
@@ -16,8 +17,10 @@ Args = TypeVarTuple("Args")
 async def run_to_end(function: Callable[[*Args], Awaitable[T]], *args: *Args) -> T:
     """Await a call that must not stop halfway. A cancellation of the running task comes out once the call has ended.
 
-    It stops halfway only where the process does, or an event loop that cancels all of its tasks.
+    It stops halfway only where the process does, or an event loop that cancels all of its tasks. In a coroutine that may
+    not wait, it is not begun (GeneratorExit).
     """
+    stop_if_abandoned()
     if not on_asyncio():
         with anyio.CancelScope(shield=True):
             return await function(*args)

@@ -57,6 +57,18 @@ def abandoned() -> bool:
     return not _runs_in_task(frame) if _thrown_at_yield(error) else _is_handled_in(frame, error)
 
 
+def stop_if_abandoned() -> None:
+    """End a coroutine that may not wait, in place of a call that may have to, before this has changed anything.
+
+    The call would wait in the task that runs meanwhile, which is another's, and leave its cancel scopes there.
+
+    Raises:
+        GeneratorExit: in a coroutine that is `abandoned`.
+    """
+    if abandoned():
+        raise GeneratorExit
+
+
 def _closing_error() -> GeneratorExit | None:
     """What closes the code that runs: the exception that is handled, or one in whose handling it was raised."""
     error = sys.exception()

@@ -1,12 +1,13 @@
 """Awaiting what a program has implemented itself, such as an authenticator or a key service: it may never answer."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from typing import TypeVar
 
 import anyio
 
 from huks_async.model.errors import BusinessError
 from huks_async.runtime.cancellation import past_cancellations, raise_unless_failures, raise_unless_foreign
+from huks_async.runtime.closing import abandoned
 
 T = TypeVar("T")
 
@@ -28,7 +29,12 @@ class OutsideCalls:
         Raises:
             BusinessError: 12000012 when this is closed before there is an answer; otherwise what the call raises.
             RuntimeError: it raises a cancellation that is not one of the running task, alone or in a group.
+            GeneratorExit: in a coroutine that may not wait; nobody is asked.
         """
+        if abandoned():
+            if isinstance(answer, Coroutine):
+                answer.close()  # which warns otherwise that it was never awaited
+            raise GeneratorExit
         with anyio.CancelScope() as scope:
             if self._closed:
                 scope.cancel()

@@ -12,6 +12,7 @@ import anyio
 import anyio.lowlevel
 
 from huks_async.model.errors import BusinessError
+from huks_async.runtime.closing import stop_if_abandoned
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
@@ -69,8 +70,10 @@ class ProcessPool:
         Raises:
             BusinessError: 12000005 when the process could not be started or died, 12000014 if the system
                 has no memory or no process left, 12000012 when the pool is closed, before or meanwhile.
+            GeneratorExit: in a coroutine that may not wait; the call is not made.
 
         """
+        stop_if_abandoned()
         from huks_async.runtime.processes import call_in_process  # late: many services start no process
 
         if self._closed:

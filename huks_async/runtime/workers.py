@@ -19,7 +19,7 @@ from typing import Any, TypeVar, TypeVarTuple
 import anyio
 
 from huks_async.model.errors import BusinessError
-from huks_async.runtime.closing import abandoned
+from huks_async.runtime.closing import abandoned, stop_if_abandoned
 from huks_async.runtime.daemons import DaemonThread
 from huks_async.runtime.forks import generation, notice_fork, refuse_after_fork
 from huks_async.runtime.jobs import PAUSE, Home, Job, current_home
@@ -319,8 +319,10 @@ class WorkerPool(Crew):
         Raises:
             BusinessError: 12000012 when the pool is closed or was made before a fork; 12000014 when the system
                 gives no thread.
+            GeneratorExit: in a coroutine that may not wait; the call is not made.
 
         """
+        stop_if_abandoned()
         return await self._submit(function, args).outcome(shield=False)
 
     def start(self, function: Callable[[*Args], T], *args: *Args) -> Job[T]:
@@ -334,14 +336,17 @@ class WorkerPool(Crew):
 
     async def run_shielded(self, function: Callable[[*Args], T], *args: *Args) -> T:
         """Do as `run` does, but when cancelled after the call has begun, wait for its end first."""
+        stop_if_abandoned()
         return await self._submit(function, args).outcome(shield=True)
 
 
 async def run_to_its_end(function: Callable[[], T], *, name: str) -> T:
     """Call `function()` in a thread of its own and give its result, or raise its exception.
 
-    For rare calls. Even when this await is cancelled, the call is made and its end is awaited.
+    For rare calls. Even when this await is cancelled, the call is made and its end is awaited. In a coroutine that may
+    not wait, it is not made (GeneratorExit).
     """
+    stop_if_abandoned()
     return await WorkerPool(1, name=name).finish(function).outcome(shield=True, drop=False)
 
 

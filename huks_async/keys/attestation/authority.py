@@ -31,6 +31,7 @@ from huks_async.keys.attestation.certificates import CaKey, check_issuer, issue_
 from huks_async.model.errors import BusinessError
 from huks_async.model.settings import check_whole
 from huks_async.model.showing import type_name
+from huks_async.runtime.closing import stop_if_abandoned
 from huks_async.runtime.randomness import random_bytes
 from huks_async.stores import Store
 
@@ -148,6 +149,7 @@ class SoftwareAuthority:
         return self._opened[mode]
 
     async def _open(self) -> None:
+        stop_if_abandoned()
         sealed = await self._store.get_meta(META)
         if sealed is None:
             # of several that make one at once, the first one's is everybody's

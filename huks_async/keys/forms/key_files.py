@@ -18,6 +18,7 @@ from huks_async.keys.forms.identify import identify
 from huks_async.keys.forms.layouts import LAYOUTS, algorithm_name, invalid, unpack
 from huks_async.model.enums import HuksImportKeyType, HuksKeyAlg
 from huks_async.model.errors import BusinessError
+from huks_async.runtime.closing import stop_if_abandoned
 from huks_async.runtime.processes import call_in_process
 from huks_async.runtime.workers import run_to_its_end
 
@@ -139,6 +140,7 @@ async def read_apart(
     if not may_take_long(readable(data, algorithm)):
         # the first SM2 key, and the first ML key that is expanded, make a libcrypto be searched and loaded
         return await run_to_its_end(partial(read, data, form, algorithm, password), name="huks-key-file")
+    stop_if_abandoned()
     with anyio.move_on_after(MAX_SECONDS):
         material, error = await call_in_process(read, (data, form, algorithm, password))
         if error is not None:

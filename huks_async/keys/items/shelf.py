@@ -11,6 +11,7 @@ from huks_async.keys.items.prepared import Prepared
 from huks_async.keys.items.sealing import Sealer
 from huks_async.model.errors import BusinessError
 from huks_async.model.settings import check_seconds, check_whole
+from huks_async.runtime.closing import stop_if_abandoned
 from huks_async.stores.base import ItemName, Row, Store, StoreConflictError
 
 
@@ -141,6 +142,7 @@ class KeyShelf:
         if item is not None:
             return item
         name = self.name(alias, level)
+        stop_if_abandoned()
         # Taken before the read, so that a change in between makes the kept item outdated instead of passing unseen.
         stamp = self._store.stamp()
         row = await self._store.get(name)
@@ -176,6 +178,7 @@ class KeyShelf:
         Raises:
             BusinessError: 12000017 when the alias exists and `override` is False.
         """
+        stop_if_abandoned()
         name = self.name(alias, level)
         blob = self._sealer.seal(name, encoded, material)
         try:
@@ -188,10 +191,12 @@ class KeyShelf:
         """Whether the alias is taken. Does not open the item."""
         if self.ready(alias, level) is not None:
             return True
+        stop_if_abandoned()
         return await self._store.get(self.name(alias, level)) is not None
 
     async def delete(self, alias: str, level: int) -> None:
         """Delete an item, even a damaged one; 12000011 if there is none."""
+        stop_if_abandoned()
         name = self.name(alias, level)
         deleted = await self._store.delete(name)
         self._drop(alias, level)
@@ -200,6 +205,7 @@ class KeyShelf:
 
     async def aliases(self, level: int, at_most: int | None) -> list[str]:
         """All aliases of a level, in order; 401 when there are more than `at_most`."""
+        stop_if_abandoned()
         found: list[str] = []
         after: str | None = None
         while True:
