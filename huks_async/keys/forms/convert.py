@@ -73,7 +73,10 @@ _PUBLIC_LABELS = ("PUBLIC KEY", "RSA PUBLIC KEY", "EC PUBLIC KEY", "SM2 PUBLIC K
 _CERTIFICATE_LABELS = ("CERTIFICATE", "X509 CERTIFICATE")
 # of DEK-Info, which the library below reads
 _OLD_CIPHERS = ("AES-128-CBC", "AES-256-CBC", "DES-EDE3-CBC")
-_OLD_ENCRYPTION = "make a copy that is not: openssl pkey -in FILE -out COPY"
+_OLD_ENCRYPTION = (
+    "make a copy that is not: openssl pkey -in FILE -out COPY, "
+    "for DES, RC2 and RC4 with -provider legacy -provider default"
+)
 
 
 def to_layout(material: KeyMaterial) -> bytes:
@@ -428,8 +431,8 @@ def _from_encrypted(data: bytes, sealed: encrypted.Encrypted, password: bytes | 
         raise _not_opened(is_read=encrypted.is_read(sealed))
     if not password:  # which the library below takes for none
         raise invalid(
-            "the private key is encrypted in a way that no empty passphrase is tried with; give another, or "
-            "make a copy that is not: openssl pkey -in FILE -passin pass: -out COPY"
+            "the private key is encrypted in a way that no empty passphrase is tried with; give another, "
+            f"or with -passin pass: {_OLD_ENCRYPTION}"
         )
     try:
         with finite_field.allowed():

@@ -45,17 +45,14 @@ _CIPHERS: dict[bytes, tuple[type[algorithms.AES | algorithms.SM4 | TripleDES], i
     bytes.fromhex("2a864886f70d0307"): (TripleDES, 24),
     bytes.fromhex("2a811ccf55016802"): (algorithms.SM4, 16),
 }
-# what the library below reads besides: RC2 in PBES2, and of PBES1 and PKCS#12 these
+# what the library below reads besides: RC2 in PBES2, and of PBES1 and PKCS#12 these; in PKCS#12 files it reads more
 _RC2 = bytes.fromhex("2a864886f70d0302")
 _OLDER_SCHEMES = frozenset(
     bytes.fromhex(oid)
     for oid in (
         "2a864886f70d010503",  # MD5 and DES
-        "2a864886f70d01050a",  # SHA-1 and DES
         "2a864886f70d010c0101",  # SHA-1 and RC4, 128 bits
-        "2a864886f70d010c0102",  # and RC4, 40 bits
         "2a864886f70d010c0103",  # and Triple DES
-        "2a864886f70d010c0105",  # and RC2, 128 bits
         "2a864886f70d010c0106",  # and RC2, 40 bits
     )
 )

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 
 from huks_async.crypto.asymmetric import finite_field
 from huks_async.crypto.key_material import KeyMaterial
-from huks_async.keys.forms import encrypted, pkcs8
+from huks_async.keys.forms import curves, encrypted, pkcs8
 from huks_async.keys.forms.der import (
     EXPLICIT,
     IMPLICIT,
@@ -30,6 +30,7 @@ from huks_async.keys.forms.der import (
     shape,
     tlv,
 )
+from huks_async.keys.forms.identify import identify_key
 from huks_async.keys.forms.layouts import invalid
 from huks_async.keys.forms.library_keys import private_material
 from huks_async.keys.forms.number_bounds import check_private_numbers
@@ -131,8 +132,9 @@ def read(data: bytes, password: bytes | None) -> KeyMaterial | bytes:
         ) from None
     except Exception as error:
         refuse_out_of_memory(error, "reading a key")
-        if key is not None and "password" not in str(error):
-            # it did open, but has a certificate that the library does not read, as Java signs them with DSA
+        if key is not None and ("password" not in str(error) or _is_foreign(key)):
+            # it did open, but has a certificate that the library does not read, as Java signs them with DSA; or a key
+            # of an algorithm that the library does not know, which it tells like a wrong passphrase
             return key
         raise invalid(
             "a PKCS#12 file that does not open: "
@@ -163,6 +165,11 @@ def _key_of(bags: _Bags, password: bytes | None) -> bytes | None:
         plain = None if sealed is None else _opened(sealed, password)
         return bag if plain is None else _in_definite_form(plain)
     return bags.plain[0] if bags.plain else None
+
+
+def _is_foreign(key: bytes) -> bool:
+    named = identify_key(curves.in_library_form(key) or key)
+    return named is not None and "HUKS does not have" in named.name
 
 
 def _in_definite_form(data: bytes) -> bytes:

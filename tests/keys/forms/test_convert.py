@@ -135,7 +135,9 @@ def test_an_empty_passphrase_that_is_not_tried() -> None:
     sealed = openssl(
         "pkcs8", "-topk8", "-v1", "PBE-SHA1-3DES", "-passout", "pass:", stdin=sample(ECC, 256).pem
     )
-    with pytest.raises(BusinessError, match=r"no empty passphrase is tried.*-passin pass:") as caught:
+    with pytest.raises(
+        BusinessError, match=r"no empty passphrase is tried.*-passin pass: .*openssl pkey"
+    ) as caught:
         convert.from_pem(sealed, b"")
     assert caught.value.code == 401
     copy = openssl("pkey", "-passin", "pass:", stdin=sealed)

@@ -23,6 +23,7 @@ from huks_async.keys.forms import convert, key_files
 from huks_async.keys.forms import encrypted as encrypted_form
 from huks_async.keys.forms import pkcs12 as pkcs12_form
 from huks_async.keys.forms.der import INTEGER, OCTETS, sequence, tlv
+from huks_async.model.errors import BusinessError
 from tests.keys.forms.test_odd_files import refused
 from tests.keys.forms.test_pkcs12_bounds import data_part, hashing, oid, pfx, sealed_part
 from tests.keys.forms.test_unusual_files import (
@@ -97,6 +98,19 @@ def test_numbers_are_bounded_in_every_carrier(
     monkeypatch.setattr(convert, "load_der_private_key", lambda *_: pytest.fail("the library was asked"))
     monkeypatch.setattr(pkcs12_form, "_load", lambda *_: pytest.fail("the library was asked"))
     assert what in refused(partial(key_files.read, CARRIERS[carrier](plain), password=PHRASE))
+
+
+@pytest.mark.parametrize("carrier", CARRIERS)
+def test_a_foreign_algorithm_is_no_wrong_passphrase(carrier: str) -> None:
+    """The library tells a key of GOST R 34.10-2012 in PKCS#12 like a wrong passphrase, which stays one."""
+    parameters = tlv(0x30, oid("2a85030202230100"))
+    identifier = tlv(0x30, oid("2a85030701010101"), parameters)
+    file = CARRIERS[carrier](tlv(0x30, _integer(0), identifier, tlv(OCTETS, bytes(32))))
+    with pytest.raises(BusinessError, match=r"GOST R 34\.10-2012, which HUKS does not have") as caught:
+        key_files.read(file, password=PHRASE)
+    assert caught.value.code == 12000001
+    if "without" not in carrier and carrier != "key bag":
+        assert "the passphrase is wrong" in refused(partial(key_files.read, file, password=b"y"))
 
 
 @pytest.mark.parametrize("part", ["whole", "key", "version"])

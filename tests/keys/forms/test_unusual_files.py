@@ -10,12 +10,13 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
     PublicFormat,
+    load_der_private_key,
 )
 
 from huks_async.crypto.asymmetric import dh
 from huks_async.crypto.key_material import KeyMaterial
 from huks_async.keys.forms import convert, encrypted, fields, key_files, library_keys
-from huks_async.keys.forms.der import INTEGER, OCTETS, elements, sequence, tlv
+from huks_async.keys.forms.der import INTEGER, OCTETS, OID, elements, sequence, tlv
 from huks_async.keys.forms.describe import describe
 from huks_async.model.errors import BusinessError
 from tests.conformance.openssl import OpenSsl
@@ -24,6 +25,8 @@ CURVES = {224: "secp224r1", 256: "prime256v1", 384: "secp384r1", 521: "secp521r1
 # another name of P-224's own parameters, of WAP
 SAME_AS_P224 = "wap-wsg-idm-ecid-wtls12"
 PASSWORD = b"secret"
+# SHA-1 with DES, RC4 of 40 bits and RC2 of 128, which the library reads in PKCS#12 alone
+NOT_READ = [bytes.fromhex(f"2a864886f70d01{end}") for end in ("050a", "0c0102", "0c0105")]
 
 
 @pytest.fixture
@@ -154,6 +157,18 @@ def test_a_cipher_that_is_not_read_is_no_wrong_passphrase(options: tuple[str, ..
     message = refused(openssl.run(*words, given=key))
     assert "encrypted in a way that is not read" in message
     assert "openssl pkey" in message
+
+
+@pytest.mark.parametrize("scheme", sorted([*encrypted._OLDER_SCHEMES, *NOT_READ]), ids=bytes.hex)
+def test_the_older_schemes_that_are_read_are_those_of_the_library(scheme: bytes) -> None:
+    """A passphrase is called wrong where the library can tell, and nowhere else."""
+    parameters = tlv(0x30, tlv(OCTETS, bytes(8)), tlv(INTEGER, b"\x01"))
+    sealed = tlv(0x30, tlv(0x30, tlv(OID, scheme), parameters), tlv(OCTETS, bytes(64)))
+    assert ("the passphrase is wrong" in refused(sealed)) is (scheme not in NOT_READ)
+    assert ("encrypted in a way that is not read" in refused(sealed)) is (scheme in NOT_READ)
+    with pytest.raises(ValueError, match=r".*") as caught:
+        load_der_private_key(sealed, PASSWORD)
+    assert ("Unknown key encryption" in str(caught.value)) is (scheme in NOT_READ)
 
 
 @pytest.mark.parametrize("cipher", ["aes192", "camellia256"])
