@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Mapping
+from weakref import ref
 
 import anyio
 import anyio.lowlevel
@@ -11,21 +12,29 @@ from huks_async.model.errors import BusinessError
 from huks_async.runtime.closing import stop_if_abandoned
 
 
-class _Default:
+class _Default(Keystore):
     """The default keystore of one event loop, opened at its first use, closed with the loop."""
 
-    def __init__(self) -> None:
-        self.keystore = Keystore.open()
-        self.keystore.close_with_loop()
-        self.lock = anyio.Lock()
+    opening: anyio.Lock
 
-    async def open(self) -> None:
-        async with self.lock:
-            if not self.keystore.is_open:
-                await self.keystore.aopen()
+    async def open_once(self) -> None:
+        async with self.opening:
+            if not self.is_open:
+                await self.aopen()
 
 
-_default: anyio.lowlevel.RunVar[_Default] = anyio.lowlevel.RunVar("huks_async default keystore")
+_default: anyio.lowlevel.RunVar["ref[_Default]"] = anyio.lowlevel.RunVar("huks_async default keystore")
+"""Weak, because anyio keeps a loop's variables as long as the loop, which a keystore refers to. While it is open, its task
+in the background keeps it alive."""
+
+
+def _make_default() -> _Default:
+    keystore = _Default.open()
+    assert isinstance(keystore, _Default)
+    keystore.close_with_loop()
+    keystore.opening = anyio.Lock()
+    _default.set(ref(keystore))
+    return keystore
 
 
 def open_current_keystore() -> Keystore | None:
@@ -33,10 +42,11 @@ def open_current_keystore() -> Keystore | None:
     if named := open_keystores.get():
         return named[-1] if named[-1].is_open or named[-1].was_forked else None
     try:
-        default = _default.get(None)
+        found = _default.get(None)
     except anyio.NoEventLoopError:
         return None
-    return default.keystore if default is not None and default.keystore.is_open else None
+    default = found() if found else None
+    return default if default is not None and default.is_open else None
 
 
 async def current_keystore() -> Keystore:
@@ -55,20 +65,18 @@ async def current_keystore() -> Keystore:
     if named := open_keystores.get():
         return named[-1]
     try:
-        default = _default.get()
+        found = _default.get(None)
     except anyio.NoEventLoopError:
         raise BusinessError(
             12000012,
             "no event loop is running here. A process that was forked from within one has none: start processes by "
             "spawn or forkserver, or fork before the loop begins",
         ) from None
-    except LookupError:
-        default = _Default()
-        _default.set(default)
-    if not default.keystore.is_open:
+    default = (found() if found else None) or _make_default()
+    if not default.is_open:
         stop_if_abandoned()
-        await default.open()
-    return default.keystore
+        await default.open_once()
+    return default
 
 
 def describe_as_methods(names: Mapping[str, object]) -> None:

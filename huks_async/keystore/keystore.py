@@ -14,6 +14,7 @@ from functools import partial
 from logging import Logger, getLogger
 from types import NoneType, TracebackType
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import anyio
 import anyio.lowlevel
@@ -105,7 +106,7 @@ logger: Logger = getLogger("huks_async")
 open_keystores: ContextVar[tuple["Keystore", ...]] = ContextVar("open_keystores", default=())
 """The keystores whose `async with` blocks this context is in, the innermost last."""
 
-_part_of: ContextVar[tuple["Keystore", ...]] = ContextVar("huks_async part of keystores", default=())
+_part_of: ContextVar[tuple["ref[Keystore]", ...]] = ContextVar("huks_async part of keystores", default=())
 """Keystores whose end waits for what runs here: their closing, and their monitor. It must not wait for their end."""
 
 
@@ -357,13 +358,9 @@ class Keystore(
         self._monitor = monitor
         self._keeper.start(self._close_with_loop)
         if self._with_monitor:
-            self._background.start(partial(self._run_monitor, monitor))
+            self._background.start(partial(_run_monitor, ref(self), monitor))
         if self._limits.max_idle is not None:
             self._idle_timer.start(partial(end_idle_sessions, state.table, self._limits.max_idle))
-
-    async def _run_monitor(self, monitor: "LowMemoryMonitor") -> None:
-        _part_of.set((*_part_of.get(), self))
-        await monitor.run()
 
     async def _close_with_loop(self) -> None:
         """Forget old keys until the event loop ends, which cancels what is left in the background, and close."""
@@ -526,7 +523,7 @@ class Keystore(
         changing, closing = Owner(), anyio.Event()
         self._changing, self._closing = changing, (changing, closing, state)
         outer = _part_of.get()
-        _part_of.set((*outer, self))
+        _part_of.set((*outer, ref(self)))
         try:
             # Task.cancel() also cancels what is shielded, so each step must run even if the one before it failed.
             with anyio.CancelScope(shield=True):
@@ -554,7 +551,7 @@ class Keystore(
 
     async def _until_closed(self) -> None:
         """Wait until another task of this event loop has closed the keystore, if one is at it."""
-        if self._closing is not None and self not in _part_of.get():
+        if self._closing is not None and ref(self) not in _part_of.get():
             owner, closed, _ = self._closing
             if not owner.is_elsewhere():
                 await closed.wait()
@@ -590,7 +587,9 @@ class Keystore(
         state = self._state
         if state is not None:
             state.pool.close()  # first, because a warning may be an error
-            self._warn("was never closed: use `async with`, or `aclose`")
+            self._monitor.let_go()
+            if not self._ends_with_loop:
+                self._warn("was never closed: use `async with`, or `aclose`")
 
     def _warn(self, what: str) -> None:
         warnings.warn(f"{self!r} {what}", ResourceWarning, stacklevel=3, source=self)
@@ -630,3 +629,12 @@ class Keystore(
     def _begin(self, state: OpenState, call: Callable[[], Coroutine[Any, Any, None]]) -> None:
         if self._state is state:
             run_by_itself(call)
+
+
+async def _run_monitor(keystore: "ref[Keystore]", monitor: "LowMemoryMonitor") -> None:
+    """Run a keystore's monitor without keeping the keystore alive.
+
+    anyio never forgets a task that was in a cancel scope when its event loop was closed, and sensors wait in such scopes.
+    """
+    _part_of.set((*_part_of.get(), keystore))
+    await monitor.run()

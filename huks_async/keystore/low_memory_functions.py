@@ -2,7 +2,8 @@
 
 from collections.abc import Awaitable, Callable
 from logging import Logger, getLogger
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from weakref import WeakMethod
 
 import anyio
 import anyio.lowlevel
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from huks_async.keystore.statistics import KeystoreStatistics
     from huks_async.sessions.monitor import LowMemoryMonitor
     from huks_async.sessions.pressure import Sensor
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 LOW_MEMORY = "purged on low memory"
 PURGED_BY_CALL = "purged as stale by the service"
@@ -136,6 +140,7 @@ class LowMemoryFunctions(KeystoreFunctions):
         )
 
     def _make_monitor(self) -> "LowMemoryMonitor":
+        """A monitor that does not keep this keystore alive."""
         # late: programs that only import names of this library need no sensors
         try:
             with no_fork():
@@ -144,7 +149,20 @@ class LowMemoryFunctions(KeystoreFunctions):
         except (ImportError, OSError) as error:
             raise not_loaded(error) from error
 
-        monitor = LowMemoryMonitor(self._purge_on_low_memory, self._sensor or open_sensor, clock=self._clock)
-        monitor.add_shrinker(self._shrink)
-        monitor.add_last_shrinker(self._forget_fates)
+        monitor = LowMemoryMonitor(
+            _weakly(self._purge_on_low_memory, 0), self._sensor or open_sensor, clock=self._clock
+        )
+        monitor.add_shrinker(_weakly(self._shrink, None))
+        monitor.add_last_shrinker(_weakly(self._forget_fates, None))
         return monitor
+
+
+def _weakly(method: Callable[P, T], otherwise: T) -> Callable[P, T]:
+    """Call a bound method without keeping its object alive; give `otherwise` once the object has gone."""
+    kept = WeakMethod(method)
+
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        found = kept()
+        return otherwise if found is None else found(*args, **kwargs)
+
+    return call

@@ -136,6 +136,7 @@ class LowMemoryMonitor:
         self._shrinkers: list[Shrinker] = []
         self._last_shrinkers: list[Shrinker] = []
         self._sensor: Sensor | None = None
+        self._choosing: Awaitable[Sensor] | None = None
         self._seen = MonitorStatistics()
         self._scope: anyio.CancelScope | None = None
         self._closed = False
@@ -173,7 +174,25 @@ class LowMemoryMonitor:
     async def abandon(self) -> None:
         """Close the sensor after the event loop of `run` has gone without ending `run`."""
         self._scope = None
+        self._end_choosing()
         await self._close_sensor(past_cancellations())
+
+    def let_go(self) -> None:
+        """Close the sensor where nothing can be awaited, after the event loop of `run` has gone without ending `run`."""
+        self._closed = True
+        sensor, self._sensor = self._sensor, None
+        try:
+            self._end_choosing()
+            if sensor is not None:
+                sensor.close()
+        except Exception:
+            logger.exception("a sensor of memory pressure could not be closed")
+
+    def _end_choosing(self) -> None:
+        """End the choice of a sensor that an event loop which has gone was waiting for: its coroutine can be told."""
+        choosing, self._choosing = self._choosing, None
+        if inspect.iscoroutine(choosing):
+            choosing.close()
 
     async def run(self) -> None:
         """Watch until cancelled or closed. Survives sensors that break and callbacks that raise."""
@@ -193,7 +212,11 @@ class LowMemoryMonitor:
         """Wait for pressure and relieve it, with one sensor, until that sensor breaks."""
         try:
             made = self._sensor_factory()
-            sensor = await made if inspect.isawaitable(made) else made
+            if inspect.isawaitable(made):
+                self._choosing = made
+                made = await made
+                self._choosing = None
+            sensor = made
             self._note(sensor=sensor.name)
         except SensorUnavailable as error:
             self._note(broken=self._seen.broken + 1)

@@ -3,13 +3,18 @@
 import asyncio
 import gc
 import sys
+import threading
+import warnings
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
+import anyio
 import pytest
 
 import huks_async as huks
-from huks_async.sessions.pressure import SilentSensor
+from huks_async.sessions.pressure import PressureEvent, SilentSensor
+from huks_async.sessions.pressure import choose as choose_module
 from tests.garbage import collect_until
 from tests.keystore.test_loops import descriptors, threads_of_ours, use
 
@@ -102,3 +107,70 @@ def test_two_tasks_meet_a_keystore_that_was_half_closed(tmp_path: Path) -> None:
 
     asyncio.run(main())
     left.clear()
+
+
+class Scoped(SilentSensor):
+    """Waits in a cancel scope, as a combination of sensors does."""
+
+    closed = False
+
+    async def wait(self) -> PressureEvent:
+        with anyio.CancelScope():
+            return await super().wait()
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize("kind", ["own", "default"])
+@pytest.mark.parametrize("waits", [True, False], ids=["sensor waits", "sensor is chosen"])
+def test_a_keystore_that_a_closed_loop_leaves_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, waits: bool
+) -> None:
+    """It was kept for ever, with its descriptors and threads, because anyio forgets no task that is in a cancel scope."""
+    monkeypatch.setenv("HUKS_ASYNC_HOME", str(tmp_path))
+    files, threads = descriptors(), threads_of_ours()
+    chosen: list[Scoped] = []
+    let_choose = threading.Event()
+
+    def choose() -> Scoped:
+        assert let_choose.wait(120)
+        chosen.append(Scoped("none"))
+        return chosen[-1]
+
+    monkeypatch.setattr(choose_module, "choose_sensor", choose)
+
+    async def leave() -> "weakref.ref[huks.Keystore]":
+        if kind == "own":
+            keystore = huks.Keystore.open(
+                f"sqlite:///{tmp_path / 'keys.db'}", root_key=huks.FileRootKey(tmp_path / "root.key")
+            )
+            await keystore.aopen()
+        else:
+            await huks.hasKeyItem("key", {})
+            keystore = await huks.current_keystore()
+        assert await use(keystore) == 16
+        if waits:
+            let_choose.set()
+            while not chosen:
+                await asyncio.sleep(0.001)
+            while keystore._monitor.status() is None:
+                await asyncio.sleep(0.001)
+        return weakref.ref(keystore)
+
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        loop = asyncio.new_event_loop()
+        left = loop.run_until_complete(leave())
+        for task in asyncio.all_tasks(loop):
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
+            del task
+        loop.close()
+        del loop
+        collect_until(lambda: left() is None)
+        let_choose.set()
+        collect_until(lambda: chosen and chosen[0].closed)
+        told = [str(one.message) for one in warned if "was never closed" in str(one.message)]
+        assert len(told) == (kind == "own")
+        warned.clear()  # a warning holds the keystore that it is about
+        collect_until(lambda: descriptors() <= files and threads_of_ours() <= threads)

@@ -57,7 +57,7 @@ async def use(keystore: huks.Keystore) -> int:
 
 
 async def sensor_is_chosen(keystore: huks.Keystore) -> None:
-    """Wait for the thread that looks for one: what it finds for a loop that was closed meanwhile is closed by nobody."""
+    """Wait for the thread that looks for one."""
     while keystore.statistics().memory.sensor == "none":
         await anyio.sleep(0.001)
 

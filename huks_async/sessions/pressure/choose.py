@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -95,10 +96,28 @@ def choose_sensor(
 async def open_sensor() -> Sensor:
     """`choose_sensor()` in a thread, because trying the sensors takes 1 to 20 ms."""
     made: list[Sensor] = []
+    gone = False
+
+    def choose() -> None:
+        made.append(choose_sensor())
+        if gone:
+            _close_all(made)
+
     try:
-        await run_to_its_end(lambda: made.append(choose_sensor()), name="huks-sensor")
+        await run_to_its_end(choose, name="huks-sensor")
+    except GeneratorExit:  # the event loop has gone, perhaps before the thread has come to its end
+        gone = True
+        _close_all(made)
+        raise
     except anyio.get_cancelled_exc_class():
         for sensor in made:
             await sensor.aclose()
         raise
     return made[0]
+
+
+def _close_all(sensors: list[Sensor]) -> None:
+    """Close each once, although two threads may call this at the same time."""
+    while sensors:
+        with suppress(IndexError):
+            sensors.pop().close()
