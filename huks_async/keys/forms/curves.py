@@ -6,6 +6,7 @@ second one.
 """
 
 import functools
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -80,10 +81,11 @@ _CURVES: tuple[tuple[type[ec.EllipticCurve], bytes, int], ...] = (
 )
 
 
-class PrivateFields(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class PrivateFields:
     """What stands in an ECPrivateKey (RFC 5915): the scalar, the parameters of the curve, and the point, if any."""
 
-    scalar: bytes
+    scalar: bytes = field(repr=False)
     parameters: tuple[int, bytes] | None
     point: bytes
 

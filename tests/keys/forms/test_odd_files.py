@@ -27,7 +27,7 @@ from cryptography.utils import CryptographyDeprecationWarning
 
 from huks_async.crypto.asymmetric import dsa
 from huks_async.crypto.key_material import KeyMaterial
-from huks_async.keys.forms import convert, key_files, openssh
+from huks_async.keys.forms import convert, curves, key_files, openssh
 from huks_async.keys.forms.der import sequence, tlv
 from huks_async.keys.forms.describe import describe
 from huks_async.model.errors import BusinessError
@@ -617,6 +617,25 @@ def test_long_texts_of_rfc4716_are_refused() -> None:
     text = b"---- BEGIN SSH2 PUBLIC KEY ----\n" + b"AAAA\n" * 200_000 + b"---- END SSH2 PUBLIC KEY ----\n"
     assert "are taken from a file" in refused(lambda: key_files.read(text, "openssh"))
     assert "are taken from a file" in describe(text).note
+
+
+@pytest.mark.parametrize(
+    "point", [b"\x02" + b"\xff" * 32, b"\x05" + bytes(64)], ids=["off the curve", "no form"]
+)
+def test_the_object_of_a_damaged_key_does_not_tell_its_scalar(point: bytes) -> None:
+    """A report of an error that has local variables shows what the frames hold; bytes by themselves are the caller's."""
+    scalar = bytes(range(1, 33))
+    key = tlv(0x30, tlv(2, b"\x01"), tlv(4, scalar), tlv(0xA1, tlv(3, b"\0" + point)))
+    sm2 = tlv(6, bytes.fromhex("2a811ccf5501822d"))
+    named = tlv(0x30, tlv(2, b"\x01"), tlv(4, scalar), tlv(0xA0, sm2), tlv(0xA1, tlv(3, b"\0" + point)))
+    for der in (key, named):
+        fields = curves.private_fields(sequence(der))
+        assert fields is not None
+        assert fields.scalar == scalar
+        assert repr(scalar)[2:-1] not in repr(fields)
+        assert "PrivateFields" in repr(fields)
+    with pytest.raises(BusinessError, match="SM2"):
+        key_files.read(named)
 
 
 def test_the_ways_out_of_public_openssh_keys_are_those_of_their_form() -> None:
