@@ -31,6 +31,8 @@ class CallerStates:
 
     def __init__(self, own: OpenState, open_keyring: Callable[[str, int], Keyring]) -> None:
         self.own = own
+        self.has_others = False
+        """Whether there has been another caller than the keystore's own."""
         self._open_keyring = open_keyring
         self._others: OrderedDict[Acting, OpenState] = OrderedDict()
 
@@ -40,6 +42,7 @@ class CallerStates:
             return self.own
         state = self._others.get(acting)
         if state is None:
+            self.has_others = True
             own = self.own.keyrings
             user_id = own.caller.user_id if acting.user_id is None else acting.user_id
             caller = Caller(acting.name, user_id)

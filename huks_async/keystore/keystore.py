@@ -5,6 +5,7 @@ of opening has its counterpart in closing, in the end of the event loop, and in 
 """
 
 import os
+import sys
 import time
 import warnings
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -77,7 +78,7 @@ from huks_async.model.showing import shown
 from huks_async.model.uncopied import Uncopied
 from huks_async.rootkeys import RootKey
 from huks_async.runtime.background import Background, run_by_itself
-from huks_async.runtime.closing import abandoned, stop_if_abandoned
+from huks_async.runtime.closing import abandoned, closed_by_loop, stop_if_abandoned
 from huks_async.runtime.forks import no_fork, notice_fork, tell_after_fork
 from huks_async.runtime.jobs import current_home
 from huks_async.runtime.outside_calls import OutsideCalls
@@ -612,13 +613,27 @@ class Keystore(
         self._direct = None
 
     def _open_state(self) -> OpenState:
+        if sys.exception() is not None:
+            self._check_context()
         return self._state_of(current_acting())
+
+    def _check_context(self) -> None:
+        """Refuse a call in a context that may be another caller's: that of the code which a closed coroutine interrupts."""
+        named = current_acting() is not None or (self._state is not None and self._callers.has_others)
+        if named and (abandoned() or closed_by_loop()):
+            raise BusinessError(
+                12000012,
+                "whose call this is cannot be told: the task or generator that makes it was abandoned, or is closed in a "
+                "task of its own, which may have another caller's context; use for_caller there, or close the generator "
+                "in the task that has it (contextlib.aclosing)",
+            )
 
     def _state_of(self, acting: Acting | None) -> OpenState:
         state = super()._open_state()
         return state if acting is None else self._callers.of(acting)
 
     def _pinned(self) -> CallerKeystore:
+        self._check_context()
         return CallerKeystore(self._state_of, self._do_soon, current_acting())
 
     def _do_soon(self, call: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -69,6 +69,21 @@ def stop_if_abandoned() -> None:
         raise GeneratorExit
 
 
+def closed_by_loop() -> bool:
+    """Whether this runs in a generator whose closing is a task of its own, as the event loop makes one.
+
+    It makes one for a generator that was abandoned, in the context of whatever code runs at that moment. One that its user
+    makes (`create_task(generator.aclose())`) looks the same.
+    """
+    if not being_closed():
+        return False
+    coroutine = _coroutine_of_task()
+    first = _frame_of(coroutine)
+    if first is None:
+        return coroutine is not None
+    return first.f_globals.get("__name__") == "trio._core._asyncgens"
+
+
 def _closing_error() -> GeneratorExit | None:
     """What closes the code that runs: the exception that is handled, or one in whose handling it was raised."""
     error = sys.exception()
