@@ -3,22 +3,30 @@
 import queue
 import time
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from huks_async.runtime.closing import stop_if_abandoned
 from huks_async.runtime.jobs import PAUSE, Job
+from huks_async.runtime.stops import Check, StoppedError
 from huks_async.runtime.workers import Crew, Desk, hand_in_late
 
 Q = TypeVar("Q")
 R = TypeVar("R")
+
+Handler: TypeAlias = Callable[[Callable[[], list[Q]], Check], list[R | BaseException]]
+"""Handles the requests of a batch.
+
+It is given what begins the batch, and the check of a batch that nobody waits for any more. What begins it returns the
+requests in order, without those that were dropped until then; after that, none can be dropped. The handler returns
+for each of these its result, or the exception to raise for it.
+"""
 
 
 class BatchWorker(Crew, Generic[Q, R]):
     """One thread that hands all waiting requests to a handler at once, in order.
 
     Args:
-        handler: returns for each request its result, or the exception to raise for it. What the handler raises
-            itself is raised for every request of the batch.
+        handler: see `Handler`. What it raises itself is raised for every request of the batch.
         limit: the most requests in one batch.
         name: for the thread and for messages.
 
@@ -26,7 +34,7 @@ class BatchWorker(Crew, Generic[Q, R]):
 
     def __init__(
         self,
-        handler: Callable[[list[Q]], list[R | BaseException]],
+        handler: Handler[Q, R],
         *,
         limit: int = 1024,
         name: str = "huks-batch",
@@ -46,7 +54,26 @@ class BatchWorker(Crew, Generic[Q, R]):
         return self._submit(None, (request,))
 
 
-def _work(desk: Desk, handler: Callable[[list[Any]], list[Any]], limit: int) -> None:
+class _Batch:
+    """The requests of one batch, each of which can be dropped until the handler begins."""
+
+    def __init__(self, jobs: list[Job[Any]]) -> None:
+        self.begun: list[Job[Any]] = []
+        self._jobs = jobs
+        self._requests: list[Any] | None = None
+
+    def begin(self) -> list[Any]:
+        if self._requests is None:
+            self.begun = [job for job in self._jobs if job.take()]
+            self._requests = [job.request() for job in self.begun]
+        return self._requests
+
+    def check(self) -> None:
+        if not any(job.waits for job in self._jobs):
+            raise StoppedError
+
+
+def _work(desk: Desk, handler: Handler[Any, Any], limit: int) -> None:
     batch: list[Job[Any]] = []
     job: Job[Any] | None = None  # what this has in hand beside the batch
     counted = stop = False
@@ -70,7 +97,7 @@ def _work(desk: Desk, handler: Callable[[list[Any]], list[Any]], limit: int) -> 
             counted = False
             job = desk.jobs.get()
             while job is not None:
-                if job.take():
+                if job.waits:
                     batch.append(job)
                 else:
                     desk.count(-1)
@@ -102,15 +129,18 @@ def _hand_in(batch: list[Job[Any]]) -> None:
         job.home.hand_in(job)
 
 
-def _handle(batch: list[Job[Any]], handler: Callable[[list[Any]], list[Any]]) -> None:
+def _handle(batch: list[Job[Any]], handler: Handler[Any, Any]) -> None:
     requests = [job for job in batch if not job.is_call]
     if requests:
+        together = _Batch(requests)
         try:
-            outcomes = handler([job.request() for job in requests])
+            outcomes = handler(together.begin, together.check)
         except BaseException as error:
-            outcomes = [error] * len(requests)
-        for job, outcome in zip(requests, outcomes, strict=True):
-            job.settle(outcome)
+            for job in requests:
+                job.settle_late(error)
+        else:
+            for job, outcome in zip(together.begun, outcomes, strict=True):
+                job.settle(outcome)
     for job in batch:
-        if job.is_call:
+        if job.is_call and job.take():
             job.execute()

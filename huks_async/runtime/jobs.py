@@ -210,6 +210,11 @@ class Job(Call[T]):
         return True
 
     @property
+    def waits(self) -> bool:
+        """Whether nobody has taken the ticket yet."""
+        return bool(self._ticket)
+
+    @property
     def is_call(self) -> bool:
         """Whether the job is a function to call; otherwise it is a request to the handler of a `BatchWorker`."""
         return self._function is not None

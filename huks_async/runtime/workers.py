@@ -310,11 +310,14 @@ class WorkerPool(Crew):
     def __init__(self, size: int, *, name: str = "huks-worker", nice: int = 0, owner: str = "") -> None:
         super().__init__(size, name, _work, nice, owner=owner)
 
-    async def run(self, function: Callable[[*Args], T], *args: *Args) -> T:
+    async def run(
+        self, function: Callable[[*Args], T], *args: *Args, when_cancelled: Callable[[], object] | None = None
+    ) -> T:
         """Call `function(*args)` in a thread and give its result, or raise its exception.
 
         When this await is cancelled, it ends at once: a call that has not begun is dropped; one that has begun
-        goes on in the background, and its result is discarded.
+        goes on in the background, and its result is discarded. `when_cancelled` is called then, to tell it that it may
+        stop.
 
         Raises:
             BusinessError: 12000012 when the pool is closed or was made before a fork; 12000014 when the system
@@ -323,7 +326,7 @@ class WorkerPool(Crew):
 
         """
         stop_if_abandoned()
-        return await self._submit(function, args).outcome(shield=False)
+        return await self._submit(function, args).outcome(shield=False, when_cancelled=when_cancelled)
 
     def start(self, function: Callable[[*Args], T], *args: *Args) -> Job[T]:
         """Have a call made without waiting for it: `Job.outcome` waits for it, `Job.drop` abandons it.
@@ -334,10 +337,12 @@ class WorkerPool(Crew):
         """
         return self._submit(function, args)
 
-    async def run_shielded(self, function: Callable[[*Args], T], *args: *Args) -> T:
+    async def run_shielded(
+        self, function: Callable[[*Args], T], *args: *Args, when_cancelled: Callable[[], object] | None = None
+    ) -> T:
         """Do as `run` does, but when cancelled after the call has begun, wait for its end first."""
         stop_if_abandoned()
-        return await self._submit(function, args).outcome(shield=True)
+        return await self._submit(function, args).outcome(shield=True, when_cancelled=when_cancelled)
 
 
 async def run_to_its_end(function: Callable[[], T], *, name: str) -> T:

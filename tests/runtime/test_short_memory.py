@@ -42,7 +42,7 @@ def fail_once(patch, owner, name, argument, error):
 def call(request):
     """Make a call in a worker that has begun."""
     worker = (
-        WorkerPool(1) if request.param == "pool" else BatchWorker(lambda requests: [len(r) for r in requests])
+        WorkerPool(1) if request.param == "pool" else BatchWorker(lambda begin, _: [len(r) for r in begin()])
     )
     args = (len, "abc") if request.param == "pool" else ("abc",)
     yield worker, lambda: worker.run(*args)
@@ -116,7 +116,7 @@ async def test_a_loop_that_loses_a_call_is_told_again(monkeypatch, call):
 @pytest.mark.asyncio
 async def test_results_that_come_together_are_all_handed_in_late(monkeypatch):
     """None of a batch is left out."""
-    worker = BatchWorker(lambda requests: [len(r) for r in requests])
+    worker = BatchWorker(lambda begin, _: [len(r) for r in begin()])
     assert await worker.run("a") == 1
     with monkeypatch.context() as patch:
         failed = fail_once(patch, Desk, "count", -5, MemoryError())

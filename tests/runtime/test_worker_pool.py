@@ -17,6 +17,7 @@ import pytest
 
 from huks_async.model.errors import BusinessError
 from huks_async.runtime.batches import BatchWorker
+from huks_async.runtime.stops import StoppedError
 from huks_async.runtime.workers import SerialWorker, WorkerPool
 from tests.garbage import collect_until
 from tests.threads import threads_begun
@@ -417,7 +418,8 @@ def test_a_batch_worker_takes_all_that_wait_at_once(run):
     """Requests that wait while a batch is handled make up the next one; errors go to their request."""
     gate, batches = Gate(), []
 
-    def handle(requests):
+    def handle(begin, _):
+        requests = begin()
         batches.append(requests)
         if requests == ["first"]:
             gate()
@@ -456,11 +458,55 @@ def test_a_batch_worker_takes_all_that_wait_at_once(run):
     worker.close()
 
 
+def test_requests_can_be_dropped_until_their_batch_begins(run):
+    """What was dropped is not handled, and the others of the batch are; one that nobody waits for is told so."""
+    waits, seen, told = [Gate(), Gate(), Gate()], [], []
+
+    def handle(begin, check):
+        waits[len(seen)]()
+        try:
+            check()
+        except StoppedError:
+            told.append(True)
+        seen.append(begin())
+        return [request * 2 for request in begin()]
+
+    worker = BatchWorker(handle)
+    outcomes = []
+
+    async def ask(request):
+        outcomes.append(await worker.run(request))
+
+    async def main():
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask, 0)
+            await until(waits[0].entered)
+            tasks.start_soon(ask, 1)
+            async with anyio.create_task_group() as dropped:
+                dropped.start_soon(worker.run, 2)
+                await until(lambda: worker.active == 3)
+                waits[0].open.set()
+                await until(waits[1].entered)
+                dropped.cancel_scope.cancel()
+            waits[1].open.set()
+        async with anyio.create_task_group() as dropped:
+            dropped.start_soon(worker.run, 3)
+            await until(waits[2].entered)
+            dropped.cancel_scope.cancel()
+        waits[2].open.set()
+        await until(lambda: worker.active == 0)
+        assert (seen, told, sorted(outcomes)) == ([[0], [1], []], [True], [0, 2])
+
+    run(main)
+    worker.close()
+
+
 def test_a_last_call_comes_after_all_that_wait():
     """finish() closes the crew and runs its call at the end, though the await is cancelled."""
     gate, seen = Gate(), []
 
-    def handle(requests):
+    def handle(begin, _):
+        requests = begin()
         gate()
         seen.extend(requests)
         return requests

@@ -312,7 +312,7 @@ async def test_a_cancelled_backup_leaves_nothing(tmp_path, target, held, how):
         assert [name for name in _files(target.parent) if not name.endswith(BACKUP_DRAFT)] == []
 
         async def let_go():
-            while not all(stop.is_set() for stop in keystore._store._backups):
+            while not all(stop.is_set() for stop in keystore._store._stops):
                 await asyncio.sleep(0.001)
             go.set()
 

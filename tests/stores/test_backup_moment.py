@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from huks_async import BusinessError
+from huks_async.runtime.stops import Stop
 from huks_async.stores import ItemName, SqliteStore
 from huks_async.stores.sqlite import backup, snapshot
 from huks_async.stores.sqlite.database import Database
@@ -38,7 +39,7 @@ async def test_a_backup_is_of_one_moment_also_if_its_locks_of_sqlite_are_gone(
         assert other.ask(_ALL.format(b"2")) is True
         steps, busy = [], []
 
-        def go_on(_: backup.Backup) -> None:
+        def go_on(_: Stop) -> None:
             steps.append(1)
             if len(steps) == 2:
                 for part in ("", "-wal", "-shm"):
@@ -48,7 +49,7 @@ async def test_a_backup_is_of_one_moment_also_if_its_locks_of_sqlite_are_gone(
                     busy.append(other.ask(_CHECKPOINT))
 
         monkeypatch.setattr(backup, "_PAGES", 20)
-        monkeypatch.setattr(backup.Backup, "_go_on", go_on)
+        monkeypatch.setattr(Stop, "check", go_on)
         found: Counter[bytes] = Counter()
 
         def check(_: ItemName, blob: bytes) -> None:
@@ -198,14 +199,14 @@ async def test_a_backup_ends_where_the_index_needs_a_repair(
     for number in range(20):
         await store.put(name(f"{number}"), b"x" * 3000)
 
-    def tear(_: backup.Backup) -> None:
+    def tear(_: Stop) -> None:
         with open(f"{path}-shm", "r+b", buffering=0) as shared:
             shared.seek(8)
             shared.write(b"\xff\xff")
 
     with monkeypatch.context() as patched:
         patched.setattr(backup, "_PAGES", 1)
-        patched.setattr(backup.Backup, "_go_on", tear)
+        patched.setattr(Stop, "check", tear)
         # a writer that is only late is waited for, and it counts as late for as long as the test may take
         patched.setattr(snapshot, "_LONGEST_CHANGE", 300)
         assert (await store.backup(str(tmp_path / "first.db"), lambda *_: None, lambda _: None)).rows == 20

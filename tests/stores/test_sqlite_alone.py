@@ -80,10 +80,10 @@ def carried_out(path: Path, steps: list[list[Write] | str], *, alone: bool) -> l
             if isinstance(step, str):
                 other.execute(step)
             elif alone:
-                found += map(shown, engine.commit(step))
+                found += map(shown, engine.commit(step.copy))
             else:
                 with ordinary:
-                    found += map(shown, engine.commit(step))
+                    found += map(shown, engine.commit(step.copy))
         for table in ("item", "tally", "sequence", "meta"):
             found += other.execute(f"SELECT * FROM {table}").fetchall()
     return found
@@ -105,18 +105,18 @@ def test_one_row_is_one_statement(tmp_path: Path) -> None:
     """From the second commit on, as the first one looks at the counter; and again after another program's commit."""
     statements: list[str] = []
     with opened(tmp_path / "keys.db") as engine, closing(sqlite3.connect(tmp_path / "keys.db")) as other:
-        assert engine.commit([_put(NAMES[0], b"x", None)]) == [1]
+        assert engine.commit(lambda: [_put(NAMES[0], b"x", None)]) == [1]
         database = engine._database
         assert database is not None
         database.written.set_trace_callback(statements.append)
-        assert engine.commit([_put(NAMES[0], b"x", None)]) == [2]
+        assert engine.commit(lambda: [_put(NAMES[0], b"x", None)]) == [2]
         # one statement is shown once more for each trigger that it sets off
         assert {statement.split(" (")[0] for statement in statements} == {"INSERT INTO alone VALUES"}
         other.execute("UPDATE sequence SET version = 7")
         other.commit()
-        assert engine.commit([_put(NAMES[0], b"x", None)]) == [8]
+        assert engine.commit(lambda: [_put(NAMES[0], b"x", None)]) == [8]
         statements.clear()
-        assert engine.commit([_put(NAMES[1], b"x", None)]) == [9]
+        assert engine.commit(lambda: [_put(NAMES[1], b"x", None)]) == [9]
         assert "COMMIT" not in statements
 
 
@@ -124,7 +124,7 @@ def test_a_counter_that_changes_at_the_last_moment(tmp_path: Path) -> None:
     """Another program commits between the look at the header and the statement: no version is issued twice."""
     path = tmp_path / "keys.db"
     with opened(path) as engine, closing(sqlite3.connect(path, isolation_level=None)) as other:
-        assert engine.commit([_put(NAMES[0], b"x", None)]) == [1]
+        assert engine.commit(lambda: [_put(NAMES[0], b"x", None)]) == [1]
         database = engine._database
         assert database is not None
         written = database.written
@@ -141,8 +141,8 @@ def test_a_counter_that_changes_at_the_last_moment(tmp_path: Path) -> None:
                 return getattr(written, name)
 
         with patch.object(database.commit, "_connection", Late()):
-            assert engine.commit([_put(NAMES[1], b"y", None)]) == [21]
-        assert engine.commit([_put(NAMES[1], b"y", None)]) == [22]
+            assert engine.commit(lambda: [_put(NAMES[1], b"y", None)]) == [21]
+        assert engine.commit(lambda: [_put(NAMES[1], b"y", None)]) == [22]
         assert other.execute("SELECT version FROM sequence").fetchall() == [(22,)]
 
 
@@ -172,16 +172,20 @@ def test_a_commit_just_before_the_look_at_the_header(tmp_path: Path, rows: int) 
 
     def commit() -> None:
         os.unlink(f"{path}.lock")
-        theirs.extend(other.commit([_put(NAMES[3], b"y", None)] * 3))
+        theirs.extend(other.commit(lambda: [_put(NAMES[3], b"y", None)] * 3))
 
     with opened(path) as engine, opened(path) as other:
         database = engine._database
         assert database is not None
-        engine.commit([*writes])
+        engine.commit(writes.copy)
         late = LateLook(database.header, database.written, commit)
         with patch.object(database.commit, "_header", late):
-            first = engine.commit([*writes])
-        rest = [*engine.commit([*writes]), *other.commit([*writes]), *engine.commit([*writes])]
+            first = engine.commit(writes.copy)
+        rest = [
+            *engine.commit(writes.copy),
+            *other.commit(writes.copy),
+            *engine.commit(writes.copy),
+        ]
         assert len(theirs) == 3
         assert [*first, *theirs, *rest] == list(range(rows + 1, 5 * rows + 4))
 
@@ -195,8 +199,8 @@ def test_a_commit_just_before_the_look_of_one_that_changes_nothing(tmp_path: Pat
     with opened(path) as engine, opened(path) as other:
         database = engine._database
         assert database is not None
-        engine.commit([PutMeta("m", b"1", replace=False)])
-        mine = engine.commit([_put(NAMES[1], b"x", None)] * 2)
+        engine.commit(lambda: [PutMeta("m", b"1", replace=False)])
+        mine = engine.commit(lambda: [_put(NAMES[1], b"x", None)] * 2)
         theirs: list[Outcome] = []
 
         class Late:
@@ -208,14 +212,17 @@ def test_a_commit_just_before_the_look_of_one_that_changes_nothing(tmp_path: Pat
                 self.looks += 1
                 if self.looks == 2:
                     os.unlink(f"{path}.lock")
-                    theirs.extend(other.commit([_put(NAMES[3], b"y", None)] * 3))
+                    theirs.extend(other.commit(lambda: [_put(NAMES[3], b"y", None)] * 3))
                 return database.header[part]
 
         with patch.object(database.commit, "_header", Late()):
-            engine.commit([nothing])
+            engine.commit(lambda: [nothing])
         if not theirs:  # there was no second look
-            theirs.extend(other.commit([_put(NAMES[3], b"y", None)] * 3))
-        rest = [*engine.commit([_put(NAMES[1], b"x", None)] * 2), *other.commit([_put(NAMES[3], b"y", None)])]
+            theirs.extend(other.commit(lambda: [_put(NAMES[3], b"y", None)] * 3))
+        rest = [
+            *engine.commit(lambda: [_put(NAMES[1], b"x", None)] * 2),
+            *other.commit(lambda: [_put(NAMES[3], b"y", None)]),
+        ]
         assert [*mine, *theirs, *rest] == list(range(1, 9))
 
 
@@ -223,7 +230,7 @@ def test_a_value_may_be_set_to_what_it_is(tmp_path: Path) -> None:
     """SQLite writes nothing then, which is no sign of files that were exchanged."""
     with opened(tmp_path / "keys.db") as engine:
         for _ in range(3):
-            assert engine.commit([PutMeta("m", b"v" * 50, replace=True)]) == [b"v" * 50]
+            assert engine.commit(lambda: [PutMeta("m", b"v" * 50, replace=True)]) == [b"v" * 50]
 
 
 @pytest.mark.parametrize("rows", [1, 2])
@@ -234,14 +241,14 @@ def test_a_newer_schema_just_before_the_look_at_the_header(tmp_path: Path, rows:
     with opened(path) as engine, closing(sqlite3.connect(path, isolation_level=None)) as other:
         database = engine._database
         assert database is not None
-        engine.commit([*writes])
+        engine.commit(writes.copy)
         late = LateLook(
             database.header, database.written, lambda: other.execute("PRAGMA user_version = 99") and None
         )
         with patch.object(database.commit, "_header", late):
-            assert engine.commit([*writes]) == list(range(rows + 1, 2 * rows + 1))
+            assert engine.commit(writes.copy) == list(range(rows + 1, 2 * rows + 1))
         for _ in range(2):
-            assert [getattr(refused, "code", refused) for refused in engine.commit([*writes])] == [
+            assert [getattr(refused, "code", refused) for refused in engine.commit(writes.copy)] == [
                 12000004
             ] * rows
         assert other.execute("SELECT version FROM sequence").fetchall() == [(2 * rows,)]
@@ -254,7 +261,7 @@ def test_ones_own_header_is_known_after_each_commit(tmp_path: Path) -> None:
         assert database is not None
         for number in range(30):
             for writes in ([_put(NAMES[1], b"x" * 600, None)] * (1 + number % 3), [_delete(NAMES[2])]):
-                engine.commit([*writes])
+                engine.commit(writes.copy)
                 assert database.commit._own == database.header[HEADER]
             if number % 4 == 0:
                 database.checkpoints.empty()
@@ -263,7 +270,7 @@ def test_ones_own_header_is_known_after_each_commit(tmp_path: Path) -> None:
 def test_a_commit_that_fails_leaves_the_files_open(tmp_path: Path) -> None:
     """As on a full disk: what was rolled back is no sign of exchanged files, and rows can be read."""
     with opened(tmp_path / "keys.db") as engine:
-        engine.commit([_put(NAMES[1], b"x", None)])
+        engine.commit(lambda: [_put(NAMES[1], b"x", None)])
         database = engine._database
         assert database is not None
         written = database.written
@@ -281,8 +288,8 @@ def test_a_commit_that_fails_leaves_the_files_open(tmp_path: Path) -> None:
 
         with patch.object(database.commit, "_connection", Full()):
             for _ in range(2):
-                refused = engine.commit([_put(NAMES[1], b"y", None)] * 2)
+                refused = engine.commit(lambda: [_put(NAMES[1], b"y", None)] * 2)
                 assert [getattr(outcome, "code", None) for outcome in refused] == [12000004] * 2
                 assert engine.select("SELECT blob FROM item", ()) == [(b"x",)]
         assert engine._database is database
-        assert engine.commit([_put(NAMES[1], b"z", None)]) == [2]
+        assert engine.commit(lambda: [_put(NAMES[1], b"z", None)]) == [2]

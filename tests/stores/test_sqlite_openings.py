@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from huks_async.model.errors import BusinessError
+from huks_async.runtime.stops import Check
 from huks_async.stores import ItemName, SqliteStore
 from huks_async.stores.sqlite.engine import Engine
 from tests.adversity.support import descriptors
@@ -41,13 +42,13 @@ def held(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
     held = Held(after=request.param)
     real = Engine.open
 
-    def slow(engine: Engine) -> None:
+    def slow(engine: Engine, *, check: Check) -> None:
         if held.after:
-            real(engine)
+            real(engine, check=check)
             held.here()
         else:
             held.here()
-            real(engine)
+            real(engine, check=check)
 
     monkeypatch.setattr(Engine, "open", slow)
     yield held

@@ -121,7 +121,7 @@ def test_a_commit_whose_files_lost_their_names_makes_no_checkpoint(tmp_path: Pat
     path = tmp_path / "keys.db"
     engine = Engine(str(path), "the address", 5, {}, lambda _: None)
     engine.open()
-    engine.commit([*_puts("old", b"0" * 3000, 300)])
+    engine.commit(lambda: [*_puts("old", b"0" * 3000, 300)])
     with Peer(path) as other:
         assert other.ask("opened()") is True
         database = engine._database
@@ -141,7 +141,7 @@ def test_a_commit_whose_files_lost_their_names_makes_no_checkpoint(tmp_path: Pat
             return outcomes
 
         database.commit = slow  # type: ignore[assignment]
-        outcomes = engine.commit([*_puts("mine", b"2" * 12000, 1000)])
+        outcomes = engine.commit(lambda: [*_puts("mine", b"2" * 12000, 1000)])
         assert all(isinstance(outcome, BusinessError) for outcome in outcomes)
         assert other.ask("put('last')") is True
         assert other.ask("closed()") is True

@@ -14,13 +14,13 @@ import sqlite3
 import stat
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, suppress
-from threading import Event
 
 from huks_async.model.errors import BusinessError
 from huks_async.runtime.companions import BACKUP_DRAFT, TAILS, refuse_companion, refuse_too_long
 from huks_async.runtime.folders import sync_folder
 from huks_async.runtime.new_names import name_new
 from huks_async.runtime.paths import absolute
+from huks_async.runtime.stops import Check, Stop, StoppedError
 from huks_async.stores.base import Copied, ItemName
 from huks_async.stores.sqlite import drafts
 from huks_async.stores.sqlite.connections import MAX_VALUE_BYTES
@@ -35,13 +35,9 @@ _PAGES = 1000
 _ROWS = 32
 """How many rows are opened before other threads, above all the event loop, get the interpreter: 0.3 ms."""
 
-Source = Callable[[Callable[[float], None]], AbstractContextManager[Snapshot]]
+Source = Callable[[Check], AbstractContextManager[Snapshot]]
 CheckItem = Callable[[ItemName, bytes], object]
 CheckMeta = Callable[[dict[str, bytes]], object]
-
-
-class StoppedError(Exception):
-    """The backup was told to stop."""
 
 
 class Backup:
@@ -54,7 +50,7 @@ class Backup:
 
     """
 
-    def __init__(self, address: str, target: str, stop: Event) -> None:
+    def __init__(self, address: str, target: str, stop: Stop) -> None:
         self._address = address
         self._target = target
         self._stop = stop
@@ -64,7 +60,7 @@ class Backup:
         """Make the copy, check it, and give it its name.
 
         Args:
-            source: gives a moment of the store to read; it is given what sleeps and raises when the backup is over.
+            source: gives a moment of the store to read; it is given what raises when the backup is over.
             check_item: called with each key item of the copy; raises for one that does not open.
             check_meta: called with the values in the copy that belong to the store itself.
 
@@ -135,20 +131,19 @@ class Backup:
         return descriptor, draft
 
     def _copy(self, source: Source, draft: str) -> None:
-        with closing(sqlite3.connect(draft, isolation_level=None)) as copy, source(self._wait) as snapshot:
+        with (
+            closing(sqlite3.connect(draft, isolation_level=None)) as copy,
+            source(self._stop.check) as snapshot,
+        ):
             # An unfinished copy is thrown away, so no change to it needs to be undone or to survive a power cut.
             copy.execute("PRAGMA journal_mode = OFF").fetchall()
             copy.execute("PRAGMA synchronous = OFF")
 
             def go_on(*_: int) -> None:
-                self._go_on()
+                self._stop.check()
                 snapshot.check()
 
             snapshot.connection.backup(copy, pages=_PAGES, progress=go_on)
-
-    def _wait(self, seconds: float) -> None:
-        self._stop.wait(seconds)
-        self._go_on()
 
     def _look_over(self, draft: str, check_item: CheckItem, check_meta: CheckMeta) -> int:
         with closing(open_still(draft)) as copy:
@@ -165,12 +160,12 @@ class Backup:
                 keys = 0
                 rows = copy.execute("SELECT namespace, level, alias, blob FROM item")
                 while some := rows.fetchmany(at_once):
-                    self._go_on()
+                    self._stop.check()
                     for namespace, level, alias, blob in some:
                         check_item(self._name(namespace, level, alias), blob)
                     keys += len(some)
             except sqlite3.OperationalError:
-                self._go_on()
+                self._stop.check()
                 raise
         if keys != counted:
             raise self._foreign(f"has {keys} keys, and counts {counted:.0f}")
@@ -199,9 +194,9 @@ class Backup:
         )
 
     def _publish(self, descriptor: int, draft: str) -> int:
-        self._go_on()
+        self._stop.check()
         os.fsync(descriptor)
-        self._go_on()
+        self._stop.check()
         self._refuse_left_log()
         try:
             name_new(draft, self._target)
@@ -211,7 +206,7 @@ class Backup:
         self._published = found.st_dev, found.st_ino
         try:
             sync_folder(os.path.dirname(self._target))
-            self._go_on()
+            self._stop.check()
         except (OSError, StoppedError):
             self.withdraw()
             raise
@@ -237,10 +232,6 @@ class Backup:
                 f"there is no {self._target}, but a log of an earlier file of this name ('{log}'), which would destroy "
                 "the backup; name another file, or put that file back beside its log, or remove the log",
             )
-
-    def _go_on(self) -> None:
-        if self._stop.is_set():
-            raise StoppedError
 
     def _exists(self) -> BusinessError:
         return BusinessError(

@@ -25,6 +25,7 @@ from typing import Any, TypeVar, cast
 from huks_async.model.errors import BusinessError
 from huks_async.runtime.daemons import DaemonThread
 from huks_async.runtime.forks import tell_after_fork
+from huks_async.runtime.stops import Check, wanted
 from huks_async.stores.sqlite.lockfile import LockFile, holder
 
 R = TypeVar("R")
@@ -59,13 +60,17 @@ class CommitLock:
         self._state = threading.Lock()
         self._lines.clear()
 
-    def call(self, function: Callable[[], R], timeout: float, *, told: float | None = None) -> R:
+    def call(
+        self, function: Callable[[], R], timeout: float, *, told: float | None = None, check: Check = wanted
+    ) -> R:
         """Call `function()` while holding the lock, and return its result or raise its exception.
 
         Args:
             function: may be called in another thread.
             timeout: seconds to wait for the lock at most.
             told: the busy timeout of which these are what is left, for the message; None if they are all of it.
+            check: called twice a second or more often while the lock is waited for. What it raises ends the wait, unless
+                the call of the function has begun.
 
         Raises:
             BusinessError: 12000004 when the lock is not acquired in time; 12000014 when the system gives no thread
@@ -84,14 +89,14 @@ class CommitLock:
             if deadline is None:
                 deadline = time.monotonic() + timeout
             request = _Request(function)
-            if self._wait(request, self._join_line(request), deadline):
+            if self._wait(request, self._join_line(request), deadline, check):
                 if request.error is not None:
                     raise request.error
                 return cast("R", request.result)
             if time.monotonic() >= deadline:
                 raise self._timed_out(timeout if told is None else told)
 
-    def _wait(self, request: "_Request", line: "_Line", deadline: float) -> bool:
+    def _wait(self, request: "_Request", line: "_Line", deadline: float, check: Check) -> bool:
         """Wait until the request was served; False if it was given up, because it is too late or in a dead line."""
         turnstile: int | None = None
         pause = _LONG
@@ -99,6 +104,7 @@ class CommitLock:
             while not request.ended.wait(min(pause, max(deadline - time.monotonic(), 0.0))):
                 if request.has_outcome:
                     return True
+                check()
                 pause = min(2 * pause, _LONGEST)
                 if time.monotonic() >= deadline or self._is_dead(line):
                     if request.give_up():
@@ -109,7 +115,7 @@ class CommitLock:
                     with suppress(OSError):
                         turnstile = self._file.close_turnstile()
             return True
-        except BaseException:  # no memory to wait with
+        except BaseException:  # no memory to wait with, or nobody wants it any more
             if request.give_up():
                 raise
             request.wait_for_end()

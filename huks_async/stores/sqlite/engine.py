@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from huks_async.model.errors import BusinessError
 from huks_async.runtime.folders import make_folder
+from huks_async.runtime.stops import Check, wanted
 from huks_async.stores.base import STORE_KEY
 from huks_async.stores.sqlite.commitlock import CommitLock
 from huks_async.stores.sqlite.connections import set_busy_timeout
@@ -105,8 +106,11 @@ class Engine:
         self._known = known
         self._creates = not known
 
-    def another(self) -> "Engine":
+    def another(self, check: Check) -> "Engine":
         """Open an engine of its own on the files that the path names now, for another thread.
+
+        Args:
+            check: of the wait for the lock.
 
         Raises:
             BusinessError: 12000004 when the path names no database, or another store.
@@ -115,29 +119,31 @@ class Engine:
         """
         engine = Engine(self._path, self._address, self._busy_timeout, {}, lambda _: None)
         engine._creates = False
-        engine.open(beside=self)
+        engine.open(beside=self, check=check)
         return engine
 
     # --- opening and closing -----------------------------------------------------------------------
 
-    def open(self, *, beside: "Engine | None" = None) -> None:
+    def open(self, *, beside: "Engine | None" = None, check: Check = wanted) -> None:
         """Open the database, creating it if there is none.
 
         Args:
             beside: has it open already. Nobody who writes at that moment is waited for then.
+            check: of the wait for the lock.
 
         Raises:
             BusinessError, sqlite3.Error, OSError: it cannot be opened.
 
         """
         try:
-            self._open_settled(beside)
+            self._open_settled(beside, check)
         except BaseException:
             self._lock.close()
             close_unused()
             raise
 
-    def _open_settled(self, beside: "Engine | None") -> None:
+    def _open_settled(self, beside: "Engine | None", check: Check) -> None:
+        lock = (beside or self)._lock
         patience = self._busy_timeout
         deadline = time.monotonic() + patience
         folder = os.path.dirname(self._path)
@@ -149,11 +155,12 @@ class Engine:
             elif not os.path.lexists(self._path):
                 raise gone(self._address)
             try:
-                (beside or self)._lock.call(partial(self._open, beside), patience, told=self._busy_timeout)
+                lock.call(partial(self._open, beside), patience, told=self._busy_timeout, check=check)
                 return
             except UnsettledError:
                 if time.monotonic() > deadline:
                     raise unsettled(self._address) from None
+            check()
             time.sleep(_PAUSE)
             patience = max(deadline - time.monotonic(), 0.0)
 
@@ -254,34 +261,40 @@ class Engine:
 
     # --- writing -----------------------------------------------------------------------------------
 
-    def commit(self, writes: list[Write]) -> list[Outcome]:
-        """Carry out writes as one transaction, and return the outcome of each after the commit."""
+    def commit(self, begin: Callable[[], list[Write]], check: Check = wanted) -> list[Outcome]:
+        """Carry out writes as one transaction, and return the outcome of each after the commit.
+
+        Args:
+            begin: returns the writes; called under the lock, because those may be dropped that still wait for it.
+            check: of the wait for the lock.
+
+        """
         try:
-            outcomes, database, state = self._locked(partial(self._commit, writes))
+            outcomes, database, state = self._locked(partial(self._commit, begin), check)
         except BusinessError as error:
-            return [BusinessError(error.code, error.message) for _ in writes]
+            return [BusinessError(error.code, error.message) for _ in begin()]
         except (sqlite3.Error, OSError) as error:
-            return [storage_error(self._address, error) for _ in writes]
+            return [storage_error(self._address, error) for _ in begin()]
         try:
             database.log.sync(state)
         except OSError as error:
             self._mend_soon()
             return _refused(outcomes, partial(not_synced, self._address, error))
-        self._remember(writes, outcomes)
+        self._remember(begin(), outcomes)
         return outcomes
 
-    def _locked(self, function: Callable[[], R]) -> R:
+    def _locked(self, function: Callable[[], R], check: Check) -> R:
         try:
-            return self._lock.call(function, self._busy_timeout)
+            return self._lock.call(function, self._busy_timeout, check=check)
         except FileNotFoundError:
             # a missing lock file would have been made, so it must be the folder that is missing
             raise gone(self._address) from None
 
-    def _commit(self, writes: list[Write]) -> tuple[list[Outcome], Database, bytes | None]:
+    def _commit(self, begin: Callable[[], list[Write]]) -> tuple[list[Outcome], Database, bytes | None]:
         """Carry out the writes, and return their outcomes with the state that must be synced before they are told."""
         database = self._settle()
         before, changes = database.state(), database.written.total_changes
-        outcomes = database.commit(writes)
+        outcomes = database.commit(begin())
         after = database.state()
         # A commit that does not change the shared memory that the path names, or its log, did not go to its files.
         changed = changes != database.written.total_changes
@@ -332,21 +345,27 @@ class Engine:
 
     # --- reading -----------------------------------------------------------------------------------
 
-    def select(self, statement: str, values: tuple[Any, ...]) -> list[Any]:
+    def select(self, statement: str, values: tuple[Any, ...], check: Check = wanted) -> list[Any]:
         """Return all rows of a query, from one committed state of the database.
 
         SQLite may have lost its locks without noticing (see `guards`), and then pages can change while they are
         read. So a result counts only if nobody has committed meanwhile; after some attempts, the query runs under
         the commit lock, where nobody can. What another process has committed is synced before it is told here, because
         that process may not have come to it yet.
+
+        Args:
+            statement: of SQL.
+            values: for its placeholders.
+            check: of the wait for the lock.
+
         """
         try:
-            return self._select(statement, values)
+            return self._select(statement, values, check)
         except OSError:
             self._mend_soon()
             raise
 
-    def _select(self, statement: str, values: tuple[Any, ...]) -> list[Any]:
+    def _select(self, statement: str, values: tuple[Any, ...], check: Check) -> list[Any]:
         for _ in range(_READS):
             with self._change:
                 database = self._current()
@@ -366,8 +385,8 @@ class Engine:
                         if self._is_named(database):
                             database.log.sync(before)
                             return rows
-            self._locked(self._settle)
-        return self._locked(partial(self._select_alone, statement, values))
+            self._locked(self._settle, check)
+        return self._locked(partial(self._select_alone, statement, values), check)
 
     def _select_alone(self, statement: str, values: tuple[Any, ...]) -> list[Any]:
         database = self._settle()
@@ -377,23 +396,24 @@ class Engine:
         return rows
 
     @contextmanager
-    def snapshot(self, wait: Callable[[float], object] = time.sleep) -> Iterator[Snapshot]:
+    def snapshot(self, check: Check = wanted) -> Iterator[Snapshot]:
         """Return the reading connection in a transaction that keeps the state of this moment.
 
         Every write that was acknowledged before is in it. Other processes may commit meanwhile, and the log grows
         until this ends, because there are no checkpoints.
 
         Args:
-            wait: sleeps for some seconds; raises when nobody wants the snapshot any more.
+            check: of the wait for the lock, and for other programs.
 
         """
         deadline = time.monotonic() + self._busy_timeout
-        while (database := self._locked(self._begin_reading)) is None:
+        while (database := self._locked(self._begin_reading, check)) is None:
             if time.monotonic() > deadline:
                 raise sqlite3.OperationalError(
                     "another program makes a checkpoint for longer than the busy timeout"
                 )
-            wait(_PAUSE)
+            check()
+            time.sleep(_PAUSE)
         with self._change:
             try:
                 yield Snapshot(database)

@@ -2,9 +2,8 @@
 
 import os
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from time import monotonic
 from typing import Any, cast
@@ -19,9 +18,10 @@ from huks_async.rootkeys.file import FileRootKey
 from huks_async.runtime.companions import NEW, refuse_companion, refuse_too_long
 from huks_async.runtime.forks import generation, notice_fork, tell_after_fork
 from huks_async.runtime.paths import absolute, is_usable, text_of
+from huks_async.runtime.stops import Check, Stop, StoppedError
 from huks_async.runtime.workers import WorkerPool
 from huks_async.stores.base import MAX_NAME_BYTES, Copied, ItemName, Row, Store, check_level, encode_name
-from huks_async.stores.sqlite.backup import Backup, StoppedError
+from huks_async.stores.sqlite.backup import Backup
 from huks_async.stores.sqlite.engine import Engine
 from huks_async.stores.sqlite.faults import closed, foreign_value, storage_error
 from huks_async.stores.sqlite.snapshot import Snapshot
@@ -74,7 +74,8 @@ class SqliteStore(Store):
         self._threads: Threads | None = None
         self._known: dict[bytes, bytes] = {}
         self._changes = 0
-        self._backups: set[threading.Event] = set()
+        self._stops: set[Stop] = set()
+        """Of the openings and backups that are under way, which a close ends."""
         # Both identify the process that opened the store; until then it belongs to no process.
         self._born = 0
         self._process = 0
@@ -104,19 +105,23 @@ class SqliteStore(Store):
             tell_after_fork(self)
         self._refuse_in_child()
         # Made before anything is opened: it may load a module, which fails if no descriptor is left.
-        shield = CancelScope(shield=True)
+        shield, stop = CancelScope(shield=True), Stop()
+        self._stops.add(stop)
         try:
-            await threads.open(self._open_engine)
+            with suppress(StoppedError):
+                await threads.open(partial(self._open_engine, stop.check), stop.set)
         except BaseException:
             if self._threads is threads and not threads.is_wanted:
                 with shield:
                     await self.aclose()
             raise
+        finally:
+            self._stops.discard(stop)
         if self._threads is not threads:
             raise BusinessError(12000012, f"the store {self.address} was closed while it was being opened")
         self._was_open = True
 
-    def _open_engine(self, show: ShowView) -> Engine:
+    def _open_engine(self, check: Check, show: ShowView) -> Engine:
         try:
             # made absolute here, because this asks the system and so must run in a worker thread
             self.path = absolute(self.path)
@@ -125,7 +130,7 @@ class SqliteStore(Store):
             if not os.path.lexists(file):
                 refuse_too_long(file, NEW, f"the store {self.address}")
             engine = Engine(self.path, self.address, self._busy_timeout, self._known, show)
-            engine.open()
+            engine.open(check=check)
         except (sqlite3.Error, OSError) as error:
             raise storage_error(self.address, error) from error
         except MemoryError as error:
@@ -141,7 +146,7 @@ class SqliteStore(Store):
         """
         if self._threads is None or self._in_child():
             return
-        for stop in self._backups:
+        for stop in self._stops:
             stop.set()
         threads, self._threads = self._threads, None
         await threads.close()
@@ -246,10 +251,10 @@ class SqliteStore(Store):
         self._refuse_in_child()
         if self._threads is None or self._threads.engine is None:
             raise self._closed()
-        stop = threading.Event()
+        stop = Stop()
         work = Backup(self.address, target, stop)
         worker: WorkerPool = WorkerPool(1, name="huks-store-backup", nice=_BACKUP_NICE)
-        self._backups.add(stop)
+        self._stops.add(stop)
         try:
             source = partial(_snapshot, self._threads.engine)
             job = worker.start(work.run, source, check_item, check_meta)
@@ -266,7 +271,7 @@ class SqliteStore(Store):
         except MemoryError as error:
             raise out_of_memory(f"a backup of the store {self.address}") from error
         finally:
-            self._backups.discard(stop)
+            self._stops.discard(stop)
             worker.close()
 
     def stamp(self) -> object | None:
@@ -300,8 +305,11 @@ class SqliteStore(Store):
         engine = None if threads is None else threads.engine
         if threads is None or engine is None:
             raise self._closed()
+        stop = Stop()
         try:
-            return await threads.reader.run(engine.select, statement, values)
+            return await threads.reader.run(
+                engine.select, statement, values, stop.check, when_cancelled=stop.set
+            )
         except (sqlite3.Error, OSError) as error:
             raise storage_error(self.address, error) from error
         except MemoryError as error:
@@ -331,11 +339,11 @@ class SqliteStore(Store):
 
 
 @contextmanager
-def _snapshot(opened: Engine, wait: Callable[[float], None]) -> Iterator[Snapshot]:
+def _snapshot(opened: Engine, check: Check) -> Iterator[Snapshot]:
     # A second engine on the same file, so that the store can meanwhile be closed, or follow its path to other files.
-    engine = opened.another()
+    engine = opened.another(check)
     try:
-        with engine.snapshot(wait) as snapshot:
+        with engine.snapshot(check) as snapshot:
             yield snapshot
     finally:
         engine.close_read()

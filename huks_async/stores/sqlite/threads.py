@@ -33,17 +33,18 @@ class Threads:
         """Whether a task has opened these, or is still opening them."""
         return self._opened or self._opening > 0
 
-    async def open(self, make_engine: Callable[[ShowView], Engine]) -> None:
+    async def open(self, make_engine: Callable[[ShowView], Engine], stop: Callable[[], object]) -> None:
         """Have the engine opened, unless it is.
 
         Args:
             make_engine: gives an open engine; called in the reader's thread.
+            stop: called when this is cancelled, to tell `make_engine` that it may stop.
 
         """
         if self.engine is None:
             self._opening += 1
             try:
-                await self.reader.run_shielded(self._open, make_engine)
+                await self.reader.run_shielded(self._open, make_engine, when_cancelled=stop)
             finally:
                 self._opening -= 1
         self._opened = True
