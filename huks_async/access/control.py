@@ -190,7 +190,9 @@ class AccessControl:
         request = AuthRequest(challenge, auth_type, user_id)
         await self.learn_voidings(user_id)
         voided = self._voidings.latest(user_id)
-        vouched = await self._ask(lambda: authenticator.authenticate(self.host, request, credential), Vouched)
+        vouched = await self._ask(
+            lambda: authenticator.authenticate(self.host, request, credential), Vouched, secret=True
+        )
         # Read before the look at what was voided: a change that this look misses, in another thread or process, is a
         # later one.
         now = self._milliseconds()
@@ -314,21 +316,39 @@ class AccessControl:
 
         return await self._ask(lambda: authenticator.enrolled(self.host, user_id), Enrolment)
 
-    async def _ask(self, call: "Callable[[], Awaitable[Answer]]", kind: "type[Answer]") -> "Answer":
-        """Await an answer of the authenticator; any failure of it is raised, and so permits nothing."""
+    async def _ask(
+        self, call: "Callable[[], Awaitable[Answer]]", kind: "type[Answer]", *, secret: bool = False
+    ) -> "Answer":
+        """Await an answer of the authenticator; any failure of it is raised, and so permits nothing.
+
+        Args:
+            call: asks.
+            kind: the class of the answer.
+            secret: whether the authenticator is given a credential, which the exceptions behind a failure may repeat.
+        """
 
         # The call itself is awaited, too, because a function without `async` raises before there is an answer.
         async def answer() -> "Answer":
             return await call()
 
+        failure = cause = None
         try:
             given = await self._outside.ask(answer(), "the authenticator")
-        except BusinessError:
-            raise
+        except BusinessError as error:
+            if not secret:
+                raise
+            failure = error
         except Exception as error:
-            raise BusinessError(
+            failure = BusinessError(
                 12000015, f"the authenticator failed ({type_name(error)}); nobody was let in"
-            ) from error
+            )
+            cause = None if secret else error
+        if failure is not None:  # raised here, where no exception that is being handled becomes its context
+            failure.__context__ = None
+            try:
+                raise failure from cause
+            finally:
+                del failure, cause  # which the frame, and so the exception's own traceback, would keep
         if type(given) is not kind:
             raise BusinessError(
                 12000015,

@@ -6,6 +6,7 @@ two fetches prevents a sender of forged tokens from causing a fetch with each to
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from logging import Logger, getLogger
 from typing import Any
 
 import anyio
@@ -15,6 +16,8 @@ from huks_async.access.authenticator import AuthHost
 from huks_async.model.errors import BusinessError
 from huks_async.model.showing import type_name
 from huks_async.runtime.closing import stop_if_abandoned
+
+logger: Logger = getLogger("huks_async")
 
 Fetch = Callable[[str], Awaitable[bytes | str | Mapping[str, Any]]]
 # several times what large issuers publish; a document of this size is parsed within milliseconds, whatever it holds
@@ -126,6 +129,8 @@ class IssuerKeys:
         except Exception as error:
             self._not_before = self._clock() + min(_RETRY, self._pause)
             reason = str(error) if type(error) is ValueError else type_name(error)
+            # logged, because what follows a credential leaves the keystore without its cause
+            logger.warning("the keys of %s could not be fetched", self._issuer, exc_info=error)
             raise BusinessError(
                 12000015, f"the keys of {self._issuer} could not be fetched ({reason}); nobody was let in"
             ) from error

@@ -29,6 +29,7 @@ from huks_async.access.vault import read_value
 from huks_async.model.enums import HuksUserAuthType
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import as_bytes
+from huks_async.model.secret_text import utf8
 from huks_async.model.settings import check_whole
 from huks_async.runtime.randomness import random_bytes
 
@@ -163,11 +164,11 @@ def _pin_bytes(pin: object, shortest: int = 1) -> bytes:
         if len(pin) > _FAR_TOO_LONG:
             # before it is normalized, which takes long for a long text
             raise BusinessError(401, f"the PIN has {len(pin)} characters, accepted 1 … {_LONGEST} bytes")
-        try:
-            # normalized, because keyboards differ in how they encode the same letter
-            given = unicodedata.normalize("NFC", pin).encode()
-        except UnicodeEncodeError:
-            raise BusinessError(401, "the PIN is not valid Unicode: it holds lone surrogates") from None
+        # normalized, because keyboards differ in how they encode the same letter
+        encoded = utf8(unicodedata.normalize("NFC", pin))
+        if encoded is None:
+            raise BusinessError(401, "the PIN is not valid Unicode: it holds lone surrogates")
+        given = encoded
     else:
         given = as_bytes(pin, "a PIN that is no str")
     if not shortest <= len(given) <= _LONGEST:

@@ -6,6 +6,7 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import as_bytes
+from huks_async.model.secret_text import utf8
 from huks_async.model.settings import check_whole
 from huks_async.rootkeys.base import RootKey
 from huks_async.rootkeys.envelope import KIND_SCRYPT, parse, seal
@@ -41,13 +42,13 @@ class PassphraseRootKey(RootKey):
 
     def __init__(self, passphrase: str | bytes, *, log_n: int = 17, r: int = 8, p: int = 1) -> None:
         if isinstance(passphrase, str):
-            try:
-                given = passphrase.encode()
-            except UnicodeEncodeError:
+            encoded = utf8(passphrase)
+            if encoded is None:
                 raise BusinessError(
                     401,
                     "the passphrase of a root key is no valid Unicode: it holds lone surrogates; give bytes",
-                ) from None
+                )
+            given = encoded
         else:
             given = as_bytes(passphrase, "passphrase")
         if not given:

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from huks_async.model.errors import BusinessError
+from huks_async.model.secret_text import utf8
 from huks_async.model.showing import shown, type_name
 from huks_async.runtime.forks import generation
 
@@ -35,11 +36,9 @@ def text_for_token(value: object, what: str, *, secret: bool = False) -> str:
     if not isinstance(value, str):
         raise BusinessError(401, f"{what} must be a str, got {type_name(value) if secret else shown(value)}")
     text = str.__str__(value)
-    try:
-        text.encode()
-    except UnicodeEncodeError:
+    if utf8(text) is None:
         given = "" if secret else f", got {shown(text)}"
-        raise BusinessError(401, f"{what} is not valid Unicode: it holds lone surrogates{given}") from None
+        raise BusinessError(401, f"{what} is not valid Unicode: it holds lone surrogates{given}")
     return text
 
 

@@ -209,6 +209,38 @@ async def test_every_credential_must_be_enrolled(
     assert await answer(make(**GCM_KEY, **{**PIN_KEY, "USER_AUTH_TYPE": PIN | FACE})) == 0
 
 
+def _in_the_middle(credential: str) -> None:
+    try:
+        int(credential)
+    except ValueError:
+        raise BusinessError(12000008, "no such PIN")  # noqa: B904
+
+
+def _from_a_cause(credential: str) -> None:
+    try:
+        int(credential)
+    except ValueError as error:
+        raise BusinessError(12000008, "no such PIN") from error
+
+
+@pytest.mark.parametrize(
+    ("check", "code"), [(int, 12000015), (_in_the_middle, 12000008), (_from_a_cause, 12000008)]
+)
+async def test_a_credential_is_not_in_what_is_behind_a_failure(
+    check: Callable[[str], object], code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An exception of Python's repeats the text that it is about."""
+
+    async def authenticate(host: object, request: object, credential: object) -> object:
+        return check(str(credential))
+
+    authenticator = EverybodyAuthenticator()
+    monkeypatch.setattr(authenticator, "authenticate", authenticate)
+    async with Keystore.open("memory:", authenticator=authenticator, monitor=False) as keystore:
+        error = await refused(keystore.authenticate(bytes(32), "73915x"), code)
+    assert error.__cause__ is error.__context__ is None
+
+
 async def test_an_authenticator_that_fails_is_12000015(
     keystore: Keystore, authenticator: EverybodyAuthenticator
 ) -> None:

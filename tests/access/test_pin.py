@@ -152,6 +152,7 @@ async def test_what_is_no_pin() -> None:
         for wrong in ("", "12345", b"x" * 1025, "x" * 1025, "\ud800aaaaaa", 123456, None):
             error = await refused(pin.enroll(keystore, 100, wrong), 401)  # type: ignore[arg-type]
             assert "12345" not in error.message
+            assert error.__context__ is None or not isinstance(error.__context__, UnicodeError)
         error = await refused(pin.enroll(keystore, 100, ""), 401)
         assert "accepted 6 … 1024" in error.message
         for user in (-1, 2**31, "100", True):

@@ -280,6 +280,9 @@ async def test_scrypt_parameters_have_bounds():
         assert caught.value.code == 401
     with pytest.raises(BusinessError, match="is empty"):
         PassphraseRootKey("")
+    with pytest.raises(BusinessError, match="lone surrogates") as caught:
+        PassphraseRootKey("sesame\ud800")
+    assert caught.value.__context__ is None
     root_key = PassphraseRootKey(b"x", log_n=10)
     wrapped = bytearray(await root_key.wrap(KEY))
     wrapped[3] = 40
