@@ -166,6 +166,20 @@ def test_doctor_reports_also_where_it_cannot_look(huks: Huks, tmp_path: Path, do
         assert (b"memory pressure" in done.out, b"remove it" in done.out) == (True, False)
 
 
+@pytest.mark.parametrize("kind", ["file", "in a file", "long"])
+def test_doctor_reports_also_without_a_usable_home(
+    huks: Huks, tmp_path: Path, document: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """That the folder of the default keystore is none is one finding among the others."""
+    home = {"file": document, "in a file": document / "x", "long": tmp_path / ("x" * 300)}[kind]
+    monkeypatch.setenv("HUKS_ASYNC_HOME", str(home))
+    done = huks("doctor")
+    assert (done.code, done.err) == (1, "")
+    for part in (b"huks-async ", b"memory pressure", f"PROBLEM: {home}: ".encode(), b"set HUKS_ASYNC_HOME"):
+        assert part in done.out
+    assert json.loads(huks("doctor", "--json").out)["sound"] is False
+
+
 def test_doctor_tells_of_sm2(huks: Huks, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which library has it; that none does is no fault of a keystore."""
 

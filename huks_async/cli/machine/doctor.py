@@ -180,12 +180,19 @@ def _files_of(store: SqliteStore) -> Iterator[Path]:
 
 def _home(looked_at: set[str]) -> Iterator[Finding]:
     home = home_folder()
-    if not home.exists():
+    try:
+        mode = stat.S_IMODE(home.stat().st_mode)
+        files = sorted(home.iterdir())
+    except FileNotFoundError:
         yield Finding(True, f"{home} does not exist yet; it is made now")
         return
-    mode = stat.S_IMODE(home.stat().st_mode)
+    except OSError as error:
+        yield Finding(
+            False, f"{home}: {error.strerror}; set HUKS_ASYNC_HOME to a folder that this user may read"
+        )
+        return
     yield Finding(not mode & 0o077, f"{home}: mode {mode:04o}{', open to others' if mode & 0o077 else ''}")
-    for path in sorted(home.iterdir()):
+    for path in files:
         looked_at.add(os.path.realpath(path))
         yield from _file(path)
 
