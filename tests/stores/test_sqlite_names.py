@@ -3,22 +3,23 @@
 import os
 import socket
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from huks_async.stores import ItemName, SqliteStore
 from huks_async.stores.sqlite import files, lockfile
-from huks_async.stores.sqlite.files import Names, inode
+from huks_async.stores.sqlite.files import Inode, Names, inode
 from huks_async.stores.sqlite.lockfile import LockFile
 
 needs_statx = pytest.mark.skipif(files._statx is None, reason="this system has no statx")
 
 
-def by_stat(path: str) -> tuple[int, int] | type[OSError] | None:
+def by_stat(path: str, follow: bool) -> tuple[int, int] | type[OSError] | None:
     """What `os.stat` says."""
     try:
-        found = os.stat(path)
+        found = os.stat(path, follow_symlinks=follow)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -26,16 +27,19 @@ def by_stat(path: str) -> tuple[int, int] | type[OSError] | None:
     return found.st_dev, found.st_ino
 
 
-def by_inode(path: str) -> tuple[int, int] | type[OSError] | None:
+def by_inode(path: str, follow: bool) -> tuple[int, int] | type[OSError] | None:
     """What the store says."""
     try:
-        return inode(path)
+        return inode(path, follow=follow)
     except OSError as error:
         return type(error)
 
 
 @pytest.mark.parametrize("statx", [pytest.param(True, marks=needs_statx), False])
-def test_paths_of_all_kinds(tmp_path: Path, statx: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("follow", [True, False])
+def test_paths_of_all_kinds(
+    tmp_path: Path, statx: bool, follow: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Files, folders, links, devices, sockets, other file systems, odd names; none, and what cannot be looked at."""
     if not statx:
         monkeypatch.setattr(files, "_statx", None)
@@ -66,20 +70,25 @@ def test_paths_of_all_kinds(tmp_path: Path, statx: bool, monkeypatch: pytest.Mon
             "/dev/shm",
             "/sys",
         ]
-        assert {path: by_inode(path) for path in paths} == {path: by_stat(path) for path in paths}
-        found = [by_inode(path) for path in paths]
+        found = [by_inode(path, follow) for path in paths]
+        assert found == [by_stat(path, follow) for path in paths]
         assert None in found
         for path, now in zip(paths, found, strict=True):
             if isinstance(now, type):
                 with pytest.raises(now):
-                    Names([(path, None)]).hold()
+                    _names(path, None, follow).hold()
                 continue
             for other in found:
                 if not isinstance(other, type):
-                    assert Names([(path, other)]).hold() == (now == other)
-                    assert Names([("/", inode("/")), (path, other)]).hold() == (now == other)
+                    assert _names(path, other, follow).hold() == (now == other)
+                    assert Names([("/", inode("/")), (path, other)]).hold() == (by_stat(path, False) == other)
         assert any(isinstance(one, type) for one in found)
-    assert inode(str(file)) == inode(str(tmp_path / "link")) == inode(str(tmp_path / "hard"))
+    assert inode(str(file)) == inode(str(tmp_path / "link"), follow=True) == inode(str(tmp_path / "hard"))
+    assert inode(str(file)) != inode(str(tmp_path / "link"))
+
+
+def _names(path: str, file: Inode | None, follow: bool) -> Names:
+    return Names([], [(path, file)]) if follow else Names([(path, file)])
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may look everywhere")
@@ -102,15 +111,18 @@ async def test_commits_never_ask_for_the_times_of_the_log(
 ) -> None:
     """Asking would make the system note a new time at the next write, and the sync after it slower."""
     asked: list[str] = []
-    stat = os.stat
 
-    def noted(path: str | bytes | int, *args: object, **keywords: object) -> os.stat_result:
-        asked.append(os.fsdecode(path) if isinstance(path, (str, bytes)) else "")
-        return stat(path, *args, **keywords)  # type: ignore[arg-type]
+    def noting(stat: Callable[..., os.stat_result]) -> Callable[..., os.stat_result]:
+        def noted(path: str | bytes | int, *args: object, **keywords: object) -> os.stat_result:
+            asked.append(os.fsdecode(path) if isinstance(path, (str, bytes)) else "")
+            return stat(path, *args, **keywords)
+
+        return noted
 
     store = SqliteStore(tmp_path / "keys.db")
     await store.open()
-    monkeypatch.setattr(os, "stat", noted)
+    monkeypatch.setattr(os, "stat", noting(os.stat))
+    monkeypatch.setattr(os, "lstat", noting(os.lstat))
     try:
         for number in range(20):
             await store.put(ItemName("app", 2, f"{number}"), b"x")

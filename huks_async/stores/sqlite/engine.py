@@ -29,6 +29,7 @@ from huks_async.stores.sqlite.database import Database
 from huks_async.stores.sqlite.faults import (
     closed,
     gone,
+    link_in_place,
     log_not_mended,
     not_acknowledged,
     not_synced,
@@ -37,7 +38,7 @@ from huks_async.stores.sqlite.faults import (
     storage_error,
     unsettled,
 )
-from huks_async.stores.sqlite.files import Files, inode, look
+from huks_async.stores.sqlite.files import Files, Inode, Names, file_names, inode, look
 from huks_async.stores.sqlite.guards import close_unused
 from huks_async.stores.sqlite.opening import (
     UnsettledError,
@@ -46,6 +47,7 @@ from huks_async.stores.sqlite.opening import (
     open_database,
     refuse_foreign,
     refuse_left_log,
+    refuse_log_beside_link,
 )
 from huks_async.stores.sqlite.saving import save, tell_left
 from huks_async.stores.sqlite.snapshot import Snapshot
@@ -166,6 +168,10 @@ class Engine:
 
     def _open(self, beside: "Engine | None") -> None:
         with self._change, beside._kept_open() if beside else nullcontext() as vouching:
+            if os.path.islink(self._path):  # since it was looked where the address leads
+                raise link_in_place(self._address)
+            if self._link is not None:
+                refuse_log_beside_link(self._link, self._path, self._address)
             if self._creates and not os.path.lexists(self._path):
                 refuse_left_log(self._path, self._address)
                 create(self._path, self._busy_timeout)
@@ -251,12 +257,11 @@ class Engine:
         self._database = database
         view = None
         if database is not None and database.header is not None:
-            named = [(f"{self._path}-shm", database.files.shared)]
-            named.append((self._link or self._path, database.files.database))
             # Nobody writes through another log and the same index. But what a log without a name holds is lost with
             # its last user, so whoever has it is to notice soon, also where only cached keys are used.
-            named.append((f"{self._path}-wal", database.files.log))
-            view = View(named, database.header, next(_numbers))
+            names = zip(file_names(self._path), database.files, strict=True)
+            links = [] if self._link is None else [(self._link, database.files.database)]
+            view = View(Names(names, links), database.header, next(_numbers))
         self._show(view)
 
     # --- writing -----------------------------------------------------------------------------------
@@ -464,7 +469,10 @@ class Engine:
         return database
 
     def _is_named(self, database: Database) -> bool:
-        return database.is_named() and (self._link is None or inode(self._link) == database.files.database)
+        return database.is_named() and self._leads_to(database.files.database)
+
+    def _leads_to(self, file: Inode | None) -> bool:
+        return self._link is None or inode(self._link, follow=True) == file
 
     def _follow(self, old: Database | None) -> None:
         names = look(self._path)
@@ -474,7 +482,12 @@ class Engine:
                     self._save_left(old, 0.0 if old.waited else self._briefly)
                 old.waited = True
             raise gone(self._address)
-        if self._link is not None and inode(self._link) != names.database:
+        if os.path.islink(self._path):
+            if old is not None:
+                with suppress(BusinessError, OSError):  # the next use and the close try again
+                    self._leave_to_link(old)
+            raise link_in_place(self._address)
+        if not self._leads_to(names.database):
             raise other_link(self._address)
         settled = old is not None and self._renew(old, names)
         new = open_database(self._path, self._address, self._busy_timeout, settled=settled)
@@ -519,6 +532,17 @@ class Engine:
                     old.saved_from = names.database
             raise other_store(self._address)
         self._save(old)
+        self._leave(old)
+
+    def _leave_to_link(self, old: Database) -> None:
+        """Leave files in whose place a symbolic link is, once where they are has all that was acknowledged.
+
+        Whoever opens the store now follows the link, under a lock beside where it leads, so these files are used no more.
+        Should they be put back, they are opened anew.
+        """
+        if not old.lost:
+            patience, old.waited = 0.0 if old.waited else self._briefly, True
+            self._save_left(old, patience)
         self._leave(old)
 
     def _save(self, old: Database) -> bool:

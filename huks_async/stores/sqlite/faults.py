@@ -142,6 +142,15 @@ def other_link(address: str) -> BusinessError:
     )
 
 
+def link_in_place(address: str) -> BusinessError:
+    """Make the error for a database in whose place a symbolic link was put, which leads to it or to another one."""
+    return BusinessError(
+        12000004,
+        f"a symbolic link was put in the place of the store {address} while it was open; {_NOT_WRITTEN}; close the "
+        "keystore and open it anew to use what the link leads to, or put all its files back",
+    )
+
+
 def other_store(address: str) -> BusinessError:
     """Make the error for a path that names another store than the one that was opened."""
     return BusinessError(

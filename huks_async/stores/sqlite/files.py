@@ -14,7 +14,7 @@ import os
 import struct
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -28,7 +28,10 @@ No write is acknowledged through files that are newer than twice this time, see 
 process acknowledges that a key is deleted, every look that found the earlier files is too old to be used.
 """
 
+_MOST_LINKS = 40
+"""How many symbolic links Linux follows from one path."""
 _AT_FDCWD = -100
+_AT_SYMLINK_NOFOLLOW = 0x100
 _AT_EMPTY_PATH = 0x1000
 _STATX_INO = 0x100
 _Found = ctypes.c_char * 256
@@ -48,8 +51,12 @@ class Files(NamedTuple):
     shared: Inode | None
 
 
-def inode(file: str | int) -> Inode | None:
+def inode(file: str | int, *, follow: bool = False) -> Inode | None:
     """Return the file that a path names, None if there is none; or the one that a descriptor belongs to.
+
+    Args:
+        file: the path or the descriptor.
+        follow: whether a path whose last part is a symbolic link names what that leads to, and not the link.
 
     Raises:
         OSError: it cannot be looked at.
@@ -61,21 +68,25 @@ def inode(file: str | int) -> Inode | None:
             if isinstance(file, int):
                 failed = _statx(file, b"", _AT_EMPTY_PATH, _STATX_INO, found)
             else:
-                failed = _statx(_AT_FDCWD, os.fsencode(file), 0, _STATX_INO, found)
+                failed = _statx(_AT_FDCWD, os.fsencode(file), _how(follow), _STATX_INO, found)
             if not failed:
                 number, major, minor = _FIELDS.unpack_from(found)
                 return os.makedev(major, minor), number
             if ctypes.get_errno() in (errno.ENOENT, errno.ENOTDIR):
                 return None
     try:
-        result = os.stat(file)
+        result = os.stat(file) if follow or isinstance(file, int) else os.lstat(file)
     except (FileNotFoundError, NotADirectoryError):
         return None
     return result.st_dev, result.st_ino
 
 
+def _how(follow: bool) -> int:
+    return 0 if follow else _AT_SYMLINK_NOFOLLOW
+
+
 def look(path: str) -> Files:
-    """Return the files that the path of a database names now."""
+    """Return the files that the path of a database names now; a symbolic link in the place of one is another file."""
     return Files(*map(inode, file_names(path)))
 
 
@@ -98,6 +109,15 @@ def left_log(path: str) -> str | None:
     return None
 
 
+def links_from(path: str) -> Iterator[str]:
+    """Give the symbolic links that lead from a path to a file, by the names that they have beside others."""
+    for _ in range(_MOST_LINKS):
+        if not os.path.islink(path):
+            return
+        yield path
+        path = os.path.join(os.path.dirname(path), os.readlink(path))
+
+
 def is_missing(path: str) -> bool:
     """Whether a path names no database, and no log was left there; False also where that cannot be looked at."""
     try:
@@ -115,15 +135,30 @@ def is_missing(path: str) -> bool:
 
 
 class Names:
-    """Paths and the files that they should name, to be looked at often."""
+    """Paths and the files that they should name, to be looked at often.
+
+    A symbolic link that was left in the place of a file that was moved does not name it: SQLite follows the link of a
+    database, and has its log beside where that leads; it opens no log and no shared memory through a link.
+
+    Args:
+        wanted: the paths, whose last parts are no links, and their files.
+        links: links, which are followed, and the files that they should lead to.
+
+    """
 
     __slots__ = ("_fields", "_wanted")
 
-    def __init__(self, wanted: Iterable[tuple[str, Inode | None]]) -> None:
-        self._wanted = tuple(wanted)
+    def __init__(
+        self, wanted: Iterable[tuple[str, Inode | None]], links: Iterable[tuple[str, Inode | None]] = ()
+    ) -> None:
+        self._wanted = (*((*one, False) for one in wanted), *((*one, True) for one in links))
         self._fields = tuple(
-            (os.fsencode(path), (file[1], os.major(file[0]), os.minor(file[0])) if file else None)
-            for path, file in self._wanted
+            (
+                os.fsencode(path),
+                _how(follow),
+                (file[1], os.major(file[0]), os.minor(file[0])) if file else None,
+            )
+            for path, file, follow in self._wanted
         )
 
     def hold(self) -> bool:
@@ -136,14 +171,17 @@ class Names:
         if _statx is not None:
             found = _Found()
             try:
-                for path, fields in self._fields:
-                    if _statx(_AT_FDCWD, path, 0, _STATX_INO, found) or _FIELDS.unpack_from(found) != fields:
+                for path, how, fields in self._fields:
+                    if (
+                        _statx(_AT_FDCWD, path, how, _STATX_INO, found)
+                        or _FIELDS.unpack_from(found) != fields
+                    ):
                         break
                 else:
                     return True
             except ctypes.ArgumentError:  # no memory to pass an argument
                 pass
-        return all(inode(path) == file for path, file in self._wanted)
+        return all(inode(path, follow=follow) == file for path, file, follow in self._wanted)
 
 
 def wait_until_noticed(since: float) -> None:

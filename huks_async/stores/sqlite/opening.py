@@ -11,7 +11,7 @@ from huks_async.model.errors import BusinessError
 from huks_async.stores.sqlite import connections, schema
 from huks_async.stores.sqlite.creation import open_still, remove_drafts
 from huks_async.stores.sqlite.database import Database
-from huks_async.stores.sqlite.files import Files, left_log, look, wait_until_noticed
+from huks_async.stores.sqlite.files import Files, inode, left_log, links_from, look, wait_until_noticed
 from huks_async.stores.sqlite.guards import AVAILABLE, DATABASE_USERS, INDEX_USERS, Guard, refuse_inherited
 from huks_async.stores.sqlite.schema import APPLICATION_ID, migrate
 from huks_async.stores.sqlite.walindex import MAPPED_SIZE, frames
@@ -176,6 +176,38 @@ def refuse_left_log(path: str, address: str) -> None:
             12000004,
             f"the store {address} is gone, but its log is there, which may hold keys that are nowhere else; nothing was "
             f"changed; put the database back beside it, or remove the log ('{log}') to begin a new store",
+        )
+
+
+def refuse_log_beside_link(given: str, path: str, address: str) -> None:
+    """Refuse to open a store by a symbolic link that has a log beside it, of the time when the database was there.
+
+    SQLite looks for the log where the link leads. So somebody has moved the database without its log, and the process
+    that had it open was ended before it noticed.
+
+    Args:
+        given: the path that may be a link.
+        path: the database that it leads to, or would lead to.
+        address: the store's address for messages.
+
+    Raises:
+        BusinessError: 12000004.
+        OSError: it cannot be looked at.
+
+    """
+    for link in links_from(given):
+        log = left_log(link)
+        if log is None or inode(log, follow=True) == inode(f"{path}{log.removeprefix(link)}"):
+            continue
+        if os.path.lexists(path):
+            with Guard(path, DATABASE_USERS) as file:
+                if file.used_here() or file.used_by_others():
+                    return  # whoever has it open may be the one whose log it is
+        raise BusinessError(
+            12000004,
+            f"the store {address} is opened by a symbolic link that has a log beside it ('{log}'), which may hold keys "
+            "that are nowhere else: the database was moved without it; nothing was changed; move the log to where the "
+            "database is, under its name there, if nothing was written to the database since it was moved; else remove it",
         )
 
 

@@ -38,7 +38,31 @@ def save(path: str, address: str, old: Database, patience: float) -> bool:
         OSError: the old files have kept their names, or may get them back at a loss of power.
 
     """
-    names = look(path)
+    if os.path.islink(path):
+        place = os.path.realpath(path)
+        if inode(place) == old.files.database:
+            return _save_moved(path, place, address, old, patience)
+    return _save(path, address, old, patience)
+
+
+def _save_moved(path: str, place: str, address: str, old: Database, patience: float) -> bool:
+    """Save the log of a database that was moved with a symbolic link left in its place, which whoever opens it follows."""
+    if look(place) == old.files:  # all was moved together, and is in use there
+        return False
+    saved = _save(place, address, old, patience)
+    if old.is_written_back():
+        # If the database is put back when it has changed, the log must not be there, which would be read into it.
+        names, (_, log, shared) = look(path), file_names(path)
+        if names.database != old.files.database:
+            for name, now, was in ((log, names.log, old.files.log), (shared, names.shared, old.files.shared)):
+                if now == was:
+                    _remove(name)
+            sync_folder(os.path.dirname(path))
+    return saved
+
+
+def _save(path: str, address: str, old: Database, patience: float) -> bool:
+    names = _look(path)
     same = names.database == old.files.database
     if same and (names.shared not in {None, old.files.shared} or _is_written_anew(path, names, old)):
         if not old.is_written_back() and names.log != old.files.log:
@@ -56,7 +80,7 @@ def save(path: str, address: str, old: Database, patience: float) -> bool:
         raise log_not_saved(address)
     lost = not saved and not old.is_written_back()
     # Where somebody has removed the lock's file, too, others may have made new files during the write-back.
-    names = look(path)
+    names = _look(path)
     if names.database is None:
         if lost:
             raise log_not_saved(address)
@@ -75,8 +99,22 @@ def save(path: str, address: str, old: Database, patience: float) -> bool:
         _remove(aside)
     if names.shared == old.files.shared:
         _remove(shared)
+    if not lost:
+        for link, file in ((log, old.files.log), (shared, old.files.shared)):
+            if os.path.islink(link) and inode(link, follow=True) == file:
+                _remove(link)
     sync_folder(os.path.dirname(path))
     return saved
+
+
+def _look(path: str) -> Files:
+    """Look at the names; a link in the place of log or shared memory is none, because SQLite opens neither by one."""
+    _, log, shared = file_names(path)
+    names = look(path)
+    return names._replace(
+        log=None if os.path.islink(log) else names.log,
+        shared=None if os.path.islink(shared) else names.shared,
+    )
 
 
 def _is_written_anew(path: str, names: Files, old: Database) -> bool:
@@ -125,19 +163,22 @@ def tell_left(path: str, address: str, old: Database, error: Exception) -> None:
 
     """
     why = getattr(error, "strerror", None) or error
-    names = Files(None, None, None)
+    names = there = Files(None, None, None)
     with suppress(OSError):
-        names = look(path)
+        names = there = look(path)
+        if os.path.islink(path):
+            there = look(os.path.realpath(path))
     has_its_name = names.log == old.files.log
-    if has_its_name and names.database not in {None, old.files.database}:
+    alone = names.database is None or there is not names
+    if has_its_name and not alone and names.database != old.files.database:
         _tell(
             address,
             f"the log '{path}-wal' is beside another database now; move it away before that is opened",
             why,
         )
-    elif old.is_written_back() or names[:2] == old.files[:2]:
+    elif old.is_written_back() or there[:2] == old.files[:2]:
         return
-    elif has_its_name and names.database is None:
+    elif has_its_name and alone:
         _tell(
             address,
             f"the log '{path}-wal', which holds what was written to it last, belongs to the database that was there; "

@@ -9,9 +9,8 @@ knows that no commit was acknowledged in between. A look costs a copy of 48 byte
 import mmap
 import struct
 import time
-from collections.abc import Sequence
 
-from huks_async.stores.sqlite.files import LOOK_AGE, Inode, Names
+from huks_async.stores.sqlite.files import LOOK_AGE, Names
 
 HEADER = slice(48)
 _SECOND = slice(48, 96)
@@ -74,13 +73,13 @@ class View:
 
     __slots__ = ("_names", "header", "number", "until")
 
-    def __init__(self, named: Sequence[tuple[str, Inode | None]], header: mmap.mmap, number: int) -> None:
+    def __init__(self, names: Names, header: mmap.mmap, number: int) -> None:
         self.header: mmap.mmap = header
         self.number: int = number
         """Distinguishes the views of one store, even if their headers are equal."""
         self.until: float = 0.0
         """The time of `time.monotonic` until which the last look is valid."""
-        self._names = Names(named)
+        self._names = names
 
     def look(self) -> bool:
         """Look at the paths again; False when one names another file or none, or cannot be looked at."""
