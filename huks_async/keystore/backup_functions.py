@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from huks_async.keys.items.sealing import Sealer
 from huks_async.keys.items.storekey import unwrap_store_key
 from huks_async.keystore.open_state import KeystoreFunctions
+from huks_async.keystore.store_vault import VAULT_NAMESPACE
 from huks_async.model.errors import BusinessError
 from huks_async.model.showing import shown
 from huks_async.rootkeys import RootKey
 from huks_async.runtime.closing import stop_if_abandoned
 from huks_async.runtime.paths import path_text
-from huks_async.stores.base import STORE_KEY
+from huks_async.stores.base import STORE_KEY, ItemName
 
 _ATTEMPTS = 3
 
@@ -70,9 +71,9 @@ class BackupFunctions(KeystoreFunctions):
             # The wrapped key is unwrapped again, to prove that the root key as it is now opens the copy. The key
             # that the keystore has in memory was unwrapped when it was opened, which may be long ago.
             unwrapped = unwrap_store_key(state.store, self._root_key, wrapped, anew=True)
-            sealer = Sealer(await state.outside.ask(unwrapped, "the root key"))
+            opener = _Opener(Sealer(await state.outside.ask(unwrapped, "the root key")))
             try:
-                made = await state.store.backup(target, sealer.open, _Expected(wrapped))
+                made = await state.store.backup(target, opener, _Expected(wrapped))
             except _RewrappedError:
                 if attempt + 1 < _ATTEMPTS:
                     continue
@@ -80,7 +81,7 @@ class BackupFunctions(KeystoreFunctions):
                     12000012,
                     f"the root key of the store {state.store.address} is being changed; make the backup after that",
                 ) from None
-            return StoreBackup(*made)
+            return StoreBackup(made.path, opener.keys, made.size)
         raise AssertionError("unreachable")
 
 
@@ -89,6 +90,19 @@ _RESTORE = "restore the store from a backup"
 
 class _RewrappedError(Exception):
     """The root key was changed after the wrapped key was read and before the copy was made."""
+
+
+class _Opener:
+    """Opens each row of the copy, and counts those that are keys and not what authenticators remember."""
+
+    def __init__(self, sealer: Sealer) -> None:
+        self.keys = 0
+        self._sealer = sealer
+
+    def __call__(self, name: ItemName, blob: bytes) -> None:
+        self._sealer.open(name, blob)
+        if name.namespace != VAULT_NAMESPACE:
+            self.keys += 1
 
 
 class _Expected:

@@ -10,7 +10,7 @@ from huks_async.runtime.closing import stop_if_abandoned
 from huks_async.stores.base import ItemName, Store, StoreConflictError
 
 # no application can have this namespace, because no application's name contains the separator
-_NAMESPACE = f"{SEPARATOR}access"
+VAULT_NAMESPACE = f"{SEPARATOR}access"
 _LEVEL = 0
 _NO_ALGORITHM = 0
 _NO_PARAMETERS = encode_params(ParamSet())
@@ -54,4 +54,4 @@ class StoreVault:
 
 
 def _row(name: str) -> ItemName:
-    return ItemName(_NAMESPACE, _LEVEL, name)
+    return ItemName(VAULT_NAMESPACE, _LEVEL, name)

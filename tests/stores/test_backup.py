@@ -13,6 +13,7 @@ import anyio
 import pytest
 
 import huks_async as huks
+from huks_async.access import PinAuthenticator
 from huks_async.keys.items.sealing import Sealer
 from huks_async.runtime.companions import BACKUP_DRAFT
 from huks_async.stores import ItemName, MemoryStore, SqliteStore
@@ -72,6 +73,20 @@ async def test_a_backup_is_a_store_with_every_key(tmp_path, target):
 async def _bytes_of(keystore, alias):
     item = await keystore._state.shelf.find(alias, 1)
     return item.material.secret
+
+
+async def test_what_an_authenticator_remembers_is_in_the_copy_and_no_key(tmp_path, target):
+    """An enrolled PIN is not counted among the keys; those of other users are."""
+    authenticator = PinAuthenticator()
+    async with _open(tmp_path, authenticator=authenticator, user_id=101) as keystore:
+        await keystore.generateKeyItem("key", AES)
+        await authenticator.enroll(keystore, 101, "123456")
+        assert (await keystore.backup(target)).keys == 1
+    (target.parent / "root.key").write_bytes((tmp_path / "root.key").read_bytes())
+    (target.parent / "root.key").chmod(0o600)
+    async with _open(target.parent, target.name, authenticator=authenticator, user_id=101) as copy:
+        with pytest.raises(huks.BusinessError, match="has a PIN already"):
+            await authenticator.enroll(copy, 101, "654321")
 
 
 async def test_a_backup_has_what_is_in_the_log_alone(tmp_path, target):
