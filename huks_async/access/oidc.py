@@ -11,6 +11,7 @@ import hmac
 import json
 import time
 from collections.abc import Callable, Collection
+from importlib import import_module
 from typing import Any
 
 from huks_async.access.authenticator import AuthHost, AuthRequest, HasAuthHost, Vouched
@@ -33,6 +34,7 @@ from huks_async.model.enums import HuksUserAuthType
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, as_bytes
 from huks_async.model.settings import check_function, check_seconds, check_whole
+from huks_async.runtime.forks import no_fork
 
 _PIN = int(HuksUserAuthType.HUKS_USER_AUTH_TYPE_PIN)
 _KIND = "oidc"
@@ -295,8 +297,11 @@ def _verified(token: str, key: Any, algorithm: str) -> dict[str, Any]:
 
 
 def _need_library() -> None:
+    # All that a sign-in uses, because a service loads nothing later: the package itself loads none of it.
     try:
-        import joserfc  # noqa: F401
+        with no_fork():
+            for name in ("errors", "jwk", "jws", "jwt"):
+                import_module(f"joserfc.{name}")
     except ImportError:
         raise BusinessError(801, "ID tokens need joserfc: pip install 'huks-async[oidc]'") from None
 

@@ -28,9 +28,11 @@ _OF_OTHERS = (
     "anyio._core._subprocesses",
     "ctypes",
     "datetime",
+    "encodings.hex_codec",
     "json",
     "pathlib",
     "tempfile",
+    "tomllib",
     "traceback",
 )
 

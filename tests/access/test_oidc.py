@@ -4,6 +4,10 @@ import asyncio
 import base64
 import hmac
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -438,3 +442,52 @@ async def test_what_is_no_token(issuer: Issuer) -> None:
         with pytest.raises(BusinessError) as caught:
             issuer.authenticator(**values)
         assert caught.value.code == 401
+
+
+FIRST_SIGN_IN = """
+import asyncio, json, sys, huks_async
+from huks_async import TablePolicy
+from huks_async.access import OidcAuthenticator
+
+issuer, client, now, challenge, token, document, table = json.load(sys.stdin)
+
+async def fetch(url):
+    return json.dumps({"issuer": issuer, "jwks_uri": issuer + "/keys"} if url != issuer + "/keys" else document)
+
+async def main():
+    oidc = OidcAuthenticator(issuer, client, fetch, clock=lambda: now)
+    async with huks_async.Keystore.open("memory:", authenticator=oidc) as keystore:
+        await oidc.enroll(keystore, 100, "ana")
+        before = {*sys.modules}
+        await keystore.authenticate(bytes.fromhex(challenge), token)
+        TablePolicy.from_file(table)
+        print(json.dumps(sorted({*sys.modules} - before)))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("which", [0, 1, 2], ids=["RSA", "EC", "Ed25519"])
+async def test_the_first_sign_in_loads_no_module(issuer: Issuer, which: int, tmp_path: Path) -> None:
+    """joserfc itself loads none of its modules: half of cryptography came in a worker thread, where a fork met it."""
+    key, alg = issuer.keys[which], ("RS256", "ES256", "Ed25519")[which]
+    (tmp_path / "table.toml").write_text("version = 1\n[callers]\n")
+    given = [
+        ISSUER,
+        CLIENT,
+        NOW,
+        CHALLENGE.hex(),
+        issuer.token(key, alg),
+        {"keys": [key.as_dict(private=False)]},
+        str(tmp_path / "table.toml"),
+    ]
+    process = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", FIRST_SIGN_IN],
+        input=json.dumps(given),
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    assert process.returncode == 0, process.stderr
+    assert json.loads(process.stdout) == []
