@@ -33,6 +33,7 @@ from huks_async.access.vault import read_value
 from huks_async.model.enums import HuksUserAuthType
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, as_bytes
+from huks_async.model.plain import plain_text
 from huks_async.model.settings import check_function, check_whole
 from huks_async.runtime.randomness import random_bytes
 
@@ -130,11 +131,12 @@ class TotpAuthenticator(KeptUsers):
             raise BusinessError(
                 401, f"secret has {len(given)} bytes, accepted {_SHORTEST_SECRET} … {_LONGEST_SECRET}"
             )
-        if not isinstance(account, str) or not account or not isinstance(issuer, str) or ":" in issuer:
+        user, service = plain_text(account), plain_text(issuer)
+        if not user or service is None or ":" in service:
             raise BusinessError(401, "account must be a str, and issuer one without a colon")
         code = TOTP(given, self._digits, digest(), self._step)
         try:
-            address = code.get_provisioning_uri(account, issuer or None)
+            address = code.get_provisioning_uri(user, service or None)
         except UnicodeEncodeError:
             raise BusinessError(
                 401, "account or issuer is not valid Unicode: it holds lone surrogates"

@@ -9,6 +9,7 @@ from huks_async.files.header import PREFIX_BYTES, Header, header_length, version
 from huks_async.files.seekable import CLOSED, SeekableFile
 from huks_async.model.errors import BusinessError
 from huks_async.model.memory import memory_for
+from huks_async.model.plain import plain_int
 from huks_async.model.showing import shown
 from huks_async.model.uncopied import Uncopied
 from huks_async.runtime.closing import stop_if_abandoned
@@ -76,9 +77,7 @@ class SealedReader(Uncopied):
             BusinessError: 12000006 if a chunk was changed, and then nothing of the range is returned; 401 for negative
                 numbers; 12000012 when the reader or its file is closed, also before all chunks have been read.
         """
-        for name, number in (("offset", offset), ("length", length)):
-            if type(number) is bool or not isinstance(number, int) or number < 0:
-                raise BusinessError(401, f"{name} must be an int, 0 or more, got {shown(number)}")
+        offset, length = _place(offset, "offset"), _place(length, "length")
         self._check_open()
         end = min(offset + length, self.size)
         if offset >= end:
@@ -102,10 +101,11 @@ class SealedReader(Uncopied):
         Raises:
             BusinessError: as `read_at` does; the position stays then.
         """
-        if size is not None and (type(size) is bool or not isinstance(size, int)):
+        most = plain_int(size)
+        if size is not None and most is None:
             raise BusinessError(401, f"size must be an int or None, got {shown(size)}")
         start = self._position
-        end = max(start, self.size if size is None or size < 0 else min(start + size, self.size))
+        end = max(start, self.size if most is None or most < 0 else min(start + most, self.size))
         # moved before the bytes are there, so that a call that begins meanwhile begins behind them
         move = self._move(end)
         try:
@@ -119,13 +119,13 @@ class SealedReader(Uncopied):
     async def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Set the position of `read`, as files do, and return it."""
         bases = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}
-        numbers = all(isinstance(number, int) and type(number) is not bool for number in (offset, whence))
-        base = bases.get(whence) if numbers else None
-        if base is None or base + offset < 0:
+        places, origin = plain_int(offset), plain_int(whence)
+        base = None if origin is None else bases.get(origin)
+        if base is None or places is None or base + places < 0:
             raise BusinessError(
                 401, f"seek: got {shown(offset)}, {shown(whence)}, which is no place in a file"
             )
-        self._move(base + offset)
+        self._move(base + places)
         return self._position
 
     def _move(self, position: int) -> int:
@@ -205,3 +205,10 @@ class SealedReader(Uncopied):
                 )
             opened.append(self._cipher.open(index, sealed, last=extent.is_last(index)))
         return opened
+
+
+def _place(number: object, name: str) -> int:
+    place = plain_int(number)
+    if place is None or place < 0:
+        raise BusinessError(401, f"{name} must be an int, 0 or more, got {shown(number)}")
+    return place

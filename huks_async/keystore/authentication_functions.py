@@ -6,6 +6,7 @@ from huks_async.keystore.open_state import KeystoreFunctions, state_of_user
 from huks_async.model.enums import HuksUserAuthType
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import BytesLike, as_bytes
+from huks_async.model.plain import plain_int
 from huks_async.runtime.randomness import random_bytes
 
 if TYPE_CHECKING:
@@ -51,14 +52,15 @@ class AuthenticationFunctions(KeystoreFunctions):
         given = as_bytes(challenge, "challenge") or random_bytes(CHALLENGE_BYTES)
         if len(given) != CHALLENGE_BYTES:
             raise BusinessError(401, f"challenge has {len(given)} bytes, accepted {CHALLENGE_BYTES}, or none")
-        if type(auth_type) is bool or not isinstance(auth_type, int):
+        kind = plain_int(auth_type)
+        if kind is None:
             raise BusinessError(401, "auth_type must be an int, one member of HuksUserAuthType")
         user = state.user_id
-        if user_id is not None and user_id != user:
+        if user_id is not None and plain_int(user_id) != user:
             user = state_of_user(state, user_id).user_id
         # A guess counts against the user, whoever makes it: enough of them lock its keys for every caller.
         state.keyrings.permissions.check_authentication(state.keyrings.caller, user)
-        return await state.access.authenticate(given, int(auth_type), user, credential)
+        return await state.access.authenticate(given, kind, user, credential)
 
     @property
     def auth_host(self) -> "AuthHost":

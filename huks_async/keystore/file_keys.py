@@ -1,7 +1,7 @@
 """The key of a sealed file: wrapped for keys of the keystore, and recovered with any one of them."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from huks_async.files.header import (
     CHUNK_BYTES,
@@ -120,10 +120,11 @@ async def find_file_key(
     )
 
 
-def _aliases(alias: object) -> list[str]:
-    if isinstance(alias, str):
+def _aliases(alias: Any) -> list[str]:
+    kind = type(alias)  # `isinstance` would ask the value, which may raise
+    if issubclass(kind, str):
         return [check_alias(alias)]
-    if not isinstance(alias, Sequence) or isinstance(alias, (bytes, bytearray, memoryview)):
+    if not issubclass(kind, Sequence) or issubclass(kind, (bytes, bytearray, memoryview)):
         raise BusinessError(401, f"alias must be a str or a list of them, got {type_name(alias)}")
     aliases = list(dict.fromkeys(check_alias(each) for each in alias))
     if not aliases:

@@ -19,6 +19,7 @@ from huks_async.model.external_crypto import (
 )
 from huks_async.model.memory import is_out_of_memory, out_of_memory
 from huks_async.model.params import as_bytes
+from huks_async.model.plain import plain_text
 from huks_async.model.showing import shown, type_name
 from huks_async.providers.parameters import ExternalParams, parse_external, with_uid
 from huks_async.providers.protocol import HuksCryptoExtensionCertInfo, HuksCryptoExtensionResult
@@ -129,10 +130,8 @@ async def get_property(
     state: OpenState, resourceId: str, propertyId: str, params: ExternalParameters | None = None
 ) -> list[HuksExternalCryptoParam]:
     """A property of a key or its token."""
-    opened, given = _for_property(state, resourceId, propertyId, params)
-    result = await state.providers.ask_resource(
-        opened, "onGetProperty", propertyId, given.to_provider(opened.uid)
-    )
+    opened, name, given = _for_property(state, resourceId, propertyId, params)
+    result = await state.providers.ask_resource(opened, "onGetProperty", name, given.to_provider(opened.uid))
     return _checked_property(opened.provider, result)
 
 
@@ -141,8 +140,8 @@ async def set_property(
     state: OpenState, resourceId: str, propertyId: str, params: ExternalParameters | None = None
 ) -> None:
     """Set a property of a key or its token."""
-    opened, given = _for_property(state, resourceId, propertyId, params)
-    await state.providers.ask_resource(opened, "onSetProperty", propertyId, given.to_provider(opened.uid))
+    opened, name, given = _for_property(state, resourceId, propertyId, params)
+    await state.providers.ask_resource(opened, "onSetProperty", name, given.to_provider(opened.uid))
 
 
 def last_error(state: OpenState) -> HuksExternalErrorInfo:
@@ -178,17 +177,17 @@ async def list_certificates(
 
 def _for_property(
     state: OpenState, resource_id: Any, property_id: Any, params: object
-) -> tuple[OpenResource, ExternalParams]:
-    resource = parse_resource_id(resource_id)
-    if not isinstance(property_id, str):
+) -> tuple[OpenResource, str, ExternalParams]:
+    resource, name = parse_resource_id(resource_id), plain_text(property_id)
+    if name is None:
         raise BusinessError(401, f"propertyId must be a str, got {type_name(property_id)}")
-    size = len(property_id.encode(errors="surrogatepass"))
+    size = len(name.encode(errors="surrogatepass"))
     if not 0 < size <= _MAX_PROPERTY_BYTES:
         raise BusinessError(12000018, f"propertyId has {size} bytes, accepted 1 … {_MAX_PROPERTY_BYTES}")
     given = parse_external(params)
-    if state.device and property_id == _PIN_EXPORT:
+    if state.device and name == _PIN_EXPORT:
         raise BusinessError(202, f"the property {_PIN_EXPORT} is for system applications")
-    return state.providers.resources.find(state.session_owner, resource), given
+    return state.providers.resources.find(state.session_owner, resource), name, given
 
 
 def _caller(state: OpenState) -> Caller:

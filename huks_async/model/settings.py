@@ -4,16 +4,16 @@ import math
 from typing import Any
 
 from huks_async.model.errors import BusinessError
+from huks_async.model.plain import plain_float, plain_int
 from huks_async.model.showing import shown
 
 
 def check_whole(value: Any, what: str, least: int = 1, most: int | None = None) -> int:
     """Check a whole number; 401 for anything else, also for one that is written as a float, and for bool."""
-    if type(value) is bool or not issubclass(type(value), int):
+    number = plain_int(value)
+    if number is None or number < least or (most is not None and number > most):
         raise _wrong(value, what, _range_of("a whole number", least, most))
-    if value < least or (most is not None and value > most):
-        raise _wrong(value, what, _range_of("a whole number", least, most))
-    return int.__int__(value)
+    return number
 
 
 def check_seconds(
@@ -31,14 +31,10 @@ def check_seconds(
     Raises:
         BusinessError: 401 for anything but an int or float in this range.
     """
-    try:
-        seconds = (
-            float(value) if type(value) is not bool and issubclass(type(value), (int, float)) else math.nan
-        )
-    except OverflowError:
-        seconds = math.nan
+    seconds = plain_float(value)
     if (
-        not (seconds > 0 or (zero and seconds == 0))
+        seconds is None
+        or not (seconds > 0 or (zero and seconds == 0))
         or seconds > most
         or (math.isinf(seconds) and not endless)
     ):
@@ -62,9 +58,10 @@ def check_function(value: Any, what: str) -> None:
 
 def check_share(value: Any, what: str) -> float:
     """Check a share, 0 to 1; 401 for anything but an int or float in this range."""
-    if type(value) is bool or not issubclass(type(value), (int, float)) or not 0 <= value <= 1:
+    share = plain_float(value)
+    if share is None or not 0 <= share <= 1:
         raise _wrong(value, what, "0 … 1")
-    return float(value)
+    return share
 
 
 def _range_of(kind: str, least: int, most: int | None) -> str:

@@ -12,6 +12,7 @@ from huks_async.model.external_crypto import (
     external_tag_name,
 )
 from huks_async.model.params import HuksParam, as_bytes
+from huks_async.model.plain import plain_int
 from huks_async.model.showing import shown, type_name
 
 MAX_PARAMS = 42
@@ -68,19 +69,22 @@ def parse_external(params: object) -> ExternalParams:
     parsed = ExternalParams()
     if params is None:
         return parsed
-    if isinstance(params, (str, bytes, bytearray, memoryview, Mapping)) or not isinstance(params, Iterable):
+    # the true classes decide, here and below: `isinstance` asks a value for one, which may raise
+    kind = type(params)
+    if issubclass(kind, (str, bytes, bytearray, memoryview, Mapping)) or not issubclass(kind, Iterable):
         raise BusinessError(401, f"params must be a list of parameters, got {type_name(params)}")
     try:
-        given = list(islice(params, MAX_PARAMS + 1))
+        given = list(islice(params, MAX_PARAMS + 1))  # type: ignore[call-overload]
     except Exception as error:  # of a list of the caller's own class, any
         raise BusinessError(401, f"params cannot be read ({type_name(error)})") from error
     if len(given) > MAX_PARAMS:
         raise BusinessError(12000018, f"more than {MAX_PARAMS} parameters given")
     for param in given:
-        tag, value = _take_apart(param)
-        if type(tag) is bool or not isinstance(tag, int) or tag not in _TAGS:
+        given_tag, value = _take_apart(param)
+        tag = plain_int(given_tag)
+        if tag is None or tag not in _TAGS:
             raise BusinessError(
-                12000018, f"unknown tag {shown(tag)}; tags are the members of HuksExternalCryptoTag"
+                12000018, f"unknown tag {shown(given_tag)}; tags are the members of HuksExternalCryptoTag"
             )
         name = external_tag_name(tag)
         if tag == _UID:
@@ -89,15 +93,19 @@ def parse_external(params: object) -> ExternalParams:
             )
         if tag in parsed:
             raise BusinessError(12000018, f"{name} is given twice; each tag may occur once")
-        parsed[int(tag)] = _value(int(tag), value, name)
+        parsed[tag] = _value(tag, value, name)
     return parsed
 
 
-def _take_apart(param: object) -> tuple[Any, Any]:
-    if isinstance(param, (HuksExternalCryptoParam, HuksParam)):
-        return param.tag, param.value
-    if isinstance(param, Mapping) and "tag" in param and "value" in param:
-        return param["tag"], param["value"]
+def _take_apart(param: Any) -> tuple[Any, Any]:
+    kind = type(param)
+    try:
+        if issubclass(kind, (HuksExternalCryptoParam, HuksParam)):
+            return param.tag, param.value
+        if issubclass(kind, Mapping) and "tag" in param and "value" in param:
+            return param["tag"], param["value"]
+    except Exception as error:  # of a mapping of the caller's own class, any
+        raise BusinessError(401, f"a parameter cannot be read ({type_name(error)})") from error
     raise BusinessError(
         401,
         "a parameter must be HuksExternalCryptoParam(tag, value) or {'tag': …, 'value': …}, "
@@ -111,9 +119,9 @@ def _value(tag: int, value: object, name: str) -> int | bytes:
             return as_bytes(value, name)
         except BusinessError as error:
             raise BusinessError(12000018, error.message) from None
-    if type(value) is bool or not isinstance(value, int):
+    number = plain_int(value)
+    if number is None:
         raise BusinessError(12000018, f"{name} takes an int, got {type_name(value)}")
-    number = int(value)
     if not -(2**31) <= number < 2**31:
         raise BusinessError(12000018, f"{name}: got {shown(number)}, which does not fit in 32 bits")
     return number

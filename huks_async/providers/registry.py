@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from huks_async.model.errors import BusinessError
+from huks_async.model.plain import plain_text
 from huks_async.model.showing import shown, type_name
 from huks_async.providers.resource_ids import ResourceId
 
@@ -145,13 +146,14 @@ class Registry:
 
 def check_name(name: Any) -> str:
     """Check the name of a provider: 1 … 128 bytes."""
-    if not isinstance(name, str):
+    text = plain_text(name)
+    if text is None:
         raise BusinessError(401, f"providerName must be a str, got {type_name(name)}")
     # measured before it is encoded, as it may be of any length
-    size = len(name) if len(name) > MAX_NAME_BYTES else len(name.encode(errors="surrogatepass"))
+    size = len(text) if len(text) > MAX_NAME_BYTES else len(text.encode(errors="surrogatepass"))
     if not 0 < size <= MAX_NAME_BYTES:
         raise BusinessError(12000018, f"providerName has {size} bytes, accepted 1 … {MAX_NAME_BYTES}")
-    return name
+    return text
 
 
 def check_ability_name(name: str) -> str:

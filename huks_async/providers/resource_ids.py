@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from huks_async.model.errors import BusinessError
+from huks_async.model.plain import plain_text
 from huks_async.model.showing import shown, type_name
 
 MAX_ID_BYTES = 1024
@@ -34,15 +35,16 @@ class ResourceId:
         return text
 
 
-def parse_resource_id(text: Any, what: str = "resourceId") -> ResourceId:
+def parse_resource_id(given: Any, what: str = "resourceId") -> ResourceId:
     """Read a resource id.
 
     Raises:
         BusinessError: 401 for anything but a str; 12000018 for a text that is too long, or is not an object with the
             four members.
     """
-    if not isinstance(text, str):
-        raise BusinessError(401, f"{what} must be a str, got {type_name(text)}")
+    text = plain_text(given)
+    if text is None:
+        raise BusinessError(401, f"{what} must be a str, got {type_name(given)}")
     _check_length(text, what, MAX_ID_BYTES)
     import json
 

@@ -2,6 +2,8 @@
 
 import os
 
+from huks_async.model.plain import plain_text
+
 
 def path_text(path: object) -> str | None:
     """The text of a path, a str or an object that stands for one; None for anything else, and if it is not usable."""
@@ -11,11 +13,14 @@ def path_text(path: object) -> str | None:
 
 def text_of(path: object) -> str | None:
     """The text of a path, usable or not; None for anything else."""
+    if not issubclass(type(path), os.PathLike):
+        return plain_text(path)
     try:
-        text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
-    except TypeError:  # an object that claims to be a path, and gives neither str nor bytes
+        return plain_text(os.fspath(path))  # type: ignore[call-overload]
+    except MemoryError:
+        raise
+    except Exception:  # an object that claims to be a path, and gives neither str nor bytes, or raises
         return None
-    return text if isinstance(text, str) else None
 
 
 def is_usable(path: str) -> bool:
