@@ -46,8 +46,8 @@ def abandoned() -> bool:
     runs in the user's task instead, or in one of its own, and may wait; so does one that the event loop closes.
 
     A coroutine is never closed otherwise than so. What is told from the frames is therefore only who closes an
-    asynchronous generator. There one case is taken for the other: that an abandoned coroutine closes a generator, and
-    itself was dropped at the very step by which another coroutine returns to the one that awaits it.
+    asynchronous generator. There one case is taken for the other: that an abandoned coroutine closes a generator, and was
+    itself dropped, or with Python 3.11 collected, at the very step by which another one returns to what awaits it.
     """
     if sys.exception() is None:
         return False
