@@ -127,6 +127,49 @@ asyncio.run(check(written))
 print("good")
 """
 
+# forks while a thread makes a file that becomes a store only then; the child uses it when it has its name
+BECOMES_A_STORE = """
+import threading
+from huks_async.stores.sqlite import creation
+from huks_async.stores.sqlite.snapshot import Snapshot
+
+begun, forked = threading.Event(), threading.Event()
+def held(function):
+    def hold(*arguments):
+        function(*arguments)
+        if not begun.is_set():
+            begun.set()
+            forked.wait()
+    return hold
+
+def check_child(work, path):
+    thread = threading.Thread(target=asyncio.run, args=[work])
+    thread.start()
+    begun.wait()
+    end, tell = os.pipe()
+    child = fork(bare)
+    if child == 0:
+        os.close(tell)
+        os.read(end, 1)
+        os._exit(0 if code(SqliteStore(path).open()) == (12000012, True) else 3)
+    forked.set()
+    thread.join()
+    os.close(tell)
+    assert wait(child) == 0
+    begun.clear()
+    forked.clear()
+
+store = SqliteStore(path)
+creation.migrate = held(creation.migrate)
+check_child(write(store, 1), path)
+Snapshot.check = held(Snapshot.check)
+check_child(store.backup(path + ".copy", lambda *_: None, lambda _: None), path + ".copy")
+asyncio.run(write(store, 2))
+asyncio.run(store.aclose())
+asyncio.run(check([1, 2]))
+print("good")
+"""
+
 
 @pytest.mark.parametrize(
     ("script", "bare"),
@@ -139,6 +182,7 @@ print("good")
         pytest.param(CLOSED_BEFORE, True, id="closed before, fork(2)"),
         # not by fork(2): where a thread waits for the interpreter's lock, Python itself hangs in such a child
         pytest.param(DURING_COMMITS, False, id="during commits, os.fork"),
+        pytest.param(BECOMES_A_STORE, False, id="of a file that becomes a store, os.fork"),
     ],
 )
 def test_forks(tmp_path, script, bare):

@@ -27,6 +27,7 @@ from huks_async.stores.sqlite.connections import MAX_VALUE_BYTES
 from huks_async.stores.sqlite.creation import open_still
 from huks_async.stores.sqlite.faults import foreign_value, storage_error
 from huks_async.stores.sqlite.files import Inode, inode, left_log
+from huks_async.stores.sqlite.guards import open_here
 from huks_async.stores.sqlite.snapshot import Snapshot
 
 _PAGES = 1000
@@ -88,8 +89,9 @@ class Backup:
             self._remove_stale()
             descriptor, draft = self._begin()
             try:
-                self._copy(source, draft)
-                keys = self._look_over(draft, check_item, check_meta)
+                with open_here(draft):
+                    self._copy(source, draft)
+                    keys = self._look_over(draft, check_item, check_meta)
                 size = self._publish(descriptor, draft)
             finally:
                 for name in (draft, *(draft + tail for tail in TAILS)):

@@ -11,6 +11,7 @@ from huks_async.runtime.folders import sync_folder
 from huks_async.runtime.new_names import name_new
 from huks_async.stores.sqlite import drafts
 from huks_async.stores.sqlite.connections import bound_values, close, connect
+from huks_async.stores.sqlite.guards import open_here
 from huks_async.stores.sqlite.schema import migrate
 
 
@@ -23,13 +24,14 @@ def create(path: str, busy_timeout: float) -> None:
     remove_drafts(path)
     descriptor, draft = drafts.begin(path, NEW)
     try:
-        connection = connect(draft, busy_timeout)
-        try:
-            migrate(connection, draft)
-            connection.execute("PRAGMA journal_mode = WAL").fetchone()
-        finally:
-            close(connection)
-        _look_over(draft)
+        with open_here(draft):
+            connection = connect(draft, busy_timeout)
+            try:
+                migrate(connection, draft)
+                connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            finally:
+                close(connection)
+            _look_over(draft)
         with suppress(FileExistsError):  # a file that was put there meanwhile is never replaced
             name_new(draft, path)
         sync_folder(os.path.dirname(path))

@@ -28,7 +28,8 @@ import os
 import struct
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final, Self
 
 from huks_async.model.errors import BusinessError
@@ -318,6 +319,23 @@ class Guard:
             self._entry.users -= 1
             if self._entry.users == 0:
                 _set(self._entry.descriptor, fcntl.F_UNLCK, self._where)
+
+
+@contextmanager
+def open_here(path: str) -> Iterator[None]:
+    """A block in which SQLite has a file open that is no store yet: a child that is forked meanwhile refuses it as one.
+
+    To be entered before SQLite opens the file, and left when all of its connections are closed.
+
+    Raises:
+        OSError: it cannot be opened for reading and writing.
+
+    """
+    try:
+        with Guard(path, DATABASE_USERS):
+            yield
+    finally:
+        close_unused()
 
 
 def close_unused() -> None:
