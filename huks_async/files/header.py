@@ -44,6 +44,7 @@ PREFIX_BYTES = 32
 FILE_KEY_BYTES = 32
 SALT_BYTES = 16
 CODE_BYTES = 32
+MAX_RECIPIENTS = 255
 MAX_HEADER_BYTES = 65536
 MIN_CHUNK_BITS, MAX_CHUNK_BITS = 12, 20
 CHUNK_BYTES = 1024 * 1024
@@ -117,10 +118,10 @@ def make_header(
         for each in recipients
     )
     length = PREFIX_BYTES + len(body) + CODE_BYTES
-    if not 1 <= len(recipients) <= 255 or length > MAX_HEADER_BYTES:
+    if not 1 <= len(recipients) <= MAX_RECIPIENTS or length > MAX_HEADER_BYTES:
         raise BusinessError(
             401,
-            f"a file for {len(recipients)} keys would have a header of {length} bytes; it takes 1 to 255 keys and "
+            f"a file for {len(recipients)} keys would have a header of {length} bytes; it takes 1 to {MAX_RECIPIENTS} keys and "
             f"{MAX_HEADER_BYTES} bytes",
         )
     prefix = _PREFIX.pack(MAGIC, VERSION, SUITE_AES_256_GCM, bits, len(recipients), 0, length, salt)

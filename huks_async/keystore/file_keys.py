@@ -1,11 +1,13 @@
 """The key of a sealed file: wrapped for keys of the keystore, and recovered with any one of them."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import islice
 from typing import Any, TypeAlias
 
 from huks_async.files.header import (
     CHUNK_BYTES,
     FILE_KEY_BYTES,
+    MAX_RECIPIENTS,
     SALT_BYTES,
     Header,
     Recipient,
@@ -19,7 +21,7 @@ from huks_async.keystore.open_state import state_for
 from huks_async.keystore.session_functions import SessionFunctions
 from huks_async.model.errors import BusinessError
 from huks_async.model.params import HuksOptions, Options, ParamSet, parse_parameters
-from huks_async.model.showing import shown, type_name
+from huks_async.model.showing import type_name
 from huks_async.runtime.randomness import random_bytes
 from huks_async.sessions.context import KeySession
 
@@ -126,10 +128,12 @@ def _aliases(alias: Any) -> list[str]:
         return [check_alias(alias)]
     if not issubclass(kind, Sequence) or issubclass(kind, (bytes, bytearray, memoryview)):
         raise BusinessError(401, f"alias must be a str or a list of them, got {type_name(alias)}")
-    aliases = list(dict.fromkeys(check_alias(each) for each in alias))
-    if not aliases:
-        raise BusinessError(401, f"alias: a file is sealed for one key at least, got {shown(alias)}")
-    return aliases
+    # counted before any is looked at, because a list of a caller's may have any length
+    listed = list(islice(alias, MAX_RECIPIENTS + 1))
+    if not 1 <= len(listed) <= MAX_RECIPIENTS:
+        count = "more" if listed else "none"
+        raise BusinessError(401, f"alias: a file is sealed for 1 to {MAX_RECIPIENTS} keys, got {count}")
+    return list(dict.fromkeys(map(check_alias, listed)))
 
 
 async def find_key(keystore: SessionFunctions, alias: str, where: ParamSet) -> tuple[str, KeyItem]:

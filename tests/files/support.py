@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 
 import anyio
@@ -113,7 +113,7 @@ async def import_aes(opened: huks.Keystore, alias: str, key: bytes) -> None:
     await opened.importKeyItem(alias, options(key, **tags))
 
 
-async def seal(opened: huks.Keystore, alias: str | list[str], data: bytes) -> bytes:
+async def seal(opened: huks.Keystore, alias: str | Sequence[str], data: bytes) -> bytes:
     """The whole sealed file."""
     return b"".join([piece async for piece in opened.encrypt_stream(alias, [data])])
 

@@ -6,7 +6,7 @@ import io
 import os
 import random
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from types import SimpleNamespace
@@ -89,6 +89,35 @@ async def test_several_recipients() -> None:
             with pytest.raises(BusinessError) as caught:
                 await seal(opened, wrong, b"")  # type: ignore[arg-type]
             assert caught.value.code == 401
+
+
+class Aliases(Sequence[str]):
+    """A long list that knows how far it was read."""
+
+    def __init__(self, length: int) -> None:
+        self.length, self.read = length, 0
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: Any) -> Any:
+        if index >= self.length:
+            raise IndexError(index)
+        self.read = max(self.read, index + 1)
+        return "aes-gcm"
+
+
+@pytest.mark.asyncio
+async def test_a_list_of_more_aliases_than_a_file_has_room_for() -> None:
+    """401 before the rest of it is looked at, on the event loop, also where each names the same key."""
+    async with keystore("aes-gcm") as opened:
+        assert (await seal(opened, Aliases(255), b""))[10] == 1
+        for length in (256, 10**9):
+            aliases = Aliases(length)
+            with pytest.raises(BusinessError, match="1 to 255 keys, got more") as caught:
+                await seal(opened, aliases, b"")
+            assert caught.value.code == 401
+            assert aliases.read == 256
 
 
 @pytest.mark.asyncio
