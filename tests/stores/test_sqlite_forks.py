@@ -170,6 +170,21 @@ asyncio.run(check([1, 2]))
 print("good")
 """
 
+# the first process of a PID namespace that forks into another such namespace has the same id as its child
+SAME_ID = """
+number = os.getpid()
+os.getpid = lambda: number
+store = SqliteStore(path)
+asyncio.run(write(store, 1))
+child = os.fork()
+if child == 0:
+    os._exit(0 if code(SqliteStore(path).open()) == (12000012, True) else 3)
+assert wait(child) == 0
+asyncio.run(store.aclose())
+asyncio.run(check([1]))
+print("good")
+"""
+
 
 @pytest.mark.parametrize(
     ("script", "bare"),
@@ -183,6 +198,7 @@ print("good")
         # not by fork(2): where a thread waits for the interpreter's lock, Python itself hangs in such a child
         pytest.param(DURING_COMMITS, False, id="during commits, os.fork"),
         pytest.param(BECOMES_A_STORE, False, id="of a file that becomes a store, os.fork"),
+        pytest.param(SAME_ID, False, id="into a namespace, os.fork"),
     ],
 )
 def test_forks(tmp_path, script, bare):

@@ -87,7 +87,7 @@ def _after_fork() -> None:
     global _lock
     _lock = threading.Lock()
     kept = list(_kept.values())
-    _notice_fork()
+    _begin_in_child()
     # Parent and child share these locks, which end only when both have closed their descriptors. The child closes
     # its own now, so that the parent alone decides. Stores that were open drop their maps before anything else runs.
     for entry in kept:
@@ -106,9 +106,13 @@ def _close(entry: _Kept) -> None:
 
 def _notice_fork() -> None:
     # also called before each use, because a fork by C code runs no handlers
+    if os.getpid() != _process:
+        _begin_in_child()
+
+
+def _begin_in_child() -> None:
     global _process
-    if os.getpid() == _process:
-        return
+    # its parent's, too, where the first process of a PID namespace forks that of another one
     _process = os.getpid()
     # even before its guard is held, SQLite may have the file open
     _inherited.update(inode for inode, entry in _kept.items() if entry.guards)
