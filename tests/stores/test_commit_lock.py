@@ -107,7 +107,7 @@ def _lock_threads():
 
 @pytest.mark.asyncio
 async def test_an_opening_that_gives_up_names_the_busy_timeout_that_was_set(path):
-    """And not what was left of it when it came to wait."""
+    """And not what was left of it when it came to wait. Nobody is told to end the very process that asks."""
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -115,6 +115,8 @@ async def test_an_opening_that_gives_up_names_the_busy_timeout_that_was_set(path
         with pytest.raises(BusinessError, match=r"longer than the busy timeout of 0\.25 s;") as error:
             await SqliteStore(path, busy_timeout=0.25).open()
         assert error.value.code == 12000004
+        assert "held by another call of this process" in error.value.message
+        assert "end it" not in error.value.message
     finally:
         os.close(descriptor)
 

@@ -136,11 +136,11 @@ class CommitLock:
             return line.dead
 
     def _timed_out(self, timeout: float) -> BusinessError:
+        who, what_helps = holder(self._file.path)
         return BusinessError(
             12000004,
-            f"the store {self._address} was held by {holder(self._file.path)} for longer than the busy timeout of "
-            f"{timeout:g} s; nothing of this call was acknowledged; wait until that process goes on or end it, and "
-            "try again",
+            f"the store {self._address} was held by {who} for longer than the busy timeout of {timeout:g} s; nothing of "
+            f"this call was acknowledged; {what_helps}, and try again",
         )
 
     def _join_line(self, request: "_Request") -> "_Line":

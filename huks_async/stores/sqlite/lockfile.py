@@ -241,8 +241,9 @@ def _set_turnstile(descriptor: int, kind: int) -> bool:
     return True
 
 
-def holder(path: str) -> str:
-    """Say which process holds the lock of a file, as far as the system tells."""
+def holder(path: str) -> tuple[str, str]:
+    """Say which process holds the lock of a file, as far as the system tells, and what helps."""
+    wait = "wait until that process goes on or end it"
     try:
         found = os.stat(path)
         place = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
@@ -251,12 +252,17 @@ def holder(path: str) -> str:
                 int(words[4]) for words in map(str.split, locks) if words[1] == "FLOCK" and words[5] == place
             ]
         process = owners[0]
+        if process == os.getpid():
+            return (
+                "another call of this process",
+                "see whether another program keeps a transaction open in which it writes to the database's file",
+            )
         with open(f"/proc/{process}/stat", encoding="utf-8", errors="replace") as file:
             name, _, rest = file.read().partition("(")[2].rpartition(")")
     except (OSError, ValueError, IndexError):
-        return "another process"
+        return "another process", wait
     stopped = " (stopped)" if rest.split()[:1] in (["T"], ["t"]) else ""
-    return f"process {process} {name!r}{stopped}"
+    return f"process {process} {name!r}{stopped}", wait
 
 
 def _close(descriptor: int) -> None:
