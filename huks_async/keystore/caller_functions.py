@@ -31,7 +31,7 @@ class CallerStates:
 
     def __init__(self, own: OpenState, open_keyring: Callable[[str, int], Keyring]) -> None:
         self.own = own
-        self.has_others = False
+        self.has_others: bool = False
         """Whether there has been another caller than the keystore's own."""
         self._open_keyring = open_keyring
         self._others: OrderedDict[Acting, OpenState] = OrderedDict()
