@@ -51,6 +51,7 @@ from huks_async.stores.sqlite.opening import (
 )
 from huks_async.stores.sqlite.saving import save, tell_left
 from huks_async.stores.sqlite.snapshot import Snapshot
+from huks_async.stores.sqlite.stuck import refuse_stuck
 from huks_async.stores.sqlite.walindex import View
 from huks_async.stores.sqlite.writes import Outcome, PutMeta, Write
 
@@ -138,6 +139,7 @@ class Engine:
 
         """
         try:
+            refuse_stuck(self._address, check)
             self._open_settled(beside, check)
         except BaseException:
             self._lock.close()

@@ -139,6 +139,13 @@ def refuse_inherited(inode: Inode | None, address: str) -> None:
         )
 
 
+def was_inherited() -> bool:
+    """Whether any database was open in this process's parent, or in one before it, when the process was forked."""
+    with _lock:
+        _notice_fork()
+        return bool(_inherited)
+
+
 def _set(descriptor: int, kind: int, where: tuple[int, int]) -> bool:
     """Set or release a lock; False if another owner has a conflicting one."""
     if not AVAILABLE:
