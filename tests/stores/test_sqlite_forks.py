@@ -216,6 +216,7 @@ for number in numbers:
     child = os.fork()
     if child == 0:
         ok = [code(SqliteStore(path + ".other").open()) == (12000012, True) for _ in range(2)]
+        ok.append(sum(thread.name == "huks-store-after-fork" for thread in threading.enumerate()) == 1)
         os._exit(0 if all(ok) and not os.path.exists(path + ".other.lock") else 3)
     forked.set()
     thread.join()

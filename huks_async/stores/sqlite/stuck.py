@@ -6,7 +6,6 @@ waits for ever, also where it is about a database that the parent never opened. 
 store of such a child is opened only after something that needs all of these locks has come to its end.
 """
 
-import os
 import sqlite3
 import threading
 import time
@@ -14,6 +13,7 @@ from contextlib import closing, suppress
 
 from huks_async.model.errors import BusinessError
 from huks_async.runtime.daemons import DaemonThread
+from huks_async.runtime.forks import generation
 from huks_async.runtime.stops import Check
 from huks_async.stores.sqlite.guards import was_inherited
 
@@ -21,8 +21,8 @@ _PATIENCE = 5.0
 """Seconds after which what takes milliseconds counts as stuck."""
 _PAUSE = 0.5
 
-_free: int | None = None
-"""The process in which they were found to be free."""
+_tried: tuple[int, threading.Event] | None = None
+"""The fork after which they were needed, and what is set once they were free: a thread that is stuck stays so."""
 
 
 def refuse_stuck(address: str, check: Check) -> None:
@@ -36,19 +36,22 @@ def refuse_stuck(address: str, check: Check) -> None:
         BusinessError: 12000012; the message says what to do. 12000014 when the system gives no thread.
 
     """
-    global _free
-    if _free == os.getpid() or not was_inherited():
+    global _tried
+    if not was_inherited():
         return
-    ended = threading.Event()
-    try:
-        DaemonThread(_need_all, (ended,), name="huks-store-after-fork").start()
-    except RuntimeError as error:
-        raise BusinessError(
-            12000014,
-            f"the system gives no thread to open the store {address} ({error}); raise its limit of threads or memory",
-        ) from None
+    tried = _tried
+    if tried is None or tried[0] != generation():
+        tried = generation(), threading.Event()
+        try:
+            DaemonThread(_need_all, (tried[1],), name="huks-store-after-fork").start()
+        except RuntimeError as error:
+            raise BusinessError(
+                12000014,
+                f"the system gives no thread to open the store {address} ({error}); raise its limit of threads or memory",
+            ) from None
+        _tried = tried
     deadline = time.monotonic() + _PATIENCE
-    while not ended.wait(min(_PAUSE, _PATIENCE)):
+    while not tried[1].wait(_PAUSE):
         check()
         if time.monotonic() > deadline:
             raise BusinessError(
@@ -57,14 +60,14 @@ def refuse_stuck(address: str, check: Check) -> None:
                 "thread of its parent was within SQLite, whose locks stay locked here; end it, and start processes by "
                 "spawn or forkserver, or fork before any store is opened",
             )
-    _free = os.getpid()
 
 
 def _need_all(ended: threading.Event) -> None:
     # an error shows as well that nothing is locked
-    with suppress(sqlite3.Error), closing(sqlite3.connect("file:/dev/null?mode=ro", uri=True)) as file:
-        file.execute("SELECT count(*) FROM sqlite_schema").fetchall()  # the table of open files
-    with suppress(sqlite3.Error), closing(sqlite3.connect(":memory:")) as memory:
-        memory.execute("CREATE TABLE pages (content)")
-        memory.execute("INSERT INTO pages VALUES (randomblob(8))")  # the generator of random numbers
+    with suppress(sqlite3.Error, MemoryError):
+        with closing(sqlite3.connect("file:/dev/null?mode=ro", uri=True)) as file:
+            file.execute("SELECT count(*) FROM sqlite_schema").fetchall()  # the table of open files
+        with closing(sqlite3.connect(":memory:")) as memory:
+            memory.execute("CREATE TABLE pages (content)")
+            memory.execute("INSERT INTO pages VALUES (randomblob(8))")  # the generator of random numbers
     ended.set()
