@@ -30,7 +30,7 @@ from huks_async.keys.forms.der import (
     shape,
     tlv,
 )
-from huks_async.keys.forms.identify import identify_key
+from huks_async.keys.forms.identify import Foreign, identify_key
 from huks_async.keys.forms.layouts import invalid
 from huks_async.keys.forms.library_keys import private_material
 from huks_async.keys.forms.number_bounds import check_private_numbers
@@ -132,7 +132,7 @@ def read(data: bytes, password: bytes | None) -> KeyMaterial | bytes:
         ) from None
     except Exception as error:
         refuse_out_of_memory(error, "reading a key")
-        if key is not None and ("password" not in str(error) or _is_foreign(key)):
+        if key is not None and ("password" not in str(error) or _named(key) is not None):
             # it did open, but has a certificate that the library does not read, as Java signs them with DSA; or a key
             # of an algorithm that the library does not know, which it tells like a wrong passphrase
             return key
@@ -167,9 +167,9 @@ def _key_of(bags: _Bags, password: bytes | None) -> bytes | None:
     return bags.plain[0] if bags.plain else None
 
 
-def _is_foreign(key: bytes) -> bool:
-    named = identify_key(curves.in_library_form(key) or key)
-    return named is not None and "HUKS does not have" in named.name
+def _named(key: bytes) -> Foreign | None:
+    """What a key is that HUKS does not have, or that lacks what it needs."""
+    return identify_key(curves.in_library_form(key) or key)
 
 
 def _in_definite_form(data: bytes) -> bytes:
