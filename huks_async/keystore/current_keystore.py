@@ -30,7 +30,6 @@ in the background keeps it alive."""
 
 def _make_default() -> _Default:
     keystore = _Default.open()
-    assert isinstance(keystore, _Default)
     keystore.close_with_loop()
     keystore.opening = anyio.Lock()
     _default.set(ref(keystore))

@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from functools import partial
 from logging import Logger, getLogger
 from types import NoneType, TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from weakref import ref
 
 import anyio
@@ -159,7 +159,7 @@ class Keystore(
         clock: Callable[[], float] = time.monotonic,
         debug: bool = False,
         load_all: bool = True,
-    ) -> "Keystore":
+    ) -> Self:
         """Describe a keystore; entering the result as an `async with` block opens it.
 
         Args:
