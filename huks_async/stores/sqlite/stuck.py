@@ -64,10 +64,11 @@ def refuse_stuck(address: str, check: Check) -> None:
 
 def _need_all(ended: threading.Event) -> None:
     # an error shows as well that nothing is locked
-    with suppress(sqlite3.Error, MemoryError):
-        with closing(sqlite3.connect("file:/dev/null?mode=ro", uri=True)) as file:
-            file.execute("SELECT count(*) FROM sqlite_schema").fetchall()  # the table of open files
-        with closing(sqlite3.connect(":memory:")) as memory:
-            memory.execute("CREATE TABLE pages (content)")
-            memory.execute("INSERT INTO pages VALUES (randomblob(8))")  # the generator of random numbers
+    with (
+        suppress(sqlite3.Error, MemoryError),
+        closing(sqlite3.connect("file:/dev/null?mode=ro", uri=True)) as file,
+    ):
+        file.execute("SELECT count(*) FROM sqlite_schema").fetchall()  # the table of open files
+    with suppress(sqlite3.Error, MemoryError), closing(sqlite3.connect(":memory:")) as memory:
+        memory.execute("SELECT randomblob(8)").fetchall()  # the generator of random numbers
     ended.set()
